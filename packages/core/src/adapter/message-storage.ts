@@ -1,0 +1,133 @@
+import type { StorageTransaction } from "../contract/transaction.ts";
+import type { DeadLetter } from "../data/dead-letter.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
+import type { Envelope, PendingRequest } from "../data/envelope.ts";
+import type { Epoch, Fence } from "../data/epoch.ts";
+import type { Chunk, Reply } from "../data/reply.ts";
+import type { ShardId } from "../data/shard-id.ts";
+
+/** What is known of a persisted request. `answered` is final (INV-6); `dead` may become `pending` by a requeue. */
+export type RequestState =
+  | { readonly state: "pending"; readonly requestId: string; readonly deliverAt: number | null; readonly attempts: number }
+  | { readonly state: "answered"; readonly requestId: string; readonly reply: Reply }
+  | { readonly state: "dead"; readonly requestId: string; readonly deadLetter: DeadLetter };
+
+export type SaveRequestResult =
+  /** It is durable now. */
+  | { readonly outcome: "accepted"; readonly sequence: number }
+  /**
+   * There is one with the same id, or of the same entity, tag and deduplication key. `existing.requestId` is the id of
+   * the first one, to which all replies go. Nothing was written.
+   */
+  | { readonly outcome: "duplicate"; readonly sequence: number; readonly existing: RequestState };
+
+export interface PendingQuery {
+  readonly shardIds: readonly ShardId[];
+  /** Wall time: requests with a later `deliverAt` are left out. */
+  readonly now: number;
+  readonly limit: number;
+  /** Sequences of requests that the caller holds already. Left out. */
+  readonly excludingSequences: readonly number[];
+  /** Entities whose mailbox takes no more. Their requests are left out. */
+  readonly excludingEntities: readonly EntityAddress[];
+}
+
+export interface PendingPage {
+  /** Due requests in the order of their sequences; the first `limit` of them. */
+  readonly requests: readonly PendingRequest[];
+  /** Whether more than `limit` matched. */
+  readonly more: boolean;
+  /** The earliest `deliverAt` after `now` among the pending requests of these shards, or null. */
+  readonly nextDueAt: number | null;
+}
+
+/**
+ * Keeps accepted requests and their replies. A caller that missed an outcome asks again: each method is safe to repeat
+ * with the same arguments, and gives the same result or says that it is done.
+ *
+ * Every method may reject with PersistenceError, whose `outcome` says whether a write happened. A method that takes a
+ * fence rejects with FencedError, and changes nothing, once its shard was claimed again (INV-1); `null` as a fence is for
+ * a sender that writes on nobody's behalf.
+ */
+export interface MessageStorage {
+  readonly supports: MessageStorageSupport;
+
+  /**
+   * Raises the epoch of each shard by one or more and returns the new epochs, in the order of `shardIds`. A shard that was
+   * never claimed starts at 1.
+   *
+   * Resolves once no write under an older epoch can commit any more, those in flight included (INV-1).
+   * Source: Burrows 2006, "The Chubby lock service", section 2.4 (there: sequencers).
+   *
+   * @throws {PersistenceError} outcome unknown: the caller owns none of them until a later claim succeeds
+   */
+  claimShards(shardIds: readonly ShardId[]): Promise<readonly Epoch[]>;
+
+  /**
+   * Accepts a request: it is durable when this resolves. Sequences rise with acceptance: a request saved after another's
+   * acceptance resolved has the higher one, and so have requests saved in one turn by one caller, in the order of calls.
+   *
+   * @param attempts how many attempts to record as begun: 1 when the caller starts the handler at once, else 0
+   */
+  saveRequest(envelope: Envelope, attempts: number, fence: Fence | null): Promise<SaveRequestResult>;
+
+  /** Reads due, unanswered requests. Takes nothing: what keeps another from running them is the caller's ownership. */
+  readPending(query: PendingQuery): Promise<PendingPage>;
+
+  /** Records that attempt number `attempts` begins. Durable when it resolves. Does nothing if the request is not pending. */
+  recordAttempt(requestId: string, attempts: number, fence: Fence): Promise<void>;
+
+  /** Puts a pending request off to `deliverAt` (wall time; null: due now) and sets its count of attempts. Does nothing if it is not pending. */
+  reschedule(requestId: string, schedule: { deliverAt: number | null; attempts: number }, fence: Fence): Promise<void>;
+
+  /**
+   * Records the reply, in `transaction` if one is given, which then commits: the writes made in it and the reply are
+   * durable together, or neither. The request is pending no longer. If there is a recorded reply, it stays, the
+   * transaction is rolled back, and the recorded one is returned (INV-6); else `reply` is.
+   *
+   * On any rejection the transaction is over, too.
+   */
+  saveReply(reply: Reply, fence: Fence, transaction: StorageTransaction | null): Promise<Reply>;
+
+  /** What is known of each of these; those never accepted (or forgotten by retention) are left out. */
+  lookUp(requestIds: readonly string[]): Promise<readonly RequestState[]>;
+
+  /** What is known of the request with this deduplication key, or null. */
+  lookUpByKey(entity: { entityType: string; entityId: string }, tag: string, deduplicationKey: string): Promise<RequestState | null>;
+
+  /** Keeps a chunk of a persisted stream. One that is there already stays as it was. */
+  saveChunk(chunk: Chunk, fence: Fence): Promise<void>;
+  /** The kept chunks from index `from` on, in order, and how many were ever saved, acknowledged ones included. */
+  readChunks(requestId: string, from: number): Promise<{ readonly chunks: readonly Chunk[]; readonly saved: number }>;
+  /** Forgets the chunks below `upTo`; how many were saved stays known. */
+  acknowledgeChunks(requestId: string, upTo: number): Promise<void>;
+
+  /** Makes a pending request a dead letter. Does nothing if it is not pending. */
+  saveDeadLetter(requestId: string, letter: { error: EncodedError; attempts: number; deadSince: number }, fence: Fence): Promise<void>;
+  /** Dead letters, oldest first; `after` is the request id of the last one seen, for paging. */
+  listDeadLetters(query: { limit: number; after: string | null }): Promise<readonly DeadLetter[]>;
+  /** Makes a dead letter pending again, with no attempts on its count. Returns its address, or null if it is no dead letter. */
+  requeueDeadLetter(requestId: string): Promise<EntityAddress | null>;
+  /** Forgets a dead letter for good, its deduplication key included. Returns whether it was one. */
+  dropDeadLetter(requestId: string): Promise<boolean>;
+
+  /** Forgets requests answered before this wall time, with their keys, replies and chunks, at most `limit`. Returns how many. */
+  forgetAnswered(query: { entityType: string; answeredBefore: number; limit: number }): Promise<number>;
+
+  /** Present where `supports.transactions`: a transaction that begins with its first statement. */
+  beginTransaction?(): StorageTransaction;
+
+  /**
+   * Present where `supports.wakeUps`: calls `wake` soon after a request for these shards was saved by another process
+   * without a fence. A hint: it may come late, twice or never. Resolves to what ends it.
+   */
+  watchPending?(wake: (shardIds: readonly ShardId[]) => void): Promise<() => Promise<void>>;
+}
+
+export interface MessageStorageSupport {
+  /** Whether handlers can write in the transaction that records their reply. */
+  readonly transactions: boolean;
+  /** Whether other processes' saves are announced. Where not, they are found by polling. */
+  readonly wakeUps: boolean;
+}

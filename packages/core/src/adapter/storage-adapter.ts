@@ -1,0 +1,52 @@
+import type { MessageStorage } from "./message-storage.ts";
+import type { RunnerStorage } from "./runner-storage.ts";
+import type { Transport } from "./transport.ts";
+import type { WorkflowStorage } from "./workflow-storage.ts";
+import type { Clock } from "./clock.ts";
+import type { Random } from "./random.ts";
+
+/** What a cluster gives its adapters. */
+export interface AdapterServices {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** What the option `storage` takes: made by an adapter package, opened and closed by the cluster. */
+export interface StorageAdapter {
+  readonly kind: "storage";
+  /** Connects and migrates. @throws {PersistenceError} @throws {ConfigError} */
+  open(services: AdapterServices): Promise<OpenStorage>;
+}
+
+export interface OpenStorage {
+  readonly messages: MessageStorage;
+  readonly workflows: WorkflowStorage;
+  /** Members and leases on the same backend, for who sets no `runners`. Null where it has none worth having. */
+  readonly runners: RunnerStorage | null;
+  /** Resolves when everything accepted is written and every connection is closed. */
+  close(): Promise<void>;
+}
+
+/** What the option `runners` takes. */
+export interface RunnersAdapter {
+  readonly kind: "runners";
+  open(services: AdapterServices): Promise<OpenRunners>;
+}
+
+export interface OpenRunners {
+  readonly runners: RunnerStorage;
+  close(): Promise<void>;
+}
+
+/** What the option `transport` takes. */
+export interface TransportAdapter {
+  readonly kind: "transport";
+  open(services: AdapterServices): Promise<Transport>;
+}
+
+/** What an adapter package exports so that a URL can name it. Each is present where the package serves that option. */
+export interface AdapterModule {
+  readonly storageFromUrl?: (url: string) => StorageAdapter;
+  readonly runnersFromUrl?: (url: string) => RunnersAdapter;
+  readonly transportFromUrl?: (url: string) => TransportAdapter;
+}

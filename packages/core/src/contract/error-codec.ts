@@ -1,0 +1,109 @@
+// Error codec: how a thrown thing becomes data, and an error again at the caller.
+//
+// A library's own error arrives as an instance of its class, one whose class the definition lists in `errors` too, and
+// all others as RemoteError. No constructor runs on arrival: the fields are set on an Error made for the class.
+
+import type { EncodedError } from "../data/encoded-error.ts";
+import { HoldfastError, isHoldfastError } from "../errors/holdfast-error.ts";
+import { RemoteError } from "../errors/remote-error.ts";
+import * as config from "../errors/config.ts";
+import * as routing from "../errors/routing.ts";
+import * as storage from "../errors/storage.ts";
+import * as workflow from "../errors/workflow.ts";
+import { decodePayload, encodePayload } from "./payload.ts";
+import type { ErrorClass } from "./rpc.ts";
+
+const MAX_CAUSES = 8;
+const OWN_CLASSES: ReadonlyMap<string, ErrorClass> = new Map(
+  [config, routing, storage, workflow].flatMap((module) =>
+    Object.values(module).map((errorClass): [string, ErrorClass] => [errorClass.name, errorClass]),
+  ),
+);
+const NAMED_FIELDS: ReadonlySet<string> = new Set(["name", "message", "code", "stack", "cause"]);
+
+/** Encodes whatever was thrown, also what is not an Error. Never throws. */
+export function encodeError(thrown: unknown, options: { exposeStacks: boolean }, depth: number = 0): EncodedError {
+  if (!(thrown instanceof Error)) return encodeNonError(thrown);
+  const own = isHoldfastError(thrown) && OWN_CLASSES.has(thrown.name);
+  return {
+    name: text(thrown.name, "Error"),
+    message: text(thrown.message, ""),
+    code: "code" in thrown && (typeof thrown.code === "string" || typeof thrown.code === "number") ? String(thrown.code) : null,
+    stack: options.exposeStacks && typeof thrown.stack === "string" ? thrown.stack : null,
+    data: encodeFields(thrown),
+    cause: thrown.cause === undefined || depth >= MAX_CAUSES ? null : encodeError(thrown.cause, options, depth + 1),
+    own,
+  };
+}
+
+/** Makes the error that a caller catches. `classes` are those that the definition lists in `errors`. */
+export function decodeError(encoded: EncodedError, classes: readonly ErrorClass[]): Error {
+  const options = encoded.cause === null ? undefined : { cause: decodeError(encoded.cause, classes) };
+  const fields = decodeFields(encoded.data);
+  const errorClass = encoded.own
+    ? OWN_CLASSES.get(encoded.name)
+    : classes.find((candidate) => candidate.name === encoded.name || candidate.prototype.name === encoded.name);
+  const error =
+    errorClass === undefined
+      ? new RemoteError({ name: encoded.name, message: encoded.message, code: encoded.code, data: fields }, options)
+      : revive(errorClass, encoded, fields, options);
+  if (encoded.stack !== null) hide(error, "stack", encoded.stack);
+  return error;
+}
+
+function revive(
+  errorClass: ErrorClass,
+  encoded: EncodedError,
+  fields: Readonly<Record<string, unknown>>,
+  options: ErrorOptions | undefined,
+): Error {
+  const error: Error = Reflect.construct(Error, [encoded.message, options], errorClass);
+  hide(error, "name", encoded.name);
+  if (encoded.code !== null) Object.assign(error, { code: encoded.code });
+  return Object.assign(error, fields);
+}
+
+function encodeNonError(thrown: unknown): EncodedError {
+  let shown: string;
+  try {
+    shown = encodePayload(thrown, "the thrown value");
+  } catch {
+    shown = `a value of type ${typeof thrown} that cannot be serialised`;
+  }
+  const message = `Something that is not an Error was thrown: ${shown.length > 200 ? `${shown.slice(0, 200)}…` : shown}`;
+  return { name: "NonError", message, code: "NON_ERROR", stack: null, data: null, cause: null, own: false };
+}
+
+function encodeFields(error: Error): string | null {
+  const fields: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(error)) {
+    if (NAMED_FIELDS.has(key) || key === "__proto__") continue;
+    try {
+      encodePayload(value, key);
+      fields[key] = value;
+    } catch {
+      // One field that cannot travel (a socket, a request object) must not lose the error itself.
+    }
+  }
+  return Object.keys(fields).length === 0 ? null : encodePayload(fields, "an error's fields");
+}
+
+function decodeFields(data: string | null): Readonly<Record<string, unknown>> {
+  if (data === null) return {};
+  const fields = Object.entries(decodePayload(data, "an error's fields") as Record<string, unknown>);
+  return Object.fromEntries(fields.filter(([key]) => !NAMED_FIELDS.has(key) && key !== "__proto__"));
+}
+
+function text(value: unknown, otherwise: string): string {
+  return typeof value === "string" ? value : otherwise;
+}
+
+function hide(error: Error, key: string, value: string): void {
+  Object.defineProperty(error, key, { value, enumerable: false, configurable: true, writable: true });
+}
+
+/** Whether an error thrown by a handler asks for another attempt instead of being the reply. */
+export function isRetryable(thrown: unknown): boolean {
+  if (thrown instanceof storage.PersistenceError || thrown instanceof storage.FencedError) return true;
+  return thrown instanceof Error && !(thrown instanceof HoldfastError) && "retryable" in thrown && thrown.retryable === true;
+}

@@ -1,0 +1,152 @@
+// Payload: how values become text, for the wire and for storage.
+//
+// JSON, so that a person can read the tables. What JSON would lose or change goes under one escape: an object with the
+// single key "$": ["Date", 0]. A plain object that has that very shape is escaped itself. Whatever cannot come back as it
+// was is refused with its path, because a workflow must see the same value live and in replay (INV-8).
+
+import { PayloadTooLargeError, SerializationError } from "../errors/storage.ts";
+
+/** The default limit of one payload: 4 MiB. */
+export const DEFAULT_MAX_PAYLOAD_BYTES: number = 4 * 1024 * 1024;
+
+const ESCAPE = "$";
+const MAX_DEPTH = 200;
+
+/**
+ * Encodes `value`. Takes JSON values, undefined, Date, bigint, Map, Set, Uint8Array, NaN, the infinities and -0, nested
+ * up to 200 deep.
+ *
+ * @throws {SerializationError} a function, a symbol, an instance of a class, a circle; the message names its path
+ */
+export function encodePayload(value: unknown, what: string): string {
+  return JSON.stringify(escape(value, "", 0, what)) ;
+}
+
+/** Like `encodePayload`, and refuses text over `limitBytes` (UTF-8). @throws {PayloadTooLargeError} */
+export function encodeBoundedPayload(value: unknown, what: string, limitBytes: number): string {
+  const text = encodePayload(value, what);
+  // Three bytes a UTF-16 unit is the most that UTF-8 takes, so most payloads need not be counted.
+  if (text.length * 3 > limitBytes) {
+    const payloadBytes = new TextEncoder().encode(text).byteLength;
+    if (payloadBytes > limitBytes) throw new PayloadTooLargeError({ what, payloadBytes, limitBytes });
+  }
+  return text;
+}
+
+/** @throws {SerializationError} `text` was not made by `encodePayload` */
+export function decodePayload(text: string, what: string): unknown {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw new SerializationError({ what, path: "", problem: "no valid JSON" }, { cause });
+  }
+  // Nothing was escaped in nearly all payloads: they need no second walk.
+  return text.includes(`{"${ESCAPE}":[`) ? unescape(parsed, what) : parsed;
+}
+
+function escape(value: unknown, path: string, depth: number, what: string): unknown {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value;
+    case "number":
+      return Number.isFinite(value) && !Object.is(value, -0) ? value : { [ESCAPE]: ["number", String(Object.is(value, -0) ? "-0" : value)] };
+    case "undefined":
+      return { [ESCAPE]: ["undefined"] };
+    case "bigint":
+      return { [ESCAPE]: ["bigint", value.toString()] };
+    case "object":
+      return value === null ? null : escapeObject(value, path, depth, what);
+    default:
+      throw new SerializationError({ what, path, problem: `a ${typeof value}` });
+  }
+}
+
+function escapeObject(value: object, path: string, depth: number, what: string): unknown {
+  if (depth > MAX_DEPTH) throw new SerializationError({ what, path, problem: `nested over ${MAX_DEPTH} deep, or a circle` });
+  if (Array.isArray(value)) return escapeArray(value, path, depth, what);
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === Object.prototype || prototype === null) return escapeRecord(value as Record<string, unknown>, path, depth, what);
+  if (value instanceof Date) return { [ESCAPE]: ["Date", Number.isNaN(value.getTime()) ? null : value.getTime()] };
+  if (value instanceof Map) return { [ESCAPE]: ["Map", escapeArray([...value].flat(), `${path}.<map>`, depth, what)] };
+  if (value instanceof Set) return { [ESCAPE]: ["Set", escapeArray([...value], `${path}.<set>`, depth, what)] };
+  if (value instanceof Uint8Array) return { [ESCAPE]: ["Uint8Array", Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64")] };
+  throw new SerializationError({ what, path, problem: `an instance of ${value.constructor?.name ?? "a class"}` });
+}
+
+// Both walks give the value itself back while nothing in it had to be escaped: the common case copies nothing.
+function escapeArray(array: readonly unknown[], path: string, depth: number, what: string): readonly unknown[] {
+  let copy: unknown[] | undefined;
+  for (let index = 0; index < array.length; index += 1) {
+    const item = array[index];
+    const escaped = escape(item, `${path}[${index}]`, depth + 1, what);
+    if (copy === undefined && escaped !== item) copy = array.slice(0, index);
+    copy?.push(escaped);
+  }
+  return copy ?? array;
+}
+
+function escapeRecord(record: Record<string, unknown>, path: string, depth: number, what: string): unknown {
+  let copy: Record<string, unknown> | undefined;
+  const keys = Object.keys(record);
+  for (const key of keys) {
+    const item = record[key];
+    // A field that is undefined is left out, as JSON does it: reading it gives undefined all the same.
+    const escaped = item === undefined ? undefined : escape(item, path === "" ? key : `${path}.${key}`, depth + 1, what);
+    if (copy === undefined && escaped !== item) copy = { ...record };
+    if (copy !== undefined) define(copy, key, escaped);
+  }
+  const result = copy ?? record;
+  return keys.length === 1 && keys[0] === ESCAPE && Array.isArray(result[ESCAPE]) ? { [ESCAPE]: ["object", result[ESCAPE]] } : result;
+}
+
+function unescape(value: unknown, what: string): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((item) => unescape(item, what));
+  const keys = Object.keys(value);
+  const record = value as Record<string, unknown>;
+  const escaped = record[ESCAPE];
+  if (keys.length === 1 && Array.isArray(escaped)) return unescapeTagged(escaped, what);
+  const result: Record<string, unknown> = {};
+  for (const key of keys) define(result, key, unescape(record[key], what));
+  return result;
+}
+
+function unescapeTagged([tag, body]: readonly unknown[], what: string): unknown {
+  switch (tag) {
+    case "undefined":
+      return undefined;
+    case "number":
+      return Number(body);
+    case "bigint":
+      return BigInt(String(body));
+    case "Date":
+      return new Date(body === null ? Number.NaN : Number(body));
+    case "Uint8Array":
+      return Uint8Array.from(Buffer.from(String(body), "base64"));
+    case "Set":
+      return new Set(items(body, what));
+    case "Map": {
+      const flat = items(body, what);
+      const map = new Map<unknown, unknown>();
+      for (let index = 0; index < flat.length; index += 2) map.set(flat[index], flat[index + 1]);
+      return map;
+    }
+    case "object":
+      return { [ESCAPE]: items(body, what) };
+    default:
+      throw new SerializationError({ what, path: "", problem: `escaped as "${String(tag)}", which this version does not know` });
+  }
+}
+
+function items(body: unknown, what: string): unknown[] {
+  if (!Array.isArray(body)) throw new SerializationError({ what, path: "", problem: "an escape without its list" });
+  return body.map((item) => unescape(item, what));
+}
+
+/** Sets an own property, also one named `__proto__`, which a plain assignment would take for the prototype. */
+function define(target: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === "__proto__") Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  else target[key] = value;
+}

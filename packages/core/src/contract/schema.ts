@@ -1,0 +1,20 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { InvalidInputError } from "../errors/routing.ts";
+
+/** Any Standard Schema: zod, valibot, arktype and others. */
+export type Schema<In = unknown, Out = In> = StandardSchemaV1<In, Out>;
+
+/** What passes into a schema: the side before it is parsed. */
+export type SchemaInput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : void;
+
+/** What comes out of a schema once it is parsed. */
+export type SchemaOutput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : void;
+
+/** Parses `value`; without a schema it is returned as it is. @throws {InvalidInputError} names `of` and the issues */
+export async function parse(schema: StandardSchemaV1 | undefined, value: unknown, of: string): Promise<unknown> {
+  if (schema === undefined) return value;
+  let result = schema["~standard"].validate(value);
+  if (result instanceof Promise) result = await result;
+  if (result.issues !== undefined) throw new InvalidInputError({ of, issues: result.issues });
+  return result.value;
+}

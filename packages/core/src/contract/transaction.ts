@@ -1,0 +1,66 @@
+// Transaction scope: how a handler's or an activity's context finds the one storage transaction that also commits its
+// reply or journal entry. The runtime makes a scope for each attempt; `postgresTx(ctx)` and its like open it.
+
+import { TransactionUnavailableError } from "../errors/storage.ts";
+
+/** A transaction of the storage, open until the runtime records the outcome with it or rolls it back. */
+export interface StorageTransaction {
+  /** Names the storage that opened it, `"postgres"`; an adapter's accessor checks it. */
+  readonly kind: string;
+  /** Undoes everything. Safe to call twice and after a failure; resolves when the connection is free again. */
+  rollback(): Promise<void>;
+}
+
+/** Where a context keeps its scope. A symbol, so that it is not among what users see on `ctx`. */
+export const TRANSACTION_SCOPE: unique symbol = Symbol.for("@holdfast/transaction-scope");
+
+export interface HasTransactionScope {
+  readonly [TRANSACTION_SCOPE]?: TransactionScope;
+}
+
+/** One attempt's transaction: none until the first `open()`, then always the same one. */
+export class TransactionScope {
+  readonly #begin: (() => StorageTransaction) | undefined;
+  readonly #unavailable: string;
+  #transaction: StorageTransaction | undefined;
+  #closed = false;
+
+  /** @param begin opens the storage's transaction lazily, or is undefined where there is none, for the reason given */
+  constructor(begin: (() => StorageTransaction) | undefined, unavailable: string) {
+    this.#begin = begin;
+    this.#unavailable = unavailable;
+  }
+
+  /** The transaction that was opened, if any. */
+  get transaction(): StorageTransaction | undefined {
+    return this.#transaction;
+  }
+
+  /** @throws {TransactionUnavailableError} the storage has none, or the attempt is over */
+  open(wanted: string): StorageTransaction {
+    if (this.#closed) throw new TransactionUnavailableError({ wanted, why: "the handler that it belonged to has ended" });
+    if (this.#begin === undefined) throw new TransactionUnavailableError({ wanted, why: this.#unavailable });
+    this.#transaction ??= this.#begin();
+    if (this.#transaction.kind !== wanted) {
+      throw new TransactionUnavailableError({ wanted, why: `the cluster's storage gives "${this.#transaction.kind}" transactions` });
+    }
+    return this.#transaction;
+  }
+
+  /** After this nobody opens it any more: what was opened is committed or rolled back by the runtime. */
+  close(): void {
+    this.#closed = true;
+  }
+}
+
+/** The scope of a handler's or activity's context. @throws {TransactionUnavailableError} `context` is no such context */
+export function transactionScopeOf(context: object, wanted: string): TransactionScope {
+  const scope = (context as HasTransactionScope)[TRANSACTION_SCOPE];
+  if (scope === undefined) {
+    throw new TransactionUnavailableError({
+      wanted,
+      why: "this is not the context of a persisted handler or of an activity, whose record it would commit with",
+    });
+  }
+  return scope;
+}

@@ -1,0 +1,39 @@
+import type { EntityAddress } from "./entity-address.ts";
+
+/** A request on its way. Plain data: it is sent, stored and compared as it stands. */
+export interface Envelope {
+  /** Unique for ever. A repeated request has the same id, and runs once if it is persisted. */
+  readonly requestId: string;
+  readonly address: EntityAddress;
+  /** The rpc's name. */
+  readonly tag: string;
+  /** The encoded input (contract/payload.ts). */
+  readonly payload: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly persisted: boolean;
+  /** What the sender waits for: the reply, a stream of chunks and then the reply, or only that it is accepted. */
+  readonly expects: "reply" | "stream" | "acceptance";
+  /** A persisted request with the same entity, tag and key is the same request, whatever its id. */
+  readonly deduplicationKey: string | null;
+  /** Not handled before this wall time, in milliseconds since 1970. Persisted requests only. */
+  readonly deliverAt: number | null;
+  /** Runs to its end although the caller left, timed out or aborted. */
+  readonly uninterruptible: boolean;
+  /** Sent by a handler, an activity or a workflow, which may call protected rpcs. */
+  readonly fromInside: boolean;
+  /** The member that first sent it. INV-4 is per sender and entity. */
+  readonly sender: string;
+  /** How often it was forwarded. Bounded by the router. */
+  readonly hops: number;
+  /** The sender has written to storage for this shard while no owner was to be had: read what is pending before this. */
+  readonly readPendingFirst: boolean;
+}
+
+/** A persisted request as storage hands it back to the owner of its shard. */
+export interface PendingRequest {
+  readonly envelope: Envelope;
+  /** Raised with each acceptance in the storage; the order in which requests of one entity are handled (INV-4). */
+  readonly sequence: number;
+  /** How many attempts have begun. */
+  readonly attempts: number;
+}

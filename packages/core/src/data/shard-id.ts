@@ -1,0 +1,11 @@
+/** Names a shard, `group:number`, for example `default:17`. The number is in `[0, shardsPerGroup)`. */
+export type ShardId = `${string}:${number}`;
+
+export function shardIdOf(group: string, number: number): ShardId {
+  return `${group}:${number}`;
+}
+
+/** The shard group of a shard id. A group's name may hold colons; the number after the last one does not. */
+export function shardGroupOf(shardId: ShardId): string {
+  return shardId.slice(0, shardId.lastIndexOf(":"));
+}

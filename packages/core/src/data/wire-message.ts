@@ -1,0 +1,36 @@
+import type { Envelope } from "./envelope.ts";
+import type { Chunk, Reply } from "./reply.ts";
+import type { ShardId } from "./shard-id.ts";
+
+/** Why a runner refused a request that it did not begin to handle. `NOT_ASSIGNED` and `CLOSING` may be sent elsewhere. */
+export type RejectionCode =
+  | "NOT_ASSIGNED"
+  | "CLOSING"
+  | "MAILBOX_FULL"
+  | "UNKNOWN_ENTITY"
+  | "UNKNOWN_RPC"
+  | "PROTECTED_RPC"
+  | "INVALID_INPUT"
+  | "PERSISTENCE"
+  | "TOO_MANY_HOPS";
+
+/** What members say to each other. A transport carries these and looks at none of them. */
+export type WireMessage =
+  | { readonly type: "request"; readonly envelope: Envelope }
+  /** The request is durable if it is persisted, else in the mailbox. */
+  | { readonly type: "accepted"; readonly requestId: string }
+  | { readonly type: "rejected"; readonly requestId: string; readonly code: RejectionCode; readonly detail: string }
+  | { readonly type: "reply"; readonly reply: Reply }
+  | { readonly type: "chunk"; readonly chunk: Chunk }
+  /** The consumer took every chunk below `upTo`: the producer may send as many again. */
+  | { readonly type: "acknowledge"; readonly requestId: string; readonly upTo: number }
+  | { readonly type: "interrupt"; readonly requestId: string; readonly shardId: ShardId }
+  /** Is this request still known to you? Answered by `known`. Finds out about lost messages without repeating any. */
+  | { readonly type: "probe"; readonly requestId: string }
+  | { readonly type: "known"; readonly requestId: string; readonly known: boolean }
+  /** There is work in storage for these shards that you were not told of. */
+  | { readonly type: "wake"; readonly shardIds: readonly ShardId[] }
+  /** These shards are free now: take those that are yours. */
+  | { readonly type: "released"; readonly shardIds: readonly ShardId[] }
+  | { readonly type: "ping"; readonly nonce: string }
+  | { readonly type: "pong"; readonly nonce: string };

@@ -1,0 +1,50 @@
+// Behavior: what the runtime needs to know of an entity type to run it. `define` makes behaviors of what users write;
+// workflows and crons are behaviors of hidden types.
+
+import type { EntityContract } from "../contract/entity-contract.ts";
+import type { TransactionScope } from "../contract/transaction.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
+import type { Envelope } from "../data/envelope.ts";
+import type { Fence } from "../data/epoch.ts";
+
+/** One attempt to handle one request. */
+export interface Call {
+  readonly envelope: Envelope;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /** Aborted when the shard is lost, the cluster shuts down, or the caller left. */
+  readonly signal: AbortSignal;
+  readonly fence: Fence;
+  readonly transactions: TransactionScope;
+}
+
+/** Given the parsed input; returns the output or a promise of it, or for a streaming rpc an async iterable. */
+export type Handler = (input: unknown, call: Call) => unknown;
+
+/** The life of one entity in the memory of this runner. */
+export interface ActivationScope {
+  readonly address: EntityAddress;
+  readonly fence: Fence;
+  /** Aborted when the shard is lost or the cluster shuts down; not by a caller. */
+  readonly signal: AbortSignal;
+  /** `callback` is awaited before the entity leaves memory, in the order in which they were given. */
+  onEvict(callback: () => void | Promise<void>): void;
+}
+
+export interface EntityBehavior {
+  readonly contract: EntityContract;
+  /** Makes the handlers of one entity, by tag, when its first request comes. */
+  activate(scope: ActivationScope): Readonly<Record<string, Handler>> | Promise<Readonly<Record<string, Handler>>>;
+}
+
+/**
+ * What a handler of a hidden type returns in place of an output: the request goes back to storage until `until` (wall
+ * time, ms; null: until something else wakes it), with its attempts set to 0, and nobody is answered yet.
+ */
+export class Suspension {
+  readonly until: number | null;
+
+  constructor(until: number | null) {
+    this.until = until;
+  }
+}
