@@ -1,0 +1,180 @@
+import { FencedError, type Fence, type MessageStorage, type PendingPage, type ShardId } from "@holdfast/core/adapter";
+import type { StorageFactory } from "./storage-backend.ts";
+import { address, failure, storageCases, succeeded } from "./storage-case.ts";
+import { vitest } from "./vitest-api.ts";
+
+/** Epochs: claims, fenced writes, and claims that race with writes (INV-1). */
+export function messageClaims(factory: StorageFactory): void {
+  const { describe, expect, it } = vitest();
+  const run = storageCases(factory);
+
+  describe("claimShards", () => {
+    it(
+      "starts a shard that was never claimed at 1",
+      run(async ({ messages }) => {
+        expect(await messages.claimShards(["default:1", "other group:0"])).toEqual([1, 1]);
+      }),
+    );
+
+    it(
+      "raises each shard's epoch and returns the new ones in the order asked for",
+      run(async ({ messages }) => {
+        await messages.claimShards(["default:1"]);
+        await messages.claimShards(["default:1"]);
+        const [second, first] = await messages.claimShards(["default:2", "default:1"]);
+        expect(first).toBeGreaterThanOrEqual(3);
+        expect(second).toBe(1);
+      }),
+    );
+
+    it(
+      "raises the epochs that another session left",
+      run(async ({ messages }, context) => {
+        const mine = await context.claim(messages);
+        const theirs = await context.claim((await context.open()).messages);
+        const mineAgain = await context.claim(messages);
+        expect(theirs.epoch).toBeGreaterThan(mine.epoch);
+        expect(mineAgain.epoch).toBeGreaterThan(theirs.epoch);
+      }),
+    );
+
+    it(
+      "keeps the epochs when every session is closed",
+      run(async (session, context) => {
+        const before = await context.claim(session.messages);
+        await session.close();
+        const after = await context.claim((await context.open()).messages);
+        expect(after.epoch).toBeGreaterThan(before.epoch);
+      }),
+    );
+
+    it(
+      "takes an empty list",
+      run(async ({ messages }) => {
+        expect(await messages.claimShards([])).toEqual([]);
+      }),
+    );
+
+    it(
+      "gives two sessions that claim the same shards at once different epochs, in whatever order they name them",
+      run(async ({ messages }, context) => {
+        const other = (await context.open()).messages;
+        const shardIds = Array.from({ length: 40 }, (_, number): ShardId => `default:${number}`);
+        const backwards = shardIds.toReversed();
+        const rounds = await Promise.all(
+          Array.from({ length: 4 }, async () => {
+            const [mine, theirs] = await Promise.all([messages.claimShards(shardIds), other.claimShards(backwards)]);
+            return { mine, theirs: theirs.toReversed() };
+          }),
+        );
+        for (let shard = 0; shard < shardIds.length; shard += 1) {
+          const epochs = rounds.flatMap(({ mine, theirs }) => [mine[shard], theirs[shard]]);
+          expect(new Set(epochs).size).toBe(8);
+        }
+      }),
+    );
+  });
+
+  describe("a write under an older epoch", () => {
+    const requestId = "0190b2c0a3e07fff8000000000000001";
+    const writes: Readonly<Record<string, (messages: MessageStorage, fence: Fence) => Promise<unknown>>> = {
+      recordAttempt: (messages, fence) => messages.recordAttempt(requestId, 1, fence),
+      reschedule: (messages, fence) => messages.reschedule(requestId, { deliverAt: null, attempts: 3 }, fence),
+      saveReply: (messages, fence) => messages.saveReply(succeeded(requestId), fence, null),
+      saveChunk: (messages, fence) => messages.saveChunk({ requestId, index: 0, value: "1" }, fence),
+      saveDeadLetter: (messages, fence) =>
+        messages.saveDeadLetter(requestId, { error: failure("stale"), attempts: 1, deadSince: 1 }, fence),
+    };
+
+    it.each(Object.keys(writes))("is refused with FencedError and changes nothing: %s", async (method) => {
+      await run(async ({ messages }, context) => {
+        const stale = await context.claim(messages);
+        await context.save(messages, context.request({ requestId }));
+        await context.claim((await context.open()).messages);
+        const before = await messages.lookUp([requestId]);
+
+        const refused = writes[method]?.(messages, stale);
+        await expect(refused).rejects.toBeInstanceOf(FencedError);
+        await expect(refused).rejects.toMatchObject({ code: "FENCED", shardId: "default:1" });
+
+        expect(await messages.lookUp([requestId])).toEqual(before);
+        expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: [], saved: 0 });
+        expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
+      })();
+    });
+
+    it(
+      "is refused with FencedError and changes nothing: saveRequest",
+      run(async ({ messages }, context) => {
+        const stale = await context.claim(messages);
+        await context.claim((await context.open()).messages);
+        const request = context.request({ deduplicationKey: "key" });
+        await expect(messages.saveRequest(request, 1, stale)).rejects.toBeInstanceOf(FencedError);
+        expect(await messages.lookUp([request.requestId])).toEqual([]);
+        expect(await messages.lookUpByKey(request.address, request.tag, "key")).toBeNull();
+      }),
+    );
+
+    it(
+      "does not take valid writes of the same moment down with it",
+      run(async ({ messages }, context) => {
+        const stale = await context.claim(messages, "default:1");
+        const held = await context.claim(messages, "default:2");
+        await context.claim((await context.open()).messages, "default:1");
+        const [first, second, third] = await Promise.allSettled([
+          messages.saveRequest(context.request({ address: address("b", "default:2") }), 0, held),
+          messages.saveRequest(context.request(), 0, stale),
+          messages.saveRequest(context.request({ address: address("c", "default:2") }), 0, held),
+        ]);
+        expect([first.status, second.status, third.status]).toEqual(["fulfilled", "rejected", "fulfilled"]);
+      }),
+    );
+  });
+
+  it(
+    "refuses nothing of the latest epoch, of another shard, or that is written on nobody's behalf",
+    run(async ({ messages }, context) => {
+      const other = await context.claim(messages, "default:2");
+      await context.claim(messages);
+      const latest = await context.claim((await context.open()).messages);
+      const saved = await Promise.all([
+        messages.saveRequest(context.request(), 1, latest),
+        messages.saveRequest(context.request({ address: address("b", "default:2") }), 1, other),
+        messages.saveRequest(context.request(), 0, null),
+      ]);
+      expect(saved.map(({ outcome }) => outcome)).toEqual(["accepted", "accepted", "accepted"]);
+    }),
+  );
+
+  it.each([0, 1, 5])(
+    "lets no write of the old owner pass once a claim resolved, those in flight included (INV-1, after %i turns)",
+    async (turns) => {
+      await run(async ({ messages: old }, context) => {
+        const next = (await context.open()).messages;
+        const fence = await context.claim(old);
+        const requests = Array.from({ length: 60 }, () => context.request());
+        const everything = { shardIds: ["default:1"] as const, now: 0, limit: 100, excludingSequences: [], excludingEntities: [] };
+
+        const writes = requests.slice(0, 30).map((request) => old.saveRequest(request, 1, fence));
+        for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+        const claim = next.claimShards(["default:1"]);
+        writes.push(...requests.slice(30).map((request) => old.saveRequest(request, 1, fence)));
+        const settled = Promise.allSettled(writes);
+        await claim;
+        const atClaim = idsOf(await next.readPending(everything));
+
+        const accepted = (await settled).flatMap((write, index) =>
+          write.status === "fulfilled" ? [requests[index]?.requestId ?? ""] : [],
+        );
+        const refused = (await settled).filter((write) => write.status === "rejected");
+        expect(idsOf(await next.readPending(everything))).toEqual(atClaim);
+        expect(accepted.toSorted()).toEqual(atClaim.toSorted());
+        for (const write of refused) expect(write.reason).toBeInstanceOf(FencedError);
+      })();
+    },
+  );
+}
+
+function idsOf(page: PendingPage): string[] {
+  return page.requests.map(({ envelope }) => envelope.requestId);
+}
