@@ -1,0 +1,183 @@
+// SingletonHost: runs the singletons whose shards this runner owns. One on each runner.
+//
+// Each singleton lives on the shard that its name falls into; owning that shard is the right to run it. Takes no lease and
+// claims no shard: the shard's owner says what comes and goes.
+//
+//   G1  A singleton runs only between `shardAcquired` and `shardDropping` of its shard, and what is left of it after that
+//       has an aborted signal.
+//   G2  On this runner it never runs twice at once. What outlives the termination timeout keeps its successor here
+//       waiting, although the shard may run it elsewhere by then: that one has a higher fencing token.
+//   G3  While the shard is owned it is always running or about to be started again. Nothing that it throws gets further
+//       than the log.
+
+import type { Clock } from "../adapter/clock.ts";
+import { sleep } from "../clock/sleep.ts";
+import type { Logger } from "../contract/logger.ts";
+import type { Fence } from "../data/epoch.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import { InterruptedError } from "../errors/routing.ts";
+import { shardIdFor } from "../sharding/shard-hash.ts";
+import { describeThrown } from "./describe-thrown.ts";
+
+/** A run that lasted this long has recovered: the next crash counts as the first. Also the longest pause between runs. */
+const LONGEST_BACKOFF_MS = 60_000;
+
+/** A task that runs on exactly one runner. */
+export interface Singleton {
+  readonly name: string;
+  readonly shardGroup: string;
+  /** Runs until its signal is aborted. When it returns or throws earlier it is started again. */
+  readonly run: (scope: SingletonScope) => unknown;
+}
+
+/** One run of a singleton. */
+export interface SingletonScope {
+  /** Aborted when the shard leaves this runner. */
+  readonly signal: AbortSignal;
+  readonly fence: Fence;
+}
+
+export interface SingletonHostOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly shardsPerGroup: number;
+  /** The pause before a singleton that ended by itself is started again. Doubles with each crash in a row. */
+  readonly crashBackoffBaseMs: number;
+  /** How long a shard waits for its singletons to end before it leaves. */
+  readonly terminationTimeoutMs: number;
+}
+
+export class SingletonHost {
+  readonly #options: SingletonHostOptions;
+  readonly #tasks = new Map<string, SingletonTask>();
+  readonly #fences = new Map<ShardId, Fence>();
+
+  constructor(options: SingletonHostOptions) {
+    this.#options = options;
+  }
+
+  /** Adds a singleton, and starts it if its shard is here already. Its name must be new: definitions are checked before. */
+  register(singleton: Singleton): void {
+    const shardId = shardIdFor(singleton.shardGroup, singleton.name, this.#options.shardsPerGroup);
+    const task = new SingletonTask(singleton, shardId, this.#options);
+    this.#tasks.set(singleton.name, task);
+    const fence = this.#fences.get(shardId);
+    if (fence !== undefined) task.start(fence);
+  }
+
+  /** The names of those that have been started here and were not stopped. */
+  get running(): readonly string[] {
+    return [...this.#tasks.values()].filter((task) => task.isStarted).map((task) => task.name);
+  }
+
+  /** The shard is claimed: starts its singletons. With a later epoch of the same shard, stops and starts them. */
+  shardAcquired(shardId: ShardId, fence: Fence): void {
+    if (this.#fences.get(shardId)?.epoch === fence.epoch) return;
+    this.#fences.set(shardId, fence);
+    for (const task of this.#tasksOf(shardId)) {
+      void task.stop("its shard was claimed again");
+      task.start(fence);
+    }
+  }
+
+  /**
+   * The shard leaves: aborts its singletons before it returns. Resolves when they have ended, or after the termination
+   * timeout; never rejects. Do not wait for it when the shard is lost already.
+   */
+  async shardDropping(shardId: ShardId): Promise<void> {
+    this.#fences.delete(shardId);
+    await Promise.all(this.#tasksOf(shardId).map((task) => task.stop("its shard leaves this runner")));
+  }
+
+  #tasksOf(shardId: ShardId): readonly SingletonTask[] {
+    return [...this.#tasks.values()].filter((task) => task.shardId === shardId);
+  }
+}
+
+/** One singleton on this runner, started or not. */
+class SingletonTask {
+  readonly shardId: ShardId;
+  readonly #singleton: Singleton;
+  readonly #options: SingletonHostOptions;
+  #tenure: AbortController | null = null;
+  /** Resolves when all that was ever started has ended. Never rejects. */
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(singleton: Singleton, shardId: ShardId, options: SingletonHostOptions) {
+    this.#singleton = singleton;
+    this.shardId = shardId;
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#singleton.name;
+  }
+
+  get isStarted(): boolean {
+    return this.#tenure !== null;
+  }
+
+  start(fence: Fence): void {
+    const tenure = new AbortController();
+    this.#tenure = tenure;
+    // Behind whatever still runs of an earlier tenure (G2). Stopped before its turn comes, it does nothing.
+    this.#ended = this.#ended.then(() => this.#runRepeatedly({ signal: tenure.signal, fence }));
+  }
+
+  async stop(why: string): Promise<void> {
+    if (this.#tenure === null) return;
+    this.#tenure.abort(new InterruptedError({ what: `The singleton "${this.name}"`, why, retryable: true }));
+    this.#tenure = null;
+    const { clock, logger, terminationTimeoutMs } = this.#options;
+    const ended = this.#ended.then(() => true);
+    const waiting = new AbortController();
+    const timedOut = sleep(clock, terminationTimeoutMs, waiting.signal).then(() => false);
+    const inTime = await Promise.race([ended, timedOut]);
+    waiting.abort();
+    if (inTime) return;
+    logger.error(
+      `The singleton "${this.name}" goes on ${terminationTimeoutMs} ms after its signal was aborted, and may soon run ` +
+        `elsewhere too. Let run() end when ctx.signal is aborted.`,
+      { singleton: this.name, shardId: this.shardId },
+    );
+  }
+
+  /** Runs it again and again until the signal is aborted. Never rejects (G3). */
+  async #runRepeatedly(scope: SingletonScope): Promise<void> {
+    const { clock, crashBackoffBaseMs } = this.#options;
+    let crashes = 0;
+    while (!scope.signal.aborted) {
+      const startedAt = clock.monotonic();
+      const returned = await this.#runOnce(scope);
+      const ranWell = clock.monotonic() - startedAt >= LONGEST_BACKOFF_MS;
+      if (returned) crashes = 0;
+      else crashes = ranWell ? 1 : crashes + 1;
+      await sleep(clock, restartDelayMs(crashBackoffBaseMs, crashes), scope.signal);
+    }
+  }
+
+  /** Whether it returned, and did not throw. */
+  async #runOnce(scope: SingletonScope): Promise<boolean> {
+    const { logger } = this.#options;
+    const fields = { singleton: this.name, shardId: this.shardId };
+    try {
+      await this.#singleton.run(scope);
+      if (!scope.signal.aborted) logger.debug("A singleton returned and is started again", fields);
+      return true;
+    } catch (error) {
+      // Most often it is the abort itself that comes out of what the singleton was waiting for.
+      if (scope.signal.aborted) logger.debug("A singleton threw while it was stopped", { ...fields, error: describeThrown(error) });
+      else logger.error("A singleton crashed and is started again", { ...fields, error: describeThrown(error) });
+      return false;
+    }
+  }
+}
+
+/**
+ * The base, doubled with each crash in a row after the first, up to a minute, or up to the base if that is longer. Never
+ * 0: a singleton that always returns at once must leave a turn to others.
+ */
+function restartDelayMs(baseMs: number, crashes: number): number {
+  const doublings = Math.min(Math.max(crashes - 1, 0), 30);
+  return Math.max(1, Math.min(baseMs * 2 ** doublings, Math.max(baseMs, LONGEST_BACKOFF_MS)));
+}
