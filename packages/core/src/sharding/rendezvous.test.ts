@@ -11,7 +11,10 @@ const SHARDS = shardsOf("default", 300);
 const MOST_EXTRA_MOVES = 24;
 
 const runnerIds = (count: number): fc.Arbitrary<string[]> =>
-  fc.uniqueArray(fc.string({ minLength: 1, maxLength: 40, unit: "binary" }), { minLength: count, maxLength: count });
+  fc.uniqueArray(fc.string({ minLength: 1, maxLength: 40, unit: "binary" }), {
+    minLength: count,
+    maxLength: count,
+  });
 const someRunnerIds: fc.Arbitrary<string[]> = fc.integer({ min: 2, max: 20 }).chain(runnerIds);
 
 describe("the assignment of shards", () => {
@@ -38,15 +41,19 @@ describe("the assignment of shards", () => {
 
   it("follows the weights, rounded down or up", () => {
     fc.assert(
-      fc.property(someRunnerIds, fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 20, maxLength: 20 }), (ids, weights) => {
-        const runners = ids.map((runnerId, index) => ({ runnerId, weight: weights[index] ?? 1 }));
-        const total = runners.reduce((sum, runner) => sum + runner.weight, 0);
-        const assignment = assignShards(SHARDS, runners);
-        for (const { runnerId, weight } of runners) {
-          const fair = (SHARDS.length * weight) / total;
-          expect([Math.floor(fair), Math.ceil(fair)]).toContain(countsOf(assignment, [runnerId])[0]);
-        }
-      }),
+      fc.property(
+        someRunnerIds,
+        fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 20, maxLength: 20 }),
+        (ids, weights) => {
+          const runners = ids.map((runnerId, index) => ({ runnerId, weight: weights[index] ?? 1 }));
+          const total = runners.reduce((sum, runner) => sum + runner.weight, 0);
+          const assignment = assignShards(SHARDS, runners);
+          for (const { runnerId, weight } of runners) {
+            const fair = (SHARDS.length * weight) / total;
+            expect([Math.floor(fair), Math.ceil(fair)]).toContain(countsOf(assignment, [runnerId])[0]);
+          }
+        },
+      ),
     );
   });
 
@@ -54,11 +61,14 @@ describe("the assignment of shards", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 400 }),
-        fc.uniqueArray(fc.record({ runnerId: fc.string(), weight: fc.double({ min: 0.001, max: 1000, noNaN: true }) }), {
-          selector: (runner) => runner.runnerId,
-          minLength: 1,
-          maxLength: 12,
-        }),
+        fc.uniqueArray(
+          fc.record({ runnerId: fc.string(), weight: fc.double({ min: 0.001, max: 1000, noNaN: true }) }),
+          {
+            selector: (runner) => runner.runnerId,
+            minLength: 1,
+            maxLength: 12,
+          },
+        ),
         (shardCount, runners) => {
           const shards = shardsOf("g", shardCount);
           expect([...assignShards(shards, runners).keys()].toSorted()).toEqual(shards.toSorted());
@@ -113,7 +123,9 @@ describe("the assignment of shards", () => {
 
   it("gives nothing to a runner of weight 0, and is as if it were not there", () => {
     const runners = equal(["a", "b", "c"]);
-    expect(assignShards(SHARDS, [...runners, { runnerId: "drained", weight: 0 }])).toEqual(assignShards(SHARDS, runners));
+    expect(assignShards(SHARDS, [...runners, { runnerId: "drained", weight: 0 }])).toEqual(
+      assignShards(SHARDS, runners),
+    );
   });
 
   it("is empty without runners, and without runners that have weight", () => {
@@ -128,7 +140,11 @@ describe("the assignment of shards", () => {
   it("stays what it always was", () => {
     // Members of two versions must agree while a deployment replaces one by the other.
     const assignment = assignShards(shardsOf("default", 12), equal(["a", "b", "c"]));
-    expect(shardsOf("default", 12).map((shardId) => assignment.get(shardId)).join("")).toBe("acbacbcababc");
+    expect(
+      shardsOf("default", 12)
+        .map((shardId) => assignment.get(shardId))
+        .join(""),
+    ).toBe("acbacbcababc");
   });
 });
 

@@ -37,7 +37,10 @@ describe("murmurHash3", () => {
     // SMHasher's VerificationTest: the hashes of {}, {0}, {0, 1}, ... under the seeds 256, 255, ..., hashed again.
     const hashes = new DataView(new ArrayBuffer(1024));
     for (let length = 0; length < 256; length += 1) {
-      const hash = murmurHash3(Uint8Array.from({ length }, (_, index) => index), 256 - length);
+      const hash = murmurHash3(
+        Uint8Array.from({ length }, (_, index) => index),
+        256 - length,
+      );
       hashes.setUint32(length * 4, hash, true);
     }
     expect(murmurHash3(new Uint8Array(hashes.buffer), 0)).toBe(0xb0f57ee3);
@@ -65,10 +68,14 @@ describe("the shard of an entity", () => {
 
   it("is a number from 0 up to the shards of a group, for any id", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), fc.integer({ min: 1, max: 4096 }), (entityId, shardsPerGroup) => {
-        const number = shardNumberOf(entityId, shardsPerGroup);
-        expect(Number.isInteger(number) && number >= 0 && number < shardsPerGroup).toBe(true);
-      }),
+      fc.property(
+        fc.string({ unit: "binary" }),
+        fc.integer({ min: 1, max: 4096 }),
+        (entityId, shardsPerGroup) => {
+          const number = shardNumberOf(entityId, shardsPerGroup);
+          expect(Number.isInteger(number) && number >= 0 && number < shardsPerGroup).toBe(true);
+        },
+      ),
     );
   });
 

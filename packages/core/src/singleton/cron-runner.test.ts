@@ -52,12 +52,16 @@ class TickStorage {
 
   /** Ticks that wait for their time, or for an answer. */
   get pending(): string[] {
-    return [...this.ticks].filter(([, { reply }]) => reply === undefined).map(([scheduledTime]) => shorten(scheduledTime));
+    return [...this.ticks]
+      .filter(([, { reply }]) => reply === undefined)
+      .map(([scheduledTime]) => shorten(scheduledTime));
   }
 
   /** Hands `runner` the pending tick that was accepted first and is due. Resolves to whether there was one. */
   async deliver(runner: CronRunner, signal: AbortSignal = new AbortController().signal): Promise<boolean> {
-    const due = [...this.ticks].find(([scheduledTime, { reply }]) => reply === undefined && Date.parse(scheduledTime) <= this.clock.now());
+    const due = [...this.ticks].find(
+      ([scheduledTime, { reply }]) => reply === undefined && Date.parse(scheduledTime) <= this.clock.now(),
+    );
     if (due === undefined) return false;
     const [scheduledTime, tick] = due;
     const handlers = await runner.behavior.activate({
@@ -67,11 +71,13 @@ class TickStorage {
       onEvict: () => {},
     });
     const handle = handlers[TICK] as Handler;
-    tick.reply = await Promise.resolve(handle({ scheduledTime }, callWith(signal))).catch((error: unknown) => {
-      // The runtime gives these another attempt, and records all others.
-      if (error instanceof Error && "retryable" in error) return undefined;
-      return error;
-    });
+    tick.reply = await Promise.resolve(handle({ scheduledTime }, callWith(signal))).catch(
+      (error: unknown) => {
+        // The runtime gives these another attempt, and records all others.
+        if (error instanceof Error && "retryable" in error) return undefined;
+        return error;
+      },
+    );
     return true;
   }
 
@@ -84,7 +90,8 @@ class TickStorage {
   }
 }
 
-const everyTenMinutes = (): CronSchedule => new CronSchedule({ name: "cleanup", schedule: "*/10 * * * *", timeZone: "UTC" });
+const everyTenMinutes = (): CronSchedule =>
+  new CronSchedule({ name: "cleanup", schedule: "*/10 * * * *", timeZone: "UTC" });
 const running = (): AbortSignal => new AbortController().signal;
 const shorten = (iso: string): string => iso.slice(11, 16);
 
@@ -112,12 +119,18 @@ describe("a cron's entity", () => {
     expect(entityId).toBe("cleanup");
     expect(behavior.contract.concurrency).toBe(1);
     expect(Object.keys(behavior.contract.rpcs)).toEqual([TICK]);
-    expect(behavior.contract.rpcs[TICK]).toMatchObject({ persisted: true, visibility: "protected", uninterruptible: true });
+    expect(behavior.contract.rpcs[TICK]).toMatchObject({
+      persisted: true,
+      visibility: "protected",
+      uninterruptible: true,
+    });
   });
 
   it("takes the instant of a tick as its deduplication key (C2)", () => {
     const { behavior } = new TickStorage().runner();
-    expect(behavior.contract.rpcs[TICK]?.primaryKey?.(tickOf(START) as never)).toBe("2030-01-01T00:00:00.000Z");
+    expect(behavior.contract.rpcs[TICK]?.primaryKey?.(tickOf(START) as never)).toBe(
+      "2030-01-01T00:00:00.000Z",
+    );
   });
 });
 
@@ -193,7 +206,9 @@ describe("a cron", () => {
     const replies = [...storage.ticks.values()].map((tick) => tick.reply);
     expect(replies).toEqual([
       expect.objectContaining({ name: "CronTickFailed", cause: problem }),
-      expect.objectContaining({ message: 'The function of cron "cleanup" threw at its tick of 2030-01-01T00:20:00.000Z.' }),
+      expect.objectContaining({
+        message: 'The function of cron "cleanup" threw at its tick of 2030-01-01T00:20:00.000Z.',
+      }),
       undefined,
     ]);
     expect(storage.log).toEqual(["A cron's tick failed", "A cron's tick failed"]);
@@ -218,6 +233,22 @@ describe("a cron", () => {
     await delivered;
     expect(times).toEqual(["00:10"]);
     expect(storage.pending).toEqual(["00:20"]);
+  });
+
+  it("asks for another attempt when its runner leaves before the next tick is saved", async () => {
+    const storage = new TickStorage();
+    const { times, run } = recorder();
+    const runner = storage.runner({ run });
+    await runner.seed(running());
+    await storage.clock.advance(10 * MINUTE);
+    storage.failures = Number.POSITIVE_INFINITY;
+    const leaving = new AbortController();
+    const delivered = storage.deliver(runner, leaving.signal);
+    await storage.clock.advance(MINUTE);
+    leaving.abort();
+    await delivered;
+    expect(times).toEqual([]);
+    expect(storage.pending).toEqual(["00:10"]);
   });
 
   it("stops trying to seed when the shard leaves", async () => {
@@ -268,7 +299,11 @@ describe("a cron that was away or slow", () => {
     await storage.clock.advance(41 * MINUTE);
     await storage.live(runner, 10);
     expect(times).toEqual(["00:50"]);
-    expect([...storage.ticks.values()].map((tick) => tick.reply)).toEqual(["skipped: too old", "ran", undefined]);
+    expect([...storage.ticks.values()].map((tick) => tick.reply)).toEqual([
+      "skipped: too old",
+      "ran",
+      undefined,
+    ]);
   });
 
   it("runs a tick that is exactly as old as skipIfOlderThan", async () => {
@@ -317,7 +352,9 @@ describe("a cron whose schedule was changed by a deployment", () => {
     await deployed.seed(running());
     await storage.live(deployed, 36);
     expect(times).toEqual(["00:05", "00:20", "00:35"]);
-    expect(storage.ticks.get("2030-01-01T00:10:00.000Z")).toEqual({ reply: "skipped: no longer in the schedule" });
+    expect(storage.ticks.get("2030-01-01T00:10:00.000Z")).toEqual({
+      reply: "skipped: no longer in the schedule",
+    });
     expect(storage.pending).toEqual(["00:50"]);
   });
 });

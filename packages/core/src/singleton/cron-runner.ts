@@ -101,8 +101,9 @@ export class CronRunner {
     // Without its successor a tick must not be answered (C1): the error asks for another attempt, here or elsewhere.
     if (!saved) throw new TickInterrupted(this.#cron.name, input.scheduledTime);
 
-    if (!this.#cron.schedule.includes(instant)) return this.#skip(input, "skipped: no longer in the schedule");
-    if (now - instant > this.#cron.skipIfOlderThanMs) return this.#skip(input, "skipped: too old");
+    const { schedule, skipIfOlderThanMs } = this.#cron;
+    if (!schedule.includes(instant)) return this.#skip(input, "skipped: no longer in the schedule");
+    if (now - instant > skipIfOlderThanMs) return this.#skip(input, "skipped: too old");
     await this.#run(instant, input, call);
     return "ran";
   }
@@ -139,8 +140,8 @@ export class CronRunner {
         await scheduleTick(instant);
         return true;
       } catch (error) {
-        const fields = { cron: this.#cron.name, ...tickOf(instant) };
-        logger.warn("A cron's next tick could not be saved; trying again", { ...fields, error: describeThrown(error) });
+        const fields = { cron: this.#cron.name, ...tickOf(instant), error: describeThrown(error) };
+        logger.warn("A cron's next tick could not be saved; trying again", fields);
         await sleep(clock, pauseMs, signal);
       }
     }

@@ -161,7 +161,7 @@ class Zone {
 
 function parse(cron: { name: string; schedule: string }): CronExpression {
   const { schedule } = cron;
-  if (typeof schedule !== "string") throw unreadable(cron, "it is no string");
+  if (typeof schedule !== "string") throw unreadable(cron, "it must be a string");
   // cron-parser takes fewer fields too, down to none, and fills them up: "" would mean every minute.
   const fields = schedule.trim() === "" ? 0 : schedule.trim().split(/\s+/).length;
   if (fields !== 5 && fields !== 6 && !NICKNAMES.includes(schedule)) {
@@ -175,7 +175,11 @@ function parse(cron: { name: string; schedule: string }): CronExpression {
   }
 }
 
-function unreadable(cron: { name: string; schedule: unknown }, why: string, cause?: unknown): DefinitionError {
+function unreadable(
+  cron: { name: string; schedule: unknown },
+  why: string,
+  cause?: unknown,
+): DefinitionError {
   return new DefinitionError(
     `The schedule of cron "${cron.name}" is ${show(cron.schedule)}, which cannot be used: ${why}. It takes five fields ` +
       `(minute, hour, day of month, month, day of week), six with seconds first, or one of ${NICKNAMES.join(", ")}.`,
@@ -184,5 +188,6 @@ function unreadable(cron: { name: string; schedule: unknown }, why: string, caus
 }
 
 function show(value: unknown): string {
-  return typeof value === "string" ? `"${value.length > 100 ? `${value.slice(0, 100)}…` : value}"` : `a ${typeof value}`;
+  if (typeof value !== "string") return `of type ${typeof value}`;
+  return `"${value.length > 100 ? `${value.slice(0, 100)}…` : value}"`;
 }

@@ -15,7 +15,13 @@ function hostOf(run: (scope: SingletonScope, number: number) => unknown) {
   const log: string[] = [];
   const write = (level: string) => (message: string) => void log.push(`${level}: ${message}`);
   const logger = { debug: () => {}, info: write("info"), warn: write("warn"), error: write("error") };
-  const host = new SingletonHost({ clock, logger, shardsPerGroup: 300, crashBackoffBaseMs: SECOND, terminationTimeoutMs: 15 * SECOND });
+  const host = new SingletonHost({
+    clock,
+    logger,
+    shardsPerGroup: 300,
+    crashBackoffBaseMs: SECOND,
+    terminationTimeoutMs: 15 * SECOND,
+  });
   const scopes: SingletonScope[] = [];
   /** When each run started, in milliseconds since the test did. */
   const starts: number[] = [];
@@ -132,7 +138,9 @@ describe("a singleton whose shard leaves", () => {
     const dropping = host.shardDropping(SHARD);
     await clock.advance(15 * SECOND);
     await dropping;
-    expect(log).toEqual([expect.stringContaining('error: The singleton "leader" goes on 15000 ms after its signal was aborted')]);
+    expect(log).toEqual([
+      expect.stringContaining('error: The singleton "leader" goes on 15000 ms after its signal was aborted'),
+    ]);
   });
 
   it("never runs twice at once here when the shard comes back before it has ended (G2)", async () => {
@@ -203,7 +211,9 @@ describe("a singleton that ends by itself", () => {
 
   it("is started again whatever it throws, or rejects with", async () => {
     const thrown: unknown[] = [null, undefined, "text", Object.create(null), new Error("an error")];
-    const { clock, starts, register, acquire } = hostOf((_scope, number) => Promise.reject(thrown[number - 1]));
+    const { clock, starts, register, acquire } = hostOf((_scope, number) =>
+      Promise.reject(thrown[number - 1]),
+    );
     register();
     acquire();
     await clock.advance(16 * SECOND);

@@ -165,9 +165,10 @@ class SingletonTask {
       if (!scope.signal.aborted) logger.debug("A singleton returned and is started again", fields);
       return true;
     } catch (error) {
+      const details = { ...fields, error: describeThrown(error) };
       // Most often it is the abort itself that comes out of what the singleton was waiting for.
-      if (scope.signal.aborted) logger.debug("A singleton threw while it was stopped", { ...fields, error: describeThrown(error) });
-      else logger.error("A singleton crashed and is started again", { ...fields, error: describeThrown(error) });
+      if (scope.signal.aborted) logger.debug("A singleton threw while it was stopped", details);
+      else logger.error("A singleton crashed and is started again", details);
       return false;
     }
   }
