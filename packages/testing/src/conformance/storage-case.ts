@@ -51,7 +51,6 @@ export class StorageCase {
       uninterruptible: false,
       fromInside: false,
       sender: "memory://sender",
-      hops: 0,
       readPendingFirst: false,
       ...changes,
     };
