@@ -1,6 +1,21 @@
-import type { Duration } from "../contract/duration.ts";
+// Caller: makes an envelope of a call, and the outcome of its delivery into a value or an error. All clients stand on it.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
+import type { Random } from "../adapter/random.ts";
+import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
-import type { RequestState } from "../adapter/message-storage.ts";
+import { decodeError } from "../contract/error-codec.ts";
+import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
+import type { AnyRpc } from "../contract/rpc.ts";
+import { parse } from "../contract/schema.ts";
+import type { Envelope } from "../data/envelope.ts";
+import type { Reply } from "../data/reply.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import type { Delivery } from "../entity/delivery.ts";
+import { ChunkQueue } from "../entity/stream.ts";
+import { ConfigError } from "../errors/config.ts";
+import { ClusterClosedError, InterruptedError, ProtectedRpcError, RunnerUnavailableError, TimeoutError } from "../errors/routing.ts";
 
 /** Options of one call. */
 export interface CallOptions {
@@ -19,22 +34,254 @@ export interface CallOptions {
 }
 
 export interface CallTarget {
-  readonly contract: EntityContract;
+  readonly contract: Pick<EntityContract, "name" | "shardGroup" | "rpcs">;
   readonly entityId: string;
   /** The rpc's name. */
   readonly tag: string;
   /** Whether a handler, an activity or a workflow calls: it may call protected rpcs. */
   readonly fromInside: boolean;
+  /** How it is delivered, if not as the rpc says: the untyped client decides by call. */
+  readonly persisted?: boolean;
 }
 
-/** Sends requests and hands back decoded, validated outcomes. All clients stand on it. */
+/** Sends requests and hands back decoded, validated outcomes. */
 export interface Caller {
   /** Resolves to the output. Rejects with the handler's error or a HoldfastError. */
   call(target: CallTarget, input: unknown, options?: CallOptions): Promise<unknown>;
   /** Resolves when the request is accepted: durable if it is persisted, else in the mailbox. */
   notify(target: CallTarget, input: unknown, options?: CallOptions): Promise<void>;
-  /** Leaving the loop interrupts the handler. */
+  /** Nothing is sent before the first element is asked for. Leaving the loop interrupts the handler. */
   stream(target: CallTarget, input: unknown, options?: CallOptions): AsyncIterableIterator<unknown>;
   /** What storage knows of the persisted request with this key. */
   lookUpByKey(target: CallTarget, deduplicationKey: string): Promise<RequestState | null>;
+}
+
+export interface CallerOptions {
+  readonly delivery: Delivery;
+  readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly maxPayloadBytes: number;
+  readonly shardOf: (group: string, entityId: string) => ShardId;
+  readonly sender: () => string;
+  /** Why no call can be made now, or null. */
+  readonly closed: (fromInside: boolean) => string | null;
+}
+
+const MAX_ID_LENGTH = 1_024;
+const MAX_HEADERS_BYTES = 16 * 1_024;
+const GAP_CHECK_MS = 2_000;
+
+export class ClusterCaller implements Caller {
+  readonly #options: CallerOptions;
+
+  constructor(options: CallerOptions) {
+    this.#options = options;
+  }
+
+  async call(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<unknown> {
+    const envelope = await this.#envelope(target, input, options, "reply");
+    const rpc = rpcOf(target);
+    const reply = await new Promise<Reply>((resolve, reject) => {
+      const ends = this.#endsOf(envelope, options, reject);
+      this.#options.delivery.send(envelope, {
+        accepted: () => undefined,
+        chunk: () => undefined,
+        reply: (answer) => {
+          ends();
+          resolve(answer);
+        },
+        failed: (error) => {
+          ends();
+          reject(error);
+        },
+      });
+    });
+    return this.#decode(reply, rpc, describe(target));
+  }
+
+  async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
+    const envelope = await this.#envelope(target, input, options, "acceptance");
+    await new Promise<void>((resolve, reject) => {
+      const ends = this.#endsOf(envelope, options, reject);
+      this.#options.delivery.send(envelope, {
+        accepted: () => {
+          ends();
+          this.#options.delivery.done(envelope.requestId);
+          resolve();
+        },
+        chunk: () => undefined,
+        // The duplicate of a request that was answered: it was accepted long ago.
+        reply: () => {
+          ends();
+          resolve();
+        },
+        failed: (error) => {
+          ends();
+          reject(error);
+        },
+      });
+    });
+  }
+
+  async *stream(target: CallTarget, input: unknown, options: CallOptions = {}): AsyncGenerator<unknown, void, undefined> {
+    const envelope = await this.#envelope(target, input, options, "stream");
+    const { delivery, clock } = this.#options;
+    const { requestId } = envelope;
+    const rpc = rpcOf(target);
+    const what = describe(target);
+    const queue = new ChunkQueue((upTo) => delivery.acknowledge(requestId, upTo));
+    const ends = this.#endsOf(envelope, options, (error) => queue.fail(error));
+    delivery.send(envelope, {
+      accepted: () => undefined,
+      chunk: (chunk) => queue.push(chunk),
+      reply: ({ exit }) => {
+        if (exit.ok) queue.finish(Number(decodePayload(exit.value, `The end of ${what}`)));
+        else queue.fail(decodeError(exit.error, rpc?.errors ?? []));
+      },
+      failed: (error) => queue.fail(error),
+    });
+    const watch = (): void => {
+      if (queue.hasGap) {
+        if (envelope.persisted) delivery.resume(requestId);
+        else queue.fail(new RunnerUnavailableError({ address: "its runner", what: `${what} (chunks were lost)`, mayHaveRun: true }));
+      } else queue.acknowledgeAgain();
+      gapTimer = clock.setTimer(GAP_CHECK_MS, watch);
+    };
+    let gapTimer = clock.setTimer(GAP_CHECK_MS, watch);
+    let isComplete = false;
+    try {
+      for (;;) {
+        const chunk = await queue.take();
+        if (chunk === undefined) break;
+        yield await parse(rpc?.output, decodePayload(chunk, `A chunk of ${what}`), `a chunk of ${what}`);
+      }
+      isComplete = true;
+    } finally {
+      gapTimer.cancel();
+      ends();
+      if (isComplete) {
+        queue.acknowledgeAgain();
+        delivery.done(requestId);
+      } else delivery.abandon(requestId);
+    }
+  }
+
+  async lookUpByKey(target: CallTarget, deduplicationKey: string): Promise<RequestState | null> {
+    this.#checkOpen(target);
+    const entity = { entityType: target.contract.name, entityId: target.entityId };
+    return this.#options.messages.lookUpByKey(entity, target.tag, deduplicationKey);
+  }
+
+  #checkOpen(target: CallTarget): void {
+    const state = this.#options.closed(target.fromInside);
+    if (state !== null) throw new ClusterClosedError({ what: `${describe(target)}`, state });
+  }
+
+  async #envelope(target: CallTarget, input: unknown, options: CallOptions, expects: Envelope["expects"]): Promise<Envelope> {
+    this.#checkOpen(target);
+    const rpc = rpcOf(target);
+    const what = describe(target);
+    if (rpc?.visibility === "protected" && !target.fromInside) {
+      throw new ProtectedRpcError({ entityType: target.contract.name, tag: target.tag });
+    }
+    const { contract, entityId } = target;
+    if (typeof entityId !== "string" || entityId === "" || entityId.length > MAX_ID_LENGTH) {
+      throw new ConfigError({ option: "entityId", got: entityId, takes: `a string of 1 to ${MAX_ID_LENGTH} characters` });
+    }
+    const persisted = target.persisted ?? rpc?.persisted ?? false;
+    const parsed = await parse(rpc?.input, input, `${contract.name}.${target.tag}`);
+    const deduplicationKey = options.idempotencyKey ?? (persisted ? (rpc?.primaryKey?.(parsed as never) ?? null) : null);
+    if (deduplicationKey !== null) checkKey(deduplicationKey);
+    if (!persisted) forbidForVolatile(options);
+    return {
+      requestId: this.#options.random.id(),
+      address: { entityType: contract.name, entityId, shardId: this.#options.shardOf(contract.shardGroup, entityId) },
+      tag: target.tag,
+      // The input as the caller gave it: the runner parses it again, and a schema may transform.
+      payload: encodeBoundedPayload(input, `The input of ${what}`, this.#options.maxPayloadBytes),
+      headers: checkHeaders(options.headers ?? {}),
+      persisted,
+      expects,
+      deduplicationKey,
+      deliverAt: deliverAt(options),
+      uninterruptible: options.uninterruptible ?? rpc?.uninterruptible ?? false,
+      fromInside: target.fromInside,
+      sender: this.#options.sender(),
+      readPendingFirst: false,
+    };
+  }
+
+  async #decode(reply: Reply, rpc: AnyRpc | undefined, what: string): Promise<unknown> {
+    if (!reply.exit.ok) throw decodeError(reply.exit.error, rpc?.errors ?? []);
+    return parse(rpc?.output, decodePayload(reply.exit.value, `The reply of ${what}`), `the reply of ${what}`);
+  }
+
+  /** Ends the wait at the call's time-out or when its signal is aborted. Returns what stops watching for both. */
+  #endsOf(envelope: Envelope, options: CallOptions, fail: (error: Error) => void): () => void {
+    const { clock, delivery } = this.#options;
+    const what = `${envelope.address.entityType}/${envelope.address.entityId}.${envelope.tag}`;
+    const end = (error: Error): void => {
+      stop();
+      delivery.abandon(envelope.requestId);
+      fail(error);
+    };
+    const timeoutMs = options.timeout === undefined ? null : milliseconds(options.timeout, "timeout");
+    const timer = timeoutMs === null ? null : clock.setTimer(timeoutMs, () => end(new TimeoutError({ what, timeoutMs })));
+    const { signal } = options;
+    const onAbort = (): void => end(new InterruptedError({ what, why: "its signal was aborted" }, { cause: signal?.reason }));
+    const stop = (): void => {
+      timer?.cancel();
+      signal?.removeEventListener("abort", onAbort);
+    };
+    // After this turn, so that the request is on its way when it is interrupted.
+    if (signal?.aborted === true) queueMicrotask(onAbort);
+    else signal?.addEventListener("abort", onAbort, { once: true });
+    return stop;
+  }
+}
+
+function rpcOf(target: CallTarget): AnyRpc | undefined {
+  return Object.hasOwn(target.contract.rpcs, target.tag) ? target.contract.rpcs[target.tag] : undefined;
+}
+
+function describe(target: CallTarget): string {
+  return `${target.contract.name}/${target.entityId}.${target.tag}`;
+}
+
+function checkKey(key: unknown): void {
+  if (typeof key !== "string" || key === "" || key.length > MAX_ID_LENGTH) {
+    throw new ConfigError({ option: "idempotencyKey", got: key, takes: `a string of 1 to ${MAX_ID_LENGTH} characters` });
+  }
+}
+
+function forbidForVolatile(options: CallOptions): void {
+  for (const option of ["idempotencyKey", "deliverAt"] as const) {
+    if (options[option] === undefined) continue;
+    throw new ConfigError({
+      option,
+      got: options[option],
+      takes: "nothing here",
+      hint: "The rpc is not persisted, so there is no record to compare with or to wait in. Define it with persisted: true.",
+    });
+  }
+}
+
+function deliverAt(options: CallOptions): number | null {
+  if (options.deliverAt === undefined) return null;
+  const at = options.deliverAt instanceof Date ? options.deliverAt.getTime() : Number.NaN;
+  if (Number.isNaN(at)) throw new ConfigError({ option: "deliverAt", got: options.deliverAt, takes: "a valid Date" });
+  return at;
+}
+
+function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  let bytes = 0;
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value !== "string") throw new ConfigError({ option: `headers.${name}`, got: value, takes: "a string" });
+    bytes += name.length + value.length;
+  }
+  if (bytes > MAX_HEADERS_BYTES) {
+    throw new ConfigError({ option: "headers", got: `${bytes} characters`, takes: `at most ${MAX_HEADERS_BYTES} characters in all` });
+  }
+  return { ...headers };
 }

@@ -23,8 +23,6 @@ export interface Envelope {
   readonly fromInside: boolean;
   /** The member that first sent it. INV-4 is per sender and entity. */
   readonly sender: string;
-  /** How often it was forwarded. Bounded by the router. */
-  readonly hops: number;
   /** The sender has written to storage for this shard while no owner was to be had: read what is pending before this. */
   readonly readPendingFirst: boolean;
 }

@@ -11,8 +11,7 @@ export type RejectionCode =
   | "UNKNOWN_RPC"
   | "PROTECTED_RPC"
   | "INVALID_INPUT"
-  | "PERSISTENCE"
-  | "TOO_MANY_HOPS";
+  | "PERSISTENCE";
 
 /** What members say to each other. A transport carries these and looks at none of them. */
 export type WireMessage =

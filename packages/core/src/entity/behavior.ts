@@ -14,6 +14,11 @@ export interface Call {
   readonly attempt: number;
   /** Aborted when the shard is lost, the cluster shuts down, or the caller left. */
   readonly signal: AbortSignal;
+  /**
+   * Aborted before `signal` is when the shard is about to move: begin nothing new. Handlers of hidden types that can stop
+   * half-way return a Suspension due at once, and go on where the shard goes.
+   */
+  readonly leaving: AbortSignal;
   readonly fence: Fence;
   readonly transactions: TransactionScope;
 }

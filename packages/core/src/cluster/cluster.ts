@@ -1,0 +1,66 @@
+// Cluster: what users hold. A face over one member; it holds no state of its own.
+
+import type { EventEmitter } from "node:events";
+import { entityClient, type EntityClients } from "../client/entity-client.ts";
+import { untypedClient, type UntypedEntityClient } from "../client/untyped-client.ts";
+import { workflowClients, type WorkflowClients } from "../client/workflow-handle.ts";
+import type { Caller } from "../client/caller.ts";
+import { deadLetters, type DeadLetters } from "./dead-letters.ts";
+import type { ClusterEvents } from "./events.ts";
+import type { Member } from "./member.ts";
+import type { Registration } from "./registry.ts";
+import { healthOf, metricsOf, statusOf, type ClusterHealth, type ClusterMetrics, type ClusterStatus } from "./status.ts";
+
+/** One member of a cluster. Made by `createCluster`. */
+export interface Cluster extends AsyncDisposable {
+  /** The typed client of one entity. Nothing is sent yet. */
+  readonly entity: EntityClients;
+  /** The untyped client of an entity type. `shardGroup` is needed where the type is not registered here and not in "default". */
+  entityClient(entityType: string, options?: { readonly shardGroup?: string }): UntypedEntityClient;
+  /** The typed client of a workflow. */
+  readonly workflow: WorkflowClients;
+  /** Adds implementations, also while it runs. @throws {DefinitionError} */
+  register(...registrations: readonly Registration[]): void;
+  /** Resolves when this runner is a member and holds its shards. @throws {PersistenceError} a backend cannot be reached */
+  start(): Promise<void>;
+  /** Drains: lets handlers end, hands its shards over, then leaves. */
+  shutdown(): Promise<void>;
+  status(): ClusterStatus;
+  health(): ClusterHealth;
+  readonly events: EventEmitter<ClusterEvents>;
+  readonly deadLetters: DeadLetters;
+  readonly metrics: ClusterMetrics;
+}
+
+export function clusterOf(member: Member): Cluster {
+  // Calls find the caller when they are made: clients may be taken before the cluster is started.
+  const caller: Caller = {
+    call: async (target, input, options) => member.parts.caller.call(target, input, options),
+    notify: async (target, input, options) => member.parts.caller.notify(target, input, options),
+    async *stream(target, input, options) {
+      yield* member.parts.caller.stream(target, input, options);
+    },
+    lookUpByKey: async (target, key) => member.parts.caller.lookUpByKey(target, key),
+  };
+  return {
+    entity: ((definition, entityId) => entityClient(caller, definition, entityId, false)) as EntityClients,
+    entityClient(entityType, options = {}) {
+      const known = member.registrations.find((each) => each.kind === "entity" && each.contract.name === entityType);
+      const contract = known?.kind === "entity" ? known.contract : { name: entityType, shardGroup: options.shardGroup ?? "default", rpcs: {} };
+      return untypedClient(caller, contract, false);
+    },
+    workflow: workflowClients(caller),
+    register: (...registrations) => member.register(...registrations),
+    start: () => member.start(),
+    shutdown: () => member.shutdown(),
+    status: () => statusOf(member),
+    health: () => healthOf(member),
+    events: member.events,
+    deadLetters: deadLetters(
+      () => member.parts.messages,
+      (shardId) => member.parts.delivery.wakeOwner(shardId),
+    ),
+    metrics: metricsOf(member),
+    [Symbol.asyncDispose]: () => member.shutdown(),
+  };
+}

@@ -1,0 +1,205 @@
+// Config: the options of a cluster, their units, defaults and ranges, checked once.
+
+import type { RunnersAdapter, StorageAdapter, TransportAdapter } from "../adapter/storage-adapter.ts";
+import { milliseconds, type Duration } from "../contract/duration.ts";
+import type { Logger } from "../contract/logger.ts";
+import { DEFAULT_MAX_PAYLOAD_BYTES } from "../contract/payload.ts";
+import { ConfigError } from "../errors/config.ts";
+import type { Registration } from "./registry.ts";
+
+/** What `createCluster` takes. Every option has a default. */
+export interface ClusterOptions {
+  /** Where requests and journals are kept: an adapter, or a URL such as `"postgres://..."`, `"pglite:./data"`, `"memory:"` (the default). */
+  readonly storage?: StorageAdapter | string;
+  /** Where members find each other and hold leases: an adapter or a URL. Default: the storage's own, else `"memory:"`. */
+  readonly runners?: RunnersAdapter | string;
+  /** How members reach each other: an adapter or a URL. Default `"memory:"`, which reaches nobody but itself. */
+  readonly transport?: TransportAdapter | string;
+  /** Implementations to host: entities, workflows, singletons, crons. `cluster.register()` adds more. */
+  readonly register?: readonly Registration[];
+  /** `"client"` sends and hosts nothing. Default `"runner"`. */
+  readonly role?: "runner" | "client";
+  /** Shards in each group, 1 to 65,536. The same on every member, for good. Default 300. */
+  readonly shardsPerGroup?: number;
+  /** The shard groups that this runner hosts. Default `["default"]`. */
+  readonly shardGroups?: readonly string[];
+  /** Its share of the shards relative to other runners, 0 to 1,000; 0 hosts nothing. Default 1. */
+  readonly runnerWeight?: number;
+  /** How long an entity without a request stays in memory. Default 60s. */
+  readonly entityMaxIdleTime?: Duration;
+  /** How many requests wait for one entity, 1 or more. Default 100. */
+  readonly entityMailboxCapacity?: number;
+  /** How many requests one entity handles at a time; 0 is unbounded. Default 1. */
+  readonly entityMaxConcurrentRequests?: number;
+  /** How long handlers may go on when their shard moves or the cluster shuts down, before they are aborted. Default 15s. */
+  readonly entityTerminationTimeout?: Duration;
+  /** How often pending work and replies are looked for although nothing announced them, 10ms or more. Default 500ms. */
+  readonly storagePollInterval?: Duration;
+  /** How often a persisted request is attempted again before it becomes a dead letter. Default 10. */
+  readonly storageMessageMaxRetries?: number;
+  /** How long a runner's lease lasts without a refresh, 100ms or more. Default 30s. */
+  readonly runnerLockTtl?: Duration;
+  /** How often the lease is refreshed; less than half of `runnerLockTtl`. Default 10s. */
+  readonly runnerLockRefreshInterval?: Duration;
+  /** How long to wait for more changes before shards move. Default 3s. */
+  readonly shardRebalanceDebounce?: Duration;
+  /** How often a request that found no owner is sent again. Default 3. */
+  readonly sendRetryCount?: number;
+  /** The wait before a singleton that crashed is started again; doubled with each crash in a row. Default 1s. */
+  readonly singletonCrashBackoffBase?: Duration;
+  /** Whether a runner gives its shards up while storage or leases are out of reach. Default false. */
+  readonly detachmentEnabled?: boolean;
+  /** Whether the stack of a handler's error reaches its caller. Default true. */
+  readonly exposeStacks?: boolean;
+  /** The most that one payload may take, encoded, 1,024 or more. Default 4 MiB. */
+  readonly maxPayloadBytes?: number;
+  /** Where the cluster and its handlers log. Default: warnings and errors to the console. */
+  readonly logger?: Logger;
+}
+
+/** The options, checked, in milliseconds. Adapters are resolved apart. */
+export interface ClusterSettings {
+  readonly role: "runner" | "client";
+  readonly shardsPerGroup: number;
+  readonly shardGroups: readonly string[];
+  readonly runnerWeight: number;
+  readonly entityMaxIdleTimeMs: number;
+  readonly entityMailboxCapacity: number;
+  readonly entityMaxConcurrentRequests: number;
+  readonly entityTerminationTimeoutMs: number;
+  readonly storagePollIntervalMs: number;
+  readonly storageMessageMaxRetries: number;
+  readonly runnerLockTtlMs: number;
+  readonly runnerLockRefreshIntervalMs: number;
+  readonly shardRebalanceDebounceMs: number;
+  readonly sendRetryCount: number;
+  readonly singletonCrashBackoffBaseMs: number;
+  readonly detachmentEnabled: boolean;
+  readonly exposeStacks: boolean;
+  readonly maxPayloadBytes: number;
+}
+
+/** Every option's name, so that a misspelt one is found. */
+const OPTION_NAMES: Readonly<Record<keyof ClusterOptions, true>> = {
+  storage: true,
+  runners: true,
+  transport: true,
+  register: true,
+  role: true,
+  shardsPerGroup: true,
+  shardGroups: true,
+  runnerWeight: true,
+  entityMaxIdleTime: true,
+  entityMailboxCapacity: true,
+  entityMaxConcurrentRequests: true,
+  entityTerminationTimeout: true,
+  storagePollInterval: true,
+  storageMessageMaxRetries: true,
+  runnerLockTtl: true,
+  runnerLockRefreshInterval: true,
+  shardRebalanceDebounce: true,
+  sendRetryCount: true,
+  singletonCrashBackoffBase: true,
+  detachmentEnabled: true,
+  exposeStacks: true,
+  maxPayloadBytes: true,
+  logger: true,
+};
+
+/** @throws {ConfigError} names the option, what it got and what it takes */
+export function checkOptions(options: ClusterOptions): ClusterSettings {
+  checkNames(options);
+  const runnerLockTtlMs = duration(options.runnerLockTtl ?? "30s", "runnerLockTtl", 100);
+  const runnerLockRefreshIntervalMs = duration(
+    // A shorter lease than the default one asks for shorter refreshes too, unless they are given.
+    options.runnerLockRefreshInterval ?? Math.min(10_000, runnerLockTtlMs / 3),
+    "runnerLockRefreshInterval",
+    10,
+  );
+  if (runnerLockRefreshIntervalMs * 2 > runnerLockTtlMs) {
+    throw new ConfigError({
+      option: "runnerLockRefreshInterval",
+      got: `${runnerLockRefreshIntervalMs} ms`,
+      takes: `at most half of runnerLockTtl, ${runnerLockTtlMs / 2} ms`,
+      hint: "A lease that is refreshed once in its term is lost with one lost refresh.",
+    });
+  }
+  return {
+    role: oneOf(options.role ?? "runner", "role", ["runner", "client"]),
+    shardsPerGroup: whole(options.shardsPerGroup ?? 300, "shardsPerGroup", 1, 65_536),
+    shardGroups: groups(options.shardGroups ?? ["default"]),
+    runnerWeight: whole(options.runnerWeight ?? 1, "runnerWeight", 0, 1_000),
+    entityMaxIdleTimeMs: duration(options.entityMaxIdleTime ?? "60s", "entityMaxIdleTime", 1),
+    entityMailboxCapacity: whole(options.entityMailboxCapacity ?? 100, "entityMailboxCapacity", 1, 1_000_000),
+    entityMaxConcurrentRequests: whole(options.entityMaxConcurrentRequests ?? 1, "entityMaxConcurrentRequests", 0, 1_000_000),
+    entityTerminationTimeoutMs: duration(options.entityTerminationTimeout ?? "15s", "entityTerminationTimeout", 0),
+    storagePollIntervalMs: duration(options.storagePollInterval ?? "500ms", "storagePollInterval", 10),
+    storageMessageMaxRetries: whole(options.storageMessageMaxRetries ?? 10, "storageMessageMaxRetries", 0, 1_000_000),
+    runnerLockTtlMs,
+    runnerLockRefreshIntervalMs,
+    shardRebalanceDebounceMs: duration(options.shardRebalanceDebounce ?? "3s", "shardRebalanceDebounce", 0),
+    sendRetryCount: whole(options.sendRetryCount ?? 3, "sendRetryCount", 0, 20),
+    singletonCrashBackoffBaseMs: duration(options.singletonCrashBackoffBase ?? "1s", "singletonCrashBackoffBase", 1),
+    detachmentEnabled: bool(options.detachmentEnabled ?? false, "detachmentEnabled"),
+    exposeStacks: bool(options.exposeStacks ?? true, "exposeStacks"),
+    maxPayloadBytes: whole(options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES, "maxPayloadBytes", 1_024, 1_073_741_824),
+  };
+}
+
+function checkNames(options: ClusterOptions): void {
+  if (typeof options !== "object" || options === null) throw new ConfigError({ option: "options", got: options, takes: "an object" });
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(OPTION_NAMES, name)) continue;
+    const nearest = Object.keys(OPTION_NAMES).toSorted((a, b) => distance(a, name) - distance(b, name) || (a < b ? -1 : 1))[0] ?? "";
+    throw new ConfigError({
+      option: name,
+      got: "given",
+      takes: "nothing: there is no such option",
+      ...(distance(nearest, name) <= 5 ? { hint: `Did you mean "${nearest}"?` } : {}),
+    });
+  }
+}
+
+function duration(value: Duration, option: string, leastMs: number): number {
+  const result = milliseconds(value, option);
+  if (result < leastMs) throw new ConfigError({ option, got: value, takes: `${leastMs} ms or more` });
+  return result;
+}
+
+function whole(value: number, option: string, least: number, most: number): number {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new ConfigError({ option, got: value, takes: `a whole number from ${least} to ${most}` });
+  }
+  return value;
+}
+
+function bool(value: boolean, option: string): boolean {
+  if (typeof value !== "boolean") throw new ConfigError({ option, got: value, takes: "true or false" });
+  return value;
+}
+
+function oneOf<Value extends string>(value: Value, option: string, values: readonly Value[]): Value {
+  if (!values.includes(value)) throw new ConfigError({ option, got: value, takes: `one of ${values.map((each) => `"${each}"`).join(", ")}` });
+  return value;
+}
+
+function groups(value: readonly string[]): readonly string[] {
+  const isList = Array.isArray(value) && value.length > 0 && value.every((group) => typeof group === "string" && /^[\w.:-]{1,128}$/u.test(group));
+  if (!isList || new Set(value).size !== value.length) {
+    throw new ConfigError({ option: "shardGroups", got: value, takes: "a list of one or more different names" });
+  }
+  return [...value];
+}
+
+/** Levenshtein 1966: how many letters to insert, delete or replace. */
+function distance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [row, letter] of [...a].entries()) {
+    const current = [row + 1];
+    for (const [column, other] of [...b].entries()) {
+      current.push(Math.min((current[column] ?? 0) + 1, (previous[column + 1] ?? 0) + 1, (previous[column] ?? 0) + (letter === other ? 0 : 1)));
+    }
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}

@@ -1,0 +1,55 @@
+import type { MessageStorage } from "../adapter/message-storage.ts";
+import { decodeError } from "../contract/error-codec.ts";
+import { decodePayload } from "../contract/payload.ts";
+import type { ShardId } from "../data/shard-id.ts";
+
+/** A persisted request that failed its last attempt. */
+export interface DeadLetterInfo {
+  readonly requestId: string;
+  readonly entityType: string;
+  readonly entityId: string;
+  /** The rpc's name. */
+  readonly tag: string;
+  readonly input: unknown;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly attempts: number;
+  /** What the last attempt failed with. */
+  readonly error: Error;
+  readonly deadSince: Date;
+}
+
+/** The requests that failed their last attempt, kept until they are requeued or dropped. */
+export interface DeadLetters {
+  /** The oldest first. `after` is the request id of the last one seen, for the next page. */
+  list(query?: { readonly limit?: number; readonly after?: string }): Promise<readonly DeadLetterInfo[]>;
+  /** Lets a dead letter be attempted again, as often as a new request. Resolves to whether there was one. */
+  requeue(requestId: string): Promise<boolean>;
+  /** Forgets a dead letter for good. Resolves to whether there was one. */
+  drop(requestId: string): Promise<boolean>;
+}
+
+/** @param wake tells the owner of a shard that there is work for it */
+export function deadLetters(messages: () => MessageStorage, wake: (shardId: ShardId) => void): DeadLetters {
+  return {
+    async list(query = {}) {
+      const letters = await messages().listDeadLetters({ limit: query.limit ?? 100, after: query.after ?? null });
+      return letters.map(({ envelope, attempts, error, deadSince }) => ({
+        requestId: envelope.requestId,
+        entityType: envelope.address.entityType,
+        entityId: envelope.address.entityId,
+        tag: envelope.tag,
+        input: decodePayload(envelope.payload, "A dead letter's input"),
+        headers: envelope.headers,
+        attempts,
+        error: decodeError(error, []),
+        deadSince: new Date(deadSince),
+      }));
+    },
+    async requeue(requestId) {
+      const address = await messages().requeueDeadLetter(requestId);
+      if (address !== null) wake(address.shardId);
+      return address !== null;
+    },
+    drop: (requestId) => messages().dropDeadLetter(requestId),
+  };
+}

@@ -1,0 +1,227 @@
+// Registry: what is registered on a member, and what it becomes: entities of the host, singletons of their host, crons
+// seeded where their shard is.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { OpenStorage } from "../adapter/storage-adapter.ts";
+import type { Random } from "../adapter/random.ts";
+import type { ClusterCaller } from "../client/caller.ts";
+import { entityClient, type EntityPeers } from "../client/entity-client.ts";
+import type { HandlerContext, RunContext } from "../client/handler-context.ts";
+import { workflowClients, type WorkflowClients } from "../client/workflow-handle.ts";
+import type { EntityContract } from "../contract/entity-contract.ts";
+import { withFields, type Logger } from "../contract/logger.ts";
+import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
+import { entityKey } from "../data/entity-address.ts";
+import type { Fence } from "../data/epoch.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import { bindCron, type CronDefinition } from "../define/cron.ts";
+import type { EntityImplementation } from "../define/entity.ts";
+import { bindSingleton, type RunScope, type SingletonDefinition } from "../define/singleton.ts";
+import type { WorkflowImplementation } from "../define/workflow.ts";
+import type { Call, EntityBehavior } from "../entity/behavior.ts";
+import type { EntityHost } from "../entity/entity-host.ts";
+import { DefinitionError } from "../errors/config.ts";
+import type { Router } from "../sharding/router.ts";
+import { CronRunner, TICK, tickOf } from "../singleton/cron-runner.ts";
+import { SingletonHost } from "../singleton/singleton-host.ts";
+import type { ClusterSettings } from "./config.ts";
+
+/** What `register` takes. */
+export type Registration = EntityImplementation | WorkflowImplementation | SingletonDefinition | CronDefinition;
+
+export interface RegistryOptions {
+  readonly settings: ClusterSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly storage: OpenStorage;
+  readonly caller: ClusterCaller;
+  readonly host: EntityHost;
+  readonly router: Router;
+}
+
+export class Registry {
+  readonly #options: RegistryOptions;
+  readonly #contracts = new Map<string, EntityContract>();
+  readonly #singletons: SingletonHost;
+  readonly #crons = new Map<ShardId, CronRunner[]>();
+  /** What ends the seeding of a shard's crons when the shard leaves. */
+  readonly #seeding = new Map<ShardId, AbortController>();
+  readonly #peers: EntityPeers;
+  readonly #workflows: WorkflowClients;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.#singletons = new SingletonHost({
+      clock: options.clock,
+      logger: options.logger,
+      shardsPerGroup: options.settings.shardsPerGroup,
+      crashBackoffBaseMs: options.settings.singletonCrashBackoffBaseMs,
+      terminationTimeoutMs: options.settings.entityTerminationTimeoutMs,
+    });
+    this.#peers = ((definition, entityId) => entityClient(options.caller, definition, entityId, true)) as EntityPeers;
+    this.#workflows = workflowClients(options.caller);
+  }
+
+  /** @throws {DefinitionError} two of one kind have one name, or something is no implementation */
+  static check(registrations: readonly Registration[]): void {
+    const seen = new Set<string>();
+    for (const registration of registrations) {
+      const kind: unknown = typeof registration === "object" && registration !== null ? registration.kind : undefined;
+      if (kind === "entity-definition" || kind === "workflow-definition") {
+        throw new DefinitionError(`register got the definition "${nameOf(registration)}" and not its implementation: pass what implement() returns.`);
+      }
+      if (kind !== "entity" && kind !== "workflow" && kind !== "singleton" && kind !== "cron") {
+        throw new DefinitionError("register takes what implement(), defineSingleton() and defineCron() return.");
+      }
+      const key = `${kind} "${nameOf(registration)}"`;
+      if (seen.has(key)) throw new DefinitionError(`The ${key} is registered twice.`);
+      seen.add(key);
+    }
+  }
+
+  /** The entity types, hidden ones included, that these serve. */
+  static entityTypes(registrations: readonly Registration[]): readonly string[] {
+    return registrations.flatMap((registration) => {
+      switch (registration.kind) {
+        case "entity":
+          return [registration.contract.name];
+        case "workflow":
+          return [registration.entityType];
+        case "cron":
+          return [`cron:${registration.name}`];
+        case "singleton":
+          return [];
+      }
+    });
+  }
+
+  /** What is known of an entity type here: its schemas and shard group. */
+  contractOf(entityType: string): EntityContract | undefined {
+    return this.#contracts.get(entityType);
+  }
+
+  get runningSingletons(): readonly string[] {
+    return this.#singletons.running;
+  }
+
+  add(registration: Registration): void {
+    switch (registration.kind) {
+      case "entity":
+        return this.#addBehavior(registration.bind((call) => this.#handlerContext(call)));
+      case "workflow":
+        return this.#addBehavior(this.#bindWorkflow(registration));
+      case "singleton":
+        return this.#singletons.register(bindSingleton(registration, (scope) => this.#runContext(scope)));
+      case "cron":
+        return this.#addCron(registration);
+    }
+  }
+
+  take(fence: Fence): void {
+    this.#singletons.shardAcquired(fence.shardId, fence);
+    this.#seed(fence.shardId);
+  }
+
+  async drain(shardId: ShardId): Promise<void> {
+    this.#stopSeeding(shardId);
+    await this.#singletons.shardDropping(shardId);
+  }
+
+  drop(shardIds: readonly ShardId[], reason: string): void {
+    for (const shardId of shardIds) {
+      this.#stopSeeding(shardId);
+      void this.#singletons.shardDropping(shardId);
+    }
+    void reason;
+  }
+
+  #addBehavior(behavior: EntityBehavior): void {
+    this.#contracts.set(behavior.contract.name, behavior.contract);
+    this.#options.host.register(behavior);
+  }
+
+  #bindWorkflow(implementation: WorkflowImplementation): EntityBehavior {
+    const { settings, clock, random, logger, storage, caller } = this.#options;
+    const { messages } = storage;
+    return implementation.bind({
+      storage: storage.workflows,
+      clock,
+      random,
+      logger,
+      exposeStacks: settings.exposeStacks,
+      maxPayloadBytes: settings.maxPayloadBytes,
+      beginTransaction: messages.beginTransaction?.bind(messages),
+      callEntity: (target, input, options) => caller.call({ ...target, fromInside: true }, input, options),
+      entity: this.#peers,
+      workflow: this.#workflows,
+    });
+  }
+
+  #addCron(definition: CronDefinition): void {
+    const { clock, logger, caller, router } = this.#options;
+    const runner: CronRunner = new CronRunner(
+      bindCron(definition, (scope) => this.#runContext(scope)),
+      {
+        clock,
+        logger,
+        scheduleTick: (instant) => {
+          const target = { contract: runner.behavior.contract, entityId: runner.entityId, tag: TICK, fromInside: true };
+          const tick = tickOf(instant);
+          return caller.notify(target, tick, { idempotencyKey: tick.scheduledTime, deliverAt: new Date(instant) });
+        },
+      },
+    );
+    this.#addBehavior(runner.behavior);
+    const shardId = router.shardOf(definition.shardGroup, runner.entityId);
+    this.#crons.set(shardId, [...(this.#crons.get(shardId) ?? []), runner]);
+    if (this.#options.host.serves(shardId)) this.#seed(shardId);
+  }
+
+  #seed(shardId: ShardId): void {
+    const crons = this.#crons.get(shardId);
+    if (crons === undefined) return;
+    const abort = this.#seeding.get(shardId) ?? new AbortController();
+    this.#seeding.set(shardId, abort);
+    for (const cron of crons) void cron.seed(abort.signal);
+  }
+
+  #stopSeeding(shardId: ShardId): void {
+    this.#seeding.get(shardId)?.abort();
+    this.#seeding.delete(shardId);
+  }
+
+  #handlerContext(call: Call): HandlerContext {
+    const { envelope } = call;
+    return {
+      entityId: envelope.address.entityId,
+      address: envelope.address,
+      requestId: envelope.requestId,
+      attempt: call.attempt,
+      headers: envelope.headers,
+      deliverAt: envelope.deliverAt === null ? undefined : new Date(envelope.deliverAt),
+      get signal() {
+        return call.signal;
+      },
+      log: withFields(this.#options.logger, { entity: entityKey(envelope.address), rpc: envelope.tag, requestId: envelope.requestId }),
+      fencingToken: call.fence.epoch,
+      entity: this.#peers,
+      workflow: this.#workflows,
+      [TRANSACTION_SCOPE]: call.transactions,
+    };
+  }
+
+  #runContext(scope: RunScope): RunContext {
+    return {
+      signal: scope.signal,
+      log: withFields(this.#options.logger, scope.logFields),
+      fencingToken: scope.fence.epoch,
+      entity: this.#peers,
+      workflow: this.#workflows,
+    };
+  }
+}
+
+function nameOf(registration: Registration): string {
+  return "contract" in registration ? registration.contract.name : registration.name;
+}

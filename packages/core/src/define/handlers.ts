@@ -1,0 +1,55 @@
+import type { AnyRpc, AnyRpcs, IsStream, RpcHandlerInput, RpcHandlerOutput } from "../contract/rpc.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
+import type { Epoch } from "../data/epoch.ts";
+import { DefinitionError } from "../errors/config.ts";
+import type { HandlerContext } from "../client/handler-context.ts";
+
+/** What answers one rpc: an async function, or for a streaming rpc an async generator. */
+export type HandlerOf<R extends AnyRpc> =
+  IsStream<R> extends true
+    ? (input: RpcHandlerInput<R>, ctx: HandlerContext) => AsyncIterable<RpcHandlerOutput<R>>
+    : (input: RpcHandlerInput<R>, ctx: HandlerContext) => RpcHandlerOutput<R> | Promise<RpcHandlerOutput<R>>;
+
+/** A handler for each rpc. */
+export type HandlersOf<Rpcs extends AnyRpcs> = { readonly [Tag in keyof Rpcs]: HandlerOf<Rpcs[Tag]> };
+
+/** One entity while it is in memory: what a function given to `implement` is called with. */
+export interface EntityScope {
+  readonly entityId: string;
+  readonly address: EntityAddress;
+  readonly fencingToken: Epoch;
+  /** Aborted when the entity leaves memory, also when its shard is lost at once. */
+  readonly signal: AbortSignal;
+  /** `callback` is awaited before the entity leaves memory in order. Not after a crash, nor after a lost lease. */
+  onEvict(callback: () => void | Promise<void>): void;
+}
+
+/** @throws {DefinitionError} a name that clients cannot have as a property, or something that `rpc()` did not make */
+export function checkRpcs<Rpcs extends AnyRpcs>(of: string, rpcs: Rpcs): Rpcs {
+  if (typeof rpcs !== "object" || rpcs === null) throw new DefinitionError(`${capital(of)} has no rpcs: give at least an empty object.`);
+  for (const [tag, rpc] of Object.entries<unknown>(rpcs)) {
+    // A client that had these would be taken for a promise, or break when it is logged.
+    if (["then", "constructor", "toJSON", "__proto__", ""].includes(tag)) {
+      throw new DefinitionError(`${capital(of)} has an rpc named "${tag}", which no client can have. Choose another name.`);
+    }
+    if (typeof rpc !== "object" || rpc === null || !("kind" in rpc) || rpc.kind !== "rpc") {
+      throw new DefinitionError(`The rpc "${tag}" of ${of} was not made by rpc().`);
+    }
+  }
+  return Object.freeze({ ...rpcs });
+}
+
+/** @throws {DefinitionError} names the rpcs without a handler, or the handlers without an rpc */
+export function checkHandlers(of: string, rpcs: AnyRpcs, handlers: Readonly<Record<string, unknown>>): void {
+  if (typeof handlers !== "object" || handlers === null) throw new DefinitionError(`The implementation of ${of} is no object of handlers.`);
+  const missing = Object.keys(rpcs).filter((tag) => typeof handlers[tag] !== "function");
+  if (missing.length > 0) throw new DefinitionError(`The implementation of ${of} has no handler for: ${missing.join(", ")}.`);
+  const unknown = Object.keys(handlers).filter((tag) => !Object.hasOwn(rpcs, tag));
+  if (unknown.length > 0) {
+    throw new DefinitionError(`The implementation of ${of} has handlers without an rpc: ${unknown.join(", ")}. A private operation is a plain function.`);
+  }
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

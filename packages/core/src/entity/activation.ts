@@ -1,0 +1,136 @@
+// Activation: one entity in the memory of its owner: its mailbox, its handlers, and what runs of it now.
+//
+//   A1  At most `concurrency` requests run at a time (0: no bound). With A1 in each activation and one owner for each
+//       shard, INV-5 holds in the cluster.
+//   A2  The handlers are made when the first request runs, and unmade by `evict()`, never while one runs.
+
+import type { EntityAddress } from "../data/entity-address.ts";
+import type { Fence } from "../data/epoch.ts";
+import type { EntityBehavior, Handler } from "./behavior.ts";
+import type { HostedRequest } from "./hosted-request.ts";
+import { Mailbox } from "./mailbox.ts";
+
+export interface ActivationOptions {
+  readonly address: EntityAddress;
+  readonly behavior: EntityBehavior;
+  readonly fence: Fence;
+  readonly mailboxCapacity: number;
+  readonly concurrency: number;
+  /** Aborted when the shard is about to move. */
+  readonly leaving: AbortSignal;
+  /** Runs one request to its end. Never rejects. */
+  readonly run: (request: HostedRequest, activation: Activation) => Promise<void>;
+  /** A request ended: there is room in the mailbox, or nothing left to do. */
+  readonly ended: (activation: Activation) => void;
+}
+
+export type Handlers = Readonly<Record<string, Handler>>;
+
+export class Activation {
+  readonly address: EntityAddress;
+  readonly fence: Fence;
+  readonly leaving: AbortSignal;
+  readonly mailbox: Mailbox<HostedRequest>;
+  /** Storage holds requests of this entity that found no room here: new ones must queue behind them there (INV-4). */
+  isBacklogged = false;
+  readonly #options: ActivationOptions;
+  readonly #running = new Set<HostedRequest>();
+  #handlers: Promise<Handlers> | null = null;
+  #abort: AbortController | null = null;
+  #onEvict: (() => void | Promise<void>)[] = [];
+  #isEvicting = false;
+  #isClosed = false;
+
+  constructor(options: ActivationOptions) {
+    this.#options = options;
+    this.address = options.address;
+    this.fence = options.fence;
+    this.leaving = options.leaving;
+    this.mailbox = new Mailbox(options.mailboxCapacity);
+  }
+
+  get running(): ReadonlySet<HostedRequest> {
+    return this.#running;
+  }
+
+  /** Whether a request admitted now would start in this turn. */
+  get startsAtOnce(): boolean {
+    return !this.#isEvicting && this.mailbox.size === 0 && this.#hasCapacity();
+  }
+
+  get isIdle(): boolean {
+    return this.#running.size === 0 && this.mailbox.size === 0 && !this.#isEvicting;
+  }
+
+  /** Starts whatever may start. Call after a push, and after a request in the mailbox was accepted. */
+  pump(): void {
+    while (!this.#isEvicting && !this.#isClosed && this.#hasCapacity()) {
+      const request = this.mailbox.next();
+      if (request === undefined) return;
+      void this.#start(request);
+    }
+  }
+
+  /** The handlers, made if there are none. Rejects with what the user's code threw; the next call tries again. */
+  handlers(): Promise<Handlers> {
+    this.#handlers ??= this.#activate();
+    return this.#handlers;
+  }
+
+  /** Lets the entity leave memory. What is admitted meanwhile waits, and finds fresh handlers after. */
+  async evict(report: (error: unknown) => void): Promise<void> {
+    this.#isEvicting = true;
+    const callbacks = this.#onEvict;
+    this.#onEvict = [];
+    if (this.#handlers !== null) {
+      for (const callback of callbacks) {
+        try {
+          await callback();
+        } catch (error) {
+          report(error);
+        }
+      }
+    }
+    this.#abort?.abort(new Error("The entity left memory"));
+    this.#abort = null;
+    this.#handlers = null;
+    this.#isEvicting = false;
+    this.pump();
+  }
+
+  /** Nothing starts any more. Returns what waited, in order. */
+  close(): readonly HostedRequest[] {
+    this.#isClosed = true;
+    return this.mailbox.empty();
+  }
+
+  #hasCapacity(): boolean {
+    return this.#options.concurrency === 0 || this.#running.size < this.#options.concurrency;
+  }
+
+  async #start(request: HostedRequest): Promise<void> {
+    this.#running.add(request);
+    request.isRunning = true;
+    await this.#options.run(request, this);
+    this.#running.delete(request);
+    this.pump();
+    this.#options.ended(this);
+  }
+
+  async #activate(): Promise<Handlers> {
+    const abort = new AbortController();
+    this.#abort = abort;
+    try {
+      return await this.#options.behavior.activate({
+        address: this.address,
+        fence: this.fence,
+        signal: abort.signal,
+        onEvict: (callback) => void this.#onEvict.push(callback),
+      });
+    } catch (error) {
+      this.#handlers = null;
+      this.#onEvict = [];
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,392 @@
+// Delivery: the sender's side of every request: gets it to the owner of its shard, and its reply back.
+//
+//   D1  A volatile request is sent again only while it surely did not run: it could not be delivered, or was refused
+//       before it was admitted. Once a handler may have run, its loss is reported and not repaired.
+//   D2  A persisted request is sent again, under the same id, until its reply is known. Where no owner is to be had it is
+//       stored by this sender, and its reply is looked up.
+//   D3  After this sender stored a request of a shard by itself, its next request for that shard tells the owner to read
+//       first, so that the owner handles them in the order in which they were accepted (INV-4).
+//   D4  Every wait ends: a probe finds out about requests and replies that were lost on the way.
+
+import type { Clock, Timer } from "../adapter/clock.ts";
+import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
+import { encodeError } from "../contract/error-codec.ts";
+import type { Logger } from "../contract/logger.ts";
+import { entityKey } from "../data/entity-address.ts";
+import type { Envelope } from "../data/envelope.ts";
+import type { Chunk, Reply } from "../data/reply.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import type { WireMessage } from "../data/wire-message.ts";
+import { ClusterClosedError, EntityNotAssignedError, RunnerUnavailableError, UnknownEntityError } from "../errors/routing.ts";
+import { DeadLetteredError, PersistenceError } from "../errors/storage.ts";
+import { rejectionError } from "./rejection.ts";
+
+export interface DeliveryOptions {
+  readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How often a request that found no owner is tried again. */
+  readonly sendRetryCount: number;
+  readonly pollIntervalMs: number;
+  /** Where the shard's owner is: an address, `"here"`, or undefined while there is none. */
+  readonly ownerOf: (shardId: ShardId) => string | "here" | undefined;
+  /** Whether some member says that it serves this entity type. */
+  readonly serves: (entityType: string) => boolean;
+  /** The list of members may be out of date. */
+  readonly reroute: () => void;
+  /** Sends to a peer. @throws {PayloadTooLargeError} */
+  readonly send: (to: string, message: WireMessage) => void;
+  /** Hands a message to the entities of this process. */
+  readonly deliverHere: (message: WireMessage) => void;
+}
+
+/** What a sender of a request is told. */
+export interface DeliveryListener {
+  accepted(): void;
+  chunk(chunk: Chunk): void;
+  reply(reply: Reply): void;
+  failed(error: Error): void;
+}
+
+const RETRY_MS = 100;
+const PROBE_MS = 2_000;
+/** Probes without any answer after which a peer counts as gone. */
+const PROBES_UNANSWERED = 3;
+
+/** A request on its way. */
+interface Outgoing {
+  readonly envelope: Envelope;
+  readonly listener: DeliveryListener;
+  /** Where it was sent last, while that may still answer. */
+  target: string | "here" | null;
+  /** Sends that surely did not run. */
+  refusals: number;
+  /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */
+  storedAs: string | null;
+  isStoring: boolean;
+  unanswered: number;
+  retry: Timer | null;
+}
+
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #outgoing = new Map<string, Outgoing>();
+  /** Shards for which this sender stored a request that their owner may not have seen (D3). */
+  readonly #storedFor = new Set<ShardId>();
+  #probe: Timer | undefined;
+  #poll: Timer | undefined;
+  #isClosed = false;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  get pending(): number {
+    return this.#outgoing.size;
+  }
+
+  /** Sends a request. The listener may be called before this returns. */
+  send(envelope: Envelope, listener: DeliveryListener): void {
+    const outgoing: Outgoing = {
+      envelope,
+      listener,
+      target: null,
+      refusals: 0,
+      storedAs: null,
+      isStoring: false,
+      unanswered: 0,
+      retry: null,
+    };
+    this.#outgoing.set(envelope.requestId, outgoing);
+    this.#probe ??= this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
+    this.#dispatch(outgoing);
+  }
+
+  /** The caller waits no more: the owner is asked to interrupt the handler. */
+  abandon(requestId: string): void {
+    const outgoing = this.#take(requestId);
+    if (outgoing === undefined) return;
+    this.#say(outgoing, { type: "interrupt", requestId, shardId: outgoing.envelope.address.shardId });
+  }
+
+  acknowledge(requestId: string, upTo: number): void {
+    const outgoing = this.#outgoing.get(requestId);
+    if (outgoing !== undefined) this.#say(outgoing, { type: "acknowledge", requestId, upTo });
+  }
+
+  /** Chunks are missing although the end came: a persisted stream is asked for again. */
+  resume(requestId: string): void {
+    const outgoing = this.#outgoing.get(requestId);
+    if (outgoing !== undefined) this.#lost(outgoing, "chunks of its stream were lost");
+  }
+
+  /** Forgets a request whose stream was read to its end. */
+  done(requestId: string): void {
+    this.#take(requestId);
+  }
+
+  /** A message for this sender, from a peer or from this process. */
+  receive(message: WireMessage): void {
+    switch (message.type) {
+      case "accepted":
+        return this.#heard(message.requestId)?.listener.accepted();
+      case "chunk":
+        return this.#heard(message.chunk.requestId)?.listener.chunk(message.chunk);
+      case "reply":
+        return this.#replied(message.reply);
+      case "rejected":
+        return this.#rejected(message);
+      case "known": {
+        const outgoing = this.#heard(message.requestId);
+        if (outgoing !== undefined && !message.known && outgoing.target !== "here") this.#lost(outgoing, "the runner does not know it");
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  /** A message surely did not reach its peer. */
+  undelivered(to: string, message: WireMessage): void {
+    if (message.type === "request") {
+      const outgoing = this.#outgoing.get(message.envelope.requestId);
+      if (outgoing?.target === to) this.#refused(outgoing);
+    } else if (message.type === "probe") {
+      const outgoing = this.#outgoing.get(message.requestId);
+      if (outgoing?.target === to) this.#lost(outgoing, "its runner is gone");
+    }
+  }
+
+  /** The connection to a peer is gone, and with it what was awaited from there. */
+  disconnected(peer: string): void {
+    for (const outgoing of this.#outgoing.values()) {
+      if (outgoing.target === peer) this.#lost(outgoing, "the connection to its runner broke");
+    }
+  }
+
+  /** The members changed: what waits for an owner may have one now. */
+  routesChanged(): void {
+    for (const outgoing of this.#outgoing.values()) {
+      if (outgoing.storedAs !== null && outgoing.target === null) this.#dispatch(outgoing);
+    }
+  }
+
+  close(state: string): void {
+    this.#isClosed = true;
+    this.#probe?.cancel();
+    this.#poll?.cancel();
+    for (const outgoing of this.#outgoing.values()) {
+      outgoing.retry?.cancel();
+      outgoing.listener.failed(new ClusterClosedError({ what: describe(outgoing.envelope), state }));
+    }
+    this.#outgoing.clear();
+  }
+
+  #dispatch(outgoing: Outgoing): void {
+    const { envelope } = outgoing;
+    const { shardId } = envelope.address;
+    const target = this.#options.ownerOf(shardId);
+    if (target === undefined) return this.#refused(outgoing);
+    outgoing.target = target;
+    outgoing.unanswered = 0;
+    const readPendingFirst = envelope.persisted && this.#storedFor.has(shardId) && outgoing.storedAs === null;
+    const message: WireMessage = { type: "request", envelope: readPendingFirst ? { ...envelope, readPendingFirst } : envelope };
+    if (readPendingFirst) this.#storedFor.delete(shardId);
+    try {
+      this.#say(outgoing, message);
+    } catch (error) {
+      this.#fail(outgoing, error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #say(outgoing: Outgoing, message: WireMessage): void {
+    if (outgoing.target === "here") this.#options.deliverHere(message);
+    else if (outgoing.target !== null) this.#options.send(outgoing.target, message);
+  }
+
+  /** It surely did not run there. */
+  #refused(outgoing: Outgoing): void {
+    const { envelope } = outgoing;
+    const { shardId, entityType } = envelope.address;
+    if (envelope.readPendingFirst || this.#storedFor.has(shardId)) this.#storedFor.add(shardId);
+    outgoing.target = null;
+    outgoing.refusals += 1;
+    // What is stored is found by its owner, and its reply by the poll.
+    if (outgoing.storedAs !== null || outgoing.isStoring || outgoing.retry !== null) return;
+    this.#options.reroute();
+    if (outgoing.refusals <= this.#options.sendRetryCount) {
+      const delayMs = RETRY_MS * 3 ** (outgoing.refusals - 1);
+      outgoing.retry = this.#options.clock.setTimer(delayMs, () => {
+        outgoing.retry = null;
+        if (this.#outgoing.has(envelope.requestId)) this.#dispatch(outgoing);
+      });
+      return;
+    }
+    if (envelope.persisted) return void this.#store(outgoing);
+    this.#fail(
+      outgoing,
+      this.#options.ownerOf(shardId) !== undefined && !this.#options.serves(entityType)
+        ? new UnknownEntityError({ entityType, known: [] })
+        : new EntityNotAssignedError({ entity: entityKey(envelope.address), shardId, attempts: outgoing.refusals }),
+    );
+  }
+
+  /** It may have run there, and its answer will not come. */
+  #lost(outgoing: Outgoing, why: string): void {
+    const { envelope } = outgoing;
+    const address = outgoing.target ?? "an unknown address";
+    outgoing.target = null;
+    if (!envelope.persisted) {
+      return this.#fail(outgoing, new RunnerUnavailableError({ address, what: `${describe(envelope)} (${why})`, mayHaveRun: true }));
+    }
+    this.#options.reroute();
+    this.#refused(outgoing);
+  }
+
+  /** Stores a request that found no owner, so that its next owner finds it. */
+  async #store(outgoing: Outgoing): Promise<void> {
+    const { envelope } = outgoing;
+    outgoing.isStoring = true;
+    // Set before the write: whatever its outcome, the owner is to read before it takes this sender's next request (D3).
+    this.#storedFor.add(envelope.address.shardId);
+    let failure: unknown;
+    for (let attempt = 0; attempt <= this.#options.sendRetryCount && this.#outgoing.has(envelope.requestId); attempt += 1) {
+      if (attempt > 0) await this.#pause(RETRY_MS * 3 ** (attempt - 1));
+      try {
+        const saved = await this.#options.messages.saveRequest(envelope, 0, null);
+        outgoing.isStoring = false;
+        if (!this.#outgoing.has(envelope.requestId)) return;
+        outgoing.storedAs = saved.outcome === "duplicate" ? saved.existing.requestId : envelope.requestId;
+        outgoing.listener.accepted();
+        if (saved.outcome === "duplicate") this.#settleFrom(outgoing, saved.existing);
+        else this.wakeOwner(envelope.address.shardId);
+        this.#schedulePoll();
+        return;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    outgoing.isStoring = false;
+    this.#fail(outgoing, failure instanceof Error ? failure : new Error(String(failure)));
+  }
+
+  /** Tells the owner of a shard, if there is one, that there is work in storage. */
+  wakeOwner(shardId: ShardId): void {
+    const owner = this.#options.ownerOf(shardId);
+    const message: WireMessage = { type: "wake", shardIds: [shardId] };
+    if (owner === "here") this.#options.deliverHere(message);
+    else if (owner !== undefined) this.#options.send(owner, message);
+  }
+
+  #schedulePoll(): void {
+    if (this.#isClosed || this.#poll !== undefined) return;
+    this.#poll = this.#options.clock.setTimer(this.#options.pollIntervalMs, () => void this.#lookUpStored());
+  }
+
+  async #lookUpStored(): Promise<void> {
+    try {
+      const states = await this.#options.messages.lookUp([...new Set(this.#stored().map((outgoing) => outgoing.storedAs ?? ""))]);
+      const byId = new Map(states.map((state) => [state.requestId, state]));
+      for (const outgoing of this.#stored()) {
+        const state = byId.get(outgoing.storedAs ?? "");
+        if (state !== undefined) this.#settleFrom(outgoing, state);
+      }
+    } catch (error) {
+      this.#options.logger.warn("Replies could not be looked up; the next poll tries again", { error: String(error) });
+    }
+    this.#poll = undefined;
+    // An owner that is there now answers by itself, without a poll.
+    for (const outgoing of this.#stored()) if (outgoing.target === null) this.#dispatch(outgoing);
+    if (this.#stored().length > 0) this.#schedulePoll();
+  }
+
+  #stored(): readonly Outgoing[] {
+    return [...this.#outgoing.values()].filter((outgoing) => outgoing.storedAs !== null);
+  }
+
+  #settleFrom(outgoing: Outgoing, state: RequestState): void {
+    const { requestId } = outgoing.envelope;
+    if (state.state === "pending") return;
+    if (outgoing.envelope.expects === "stream") {
+      // The chunks are with storage; the owner sends them, and the end after them.
+      if (outgoing.target === null) this.#dispatch(outgoing);
+      return;
+    }
+    if (state.state === "answered") return this.#replied({ ...state.reply, requestId });
+    const { attempts, error } = state.deadLetter;
+    const dead = new DeadLetteredError({ requestId: state.requestId, what: describe(outgoing.envelope), attempts, reason: error.message });
+    this.#replied({ requestId, exit: { ok: false, error: encodeError(dead, { exposeStacks: false }) } });
+  }
+
+  #replied(reply: Reply): void {
+    const outgoing = this.#heard(reply.requestId);
+    if (outgoing === undefined) return;
+    // A stream is forgotten by its reader, who may find chunks missing.
+    if (outgoing.envelope.expects !== "stream" || !reply.exit.ok) this.#take(reply.requestId);
+    outgoing.listener.reply(reply);
+  }
+
+  #rejected(message: Extract<WireMessage, { type: "rejected" }>): void {
+    const outgoing = this.#heard(message.requestId);
+    if (outgoing === undefined) return;
+    switch (message.code) {
+      case "NOT_ASSIGNED":
+      case "CLOSING":
+        return this.#refused(outgoing);
+      case "PERSISTENCE":
+        // Its outcome may be unknown; under the same id it is safe to repeat.
+        if (outgoing.refusals >= this.#options.sendRetryCount) {
+          return this.#fail(outgoing, new PersistenceError({ operation: "saveRequest", outcome: "unknown", detail: message.detail }));
+        }
+        return this.#refused(outgoing);
+      case "UNKNOWN_ENTITY":
+        // A rolling deploy: this owner does not serve the type, but another member does, so it is kept for that one.
+        if (outgoing.envelope.persisted && this.#options.serves(outgoing.envelope.address.entityType)) {
+          outgoing.target = null;
+          return void this.#store(outgoing);
+        }
+        return this.#fail(outgoing, rejectionError(message, outgoing.envelope));
+      default:
+        return this.#fail(outgoing, rejectionError(message, outgoing.envelope));
+    }
+  }
+
+  #probeAll(): void {
+    this.#probe = undefined;
+    if (this.#isClosed) return;
+    for (const outgoing of this.#outgoing.values()) {
+      if (outgoing.target === null || outgoing.target === "here") continue;
+      outgoing.unanswered += 1;
+      if (outgoing.unanswered > PROBES_UNANSWERED) this.#lost(outgoing, "it does not answer");
+      else this.#say(outgoing, { type: "probe", requestId: outgoing.envelope.requestId });
+    }
+    if (this.#outgoing.size > 0) this.#probe = this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
+  }
+
+  /** Something was heard of a request: its runner is alive. */
+  #heard(requestId: string): Outgoing | undefined {
+    const outgoing = this.#outgoing.get(requestId);
+    if (outgoing !== undefined) outgoing.unanswered = 0;
+    return outgoing;
+  }
+
+  #fail(outgoing: Outgoing, error: Error): void {
+    if (this.#take(outgoing.envelope.requestId) !== undefined) outgoing.listener.failed(error);
+  }
+
+  #take(requestId: string): Outgoing | undefined {
+    const outgoing = this.#outgoing.get(requestId);
+    if (outgoing === undefined) return undefined;
+    outgoing.retry?.cancel();
+    this.#outgoing.delete(requestId);
+    return outgoing;
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    await new Promise<void>((resolve) => void this.#options.clock.setTimer(delayMs, resolve));
+  }
+}
+
+function describe(envelope: Envelope): string {
+  return `${entityKey(envelope.address)}.${envelope.tag}`;
+}

@@ -1,0 +1,72 @@
+import type { AnyRpc } from "../contract/rpc.ts";
+import type { Envelope } from "../data/envelope.ts";
+import type { ChunkWindow } from "./stream.ts";
+
+/** Why a request's signal was aborted: its caller left, or this runner may not go on with its shard. */
+export type EndReason = "interrupted" | "moved";
+
+/** A request in the memory of the owner of its shard: accepted or about to be, waiting or running. */
+export class HostedRequest {
+  readonly envelope: Envelope;
+  readonly rpc: AnyRpc;
+  /** The parsed input. */
+  readonly input: unknown;
+  /** Attempts recorded as begun. */
+  attempts: number;
+  /** Whether the next attempt is among `attempts` already, recorded together with the acceptance. */
+  attemptIsRecorded: boolean;
+  /** Null until storage has accepted it, and for volatile requests. */
+  sequence: number | null = null;
+  isAccepted: boolean;
+  isRunning = false;
+  /** Why a stored input does not fit its schema any more; becomes the reply. */
+  inputError: unknown = null;
+  /** For a streamed reply: how far the producer may run ahead. */
+  window: ChunkWindow | null = null;
+  #ended: { readonly reason: EndReason; readonly why: string } | null = null;
+  #abort: AbortController | null = null;
+  #onMoved: (() => void) | null = null;
+
+  constructor(
+    request: { envelope: Envelope; rpc: AnyRpc; input: unknown },
+    state: { attempts: number; attemptIsRecorded: boolean; isAccepted: boolean },
+  ) {
+    this.envelope = request.envelope;
+    this.rpc = request.rpc;
+    this.input = request.input;
+    this.attempts = state.attempts;
+    this.attemptIsRecorded = state.attemptIsRecorded;
+    this.isAccepted = state.isAccepted;
+  }
+
+  get id(): string {
+    return this.envelope.requestId;
+  }
+
+  get ended(): { readonly reason: EndReason; readonly why: string } | null {
+    return this.#ended;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController();
+      if (this.#ended !== null) this.#abort.abort(new Error(this.#ended.why));
+    }
+    return this.#abort.signal;
+  }
+
+  /** Aborts the handler's signal. That the shard moved outweighs that the caller left: nothing may be recorded then. */
+  end(reason: EndReason, why: string): void {
+    if (this.#ended !== null && (this.#ended.reason === "moved" || reason === "interrupted")) return;
+    this.#ended = { reason, why };
+    this.#abort?.abort(new Error(why));
+    this.window?.close();
+    if (reason === "moved") this.#onMoved?.();
+  }
+
+  /** Resolves once the shard moved away: whoever runs the handler then stops waiting for it. One waits at a time. */
+  moved(): Promise<"moved"> {
+    if (this.#ended?.reason === "moved") return Promise.resolve("moved");
+    return new Promise((resolve) => (this.#onMoved = () => resolve("moved")));
+  }
+}

@@ -1,0 +1,87 @@
+import { entityKey, type EntityAddress } from "../data/entity-address.ts";
+import type { Fence } from "../data/epoch.ts";
+import type { Activation } from "./activation.ts";
+
+/** What a runner keeps of one shard while it owns it. */
+export class HostedShard {
+  readonly fence: Fence;
+  /** False from the moment at which it is given up: nothing is admitted any more. */
+  isServing = true;
+  /** Aborted when the shard is given up. */
+  readonly leaving: AbortController = new AbortController();
+  readonly activations: Map<string, Activation> = new Map();
+  readonly #lastUsed = new Map<Activation, number>();
+  /** Entities with stored requests that no code here handles. */
+  readonly #unserved = new Map<string, EntityAddress>();
+  #whenQuiet: (() => void) | null = null;
+  #unreadSince = 1;
+  #readUpTo = 0;
+
+  constructor(fence: Fence) {
+    this.fence = fence;
+  }
+
+  /** Whether storage may hold due requests that are not in memory: then new ones queue behind them there. */
+  get isUnread(): boolean {
+    return this.#readUpTo < this.#unreadSince;
+  }
+
+  markUnread(): void {
+    this.#unreadSince += 1;
+  }
+
+  /** Returns what to call when a read that begins now has come to its end. */
+  beginRead(): () => void {
+    const mark = this.#unreadSince;
+    return () => {
+      this.#readUpTo = Math.max(this.#readUpTo, mark);
+    };
+  }
+
+  skip(address: EntityAddress): void {
+    this.#unserved.set(entityKey(address), address);
+  }
+
+  /** Entity types were registered: what was skipped may be served now. */
+  forgetSkipped(): void {
+    if (this.#unserved.size === 0) return;
+    this.#unserved.clear();
+    this.markUnread();
+  }
+
+  /** Entities whose stored requests cannot be taken now: no room, or no code. */
+  unready(): readonly EntityAddress[] {
+    const full = [...this.activations.values()].filter((activation) => !activation.startsAtOnce && activation.mailbox.isFull);
+    return [...full.map((activation) => activation.address), ...this.#unserved.values()];
+  }
+
+  touch(activation: Activation, now: number): void {
+    this.#lastUsed.set(activation, now);
+  }
+
+  /** When the entity last ended a request (monotonic), or `otherwise` if it never did. */
+  lastUsed(activation: Activation, otherwise: number): number {
+    const at = this.#lastUsed.get(activation);
+    if (at === undefined) this.#lastUsed.set(activation, otherwise);
+    return at ?? otherwise;
+  }
+
+  forget(key: string, activation: Activation): void {
+    this.activations.delete(key);
+    this.#lastUsed.delete(activation);
+  }
+
+  /** Calls back once nothing runs on this shard. */
+  whenQuiet(callback: () => void): void {
+    this.#whenQuiet = callback;
+    this.checkQuiet();
+  }
+
+  checkQuiet(): void {
+    if (this.#whenQuiet === null) return;
+    for (const activation of this.activations.values()) if (activation.running.size > 0) return;
+    const callback = this.#whenQuiet;
+    this.#whenQuiet = null;
+    callback();
+  }
+}

@@ -1,0 +1,139 @@
+// Inbox: finds pending requests that this runner was not told of: accepted elsewhere, left by a former owner, due now.
+//
+// Reads when a shard is claimed, when somebody says that there is work, when the next one falls due, and every poll
+// interval as the safety net. Runs nothing and keeps no request: it hands them to `admit`.
+//
+//   I1  Each read asks for everything due that is not in memory here, never for "later than the last seen": rows become
+//       visible out of order.
+//   I2  What ended or was put off while a read was under way is not taken from that read's answer, which is older.
+//   I3  A shard counts as read once a read that began after its claim came back without more to come.
+
+import type { Clock, Timer } from "../adapter/clock.ts";
+import type { MessageStorage, PendingPage } from "../adapter/message-storage.ts";
+import type { Logger } from "../contract/logger.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
+import type { PendingRequest } from "../data/envelope.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import type { Counters } from "./counters.ts";
+
+const PAGE = 256;
+
+/** One reading of everything due on the shards served when it began. */
+export interface Sweep {
+  /** Empty: nothing is read. */
+  readonly shardIds: readonly ShardId[];
+  /** Everything due on them was read and offered to `admit`. */
+  caughtUp(): void;
+}
+
+export interface InboxOptions {
+  readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly counters: Counters;
+  readonly pollIntervalMs: number;
+  readonly begin: () => Sweep;
+  /** What is held here of these shards already. */
+  readonly held: () => { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] };
+  readonly admit: (pending: PendingRequest) => Promise<void>;
+  readonly observed: (healthy: boolean) => void;
+}
+
+export class Inbox {
+  readonly #options: InboxOptions;
+  /** What ended or was put off since the read under way began (I2). */
+  #settled = new Set<string>();
+  #reading: Promise<void> | null = null;
+  #readAgain = false;
+  #poll: Timer | undefined;
+  #due: Timer | undefined;
+  #dueAt: number | null = null;
+  #isClosed = false;
+
+  constructor(options: InboxOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#schedulePoll();
+  }
+
+  stop(): void {
+    this.#isClosed = true;
+    this.#poll?.cancel();
+    this.#due?.cancel();
+  }
+
+  /** There may be work. Resolves when a read that began after this call is done. Never rejects. */
+  async wake(): Promise<void> {
+    this.#readAgain = true;
+    const under = this.#reading;
+    if (under !== null) {
+      // That read may have begun before the work was there; the one that follows it has not.
+      await under;
+      if (this.#reading === null && !this.#readAgain) return;
+    }
+    this.#reading ??= this.#readAll().finally(() => (this.#reading = null));
+    await this.#reading;
+  }
+
+  /** A request left this runner's memory: it ended, or was put off. */
+  settled(requestId: string): void {
+    if (this.#reading !== null) this.#settled.add(requestId);
+  }
+
+  /** Something falls due at this wall time. */
+  noteDue(at: number): void {
+    if (this.#isClosed || (this.#dueAt !== null && this.#dueAt <= at)) return;
+    this.#due?.cancel();
+    this.#dueAt = at;
+    this.#due = this.#options.clock.setTimer(Math.max(0, at - this.#options.clock.now()), () => {
+      this.#dueAt = null;
+      void this.wake();
+    });
+  }
+
+  #schedulePoll(): void {
+    if (this.#isClosed) return;
+    this.#poll = this.#options.clock.setTimer(this.#options.pollIntervalMs, () => {
+      void this.wake();
+      this.#schedulePoll();
+    });
+  }
+
+  async #readAll(): Promise<void> {
+    while (this.#readAgain && !this.#isClosed) {
+      this.#readAgain = false;
+      const sweep = this.#options.begin();
+      if (sweep.shardIds.length === 0) continue;
+      try {
+        let more = true;
+        while (more && !this.#isClosed) more = await this.#readPage(sweep.shardIds);
+        this.#options.observed(true);
+        sweep.caughtUp();
+      } catch (error) {
+        this.#options.observed(false);
+        this.#options.logger.warn("Pending requests could not be read; the next poll tries again", { error: String(error) });
+      }
+    }
+  }
+
+  async #readPage(shardIds: readonly ShardId[]): Promise<boolean> {
+    const { messages, clock, counters } = this.#options;
+    const held = this.#options.held();
+    this.#settled.clear();
+    counters.polls += 1;
+    const page: PendingPage = await messages.readPending({
+      shardIds,
+      now: clock.now(),
+      limit: PAGE,
+      excludingSequences: held.sequences,
+      excludingEntities: held.full,
+    });
+    for (const pending of page.requests) {
+      if (!this.#settled.has(pending.envelope.requestId)) await this.#options.admit(pending);
+    }
+    if (page.nextDueAt !== null) this.noteDue(page.nextDueAt);
+    return page.more;
+  }
+}

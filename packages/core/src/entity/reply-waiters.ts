@@ -1,0 +1,78 @@
+// ReplyWaiters: who waits at this runner for which request's reply.
+//
+// Any number may wait for one request: its sender, senders of duplicates, the same sender after a reconnect. A waiter is
+// a peer, the id under which it asked, and the way to it; what it is sent is a wire message, also in this very process.
+
+import type { WireMessage } from "../data/wire-message.ts";
+
+/** Gives a message to who waits. Never throws, never re-enters the caller. */
+export type Answer = (message: WireMessage) => void;
+
+/** Who asked, and under which id: not the id of the request waited for when that is a duplicate's first. */
+export interface Asking {
+  readonly peer: string;
+  readonly requestId: string;
+}
+
+interface Waiter {
+  readonly asking: Asking;
+  readonly answer: Answer;
+}
+
+export class ReplyWaiters {
+  readonly #byRequest = new Map<string, Waiter[]>();
+
+  /** Whoever asks again under the same id waits once, by the newer way. */
+  add(requestId: string, asking: Asking, answer: Answer): void {
+    const waiters = this.#byRequest.get(requestId);
+    if (waiters === undefined) {
+      this.#byRequest.set(requestId, [{ asking, answer }]);
+      return;
+    }
+    const index = waiters.findIndex((waiter) => isSame(waiter.asking, asking));
+    if (index === -1) waiters.push({ asking, answer });
+    else waiters[index] = { asking, answer };
+  }
+
+  remove(requestId: string, asking: Asking): void {
+    this.#keep(requestId, (waiter) => !isSame(waiter.asking, asking));
+  }
+
+  has(requestId: string): boolean {
+    return this.#byRequest.has(requestId);
+  }
+
+  /** Tells all who wait, who go on waiting. */
+  tell(requestId: string, message: WireMessage): void {
+    for (const waiter of this.#byRequest.get(requestId) ?? []) waiter.answer(message);
+  }
+
+  /** Tells all who wait, who wait no more. */
+  settle(requestId: string, message: WireMessage): void {
+    const waiters = this.#byRequest.get(requestId);
+    if (waiters === undefined) return;
+    this.#byRequest.delete(requestId);
+    for (const waiter of waiters) waiter.answer(message);
+  }
+
+  /** The requests for which nobody waits any more now that this peer is gone. */
+  forgetPeer(peer: string): readonly string[] {
+    const abandoned: string[] = [];
+    for (const requestId of this.#byRequest.keys()) {
+      this.#keep(requestId, (waiter) => waiter.asking.peer !== peer);
+      if (!this.#byRequest.has(requestId)) abandoned.push(requestId);
+    }
+    return abandoned;
+  }
+
+  #keep(requestId: string, stays: (waiter: Waiter) => boolean): void {
+    const waiters = this.#byRequest.get(requestId)?.filter(stays);
+    if (waiters === undefined) return;
+    if (waiters.length === 0) this.#byRequest.delete(requestId);
+    else this.#byRequest.set(requestId, waiters);
+  }
+}
+
+function isSame(a: Asking, b: Asking): boolean {
+  return a.peer === b.peer && a.requestId === b.requestId;
+}

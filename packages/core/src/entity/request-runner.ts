@@ -1,0 +1,292 @@
+// RequestRunner: takes one accepted request to its end: attempts, outcome, record.
+//
+//   R1  No answer to a persisted request leaves before its record is durable (the caller of `run` answers, with what
+//       `run` returns).
+//   R2  A write of unknown outcome is asked for again under the same id, never guessed: a reply without a transaction is
+//       saved again, one with a transaction is looked up, and only if it is not there the handler runs again.
+//   R3  After the shard moved nothing is recorded, the transaction is rolled back, and nobody waits for the handler.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { MessageStorage } from "../adapter/message-storage.ts";
+import { encodeError, isRetryable } from "../contract/error-codec.ts";
+import { encodeBoundedPayload } from "../contract/payload.ts";
+import type { Logger } from "../contract/logger.ts";
+import { parse } from "../contract/schema.ts";
+import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import type { Fence } from "../data/epoch.ts";
+import { entityKey } from "../data/entity-address.ts";
+import type { Exit, Reply } from "../data/reply.ts";
+import type { WireMessage } from "../data/wire-message.ts";
+import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
+import { FencedError, PersistenceError, SerializationError } from "../errors/storage.ts";
+import type { Activation } from "./activation.ts";
+import { Suspension, type Call } from "./behavior.ts";
+import type { Counters } from "./counters.ts";
+import type { HostedRequest } from "./hosted-request.ts";
+import { ChunkWindow } from "./stream.ts";
+
+export interface RequestRunnerOptions {
+  readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly counters: Counters;
+  readonly exposeStacks: boolean;
+  readonly maxPayloadBytes: number;
+  /** Attempts after the first before a persisted request becomes a dead letter. */
+  readonly maxRetries: number;
+  /** Sends to all who wait for this request. */
+  readonly tell: (requestId: string, message: WireMessage) => void;
+}
+
+export type RunResult =
+  | { readonly type: "answered"; readonly reply: Reply }
+  | { readonly type: "dead"; readonly error: unknown; readonly attempts: number }
+  | { readonly type: "suspended"; readonly until: number | null }
+  /** Nothing was recorded, and this runner may not go on. */
+  | { readonly type: "moved" }
+  | { readonly type: "fenced" };
+
+type Attempt =
+  | { readonly type: "exit"; readonly exit: Exit; readonly transaction: StorageTransaction | null }
+  | { readonly type: "retry"; readonly error: unknown }
+  | Exclude<RunResult, { type: "answered" | "dead" }>;
+
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 10_000;
+
+export class RequestRunner {
+  readonly #options: RequestRunnerOptions;
+
+  constructor(options: RequestRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Never rejects. */
+  async run(request: HostedRequest, activation: Activation): Promise<RunResult> {
+    const { fence } = activation;
+    let lastError: unknown = new InterruptedError({
+      what: describeCall(request),
+      why: "each runner that began it ended before it was done",
+    });
+    for (let failures = 0; ; failures += 1) {
+      if (failures > 0) {
+        this.#options.counters.retried += 1;
+        await this.#backOff(request, failures);
+      }
+      if (request.ended?.reason === "moved") return { type: "moved" };
+      if (request.envelope.persisted && !request.attemptIsRecorded) {
+        if (request.attempts > this.#options.maxRetries) return this.#bury(request, fence, lastError);
+        try {
+          await this.#options.messages.recordAttempt(request.id, request.attempts + 1, fence);
+        } catch (error) {
+          if (error instanceof FencedError) return { type: "fenced" };
+          // It does not count as an attempt: nothing of the user's has run.
+          this.#warn(request, "An attempt could not be recorded", error);
+          continue;
+        }
+        request.attempts += 1;
+      }
+      request.attemptIsRecorded = false;
+      const attempt = await this.#attempt(request, activation);
+      if (attempt.type === "retry") {
+        lastError = attempt.error;
+        this.#warn(request, "An attempt failed and is repeated", attempt.error);
+        continue;
+      }
+      if (attempt.type !== "exit") return attempt;
+      const reply: Reply = { requestId: request.id, exit: attempt.exit };
+      if (!request.envelope.persisted) return { type: "answered", reply };
+      const recorded = await this.#record(request, reply, fence, attempt.transaction);
+      if (recorded !== "not-recorded") return recorded;
+      lastError = new PersistenceError({ operation: "saveReply", outcome: "not-written", detail: "the transaction did not commit" });
+    }
+  }
+
+  async #attempt(request: HostedRequest, activation: Activation): Promise<Attempt> {
+    const interrupted = request.ended;
+    if (interrupted !== null) return this.#failure(request, this.#interruption(request, interrupted.why), null);
+    const transactions = this.#transactionScope(request);
+    const call: Call = {
+      envelope: request.envelope,
+      attempt: Math.max(1, request.attempts),
+      get signal() {
+        return request.signal;
+      },
+      leaving: activation.leaving,
+      fence: activation.fence,
+      transactions,
+    };
+    const handled = this.#handle(request, activation, call);
+    // A handler that ignores its signal is left behind: what it does later finds its transaction closed (R3).
+    const outcome = await Promise.race([handled, request.moved()]);
+    transactions.close();
+    const transaction = transactions.transaction ?? null;
+    if (outcome === "moved" || request.ended?.reason === "moved") {
+      await this.#rollBack(request, transaction);
+      return { type: "moved" };
+    }
+    if (outcome.type === "exit" && outcome.exit.ok) return { ...outcome, transaction };
+    await this.#rollBack(request, transaction);
+    return outcome;
+  }
+
+  /** Runs the user's code. Never rejects. */
+  async #handle(request: HostedRequest, activation: Activation, call: Call): Promise<Attempt> {
+    const { envelope, rpc } = request;
+    try {
+      if (request.inputError !== null) throw request.inputError;
+      const handler = (await activation.handlers())[envelope.tag];
+      if (handler === undefined) {
+        throw new UnknownRpcError({ entityType: envelope.address.entityType, tag: envelope.tag, known: Object.keys(await activation.handlers()) });
+      }
+      const returned = rpc.stream
+        ? await this.#pipe(handler(request.input, call), request, activation.fence)
+        : await handler(request.input, call);
+      if (returned instanceof Suspension) return { type: "suspended", until: returned.until };
+      if (!rpc.stream) await parse(rpc.output, returned, `the reply of ${describeCall(request)}`);
+      const value = encodeBoundedPayload(returned, `The reply of ${describeCall(request)}`, this.#options.maxPayloadBytes);
+      return { type: "exit", exit: { ok: true, value }, transaction: null };
+    } catch (error) {
+      if (error instanceof FencedError && error.shardId === activation.fence.shardId) return { type: "fenced" };
+      if (envelope.persisted && isRetryable(error)) return { type: "retry", error };
+      const ended = request.ended;
+      return this.#failure(request, ended === null ? error : this.#interruption(request, ended.why, error), null);
+    }
+  }
+
+  /** Sends a generator's elements as chunks, no faster than they are consumed. Returns how many there were. */
+  async #pipe(iterable: unknown, request: HostedRequest, fence: Fence): Promise<number> {
+    const { messages, maxPayloadBytes, tell } = this.#options;
+    const what = `A chunk of ${describeCall(request)}`;
+    if (!isAsyncIterable(iterable)) {
+      throw new SerializationError({ what, path: "", problem: "not an async iterable: write the handler of a streaming rpc as async *" });
+    }
+    request.window ??= new ChunkWindow();
+    // An earlier attempt may have sent some: those stay as they were recorded, and are not sent twice.
+    const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
+    let index = 0;
+    for await (const element of iterable) {
+      await parse(request.rpc.output, element, what);
+      const chunk = { requestId: request.id, index, value: encodeBoundedPayload(element, what, maxPayloadBytes) };
+      if (index >= saved) {
+        if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
+        await request.window.room(index);
+        if (request.ended !== null) break;
+        tell(request.id, { type: "chunk", chunk });
+      }
+      index += 1;
+    }
+    const ended = request.ended;
+    if (ended !== null) throw this.#interruption(request, ended.why);
+    return index;
+  }
+
+  async #record(
+    request: HostedRequest,
+    reply: Reply,
+    fence: Fence,
+    transaction: StorageTransaction | null,
+  ): Promise<RunResult | "not-recorded"> {
+    const { messages } = this.#options;
+    for (let failures = 0; ; failures += 1) {
+      if (failures > 0) await this.#backOff(request, failures);
+      if (request.ended?.reason === "moved") return { type: "moved" };
+      try {
+        if (transaction === null || failures === 0) {
+          return { type: "answered", reply: await messages.saveReply(reply, fence, transaction) };
+        }
+        const [state] = await messages.lookUp([request.id]);
+        return state?.state === "answered" ? { type: "answered", reply: state.reply } : "not-recorded";
+      } catch (error) {
+        if (error instanceof FencedError) return { type: "fenced" };
+        if (!(error instanceof PersistenceError)) {
+          // The transaction itself cannot commit, for example after a statement in it failed: that is the handler's outcome.
+          const failed = this.#failure(request, error, null);
+          return this.#record(request, { requestId: request.id, exit: failed.exit }, fence, null);
+        }
+        this.#warn(request, "A reply could not be recorded", error);
+        if (transaction !== null && error.outcome === "not-written") return "not-recorded";
+      }
+    }
+  }
+
+  async #bury(request: HostedRequest, fence: Fence, error: unknown): Promise<RunResult> {
+    const { messages, clock, exposeStacks, counters } = this.#options;
+    for (let failures = 0; ; failures += 1) {
+      if (failures > 0) await this.#backOff(request, failures);
+      if (request.ended?.reason === "moved") return { type: "moved" };
+      try {
+        await messages.saveDeadLetter(
+          request.id,
+          { error: encodeError(error, { exposeStacks }), attempts: request.attempts, deadSince: clock.now() },
+          fence,
+        );
+        counters.deadLettered += 1;
+        return { type: "dead", error, attempts: request.attempts };
+      } catch (failure) {
+        if (failure instanceof FencedError) return { type: "fenced" };
+        this.#warn(request, "A dead letter could not be recorded", failure);
+      }
+    }
+  }
+
+  #transactionScope(request: HostedRequest): TransactionScope {
+    const { messages } = this.#options;
+    if (!request.envelope.persisted) {
+      return new TransactionScope(undefined, "the rpc is not persisted, so there is no record to commit with; set persisted: true");
+    }
+    const begin = messages.beginTransaction?.bind(messages);
+    return new TransactionScope(begin, "the cluster's storage has no transactions for handlers; configure one that has, such as Postgres");
+  }
+
+  async #rollBack(request: HostedRequest, transaction: StorageTransaction | null): Promise<void> {
+    try {
+      await transaction?.rollback();
+    } catch (error) {
+      this.#warn(request, "A transaction could not be rolled back; its connection is dropped", error);
+    }
+  }
+
+  #failure(request: HostedRequest, error: unknown, transaction: null): { type: "exit"; exit: Exit & { ok: false }; transaction: null } {
+    const exit = { ok: false, error: encodeError(error, { exposeStacks: this.#options.exposeStacks }) } as const;
+    // A failure's own fields may be large, too: it must not become a reply that no transport carries.
+    const size = JSON.stringify(exit).length;
+    if (size <= this.#options.maxPayloadBytes) return { type: "exit", exit, transaction };
+    const message = `The error of ${describeCall(request)} was too large to send (${size} characters). It began: ${exit.error.message.slice(0, 200)}`;
+    return { type: "exit", exit: { ok: false, error: { ...exit.error, message, stack: null, data: null, cause: null } }, transaction };
+  }
+
+  #interruption(request: HostedRequest, why: string, cause?: unknown): InterruptedError {
+    return new InterruptedError({ what: describeCall(request), why }, cause === undefined ? undefined : { cause });
+  }
+
+  /** Waits before the next attempt, but not after the shard moved. */
+  async #backOff(request: HostedRequest, failures: number): Promise<void> {
+    const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures - 1, 16), MAX_BACKOFF_MS);
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.setTimer(delayMs, resolve);
+      void request.moved().then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  #warn(request: HostedRequest, message: string, error: unknown): void {
+    this.#options.logger.warn(message, {
+      requestId: request.id,
+      entity: entityKey(request.envelope.address),
+      tag: request.envelope.tag,
+      attempt: request.attempts,
+      error: error instanceof Error ? `${error.name}: ${error.message}` : typeof error,
+    });
+  }
+}
+
+function describeCall(request: HostedRequest): string {
+  return `${entityKey(request.envelope.address)}.${request.envelope.tag}`;
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}

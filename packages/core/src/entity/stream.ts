@@ -1,0 +1,101 @@
+// Stream: how far the producer of a streamed reply may run ahead of its consumer, and how the consumer puts chunks that
+// came late, twice or out of order back in line.
+//
+// The producer has at most CHUNK_WINDOW chunks under way that were not acknowledged, so a slow consumer slows the handler
+// down and memory does not grow, on either side.
+
+import type { Chunk } from "../data/reply.ts";
+
+/** How many chunks may be under way. The consumer acknowledges at half of it. */
+export const CHUNK_WINDOW = 32;
+
+/** The producer's side. */
+export class ChunkWindow {
+  #acknowledged = 0;
+  #closed = false;
+  #wake: (() => void) | null = null;
+
+  acknowledge(upTo: number): void {
+    if (upTo <= this.#acknowledged) return;
+    this.#acknowledged = upTo;
+    this.#wake?.();
+  }
+
+  /** Lets the producer go on without waiting: it is to find out itself why there is nobody to wait for. */
+  close(): void {
+    this.#closed = true;
+    this.#wake?.();
+  }
+
+  /** Resolves when chunk `index` may be sent. One producer waits at a time. */
+  async room(index: number): Promise<void> {
+    while (!this.#closed && index - this.#acknowledged >= CHUNK_WINDOW) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+      this.#wake = null;
+    }
+  }
+}
+
+/** The consumer's side: an async iterator over the encoded chunks, in order, each once. */
+export class ChunkQueue {
+  readonly #acknowledge: (upTo: number) => void;
+  readonly #buffered = new Map<number, string>();
+  #next = 0;
+  #acknowledged = 0;
+  /** How many chunks there are in all, once known. */
+  #total: number | null = null;
+  #failure: Error | null = null;
+  #wake: (() => void) | null = null;
+
+  constructor(acknowledge: (upTo: number) => void) {
+    this.#acknowledge = acknowledge;
+  }
+
+  push(chunk: Chunk): void {
+    if (chunk.index < this.#next || this.#buffered.has(chunk.index)) return;
+    this.#buffered.set(chunk.index, chunk.value);
+    this.#wake?.();
+  }
+
+  finish(total: number): void {
+    this.#total = total;
+    this.#wake?.();
+  }
+
+  fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake?.();
+  }
+
+  /** Whether the end is known but chunks before it are missing: they were lost on the way. */
+  get hasGap(): boolean {
+    if (this.#total === null) return false;
+    for (let index = this.#next; index < this.#total; index += 1) if (!this.#buffered.has(index)) return true;
+    return false;
+  }
+
+  /** Says again how far the consumer came, in case the last word was lost. */
+  acknowledgeAgain(): void {
+    this.#acknowledge(this.#next);
+  }
+
+  /** The next chunk, or undefined at the end. Chunks that came before a failure are handed out first. */
+  async take(): Promise<string | undefined> {
+    for (;;) {
+      const value = this.#buffered.get(this.#next);
+      if (value !== undefined) {
+        this.#buffered.delete(this.#next);
+        this.#next += 1;
+        if (this.#next - this.#acknowledged >= CHUNK_WINDOW / 2) {
+          this.#acknowledged = this.#next;
+          this.#acknowledge(this.#next);
+        }
+        return value;
+      }
+      if (this.#total !== null && this.#next >= this.#total) return undefined;
+      if (this.#failure !== null) throw this.#failure;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+      this.#wake = null;
+    }
+  }
+}
