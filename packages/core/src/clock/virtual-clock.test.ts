@@ -71,6 +71,10 @@ describe("a VirtualClock", () => {
     const clock = new VirtualClock();
     await new Promise<void>((resolve) => clock.setTimer(0, resolve));
     expect(clock.monotonic()).toBe(0);
+    await clock.advance(5);
+    // Set in the very microtask in which the advance ends.
+    await new Promise<void>((resolve) => clock.setTimer(0, resolve));
+    expect(clock.monotonic()).toBe(5);
   });
 
   it("does not fire a cancelled timer, also when another of the same moment cancels it", async () => {

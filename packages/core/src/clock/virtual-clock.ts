@@ -63,10 +63,8 @@ export class VirtualClock implements Clock {
    */
   advance(ms: number): Promise<void> {
     this.#advances += 1;
-    const done = this.#advancing.then(() => this.#advanceTo(this.#elapsedMs + ms));
-    this.#advancing = done.then(noop, noop).then(() => {
-      this.#advances -= 1;
-    });
+    const done = this.#advancing.then(() => this.#advanceBy(ms));
+    this.#advancing = done.catch(noop);
     return done;
   }
 
@@ -124,6 +122,15 @@ export class VirtualClock implements Clock {
       if (timer.state === "waiting" && (timer.owner === null || !timer.owner.paused)) return timer;
       this.#timers.pop();
       if (timer.state === "waiting") timer.owner?.hold(timer);
+    }
+  }
+
+  async #advanceBy(ms: number): Promise<void> {
+    try {
+      await this.#advanceTo(this.#elapsedMs + ms);
+    } finally {
+      // Before whoever awaits the advance goes on, so that a timer of no delay that it sets is seen to.
+      this.#advances -= 1;
     }
   }
 

@@ -1,5 +1,11 @@
 import { messageClaims } from "./message-claims.ts";
+import { messageDeadLetters } from "./message-dead-letters.ts";
+import { messagePending } from "./message-pending.ts";
+import { messageReplies } from "./message-replies.ts";
+import { messageRequests } from "./message-requests.ts";
+import { messageTransactions } from "./message-transactions.ts";
 import type { StorageFactory } from "./storage-backend.ts";
+import { storageLifecycle } from "./storage-lifecycle.ts";
 import { vitest } from "./vitest-api.ts";
 
 /** Defines the vitest cases that every MessageStorage must pass: one for each sentence of the interface, and more. */
@@ -11,5 +17,11 @@ export function messageStorageConformance(nameOrFactory: string | StorageFactory
   if (make === undefined) throw new TypeError("messageStorageConformance takes a factory after the name.");
   describe(name, () => {
     messageClaims(make);
+    messageRequests(make);
+    messagePending(make);
+    messageReplies(make);
+    messageDeadLetters(make);
+    messageTransactions(make);
+    storageLifecycle(make);
   });
 }

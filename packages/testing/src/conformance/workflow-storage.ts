@@ -1,0 +1,269 @@
+import { FencedError, PersistenceError, type JournalEntry, type StepKind } from "@holdfast/core/adapter";
+import type { StorageFactory } from "./storage-backend.ts";
+import { completed, failure, storageCases } from "./storage-case.ts";
+import { vitest } from "./vitest-api.ts";
+
+const ORDER = { entityType: "OrderWorkflow", executionId: "order-1" };
+
+/** Defines the vitest cases that every WorkflowStorage must pass: one for each sentence of the interface, and more. */
+export function workflowStorageConformance(factory: StorageFactory): void;
+export function workflowStorageConformance(name: string, factory: StorageFactory): void;
+export function workflowStorageConformance(nameOrFactory: string | StorageFactory, factory?: StorageFactory): void {
+  const { describe } = vitest();
+  const [name, make] = typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a WorkflowStorage", nameOrFactory];
+  if (make === undefined) throw new TypeError("workflowStorageConformance takes a factory after the name.");
+  describe(name, () => {
+    journals(make);
+    journalFences(make);
+    journalTransactions(make);
+  });
+}
+
+function journals(factory: StorageFactory): void {
+  const { describe, expect, it } = vitest();
+  const run = storageCases(factory);
+
+  describe("a journal", () => {
+    it(
+      "is empty for an execution that has none",
+      run(async ({ workflows }) => {
+        expect(await workflows.readJournal(ORDER)).toEqual([]);
+      }),
+    );
+
+    it(
+      "has what was appended, for every session, when that resolved",
+      run(async (session, context) => {
+        const fence = await context.claim(session.messages);
+        await session.workflows.appendJournal(ORDER, [completed(0), completed(1)], fence, null);
+        await session.workflows.appendJournal(ORDER, [completed(2)], fence, null);
+        await session.close();
+        const { workflows } = await context.open();
+        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1), completed(2)]);
+      }),
+    );
+
+    it(
+      "keeps every kind of entry and event as it is",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        const kinds: StepKind[] = [
+          "activity",
+          "run",
+          "sleep",
+          "rpc",
+          "child",
+          "signal",
+          "value",
+          "patch",
+          "compensate",
+          "attributes",
+        ];
+        const events: JournalEntry["event"][] = [
+          { type: "begun", dueAt: 1_893_456_000_123, detail: '{"id":"ü 🚀"}' },
+          { type: "begun", dueAt: null, detail: null },
+          { type: "attempt-failed", attempt: 2, error: { ...failure("no\n'"), cause: failure("why") }, retryAt: 5 },
+          { type: "completed", value: '{"text":"\\u0000 \\"quoted\\""}' },
+          { type: "completed", value: "" },
+          { type: "failed", error: { ...failure(""), code: "E1", stack: "at x", data: "{}", own: true } },
+        ];
+        const entries = kinds.flatMap((kind, kindIndex) =>
+          events.map((event, eventIndex): JournalEntry => {
+            const ordinal = kindIndex * events.length + eventIndex;
+            return { ordinal, position: kindIndex, kind, name: `Group.${kind} '${eventIndex}'`, event };
+          }),
+        );
+        await workflows.appendJournal(ORDER, entries, fence, null);
+        expect(await workflows.readJournal(ORDER)).toEqual(entries);
+      }),
+    );
+
+    it(
+      "is read in the order of ordinals, with gaps, in whatever order they were appended",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        await workflows.appendJournal(ORDER, [completed(3), completed(10)], fence, null);
+        await workflows.appendJournal(ORDER, [completed(7), completed(2)], fence, null);
+        expect(await workflows.readJournal(ORDER)).toEqual([2, 3, 7, 10].map((ordinal) => completed(ordinal)));
+      }),
+    );
+
+    it(
+      "is of one execution: the same id under another type, and another id, have their own",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        const executions = [ORDER, { ...ORDER, entityType: "Other" }, { ...ORDER, executionId: "order-1/2 ü" }];
+        for (const [index, execution] of executions.entries()) {
+          await workflows.appendJournal(execution, [completed(0, String(index))], fence, null);
+        }
+        for (const [index, execution] of executions.entries()) {
+          expect(await workflows.readJournal(execution)).toEqual([completed(0, String(index))]);
+        }
+      }),
+    );
+
+    it(
+      "takes no harm from a repeated append: entries that are there stay as they were, the others are added",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        const entries = [completed(0), completed(1)];
+        await workflows.appendJournal(ORDER, entries, fence, null);
+        await workflows.appendJournal(ORDER, entries, fence, null);
+        await workflows.appendJournal(ORDER, [completed(1, "changed"), completed(2)], fence, null);
+        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1), completed(2)]);
+        await Promise.all([
+          workflows.appendJournal(ORDER, [completed(3, "first")], fence, null),
+          workflows.appendJournal(ORDER, [completed(3, "second"), completed(4)], fence, null),
+        ]);
+        expect(await workflows.readJournal(ORDER)).toEqual([
+          completed(0),
+          completed(1),
+          completed(2),
+          completed(3, "first"),
+          completed(4),
+        ]);
+      }),
+    );
+
+    it(
+      "takes an append of nothing",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        await workflows.appendJournal(ORDER, [], fence, null);
+        expect(await workflows.readJournal(ORDER)).toEqual([]);
+      }),
+    );
+
+    it(
+      "takes thousands of entries, at once and one by one",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        const entries = Array.from({ length: 2_000 }, (_, ordinal) => completed(ordinal, "x".repeat(100)));
+        await workflows.appendJournal(ORDER, entries.slice(0, 1_500), fence, null);
+        await Promise.all(entries.slice(1_500).map((entry) => workflows.appendJournal(ORDER, [entry], fence, null)));
+        expect(await workflows.readJournal(ORDER)).toEqual(entries);
+      }),
+    );
+
+    it(
+      "that was read does not change with what is appended after",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        await workflows.appendJournal(ORDER, [completed(0)], fence, null);
+        const read = await workflows.readJournal(ORDER);
+        await workflows.appendJournal(ORDER, [completed(1)], fence, null);
+        expect(read).toEqual([completed(0)]);
+      }),
+    );
+  });
+}
+
+function journalFences(factory: StorageFactory): void {
+  const { describe, expect, it } = vitest();
+  const run = storageCases(factory);
+
+  describe("an append", () => {
+    it(
+      "is refused with FencedError, whole, once the shard was claimed again (INV-1)",
+      run(async ({ messages, workflows }, context) => {
+        const stale = await context.claim(messages);
+        await workflows.appendJournal(ORDER, [completed(0)], stale, null);
+        const fence = await context.claim((await context.open()).messages);
+        const refused = workflows.appendJournal(ORDER, [completed(1), completed(2)], stale, null);
+        await expect(refused).rejects.toBeInstanceOf(FencedError);
+        await expect(refused).rejects.toMatchObject({ shardId: "default:1" });
+        expect(await workflows.readJournal(ORDER)).toEqual([completed(0)]);
+        await workflows.appendJournal(ORDER, [completed(1)], fence, null);
+        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1)]);
+      }),
+    );
+
+    it(
+      "that is refused does not take another shard's with it",
+      run(async ({ messages, workflows }, context) => {
+        const stale = await context.claim(messages);
+        const held = await context.claim(messages, "default:2");
+        await context.claim((await context.open()).messages);
+        const other = { ...ORDER, executionId: "order-2" };
+        const settled = await Promise.allSettled([
+          workflows.appendJournal(other, [completed(0)], held, null),
+          workflows.appendJournal(ORDER, [completed(0)], stale, null),
+          workflows.appendJournal(other, [completed(1)], held, null),
+        ]);
+        expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+        expect(await workflows.readJournal(other)).toEqual([completed(0), completed(1)]);
+      }),
+    );
+
+    it.each([0, 2, 8])(
+      "becomes durable after those called before it, and none after a claim resolved (INV-1, after %i turns)",
+      async (turns) => {
+        await run(async (old, context) => {
+          const next = await context.open();
+          const fence = await context.claim(old.messages);
+          const entries = Array.from({ length: 40 }, (_, ordinal) => completed(ordinal));
+          const append = (entry: JournalEntry): Promise<void> => old.workflows.appendJournal(ORDER, [entry], fence, null);
+          const appends = entries.slice(0, 20).map(append);
+          for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+          const claiming = next.messages.claimShards(["default:1"]);
+          appends.push(...entries.slice(20).map(append));
+          const settling = Promise.allSettled(appends);
+          await claiming;
+          const atClaim = await next.workflows.readJournal(ORDER);
+          const settled = await settling;
+          const written = settled.filter(({ status }) => status === "fulfilled").length;
+          expect(atClaim).toEqual(entries.slice(0, written));
+          expect(await next.workflows.readJournal(ORDER)).toEqual(atClaim);
+          for (const append of settled) {
+            if (append.status === "rejected") expect(append.reason).toBeInstanceOf(FencedError);
+          }
+        })();
+      },
+    );
+  });
+}
+
+function journalTransactions(factory: StorageFactory): void {
+  const { describe, expect, it } = vitest();
+  const run = storageCases(factory);
+
+  describe("an append with a transaction", () => {
+    it(
+      "commits its writes and the entries together, or neither (INV-3)",
+      run(async ({ messages, workflows }, context) => {
+        const probe = context.backend.transactions;
+        if (!messages.supports.transactions || messages.beginTransaction === undefined || probe === undefined) {
+          expect([messages.supports.transactions, messages.beginTransaction, probe]).toEqual([false, undefined, undefined]);
+          return;
+        }
+        const fence = await context.claim(messages);
+
+        const first = messages.beginTransaction();
+        await probe.write(first, "reserved");
+        await workflows.appendJournal(ORDER, [completed(0), completed(1)], fence, first);
+        expect(await probe.has("reserved")).toBe(true);
+        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1)]);
+
+        const rolledBack = messages.beginTransaction();
+        await probe.write(rolledBack, "rolled back");
+        await rolledBack.rollback();
+
+        const failed = messages.beginTransaction();
+        await probe.write(failed, "failed");
+        await expect(probe.fail(failed)).rejects.toThrow();
+        const appending = workflows.appendJournal(ORDER, [completed(2)], fence, failed);
+        await expect(appending).rejects.toBeInstanceOf(PersistenceError);
+        await expect(appending).rejects.toMatchObject({ outcome: "not-written" });
+
+        await context.claim((await context.open()).messages);
+        const fenced = messages.beginTransaction();
+        await probe.write(fenced, "fenced");
+        await expect(workflows.appendJournal(ORDER, [completed(2)], fence, fenced)).rejects.toBeInstanceOf(FencedError);
+        await fenced.rollback();
+
+        for (const key of ["rolled back", "failed", "fenced"]) expect([key, await probe.has(key)]).toEqual([key, false]);
+        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1)]);
+      }),
+    );
+  });
+}
