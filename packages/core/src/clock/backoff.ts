@@ -15,5 +15,7 @@ export interface Backoff {
 export function backoffMs(backoff: Backoff, attempt: number, random: Random): number {
   const factor = backoff.kind === "constant" ? 1 : 2 ** Math.max(0, attempt - 1);
   const fullMs = Math.min(backoff.maxMs, backoff.initialMs * factor);
-  return backoff.jitter === 0 ? Math.round(fullMs) : Math.round(fullMs * (1 - backoff.jitter * random.next()));
+  return backoff.jitter === 0
+    ? Math.round(fullMs)
+    : Math.round(fullMs * (1 - backoff.jitter * random.next()));
 }

@@ -27,7 +27,9 @@ export class UuidV7 {
       this.#counter += 1;
     }
     const high = ((this.#uint32() & 0x3fffffff) | 0x80000000) >>> 0;
-    return this.#timeDigits + (0x7000 | this.#counter).toString(16) + high.toString(16) + hex8(this.#uint32());
+    return (
+      this.#timeDigits + (0x7000 | this.#counter).toString(16) + high.toString(16) + hex8(this.#uint32())
+    );
   }
 
   #setTime(time: number): void {

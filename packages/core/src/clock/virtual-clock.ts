@@ -96,7 +96,9 @@ export class VirtualClock implements Clock {
   /** For views: sets a timer that fires only while `owner` runs. */
   setTimerOf(owner: VirtualClockView | null, delayMs: number, fire: () => void): Timer {
     this.#made += 1;
-    const timer = new VirtualTimer(owner, this.#elapsedMs + Math.max(0, delayMs), this.#made, fire, () => this.#left());
+    const timer = new VirtualTimer(owner, this.#elapsedMs + Math.max(0, delayMs), this.#made, fire, () =>
+      this.#left(),
+    );
     this.#waiting += 1;
     this.putBack(timer);
     return timer;
@@ -111,7 +113,8 @@ export class VirtualClock implements Clock {
   #left(): void {
     this.#waiting -= 1;
     // Cancelled timers stay in the heap until they come up. A long simulation that sets time-outs would fill it with them.
-    if (this.#timers.size > 1024 && this.#timers.size > 4 * this.#waiting) this.#timers.retain(({ state }) => state === "waiting");
+    if (this.#timers.size > 1024 && this.#timers.size > 4 * this.#waiting)
+      this.#timers.retain(({ state }) => state === "waiting");
   }
 
   /** The first timer that may fire, after setting those aside that may not. */
@@ -167,7 +170,9 @@ export class VirtualClock implements Clock {
       await realTurn();
       turns += 1;
       if (turns > MOST_TURNS) {
-        throw new Error(`Something asked for a turn of the event loop ${MOST_TURNS} times in a row: time cannot move on.`);
+        throw new Error(
+          `Something asked for a turn of the event loop ${MOST_TURNS} times in a row: time cannot move on.`,
+        );
       }
     } while (turns < QUIET_TURNS || this.#turnsAskedFor > 0);
   }
@@ -250,7 +255,13 @@ export class VirtualTimer implements Timer {
   readonly #fire: () => void;
   readonly #left: () => void;
 
-  constructor(owner: VirtualClockView | null, dueAt: number, order: number, fire: () => void, left: () => void) {
+  constructor(
+    owner: VirtualClockView | null,
+    dueAt: number,
+    order: number,
+    fire: () => void,
+    left: () => void,
+  ) {
     this.owner = owner;
     this.dueAt = dueAt;
     this.order = order;

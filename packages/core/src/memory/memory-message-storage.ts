@@ -8,7 +8,12 @@
 //   S2  A record is in its shard's PendingIndex if and only if its state is pending, and in `#dead` if and only if dead.
 //   S3  Times of answering never fall in the order of `#answered`, so that the oldest are found without a search.
 
-import type { MessageStorage, MessageStorageSupport, PendingPage, PendingQuery } from "../adapter/message-storage.ts";
+import type {
+  MessageStorage,
+  MessageStorageSupport,
+  PendingPage,
+  PendingQuery,
+} from "../adapter/message-storage.ts";
 import type { RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
 import type { Clock } from "../adapter/clock.ts";
 import { BinaryHeap } from "../clock/binary-heap.ts";
@@ -65,8 +70,12 @@ export class MemoryMessages {
 
   saveRequest(envelope: Envelope, attempts: number, fence: Fence | null): SaveRequestResult {
     if (fence !== null) this.#epochs.check(fence);
-    const key = envelope.deduplicationKey === null ? null : keyOf(envelope.address, envelope.tag, envelope.deduplicationKey);
-    const existing = this.#requests.get(envelope.requestId) ?? (key === null ? undefined : this.#keys.get(key));
+    const key =
+      envelope.deduplicationKey === null
+        ? null
+        : keyOf(envelope.address, envelope.tag, envelope.deduplicationKey);
+    const existing =
+      this.#requests.get(envelope.requestId) ?? (key === null ? undefined : this.#keys.get(key));
     if (existing !== undefined) {
       return { outcome: "duplicate", sequence: existing.sequence, existing: stateOf(existing) };
     }
@@ -114,7 +123,11 @@ export class MemoryMessages {
     if (record?.outcome === null) record.attempts = attempts;
   }
 
-  reschedule(requestId: string, schedule: { deliverAt: number | null; attempts: number }, fence: Fence): void {
+  reschedule(
+    requestId: string,
+    schedule: { deliverAt: number | null; attempts: number },
+    fence: Fence,
+  ): void {
     this.#epochs.check(fence);
     const record = this.#requests.get(requestId);
     if (record?.outcome !== null) return;
@@ -154,7 +167,11 @@ export class MemoryMessages {
     });
   }
 
-  lookUpByKey(entity: { entityType: string; entityId: string }, tag: string, deduplicationKey: string): RequestState | null {
+  lookUpByKey(
+    entity: { entityType: string; entityId: string },
+    tag: string,
+    deduplicationKey: string,
+  ): RequestState | null {
     const record = this.#keys.get(keyOf(entity, tag, deduplicationKey));
     return record === undefined ? null : stateOf(record);
   }
@@ -215,7 +232,8 @@ export class MemoryMessages {
     const letters = Array.from(this.#dead.values(), ({ outcome }) => outcome.deadLetter).toSorted(
       (a, b) => a.deadSince - b.deadSince || (a.envelope.requestId < b.envelope.requestId ? -1 : 1),
     );
-    const seen = query.after === null ? -1 : letters.findIndex(({ envelope }) => envelope.requestId === query.after);
+    const seen =
+      query.after === null ? -1 : letters.findIndex(({ envelope }) => envelope.requestId === query.after);
     return letters.slice(seen + 1, seen + 1 + query.limit);
   }
 
@@ -337,7 +355,10 @@ export class MemoryMessageStorage implements MessageStorage {
     this.#messages.saveChunk(chunk, fence);
   }
 
-  async readChunks(requestId: string, from: number): Promise<{ readonly chunks: readonly Chunk[]; readonly saved: number }> {
+  async readChunks(
+    requestId: string,
+    from: number,
+  ): Promise<{ readonly chunks: readonly Chunk[]; readonly saved: number }> {
     this.#session.assertOpen("readChunks");
     return this.#messages.readChunks(requestId, from);
   }
@@ -371,7 +392,11 @@ export class MemoryMessageStorage implements MessageStorage {
     return this.#messages.dropDeadLetter(requestId);
   }
 
-  async forgetAnswered(query: { entityType: string; answeredBefore: number; limit: number }): Promise<number> {
+  async forgetAnswered(query: {
+    entityType: string;
+    answeredBefore: number;
+    limit: number;
+  }): Promise<number> {
     this.#session.assertOpen("forgetAnswered");
     return this.#messages.forgetAnswered(query);
   }
@@ -380,7 +405,10 @@ export class MemoryMessageStorage implements MessageStorage {
 /** Rolls back a transaction, which is another storage's. @throws {TransactionUnavailableError} always */
 export async function refuse(transaction: StorageTransaction): Promise<never> {
   await transaction.rollback();
-  throw new TransactionUnavailableError({ wanted: transaction.kind, why: "the memory storage has no transactions" });
+  throw new TransactionUnavailableError({
+    wanted: transaction.kind,
+    why: "the memory storage has no transactions",
+  });
 }
 
 function stateOf(record: RequestRecord): RequestState {
@@ -394,12 +422,19 @@ function stateOf(record: RequestRecord): RequestState {
 }
 
 /** Types and tags are checked names without `/`, and the length says where the id ends: no two keys share one. */
-function keyOf(entity: { entityType: string; entityId: string }, tag: string, deduplicationKey: string): string {
+function keyOf(
+  entity: { entityType: string; entityId: string },
+  tag: string,
+  deduplicationKey: string,
+): string {
   return `${entity.entityType}/${tag}/${entity.entityId.length}/${entity.entityId}/${deduplicationKey}`;
 }
 
 /** The due records of several shards in the order of their sequences. */
-function* inOrder(indexes: readonly PendingIndex<RequestRecord>[], now: number): Generator<RequestRecord, void, undefined> {
+function* inOrder(
+  indexes: readonly PendingIndex<RequestRecord>[],
+  now: number,
+): Generator<RequestRecord, void, undefined> {
   const due = indexes.filter((index) => index.hasDue(now));
   const [only] = due;
   if (due.length === 1 && only !== undefined) {

@@ -41,7 +41,11 @@ export class MemoryNetwork {
   /** @throws {ConfigError} another member listens at this address */
   join(address: string | null, listener: TransportListener, clock: Clock): MemoryMember {
     if (address !== null && this.#members.has(address)) {
-      throw new ConfigError({ option: "address", got: address, takes: "an address at which no other member listens" });
+      throw new ConfigError({
+        option: "address",
+        got: address,
+        takes: "an address at which no other member listens",
+      });
     }
     const member = new MemoryMember(address ?? this.#freeAddress(), this, listener, clock);
     this.#members.set(member.address, member);
@@ -138,7 +142,8 @@ export class MemoryMember {
     this.#left = true;
     this.#network.leave(this);
     for (const event of this.#inbox) {
-      if (event.type === "message") event.from.take({ type: "undelivered", to: this.address, message: event.message });
+      if (event.type === "message")
+        event.from.take({ type: "undelivered", to: this.address, message: event.message });
     }
     this.#inbox = [];
     for (const peer of this.#peers) this.#network.memberAt(peer)?.lose(this.address);

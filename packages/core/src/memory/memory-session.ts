@@ -11,7 +11,11 @@ export class MemorySession {
   /** @throws {PersistenceError} the session was closed; nothing was written */
   assertOpen(operation: string): void {
     if (this.#closed) {
-      throw new PersistenceError({ operation, outcome: "not-written", detail: "this session of the memory storage was closed" });
+      throw new PersistenceError({
+        operation,
+        outcome: "not-written",
+        detail: "this session of the memory storage was closed",
+      });
     }
   }
 }

@@ -71,6 +71,11 @@ export class PendingIndex<E extends PendingEntry> {
     }
   }
 
+  /** How many entries take memory here, those included that are over and were not cleared away yet. */
+  entriesHeld(): number {
+    return this.#due.length + this.#later.size;
+  }
+
   #moveTo(now: number): void {
     if (now < this.#promotedUpTo) this.#demoteAfter(now);
     this.#promotedUpTo = now;

@@ -1,4 +1,10 @@
-import { FencedError, type Fence, type MessageStorage, type PendingPage, type ShardId } from "@holdfast/core/adapter";
+import {
+  FencedError,
+  type Fence,
+  type MessageStorage,
+  type PendingPage,
+  type ShardId,
+} from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { address, failure, storageCases, succeeded } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -63,7 +69,10 @@ export function messageClaims(factory: StorageFactory): void {
         const backwards = shardIds.toReversed();
         const rounds = await Promise.all(
           Array.from({ length: 4 }, async () => {
-            const [mine, theirs] = await Promise.all([messages.claimShards(shardIds), other.claimShards(backwards)]);
+            const [mine, theirs] = await Promise.all([
+              messages.claimShards(shardIds),
+              other.claimShards(backwards),
+            ]);
             return { mine, theirs: theirs.toReversed() };
           }),
         );
@@ -79,7 +88,8 @@ export function messageClaims(factory: StorageFactory): void {
     const requestId = "0190b2c0a3e07fff8000000000000001";
     const writes: Readonly<Record<string, (messages: MessageStorage, fence: Fence) => Promise<unknown>>> = {
       recordAttempt: (messages, fence) => messages.recordAttempt(requestId, 1, fence),
-      reschedule: (messages, fence) => messages.reschedule(requestId, { deliverAt: null, attempts: 3 }, fence),
+      reschedule: (messages, fence) =>
+        messages.reschedule(requestId, { deliverAt: null, attempts: 3 }, fence),
       saveReply: (messages, fence) => messages.saveReply(succeeded(requestId), fence, null),
       saveChunk: (messages, fence) => messages.saveChunk({ requestId, index: 0, value: "1" }, fence),
       saveDeadLetter: (messages, fence) =>
@@ -153,7 +163,13 @@ export function messageClaims(factory: StorageFactory): void {
         const next = (await context.open()).messages;
         const fence = await context.claim(old);
         const requests = Array.from({ length: 60 }, () => context.request());
-        const everything = { shardIds: ["default:1"] as const, now: 0, limit: 100, excludingSequences: [], excludingEntities: [] };
+        const everything = {
+          shardIds: ["default:1"] as const,
+          now: 0,
+          limit: 100,
+          excludingSequences: [],
+          excludingEntities: [],
+        };
 
         const writes = requests.slice(0, 30).map((request) => old.saveRequest(request, 1, fence));
         for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();

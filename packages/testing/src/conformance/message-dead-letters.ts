@@ -16,7 +16,11 @@ export function messageDeadLetters(factory: StorageFactory): void {
         const request = context.request({ headers: { tenant: "a" } });
         const { requestId } = request;
         await context.save(messages, request);
-        const letter = { error: { ...failure("no"), cause: failure("why") }, attempts: 10, deadSince: 1_893_456_000_123 };
+        const letter = {
+          error: { ...failure("no"), cause: failure("why") },
+          attempts: 10,
+          deadSince: 1_893_456_000_123,
+        };
         await messages.saveDeadLetter(requestId, letter, fence);
         const other = (await context.open()).messages;
         const deadLetter: DeadLetter = { envelope: request, ...letter };
@@ -37,9 +41,15 @@ export function messageDeadLetters(factory: StorageFactory): void {
         const first = { error: failure("first"), attempts: 1, deadSince: 1 };
         await messages.saveDeadLetter(dead.requestId, first, fence);
         for (const requestId of [answered.requestId, dead.requestId, context.id()]) {
-          await messages.saveDeadLetter(requestId, { error: failure("second"), attempts: 2, deadSince: 2 }, fence);
+          await messages.saveDeadLetter(
+            requestId,
+            { error: failure("second"), attempts: 2, deadSince: 2 },
+            fence,
+          );
         }
-        expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([{ envelope: dead, ...first }]);
+        expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([
+          { envelope: dead, ...first },
+        ]);
         expect(await messages.lookUp([answered.requestId])).toMatchObject([{ state: "answered" }]);
       }),
     );
@@ -53,13 +63,23 @@ export function messageDeadLetters(factory: StorageFactory): void {
         for (const deadSince of ages) {
           const request = context.request();
           await context.save(messages, request);
-          await messages.saveDeadLetter(request.requestId, { error: failure("no"), attempts: 1, deadSince }, fence);
+          await messages.saveDeadLetter(
+            request.requestId,
+            { error: failure("no"), attempts: 1, deadSince },
+            fence,
+          );
           ids.push([deadSince, request.requestId]);
         }
         const expected = ids.toSorted(([a], [b]) => a - b).map(([, id]) => id);
-        expect(idsOf(await messages.listDeadLetters({ limit: 2, after: null }))).toEqual(expected.slice(0, 2));
-        expect(idsOf(await messages.listDeadLetters({ limit: 2, after: expected[1] ?? null }))).toEqual(expected.slice(2, 4));
-        expect(idsOf(await messages.listDeadLetters({ limit: 2, after: expected[3] ?? null }))).toEqual(expected.slice(4));
+        expect(idsOf(await messages.listDeadLetters({ limit: 2, after: null }))).toEqual(
+          expected.slice(0, 2),
+        );
+        expect(idsOf(await messages.listDeadLetters({ limit: 2, after: expected[1] ?? null }))).toEqual(
+          expected.slice(2, 4),
+        );
+        expect(idsOf(await messages.listDeadLetters({ limit: 2, after: expected[3] ?? null }))).toEqual(
+          expected.slice(4),
+        );
         expect(await messages.listDeadLetters({ limit: 2, after: expected[4] ?? null })).toEqual([]);
       }),
     );
@@ -71,7 +91,11 @@ export function messageDeadLetters(factory: StorageFactory): void {
         const requests = Array.from({ length: 7 }, () => context.request());
         await context.save(messages, ...requests);
         for (const { requestId } of requests.toReversed()) {
-          await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 1, deadSince: 5 }, fence);
+          await messages.saveDeadLetter(
+            requestId,
+            { error: failure("no"), attempts: 1, deadSince: 5 },
+            fence,
+          );
         }
         const seen: string[] = [];
         for (let page = 0; page < 4; page += 1) {
@@ -92,10 +116,17 @@ export function messageDeadLetters(factory: StorageFactory): void {
         await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 3, deadSince: 1 }, fence);
         expect(await messages.requeueDeadLetter(requestId)).toEqual(request.address);
         expect(await messages.requeueDeadLetter(requestId)).toBeNull();
-        expect(await messages.lookUp([requestId])).toEqual([{ state: "pending", requestId, deliverAt: null, attempts: 0 }]);
-        expect((await messages.readPending(all)).requests).toMatchObject([{ envelope: { requestId }, attempts: 0 }]);
+        expect(await messages.lookUp([requestId])).toEqual([
+          { state: "pending", requestId, deliverAt: null, attempts: 0 },
+        ]);
+        expect((await messages.readPending(all)).requests).toMatchObject([
+          { envelope: { requestId }, attempts: 0 },
+        ]);
         expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
-        expect(await messages.lookUpByKey(request.address, request.tag, "key")).toMatchObject({ state: "pending", requestId });
+        expect(await messages.lookUpByKey(request.address, request.tag, "key")).toMatchObject({
+          state: "pending",
+          requestId,
+        });
         await messages.saveReply(succeeded(requestId), fence, null);
         expect(await messages.lookUp([requestId])).toMatchObject([{ state: "answered" }]);
       }),

@@ -15,8 +15,12 @@ export function messagePending(factory: StorageFactory): void {
         const other = (await context.open()).messages;
         const sequences: number[] = [];
         for (let round = 0; round < 4; round += 1) {
-          sequences.push(...(await context.save(messages, context.request({ address: address("a", "default:2") }))));
-          sequences.push(...(await context.save(other, context.request({ address: address("b", "default:1") }))));
+          sequences.push(
+            ...(await context.save(messages, context.request({ address: address("a", "default:2") }))),
+          );
+          sequences.push(
+            ...(await context.save(other, context.request({ address: address("b", "default:1") }))),
+          );
           await context.save(messages, context.request({ address: address("c", "default:3") }));
           await context.save(messages, context.request({ address: address("c", "other:1") }));
         }
@@ -70,7 +74,12 @@ export function messagePending(factory: StorageFactory): void {
           context.request({ deliverAt: 2_001 }),
         );
         expect(sequencesOf(await messages.readPending(query({ now: 2_000 })))).toEqual([now, early, exact]);
-        expect(sequencesOf(await messages.readPending(query({ now: 2_001 })))).toEqual([now, early, exact, late]);
+        expect(sequencesOf(await messages.readPending(query({ now: 2_001 })))).toEqual([
+          now,
+          early,
+          exact,
+          late,
+        ]);
         // Members' clocks differ: one that is behind is not given what another one's clock made due.
         expect(sequencesOf(await messages.readPending(query({ now: 999 })))).toEqual([now]);
       }),
@@ -105,7 +114,11 @@ export function messagePending(factory: StorageFactory): void {
         expect(await nextDueAt({ now: 1_000, shardIds: ["default:1", "default:2"] })).toBe(1_500);
         expect(await nextDueAt({ now: 1_000, limit: 1 })).toBe(2_000);
         expect(
-          await nextDueAt({ now: 1_000, excludingSequences: [firstSequence], excludingEntities: [address("full")] }),
+          await nextDueAt({
+            now: 1_000,
+            excludingSequences: [firstSequence],
+            excludingEntities: [address("full")],
+          }),
         ).toBe(2_000);
         expect(await nextDueAt({ now: 2_000 })).toBe(3_000);
         expect(await nextDueAt({ now: 3_000 })).toBeNull();
@@ -114,7 +127,11 @@ export function messagePending(factory: StorageFactory): void {
         expect(await nextDueAt({ now: 1_000 })).toBe(3_000);
         await messages.reschedule(second.requestId, { deliverAt: 9_000, attempts: 0 }, fence);
         expect(await nextDueAt({ now: 1_000 })).toBe(9_000);
-        await messages.saveDeadLetter(second.requestId, { error: failure("no"), attempts: 1, deadSince: 1 }, fence);
+        await messages.saveDeadLetter(
+          second.requestId,
+          { error: failure("no"), attempts: 1, deadSince: 1 },
+          fence,
+        );
         expect(await nextDueAt({ now: 1_000 })).toBeNull();
       }),
     );
@@ -151,7 +168,9 @@ export function messagePending(factory: StorageFactory): void {
         );
         await context.save(messages, context.request(), context.request());
         const last = await context.save(messages, context.request({ address: address("b") }));
-        const page = await messages.readPending(query({ limit: 3, excludingEntities: [address("a"), address("z")] }));
+        const page = await messages.readPending(
+          query({ limit: 3, excludingEntities: [address("a"), address("z")] }),
+        );
         expect([sequencesOf(page), page.more]).toEqual([[...other, ...last], false]);
       }),
     );
@@ -165,7 +184,11 @@ export function messagePending(factory: StorageFactory): void {
         await context.save(messages, answered, dead);
         const [sequence] = await context.save(messages, context.request());
         await messages.saveReply(succeeded(answered.requestId), fence, null);
-        await messages.saveDeadLetter(dead.requestId, { error: failure("no"), attempts: 1, deadSince: 1 }, fence);
+        await messages.saveDeadLetter(
+          dead.requestId,
+          { error: failure("no"), attempts: 1, deadSince: 1 },
+          fence,
+        );
         expect(sequencesOf(await messages.readPending(query()))).toEqual([sequence]);
       }),
     );
@@ -211,7 +234,11 @@ export function messagePending(factory: StorageFactory): void {
         const dead = context.request();
         await context.save(messages, answered, dead);
         await messages.saveReply(succeeded(answered.requestId), fence, null);
-        await messages.saveDeadLetter(dead.requestId, { error: failure("no"), attempts: 1, deadSince: 1 }, fence);
+        await messages.saveDeadLetter(
+          dead.requestId,
+          { error: failure("no"), attempts: 1, deadSince: 1 },
+          fence,
+        );
         const ids = [answered.requestId, dead.requestId];
         const before = await messages.lookUp(ids);
         for (const requestId of [...ids, context.id()]) await messages.recordAttempt(requestId, 5, fence);
@@ -231,9 +258,15 @@ export function messagePending(factory: StorageFactory): void {
         await messages.recordAttempt(requestId, 4, fence);
         for (let repeat = 0; repeat < 2; repeat += 1) {
           await messages.reschedule(requestId, { deliverAt: 5_000, attempts: 0 }, fence);
-          expect(await messages.readPending(query({ now: 4_999 }))).toEqual({ requests: [], more: false, nextDueAt: 5_000 });
+          expect(await messages.readPending(query({ now: 4_999 }))).toEqual({
+            requests: [],
+            more: false,
+            nextDueAt: 5_000,
+          });
         }
-        expect(await messages.lookUp([requestId])).toEqual([{ state: "pending", requestId, deliverAt: 5_000, attempts: 0 }]);
+        expect(await messages.lookUp([requestId])).toEqual([
+          { state: "pending", requestId, deliverAt: 5_000, attempts: 0 },
+        ]);
         expect(sequencesOf(await messages.readPending(query({ now: 5_000 })))).toEqual([sequence]);
 
         await messages.reschedule(requestId, { deliverAt: null, attempts: 3 }, fence);
@@ -266,7 +299,11 @@ export function messagePending(factory: StorageFactory): void {
         const dead = context.request();
         await context.save(messages, answered, dead);
         await messages.saveReply(succeeded(answered.requestId), fence, null);
-        await messages.saveDeadLetter(dead.requestId, { error: failure("no"), attempts: 1, deadSince: 1 }, fence);
+        await messages.saveDeadLetter(
+          dead.requestId,
+          { error: failure("no"), attempts: 1, deadSince: 1 },
+          fence,
+        );
         const ids = [answered.requestId, dead.requestId];
         const before = await messages.lookUp(ids);
         for (const requestId of [...ids, context.id()]) {
@@ -280,7 +317,14 @@ export function messagePending(factory: StorageFactory): void {
 }
 
 function query(changes: Partial<PendingQuery> = {}): PendingQuery {
-  return { shardIds: ["default:1"], now: 1_000, limit: 100, excludingSequences: [], excludingEntities: [], ...changes };
+  return {
+    shardIds: ["default:1"],
+    now: 1_000,
+    limit: 100,
+    excludingSequences: [],
+    excludingEntities: [],
+    ...changes,
+  };
 }
 
 function sequencesOf(page: PendingPage): number[] {

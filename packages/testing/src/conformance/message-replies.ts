@@ -19,7 +19,13 @@ export function messageReplies(factory: StorageFactory): void {
         await session.close();
         const { messages } = await context.open();
         expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply }]);
-        const pending = { shardIds: [fence.shardId], now: 0, limit: 1, excludingSequences: [], excludingEntities: [] };
+        const pending = {
+          shardIds: [fence.shardId],
+          now: 0,
+          limit: 1,
+          excludingSequences: [],
+          excludingEntities: [],
+        };
         expect((await messages.readPending(pending)).requests).toEqual([]);
       }),
     );
@@ -30,7 +36,15 @@ export function messageReplies(factory: StorageFactory): void {
         const fence = await context.claim(messages);
         const { requestId } = await accepted(messages, context);
         const cause = { ...failure("ünder it\nall"), own: true, cause: failure("the root") };
-        const error = { name: "AddressError", message: "", code: "E1", stack: "at x\n at y", data: '{"a":1}', cause, own: false };
+        const error = {
+          name: "AddressError",
+          message: "",
+          code: "E1",
+          stack: "at x\n at y",
+          data: '{"a":1}',
+          cause,
+          own: false,
+        };
         const reply: Reply = { requestId, exit: { ok: false, error } };
         await messages.saveReply(reply, fence, null);
         expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply }]);
@@ -73,13 +87,20 @@ export function messageReplies(factory: StorageFactory): void {
         const fence = await context.claim(messages);
         const requests = await Promise.all(Array.from({ length: 100 }, () => accepted(messages, context)));
         await Promise.all(
-          requests.map(({ requestId }, index) => messages.saveReply(succeeded(requestId, String(index)), fence, null)),
+          requests.map(({ requestId }, index) =>
+            messages.saveReply(succeeded(requestId, String(index)), fence, null),
+          ),
         );
         const states = await messages.lookUp(requests.map(({ requestId }) => requestId));
         const values = new Map(
-          states.map((state) => [state.requestId, state.state === "answered" && state.reply.exit.ok ? state.reply.exit.value : ""]),
+          states.map((state) => [
+            state.requestId,
+            state.state === "answered" && state.reply.exit.ok ? state.reply.exit.value : "",
+          ]),
         );
-        expect(requests.map(({ requestId }) => values.get(requestId))).toEqual(requests.map((_, index) => String(index)));
+        expect(requests.map(({ requestId }) => values.get(requestId))).toEqual(
+          requests.map((_, index) => String(index)),
+        );
       }),
     );
   });
@@ -95,8 +116,14 @@ export function messageReplies(factory: StorageFactory): void {
           ["a", "b", "c", "d"].map((value, index) => messages.saveChunk({ requestId, index, value }, fence)),
         );
         const other = (await context.open()).messages;
-        expect(await other.readChunks(requestId, 0)).toEqual({ chunks: chunksOf(requestId, 0, "a", "b", "c", "d"), saved: 4 });
-        expect(await other.readChunks(requestId, 2)).toEqual({ chunks: chunksOf(requestId, 2, "c", "d"), saved: 4 });
+        expect(await other.readChunks(requestId, 0)).toEqual({
+          chunks: chunksOf(requestId, 0, "a", "b", "c", "d"),
+          saved: 4,
+        });
+        expect(await other.readChunks(requestId, 2)).toEqual({
+          chunks: chunksOf(requestId, 2, "c", "d"),
+          saved: 4,
+        });
         expect(await other.readChunks(requestId, 4)).toEqual({ chunks: [], saved: 4 });
       }),
     );
@@ -108,7 +135,10 @@ export function messageReplies(factory: StorageFactory): void {
         const { requestId } = await accepted(messages, context);
         await messages.saveChunk({ requestId, index: 0, value: "first" }, fence);
         await messages.saveChunk({ requestId, index: 0, value: "second" }, fence);
-        expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: chunksOf(requestId, 0, "first"), saved: 1 });
+        expect(await messages.readChunks(requestId, 0)).toEqual({
+          chunks: chunksOf(requestId, 0, "first"),
+          saved: 1,
+        });
       }),
     );
 
@@ -117,18 +147,28 @@ export function messageReplies(factory: StorageFactory): void {
       run(async ({ messages }, context) => {
         const fence = await context.claim(messages);
         const { requestId } = await accepted(messages, context);
-        for (const [index, value] of ["a", "b", "c"].entries()) await messages.saveChunk({ requestId, index, value }, fence);
+        for (const [index, value] of ["a", "b", "c"].entries())
+          await messages.saveChunk({ requestId, index, value }, fence);
         const other = (await context.open()).messages;
         for (let repeat = 0; repeat < 2; repeat += 1) {
           await other.acknowledgeChunks(requestId, 2);
-          expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: chunksOf(requestId, 2, "c"), saved: 3 });
+          expect(await messages.readChunks(requestId, 0)).toEqual({
+            chunks: chunksOf(requestId, 2, "c"),
+            saved: 3,
+          });
         }
         await other.acknowledgeChunks(requestId, 1);
-        expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: chunksOf(requestId, 2, "c"), saved: 3 });
+        expect(await messages.readChunks(requestId, 0)).toEqual({
+          chunks: chunksOf(requestId, 2, "c"),
+          saved: 3,
+        });
         await other.acknowledgeChunks(requestId, 3);
         expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: [], saved: 3 });
         await messages.saveChunk({ requestId, index: 3, value: "d" }, fence);
-        expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: chunksOf(requestId, 3, "d"), saved: 4 });
+        expect(await messages.readChunks(requestId, 0)).toEqual({
+          chunks: chunksOf(requestId, 3, "d"),
+          saved: 4,
+        });
       }),
     );
 
@@ -148,7 +188,10 @@ export function messageReplies(factory: StorageFactory): void {
         const { requestId } = await accepted(messages, context);
         await messages.saveChunk({ requestId, index: 0, value: "a" }, fence);
         await messages.saveReply(succeeded(requestId), fence, null);
-        expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: chunksOf(requestId, 0, "a"), saved: 1 });
+        expect(await messages.readChunks(requestId, 0)).toEqual({
+          chunks: chunksOf(requestId, 0, "a"),
+          saved: 1,
+        });
       }),
     );
   });
@@ -176,7 +219,9 @@ export function messageReplies(factory: StorageFactory): void {
         expect(await messages.lookUpByKey(request.address, request.tag, "key")).toBeNull();
         expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: [], saved: 0 });
         expect(await messages.forgetAnswered({ ...all, answeredBefore: future })).toBe(0);
-        expect(await messages.saveRequest(context.request({ deduplicationKey: "key" }), 0, null)).toMatchObject({
+        expect(
+          await messages.saveRequest(context.request({ deduplicationKey: "key" }), 0, null),
+        ).toMatchObject({
           outcome: "accepted",
         });
       }),
@@ -187,12 +232,19 @@ export function messageReplies(factory: StorageFactory): void {
       run(async ({ messages }, context) => {
         const fence = await context.claim(messages);
         const answered = Array.from({ length: 5 }, () => context.request());
-        const other = context.request({ address: { entityType: "Other", entityId: "a", shardId: "default:1" } });
+        const other = context.request({
+          address: { entityType: "Other", entityId: "a", shardId: "default:1" },
+        });
         const pending = context.request();
         const dead = context.request();
         await context.save(messages, ...answered, other, pending, dead);
-        for (const { requestId } of [...answered, other]) await messages.saveReply(succeeded(requestId), fence, null);
-        await messages.saveDeadLetter(dead.requestId, { error: failure("no"), attempts: 1, deadSince: 1 }, fence);
+        for (const { requestId } of [...answered, other])
+          await messages.saveReply(succeeded(requestId), fence, null);
+        await messages.saveDeadLetter(
+          dead.requestId,
+          { error: failure("no"), attempts: 1, deadSince: 1 },
+          fence,
+        );
         const query = { entityType: "Counter", answeredBefore: future, limit: 3 };
         expect(await messages.forgetAnswered(query)).toBe(3);
         expect(await messages.lookUp(answered.map(({ requestId }) => requestId))).toHaveLength(2);
@@ -206,7 +258,10 @@ export function messageReplies(factory: StorageFactory): void {
 }
 
 /** A pending request that was just saved. */
-async function accepted(messages: MessageStorage, context: StorageCase): Promise<{ readonly requestId: string }> {
+async function accepted(
+  messages: MessageStorage,
+  context: StorageCase,
+): Promise<{ readonly requestId: string }> {
   const request = context.request();
   await context.save(messages, request);
   return request;

@@ -28,9 +28,16 @@ export function messageRequests(factory: StorageFactory): void {
       run(async ({ messages }, context) => {
         const plain = context.request();
         const odd = context.request({
-          address: address("id with / and ' and \" and \\ and ünïcödé 🚀", shardIdOf("a:group", 7), "Order.Hidden"),
+          address: address(
+            "id with / and ' and \" and \\ and ünïcödé 🚀",
+            shardIdOf("a:group", 7),
+            "Order.Hidden",
+          ),
           tag: "move_to",
-          payload: JSON.stringify({ text: 'it\'s "quoted" \\ \u0000 \u2028 🚀', nested: [null, 1.5, -0, 1e21] }),
+          payload: JSON.stringify({
+            text: 'it\'s "quoted" \\ \u0000 \u2028 🚀',
+            nested: [null, 1.5, -0, 1e21],
+          }),
           headers: { tenant: "ä\n'\"", "x-empty": "", constructor: "own" },
           expects: "stream",
           deduplicationKey: "schlüssel '1'",
@@ -74,7 +81,9 @@ export function messageRequests(factory: StorageFactory): void {
         const sequences: number[] = [];
         for (let round = 0; round < 5; round += 1) {
           sequences.push(...(await context.save(messages, context.request())));
-          sequences.push(...(await context.save(other, context.request({ address: address("b", "default:2") }))));
+          sequences.push(
+            ...(await context.save(other, context.request({ address: address("b", "default:2") }))),
+          );
         }
         expectRising(sequences);
       }),
@@ -111,7 +120,11 @@ export function messageRequests(factory: StorageFactory): void {
         const first = context.request({ payload: "1" });
         const [sequence] = await context.save(messages, first);
         const other = (await context.open()).messages;
-        const repeated = await other.saveRequest({ ...first, payload: "2", deduplicationKey: "late" }, 1, null);
+        const repeated = await other.saveRequest(
+          { ...first, payload: "2", deduplicationKey: "late" },
+          1,
+          null,
+        );
         expect(repeated).toEqual({
           outcome: "duplicate",
           sequence,
@@ -156,7 +169,10 @@ export function messageRequests(factory: StorageFactory): void {
           { deduplicationKey: null },
           { deduplicationKey: null },
         ];
-        await context.save(messages, ...different.map((changes) => context.request({ deduplicationKey: "key", ...changes })));
+        await context.save(
+          messages,
+          ...different.map((changes) => context.request({ deduplicationKey: "key", ...changes })),
+        );
         expect((await messages.readPending(everything("default:1"))).requests).toHaveLength(different.length);
       }),
     );
@@ -169,17 +185,29 @@ export function messageRequests(factory: StorageFactory): void {
         const dead = context.request({ deduplicationKey: "dead" });
         await context.save(messages, answered, dead);
         await messages.saveReply(succeeded(answered.requestId, "7"), fence, null);
-        await messages.saveDeadLetter(dead.requestId, { error: failure("no"), attempts: 3, deadSince: 9 }, fence);
+        await messages.saveDeadLetter(
+          dead.requestId,
+          { error: failure("no"), attempts: 3, deadSince: 9 },
+          fence,
+        );
         for (const repeated of [answered, context.request({ deduplicationKey: "answered" })]) {
           expect(await messages.saveRequest(repeated, 0, null)).toMatchObject({
             outcome: "duplicate",
-            existing: { state: "answered", requestId: answered.requestId, reply: succeeded(answered.requestId, "7") },
+            existing: {
+              state: "answered",
+              requestId: answered.requestId,
+              reply: succeeded(answered.requestId, "7"),
+            },
           });
         }
         for (const repeated of [dead, context.request({ deduplicationKey: "dead" })]) {
           expect(await messages.saveRequest(repeated, 0, null)).toMatchObject({
             outcome: "duplicate",
-            existing: { state: "dead", requestId: dead.requestId, deadLetter: { envelope: dead, attempts: 3 } },
+            existing: {
+              state: "dead",
+              requestId: dead.requestId,
+              deadLetter: { envelope: dead, attempts: 3 },
+            },
           });
         }
       }),
@@ -190,7 +218,9 @@ export function messageRequests(factory: StorageFactory): void {
       run(async ({ messages }, context) => {
         const same = context.request();
         const keyed = Array.from({ length: 3 }, () => context.request({ deduplicationKey: "key" }));
-        const results = await Promise.all([same, keyed[0], same, keyed[1], same, keyed[2]].map((envelope) => save(messages, envelope)));
+        const results = await Promise.all(
+          [same, keyed[0], same, keyed[1], same, keyed[2]].map((envelope) => save(messages, envelope)),
+        );
         expect(results.map(({ outcome }) => outcome)).toEqual([
           "accepted",
           "accepted",
@@ -237,7 +267,12 @@ export function messageRequests(factory: StorageFactory): void {
         await messages.saveReply(succeeded(answered.requestId), fence, null);
         const letter = { error: failure("no"), attempts: 2, deadSince: 5 };
         await messages.saveDeadLetter(dead.requestId, letter, fence);
-        const states = await messages.lookUp([dead.requestId, context.id(), answered.requestId, pending.requestId]);
+        const states = await messages.lookUp([
+          dead.requestId,
+          context.id(),
+          answered.requestId,
+          pending.requestId,
+        ]);
         expect(states).toHaveLength(3);
         expect(states).toEqual(
           expect.arrayContaining([
@@ -269,7 +304,10 @@ export function messageRequests(factory: StorageFactory): void {
         const { requestId, tag } = request;
         await context.save(messages, request);
         const other = (await context.open()).messages;
-        expect(await other.lookUpByKey(request.address, tag, "key")).toMatchObject({ state: "pending", requestId });
+        expect(await other.lookUpByKey(request.address, tag, "key")).toMatchObject({
+          state: "pending",
+          requestId,
+        });
         await messages.saveReply(succeeded(requestId), fence, null);
         expect(await other.lookUpByKey(request.address, tag, "key")).toEqual({
           state: "answered",
@@ -285,7 +323,9 @@ export function messageRequests(factory: StorageFactory): void {
         await context.save(messages, context.request({ deduplicationKey: "key" }));
         const counter = { entityType: "Counter", entityId: "a" };
         expect(await messages.lookUpByKey({ ...counter, entityId: "b" }, "increment", "key")).toBeNull();
-        expect(await messages.lookUpByKey({ ...counter, entityType: "Other" }, "increment", "key")).toBeNull();
+        expect(
+          await messages.lookUpByKey({ ...counter, entityType: "Other" }, "increment", "key"),
+        ).toBeNull();
         expect(await messages.lookUpByKey(counter, "get", "key")).toBeNull();
         expect(await messages.lookUpByKey(counter, "increment", "ke")).toBeNull();
       }),
@@ -298,11 +338,16 @@ export function messageRequests(factory: StorageFactory): void {
   }
 }
 
-function save(messages: MessageStorage, envelope: Envelope | undefined): ReturnType<MessageStorage["saveRequest"]> {
+function save(
+  messages: MessageStorage,
+  envelope: Envelope | undefined,
+): ReturnType<MessageStorage["saveRequest"]> {
   if (envelope === undefined) throw new Error("The case names a request that it did not make.");
   return messages.saveRequest(envelope, 0, null);
 }
 
-function everything(...shardIds: Parameters<MessageStorage["readPending"]>[0]["shardIds"]): Parameters<MessageStorage["readPending"]>[0] {
+function everything(
+  ...shardIds: Parameters<MessageStorage["readPending"]>[0]["shardIds"]
+): Parameters<MessageStorage["readPending"]>[0] {
   return { shardIds, now: 10_000, limit: 1_000, excludingSequences: [], excludingEntities: [] };
 }

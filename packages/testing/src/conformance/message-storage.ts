@@ -11,9 +11,13 @@ import { vitest } from "./vitest-api.ts";
 /** Defines the vitest cases that every MessageStorage must pass: one for each sentence of the interface, and more. */
 export function messageStorageConformance(factory: StorageFactory): void;
 export function messageStorageConformance(name: string, factory: StorageFactory): void;
-export function messageStorageConformance(nameOrFactory: string | StorageFactory, factory?: StorageFactory): void {
+export function messageStorageConformance(
+  nameOrFactory: string | StorageFactory,
+  factory?: StorageFactory,
+): void {
   const { describe } = vitest();
-  const [name, make] = typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a MessageStorage", nameOrFactory];
+  const [name, make] =
+    typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a MessageStorage", nameOrFactory];
   if (make === undefined) throw new TypeError("messageStorageConformance takes a factory after the name.");
   describe(name, () => {
     messageClaims(make);

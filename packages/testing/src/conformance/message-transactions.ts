@@ -1,4 +1,10 @@
-import { FencedError, PersistenceError, type MessageStorage, type StorageTransaction } from "@holdfast/core/adapter";
+import {
+  FencedError,
+  PersistenceError,
+  type MessageStorage,
+  type StorageTransaction,
+} from "@holdfast/core/adapter";
+import { Gate } from "./gate.ts";
 import type { StorageFactory, TransactionProbe } from "./storage-backend.ts";
 import { storageCases, succeeded, type StorageCase } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -10,7 +16,12 @@ export function messageTransactions(factory: StorageFactory): void {
 
   /** Runs `body` where the storage has transactions; elsewhere sees to it that it has none. */
   const transactional = (
-    body: (messages: MessageStorage, begin: () => StorageTransaction, probe: TransactionProbe, context: StorageCase) => Promise<void>,
+    body: (
+      messages: MessageStorage,
+      begin: () => StorageTransaction,
+      probe: TransactionProbe,
+      context: StorageCase,
+    ) => Promise<void>,
   ): (() => Promise<void>) =>
     run(async ({ messages }, context) => {
       if (!messages.supports.transactions) {
@@ -18,9 +29,11 @@ export function messageTransactions(factory: StorageFactory): void {
         return;
       }
       const probe = context.backend.transactions;
-      if (probe === undefined) throw new Error("The factory must give `transactions`, since the storage supports them.");
+      if (probe === undefined)
+        throw new Error("The factory must give `transactions`, since the storage supports them.");
       const begin = (): StorageTransaction => {
-        if (messages.beginTransaction === undefined) throw new Error("The storage supports transactions and begins none.");
+        if (messages.beginTransaction === undefined)
+          throw new Error("The storage supports transactions and begins none.");
         return messages.beginTransaction();
       };
       await body(messages, begin, probe, context);
@@ -82,7 +95,9 @@ export function messageTransactions(factory: StorageFactory): void {
         const first = await messages.saveReply(succeeded(request.requestId, "1"), fence, null);
         const transaction = begin();
         await probe.write(transaction, "paid twice");
-        expect(await messages.saveReply(succeeded(request.requestId, "2"), fence, transaction)).toEqual(first);
+        expect(await messages.saveReply(succeeded(request.requestId, "2"), fence, transaction)).toEqual(
+          first,
+        );
         expect(await probe.has("paid twice")).toBe(false);
         expect(await messages.lookUp([request.requestId])).toMatchObject([{ reply: first }]);
       }),
@@ -128,7 +143,9 @@ export function messageTransactions(factory: StorageFactory): void {
           const atClaim = await probe.has(`round ${round}`);
           const committed = await saving;
           expect([atClaim, await probe.has(`round ${round}`)]).toEqual([committed, committed]);
-          expect(await other.lookUp([request.requestId])).toMatchObject([{ state: committed ? "answered" : "pending" }]);
+          expect(await other.lookUp([request.requestId])).toMatchObject([
+            { state: committed ? "answered" : "pending" },
+          ]);
         }
       }),
     );
@@ -181,13 +198,13 @@ export function messageTransactions(factory: StorageFactory): void {
       }
       const other = (await context.open()).messages;
       const woken = new Set<string>();
-      const heard = Promise.withResolvers<void>();
+      const heard = new Gate();
       const end = await messages.watchPending?.((shardIds) => {
         for (const shardId of shardIds) woken.add(shardId);
-        if (woken.has("default:1")) heard.resolve();
+        if (woken.has("default:1")) heard.open();
       });
       await context.save(other, context.request());
-      await heard.promise;
+      await heard.passed;
       await end?.();
     }),
   );

@@ -6,15 +6,20 @@ import {
   type RunnerStorage,
   type ShardId,
 } from "@holdfast/core/adapter";
+import { Gate } from "./gate.ts";
 import type { RunnersBackend, RunnersFactory } from "./runners-backend.ts";
 import { vitest } from "./vitest-api.ts";
 
 /** Defines the vitest cases that every RunnerStorage must pass: one for each sentence of the interface, and more. */
 export function runnerStorageConformance(factory: RunnersFactory): void;
 export function runnerStorageConformance(name: string, factory: RunnersFactory): void;
-export function runnerStorageConformance(nameOrFactory: string | RunnersFactory, factory?: RunnersFactory): void {
+export function runnerStorageConformance(
+  nameOrFactory: string | RunnersFactory,
+  factory?: RunnersFactory,
+): void {
   const { describe } = vitest();
-  const [name, make] = typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a RunnerStorage", nameOrFactory];
+  const [name, make] =
+    typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a RunnerStorage", nameOrFactory];
   if (make === undefined) throw new TypeError("runnerStorageConformance takes a factory after the name.");
   describe(name, () => {
     membership(make);
@@ -59,7 +64,9 @@ class RunnersCase {
   }
 }
 
-function runnersCases(factory: RunnersFactory): (body: (context: RunnersCase) => Promise<void>) => () => Promise<void> {
+function runnersCases(
+  factory: RunnersFactory,
+): (body: (context: RunnersCase) => Promise<void>) => () => Promise<void> {
   return (body) => async () => {
     const context = new RunnersCase(await factory());
     try {
@@ -111,7 +118,10 @@ function membership(factory: RunnersFactory): void {
           }),
         ];
         for (const record of records) await runners.register(record, context.ttlMs);
-        for (const listed of [await runners.listRunners(), await (await context.open()).runners.listRunners()]) {
+        for (const listed of [
+          await runners.listRunners(),
+          await (await context.open()).runners.listRunners(),
+        ]) {
           expect(listed.toSorted(byId)).toEqual(records);
         }
       }),
@@ -253,8 +263,14 @@ function shardLeases(factory: RunnersFactory): void {
       run(async (context) => {
         const first = await context.join("r1");
         const second = await context.join("r2");
-        expect(await first.acquireShards("r1", ["default:3", "default:1"])).toEqual(["default:3", "default:1"]);
-        expect(await second.acquireShards("r2", ["default:4", "default:3", "default:2"])).toEqual(["default:4", "default:2"]);
+        expect(await first.acquireShards("r1", ["default:3", "default:1"])).toEqual([
+          "default:3",
+          "default:1",
+        ]);
+        expect(await second.acquireShards("r2", ["default:4", "default:3", "default:2"])).toEqual([
+          "default:4",
+          "default:2",
+        ]);
         const wanted: ShardId[] = ["default:5", "default:4", "default:3", "default:2", "default:1"];
         expect(await first.acquireShards("r1", wanted)).toEqual(["default:5", "default:3", "default:1"]);
         expect(await first.listShards()).toEqual(
@@ -297,11 +313,15 @@ function shardLeases(factory: RunnersFactory): void {
         const members = await Promise.all(ids.map((id) => context.join(id)));
         const wanted = shards(60);
         const taken = await Promise.all(
-          members.map((runners, index) => runners.acquireShards(ids[index] ?? "", index === 1 ? wanted.toReversed() : wanted)),
+          members.map((runners, index) =>
+            runners.acquireShards(ids[index] ?? "", index === 1 ? wanted.toReversed() : wanted),
+          ),
         );
         const all = taken.flat();
         expect(new Set(all).size).toBe(all.length);
-        const holders = new Map(taken.flatMap((shardIds, index) => shardIds.map((shardId) => [shardId, ids[index]] as const)));
+        const holders = new Map(
+          taken.flatMap((shardIds, index) => shardIds.map((shardId) => [shardId, ids[index]] as const)),
+        );
         expect(await members[0]?.listShards()).toEqual(holders);
         // Nobody was in anybody's way for good: what is left over may be taken now.
         const rest = wanted.filter((shardId) => !holders.has(shardId));
@@ -354,8 +374,8 @@ function watching(factory: RunnersFactory): void {
       "tells of members that come, change, leave or run out, and of shards freed by others, if it declares that it does",
       run(async (context) => {
         const watcher = await context.join("watcher");
-        let heard = Promise.withResolvers<void>();
-        const end = await watcher.watch(() => heard.resolve());
+        let heard = new Gate();
+        const end = await watcher.watch(() => heard.open());
         if (!watcher.supports.watch) {
           await end();
           return;
@@ -363,9 +383,9 @@ function watching(factory: RunnersFactory): void {
         const other = (await context.open()).runners;
         const told = async (change: () => Promise<unknown>): Promise<void> => {
           await context.backend.elapse(0);
-          heard = Promise.withResolvers<void>();
+          heard = new Gate();
           await change();
-          await heard.promise;
+          await heard.passed;
         };
         await told(() => other.register(member("r1"), context.ttlMs));
         await told(() => other.register(member("r1", { weight: 3 }), context.ttlMs));
@@ -374,8 +394,8 @@ function watching(factory: RunnersFactory): void {
         await told(() => other.unregister("r1"));
         await told(async () => {
           await other.register(member("r2"), context.ttlMs);
-          await heard.promise;
-          heard = Promise.withResolvers<void>();
+          await heard.passed;
+          heard = new Gate();
           await context.outlastLeases();
         });
         await end();

@@ -68,7 +68,8 @@ export class StorageCase {
     const sequences: number[] = [];
     for (const envelope of envelopes) {
       const saved = await messages.saveRequest(envelope, 0, null);
-      if (saved.outcome !== "accepted") throw new Error(`Request ${envelope.requestId} is a duplicate of another of its case.`);
+      if (saved.outcome !== "accepted")
+        throw new Error(`Request ${envelope.requestId} is a duplicate of another of its case.`);
       sequences.push(saved.sequence);
     }
     return sequences;
@@ -95,7 +96,11 @@ export function storageCases(
 }
 
 /** An entity in shard `default:1`, unless another shard is named. */
-export function address(entityId: string, shardId: ShardId = "default:1", entityType: string = "Counter"): EntityAddress {
+export function address(
+  entityId: string,
+  shardId: ShardId = "default:1",
+  entityType: string = "Counter",
+): EntityAddress {
   return { entityType, entityId, shardId };
 }
 
@@ -109,5 +114,11 @@ export function failure(message: string): EncodedError {
 
 /** A step that ended. Its position is its ordinal. */
 export function completed(ordinal: number, value: string = "1"): JournalEntry {
-  return { ordinal, position: ordinal, kind: "activity", name: "Inventory.reserve", event: { type: "completed", value } };
+  return {
+    ordinal,
+    position: ordinal,
+    kind: "activity",
+    name: "Inventory.reserve",
+    event: { type: "completed", value },
+  };
 }

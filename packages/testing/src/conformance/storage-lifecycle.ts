@@ -21,11 +21,17 @@ export function storageLifecycle(factory: StorageFactory): void {
       "has written everything that it accepted when it is closed",
       run(async (session, context) => {
         const requests = Array.from({ length: 50 }, () => context.request());
-        const saving = Promise.allSettled(requests.map((request) => session.messages.saveRequest(request, 0, null)));
+        const saving = Promise.allSettled(
+          requests.map((request) => session.messages.saveRequest(request, 0, null)),
+        );
         await session.close();
         const saved = await saving;
-        const accepted = requests.filter((_, index) => saved[index]?.status === "fulfilled").map(({ requestId }) => requestId);
-        const known = await (await context.open()).messages.lookUp(requests.map(({ requestId }) => requestId));
+        const accepted = requests
+          .filter((_, index) => saved[index]?.status === "fulfilled")
+          .map(({ requestId }) => requestId);
+        const known = await (
+          await context.open()
+        ).messages.lookUp(requests.map(({ requestId }) => requestId));
         expect(known.map(({ requestId }) => requestId).toSorted()).toEqual(accepted.toSorted());
       }),
     );
@@ -42,7 +48,13 @@ export function storageLifecycle(factory: StorageFactory): void {
     const fence: Fence = { shardId: "default:1", epoch: 1 };
     const requestId = "0190b2c0a3e07fff8000000000000001";
     const execution = { entityType: "OrderWorkflow", executionId: "order-1" };
-    const page: PendingQuery = { shardIds: ["default:1"], now: 0, limit: 1, excludingSequences: [], excludingEntities: [] };
+    const page: PendingQuery = {
+      shardIds: ["default:1"],
+      now: 0,
+      limit: 1,
+      excludingSequences: [],
+      excludingEntities: [],
+    };
     const calls: Readonly<Record<string, (session: OpenStorage) => Promise<unknown>>> = {
       claimShards: ({ messages }) => messages.claimShards(["default:1"]),
       readPending: ({ messages }) => messages.readPending(page),
@@ -50,7 +62,8 @@ export function storageLifecycle(factory: StorageFactory): void {
       reschedule: ({ messages }) => messages.reschedule(requestId, { deliverAt: null, attempts: 0 }, fence),
       saveReply: ({ messages }) => messages.saveReply(succeeded(requestId), fence, null),
       lookUp: ({ messages }) => messages.lookUp([requestId]),
-      lookUpByKey: ({ messages }) => messages.lookUpByKey({ entityType: "Counter", entityId: "a" }, "increment", "key"),
+      lookUpByKey: ({ messages }) =>
+        messages.lookUpByKey({ entityType: "Counter", entityId: "a" }, "increment", "key"),
       saveChunk: ({ messages }) => messages.saveChunk({ requestId, index: 0, value: "1" }, fence),
       readChunks: ({ messages }) => messages.readChunks(requestId, 0),
       acknowledgeChunks: ({ messages }) => messages.acknowledgeChunks(requestId, 1),
@@ -59,7 +72,8 @@ export function storageLifecycle(factory: StorageFactory): void {
       listDeadLetters: ({ messages }) => messages.listDeadLetters({ limit: 1, after: null }),
       requeueDeadLetter: ({ messages }) => messages.requeueDeadLetter(requestId),
       dropDeadLetter: ({ messages }) => messages.dropDeadLetter(requestId),
-      forgetAnswered: ({ messages }) => messages.forgetAnswered({ entityType: "Counter", answeredBefore: 1, limit: 1 }),
+      forgetAnswered: ({ messages }) =>
+        messages.forgetAnswered({ entityType: "Counter", answeredBefore: 1, limit: 1 }),
       appendJournal: ({ workflows }) => workflows.appendJournal(execution, [completed(0)], fence, null),
       readJournal: ({ workflows }) => workflows.readJournal(execution),
     };
@@ -76,14 +90,22 @@ export function storageLifecycle(factory: StorageFactory): void {
           ...calls,
           saveRequest: ({ messages }: OpenStorage) => messages.saveRequest(late, 0, null),
         })) {
-          outcomes.push([method, await call(session).then(() => "resolved", (error: unknown) => error)]);
+          outcomes.push([
+            method,
+            await call(session).then(
+              () => "resolved",
+              (error: unknown) => error,
+            ),
+          ]);
         }
         for (const [method, error] of outcomes) {
           expect(error, method).toBeInstanceOf(PersistenceError);
           expect(error, method).toMatchObject({ outcome: "not-written" });
         }
         const { messages } = await context.open();
-        expect(await messages.lookUp([requestId, late.requestId])).toMatchObject([{ state: "pending", requestId }]);
+        expect(await messages.lookUp([requestId, late.requestId])).toMatchObject([
+          { state: "pending", requestId },
+        ]);
       }),
     );
   });

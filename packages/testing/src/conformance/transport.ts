@@ -13,9 +13,13 @@ import { vitest } from "./vitest-api.ts";
 /** Defines the vitest cases that every Transport must pass: one for each sentence of the interface, and more. */
 export function transportConformance(factory: TransportFactory): void;
 export function transportConformance(name: string, factory: TransportFactory): void;
-export function transportConformance(nameOrFactory: string | TransportFactory, factory?: TransportFactory): void {
+export function transportConformance(
+  nameOrFactory: string | TransportFactory,
+  factory?: TransportFactory,
+): void {
   const { describe } = vitest();
-  const [name, make] = typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a Transport", nameOrFactory];
+  const [name, make] =
+    typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a Transport", nameOrFactory];
   if (make === undefined) throw new TypeError("transportConformance takes a factory after the name.");
   describe(name, () => {
     delivery(make);
@@ -96,7 +100,9 @@ class TransportCase {
   }
 }
 
-function transportCases(factory: TransportFactory): (body: (context: TransportCase) => Promise<void>) => () => Promise<void> {
+function transportCases(
+  factory: TransportFactory,
+): (body: (context: TransportCase) => Promise<void>) => () => Promise<void> {
   return (body) => async () => {
     const context = new TransportCase(await factory());
     try {
@@ -154,13 +160,33 @@ function delivery(factory: TransportFactory): void {
       run(async (context) => {
         const [first, second] = [await context.join(), await context.join()];
         const { envelope } = request('{"text":"\\u0000 ü 🚀"}') as { envelope: Envelope };
-        const bare: Envelope = { ...envelope, payload: "", headers: {}, persisted: false, deduplicationKey: null, deliverAt: null };
+        const bare: Envelope = {
+          ...envelope,
+          payload: "",
+          headers: {},
+          persisted: false,
+          deduplicationKey: null,
+          deliverAt: null,
+        };
         const requestId = envelope.requestId;
-        const error = { ...failure("no\n"), code: "E1", stack: "at x", data: "{}", own: true, cause: failure("") };
+        const error = {
+          ...failure("no\n"),
+          code: "E1",
+          stack: "at x",
+          data: "{}",
+          own: true,
+          cause: failure(""),
+        };
         const messages: WireMessage[] = [
           { type: "request", envelope },
-          { type: "request", envelope: { ...bare, expects: "reply", uninterruptible: false, fromInside: false } },
-          { type: "request", envelope: { ...bare, expects: "acceptance", readPendingFirst: false, deliverAt: 0 } },
+          {
+            type: "request",
+            envelope: { ...bare, expects: "reply", uninterruptible: false, fromInside: false },
+          },
+          {
+            type: "request",
+            envelope: { ...bare, expects: "acceptance", readPendingFirst: false, deliverAt: 0 },
+          },
           { type: "accepted", requestId },
           { type: "rejected", requestId, code: "MAILBOX_FULL", detail: "ünder" },
           { type: "rejected", requestId, code: "NOT_ASSIGNED", detail: "" },
@@ -204,7 +230,10 @@ function delivery(factory: TransportFactory): void {
         const count = 2_000;
         for (let index = 0; index < count; index += 1) {
           // Some are large, so that they would be overtaken where size decides.
-          const message = index % 500 === 0 ? { type: "accepted" as const, requestId: `${index}`.padEnd(100_000) } : ping(index);
+          const message =
+            index % 500 === 0
+              ? { type: "accepted" as const, requestId: `${index}`.padEnd(100_000) }
+              : ping(index);
           first.transport.send(second.address, message);
           if (index % 10 === 0) third.transport.send(second.address, { type: "pong", nonce: String(index) });
           if (index % 700 === 0) await context.backend.settle();
@@ -263,7 +292,9 @@ function failures(factory: TransportFactory): void {
         const member = await context.join();
         const messages = [ping(1), request("{}"), ping(2)];
         for (const message of messages) member.transport.send(context.backend.deadAddress, message);
-        await member.until((heard) => heard.filter(({ type }) => type === "undelivered").length >= messages.length);
+        await member.until(
+          (heard) => heard.filter(({ type }) => type === "undelivered").length >= messages.length,
+        );
         expect(member.heard.filter(({ type }) => type === "undelivered")).toEqual(
           messages.map((message) => ({ type: "undelivered", to: context.backend.deadAddress, message })),
         );
@@ -281,7 +312,8 @@ function failures(factory: TransportFactory): void {
         first.transport.send(second.address, ping(2));
         await first.until(
           (heard) =>
-            heard.some(({ type }) => type === "undelivered") || heard.filter(({ type }) => type === "disconnected").length > 1,
+            heard.some(({ type }) => type === "undelivered") ||
+            heard.filter(({ type }) => type === "disconnected").length > 1,
         );
       }),
     );
@@ -305,7 +337,9 @@ function failures(factory: TransportFactory): void {
         const limit = context.backend.maxMessageBytes;
         if (limit === null) return;
         const [first, second] = [await context.join(), await context.join()];
-        expect(() => first.transport.send(second.address, request("x".repeat(limit + 1)))).toThrow(PayloadTooLargeError);
+        expect(() => first.transport.send(second.address, request("x".repeat(limit + 1)))).toThrow(
+          PayloadTooLargeError,
+        );
         first.transport.send(second.address, ping(1));
         await second.untilReceived(1);
         await context.backend.settle();
@@ -324,7 +358,11 @@ function closing(factory: TransportFactory): void {
     it(
       "has sent what was queued, and its peers are told that it is gone, after that",
       run(async (context) => {
-        const [leaving, sender, receiver] = [await context.join(), await context.join(), await context.join()];
+        const [leaving, sender, receiver] = [
+          await context.join(),
+          await context.join(),
+          await context.join(),
+        ];
         sender.transport.send(leaving.address, ping("contact"));
         await leaving.untilReceived(1);
         for (let index = 0; index < 200; index += 1) {

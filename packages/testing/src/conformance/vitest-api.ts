@@ -3,7 +3,8 @@
 
 import type * as Vitest from "vitest";
 
-const loaded: typeof Vitest | undefined = process.env["VITEST"] === undefined ? undefined : await import("vitest");
+const loaded: typeof Vitest | undefined =
+  process.env["VITEST"] === undefined ? undefined : await import("vitest");
 
 /** `describe`, `it` and `expect` of the run that calls. */
 export function vitest(): Pick<typeof Vitest, "afterEach" | "beforeEach" | "describe" | "expect" | "it"> {

@@ -8,9 +8,13 @@ const ORDER = { entityType: "OrderWorkflow", executionId: "order-1" };
 /** Defines the vitest cases that every WorkflowStorage must pass: one for each sentence of the interface, and more. */
 export function workflowStorageConformance(factory: StorageFactory): void;
 export function workflowStorageConformance(name: string, factory: StorageFactory): void;
-export function workflowStorageConformance(nameOrFactory: string | StorageFactory, factory?: StorageFactory): void {
+export function workflowStorageConformance(
+  nameOrFactory: string | StorageFactory,
+  factory?: StorageFactory,
+): void {
   const { describe } = vitest();
-  const [name, make] = typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a WorkflowStorage", nameOrFactory];
+  const [name, make] =
+    typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a WorkflowStorage", nameOrFactory];
   if (make === undefined) throw new TypeError("workflowStorageConformance takes a factory after the name.");
   describe(name, () => {
     journals(make);
@@ -62,7 +66,12 @@ function journals(factory: StorageFactory): void {
         const events: JournalEntry["event"][] = [
           { type: "begun", dueAt: 1_893_456_000_123, detail: '{"id":"ü 🚀"}' },
           { type: "begun", dueAt: null, detail: null },
-          { type: "attempt-failed", attempt: 2, error: { ...failure("no\n'"), cause: failure("why") }, retryAt: 5 },
+          {
+            type: "attempt-failed",
+            attempt: 2,
+            error: { ...failure("no\n'"), cause: failure("why") },
+            retryAt: 5,
+          },
           { type: "completed", value: '{"text":"\\u0000 \\"quoted\\""}' },
           { type: "completed", value: "" },
           { type: "failed", error: { ...failure(""), code: "E1", stack: "at x", data: "{}", own: true } },
@@ -84,7 +93,9 @@ function journals(factory: StorageFactory): void {
         const fence = await context.claim(messages);
         await workflows.appendJournal(ORDER, [completed(3), completed(10)], fence, null);
         await workflows.appendJournal(ORDER, [completed(7), completed(2)], fence, null);
-        expect(await workflows.readJournal(ORDER)).toEqual([2, 3, 7, 10].map((ordinal) => completed(ordinal)));
+        expect(await workflows.readJournal(ORDER)).toEqual(
+          [2, 3, 7, 10].map((ordinal) => completed(ordinal)),
+        );
       }),
     );
 
@@ -92,7 +103,11 @@ function journals(factory: StorageFactory): void {
       "is of one execution: the same id under another type, and another id, have their own",
       run(async ({ messages, workflows }, context) => {
         const fence = await context.claim(messages);
-        const executions = [ORDER, { ...ORDER, entityType: "Other" }, { ...ORDER, executionId: "order-1/2 ü" }];
+        const executions = [
+          ORDER,
+          { ...ORDER, entityType: "Other" },
+          { ...ORDER, executionId: "order-1/2 ü" },
+        ];
         for (const [index, execution] of executions.entries()) {
           await workflows.appendJournal(execution, [completed(0, String(index))], fence, null);
         }
@@ -140,7 +155,9 @@ function journals(factory: StorageFactory): void {
         const fence = await context.claim(messages);
         const entries = Array.from({ length: 2_000 }, (_, ordinal) => completed(ordinal, "x".repeat(100)));
         await workflows.appendJournal(ORDER, entries.slice(0, 1_500), fence, null);
-        await Promise.all(entries.slice(1_500).map((entry) => workflows.appendJournal(ORDER, [entry], fence, null)));
+        await Promise.all(
+          entries.slice(1_500).map((entry) => workflows.appendJournal(ORDER, [entry], fence, null)),
+        );
         expect(await workflows.readJournal(ORDER)).toEqual(entries);
       }),
     );
@@ -202,7 +219,8 @@ function journalFences(factory: StorageFactory): void {
           const next = await context.open();
           const fence = await context.claim(old.messages);
           const entries = Array.from({ length: 40 }, (_, ordinal) => completed(ordinal));
-          const append = (entry: JournalEntry): Promise<void> => old.workflows.appendJournal(ORDER, [entry], fence, null);
+          const append = (entry: JournalEntry): Promise<void> =>
+            old.workflows.appendJournal(ORDER, [entry], fence, null);
           const appends = entries.slice(0, 20).map(append);
           for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
           const claiming = next.messages.claimShards(["default:1"]);
@@ -232,8 +250,16 @@ function journalTransactions(factory: StorageFactory): void {
       "commits its writes and the entries together, or neither (INV-3)",
       run(async ({ messages, workflows }, context) => {
         const probe = context.backend.transactions;
-        if (!messages.supports.transactions || messages.beginTransaction === undefined || probe === undefined) {
-          expect([messages.supports.transactions, messages.beginTransaction, probe]).toEqual([false, undefined, undefined]);
+        if (
+          !messages.supports.transactions ||
+          messages.beginTransaction === undefined ||
+          probe === undefined
+        ) {
+          expect([messages.supports.transactions, messages.beginTransaction, probe]).toEqual([
+            false,
+            undefined,
+            undefined,
+          ]);
           return;
         }
         const fence = await context.claim(messages);
@@ -258,10 +284,13 @@ function journalTransactions(factory: StorageFactory): void {
         await context.claim((await context.open()).messages);
         const fenced = messages.beginTransaction();
         await probe.write(fenced, "fenced");
-        await expect(workflows.appendJournal(ORDER, [completed(2)], fence, fenced)).rejects.toBeInstanceOf(FencedError);
+        await expect(workflows.appendJournal(ORDER, [completed(2)], fence, fenced)).rejects.toBeInstanceOf(
+          FencedError,
+        );
         await fenced.rollback();
 
-        for (const key of ["rolled back", "failed", "fenced"]) expect([key, await probe.has(key)]).toEqual([key, false]);
+        for (const key of ["rolled back", "failed", "fenced"])
+          expect([key, await probe.has(key)]).toEqual([key, false]);
         expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1)]);
       }),
     );
