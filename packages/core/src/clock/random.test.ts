@@ -41,13 +41,9 @@ describe("UuidV7", () => {
 
 describe("a SeededRandom", () => {
   it("gives the same numbers and ids for the same seed, and others for another", () => {
-    const draw = (seed: number): unknown[] => {
-      const random = new SeededRandom(seed);
-      return [random.next(), random.next(), random.id(), random.id()];
-    };
-    expect(draw(7)).toEqual(draw(7));
-    expect(draw(7)).not.toEqual(draw(8));
-    expect(draw(7)).not.toEqual(draw(7 + 2 ** 32));
+    expect(sample(7)).toEqual(sample(7));
+    expect(sample(7)).not.toEqual(sample(8));
+    expect(sample(7)).not.toEqual(sample(7 + 2 ** 32));
   });
 
   it("gives the words that it always gave, so that a seed reported once replays with later versions", () => {
@@ -69,7 +65,6 @@ describe("a SeededRandom", () => {
     parent.id();
     const late = parent.fork("network");
     const other = parent.fork("storage");
-    const words = (random: SeededRandom): number[] => Array.from({ length: 8 }, () => random.uint32());
     const drawn = words(early);
     expect(words(late)).toEqual(drawn);
     expect(words(other)).not.toEqual(drawn);
@@ -88,3 +83,12 @@ describe("a SeededRandom", () => {
     expect(ids.toSorted()).toEqual(ids);
   });
 });
+
+function sample(seed: number): unknown[] {
+  const random = new SeededRandom(seed);
+  return [random.next(), random.next(), random.id(), random.id()];
+}
+
+function words(random: SeededRandom): number[] {
+  return Array.from({ length: 8 }, () => random.uint32());
+}

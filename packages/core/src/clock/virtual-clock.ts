@@ -50,11 +50,10 @@ export class VirtualClock implements Clock {
     return this.setTimerOf(null, delayMs, fire);
   }
 
-  nextTurn(): Promise<void> {
+  async nextTurn(): Promise<void> {
     this.#turnsAskedFor += 1;
-    return realTurn().then(() => {
-      this.#turnsAskedFor -= 1;
-    });
+    await realTurn();
+    this.#turnsAskedFor -= 1;
   }
 
   /**

@@ -117,7 +117,7 @@ describe("a MemoryNetwork", () => {
     const b = echo("b");
     b.send("a", ping("endless"));
     // Were it all microtasks, this turn would never come.
-    await new Promise((resolve) => setTimeout(resolve));
+    await expect(clock.nextTurn()).resolves.toBeUndefined();
     talking = false;
   });
 

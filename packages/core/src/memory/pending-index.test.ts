@@ -1,9 +1,13 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PendingIndex, type PendingEntry } from "./pending-index.ts";
 
 function entry(sequence: number, deliverAt: number | null = null): PendingEntry {
   return { sequence, deliverAt, place: "none" };
+}
+
+function sequenceOf({ sequence }: PendingEntry): number {
+  return sequence;
 }
 
 const times = fc.option(fc.integer({ min: 0, max: 20 }), { nil: null });
@@ -20,6 +24,8 @@ describe("a PendingIndex", () => {
       fc.property(fc.array(steps, { maxLength: 400 }), (script) => {
         const index = new PendingIndex<PendingEntry>();
         const pending = new Map<number, PendingEntry>();
+        const seen: unknown[] = [];
+        const expected: unknown[] = [];
         let made = 0;
         for (const step of script) {
           if (step.do === "add") {
@@ -33,10 +39,13 @@ describe("a PendingIndex", () => {
             const later = [...pending.values()].flatMap(({ deliverAt }) =>
               deliverAt !== null && deliverAt > step.now ? deliverAt : [],
             );
-            const sequences = due.map(({ sequence }) => sequence).toSorted((a, b) => a - b);
-            expect(index.hasDue(step.now)).toBe(due.length > 0);
-            expect(Array.from(index.due(step.now), ({ sequence }) => sequence)).toEqual(sequences);
-            expect(index.nextDueAt(step.now)).toBe(later.length === 0 ? null : Math.min(...later));
+            const sequences = due.map(sequenceOf).toSorted((a, b) => a - b);
+            seen.push([
+              index.hasDue(step.now),
+              Array.from(index.due(step.now), sequenceOf),
+              index.nextDueAt(step.now),
+            ]);
+            expected.push([due.length > 0, sequences, later.length === 0 ? null : Math.min(...later)]);
           } else {
             const found = pending.get(step.of);
             if (found === undefined) continue;
@@ -50,6 +59,7 @@ describe("a PendingIndex", () => {
             }
           }
         }
+        expect(seen).toEqual(expected);
       }),
       { numRuns: 300 },
     );

@@ -247,10 +247,10 @@ function membership(factory: RunnersFactory): void {
       }),
     );
   });
+}
 
-  function byId(a: RunnerRecord, b: RunnerRecord): number {
-    return a.runnerId < b.runnerId ? -1 : 1;
-  }
+function byId(a: RunnerRecord, b: RunnerRecord): number {
+  return a.runnerId < b.runnerId ? -1 : 1;
 }
 
 function shardLeases(factory: RunnersFactory): void {

@@ -369,7 +369,6 @@ function closing(factory: TransportFactory): void {
           leaving.transport.send(receiver.address, ping(index));
         }
         await leaving.transport.close(5_000);
-        const gone = (heard: readonly Heard[]): boolean => heard.some(({ type }) => type === "disconnected");
         await Promise.all([sender.until(gone), receiver.until(gone)]);
         expect(receiver.received()).toEqual(Array.from({ length: 200 }, (_, index) => ping(index)));
         expect(receiver.heard.at(-1)?.type).toBe("disconnected");
@@ -408,4 +407,8 @@ function closing(factory: TransportFactory): void {
       }),
     );
   });
+}
+
+function gone(heard: readonly Heard[]): boolean {
+  return heard.some(({ type }) => type === "disconnected");
 }
