@@ -173,6 +173,27 @@ export function messageReplies(factory: StorageFactory): void {
     );
 
     it(
+      "count once although a new owner's handler begins again and saves those that were acknowledged",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const { requestId } = await accepted(messages, context);
+        for (const [index, value] of ["a", "b", "c"].entries()) {
+          await messages.saveChunk({ requestId, index, value }, fence);
+        }
+        await messages.acknowledgeChunks(requestId, 2);
+        const next = await context.claim((await context.open()).messages);
+        for (const [index, value] of ["a", "b", "c"].entries()) {
+          await messages.saveChunk({ requestId, index, value }, next);
+        }
+        expect((await messages.readChunks(requestId, 0)).saved).toBe(3);
+        expect(await messages.readChunks(requestId, 2)).toEqual({
+          chunks: chunksOf(requestId, 2, "c"),
+          saved: 3,
+        });
+      }),
+    );
+
+    it(
       "of a request that is not known are none, and acknowledging them does nothing",
       run(async ({ messages }, context) => {
         const requestId = context.id();
