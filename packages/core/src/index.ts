@@ -4,6 +4,15 @@ export { defineEntity, type EntityDefinition, type EntityImplementation, type En
 export type { EntityScope, HandlerOf, HandlersOf } from "./define/handlers.ts";
 export { defineRpcGroup, type RpcGroupDefinition, type RpcGroupImplementation } from "./define/rpc-group.ts";
 export { rpc, type Rpc, type RpcInput, type RpcOptions, type RpcOutput, type Visibility } from "./contract/rpc.ts";
+export { defineWorkflow, type WorkflowContext, type WorkflowDefinition, type WorkflowImplementation } from "./define/workflow.ts";
+export {
+  activity,
+  defineActivityGroup,
+  type Activity,
+  type ActivityContext,
+  type ActivityGroup,
+  type ActivityOptions,
+} from "./define/activity-group.ts";
 export { defineSingleton, type SingletonContext, type SingletonDefinition, type SingletonOptions } from "./define/singleton.ts";
 export { defineCron, type CronContext, type CronDefinition, type CronOptions } from "./define/cron.ts";
 
@@ -19,6 +28,7 @@ export type { CallOptions } from "./client/caller.ts";
 export type { EntityClient, EntityPeer } from "./client/entity-client.ts";
 export type { HandlerContext, RunContext } from "./client/handler-context.ts";
 export type { UntypedEntityClient } from "./client/untyped-client.ts";
+export type { WorkflowClient, WorkflowHandle } from "./client/workflow-handle.ts";
 export type { Duration } from "./contract/duration.ts";
 export type { Logger, LogFields } from "./contract/logger.ts";
 export type { Schema } from "./contract/schema.ts";
@@ -53,6 +63,7 @@ export {
   ActivityTimeoutError,
   NonDeterminismError,
   SignalTimeoutError,
+  UnknownExecutionError,
   WorkflowCancelledError,
   WorkflowFailedError,
 } from "./errors/workflow.ts";

@@ -152,7 +152,8 @@ export class Registry {
       exposeStacks: settings.exposeStacks,
       maxPayloadBytes: settings.maxPayloadBytes,
       beginTransaction: messages.beginTransaction?.bind(messages),
-      callEntity: (target, input, options) => caller.call({ ...target, fromInside: true }, input, options),
+      callEntity: (target, input, options) => caller.call(target, input, options),
+      notifyEntity: (target, input, options) => caller.notify(target, input, options),
       entity: this.#peers,
       workflow: this.#workflows,
     });

@@ -12,6 +12,18 @@ export class WorkflowFailedError extends HoldfastError {
   }
 }
 
+/** There is no execution of this id, or no more: it was never started, or retention forgot it. */
+export class UnknownExecutionError extends HoldfastError {
+  override readonly name = "UnknownExecutionError";
+  readonly code = "UNKNOWN_EXECUTION";
+  readonly executionId: string;
+
+  constructor(execution: { workflow: string; executionId: string }, options?: ErrorOptions) {
+    super(`There is no execution ${execution.executionId} of ${execution.workflow}. Start it first, or check the id.`, options);
+    this.executionId = execution.executionId;
+  }
+}
+
 /** An execution was cancelled. */
 export class WorkflowCancelledError extends HoldfastError {
   override readonly name = "WorkflowCancelledError";

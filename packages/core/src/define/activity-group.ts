@@ -1,0 +1,120 @@
+import { milliseconds, type Duration } from "../contract/duration.ts";
+import { checkName } from "../contract/entity-contract.ts";
+import type { Logger } from "../contract/logger.ts";
+import { TRANSACTION_SCOPE, type TransactionScope } from "../contract/transaction.ts";
+import type { RunContext } from "../client/handler-context.ts";
+import { ConfigError, DefinitionError } from "../errors/config.ts";
+import { DEFAULT_ACTIVITY_SETTINGS, type ActivitySettings } from "../workflow/activity-attempt.ts";
+
+/** What the first argument of an activity is. */
+export interface ActivityContext extends Omit<RunContext, "log"> {
+  readonly executionId: string;
+  /** Names this step of this execution; the same for every attempt. */
+  readonly activityId: string;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /** The same for every attempt: pass it to systems that take one, so that an attempt repeated after a crash does no harm. */
+  readonly idempotencyKey: string;
+  /** Says that the attempt is alive, for `heartbeatTimeout`, and leaves `details` to the next attempt. */
+  heartbeat(details?: unknown): void;
+  /** The details that the last heartbeat of an earlier attempt left, while the execution stayed on one runner. */
+  readonly lastHeartbeat: unknown;
+  readonly log: Logger;
+  readonly [TRANSACTION_SCOPE]: TransactionScope;
+}
+
+/** How an activity is tried. */
+export interface ActivityOptions {
+  /** Attempts after the first, 0 or more. Default 0. */
+  readonly retries?: number;
+  /** How the pauses between attempts grow. Default `"exponential"`: they double. */
+  readonly backoff?: "exponential" | "constant";
+  /** The pause after the first failed attempt. Default 1s. */
+  readonly initialInterval?: Duration;
+  /** No pause is longer. Default 1m. */
+  readonly maxInterval?: Duration;
+  /** The most that one attempt may take. Then its signal is aborted and it failed with ActivityTimeoutError. Default: no bound. */
+  readonly timeout?: Duration;
+  /** The most between two heartbeats of an attempt. Default: none is awaited. */
+  readonly heartbeatTimeout?: Duration;
+  /** Errors of these classes are not tried again. */
+  readonly nonRetryable?: readonly (abstract new (...args: never[]) => Error)[];
+}
+
+/** A journaled side effect of a workflow. Made by `activity()`. */
+export interface Activity<Args extends readonly unknown[] = readonly unknown[], Out = unknown> {
+  readonly kind: "activity";
+  readonly settings: ActivitySettings;
+  readonly body: (ctx: ActivityContext, ...args: Args) => Out | Promise<Out>;
+}
+
+// oxlint-disable-next-line no-explicit-any -- any activity at all; `unknown` would not be assignable both ways
+export type AnyActivity = Activity<any, any>;
+export type AnyActivities = Readonly<Record<string, AnyActivity>>;
+
+/** Activities as a workflow calls them: without their context. */
+export type ActivityCalls<Activities extends AnyActivities> = {
+  readonly [Name in keyof Activities]: Activities[Name] extends Activity<infer Args, infer Out> ? (...args: Args) => Promise<Out> : never;
+};
+
+/** Defines a side effect that a workflow may have, and how it is tried. */
+export function activity<Args extends readonly unknown[], Out>(
+  body: (ctx: ActivityContext, ...args: Args) => Out | Promise<Out>,
+): Activity<Args, Out>;
+export function activity<Args extends readonly unknown[], Out>(
+  options: ActivityOptions,
+  body: (ctx: ActivityContext, ...args: Args) => Out | Promise<Out>,
+): Activity<Args, Out>;
+export function activity(first: ActivityOptions | AnyActivity["body"], second?: AnyActivity["body"]): AnyActivity {
+  const [options, body] = typeof first === "function" ? [{}, first] : [first, second];
+  if (typeof body !== "function") throw new DefinitionError("An activity needs a function: activity(async (ctx, ...args) => { ... }).");
+  return Object.freeze({ kind: "activity", settings: activitySettings(options), body } satisfies AnyActivity);
+}
+
+/** @throws {ConfigError} an option is out of range */
+export function activitySettings(options: ActivityOptions): ActivitySettings {
+  const { retries = 0, backoff = "exponential", initialInterval, maxInterval, timeout, heartbeatTimeout, nonRetryable = [] } = options;
+  if (!Number.isInteger(retries) || retries < 0) throw new ConfigError({ option: "retries", got: retries, takes: "a whole number of 0 or more" });
+  if (backoff !== "exponential" && backoff !== "constant") {
+    throw new ConfigError({ option: "backoff", got: backoff, takes: '"exponential" or "constant"' });
+  }
+  return {
+    retries,
+    backoff,
+    initialIntervalMs: initialInterval === undefined ? DEFAULT_ACTIVITY_SETTINGS.initialIntervalMs : milliseconds(initialInterval, "initialInterval"),
+    maxIntervalMs: maxInterval === undefined ? DEFAULT_ACTIVITY_SETTINGS.maxIntervalMs : milliseconds(maxInterval, "maxInterval"),
+    timeoutMs: timeout === undefined ? null : milliseconds(timeout, "timeout"),
+    heartbeatTimeoutMs: heartbeatTimeout === undefined ? null : milliseconds(heartbeatTimeout, "heartbeatTimeout"),
+    nonRetryable,
+  };
+}
+
+/** A bundle of activities that several workflows have in common. The journal records `group.activity`. */
+export interface ActivityGroup<Activities extends AnyActivities = AnyActivities> {
+  readonly kind: "activity-group";
+  readonly name: string;
+  readonly activities: Activities;
+}
+
+// oxlint-disable-next-line no-explicit-any -- any group at all
+export type AnyActivityGroup = ActivityGroup<any>;
+
+/** Defines a bundle of activities. */
+export function defineActivityGroup<const Activities extends AnyActivities>(options: {
+  readonly name: string;
+  readonly activities: Activities;
+}): ActivityGroup<Activities> {
+  const name = checkName("an activity group", options.name);
+  return Object.freeze({ kind: "activity-group", name, activities: checkActivities(`the activity group "${name}"`, options.activities) });
+}
+
+/** @throws {DefinitionError} something was not made by `activity()` */
+export function checkActivities<Activities extends AnyActivities>(of: string, activities: Activities): Activities {
+  for (const [name, each] of Object.entries<unknown>(activities)) {
+    if (typeof each !== "object" || each === null || !("kind" in each) || each.kind !== "activity") {
+      throw new DefinitionError(`The activity "${name}" of ${of} was not made by activity().`);
+    }
+    if (name === "then") throw new DefinitionError(`An activity of ${of} is named "then", which no object of calls can have.`);
+  }
+  return Object.freeze({ ...activities });
+}

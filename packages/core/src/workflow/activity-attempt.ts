@@ -1,0 +1,124 @@
+// One attempt to run an activity's body: its signal, its clocks, its transaction.
+
+import type { Clock, Timer } from "../adapter/clock.ts";
+import type { StorageTransaction, TransactionScope } from "../contract/transaction.ts";
+import { ActivityTimeoutError } from "../errors/workflow.ts";
+
+/** How an activity is run. Durations in milliseconds. */
+export interface ActivitySettings {
+  /** Attempts after the first. */
+  readonly retries: number;
+  readonly backoff: "exponential" | "constant";
+  readonly initialIntervalMs: number;
+  readonly maxIntervalMs: number;
+  /** From the start of an attempt to its end; null: no bound. */
+  readonly timeoutMs: number | null;
+  /** From the start, or one heartbeat, to the next; null: none is awaited. */
+  readonly heartbeatTimeoutMs: number | null;
+  /** Errors of these classes are final at the first attempt. */
+  readonly nonRetryable: readonly (abstract new (...args: never[]) => Error)[];
+}
+
+export const DEFAULT_ACTIVITY_SETTINGS: ActivitySettings = {
+  retries: 0,
+  backoff: "exponential",
+  initialIntervalMs: 1_000,
+  maxIntervalMs: 60_000,
+  timeoutMs: null,
+  heartbeatTimeoutMs: null,
+  nonRetryable: [],
+};
+
+/** What an attempt's body is given. */
+export interface AttemptScope {
+  readonly executionId: string;
+  readonly position: number;
+  readonly name: string;
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+  readonly transactions: TransactionScope;
+  /** Says that the attempt is alive, and leaves `details` to the next one. */
+  heartbeat(details: unknown): void;
+  readonly lastHeartbeat: unknown;
+}
+
+export type AttemptBody = (scope: AttemptScope) => unknown;
+
+export type AttemptOutcome =
+  | { readonly type: "completed"; readonly value: unknown; readonly transaction: StorageTransaction | null }
+  | { readonly type: "failed"; readonly error: unknown };
+
+export interface AttemptOptions {
+  readonly clock: Clock;
+  readonly settings: ActivitySettings;
+  readonly executionId: string;
+  readonly position: number;
+  readonly name: string;
+  readonly attempt: number;
+  readonly transactions: TransactionScope;
+  /** Aborted when the execution may not go on here. */
+  readonly signal: AbortSignal;
+  readonly lastHeartbeat: unknown;
+  readonly heartbeat: (details: unknown) => void;
+}
+
+/**
+ * Runs one attempt. Never rejects. A body that outlives its time-outs is left behind with its signal aborted and its
+ * transaction rolled back.
+ */
+export async function runAttempt(options: AttemptOptions, body: AttemptBody): Promise<AttemptOutcome> {
+  const { clock, settings, name, attempt, transactions } = options;
+  const abort = new AbortController();
+  const onStop = (): void => abort.abort(options.signal.reason);
+  if (options.signal.aborted) onStop();
+  else options.signal.addEventListener("abort", onStop, { once: true });
+
+  const timers: Timer[] = [];
+  let fail: (error: unknown) => void = () => undefined;
+  const cutShort = new Promise<AttemptOutcome>((resolve) => {
+    fail = (error) => {
+      resolve({ type: "failed", error });
+      abort.abort(error);
+    };
+  });
+  abort.signal.addEventListener("abort", () => fail(abort.signal.reason), { once: true });
+  const expire = (timeoutMs: number, kind: "timeout" | "heartbeat"): Timer =>
+    clock.setTimer(timeoutMs, () => fail(new ActivityTimeoutError({ activity: name, attempt, timeoutMs, kind })));
+  if (settings.timeoutMs !== null) timers.push(expire(settings.timeoutMs, "timeout"));
+  const { heartbeatTimeoutMs } = settings;
+  let heartbeat = heartbeatTimeoutMs === null ? null : expire(heartbeatTimeoutMs, "heartbeat");
+
+  const scope: AttemptScope = {
+    executionId: options.executionId,
+    position: options.position,
+    name,
+    attempt,
+    signal: abort.signal,
+    transactions,
+    heartbeat(details) {
+      options.heartbeat(details);
+      if (heartbeatTimeoutMs === null || abort.signal.aborted) return;
+      heartbeat?.cancel();
+      heartbeat = expire(heartbeatTimeoutMs, "heartbeat");
+    },
+    lastHeartbeat: options.lastHeartbeat,
+  };
+  const outcome = await Promise.race([run(body, scope), cutShort]);
+  for (const timer of timers) timer.cancel();
+  heartbeat?.cancel();
+  options.signal.removeEventListener("abort", onStop);
+  transactions.close();
+  const transaction = transactions.transaction ?? null;
+  if (outcome.type === "completed") return { ...outcome, transaction };
+  // A failure to roll back means that the connection is lost, and with it the transaction.
+  await transaction?.rollback().catch(() => undefined);
+  return outcome;
+}
+
+async function run(body: AttemptBody, scope: AttemptScope): Promise<AttemptOutcome> {
+  try {
+    return { type: "completed", value: await body(scope), transaction: null };
+  } catch (error) {
+    return { type: "failed", error };
+  }
+}

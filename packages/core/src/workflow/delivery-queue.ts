@@ -1,0 +1,81 @@
+// DeliveryQueue: the order in which results reach the code of an execution, live and in replay alike.
+//
+//   Q1  Results are delivered in the order of their ordinals, the order in which they were recorded.
+//   Q2  Between two deliveries a full turn passes, so that everything that the code does about the first one is done
+//       before the second one exists. With Q1, Promise.race and its like decide in replay as they decided live.
+//   Q3  An ordinal that was announced holds up all later ones until it is delivered or given up.
+
+import type { Clock } from "../adapter/clock.ts";
+
+export class DeliveryQueue {
+  readonly #clock: Clock;
+  /** Called when nothing is left to deliver now. */
+  readonly #idle: () => void;
+  /** Announced ordinals, rising. */
+  readonly #announced: number[];
+  readonly #lastRecorded: number;
+  readonly #ready = new Map<number, () => void>();
+  #isPumping = false;
+  #isStopped = false;
+
+  /** @param recorded the ordinals of recorded results, rising: announced from the start */
+  constructor(clock: Clock, recorded: readonly number[], idle: () => void) {
+    this.#clock = clock;
+    this.#idle = idle;
+    this.#announced = [...recorded];
+    this.#lastRecorded = recorded.at(-1) ?? -1;
+  }
+
+  /** Whether results wait, delivered to nobody yet. */
+  get isEmpty(): boolean {
+    return this.#announced.length === 0;
+  }
+
+  /** Whether recorded results wait. */
+  get isReplaying(): boolean {
+    const next = this.#announced[0];
+    return next !== undefined && next <= this.#lastRecorded;
+  }
+
+  get isPumping(): boolean {
+    return this.#isPumping;
+  }
+
+  /** A result with this ordinal, higher than all before, will be delivered or given up. */
+  announce(ordinal: number): void {
+    this.#announced.push(ordinal);
+  }
+
+  /** The result is there: `settle` hands it to the code when its turn comes. */
+  deliver(ordinal: number, settle: () => void): void {
+    this.#ready.set(ordinal, settle);
+    void this.#pump();
+  }
+
+  /** The result will not come: its transaction did not commit. */
+  giveUp(ordinal: number): void {
+    const index = this.#announced.indexOf(ordinal);
+    if (index !== -1) this.#announced.splice(index, 1);
+    void this.#pump();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  async #pump(): Promise<void> {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    for (;;) {
+      const ordinal = this.#announced[0];
+      const settle = ordinal === undefined ? undefined : this.#ready.get(ordinal);
+      if (ordinal === undefined || settle === undefined || this.#isStopped) break;
+      this.#announced.shift();
+      this.#ready.delete(ordinal);
+      settle();
+      await this.#clock.nextTurn();
+    }
+    this.#isPumping = false;
+    this.#idle();
+  }
+}

@@ -1,0 +1,33 @@
+import { createHash } from "node:crypto";
+
+/**
+ * Chance for workflow code: the same in every replay, other for each execution. Number `n` of an execution is a hash of
+ * its id and `n`, so nothing need be recorded.
+ */
+export class DeterministicRandom {
+  readonly #executionId: string;
+  #count = 0;
+
+  constructor(executionId: string) {
+    this.#executionId = executionId;
+  }
+
+  /** A number in [0, 1), of 48 bits. */
+  next(): number {
+    return this.#bytes().readUIntBE(0, 6) / 2 ** 48;
+  }
+
+  /** A UUID of version 8 (RFC 9562): its bits are the hash's. */
+  uuid(): string {
+    const bytes = this.#bytes();
+    bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
+    bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+    const hex = bytes.toString("hex", 0, 16);
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  }
+
+  #bytes(): Buffer {
+    this.#count += 1;
+    return createHash("sha256").update(`${this.#executionId}\n${this.#count}`).digest();
+  }
+}

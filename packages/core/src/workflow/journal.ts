@@ -1,0 +1,109 @@
+// Journal: what is recorded of one execution, by step, and the way to record more.
+//
+//   J1  Ordinals rise; one is given when its entry is about to be written, and never given again.
+//   J2  `durable()` resolves when everything appended before is. A side effect waits for it; pure code does not.
+//   J3  A write that failed, whatever its outcome, ends this copy of the execution: the next one reads what is there.
+
+import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
+import type { StorageTransaction } from "../contract/transaction.ts";
+import type { Fence } from "../data/epoch.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
+import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
+
+/** What is recorded of one step. */
+export interface RecordedStep {
+  readonly position: number;
+  readonly kind: StepKind;
+  readonly name: string;
+  readonly dueAt: number | null;
+  /** Attempts that failed, in order. */
+  readonly failures: readonly { readonly attempt: number; readonly error: EncodedError; readonly retryAt: number }[];
+  readonly outcome: { readonly ordinal: number; readonly event: Outcome } | null;
+}
+
+export type Outcome = Extract<JournalEvent, { type: "completed" | "failed" }>;
+
+export interface JournalOptions {
+  readonly storage: WorkflowStorage;
+  readonly execution: ExecutionKey;
+  readonly fence: Fence;
+  readonly entries: readonly JournalEntry[];
+  /** A write failed (J3). */
+  readonly failed: (error: unknown) => void;
+}
+
+export class Journal {
+  readonly #options: JournalOptions;
+  readonly #steps: ReadonlyMap<number, RecordedStep>;
+  #nextOrdinal: number;
+  readonly #writing = new Set<Promise<void>>();
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+    this.#steps = stepsOf(options.entries);
+    this.#nextOrdinal = (options.entries.at(-1)?.ordinal ?? -1) + 1;
+  }
+
+  /** What was recorded before this copy of the execution began. */
+  step(position: number): RecordedStep | undefined {
+    return this.#steps.get(position);
+  }
+
+  get steps(): Iterable<RecordedStep> {
+    return this.#steps.values();
+  }
+
+  get isWriting(): boolean {
+    return this.#writing.size > 0;
+  }
+
+  takeOrdinal(): number {
+    const ordinal = this.#nextOrdinal;
+    this.#nextOrdinal += 1;
+    return ordinal;
+  }
+
+  /** Records without waiting. The journal's owner is told if it fails. */
+  append(entry: JournalEntry, written?: () => void): void {
+    const { storage, execution, fence, failed } = this.#options;
+    const write = storage.appendJournal(execution, [entry], fence, null).then(
+      () => void this.#writing.delete(write),
+      (error: unknown) => {
+        this.#writing.delete(write);
+        failed(error);
+      },
+    );
+    this.#writing.add(write);
+    if (written !== undefined) void write.then(written);
+  }
+
+  /** Records in the transaction, which then commits. Rejects with what storage rejected with. */
+  async commit(entry: JournalEntry, transaction: StorageTransaction): Promise<void> {
+    await this.#options.storage.appendJournal(this.#options.execution, [entry], this.#options.fence, transaction);
+  }
+
+  async durable(): Promise<void> {
+    while (this.#writing.size > 0) await Promise.all(this.#writing);
+  }
+}
+
+function stepsOf(entries: readonly JournalEntry[]): ReadonlyMap<number, RecordedStep> {
+  const steps = new Map<number, RecordedStep>();
+  for (const { ordinal, position, kind, name, event } of entries) {
+    const step = steps.get(position) ?? { position, kind, name, dueAt: null, failures: [], outcome: null };
+    switch (event.type) {
+      case "begun":
+        steps.set(position, { ...step, dueAt: event.dueAt });
+        break;
+      case "attempt-failed":
+        steps.set(position, { ...step, failures: [...step.failures, event] });
+        break;
+      case "completed":
+      case "failed":
+        // The first one counts: a later one can only be a repeated write.
+        steps.set(position, { ...step, outcome: step.outcome ?? { ordinal, event } });
+        break;
+    }
+  }
+  return steps;
+}

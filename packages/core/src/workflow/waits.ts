@@ -1,0 +1,47 @@
+// Waits: the durable timers that an execution waits for while it is in memory.
+//
+// What makes them durable is their entry in the journal; this only wakes the execution while it is here, and says when it
+// would have to come back. A wait never ends early (INV-7).
+
+import type { Clock, Timer } from "../adapter/clock.ts";
+
+export class Waits {
+  readonly #clock: Clock;
+  readonly #waiting = new Map<symbol, { readonly dueAt: number; timer: Timer }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Wall time of the earliest one, or null. */
+  get earliest(): number | null {
+    let earliest: number | null = null;
+    for (const { dueAt } of this.#waiting.values()) earliest = earliest === null ? dueAt : Math.min(earliest, dueAt);
+    return earliest;
+  }
+
+  /** Resolves when the wall clock has reached `dueAt`; never after `stop()`. */
+  until(dueAt: number): Promise<void> {
+    return new Promise((resolve) => {
+      const id = Symbol("wait");
+      const arm = (): Timer =>
+        this.#clock.setTimer(Math.max(0, dueAt - this.#clock.now()), () => {
+          const wait = this.#waiting.get(id);
+          if (wait === undefined) return;
+          // The wall clock may have been set back meanwhile.
+          if (this.#clock.now() < dueAt) {
+            wait.timer = arm();
+            return;
+          }
+          this.#waiting.delete(id);
+          resolve();
+        });
+      this.#waiting.set(id, { dueAt, timer: arm() });
+    });
+  }
+
+  stop(): void {
+    for (const { timer } of this.#waiting.values()) timer.cancel();
+    this.#waiting.clear();
+  }
+}
