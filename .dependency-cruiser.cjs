@@ -1,6 +1,5 @@
-// Who may import whom, types included. Run by `npm run lint:layers`; proved by test/repository/layers.test.ts.
+// Who may import whom. The rooms of core stand in one order, and each imports only from those before it, types included.
 
-// The rooms of packages/core/src: each imports only from the ones before it.
 const rooms = [
   "data",
   "errors",
@@ -16,93 +15,66 @@ const rooms = [
   "define",
   "cluster",
 ];
+const core = "packages/core/src";
+const entries = ["index", "adapter", "internal"].map((entry) => `^${core}/${entry}[.]ts$`);
 
-const adapter = "^packages/((?:storage|runners|transport)-[^/]+)/";
-
-/** @type {import("dependency-cruiser").IConfiguration} */
 module.exports = {
   forbidden: [
+    { name: "no-circles", severity: "error", from: {}, to: { circular: true } },
     {
-      name: "no-circles",
-      comment: "Two files that import each other, types included, are one file or lack a third.",
+      name: "resolvable",
+      comment: "an import that cannot be found is an import that no rule sees",
       severity: "error",
-      from: { path: "^packages/" },
-      to: { circular: true },
+      from: { path: "^packages/[^/]+/src/" },
+      to: { couldNotResolve: true },
     },
-    ...rooms.slice(0, -1).map((room, place) => ({
+    ...rooms.map((room, index) => ({
       name: `room-${room}`,
-      comment: `Rooms that come after ${room} are not there for it.`,
+      comment: `${room} imports only from rooms before it`,
       severity: "error",
-      from: { path: `^packages/core/src/${room}/` },
-      to: { path: `^packages/core/src/(${rooms.slice(place + 1).join("|")})/` },
+      from: { path: `^${core}/${room}/`, pathNot: "[.]test(-d)?[.]ts$" },
+      to: { path: [...rooms.slice(index + 1).map((later) => `^${core}/${later}/`), ...entries] },
     })),
     {
-      name: "room-errors-takes-types-alone",
-      comment: "Of data, errors take the types alone.",
+      name: "core-stands-alone",
+      comment: "no adapter, no database client, no socket",
       severity: "error",
-      from: { path: "^packages/core/src/errors/", pathNot: "\\.test\\.ts$" },
-      to: { path: "^packages/core/src/data/", dependencyTypesNot: ["type-only", "type-import"] },
-    },
-    {
-      name: "room-unknown",
-      comment: "A new room takes its place in the list of this file.",
-      severity: "error",
-      from: { path: "^packages/core/src/[^/]+/", pathNot: `^packages/core/src/(${rooms.join("|")})/` },
-      to: {},
-    },
-    {
-      name: "rooms-not-through-the-door",
-      comment: "index.ts, adapter.ts and internal.ts are for those outside.",
-      severity: "error",
-      from: { path: "^packages/core/src/[^/]+/" },
-      to: { path: ["^packages/core/src/[^/]+$", "^@holdfast/core"] },
-    },
-    {
-      name: "core-alone",
-      comment: "Core imports no other package of ours, its tests neither.",
-      severity: "error",
-      from: { path: "^packages/core/" },
-      to: { path: ["^packages/(?!core/)", "^@holdfast/(?!core(/|$))"] },
-    },
-    {
-      name: "adapter-by-its-door",
-      comment: "Of ours, an adapter imports @holdfast/core/adapter alone.",
-      severity: "error",
-      from: { path: `${adapter}src/` },
+      from: { path: `^${core}/`, pathNot: "[.]test(-d)?[.]ts$" },
       to: {
-        path: ["^packages/", "^@holdfast/"],
-        pathNot: [
-          "^packages/$1/",
-          "^packages/core/(src|dist)/adapter\\.(ts|js|d\\.ts)$",
-          "^@holdfast/core/adapter$",
+        path: [
+          "^packages/(?!core/)",
+          "node_modules/(@holdfast/|pg/|postgres/|@electric-sql/|etcd3/|ioredis/|redis/|@grpc/|nats/|@nats-io/|vitest/)",
+          "^(node:)?(net|tls|http|https|http2|dgram|dns)$",
         ],
       },
     },
     {
-      name: "adapters-apart",
-      comment: "An adapter knows no other, its tests neither.",
+      name: "adapters-import-the-adapter-entry-only",
       severity: "error",
-      from: { path: adapter },
-      to: {
-        path: ["^packages/(storage|runners|transport)-", "^@holdfast/(storage|runners|transport)-"],
-        pathNot: ["^packages/$1/", "^@holdfast/$1(/|$)"],
-      },
+      from: { path: "^packages/(storage|runners|transport)-[^/]+/src/" },
+      to: { path: `^${core}/`, pathNot: `^${core}/adapter[.]ts$` },
     },
     {
-      name: "internal-for-testing",
-      comment: "@holdfast/core/internal is outside of semver: packages/testing is released together with it.",
+      name: "adapters-stand-apart",
       severity: "error",
-      from: { pathNot: ["^packages/testing/", "^packages/core/"] },
-      to: { path: ["^packages/core/(src|dist)/internal\\.(ts|js|d\\.ts)$", "^@holdfast/core/internal$"] },
+      from: { path: "^packages/((?:storage|runners|transport)-[^/]+)/src/" },
+      to: { path: "^packages/(?:storage|runners|transport)-", pathNot: "^packages/$1/" },
+    },
+    {
+      name: "internal-is-for-testing",
+      severity: "error",
+      from: { path: "^packages/", pathNot: "^packages/(testing|core)/" },
+      to: { path: `^${core}/internal[.]ts$` },
     },
   ],
   options: {
     tsPreCompilationDeps: true,
+    parser: "swc",
+    exclude: { path: "(^|/)dist/" },
     doNotFollow: { path: "node_modules" },
-    exclude: { path: "(^|/)(dist|coverage)/" },
     enhancedResolveOptions: {
       exportsFields: ["exports"],
-      conditionNames: ["@holdfast/source", "import", "types", "node", "default"],
+      conditionNames: ["@holdfast/source", "import", "node", "default", "types"],
       extensions: [".ts", ".js", ".json"],
     },
   },

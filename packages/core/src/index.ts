@@ -21,7 +21,7 @@ export type { Cluster } from "./cluster/cluster.ts";
 export type { ClusterOptions } from "./cluster/config.ts";
 export type { ClusterEvents } from "./cluster/events.ts";
 export type { DeadLetterInfo, DeadLetters } from "./cluster/dead-letters.ts";
-export type { Registration } from "./cluster/registry.ts";
+export type { Registration } from "./cluster/registration.ts";
 export type { ClusterHealth, ClusterMetrics, ClusterStatus } from "./cluster/status.ts";
 
 export type { CallOptions } from "./client/caller.ts";

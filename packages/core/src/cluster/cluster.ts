@@ -8,7 +8,7 @@ import type { Caller } from "../client/caller.ts";
 import { deadLetters, type DeadLetters } from "./dead-letters.ts";
 import type { ClusterEvents } from "./events.ts";
 import type { Member } from "./member.ts";
-import type { Registration } from "./registry.ts";
+import type { Registration } from "./registration.ts";
 import { healthOf, metricsOf, statusOf, type ClusterHealth, type ClusterMetrics, type ClusterStatus } from "./status.ts";
 
 /** One member of a cluster. Made by `createCluster`. */

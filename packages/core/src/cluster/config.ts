@@ -5,7 +5,7 @@ import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { Logger } from "../contract/logger.ts";
 import { DEFAULT_MAX_PAYLOAD_BYTES } from "../contract/payload.ts";
 import { ConfigError } from "../errors/config.ts";
-import type { Registration } from "./registry.ts";
+import type { Registration } from "./registration.ts";
 
 /** What `createCluster` takes. Every option has a default. */
 export interface ClusterOptions {

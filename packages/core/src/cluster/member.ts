@@ -29,7 +29,8 @@ import { Router } from "../sharding/router.ts";
 import { ShardOwner } from "../sharding/shard-owner.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { ClusterEvents } from "./events.ts";
-import { Registry, type Registration } from "./registry.ts";
+import { checkRegistrations, entityTypesOf, type Registration } from "./registration.ts";
+import { Registry } from "./registry.ts";
 
 export type MemberState = "created" | "starting" | "running" | "draining" | "stopped";
 
@@ -109,7 +110,7 @@ export class Member {
 
   /** @throws {DefinitionError} two registrations of one kind have one name, or what is given is no implementation */
   register(...registrations: readonly Registration[]): void {
-    Registry.check([...this.#registrations, ...registrations]);
+    checkRegistrations([...this.#registrations, ...registrations]);
     this.#registrations.push(...registrations);
     if (this.#parts === null) return;
     for (const registration of registrations) this.#parts.registry.add(registration);
@@ -368,7 +369,7 @@ export class Member {
       role: settings.role,
       weight: settings.role === "client" || this.#state === "draining" ? 0 : settings.runnerWeight,
       shardGroups: settings.role === "client" ? [] : settings.shardGroups,
-      entityTypes: settings.role === "client" ? [] : Registry.entityTypes(this.#registrations),
+      entityTypes: settings.role === "client" ? [] : entityTypesOf(this.#registrations),
       shardsPerGroup: settings.shardsPerGroup,
       protocolVersion: PROTOCOL_VERSION,
     };

@@ -15,19 +15,15 @@ import { entityKey } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { bindCron, type CronDefinition } from "../define/cron.ts";
-import type { EntityImplementation } from "../define/entity.ts";
-import { bindSingleton, type RunScope, type SingletonDefinition } from "../define/singleton.ts";
+import { bindSingleton, type RunScope } from "../define/singleton.ts";
 import type { WorkflowImplementation } from "../define/workflow.ts";
 import type { Call, EntityBehavior } from "../entity/behavior.ts";
 import type { EntityHost } from "../entity/entity-host.ts";
-import { DefinitionError } from "../errors/config.ts";
 import type { Router } from "../sharding/router.ts";
 import { CronRunner, TICK, tickOf } from "../singleton/cron-runner.ts";
 import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
-
-/** What `register` takes. */
-export type Registration = EntityImplementation | WorkflowImplementation | SingletonDefinition | CronDefinition;
+import type { Registration } from "./registration.ts";
 
 export interface RegistryOptions {
   readonly settings: ClusterSettings;
@@ -61,39 +57,6 @@ export class Registry {
     });
     this.#peers = ((definition, entityId) => entityClient(options.caller, definition, entityId, true)) as EntityPeers;
     this.#workflows = workflowClients(options.caller);
-  }
-
-  /** @throws {DefinitionError} two of one kind have one name, or something is no implementation */
-  static check(registrations: readonly Registration[]): void {
-    const seen = new Set<string>();
-    for (const registration of registrations) {
-      const kind: unknown = typeof registration === "object" && registration !== null ? registration.kind : undefined;
-      if (kind === "entity-definition" || kind === "workflow-definition") {
-        throw new DefinitionError(`register got the definition "${nameOf(registration)}" and not its implementation: pass what implement() returns.`);
-      }
-      if (kind !== "entity" && kind !== "workflow" && kind !== "singleton" && kind !== "cron") {
-        throw new DefinitionError("register takes what implement(), defineSingleton() and defineCron() return.");
-      }
-      const key = `${kind} "${nameOf(registration)}"`;
-      if (seen.has(key)) throw new DefinitionError(`The ${key} is registered twice.`);
-      seen.add(key);
-    }
-  }
-
-  /** The entity types, hidden ones included, that these serve. */
-  static entityTypes(registrations: readonly Registration[]): readonly string[] {
-    return registrations.flatMap((registration) => {
-      switch (registration.kind) {
-        case "entity":
-          return [registration.contract.name];
-        case "workflow":
-          return [registration.entityType];
-        case "cron":
-          return [`cron:${registration.name}`];
-        case "singleton":
-          return [];
-      }
-    });
   }
 
   /** What is known of an entity type here: its schemas and shard group. */
@@ -221,8 +184,4 @@ export class Registry {
       workflow: this.#workflows,
     };
   }
-}
-
-function nameOf(registration: Registration): string {
-  return "contract" in registration ? registration.contract.name : registration.name;
 }
