@@ -175,7 +175,7 @@ export class ClusterCaller implements Caller {
 
   #checkOpen(target: CallTarget): void {
     const state = this.#options.closed(target.fromInside);
-    if (state !== null) throw new ClusterClosedError({ what: `${describe(target)}`, state });
+    if (state !== null) throw new ClusterClosedError({ what: describe(target), state });
   }
 
   async #envelope(target: CallTarget, input: unknown, options: CallOptions, expects: Envelope["expects"]): Promise<Envelope> {

@@ -68,7 +68,7 @@ export function healthOf(member: Member): ClusterHealth {
 export function metricsOf(member: Member): ClusterMetrics {
   return {
     snapshot: () => ({
-      ...member.counters,
+      ...Object.fromEntries(Object.entries(member.counters)),
       shardsOwned: member.partsIfAny?.owner.owned.length ?? 0,
       activeEntities: member.partsIfAny?.host.activeEntities ?? 0,
       pendingCalls: member.partsIfAny?.delivery.pending ?? 0,

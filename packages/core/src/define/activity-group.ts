@@ -1,7 +1,7 @@
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import { checkName } from "../contract/entity-contract.ts";
 import type { Logger } from "../contract/logger.ts";
-import { TRANSACTION_SCOPE, type TransactionScope } from "../contract/transaction.ts";
+import type { TRANSACTION_SCOPE, TransactionScope } from "../contract/transaction.ts";
 import type { RunContext } from "../client/handler-context.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
 import { DEFAULT_ACTIVITY_SETTINGS, type ActivitySettings } from "../workflow/activity-attempt.ts";

@@ -29,7 +29,7 @@ export interface DeliveryOptions {
   readonly sendRetryCount: number;
   readonly pollIntervalMs: number;
   /** Where the shard's owner is: an address, `"here"`, or undefined while there is none. */
-  readonly ownerOf: (shardId: ShardId) => string | "here" | undefined;
+  readonly ownerOf: (shardId: ShardId) => string | undefined;
   /** Whether some member says that it serves this entity type. */
   readonly serves: (entityType: string) => boolean;
   /** The list of members may be out of date. */
@@ -58,7 +58,7 @@ interface Outgoing {
   readonly envelope: Envelope;
   readonly listener: DeliveryListener;
   /** Where it was sent last, while that may still answer. */
-  target: string | "here" | null;
+  target: string | null;
   /** Sends that surely did not run. */
   refusals: number;
   /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */

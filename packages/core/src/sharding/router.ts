@@ -105,8 +105,7 @@ export class Router {
     if (JSON.stringify(before) === JSON.stringify(runners)) return;
     this.#runners = runners;
     this.#owners = new Map();
-    const ids = (list: readonly RunnerRecord[]): ReadonlySet<string> => new Set(list.map((runner) => runner.runnerId));
-    const [idsBefore, idsNow] = [ids(before), ids(runners)];
+    const [idsBefore, idsNow] = [idsOf(before), idsOf(runners)];
     this.#options.changed({
       joined: runners.filter((runner) => !idsBefore.has(runner.runnerId)),
       left: before.filter((runner) => !idsNow.has(runner.runnerId)),
@@ -129,4 +128,8 @@ export class Router {
     this.#owners.set(group, owners);
     return owners;
   }
+}
+
+function idsOf(runners: readonly RunnerRecord[]): ReadonlySet<string> {
+  return new Set(runners.map((runner) => runner.runnerId));
 }
