@@ -38,7 +38,7 @@ export type { RejectionCode, WireMessage } from "./data/wire-message.ts";
 export { milliseconds, type Duration } from "./contract/duration.ts";
 export { transactionScopeOf, type HasTransactionScope, type StorageTransaction } from "./contract/transaction.ts";
 
-export { ConfigError } from "./errors/config.ts";
+export { AdapterNotInstalledError, ConfigError } from "./errors/config.ts";
 export { HoldfastError } from "./errors/holdfast-error.ts";
 export { RunnerUnavailableError } from "./errors/routing.ts";
 export {

@@ -1,0 +1,62 @@
+// SqlDriver: all that this package asks of a way to PostgreSQL. `pg` and PGlite are behind it; one more driver is one
+// more file that implements it.
+//
+// A driver moves statements and nothing else. It knows no table, retries nothing, and turns each failure into SqlFailure,
+// which says honestly whether the statement may have taken effect.
+
+/** What a parameter of our own statements may be. Arrays are passed as literals (sql-array.ts), so that every driver agrees on them. */
+export type SqlValue = string | number | boolean | null;
+
+/** A statement of our own. One name always has one text: drivers that can, prepare it under that name. */
+export interface SqlStatement {
+  readonly name: string;
+  readonly text: string;
+  readonly values: readonly SqlValue[];
+}
+
+/** What a statement gave. `rowCount` counts what was written, or for a read what was read. */
+export interface SqlResult<Row> {
+  readonly rows: Row[];
+  readonly rowCount: number;
+}
+
+/** One transaction at READ COMMITTED, on a session of its own until it ends. */
+export interface SqlTransaction {
+  /** The driver's own client or transaction, for libraries that wrap it. */
+  readonly native: unknown;
+  /** Runs a user's statement. Rejects with the driver's own error, or with SqlFailure if the session is lost. */
+  query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>>;
+  /** Runs several statements without parameters. @throws {SqlFailure} */
+  script(text: string): Promise<void>;
+  /**
+   * Runs a last statement and commits if it succeeded, in one trip where the driver can. The transaction is over when
+   * this settles.
+   *
+   * @throws {SqlFailure} rolled back (`not-written`), or the session was lost on the way (`unknown`)
+   */
+  commitAfter<Row>(statement: SqlStatement): Promise<SqlResult<Row>>;
+  /** Undoes everything. Safe to call twice, and after `commitAfter`. Resolves when the session is free. */
+  rollback(): Promise<void>;
+}
+
+/** What hears the notifications of one channel. */
+export interface SqlListener {
+  heard(payload: string): void;
+  /** Notifications may have been missed: the session was lost and is listening again now. */
+  resumed(): void;
+}
+
+export interface SqlDriver {
+  /** How many statements are worth running at once. */
+  readonly lanes: number;
+  /** Whether notifications come from other processes, too. */
+  readonly hearsOthers: boolean;
+  /** Runs one statement as a transaction of its own. @throws {SqlFailure} */
+  run<Row>(statement: SqlStatement): Promise<SqlResult<Row>>;
+  /** Begins a transaction. Waits for a free session, but not for ever. @throws {SqlFailure} nothing was begun */
+  begin(): Promise<SqlTransaction>;
+  /** Calls `listener` for the notifications of a channel. Resolves once it listens, to what ends that. @throws {SqlFailure} */
+  listen(channel: string, listener: SqlListener): Promise<() => Promise<void>>;
+  /** Waits for the statements under way and frees every session that is the driver's own. */
+  close(): Promise<void>;
+}

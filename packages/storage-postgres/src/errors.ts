@@ -1,0 +1,127 @@
+// Errors: the drivers' errors turned into ours. None of theirs gets out, save to a handler for a statement of its own.
+
+import { FencedError, PersistenceError, SerializationError, type Fence } from "@holdfast/core/adapter";
+
+/** Our own SQLSTATEs, which the functions of the schema raise in a transaction that must not commit. */
+export const FENCED_STATE = "HF001";
+export const REPLY_REFUSED_STATE = "HF002";
+export const JOURNAL_REFUSED_STATE = "HF003";
+
+/** A statement failed. Stays inside this package: storages turn it into PersistenceError, which names their operation. */
+export class SqlFailure extends Error {
+  override readonly name = "SqlFailure";
+  /** `not-written` if its transaction surely did not commit. */
+  readonly outcome: "not-written" | "unknown";
+  /** The server's five-character code, or null where the failure was not the server's. */
+  readonly sqlState: string | null;
+  /** The server's DETAIL. May hold values: for our own states only, never for messages. */
+  readonly serverDetail: string | null;
+
+  constructor(
+    failure: {
+      outcome: "not-written" | "unknown";
+      sqlState: string | null;
+      message: string;
+      serverDetail?: string | null;
+    },
+    options?: ErrorOptions,
+  ) {
+    super(failure.message, options);
+    this.outcome = failure.outcome;
+    this.sqlState = failure.sqlState;
+    this.serverDetail = failure.serverDetail ?? null;
+  }
+}
+
+/**
+ * What became of a statement, from the driver's error.
+ *
+ * An ERROR is the server's word that the transaction is undone. FATAL and PANIC end the session at a moment that may lie
+ * after the commit, and a broken connection says nothing at all.
+ *
+ * @param wasSent whether the server may have seen the statement
+ */
+export function failureOf(error: unknown, wasSent: boolean): SqlFailure {
+  if (error instanceof SqlFailure) return error;
+  const sqlState = sqlStateOf(error);
+  const message = sqlState === null ? describe(error) : `${sqlState}: ${describe(error)}`;
+  const outcome = !wasSent || isPlainError(error) ? "not-written" : "unknown";
+  return new SqlFailure(
+    { outcome, sqlState, message, serverDetail: fieldOf(error, "detail") },
+    { cause: error },
+  );
+}
+
+/** Whether the session can be used after this error: the server refused a statement, and that was all. */
+export function isPlainError(error: unknown): boolean {
+  return sqlStateOf(error) !== null && fieldOf(error, "severity") === "ERROR";
+}
+
+/** Whether a statement of a group may have failed on its own account, so that the others can pass without it. */
+export function mayBeOneRow(error: unknown): boolean {
+  if (!(error instanceof SqlFailure) || error.outcome !== "not-written" || error.sqlState === null)
+    return false;
+  // Resources, operator, system, connection, read-only server: all of them concern every row.
+  return error.sqlState === "57014" || !/^(?:08|25|53|57|58|F0|XX)/.test(error.sqlState);
+}
+
+/** Whether a transaction failed for being in another one's way: the same one again may well commit. */
+export function isTransient(error: unknown): boolean {
+  const sqlState = sqlStateOf(error);
+  return sqlState === "40001" || sqlState === "40P01" || sqlState === "55P03";
+}
+
+/** @param operation the method of the interface that failed */
+export function persistenceError(operation: string, error: unknown): PersistenceError {
+  if (error instanceof PersistenceError) return error;
+  const failure = failureOf(error, true);
+  return new PersistenceError(
+    { operation, outcome: failure.outcome, detail: failure.message },
+    { cause: failure },
+  );
+}
+
+/** @param current the shard's epoch in storage; null where nobody ever claimed it */
+export function fencedError(fence: Fence, current: number | null): FencedError {
+  return new FencedError({ shardId: fence.shardId, epoch: fence.epoch, current });
+}
+
+export function closedError(operation: string): PersistenceError {
+  return new PersistenceError({
+    operation,
+    outcome: "not-written",
+    detail: "this session of the storage was closed",
+  });
+}
+
+/** PostgreSQL keeps no NUL in text, and an unpaired surrogate would come back as another character. @throws {SerializationError} */
+export function assertStorable(value: string, what: string): void {
+  if (!value.includes("\0") && value.isWellFormed()) return;
+  const problem = value.includes("\0")
+    ? "a text with a NUL character"
+    : "a text with half of a surrogate pair";
+  throw new SerializationError({ what, path: "", problem });
+}
+
+function sqlStateOf(error: unknown): string | null {
+  const code = error instanceof SqlFailure ? error.sqlState : fieldOf(error, "code");
+  // Node's codes have the same place: EPIPE has five characters, too, and no severity.
+  return code !== null && /^[0-9A-Z]{5}$/.test(code) && fieldOf(error, "severity") !== null
+    ? code
+    : error instanceof SqlFailure
+      ? code
+      : null;
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  // A refused connection to a name with two addresses comes as an AggregateError without a message.
+  if (error.message !== "") return error.message;
+  return fieldOf(error, "code") ?? error.name;
+}
+
+function fieldOf(error: unknown, field: "code" | "severity" | "detail"): string | null {
+  if (typeof error !== "object" || error === null || !(field in error)) return null;
+  const value = (error as Record<typeof field, unknown>)[field];
+  return typeof value === "string" ? value : null;
+}

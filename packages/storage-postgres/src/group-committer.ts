@@ -1,0 +1,190 @@
+// GroupCommitter: joins the writes of a process into groups, each of which is one commit.
+//
+// Decides which waiting writes go together and on which lane. Knows no SQL (write-group.ts) and keeps nothing: a write
+// waits here only while the lanes are busy, or for the rest of the turn in which it came.
+//
+//   G1  Writes of one shard are on one lane at a time, in the order of calls. So are requests of all shards among each
+//       other, since their sequences rise in the order of calls.
+//   G2  A free lane takes what waits at the end of the turn; no timer waits for company.
+//   G3  A group that fails on account of one of its writes is divided until that one fails alone.
+//   G4  After an append to a journal failed, none passes that was called before the failure was told.
+//   G5  Every write is settled once, with its result or with why it has none.
+
+import { mayBeOneRow, SqlFailure } from "./errors.ts";
+import {
+  rowsOf,
+  shardOf,
+  sizeOf,
+  streamOf,
+  uniqueKeyOf,
+  type WriteOp,
+  type WriteResult,
+} from "./write-op.ts";
+
+/** From here on a larger group gains little, so that waiting writes are shared between the lanes. */
+const SHARED_FROM_ROWS = 100;
+/** What a group may carry, in characters; one write alone may carry more. */
+const MAX_GROUP_SIZE = 4 * 1024 * 1024;
+
+export interface GroupCommitterOptions {
+  readonly lanes: number;
+  readonly maxRows: number;
+  /** Writes a group in one transaction and returns a result for each write. @throws {SqlFailure} for all of them */
+  readonly write: (group: readonly WriteOp[]) => Promise<readonly WriteResult[]>;
+}
+
+interface Waiting {
+  readonly op: WriteOp;
+  readonly shard: string;
+  readonly resolve: (result: WriteResult) => void;
+  readonly reject: (error: SqlFailure) => void;
+}
+
+export class GroupCommitter {
+  readonly #options: GroupCommitterOptions;
+  #queue: Waiting[] = [];
+  #queuedRows = 0;
+  #freeLanes: number;
+  /** Shards with a write under way. */
+  readonly #busyShards = new Set<string>();
+  #requestsUnderWay = false;
+  #isPumpDue = false;
+  #idle: (() => void)[] = [];
+
+  constructor(options: GroupCommitterOptions) {
+    this.#options = options;
+    this.#freeLanes = options.lanes;
+  }
+
+  /** Resolves when the write is durable, or was refused. @throws {SqlFailure} it failed; `outcome` says whether it may be there */
+  write(op: WriteOp): Promise<WriteResult> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ op, shard: shardOf(op), resolve, reject });
+      this.#queuedRows += rowsOf(op);
+      this.#pumpSoon();
+    });
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  drained(): Promise<void> {
+    if (this.#isIdle()) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #isIdle(): boolean {
+    return this.#queue.length === 0 && this.#freeLanes === this.#options.lanes;
+  }
+
+  /** At the end of this turn, so that writes of one turn share a commit. */
+  #pumpSoon(): void {
+    if (this.#isPumpDue || this.#freeLanes === 0) return;
+    this.#isPumpDue = true;
+    setImmediate(() => {
+      this.#isPumpDue = false;
+      while (this.#freeLanes > 0 && this.#queue.length > 0) {
+        const group = this.#take();
+        if (group.length === 0) return;
+        void this.#flush(group);
+      }
+    });
+  }
+
+  #take(): Waiting[] {
+    const { maxRows } = this.#options;
+    const share = Math.ceil(this.#queuedRows / this.#freeLanes);
+    const limit = Math.min(maxRows, Math.max(SHARED_FROM_ROWS, share));
+    const group: Waiting[] = [];
+    const left: Waiting[] = [];
+    const blocked = new Set<string>();
+    const keys = new Set<string>();
+    let requestsBlocked = this.#requestsUnderWay;
+    let rows = 0;
+    let size = 0;
+    let at = 0;
+    for (; at < this.#queue.length && rows < limit && size < MAX_GROUP_SIZE; at += 1) {
+      const waiting = this.#queue[at] as Waiting;
+      const { op, shard } = waiting;
+      const isRequest = op.type === "request";
+      const key = uniqueKeyOf(op);
+      if (
+        this.#busyShards.has(shard) ||
+        blocked.has(shard) ||
+        (isRequest && requestsBlocked) ||
+        (key !== null && keys.has(key))
+      ) {
+        blocked.add(shard);
+        requestsBlocked ||= isRequest;
+        left.push(waiting);
+        continue;
+      }
+      if (group.length > 0 && (rows + rowsOf(op) > maxRows || size + sizeOf(op) > MAX_GROUP_SIZE)) break;
+      if (key !== null) keys.add(key);
+      group.push(waiting);
+      rows += rowsOf(op);
+      size += sizeOf(op);
+    }
+    this.#queue = left.length === 0 ? this.#queue.slice(at) : left.concat(this.#queue.slice(at));
+    this.#queuedRows -= rows;
+    return group;
+  }
+
+  async #flush(group: readonly Waiting[]): Promise<void> {
+    this.#freeLanes -= 1;
+    const shards = new Set(group.map(({ shard }) => shard));
+    const hasRequests = group.some(({ op }) => op.type === "request");
+    for (const shard of shards) this.#busyShards.add(shard);
+    if (hasRequests) this.#requestsUnderWay = true;
+    const broken = new Map<string, SqlFailure>();
+    await this.#write(group, broken);
+    if (broken.size > 0) this.#failFollowers(broken);
+    for (const shard of shards) this.#busyShards.delete(shard);
+    if (hasRequests) this.#requestsUnderWay = false;
+    this.#freeLanes += 1;
+    if (this.#queue.length > 0) this.#pumpSoon();
+    else if (this.#isIdle()) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Writes a group, or its halves one after the other if it failed as a whole. Never rejects. */
+  async #write(group: readonly Waiting[], broken: Map<string, SqlFailure>): Promise<void> {
+    const passing = broken.size === 0 ? group : group.filter((waiting) => !failFollower(waiting, broken));
+    if (passing.length === 0) return;
+    try {
+      const results = await this.#options.write(passing.map(({ op }) => op));
+      for (const [index, { resolve }] of passing.entries()) resolve(results[index] as WriteResult);
+    } catch (error) {
+      if (passing.length > 1 && mayBeOneRow(error)) {
+        const middle = passing.length >> 1;
+        await this.#write(passing.slice(0, middle), broken);
+        await this.#write(passing.slice(middle), broken);
+        return;
+      }
+      const failure =
+        error instanceof SqlFailure
+          ? error
+          : new SqlFailure({ outcome: "unknown", sqlState: null, message: String(error) }, { cause: error });
+      for (const { op, reject } of passing) {
+        const stream = streamOf(op);
+        if (stream !== null) broken.set(stream, failure);
+        reject(failure);
+      }
+    }
+  }
+
+  /** Fails what waits for a journal with a gap (G4). */
+  #failFollowers(broken: ReadonlyMap<string, SqlFailure>): void {
+    this.#queue = this.#queue.filter((waiting) => {
+      if (!failFollower(waiting, broken)) return true;
+      this.#queuedRows -= rowsOf(waiting.op);
+      return false;
+    });
+  }
+}
+
+function failFollower({ op, reject }: Waiting, broken: ReadonlyMap<string, SqlFailure>): boolean {
+  const stream = streamOf(op);
+  const cause = stream === null ? undefined : broken.get(stream);
+  if (cause === undefined) return false;
+  const message = `an append to the same journal, called before this one, failed: ${cause.message}`;
+  reject(new SqlFailure({ outcome: "not-written", sqlState: null, message }, { cause }));
+  return true;
+}

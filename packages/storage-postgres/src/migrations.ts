@@ -1,0 +1,116 @@
+// Migrations: bring the schema to what this release needs.
+//
+// Versions follow one another and each is applied once, all of a run in one transaction under a lock, so that any number
+// of processes may start at once. A version never takes away what the release before it uses: functions bear a version in
+// their names and stay for a release, so that a rolling upgrade has both at work.
+
+import { ConfigError } from "@holdfast/core/adapter";
+import type { SqlDriver, SqlTransaction } from "./driver.ts";
+import { isTransient, persistenceError } from "./errors.ts";
+import { functionsOfVersion1 } from "./migration-1-functions.ts";
+import { tablesOfVersion1 } from "./migration-1.ts";
+
+interface Migration {
+  readonly version: number;
+  /** The lowest version whose release still works on a schema that has this one. */
+  readonly worksFrom: number;
+  readonly script: (schema: string) => string;
+}
+
+const MIGRATIONS: readonly Migration[] = [
+  { version: 1, worksFrom: 1, script: (schema) => tablesOfVersion1(schema) + functionsOfVersion1(schema) },
+];
+
+const LATEST = MIGRATIONS.length;
+/** Names this package's advisory lock among those of others; the second half is made from the schema. */
+const LOCK_CLASS = 0x686f6c64;
+
+/**
+ * @param schema a checked identifier
+ * @throws {ConfigError} the schema belongs to a release that this one cannot work beside
+ * @throws {PersistenceError}
+ */
+export async function migrate(driver: SqlDriver, schema: string): Promise<void> {
+  try {
+    if (await isLatest(driver, schema)) return;
+    await migrateLocked(driver, schema);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw persistenceError("the migration of the schema", error);
+  }
+}
+
+async function isLatest(driver: SqlDriver, schema: string): Promise<boolean> {
+  const { rows } = await driver.run<{ there: boolean }>({
+    name: "holdfast_has_migrations",
+    text: `SELECT to_regclass($1) IS NOT NULL AS there`,
+    values: [`"${schema}".migrations`],
+  });
+  if (rows[0]?.there !== true) return false;
+  const { rows: versions } = await driver.run<{ version: number; works_from: number }>({
+    name: "holdfast_read_migrations",
+    text: versionsText(schema),
+    values: [],
+  });
+  return current(versions, schema) >= LATEST;
+}
+
+async function migrateLocked(driver: SqlDriver, schema: string): Promise<void> {
+  const transaction = await driver.begin();
+  try {
+    await lock(transaction, schema);
+    await transaction.script(
+      `DO $do$ BEGIN IF to_regnamespace('"${schema}"') IS NULL THEN CREATE SCHEMA "${schema}"; END IF; END $do$;
+       CREATE TABLE IF NOT EXISTS "${schema}".migrations (
+         version integer PRIMARY KEY, works_from integer NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());`,
+    );
+    const { rows } = await transaction.query<{ version: number; works_from: number }>(
+      versionsText(schema),
+      [],
+    );
+    const from = current(rows, schema);
+    for (const { version, worksFrom, script } of MIGRATIONS.filter((migration) => migration.version > from)) {
+      await transaction.script(script(schema));
+      await transaction.query(`INSERT INTO "${schema}".migrations (version, works_from) VALUES ($1, $2)`, [
+        version,
+        worksFrom,
+      ]);
+    }
+    await transaction.commitAfter({ name: "holdfast_migrated", text: "SELECT 1 AS migrated", values: [] });
+  } catch (error) {
+    await transaction.rollback();
+    throw error;
+  }
+}
+
+/** Waits for others who migrate, each wait no longer than the server's lock time-out allows. */
+async function lock(transaction: SqlTransaction, schema: string): Promise<void> {
+  for (let attempts = 1; ; attempts += 1) {
+    try {
+      await transaction.script("SAVEPOINT before_lock");
+      await transaction.query(`SELECT pg_advisory_xact_lock($1, hashtext($2))`, [LOCK_CLASS, schema]);
+      return;
+    } catch (error) {
+      if (attempts >= 6 || !isTransient(error)) throw error;
+      await transaction.script("ROLLBACK TO SAVEPOINT before_lock");
+    }
+  }
+}
+
+/** @throws {ConfigError} a later release took away what this one needs */
+function current(rows: readonly { version: number; works_from: number }[], schema: string): number {
+  const worksFrom = Math.max(0, ...rows.map((row) => row.works_from));
+  if (worksFrom > LATEST) {
+    throw new ConfigError({
+      option: "schema",
+      got: schema,
+      takes: `a schema that a release of this age can use, and a later one has migrated it (it needs version ${worksFrom}, this is ${LATEST})`,
+      hint: "Deploy a later release of @holdfast/storage-postgres.",
+    });
+  }
+  return Math.max(0, ...rows.map(({ version }) => version));
+}
+
+function versionsText(schema: string): string {
+  return `SELECT version, works_from FROM "${schema}".migrations`;
+}

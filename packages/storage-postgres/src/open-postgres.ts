@@ -1,0 +1,77 @@
+// Opens a session on a PostgreSQL server: the driver is imported when it is named, the schema migrated, the parts joined.
+
+import {
+  AdapterNotInstalledError,
+  type AdapterServices,
+  type OpenRunners,
+  type OpenStorage,
+} from "@holdfast/core/adapter";
+import { migrate } from "./migrations.ts";
+import type { CommonSettings, PostgresSettings } from "./options.ts";
+import type { PgModule } from "./pg-driver.ts";
+import { PostgresMessageStorage } from "./postgres-message-storage.ts";
+import { PostgresRunnerStorage } from "./postgres-runner-storage.ts";
+import { PostgresSession } from "./postgres-session.ts";
+import { PostgresWorkflowStorage } from "./postgres-workflow-storage.ts";
+import type { SqlDriver } from "./driver.ts";
+import { WakeUps } from "./wake-ups.ts";
+
+/** @throws {PersistenceError} @throws {AdapterNotInstalledError} */
+export async function openPostgres(
+  settings: PostgresSettings,
+  services: AdapterServices,
+): Promise<OpenStorage> {
+  return storageOn(await connect(settings), settings, services);
+}
+
+/** Members and leases alone. @throws {PersistenceError} @throws {AdapterNotInstalledError} */
+export async function openPostgresRunners(
+  settings: PostgresSettings,
+  services: AdapterServices,
+): Promise<OpenRunners> {
+  const session = new PostgresSession(await connect(settings), services.clock, settings);
+  return { runners: new PostgresRunnerStorage(session), close: () => session.close() };
+}
+
+/** @param driver on a migrated schema */
+export function storageOn(
+  driver: SqlDriver,
+  settings: CommonSettings,
+  services: AdapterServices,
+): OpenStorage {
+  const session = new PostgresSession(driver, services.clock, settings);
+  return {
+    messages: new PostgresMessageStorage(session, driver.hearsOthers ? new WakeUps(session) : null),
+    workflows: new PostgresWorkflowStorage(session),
+    runners: new PostgresRunnerStorage(session),
+    close: () => session.close(),
+  };
+}
+
+async function connect(settings: PostgresSettings): Promise<SqlDriver> {
+  const { default: pg } = await importPeer(() => import("pg"), "pg", "postgres");
+  const { PgDriver } = await import("./pg-driver.ts");
+  const driver = new PgDriver(pg as unknown as PgModule, settings);
+  try {
+    await migrate(driver, settings.schema);
+    return driver;
+  } catch (error) {
+    await driver.close();
+    throw error;
+  }
+}
+
+/** Imports a driver that the user chooses to install. @throws {AdapterNotInstalledError} */
+export async function importPeer<Module>(
+  load: () => Promise<Module>,
+  packageName: string,
+  scheme: string,
+): Promise<Module> {
+  try {
+    return await load();
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (code !== "ERR_MODULE_NOT_FOUND" || !String(cause).includes(`'${packageName}'`)) throw cause;
+    throw new AdapterNotInstalledError({ option: "storage", scheme, packageName }, { cause });
+  }
+}

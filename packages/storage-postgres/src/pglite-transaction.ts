@@ -1,0 +1,135 @@
+import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
+import { failureOf, SqlFailure } from "./errors.ts";
+import type { PGliteInstance } from "./options.ts";
+
+/** As much of a PGlite Transaction as is used here. */
+interface NativeTransaction {
+  query<Row>(text: string, params?: unknown[]): Promise<{ rows: Row[]; affectedRows?: number }>;
+  exec(text: string): Promise<unknown>;
+  rollback(): Promise<void>;
+}
+
+export interface PGliteTransactionOptions {
+  readonly idleLimitMs: number;
+  /** Called once, when the session is free. */
+  readonly released: () => void;
+}
+
+/** One transaction on PGlite's one session. PGlite ends it when the function given to it ends: that function waits here. */
+export class PGliteTransaction implements SqlTransaction {
+  readonly #options: PGliteTransactionOptions;
+  readonly #begun: Promise<NativeTransaction>;
+  readonly #ended: Promise<void>;
+  #native: NativeTransaction | undefined;
+  #settle: { commit: () => void; rollback: (reason: unknown) => void } | null = null;
+  #idle: NodeJS.Timeout | undefined;
+  #expired: SqlFailure | null = null;
+
+  constructor(instance: PGliteInstance, options: PGliteTransactionOptions) {
+    this.#options = options;
+    const { promise: begun, resolve: begin, reject: fail } = Promise.withResolvers<NativeTransaction>();
+    const { promise: decided, resolve: commit, reject: rollback } = Promise.withResolvers<void>();
+    decided.catch(() => undefined);
+    begun.catch(() => undefined);
+    this.#begun = begun;
+    this.#settle = { commit, rollback };
+    this.#ended = instance
+      .transaction(async (native: NativeTransaction) => {
+        this.#native = native;
+        begin(native);
+        this.#watchIdle();
+        await decided;
+      })
+      .catch((error: unknown) => {
+        fail(error);
+        throw error;
+      })
+      .finally(() => {
+        this.#settle = null;
+        clearTimeout(this.#idle);
+        options.released();
+      });
+    this.#ended.catch(() => undefined);
+  }
+
+  get native(): unknown {
+    return this.#native;
+  }
+
+  async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
+    const native = await this.#open();
+    try {
+      const { rows, affectedRows } = await native.query<Row>(text, [...params]);
+      // Of a read PGlite says 0: what it counts is writes.
+      return {
+        rows,
+        rowCount: affectedRows === undefined || affectedRows === 0 ? rows.length : affectedRows,
+      };
+    } finally {
+      this.#watchIdle();
+    }
+  }
+
+  async script(text: string): Promise<void> {
+    const native = await this.#open();
+    try {
+      await native.exec(text);
+    } catch (error) {
+      throw failureOf(error, true);
+    } finally {
+      this.#watchIdle();
+    }
+  }
+
+  async commitAfter<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    let result: SqlResult<Row>;
+    try {
+      const native = await this.#open();
+      const { rows, affectedRows } = await native.query<Row>(statement.text, [...statement.values]);
+      result = { rows, rowCount: affectedRows ?? rows.length };
+    } catch (error) {
+      await this.rollback();
+      throw failureOf(error, true);
+    }
+    this.#settle?.commit();
+    try {
+      await this.#ended;
+    } catch (error) {
+      throw failureOf(error, true);
+    }
+    return result;
+  }
+
+  async rollback(): Promise<void> {
+    clearTimeout(this.#idle);
+    this.#settle?.rollback(new Error("rolled back"));
+    // PGlite hands the reason of the rollback back, which is ours.
+    await this.#ended.catch(() => undefined);
+  }
+
+  async #open(): Promise<NativeTransaction> {
+    clearTimeout(this.#idle);
+    if (this.#expired !== null) throw this.#expired;
+    try {
+      return await this.#begun;
+    } catch (error) {
+      throw failureOf(error, false);
+    }
+  }
+
+  #watchIdle(): void {
+    clearTimeout(this.#idle);
+    if (this.#settle === null) return;
+    this.#idle = setTimeout(() => {
+      this.#expired = new SqlFailure({
+        outcome: "not-written",
+        sqlState: "25P03",
+        message:
+          `the transaction did nothing for ${this.#options.idleLimitMs} ms and was rolled back, since it held PGlite's one ` +
+          `session. A handler that holds a transaction must not wait for another entity on PGlite`,
+      });
+      void this.rollback();
+    }, this.#options.idleLimitMs);
+    this.#idle.unref();
+  }
+}

@@ -1,0 +1,255 @@
+// PostgresMessageStorage: requests and replies in PostgreSQL.
+//
+// Writes that carry a fence go through the group commit, or commit a handler's transaction; the rest are single calls.
+// What a duplicate is a duplicate of is read in a second trip: duplicates are rare.
+
+import {
+  PersistenceError,
+  TransactionUnavailableError,
+  type Chunk,
+  type DeadLetter,
+  type EncodedError,
+  type EntityAddress,
+  type Envelope,
+  type Epoch,
+  type Fence,
+  type MessageStorage,
+  type MessageStorageSupport,
+  type PendingPage,
+  type PendingQuery,
+  type Reply,
+  type RequestState,
+  type SaveRequestResult,
+  type ShardId,
+  type StorageTransaction,
+} from "@holdfast/core/adapter";
+import { assertStorable } from "./errors.ts";
+import type { PostgresSession } from "./postgres-session.ts";
+import { PostgresTransaction } from "./postgres-transaction.ts";
+import {
+  deadLetterOf,
+  numberOf,
+  pendingOf,
+  stateOf,
+  type DeadLetterRow,
+  type PendingRow,
+  type StateRow,
+} from "./request-row.ts";
+import { plainArray, textArray } from "./sql-array.ts";
+import type { WakeUps } from "./wake-ups.ts";
+
+export class PostgresMessageStorage implements MessageStorage {
+  readonly supports: MessageStorageSupport;
+  readonly watchPending?: (wake: (shardIds: readonly ShardId[]) => void) => Promise<() => Promise<void>>;
+  readonly #session: PostgresSession;
+  readonly #wakeUps: WakeUps | null;
+
+  /** @param wakeUps null where no other process could save anything */
+  constructor(session: PostgresSession, wakeUps: WakeUps | null) {
+    this.#session = session;
+    this.#wakeUps = wakeUps;
+    this.supports = { transactions: true, wakeUps: wakeUps !== null };
+    if (wakeUps !== null) this.watchPending = (wake) => wakeUps.watch(wake);
+  }
+
+  async claimShards(shardIds: readonly ShardId[]): Promise<readonly Epoch[]> {
+    this.#session.assertOpen("claimShards");
+    if (shardIds.length === 0) return [];
+    const rows = await this.#session.call<{ claim_shards_v1: string }>("claimShards", "claim_shards_v1", [
+      textArray(shardIds),
+    ]);
+    const epochs = JSON.parse((rows[0] as { claim_shards_v1: string }).claim_shards_v1) as Record<
+      ShardId,
+      Epoch
+    >;
+    return shardIds.map((shardId) => epochs[shardId] as Epoch);
+  }
+
+  async saveRequest(envelope: Envelope, attempts: number, fence: Fence | null): Promise<SaveRequestResult> {
+    assertStorable(envelope.requestId, "A request id");
+    assertStorable(envelope.address.entityId, "An entity id");
+    assertStorable(envelope.deduplicationKey ?? "", "A deduplication key");
+    for (;;) {
+      const result = await this.#session.write("saveRequest", { type: "request", envelope, attempts, fence });
+      if (result.type === "accepted") {
+        if (fence === null) this.#wakeUps?.announce(envelope.address.shardId);
+        return { outcome: "accepted", sequence: result.sequence };
+      }
+      const existing = await this.#existing(envelope);
+      if (existing !== null) return { outcome: "duplicate", ...existing };
+      // It was forgotten since: this one is the first now.
+    }
+  }
+
+  async readPending(query: PendingQuery): Promise<PendingPage> {
+    this.#session.assertOpen("readPending");
+    if (query.shardIds.length === 0) return { requests: [], more: false, nextDueAt: null };
+    const rows = await this.#session.call<PendingRow>("readPending", "read_pending_v1", [
+      textArray([...new Set(query.shardIds)]),
+      Math.floor(query.now),
+      query.limit,
+      plainArray(query.excludingSequences),
+      textArray(query.excludingEntities.map(({ entityType }) => entityType)),
+      textArray(query.excludingEntities.map(({ entityId }) => entityId)),
+    ]);
+    const nextDueAt = numberOf(rows.pop()?.deliver_at ?? null);
+    const more = rows.length > query.limit;
+    return { requests: rows.slice(0, query.limit).map(pendingOf), more, nextDueAt };
+  }
+
+  async recordAttempt(requestId: string, attempts: number, fence: Fence): Promise<void> {
+    await this.#session.write("recordAttempt", {
+      type: "update",
+      requestId,
+      attempts,
+      deliverAt: undefined,
+      fence,
+    });
+  }
+
+  async reschedule(
+    requestId: string,
+    schedule: { deliverAt: number | null; attempts: number },
+    fence: Fence,
+  ): Promise<void> {
+    await this.#session.write("reschedule", { type: "update", requestId, ...schedule, fence });
+  }
+
+  async saveReply(reply: Reply, fence: Fence, transaction: StorageTransaction | null): Promise<Reply> {
+    const opened = transaction === null ? null : await openedHere(transaction);
+    const op = { type: "reply", reply, fence } as const;
+    if (opened?.hasBegun === true) {
+      if (await this.#session.commit("saveReply", op, opened)) return reply;
+    } else {
+      // Nothing was written in it: the reply needs no transaction of its own.
+      await opened?.rollback();
+      if ((await this.#session.write("saveReply", op)).type !== "refused") return reply;
+    }
+    const [state] = await this.#states("saveReply", "look_up_v1", [textArray([reply.requestId])]);
+    if (state?.existing.state === "answered") return state.existing.reply;
+    throw unknownRequest("saveReply", reply.requestId);
+  }
+
+  async lookUp(requestIds: readonly string[]): Promise<readonly RequestState[]> {
+    this.#session.assertOpen("lookUp");
+    if (requestIds.length === 0) return [];
+    const states = await this.#states("lookUp", "look_up_v1", [textArray([...new Set(requestIds)])]);
+    return states.map(({ existing }) => existing);
+  }
+
+  async lookUpByKey(
+    entity: { entityType: string; entityId: string },
+    tag: string,
+    deduplicationKey: string,
+  ): Promise<RequestState | null> {
+    const key = [entity.entityType, entity.entityId, tag, deduplicationKey];
+    const [found] = await this.#states("lookUpByKey", "look_up_by_key_v1", key);
+    return found?.existing ?? null;
+  }
+
+  async saveChunk(chunk: Chunk, fence: Fence): Promise<void> {
+    const result = await this.#session.write("saveChunk", { type: "chunk", chunk, fence });
+    if (result.type === "refused") throw unknownRequest("saveChunk", chunk.requestId);
+  }
+
+  async readChunks(
+    requestId: string,
+    from: number,
+  ): Promise<{ readonly chunks: readonly Chunk[]; readonly saved: number }> {
+    const rows = await this.#session.call<{ index: number; value: string; saved: number | null }>(
+      "readChunks",
+      "read_chunks_v1",
+      [requestId, from],
+    );
+    const saved = rows.pop()?.saved ?? 0;
+    return { chunks: rows.map(({ index, value }) => ({ requestId, index, value })), saved };
+  }
+
+  async acknowledgeChunks(requestId: string, upTo: number): Promise<void> {
+    await this.#session.call("acknowledgeChunks", "acknowledge_chunks_v1", [requestId, upTo]);
+  }
+
+  async saveDeadLetter(
+    requestId: string,
+    letter: { error: EncodedError; attempts: number; deadSince: number },
+    fence: Fence,
+  ): Promise<void> {
+    await this.#session.write("saveDeadLetter", { type: "dead", requestId, letter, fence });
+  }
+
+  async listDeadLetters(query: { limit: number; after: string | null }): Promise<readonly DeadLetter[]> {
+    const rows = await this.#session.call<DeadLetterRow>("listDeadLetters", "list_dead_letters_v1", [
+      query.limit,
+      query.after,
+    ]);
+    return rows.map(deadLetterOf);
+  }
+
+  async requeueDeadLetter(requestId: string): Promise<EntityAddress | null> {
+    const [row] = await this.#session.call<{ entity_type: string; entity_id: string; shard_id: string }>(
+      "requeueDeadLetter",
+      "requeue_dead_letter_v1",
+      [requestId],
+    );
+    if (row === undefined) return null;
+    this.#wakeUps?.announce(row.shard_id as ShardId);
+    return { entityType: row.entity_type, entityId: row.entity_id, shardId: row.shard_id as ShardId };
+  }
+
+  async dropDeadLetter(requestId: string): Promise<boolean> {
+    return (await this.#session.call("dropDeadLetter", "drop_dead_letter_v1", [requestId])).length > 0;
+  }
+
+  async forgetAnswered(query: {
+    entityType: string;
+    answeredBefore: number;
+    limit: number;
+  }): Promise<number> {
+    const { entityType, answeredBefore, limit } = query;
+    const rows = await this.#session.call<{ forget_answered_v1: number }>(
+      "forgetAnswered",
+      "forget_answered_v1",
+      [entityType, Math.floor(answeredBefore), limit],
+    );
+    return rows[0]?.forget_answered_v1 ?? 0;
+  }
+
+  beginTransaction(): StorageTransaction {
+    return this.#session.beginTransaction();
+  }
+
+  /** The request that this one is a duplicate of: by id, else by key. */
+  async #existing(envelope: Envelope): Promise<{ sequence: number; existing: RequestState } | null> {
+    const { address, tag, deduplicationKey } = envelope;
+    let [found] = await this.#states("saveRequest", "look_up_v1", [textArray([envelope.requestId])]);
+    if (found === undefined && deduplicationKey !== null) {
+      const key = [address.entityType, address.entityId, tag, deduplicationKey];
+      [found] = await this.#states("saveRequest", "look_up_by_key_v1", key);
+    }
+    return found ?? null;
+  }
+
+  async #states(
+    operation: string,
+    functionName: string,
+    values: readonly string[],
+  ): Promise<{ sequence: number; existing: RequestState }[]> {
+    const rows = await this.#session.call<StateRow>(operation, functionName, values);
+    return rows.map((row) => ({ sequence: Number(row.sequence), existing: stateOf(row) }));
+  }
+}
+
+/** @throws {TransactionUnavailableError} another storage opened it; it is rolled back */
+export async function openedHere(transaction: StorageTransaction): Promise<PostgresTransaction> {
+  if (transaction instanceof PostgresTransaction) return transaction;
+  await transaction.rollback();
+  throw new TransactionUnavailableError({
+    wanted: "postgres",
+    why: `the transaction given is one of "${transaction.kind}"`,
+  });
+}
+
+function unknownRequest(operation: string, requestId: string): PersistenceError {
+  const detail = `request ${requestId} was never accepted, or is forgotten`;
+  return new PersistenceError({ operation, outcome: "not-written", detail });
+}

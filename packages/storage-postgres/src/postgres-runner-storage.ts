@@ -1,0 +1,155 @@
+// PostgresRunnerStorage: members and their leases in PostgreSQL, on the server's clock.
+//
+//   R1  A shard is held as long as its row in shard_leases is there, and that as long as its runner's row.
+//   R2  A runner's row is removed once its time is over, and never while it is not: both by the server's clock, under the
+//       row's lock.
+
+import type { RunnerRecord, RunnerStorage, ShardId } from "@holdfast/core/adapter";
+import type { PostgresSession } from "./postgres-session.ts";
+import { textArray } from "./sql-array.ts";
+
+/** How often a watch looks for leases that ran out, at least. */
+const LONGEST_LOOK_MS = 60_000;
+const SHORTEST_LOOK_MS = 20;
+const AFTER_FAILURE_MS = 1_000;
+
+export class PostgresRunnerStorage implements RunnerStorage {
+  readonly supports: { readonly watch: boolean } = { watch: true };
+  readonly #session: PostgresSession;
+  readonly #channel: string;
+
+  constructor(session: PostgresSession) {
+    this.#session = session;
+    this.#channel = `${session.schema}_runners`;
+  }
+
+  async register(record: RunnerRecord, ttlMs: number): Promise<void> {
+    await this.#session.call("register", "register_runner_v1", [
+      record.runnerId,
+      JSON.stringify(record),
+      ttlMs,
+    ]);
+    await this.#tell();
+  }
+
+  async refresh(runnerId: string): Promise<"held" | "lost"> {
+    const rows = await this.#statement<object>(
+      "refresh",
+      `UPDATE $schema.runners SET expires_at = clock_timestamp() + ttl_ms * interval '1 millisecond'
+        WHERE runner_id = $1 AND expires_at > clock_timestamp() RETURNING 1 AS held`,
+      [runnerId],
+    );
+    return rows.length > 0 ? "held" : "lost";
+  }
+
+  async unregister(runnerId: string): Promise<void> {
+    const rows = await this.#statement(
+      "unregister",
+      `DELETE FROM $schema.runners WHERE runner_id = $1 RETURNING 1 AS gone`,
+      [runnerId],
+    );
+    if (rows.length > 0) await this.#tell();
+  }
+
+  async listRunners(): Promise<readonly RunnerRecord[]> {
+    const text = `SELECT record FROM $schema.runners WHERE expires_at > clock_timestamp()`;
+    const rows = await this.#statement<{ record: string }>("listRunners", text, []);
+    return rows.map(({ record }) => JSON.parse(record) as RunnerRecord);
+  }
+
+  async acquireShards(runnerId: string, shardIds: readonly ShardId[]): Promise<readonly ShardId[]> {
+    const rows = await this.#session.call<{ acquire_shards_v1: string | null }>(
+      "acquireShards",
+      "acquire_shards_v1",
+      [runnerId, textArray(shardIds)],
+    );
+    const held = new Set(JSON.parse(rows[0]?.acquire_shards_v1 ?? "null") as ShardId[] | null);
+    return shardIds.filter((shardId) => held.has(shardId));
+  }
+
+  async releaseShards(runnerId: string, shardIds: readonly ShardId[]): Promise<void> {
+    const rows = await this.#statement(
+      "releaseShards",
+      `DELETE FROM $schema.shard_leases WHERE runner_id = $1 AND shard_id = ANY ($2) RETURNING 1 AS freed`,
+      [runnerId, textArray(shardIds)],
+    );
+    if (rows.length > 0) await this.#tell();
+  }
+
+  async listShards(): Promise<ReadonlyMap<ShardId, string>> {
+    const rows = await this.#statement<{ shard_id: ShardId; runner_id: string }>(
+      "listShards",
+      `SELECT l.shard_id, l.runner_id FROM $schema.shard_leases l JOIN $schema.runners r USING (runner_id)
+        WHERE r.expires_at > clock_timestamp()`,
+      [],
+    );
+    return new Map(rows.map(({ shard_id, runner_id }) => [shard_id, runner_id]));
+  }
+
+  async watch(changed: () => void): Promise<() => Promise<void>> {
+    this.#session.assertOpen("watch");
+    let isOver = false;
+    let timer: NodeJS.Timeout | undefined;
+    let known: ReadonlySet<string> = new Set();
+    const tell = (): void => {
+      if (!isOver) changed();
+    };
+    // Nobody notifies when a lease runs out: this looks when the first one may have.
+    const look = async (): Promise<void> => {
+      let next = AFTER_FAILURE_MS;
+      try {
+        const leases = await this.#leases();
+        if ([...known].some((runnerId) => !leases.has(runnerId))) tell();
+        known = new Set(leases.keys());
+        next = Math.min(LONGEST_LOOK_MS, ...leases.values());
+      } catch {
+        // The next look finds what this one missed.
+      }
+      if (isOver) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => void look(), Math.max(SHORTEST_LOOK_MS, next));
+      timer.unref();
+    };
+    const end = await this.#session.driver.listen(this.#channel, {
+      heard: () => {
+        tell();
+        void look();
+      },
+      resumed: () => {
+        tell();
+        void look();
+      },
+    });
+    await look();
+    const stop = async (): Promise<void> => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timer);
+      await end();
+    };
+    this.#session.onClose(stop);
+    return stop;
+  }
+
+  /** How long each live lease lasts if nobody refreshes it, in ms. */
+  async #leases(): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.#statement<{ runner_id: string; left_ms: number }>(
+      "watch",
+      `SELECT runner_id, (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::int AS left_ms
+        FROM $schema.runners WHERE expires_at > clock_timestamp()`,
+      [],
+    );
+    return new Map(rows.map(({ runner_id, left_ms }) => [runner_id, left_ms + 1]));
+  }
+
+  /** Never rejects: who misses it lists at the next refresh. */
+  async #tell(): Promise<void> {
+    const statement = { name: "holdfast_tell", text: `SELECT pg_notify($1, '')`, values: [this.#channel] };
+    await this.#session.driver.run(statement).catch(() => undefined);
+  }
+
+  #statement<Row>(operation: string, text: string, values: readonly string[]): Promise<Row[]> {
+    const ownText = text.replaceAll("$schema", `"${this.#session.schema}"`);
+    return this.#session.run<Row>(operation, { name: `holdfast_${operation}`, text: ownText, values });
+  }
+}

@@ -1,0 +1,135 @@
+// PostgresSession: what the storages of one `open()` share: the driver, the committer, and whether it is still open.
+
+import type { Clock, Epoch } from "@holdfast/core/adapter";
+import type { SqlDriver, SqlStatement, SqlValue } from "./driver.ts";
+import { closedError, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
+import { GroupCommitter } from "./group-committer.ts";
+import type { CommonSettings } from "./options.ts";
+import { PostgresTransaction } from "./postgres-transaction.ts";
+import { writeGroupResults, writeGroupStatement } from "./write-group.ts";
+import type { WriteOp, WriteResult } from "./write-op.ts";
+
+export class PostgresSession {
+  readonly driver: SqlDriver;
+  readonly clock: Clock;
+  readonly schema: string;
+  readonly #committer: GroupCommitter;
+  readonly #transactions = new Set<PostgresTransaction>();
+  readonly #endings: (() => Promise<void>)[] = [];
+  #closing: Promise<void> | null = null;
+
+  constructor(driver: SqlDriver, clock: Clock, settings: CommonSettings) {
+    this.driver = driver;
+    this.clock = clock;
+    this.schema = settings.schema;
+    this.#committer = new GroupCommitter({
+      lanes: driver.lanes,
+      maxRows: settings.maxGroupRows,
+      write: async (group) => {
+        const { rows } = await driver.run<{ answer: string }>(
+          writeGroupStatement(this.schema, group, false, clock.now()),
+        );
+        return writeGroupResults(group, (rows[0] as { answer: string }).answer);
+      },
+    });
+  }
+
+  /** @throws {PersistenceError} the session was closed; nothing was written */
+  assertOpen(operation: string): void {
+    if (this.#closing !== null) throw closedError(operation);
+  }
+
+  /** Calls a function of the schema and returns its rows. @throws {PersistenceError} */
+  async call<Row>(operation: string, functionName: string, values: readonly SqlValue[]): Promise<Row[]> {
+    this.assertOpen(operation);
+    const places = values.map((_, index) => `$${index + 1}`).join(", ");
+    return this.run(operation, {
+      name: `holdfast_${functionName}`,
+      text: `SELECT * FROM "${this.schema}".${functionName}(${places})`,
+      values,
+    });
+  }
+
+  /** Runs one statement. @throws {PersistenceError} */
+  async run<Row>(operation: string, statement: SqlStatement): Promise<Row[]> {
+    this.assertOpen(operation);
+    try {
+      return (await this.driver.run<Row>(statement)).rows;
+    } catch (error) {
+      throw persistenceError(operation, error);
+    }
+  }
+
+  /** Writes with the next group. @throws {FencedError} @throws {PersistenceError} */
+  async write(operation: string, op: WriteOp): Promise<Exclude<WriteResult, { type: "fenced" }>> {
+    this.assertOpen(operation);
+    let result: WriteResult;
+    try {
+      result = await this.#committer.write(op);
+    } catch (error) {
+      throw persistenceError(operation, error);
+    }
+    if (result.type === "fenced")
+      throw fencedError(op.fence as NonNullable<WriteOp["fence"]>, result.current);
+    return result;
+  }
+
+  /**
+   * Writes in a handler's transaction, and commits it.
+   *
+   * @returns false if `op` was refused, in which case everything is rolled back
+   * @throws {FencedError} rolled back
+   * @throws {PersistenceError} `not-written` is rolled back
+   */
+  async commit(operation: string, op: WriteOp, transaction: PostgresTransaction): Promise<boolean> {
+    try {
+      this.assertOpen(operation);
+      await transaction.commitAfter(writeGroupStatement(this.schema, [op], true, this.clock.now()));
+      return true;
+    } catch (error) {
+      await transaction.rollback().catch(() => undefined);
+      if (error instanceof SqlFailure && error.outcome === "not-written") {
+        if (error.sqlState === FENCED_STATE)
+          throw fencedError(op.fence as NonNullable<WriteOp["fence"]>, epochOf(error));
+        if (error.sqlState?.startsWith("HF") === true) return false;
+      }
+      throw persistenceError(operation, error);
+    }
+  }
+
+  beginTransaction(): PostgresTransaction {
+    const transaction = new PostgresTransaction(
+      () => {
+        this.assertOpen("a transaction");
+        return this.driver.begin();
+      },
+      () => this.#transactions.delete(transaction),
+    );
+    this.#transactions.add(transaction);
+    return transaction;
+  }
+
+  /** Has `end` called when the session closes, after the last write. */
+  onClose(end: () => Promise<void>): void {
+    this.#endings.push(end);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    // A transaction of a handler that nobody waits for any more: on PGlite the last writes wait behind it.
+    await Promise.allSettled(Array.from(this.#transactions, (transaction) => transaction.rollback()));
+    await this.#committer.drained();
+    for (const end of this.#endings) await end();
+    await this.driver.close();
+  }
+}
+
+/** The function that refuses a stale fence says the shard's epoch as the detail. */
+function epochOf(failure: SqlFailure): Epoch | null {
+  const detail = failure.serverDetail ?? "";
+  return detail === "" ? null : Number(detail);
+}

@@ -1,0 +1,135 @@
+// PostgresTransaction: the transaction of one attempt of a handler or an activity, begun with its first statement.
+//
+//   T1  It commits only through `commitAfter`, together with what the runtime records.
+//   T2  After it ended, in whatever way, no statement of it runs any more.
+//   T3  After one of its statements failed it cannot commit: PostgreSQL refuses everything but a rollback.
+
+import {
+  PersistenceError,
+  TransactionUnavailableError,
+  type StorageTransaction,
+} from "@holdfast/core/adapter";
+import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
+import { failureOf, persistenceError, SqlFailure } from "./errors.ts";
+
+export const TRANSACTION_KIND = "postgres";
+
+const ABORTED_STATE = "25P02";
+
+export class PostgresTransaction implements StorageTransaction {
+  readonly kind = TRANSACTION_KIND;
+  readonly #begin: () => Promise<SqlTransaction>;
+  readonly #ended: () => void;
+  #beginning: Promise<SqlTransaction> | null = null;
+  #begun: SqlTransaction | null = null;
+  #isOver = false;
+  #rollingBack: Promise<void> | null = null;
+  /** The first statement that failed, for the message of a commit that cannot be. */
+  #failedWith: string | null = null;
+
+  /** @param ended called once when it is over */
+  constructor(begin: () => Promise<SqlTransaction>, ended: () => void) {
+    this.#begin = begin;
+    this.#ended = ended;
+  }
+
+  /** The driver's own client. @throws {TransactionUnavailableError} nothing was begun yet, or it is over */
+  get native(): unknown {
+    this.#assertOpen();
+    if (this.#begun === null) {
+      throw new TransactionUnavailableError({
+        wanted: TRANSACTION_KIND,
+        why: "it has not begun: await begin() or a first query() before you use `native`",
+      });
+    }
+    return this.#begun.native;
+  }
+
+  /** Begins it, if that did not happen. @throws {PersistenceError} no connection; nothing was begun */
+  async begin(): Promise<SqlTransaction> {
+    this.#assertOpen();
+    try {
+      this.#beginning ??= this.#begin();
+      this.#begun = await this.#beginning;
+    } catch (error) {
+      throw persistenceError("a transaction", error);
+    }
+    this.#assertOpen();
+    return this.#begun;
+  }
+
+  /** Runs a statement. Rejects with the driver's own error where the statement is at fault. @throws {PersistenceError} */
+  async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
+    const transaction = await this.begin();
+    try {
+      return await transaction.query<Row>(text, params);
+    } catch (error) {
+      this.#failedWith ??= failureOf(error, true).message;
+      // A session that was lost took everything with it: nothing of this transaction was or will be written.
+      if (error instanceof SqlFailure) {
+        throw new PersistenceError(
+          { operation: "a transaction", outcome: "not-written", detail: error.message },
+          { cause: error },
+        );
+      }
+      throw error;
+    }
+  }
+
+  /** Whether there is anything to commit. */
+  get hasBegun(): boolean {
+    return this.#beginning !== null;
+  }
+
+  /** Runs the runtime's statement and commits. @throws {SqlFailure} */
+  async commitAfter(statement: SqlStatement): Promise<void> {
+    if (this.#isOver || this.#rollingBack !== null) {
+      throw new SqlFailure({
+        outcome: "not-written",
+        sqlState: null,
+        message: "the transaction is over already",
+      });
+    }
+    const transaction = await this.begin();
+    this.#over();
+    try {
+      await transaction.commitAfter(statement);
+    } catch (error) {
+      const failure = failureOf(error, true);
+      if (failure.sqlState !== ABORTED_STATE) throw failure;
+      const message =
+        `a statement in the handler's transaction failed (${this.#failedWith ?? "one sent through the driver's own client"}) and the ` +
+        `handler went on, but a transaction with a failed statement cannot commit. Let the error end the handler, or ` +
+        `put the statement between SAVEPOINT and ROLLBACK TO SAVEPOINT`;
+      throw new SqlFailure(
+        { outcome: failure.outcome, sqlState: failure.sqlState, message },
+        { cause: failure },
+      );
+    }
+  }
+
+  async rollback(): Promise<void> {
+    this.#rollingBack ??= this.#rollback();
+    await this.#rollingBack;
+  }
+
+  async #rollback(): Promise<void> {
+    this.#over();
+    const transaction = await this.#beginning?.catch(() => null);
+    await transaction?.rollback();
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#ended();
+  }
+
+  #assertOpen(): void {
+    if (!this.#isOver) return;
+    throw new TransactionUnavailableError({
+      wanted: TRANSACTION_KIND,
+      why: "it is over: the handler that it belonged to has ended",
+    });
+  }
+}

@@ -1,0 +1,54 @@
+import { transactionScopeOf, TransactionUnavailableError } from "@holdfast/core/adapter";
+import { PostgresTransaction, TRANSACTION_KIND } from "./postgres-transaction.ts";
+
+/** The transaction that also commits the reply or the journal entry of the handler or activity that runs. */
+export interface PostgresTx<Native = unknown> {
+  /**
+   * Runs one statement, `$1` and so on being `params`. The first one begins the transaction.
+   *
+   * A statement that fails rejects with the driver's error, whose `code` is the SQLSTATE (`"23505"`), and leaves a
+   * transaction that cannot commit: let the error end the handler, or guard the statement with a SAVEPOINT.
+   *
+   * @throws {PersistenceError} the connection was lost or none was free; nothing is written, and the attempt is repeated
+   */
+  query<Row = Record<string, unknown>>(
+    text: string,
+    params?: readonly unknown[],
+  ): Promise<{ rows: Row[]; rowCount: number }>;
+  /** Begins the transaction, for who uses `native` first. Harmless when it has begun. */
+  begin(): Promise<void>;
+  /**
+   * The driver's own client, inside of the transaction: a `pg` PoolClient or a PGlite Transaction. To be used until the
+   * handler ends, and not to commit or roll back with.
+   *
+   * @throws {TransactionUnavailableError} before `begin()` or the first `query()` resolved, and after the handler ended
+   */
+  readonly native: Native;
+}
+
+/**
+ * The one transaction of this handler's or activity's attempt: what it writes and the record of its outcome are committed
+ * together, or neither is (INV-3). If the handler throws, both are rolled back. Opened by the first statement, and each
+ * further call gives the same one.
+ *
+ * @throws {TransactionUnavailableError} `context` is no context of a persisted handler or an activity, it has ended, or the
+ *   cluster's storage is another one
+ */
+export function postgresTx<Native = unknown>(context: object): PostgresTx<Native> {
+  const transaction = transactionScopeOf(context, TRANSACTION_KIND).open(TRANSACTION_KIND);
+  if (!(transaction instanceof PostgresTransaction)) {
+    throw new TransactionUnavailableError({
+      wanted: TRANSACTION_KIND,
+      why: "another copy of @holdfast/storage-postgres opened it",
+    });
+  }
+  return {
+    query: async (text, params = []) => transaction.query(text, params),
+    begin: async () => {
+      await transaction.begin();
+    },
+    get native() {
+      return transaction.native as Native;
+    },
+  };
+}

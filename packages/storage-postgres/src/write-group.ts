@@ -1,0 +1,187 @@
+// WriteGroup: a group of writes as the one call of write_group_v1 that writes them, and its answer as their results.
+
+import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
+import type { SqlStatement, SqlValue } from "./driver.ts";
+import { plainArray, textArray } from "./sql-array.ts";
+import type { WriteOp, WriteResult } from "./write-op.ts";
+
+type Column = { readonly isText: boolean; readonly values: (string | number | boolean | null)[] };
+
+/** The answer of write_group_v1. Parts that the group had nothing of are null. */
+interface Answer {
+  readonly f: readonly (number | null)[] | null;
+  readonly q: Readonly<Record<string, number>> | null;
+  readonly c: readonly string[] | null;
+  readonly r: readonly string[] | null;
+}
+
+/** The columns of each kind of row, in the order of the function's parameters. `t` is a text, `p` a number or boolean. */
+const SHAPES = {
+  fence: "tp",
+  request: "pttttttttt" + "ppp" + "tpp",
+  update: "ptppp",
+  journal: "pttppt" + "ttt",
+  chunk: "ptpt",
+  reply: "ptpt",
+  dead: "ptptp",
+} as const;
+
+type Kind = keyof typeof SHAPES;
+
+const KINDS = Object.keys(SHAPES) as Kind[];
+const PARAMETERS = 2 + KINDS.reduce((count, kind) => count + SHAPES[kind].length, 0);
+const PLACES = Array.from({ length: PARAMETERS }, (_, index) => `$${index + 1}`).join(", ");
+
+/**
+ * @param isStrict the transaction fails where one of the writes does not pass
+ * @param now wall time of answering, in ms
+ */
+export function writeGroupStatement(
+  schema: string,
+  group: readonly WriteOp[],
+  isStrict: boolean,
+  now: number,
+): SqlStatement {
+  const columns = Object.fromEntries(KINDS.map((kind) => [kind, columnsOf(kind)])) as Record<Kind, Column[]>;
+  const fences = new Map<string, number>();
+  const placeOf = (fence: Fence | null): number => {
+    if (fence === null) return 0;
+    const key = fenceKey(fence);
+    let place = fences.get(key);
+    if (place === undefined) {
+      fences.set(key, (place = fences.size + 1));
+      push(columns.fence, [fence.shardId, fence.epoch]);
+    }
+    return place;
+  };
+  for (const op of group) {
+    // Also for an append of nothing: its caller learns that the shard moved.
+    const place = placeOf(op.fence);
+    for (const row of rowsOf(op)) push(columns[op.type], [place, ...row]);
+  }
+  const values: SqlValue[] = [isStrict, Math.floor(now)];
+  for (const kind of KINDS) {
+    for (const column of columns[kind]) {
+      values.push(
+        column.isText
+          ? textArray(column.values as (string | null)[])
+          : plainArray(column.values as (number | boolean | null)[]),
+      );
+    }
+  }
+  return {
+    name: "holdfast_write_group_1",
+    text: `SELECT "${schema}".write_group_v1(${PLACES}) AS answer`,
+    values,
+  };
+}
+
+/** The result of each write, in the order of the group. */
+export function writeGroupResults(group: readonly WriteOp[], answerText: string): WriteResult[] {
+  const answer = JSON.parse(answerText) as Answer;
+  const epochs = new Map<string, number | null>();
+  for (const { fence } of group) {
+    if (fence === null || epochs.has(fenceKey(fence))) continue;
+    epochs.set(fenceKey(fence), answer.f?.[epochs.size] ?? null);
+  }
+  const accepted = new Map(Object.entries(answer.q ?? {}));
+  const streams = new Set(answer.c);
+  const recorded = new Set(answer.r);
+  return group.map((op): WriteResult => {
+    if (op.fence !== null) {
+      const current = epochs.get(fenceKey(op.fence)) ?? null;
+      if (current !== op.fence.epoch) return { type: "fenced", current };
+    }
+    if (op.type === "request") {
+      const sequence = accepted.get(op.envelope.requestId);
+      return sequence === undefined ? { type: "refused" } : { type: "accepted", sequence };
+    }
+    if (op.type === "chunk" && !streams.has(op.chunk.requestId)) return { type: "refused" };
+    if (op.type === "reply" && !recorded.has(op.reply.requestId)) return { type: "refused" };
+    return { type: "done" };
+  });
+}
+
+/** An event as its two columns: a completed step's value as it is, what else it may be as JSON. */
+export function eventColumns(event: JournalEvent): [event: string, data: string] {
+  if (event.type === "completed") return [event.type, event.value];
+  const { type, ...rest } = event;
+  return [type, JSON.stringify(rest)];
+}
+
+export function eventOf(event: string, data: string): JournalEvent {
+  if (event === "completed") return { type: "completed", value: data };
+  return { type: event, ...(JSON.parse(data) as object) } as JournalEvent;
+}
+
+export function errorText(error: EncodedError): string {
+  return JSON.stringify(error);
+}
+
+/** The rows of a write, without the place of its fence. */
+function rowsOf(op: WriteOp): (string | number | boolean | null)[][] {
+  switch (op.type) {
+    case "request": {
+      const { envelope } = op;
+      const { address } = envelope;
+      return [
+        [
+          envelope.requestId,
+          address.shardId,
+          address.entityType,
+          address.entityId,
+          envelope.tag,
+          envelope.deduplicationKey,
+          envelope.payload,
+          JSON.stringify(envelope.headers),
+          envelope.expects,
+          envelope.uninterruptible,
+          envelope.fromInside,
+          envelope.readPendingFirst,
+          envelope.sender,
+          wholeMs(envelope.deliverAt),
+          op.attempts,
+        ],
+      ];
+    }
+    case "update":
+      return [[op.requestId, op.attempts, op.deliverAt !== undefined, wholeMs(op.deliverAt ?? null)]];
+    case "journal":
+      return op.entries.map((entry: JournalEntry) => [
+        op.execution.entityType,
+        op.execution.executionId,
+        entry.ordinal,
+        entry.position,
+        entry.kind,
+        entry.name,
+        ...eventColumns(entry.event),
+      ]);
+    case "chunk":
+      return [[op.chunk.requestId, op.chunk.index, op.chunk.value]];
+    case "reply": {
+      const { requestId, exit } = op.reply;
+      return [[requestId, exit.ok, exit.ok ? exit.value : errorText(exit.error)]];
+    }
+    case "dead":
+      return [
+        [op.requestId, op.letter.attempts, errorText(op.letter.error), Math.floor(op.letter.deadSince)],
+      ];
+  }
+}
+
+/** Never early: a part of a millisecond counts as a whole one. */
+function wholeMs(time: number | null): number | null {
+  return time === null ? null : Math.ceil(time);
+}
+
+function fenceKey({ shardId, epoch }: Fence): string {
+  return `${epoch} ${shardId}`;
+}
+
+function columnsOf(kind: Kind): Column[] {
+  return Array.from(SHAPES[kind], (letter) => ({ isText: letter === "t", values: [] }));
+}
+
+function push(columns: readonly Column[], row: readonly (string | number | boolean | null)[]): void {
+  for (const [index, column] of columns.entries()) column.values.push(row[index] ?? null);
+}

@@ -1,0 +1,104 @@
+import type {
+  Chunk,
+  EncodedError,
+  Envelope,
+  ExecutionKey,
+  Fence,
+  JournalEntry,
+  Reply,
+} from "@holdfast/core/adapter";
+
+/** One write of one caller, as it waits for its group. */
+export type WriteOp =
+  | {
+      readonly type: "request";
+      readonly envelope: Envelope;
+      readonly attempts: number;
+      readonly fence: Fence | null;
+    }
+  | {
+      readonly type: "update";
+      readonly requestId: string;
+      readonly attempts: number;
+      /** Undefined leaves the due time as it is; null is at once. */
+      readonly deliverAt: number | null | undefined;
+      readonly fence: Fence;
+    }
+  | {
+      readonly type: "journal";
+      readonly execution: ExecutionKey;
+      readonly entries: readonly JournalEntry[];
+      readonly fence: Fence;
+    }
+  | { readonly type: "chunk"; readonly chunk: Chunk; readonly fence: Fence }
+  | { readonly type: "reply"; readonly reply: Reply; readonly fence: Fence }
+  | {
+      readonly type: "dead";
+      readonly requestId: string;
+      readonly letter: {
+        readonly error: EncodedError;
+        readonly attempts: number;
+        readonly deadSince: number;
+      };
+      readonly fence: Fence;
+    };
+
+/** What became of a write that reached the database. */
+export type WriteResult =
+  | { readonly type: "done" }
+  /** A request that was accepted. */
+  | { readonly type: "accepted"; readonly sequence: number }
+  /** A duplicate, a reply that is recorded already, a request that is not known: nothing was written. */
+  | { readonly type: "refused" }
+  /** The shard is at another epoch: nothing was written. */
+  | { readonly type: "fenced"; readonly current: number | null };
+
+/** The shard that a write concerns: writes of one shard become durable in the order of calls. */
+export function shardOf(op: WriteOp): string {
+  return op.fence?.shardId ?? (op.type === "request" ? op.envelope.address.shardId : "");
+}
+
+/** What a group may hold only once: a second write of that kind to the same request waits for the next group. */
+export function uniqueKeyOf(op: WriteOp): string | null {
+  switch (op.type) {
+    case "request":
+      return `request ${op.envelope.requestId}`;
+    case "reply":
+      return `reply ${op.reply.requestId}`;
+    case "update":
+    case "dead":
+      return `${op.type} ${op.requestId}`;
+    case "journal":
+    case "chunk":
+      return null;
+  }
+}
+
+/** Names what must have no gap: once one append to a journal failed, those called after it must not pass. */
+export function streamOf(op: WriteOp): string | null {
+  return op.type === "journal" ? `${op.execution.entityType}/${op.execution.executionId}` : null;
+}
+
+export function rowsOf(op: WriteOp): number {
+  return op.type === "journal" ? op.entries.length : 1;
+}
+
+/** About how much text a write sends, in characters. */
+export function sizeOf(op: WriteOp): number {
+  switch (op.type) {
+    case "request":
+      return op.envelope.payload.length;
+    case "journal":
+      return op.entries.reduce(
+        (size, { event }) => size + (event.type === "completed" ? event.value.length : 200),
+        0,
+      );
+    case "chunk":
+      return op.chunk.value.length;
+    case "reply":
+      return op.reply.exit.ok ? op.reply.exit.value.length : 200;
+    case "update":
+    case "dead":
+      return 200;
+  }
+}
