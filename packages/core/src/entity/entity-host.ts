@@ -12,24 +12,24 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
-import { encodeError } from "../contract/error-codec.ts";
 import type { Logger } from "../contract/logger.ts";
 import { parse } from "../contract/schema.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Envelope, PendingRequest } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
-import type { Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
-import { HoldfastError } from "../errors/holdfast-error.ts";
-import { InterruptedError, InvalidInputError } from "../errors/routing.ts";
-import { DeadLetteredError, FencedError } from "../errors/storage.ts";
+import type { RejectionCode } from "../data/wire-message.ts";
+import { FencedError } from "../errors/storage.ts";
 import { Activation } from "./activation.ts";
+import { deadReply, describeInvalidInput, movedReply, readdress } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
+import { Eviction } from "./eviction.ts";
 import { HostedRequest } from "./hosted-request.ts";
 import { HostedShard } from "./hosted-shard.ts";
 import { Inbox, type Sweep } from "./inbox.ts";
+import { KeptChunks } from "./kept-chunks.ts";
+import { Parking } from "./parking.ts";
 import { RecentIds } from "./recent-ids.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
 import { RequestRunner } from "./request-runner.ts";
@@ -55,8 +55,6 @@ export interface EntityHostOptions {
   readonly observed: (healthy: boolean) => void;
 }
 
-/** What waits while its shard is on its way here, at most, for each shard. */
-const MAX_PARKED = 1_000;
 /** When an execution is put off without a time, something else wakes it. */
 const FAR_FUTURE_MS = 8.64e15;
 
@@ -64,14 +62,15 @@ export class EntityHost {
   readonly #options: EntityHostOptions;
   readonly #behaviors = new Map<string, EntityBehavior>();
   readonly #shards = new Map<ShardId, HostedShard>();
-  /** Requests that came for a shard on its way here, by shard. */
-  readonly #parked = new Map<ShardId, (() => void)[]>();
+  readonly #parking = new Parking();
   readonly #requests = new Map<string, HostedRequest>();
   readonly #waiters = new ReplyWaiters();
   /** Volatile requests seen lately, so that a message that comes twice runs once. */
   readonly #recent = new RecentIds();
   readonly #unserved = new Set<string>();
   readonly #inbox: Inbox;
+  readonly #eviction: Eviction;
+  readonly #chunks: KeptChunks;
   readonly #runner: RequestRunner;
   #isClosing = false;
 
@@ -84,6 +83,15 @@ export class EntityHost {
       held: () => this.#held(),
       admit: (pending) => this.#admitStored(pending),
     });
+    const idleTimeOf = (behavior: EntityBehavior | undefined): number => behavior?.contract.maxIdleTimeMs ?? options.maxIdleTimeMs;
+    this.#eviction = new Eviction({
+      clock: options.clock,
+      shards: () => this.#shards.values(),
+      maxIdleTimeMs: (entityType) => idleTimeOf(this.#behaviors.get(entityType)),
+      shortestIdleTimeMs: () => Math.min(options.maxIdleTimeMs, ...[...this.#behaviors.values()].map(idleTimeOf)),
+      evict: (activation) => this.#evict(activation),
+    });
+    this.#chunks = new KeptChunks(options.messages, options.logger);
   }
 
   register(behavior: EntityBehavior): void {
@@ -115,14 +123,15 @@ export class EntityHost {
 
   start(): void {
     this.#inbox.start();
-    this.#scheduleEviction();
+    this.#eviction.start();
   }
 
   /** Stops looking for work. Shards are drained or dropped one by one, by their owner. */
   stop(): void {
     this.#isClosing = true;
     this.#inbox.stop();
-    for (const shardId of this.#parked.keys()) this.#unpark(shardId);
+    this.#eviction.stop();
+    this.#parking.closeAll();
   }
 
   /** There is work in storage. */
@@ -133,17 +142,17 @@ export class EntityHost {
   // Shards ------------------------------------------------------------------------------------------------------------
 
   expect(shardIds: readonly ShardId[]): void {
-    for (const shardId of shardIds) if (!this.#parked.has(shardId) && !this.#shards.has(shardId)) this.#parked.set(shardId, []);
+    for (const shardId of shardIds) if (!this.#shards.has(shardId)) this.#parking.open(shardId);
   }
 
   unexpect(shardIds: readonly ShardId[]): void {
-    for (const shardId of shardIds) this.#unpark(shardId);
+    for (const shardId of shardIds) this.#parking.close(shardId);
   }
 
   take(fence: Fence): void {
     this.#shards.set(fence.shardId, new HostedShard(fence));
     void this.#inbox.wake();
-    this.#unpark(fence.shardId);
+    this.#parking.close(fence.shardId);
   }
 
   async drain(shardId: ShardId): Promise<void> {
@@ -187,10 +196,7 @@ export class EntityHost {
       answer({ type: "rejected", requestId: envelope.requestId, code, detail });
     };
     const { shardId } = envelope.address;
-    const parked = this.#parked.get(shardId);
-    if (parked !== undefined && !this.#shards.has(shardId) && parked.length < MAX_PARKED) {
-      await new Promise<void>((resolve) => parked.push(resolve));
-    }
+    if (!this.#shards.has(shardId) && this.#parking.isOpen(shardId)) await this.#parking.wait(shardId);
     const shard = this.#servedShard(shardId);
     if (shard === undefined) return reject(this.#isClosing ? "CLOSING" : "NOT_ASSIGNED", "this runner does not own the shard");
     const behavior = this.#behaviors.get(envelope.address.entityType);
@@ -222,7 +228,7 @@ export class EntityHost {
   acknowledge(requestId: string, upTo: number): void {
     const request = this.#requests.get(requestId);
     request?.window?.acknowledge(upTo);
-    if (request !== undefined ? request.envelope.persisted : true) void this.#forgetChunks(requestId, upTo);
+    if (request !== undefined ? request.envelope.persisted : true) void this.#chunks.forget(requestId, upTo);
   }
 
   knows(requestId: string): boolean {
@@ -334,29 +340,13 @@ export class EntityHost {
   async #join(envelope: Envelope, requestId: string, peer: string, answer: Answer): Promise<void> {
     if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
     this.#waiters.add(requestId, { peer, requestId: envelope.requestId }, answer);
-    if (envelope.expects === "stream") await this.#sendKeptChunks(requestId, answer);
+    if (envelope.expects === "stream") await this.#chunks.send(requestId, answer);
   }
 
   async #answerFrom(state: Exclude<RequestState, { state: "pending" }>, envelope: Envelope, answer: Answer): Promise<void> {
-    if (envelope.expects === "stream") await this.#sendKeptChunks(state.requestId, answer);
-    const reply = state.state === "answered" ? state.reply : this.#deadReply(state.requestId, envelope, state.deadLetter.attempts, state.deadLetter.error.message);
+    if (envelope.expects === "stream") await this.#chunks.send(state.requestId, answer);
+    const reply = state.state === "answered" ? state.reply : deadReply(state.requestId, envelope, { attempts: state.deadLetter.attempts, reason: state.deadLetter.error.message });
     answer({ type: "reply", reply });
-  }
-
-  async #sendKeptChunks(requestId: string, answer: Answer): Promise<void> {
-    try {
-      const { chunks } = await this.#options.messages.readChunks(requestId, 0);
-      for (const chunk of chunks) answer({ type: "chunk", chunk });
-    } catch (error) {
-      // The consumer sees the gap and asks again.
-      this.#options.logger.warn("Kept chunks could not be read", { requestId, error: String(error) });
-    }
-  }
-
-  async #forgetChunks(requestId: string, upTo: number): Promise<void> {
-    await this.#options.messages.acknowledgeChunks(requestId, upTo).catch((error: unknown) => {
-      this.#options.logger.warn("Acknowledged chunks could not be deleted", { requestId, error: String(error) });
-    });
   }
 
   /** Takes a request that storage handed back, unless it is here, or has no room: then it is read again later. */
@@ -408,7 +398,7 @@ export class EntityHost {
         this.#forget(request, activation);
         this.#options.deadLettered({ requestId: request.id, address: request.envelope.address, tag: request.envelope.tag });
         const reason = result.error instanceof Error ? result.error.message : "something that is not an Error was thrown";
-        return this.#waiters.settle(request.id, { type: "reply", reply: this.#deadReply(request.id, request.envelope, result.attempts, reason) });
+        return this.#waiters.settle(request.id, { type: "reply", reply: deadReply(request.id, request.envelope, { attempts: result.attempts, reason }) });
       }
       case "suspended":
         return this.#suspend(request, activation, result.until);
@@ -467,9 +457,7 @@ export class EntityHost {
       this.#waiters.settle(request.id, { type: "rejected", requestId: request.id, code: "NOT_ASSIGNED", detail: reason });
       return;
     }
-    const error = new InterruptedError({ what: `${entityKey(request.envelope.address)}.${request.envelope.tag}`, why: reason, retryable: true });
-    const exit = { ok: false, error: encodeError(error, { exposeStacks: false }) } as const;
-    this.#waiters.settle(request.id, { type: "reply", reply: { requestId: request.id, exit } });
+    this.#waiters.settle(request.id, { type: "reply", reply: movedReply(request.envelope, reason) });
   }
 
   #forget(request: HostedRequest, activation: Activation): void {
@@ -483,20 +471,9 @@ export class EntityHost {
     this.#options.fenced(shardId);
   }
 
-  #deadReply(requestId: string, envelope: Envelope, attempts: number, reason: string): Reply {
-    const error = new DeadLetteredError({ requestId, what: `${entityKey(envelope.address)}.${envelope.tag}`, attempts, reason });
-    return { requestId, exit: { ok: false, error: encodeError(error, { exposeStacks: false }) } };
-  }
-
   #servedShard(shardId: ShardId): HostedShard | undefined {
     const shard = this.#shards.get(shardId);
     return shard?.isServing === true && this.#options.leaseIsHeld() ? shard : undefined;
-  }
-
-  #unpark(shardId: ShardId): void {
-    const parked = this.#parked.get(shardId);
-    this.#parked.delete(shardId);
-    for (const resume of parked ?? []) resume();
   }
 
   #beginRead(): Sweep {
@@ -548,58 +525,10 @@ export class EntityHost {
     }
   }
 
-  #scheduleEviction(): void {
-    if (this.#isClosing) return;
-    const idleTimes = [...this.#behaviors.values()].map((behavior) => behavior.contract.maxIdleTimeMs ?? this.#options.maxIdleTimeMs);
-    const intervalMs = Math.min(5_000, Math.max(50, Math.min(this.#options.maxIdleTimeMs, ...idleTimes) / 2));
-    this.#options.clock.setTimer(intervalMs, () => {
-      this.#evictIdle();
-      this.#scheduleEviction();
-    });
-  }
-
-  #evictIdle(): void {
-    const now = this.#options.clock.monotonic();
-    for (const shard of this.#shards.values()) {
-      for (const [key, activation] of shard.activations) {
-        const maxIdleTimeMs = this.#behaviors.get(activation.address.entityType)?.contract.maxIdleTimeMs ?? this.#options.maxIdleTimeMs;
-        if (!activation.isIdle || activation.isBacklogged || now - shard.lastUsed(activation, now) < maxIdleTimeMs) continue;
-        void this.#evict(activation).then(() => {
-          // A request may have come while onEvict ran: then it stays.
-          if (activation.isIdle && shard.activations.get(key) === activation) shard.forget(key, activation);
-        });
-      }
-    }
-  }
-
   async #evict(activation: Activation): Promise<void> {
     this.#options.counters.evictions += 1;
     await activation.evict((error) => {
       this.#options.logger.error("An onEvict callback failed", { entity: entityKey(activation.address), error: String(error) });
     });
   }
-}
-
-/** What an answer to another request's id looks like to who asked under `requestId`. */
-function readdress(message: WireMessage, requestId: string): WireMessage {
-  switch (message.type) {
-    case "reply":
-      return { type: "reply", reply: { ...message.reply, requestId } };
-    case "chunk":
-      return { type: "chunk", chunk: { ...message.chunk, requestId } };
-    case "accepted":
-    case "rejected":
-      return { ...message, requestId };
-    default:
-      return message;
-  }
-}
-
-function describeInvalidInput(error: unknown): string {
-  const issues = error instanceof InvalidInputError ? error.issues : [];
-  return JSON.stringify(
-    issues.length > 0
-      ? issues.map((issue) => ({ message: issue.message, path: issue.path?.map((key) => String(typeof key === "object" ? key.key : key)) }))
-      : [{ message: error instanceof HoldfastError ? error.message : "it could not be parsed" }],
-  );
 }

@@ -1,0 +1,56 @@
+// What a runner says to who waits, besides what the handler said.
+
+import { encodeError } from "../contract/error-codec.ts";
+import { entityKey } from "../data/entity-address.ts";
+import type { Envelope } from "../data/envelope.ts";
+import type { Reply } from "../data/reply.ts";
+import type { WireMessage } from "../data/wire-message.ts";
+import { HoldfastError } from "../errors/holdfast-error.ts";
+import { InterruptedError, InvalidInputError } from "../errors/routing.ts";
+import { DeadLetteredError } from "../errors/storage.ts";
+
+/** The reply to a request that is a dead letter. */
+export function deadReply(requestId: string, envelope: Envelope, letter: { attempts: number; reason: string }): Reply {
+  const error = new DeadLetteredError({ requestId, what: describeCall(envelope), ...letter });
+  return { requestId, exit: { ok: false, error: encodeError(error, { exposeStacks: false }) } };
+}
+
+/** The reply to a volatile request whose handler was cut short because its shard left. */
+export function movedReply(envelope: Envelope, why: string): Reply {
+  const error = new InterruptedError({ what: describeCall(envelope), why, retryable: true });
+  return { requestId: envelope.requestId, exit: { ok: false, error: encodeError(error, { exposeStacks: false }) } };
+}
+
+/** What an answer to another request looks like to who asked under `requestId`, the duplicate's id. */
+export function readdress(message: WireMessage, requestId: string): WireMessage {
+  switch (message.type) {
+    case "reply":
+      return { type: "reply", reply: { ...message.reply, requestId } };
+    case "chunk":
+      return { type: "chunk", chunk: { ...message.chunk, requestId } };
+    case "accepted":
+    case "rejected":
+      return { ...message, requestId };
+    default:
+      return message;
+  }
+}
+
+/** The detail of an INVALID_INPUT rejection: the schema's issues as JSON. */
+export function describeInvalidInput(error: unknown): string {
+  const issues = error instanceof InvalidInputError ? error.issues : [];
+  if (issues.length === 0) {
+    return JSON.stringify([{ message: error instanceof HoldfastError ? error.message : "it could not be parsed" }]);
+  }
+  return JSON.stringify(
+    issues.map((issue) => ({
+      message: issue.message,
+      path: issue.path?.map((key) => String(typeof key === "object" ? key.key : key)),
+    })),
+  );
+}
+
+/** `Counter/a.increment`, for messages. */
+export function describeCall(envelope: Envelope): string {
+  return `${entityKey(envelope.address)}.${envelope.tag}`;
+}

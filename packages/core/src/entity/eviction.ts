@@ -1,0 +1,58 @@
+// Eviction: lets entities leave memory that have had no request for a while.
+
+import type { Clock, Timer } from "../adapter/clock.ts";
+import type { Activation } from "./activation.ts";
+import type { HostedShard } from "./hosted-shard.ts";
+
+const LONGEST_INTERVAL_MS = 5_000;
+const SHORTEST_INTERVAL_MS = 50;
+
+export interface EvictionOptions {
+  readonly clock: Clock;
+  readonly shards: () => Iterable<HostedShard>;
+  /** Milliseconds without a request after which an entity of this type leaves. */
+  readonly maxIdleTimeMs: (entityType: string) => number;
+  /** The shortest of them, now. */
+  readonly shortestIdleTimeMs: () => number;
+  /** Lets one leave: resolves when its callbacks have run. */
+  readonly evict: (activation: Activation) => Promise<void>;
+}
+
+export class Eviction {
+  readonly #options: EvictionOptions;
+  #timer: Timer | undefined;
+
+  constructor(options: EvictionOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    // Half the idle time: nobody stays more than half as long again as it should.
+    const intervalMs = Math.min(LONGEST_INTERVAL_MS, Math.max(SHORTEST_INTERVAL_MS, this.#options.shortestIdleTimeMs() / 2));
+    this.#timer = this.#options.clock.setTimer(intervalMs, () => {
+      this.#sweep();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  #sweep(): void {
+    const now = this.#options.clock.monotonic();
+    for (const shard of this.#options.shards()) {
+      for (const [key, activation] of shard.activations) {
+        if (!activation.isIdle || activation.isBacklogged) continue;
+        if (now - shard.lastUsed(activation, now) < this.#options.maxIdleTimeMs(activation.address.entityType)) continue;
+        void this.#evict(shard, key, activation);
+      }
+    }
+  }
+
+  async #evict(shard: HostedShard, key: string, activation: Activation): Promise<void> {
+    await this.#options.evict(activation);
+    // A request may have come while onEvict ran: then it stays, with fresh handlers.
+    if (activation.isIdle && shard.activations.get(key) === activation) shard.forget(key, activation);
+  }
+}

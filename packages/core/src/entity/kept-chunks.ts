@@ -1,0 +1,33 @@
+import type { MessageStorage } from "../adapter/message-storage.ts";
+import type { Logger } from "../contract/logger.ts";
+import type { Answer } from "./reply-waiters.ts";
+
+/** The chunks of persisted streams that storage keeps until they are acknowledged. */
+export class KeptChunks {
+  readonly #messages: MessageStorage;
+  readonly #logger: Logger;
+
+  constructor(messages: MessageStorage, logger: Logger) {
+    this.#messages = messages;
+    this.#logger = logger;
+  }
+
+  /** Sends what is kept of a stream to a consumer that joined or came back. Never rejects: a consumer sees a gap and asks again. */
+  async send(requestId: string, answer: Answer): Promise<void> {
+    try {
+      const { chunks } = await this.#messages.readChunks(requestId, 0);
+      for (const chunk of chunks) answer({ type: "chunk", chunk });
+    } catch (error) {
+      this.#logger.warn("Kept chunks could not be read", { requestId, error: String(error) });
+    }
+  }
+
+  /** Forgets what the consumer has taken. Never rejects: what is left goes with the request. */
+  async forget(requestId: string, upTo: number): Promise<void> {
+    try {
+      await this.#messages.acknowledgeChunks(requestId, upTo);
+    } catch (error) {
+      this.#logger.warn("Acknowledged chunks could not be deleted", { requestId, error: String(error) });
+    }
+  }
+}
