@@ -15,8 +15,13 @@ import {
 
 export type { Service } from "./programs.ts";
 
+export interface PostgresOptions {
+  /** Whether each commit waits for the disk. Default false: tests need none of it. */
+  readonly durable?: boolean;
+}
+
 /** @throws {Error} no way worked; says what was tried and why each failed */
-export async function startPostgres(): Promise<Service> {
+export async function startPostgres(options: PostgresOptions = {}): Promise<Service> {
   const given = process.env["TEST_POSTGRES_URL"];
   if (given !== undefined && given !== "") {
     return { url: given, how: "TEST_POSTGRES_URL", stop: () => Promise.resolve() };
@@ -24,7 +29,7 @@ export async function startPostgres(): Promise<Service> {
   const failures: string[] = [];
   for (const way of [fromProgram, fromContainer, fromDebian]) {
     try {
-      return await way();
+      return await way(options);
     } catch (error) {
       failures.push(`${way.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -34,7 +39,7 @@ export async function startPostgres(): Promise<Service> {
   );
 }
 
-async function fromProgram(): Promise<Service> {
+async function fromProgram({ durable = false }: PostgresOptions): Promise<Service> {
   const folders = debianPostgresFolders();
   const postgres = findProgram("postgres", folders);
   const initdb = findProgram("initdb", folders);
@@ -45,7 +50,8 @@ async function fromProgram(): Promise<Service> {
   try {
     await run(initdb, ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"], { cwd: folder, ...owner });
     const port = await freePort();
-    const settings = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"].flatMap((each) => ["-c", each]);
+    const fast = durable ? [] : ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+    const settings = ["max_connections=200", ...fast].flatMap((each) => ["-c", each]);
     const program = await startProgram(
       postgres,
       ["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", "", ...settings],
@@ -79,12 +85,12 @@ async function fromContainer(): Promise<Service> {
   };
 }
 
-async function fromDebian(): Promise<Service> {
+async function fromDebian(options: PostgresOptions): Promise<Service> {
   if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version")) throw new Error("this is not root on Debian");
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   await run("apt-get", ["update", "-qq"], { env });
   await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "postgresql"], { env });
-  return fromProgram();
+  return fromProgram(options);
 }
 
 /** PostgreSQL does not run as root: there it runs as the user that its package makes, else as nobody. */
