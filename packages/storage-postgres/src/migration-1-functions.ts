@@ -1,15 +1,9 @@
-// Migration 1: the functions. One call is one trip and one transaction.
+// Migration 1: the functions that claim, read and forget. One call is one trip and one transaction.
 //
 // Each statement of a function sees what was committed before that statement began, so that what follows a lock or a
-// refused insert sees what the other transaction did. Their plans are kept for the life of a session, and may be made
-// while the tables are empty: the settings at the end of each see to it that they are made with the indexes all the same.
+// refused insert sees what the other transaction did.
 
-const PLANNING = [
-  "SET enable_seqscan = off",
-  "SET enable_bitmapscan = off",
-  "SET enable_hashjoin = off",
-  "SET enable_mergejoin = off",
-].join(" ");
+import { PLANNING, writeGroup } from "./migration-1-write.ts";
 
 /** @param schema a checked identifier */
 export function functionsOfVersion1(schema: string): string {
@@ -39,148 +33,6 @@ BEGIN
     RETURNING e.shard_id, e.epoch
   ) SELECT json_object_agg(r.shard_id, r.epoch) INTO v_epochs FROM raised r;
   RETURN v_epochs::text;
-END $fn$;`;
-}
-
-/**
- * Writes a group. The fences of its shards are locked first and for the rest of the transaction: a claim that came first
- * shows here, and one that comes later waits. Writes under a stale fence (by its place in p_f_*, from 1; 0 is none) are
- * left out, the others pass. In strict mode everything passes or the transaction fails: for a group of one caller, who
- * has written in it already.
- *
- * Returns JSON: "f" the current epochs, "q" the accepted ids with their sequences, "c" the ids of known streams, "r" the
- * ids whose reply was recorded.
- */
-function writeGroup(s: string): string {
-  return `
-CREATE FUNCTION ${s}.write_group_v1(
-  p_strict boolean, p_now bigint, p_f_shard text[], p_f_epoch bigint[],
-  p_q_fence int[], p_q_id text[], p_q_shard text[], p_q_type text[], p_q_entity text[], p_q_tag text[], p_q_key text[],
-  p_q_payload text[], p_q_headers text[], p_q_expects text[], p_q_uninterruptible boolean[], p_q_inside boolean[],
-  p_q_pending_first boolean[], p_q_sender text[], p_q_deliver_at bigint[], p_q_attempts int[],
-  p_u_fence int[], p_u_id text[], p_u_attempts int[], p_u_moves boolean[], p_u_deliver_at bigint[],
-  p_j_fence int[], p_j_type text[], p_j_execution text[], p_j_ordinal int[], p_j_position int[], p_j_kind text[],
-  p_j_name text[], p_j_event text[], p_j_data text[],
-  p_c_fence int[], p_c_id text[], p_c_index int[], p_c_value text[],
-  p_r_fence int[], p_r_id text[], p_r_ok boolean[], p_r_data text[],
-  p_d_fence int[], p_d_id text[], p_d_attempts int[], p_d_error text[], p_d_since bigint[]
-) RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
-DECLARE
-  v_epochs bigint[]; v_held boolean[]; v_replied text[] := '{}';
-  v_accepted json; v_streams json; v_recorded json;
-  v_given int; v_count int; v_left int;
-BEGIN
-  IF cardinality(p_f_shard) > 0 THEN
-    WITH locked AS MATERIALIZED (
-      SELECT e.shard_id, e.epoch FROM ${s}.shards e WHERE e.shard_id = ANY (p_f_shard) ORDER BY e.shard_id FOR SHARE
-    ) SELECT array_agg(l.epoch ORDER BY f.place), array_agg(l.epoch IS NOT DISTINCT FROM f.epoch ORDER BY f.place)
-      INTO v_epochs, v_held
-      FROM unnest(p_f_shard, p_f_epoch) WITH ORDINALITY AS f (shard_id, epoch, place)
-      LEFT JOIN locked l ON l.shard_id = f.shard_id;
-    IF p_strict AND NOT (true = ALL (v_held)) THEN
-      RAISE EXCEPTION 'the shard was claimed again' USING ERRCODE = 'HF001', DETAIL = coalesce(v_epochs[1]::text, '');
-    END IF;
-  END IF;
-
-  IF cardinality(p_q_id) > 0 THEN
-    IF cardinality(p_r_id) > 0 THEN
-      SELECT coalesce(array_agg(t.id), '{}') INTO v_replied
-        FROM unnest(p_r_fence, p_r_id) AS t (fence, id) WHERE v_held[t.fence];
-    END IF;
-    WITH given AS MATERIALIZED (
-      SELECT * FROM unnest(p_q_fence, p_q_id, p_q_shard, p_q_type, p_q_entity, p_q_tag, p_q_key, p_q_payload, p_q_headers,
-        p_q_expects, p_q_uninterruptible, p_q_inside, p_q_pending_first, p_q_sender, p_q_deliver_at, p_q_attempts)
-        WITH ORDINALITY AS t (fence, id, shard, type, entity, tag, key, payload, headers, expects, uninterruptible, inside,
-          pending_first, sender, deliver_at, attempts, place)
-        WHERE t.fence = 0 OR v_held[t.fence]
-    ), accepted AS (
-      INSERT INTO ${s}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload, headers,
-        expects, uninterruptible, from_inside, read_pending_first, sender, deliver_at)
-      SELECT g.id, g.shard, g.type, g.entity, g.tag, g.key, g.payload, g.headers, g.expects, g.uninterruptible, g.inside,
-        g.pending_first, g.sender, g.deliver_at FROM given g ORDER BY g.place
-      ON CONFLICT DO NOTHING
-      RETURNING requests.sequence, requests.request_id
-    ), queued AS (
-      INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
-      SELECT a.sequence, g.shard, g.type, g.entity, g.attempts, g.deliver_at
-        FROM accepted a JOIN given g ON g.id = a.request_id
-        WHERE NOT (a.request_id = ANY (v_replied))
-    ) SELECT json_object_agg(a.request_id, a.sequence) INTO v_accepted FROM accepted a;
-  END IF;
-
-  IF cardinality(p_u_id) > 0 THEN
-    UPDATE ${s}.pending p
-      SET attempts = t.attempts, deliver_at = CASE WHEN t.moves THEN t.deliver_at ELSE p.deliver_at END
-      FROM unnest(p_u_fence, p_u_id, p_u_attempts, p_u_moves, p_u_deliver_at) AS t (fence, id, attempts, moves, deliver_at)
-      JOIN ${s}.requests q ON q.request_id = t.id
-      WHERE p.sequence = q.sequence AND v_held[t.fence];
-  END IF;
-
-  IF cardinality(p_j_type) > 0 THEN
-    INSERT INTO ${s}.journal (entity_type, execution_id, ordinal, position, kind, name, event, data)
-      SELECT t.type, t.execution, t.ordinal, t.position, t.kind, t.name, t.event, t.data
-        FROM unnest(p_j_fence, p_j_type, p_j_execution, p_j_ordinal, p_j_position, p_j_kind, p_j_name, p_j_event, p_j_data)
-          WITH ORDINALITY AS t (fence, type, execution, ordinal, position, kind, name, event, data, place)
-        WHERE v_held[t.fence] ORDER BY t.place
-      ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF p_strict AND v_count < cardinality(p_j_type) THEN
-      RAISE EXCEPTION 'an entry of this ordinal is there already' USING ERRCODE = 'HF003';
-    END IF;
-  END IF;
-
-  IF cardinality(p_c_id) > 0 THEN
-    WITH given AS MATERIALIZED (
-      SELECT q.sequence, t.id, t.index, t.value, t.place
-        FROM unnest(p_c_fence, p_c_id, p_c_index, p_c_value) WITH ORDINALITY AS t (fence, id, index, value, place)
-        JOIN ${s}.requests q ON q.request_id = t.id WHERE v_held[t.fence]
-    ), stream AS (
-      INSERT INTO ${s}.streams AS o (sequence, saved, acknowledged)
-      SELECT g.sequence, max(g.index) + 1, 0 FROM given g GROUP BY g.sequence ORDER BY g.sequence
-      ON CONFLICT (sequence) DO UPDATE SET saved = greatest(o.saved, excluded.saved)
-      RETURNING o.sequence, o.acknowledged
-    ), kept AS (
-      INSERT INTO ${s}.chunks (sequence, index, value)
-      SELECT g.sequence, g.index, g.value FROM given g JOIN stream o ON o.sequence = g.sequence
-        WHERE g.index >= o.acknowledged ORDER BY g.place
-      ON CONFLICT DO NOTHING
-    ) SELECT json_agg(DISTINCT g.id) INTO v_streams FROM given g;
-  END IF;
-
-  IF cardinality(p_r_id) > 0 THEN
-    WITH given AS MATERIALIZED (
-      SELECT q.sequence, q.entity_type, t.id, t.ok, t.data
-        FROM unnest(p_r_fence, p_r_id, p_r_ok, p_r_data) WITH ORDINALITY AS t (fence, id, ok, data, place)
-        JOIN ${s}.requests q ON q.request_id = t.id WHERE v_held[t.fence] ORDER BY t.place
-    ), gone AS (
-      DELETE FROM ${s}.pending p USING given g WHERE p.sequence = g.sequence RETURNING p.sequence
-    ), recorded AS (
-      INSERT INTO ${s}.replies (sequence, entity_type, ok, data, answered_at)
-      SELECT g.sequence, g.entity_type, g.ok, g.data, p_now FROM given g ON CONFLICT DO NOTHING RETURNING replies.sequence
-    ) SELECT json_agg(g.id), count(*), (SELECT count(*) FROM gone) INTO v_recorded, v_count, v_left
-        FROM recorded r JOIN given g ON g.sequence = r.sequence;
-    IF v_left < v_count THEN
-      -- It was not pending: a dead letter that is answered after all is a dead letter no longer.
-      DELETE FROM ${s}.dead_letters d USING ${s}.requests q WHERE q.request_id = ANY (p_r_id) AND d.sequence = q.sequence
-        AND EXISTS (SELECT 1 FROM ${s}.replies r WHERE r.sequence = d.sequence);
-    END IF;
-    IF p_strict AND v_count < cardinality(p_r_id) THEN
-      RAISE EXCEPTION 'there is a recorded reply, or no such request' USING ERRCODE = 'HF002';
-    END IF;
-  END IF;
-
-  IF cardinality(p_d_id) > 0 THEN
-    WITH given AS MATERIALIZED (
-      SELECT q.sequence, t.id, t.attempts, t.error, t.since
-        FROM unnest(p_d_fence, p_d_id, p_d_attempts, p_d_error, p_d_since) AS t (fence, id, attempts, error, since)
-        JOIN ${s}.requests q ON q.request_id = t.id WHERE v_held[t.fence]
-    ), gone AS (
-      DELETE FROM ${s}.pending p USING given g WHERE p.sequence = g.sequence RETURNING p.sequence
-    ) INSERT INTO ${s}.dead_letters (sequence, request_id, attempts, error, dead_since)
-        SELECT g.sequence, g.id, g.attempts, g.error, g.since FROM gone JOIN given g ON g.sequence = gone.sequence;
-  END IF;
-
-  RETURN json_build_object('f', v_epochs, 'q', v_accepted, 'c', v_streams, 'r', v_recorded)::text;
 END $fn$;`;
 }
 

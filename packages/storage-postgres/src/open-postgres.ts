@@ -8,7 +8,6 @@ import {
 } from "@holdfast/core/adapter";
 import { migrate } from "./migrations.ts";
 import type { CommonSettings, PostgresSettings } from "./options.ts";
-import type { PgModule } from "./pg-driver.ts";
 import { PostgresMessageStorage } from "./postgres-message-storage.ts";
 import { PostgresRunnerStorage } from "./postgres-runner-storage.ts";
 import { PostgresSession } from "./postgres-session.ts";
@@ -51,7 +50,7 @@ export function storageOn(
 async function connect(settings: PostgresSettings): Promise<SqlDriver> {
   const { default: pg } = await importPeer(() => import("pg"), "pg", "postgres");
   const { PgDriver } = await import("./pg-driver.ts");
-  const driver = new PgDriver(pg as unknown as PgModule, settings);
+  const driver = new PgDriver(pg, settings);
   try {
     await migrate(driver, settings.schema);
     return driver;

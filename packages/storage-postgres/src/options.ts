@@ -54,10 +54,17 @@ export interface PgPool {
 export interface PGliteInstance {
   query<Row>(text: string, params?: unknown[]): Promise<{ rows: Row[]; affectedRows?: number }>;
   exec(text: string): Promise<unknown>;
-  transaction<Result>(run: (transaction: never) => Promise<Result>): Promise<Result>;
+  transaction<Result>(run: (transaction: PGliteNative) => Promise<Result>): Promise<Result | undefined>;
   listen(channel: string, callback: (payload: string) => void): Promise<() => Promise<void>>;
   readonly waitReady: Promise<void>;
   close(): Promise<void>;
+}
+
+/** As much of a PGlite Transaction as this package uses. */
+export interface PGliteNative {
+  query<Row>(text: string, params?: unknown[]): Promise<{ rows: Row[]; affectedRows?: number }>;
+  exec(text: string): Promise<unknown>;
+  rollback(): Promise<void>;
 }
 
 /** Options with their defaults, in milliseconds. */

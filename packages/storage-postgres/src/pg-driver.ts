@@ -42,7 +42,7 @@ export class PgDriver implements SqlDriver {
     if (settings.pool === undefined) this.#pool.on("error", ignore);
     const options: PoolConfig = this.#pool.options;
     this.#listener = new PgListener(
-      () => new pg.Client({ ...options, ...withPassword(options), pipeline: false } as PoolConfig),
+      () => new pg.Client({ ...options, ...withPassword(options), pipeline: false }),
       settings.statementDeadlineMs,
     );
     const size = options.max ?? settings.poolSize;
@@ -162,7 +162,7 @@ export class PgDriver implements SqlDriver {
 }
 
 function poolConfig(settings: PostgresSettings): PoolConfig {
-  const config = {
+  return {
     application_name: "holdfast",
     keepAlive: true,
     connectionTimeoutMillis: Math.min(settings.statementDeadlineMs, 10_000),
@@ -176,7 +176,6 @@ function poolConfig(settings: PostgresSettings): PoolConfig {
     statement_timeout: Math.max(10, Math.floor(settings.statementDeadlineMs * 0.8)),
     idle_in_transaction_session_timeout: settings.idleTransactionTimeoutMs,
   };
-  return config as PoolConfig;
 }
 
 /** A pool hides its password from enumeration, so that a copy of its options lacks it. */

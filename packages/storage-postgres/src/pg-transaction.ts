@@ -61,7 +61,7 @@ export class PgTransaction implements SqlTransaction {
         await last;
       } catch (error) {
         await this.rollback();
-        throw failureOf(error, true);
+        throw undone(error);
       }
     }
     const committing = this.#send("COMMIT");
@@ -76,27 +76,16 @@ export class PgTransaction implements SqlTransaction {
       return { rows: rows as Row[], rowCount: rowCount ?? 0 };
     }
     // An ERROR in the last statement or at COMMIT, or the answer ROLLBACK, is the server's word that it is undone.
-    const refusal =
+    const refusal: unknown =
       recorded.status === "rejected"
         ? recorded.reason
         : committed.status === "rejected"
           ? committed.reason
           : null;
-    const isUndone = committed.status === "fulfilled" || isPlainError(committed.reason);
+    const isUsable = committed.status === "fulfilled" || isPlainError(committed.reason);
     const processId = processIdOf(this.native);
-    this.#release(isUndone);
-    if (isUndone) {
-      const failure = refusal === null ? null : failureOf(refusal, true);
-      throw new SqlFailure(
-        {
-          outcome: "not-written",
-          sqlState: failure?.sqlState ?? null,
-          message: failure?.message ?? "the server rolled the transaction back",
-          serverDetail: failure?.serverDetail ?? null,
-        },
-        { cause: refusal },
-      );
-    }
+    this.#release(isUsable);
+    if (isUsable || isPlainError(refusal)) throw undone(refusal);
     await this.#options.retire(processId);
     const lost = failureOf(committed.reason, true);
     throw new SqlFailure(
@@ -144,4 +133,13 @@ export class PgTransaction implements SqlTransaction {
     const query = { name, text, values: [...values], query_timeout: this.#options.deadlineMs };
     return this.native.query(query);
   }
+}
+
+/** The failure of a transaction that surely did not commit. */
+function undone(error: unknown): SqlFailure {
+  const { sqlState, message, serverDetail } = failureOf(
+    error ?? new Error("the server rolled it back"),
+    false,
+  );
+  return new SqlFailure({ outcome: "not-written", sqlState, message, serverDetail }, { cause: error });
 }

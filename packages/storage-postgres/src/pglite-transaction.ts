@@ -1,13 +1,6 @@
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, SqlFailure } from "./errors.ts";
-import type { PGliteInstance } from "./options.ts";
-
-/** As much of a PGlite Transaction as is used here. */
-interface NativeTransaction {
-  query<Row>(text: string, params?: unknown[]): Promise<{ rows: Row[]; affectedRows?: number }>;
-  exec(text: string): Promise<unknown>;
-  rollback(): Promise<void>;
-}
+import type { PGliteInstance, PGliteNative } from "./options.ts";
 
 export interface PGliteTransactionOptions {
   readonly idleLimitMs: number;
@@ -18,23 +11,23 @@ export interface PGliteTransactionOptions {
 /** One transaction on PGlite's one session. PGlite ends it when the function given to it ends: that function waits here. */
 export class PGliteTransaction implements SqlTransaction {
   readonly #options: PGliteTransactionOptions;
-  readonly #begun: Promise<NativeTransaction>;
+  readonly #begun: Promise<PGliteNative>;
   readonly #ended: Promise<void>;
-  #native: NativeTransaction | undefined;
+  #native: PGliteNative | undefined;
   #settle: { commit: () => void; rollback: (reason: unknown) => void } | null = null;
   #idle: NodeJS.Timeout | undefined;
   #expired: SqlFailure | null = null;
 
   constructor(instance: PGliteInstance, options: PGliteTransactionOptions) {
     this.#options = options;
-    const { promise: begun, resolve: begin, reject: fail } = Promise.withResolvers<NativeTransaction>();
+    const { promise: begun, resolve: begin, reject: fail } = Promise.withResolvers<PGliteNative>();
     const { promise: decided, resolve: commit, reject: rollback } = Promise.withResolvers<void>();
     decided.catch(() => undefined);
     begun.catch(() => undefined);
     this.#begun = begun;
     this.#settle = { commit, rollback };
     this.#ended = instance
-      .transaction(async (native: NativeTransaction) => {
+      .transaction(async (native: PGliteNative) => {
         this.#native = native;
         begin(native);
         this.#watchIdle();
@@ -89,7 +82,8 @@ export class PGliteTransaction implements SqlTransaction {
       result = { rows, rowCount: affectedRows ?? rows.length };
     } catch (error) {
       await this.rollback();
-      throw failureOf(error, true);
+      const { sqlState, message, serverDetail } = failureOf(error, false);
+      throw new SqlFailure({ outcome: "not-written", sqlState, message, serverDetail }, { cause: error });
     }
     this.#settle?.commit();
     try {
@@ -107,7 +101,7 @@ export class PGliteTransaction implements SqlTransaction {
     await this.#ended.catch(() => undefined);
   }
 
-  async #open(): Promise<NativeTransaction> {
+  async #open(): Promise<PGliteNative> {
     clearTimeout(this.#idle);
     if (this.#expired !== null) throw this.#expired;
     try {

@@ -18,9 +18,9 @@ interface Answer {
 /** The columns of each kind of row, in the order of the function's parameters. `t` is a text, `p` a number or boolean. */
 const SHAPES = {
   fence: "tp",
-  request: "pttttttttt" + "ppp" + "tpp",
+  request: "ptttttttttppptpp",
   update: "ptppp",
-  journal: "pttppt" + "ttt",
+  journal: "pttpptttt",
   chunk: "ptpt",
   reply: "ptpt",
   dead: "ptptp",

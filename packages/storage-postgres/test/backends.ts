@@ -1,7 +1,7 @@
 // What the suites of this package run on: a server, and PGlite; each case in a schema of its own.
 
 import { randomUUID } from "node:crypto";
-import { PGlite } from "@electric-sql/pglite";
+import type { PGlite } from "@electric-sql/pglite";
 import type { AdapterServices, StorageAdapter, StorageTransaction } from "@holdfast/core/adapter";
 import { SystemClock, SystemRandom } from "@holdfast/core/internal";
 import type { RunnersBackend, StorageBackend } from "@holdfast/testing";
@@ -49,9 +49,9 @@ export function embeddedBackend(
 export function runnersBackend(storage: StorageBackend): RunnersBackend {
   return {
     open: async () => {
-      const { runners, close } = await storage.open();
-      if (runners === null) throw new Error("The storage has no members.");
-      return { runners, close };
+      const session = await storage.open();
+      if (session.runners === null) throw new Error("The storage has no members.");
+      return { runners: session.runners, close: () => session.close() };
     },
     ttlMs: TTL_MS,
     elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
