@@ -5,7 +5,14 @@ import { PGliteSessions } from "./open-pglite.ts";
 import { openPostgres, openPostgresRunners } from "./open-postgres.ts";
 import { pgliteSettings, postgresSettings, type PGliteOptions, type PostgresOptions } from "./options.ts";
 
-export type { CommonOptions, PGliteInstance, PGliteNative, PGliteOptions, PgPool, PostgresOptions } from "./options.ts";
+export type {
+  CommonOptions,
+  PGliteInstance,
+  PGliteNative,
+  PGliteOptions,
+  PgPool,
+  PostgresOptions,
+} from "./options.ts";
 export { postgresTx, type PostgresTx } from "./postgres-tx.ts";
 
 /**

@@ -1,5 +1,10 @@
 import type { Envelope, Fence, MessageStorage, OpenStorage, ShardId } from "@holdfast/core/adapter";
-import { ConfigError, FencedError, PersistenceError, TransactionUnavailableError } from "@holdfast/core/adapter";
+import {
+  ConfigError,
+  FencedError,
+  PersistenceError,
+  TransactionUnavailableError,
+} from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { postgres } from "../src/index.ts";
@@ -74,7 +79,8 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
 
   function begin(messages: MessageStorage): PostgresTransaction {
     const transaction = messages.beginTransaction?.();
-    if (!(transaction instanceof PostgresTransaction)) throw new Error("The storage begins no transaction of its own.");
+    if (!(transaction instanceof PostgresTransaction))
+      throw new Error("The storage begins no transaction of its own.");
     return transaction;
   }
 
@@ -97,7 +103,12 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       const written = request();
       const writer = await connect();
       await writer.query("BEGIN");
-      const statement = writeGroupStatement(backend.schema, [{ type: "request", envelope: written, attempts: 0, fence }], false, 0);
+      const statement = writeGroupStatement(
+        backend.schema,
+        [{ type: "request", envelope: written, attempts: 0, fence }],
+        false,
+        0,
+      );
       await writer.query(statement.text, [...statement.values]);
 
       let isClaimed = false;
@@ -145,7 +156,9 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       await transaction.query("SELECT 1", []);
       const next = await claim((await open()).messages);
       expect(next.epoch).toBeGreaterThan(fence.epoch);
-      await expect(messages.saveReply(succeeded(envelope.requestId), fence, transaction)).rejects.toBeInstanceOf(FencedError);
+      await expect(
+        messages.saveReply(succeeded(envelope.requestId), fence, transaction),
+      ).rejects.toBeInstanceOf(FencedError);
     });
   });
 
@@ -156,24 +169,41 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       await claim((await open()).messages, "default:1");
       const held = await claim(messages, "default:2");
       const other = { entityType: "Counter", entityId: "b", shardId: held.shardId };
-      const requests = Array.from({ length: 100 }, (_, index) => request(index % 2 === 0 ? { address: other } : {}));
+      const requests = Array.from({ length: 100 }, (_, index) =>
+        request(index % 2 === 0 ? { address: other } : {}),
+      );
       const saved = await Promise.allSettled(
         requests.map((envelope, index) => messages.saveRequest(envelope, 0, index % 2 === 0 ? held : stale)),
       );
-      expect(saved.map(({ status }) => status)).toEqual(requests.map((_, index) => (index % 2 === 0 ? "fulfilled" : "rejected")));
+      expect(saved.map(({ status }) => status)).toEqual(
+        requests.map((_, index) => (index % 2 === 0 ? "fulfilled" : "rejected")),
+      );
       const expected = requests.filter((_, index) => index % 2 === 0).map(({ requestId }) => requestId);
-      expect(await journal(messages, requests.map(({ requestId }) => requestId))).toEqual(expected.toSorted());
+      expect(
+        await journal(
+          messages,
+          requests.map(({ requestId }) => requestId),
+        ),
+      ).toEqual(expected.toSorted());
     });
 
     it("is divided until a row that the database refuses fails alone, and says that it was not written", async () => {
       const { messages } = await open();
       const fence = await claim(messages);
-      const requests = Array.from({ length: 60 }, (_, index) => request(index === 37 ? { sender: "a \0 byte" } : {}));
-      const saved = await Promise.allSettled(requests.map((envelope) => messages.saveRequest(envelope, 0, fence)));
-      const failed = saved.flatMap((result, index) => (result.status === "rejected" ? [{ index, error: result.reason as unknown }] : []));
+      const requests = Array.from({ length: 60 }, (_, index) =>
+        request(index === 37 ? { sender: "a \0 byte" } : {}),
+      );
+      const saved = await Promise.allSettled(
+        requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
+      );
+      const failed = saved.flatMap((result, index) =>
+        result.status === "rejected" ? [{ index, error: result.reason as unknown }] : [],
+      );
       expect(failed).toEqual([{ index: 37, error: expect.any(PersistenceError) }]);
       expect(failed[0]?.error).toMatchObject({ outcome: "not-written" });
-      const sequences = saved.flatMap((result) => (result.status === "fulfilled" ? [result.value.sequence] : []));
+      const sequences = saved.flatMap((result) =>
+        result.status === "fulfilled" ? [result.value.sequence] : [],
+      );
       expect(sequences).toEqual(sequences.toSorted((a, b) => a - b));
       expect(sequences).toHaveLength(59);
     });
@@ -195,7 +225,13 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
         append("bad", 2, "1"),
         append("good", 1, "1"),
       ]);
-      expect(appends.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected", "rejected", "fulfilled"]);
+      expect(appends.map(({ status }) => status)).toEqual([
+        "fulfilled",
+        "fulfilled",
+        "rejected",
+        "rejected",
+        "fulfilled",
+      ]);
       const ordinals = async (executionId: string): Promise<number[]> =>
         (await workflows.readJournal({ entityType: "Order", executionId })).map(({ ordinal }) => ordinal);
       expect([await ordinals("good"), await ordinals("bad")]).toEqual([[0, 1], [0]]);
@@ -240,7 +276,9 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       await transaction.query("SAVEPOINT risky", []);
       await expect(transaction.query("SELECT 1 / 0", [])).rejects.toMatchObject({ code: "22012" });
       await transaction.query("ROLLBACK TO SAVEPOINT risky", []);
-      await expect(messages.saveReply(succeeded(envelope.requestId), fence, transaction)).resolves.toMatchObject({ exit: { ok: true } });
+      await expect(
+        messages.saveReply(succeeded(envelope.requestId), fence, transaction),
+      ).resolves.toMatchObject({ exit: { ok: true } });
     });
 
     it("that does nothing for too long is ended by the server, and nothing of it is written", async () => {
@@ -251,10 +289,16 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       await backend.transactions?.has("made");
       const transaction = begin(messages);
       await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('idle')`, []);
-      const [{ pid }] = (await transaction.query<{ pid: number }>("SELECT pg_backend_pid() AS pid", [])).rows as [{ pid: number }];
+      const [{ pid }] = (await transaction.query<{ pid: number }>("SELECT pg_backend_pid() AS pid", []))
+        .rows as [{ pid: number }];
       while ((await backend.sql("SELECT 1 FROM pg_stat_activity WHERE pid = $1", [pid])).length > 0);
-      await expect(transaction.query("SELECT 1", [])).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
-      await expect(messages.saveReply(succeeded(envelope.requestId), fence, transaction)).rejects.toBeInstanceOf(PersistenceError);
+      await expect(transaction.query("SELECT 1", [])).rejects.toMatchObject({
+        code: "PERSISTENCE",
+        outcome: "not-written",
+      });
+      await expect(
+        messages.saveReply(succeeded(envelope.requestId), fence, transaction),
+      ).rejects.toBeInstanceOf(PersistenceError);
       expect(await backend.transactions?.has("idle")).toBe(false);
       await messages.saveReply(succeeded(envelope.requestId), fence, null);
     });
@@ -275,12 +319,20 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       const { messages, workflows } = await open();
       const fence = await claim(messages);
       const execution = { entityType: "Order", executionId: "1" };
-      const entry = { ordinal: 0, position: 0, kind: "run", name: "step", event: { type: "completed", value: "1" } } as const;
+      const entry = {
+        ordinal: 0,
+        position: 0,
+        kind: "run",
+        name: "step",
+        event: { type: "completed", value: "1" },
+      } as const;
       await workflows.appendJournal(execution, [entry], fence, null);
       await backend.transactions?.has("made");
       const transaction = begin(messages);
       await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('twice')`, []);
-      await expect(workflows.appendJournal(execution, [entry], fence, transaction)).rejects.toMatchObject({ outcome: "unknown" });
+      await expect(workflows.appendJournal(execution, [entry], fence, transaction)).rejects.toMatchObject({
+        outcome: "unknown",
+      });
       expect(await backend.transactions?.has("twice")).toBe(false);
     });
 
@@ -325,7 +377,9 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       const fence = await claim(messages);
       const answered = Array.from({ length: 300 }, () => request());
       await Promise.all(answered.map((envelope) => messages.saveRequest(envelope, 1, fence)));
-      await Promise.all(answered.map(({ requestId }) => messages.saveReply(succeeded(requestId), fence, null)));
+      await Promise.all(
+        answered.map(({ requestId }) => messages.saveReply(succeeded(requestId), fence, null)),
+      );
       const sleepers = Array.from({ length: 3_000 }, (_, index) => request({ deliverAt: 1_000_000 + index }));
       await Promise.all(sleepers.map((envelope) => messages.saveRequest(envelope, 0, fence)));
       await Promise.all(Array.from({ length: 5 }, () => messages.saveRequest(request(), 0, fence)));
@@ -349,7 +403,9 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
     it("loses and doubles nothing when its processes are ended under load", async () => {
       const { messages } = await open();
       const fence = await claim(messages);
-      const requests = Array.from({ length: 400 }, (_, index) => request({ deduplicationKey: `key-${index}` }));
+      const requests = Array.from({ length: 400 }, (_, index) =>
+        request({ deduplicationKey: `key-${index}` }),
+      );
       let done = 0;
       let failures = 0;
       const save = async (envelope: Envelope): Promise<void> => {
@@ -384,7 +440,9 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
     });
 
     it("that cannot be reached is a PersistenceError: nothing was written", async () => {
-      const opening = postgres({ connectionString: "postgres://user:secret@127.0.0.1:1/none" }).open(services());
+      const opening = postgres({ connectionString: "postgres://user:secret@127.0.0.1:1/none" }).open(
+        services(),
+      );
       await expect(opening).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
       await expect(opening).rejects.not.toThrow(/secret/);
     });
@@ -416,13 +474,22 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       const requests = Array.from({ length: 30 }, () => request());
       await messages.saveRequest(request(), 0, fence);
       proxy.cutAfter("holdfast_write_group");
-      const saved = await Promise.allSettled(requests.map((envelope) => messages.saveRequest(envelope, 0, fence)));
+      const saved = await Promise.allSettled(
+        requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
+      );
       for (const result of saved) {
-        expect(result).toMatchObject({ status: "rejected", reason: { code: "PERSISTENCE", outcome: "unknown" } });
+        expect(result).toMatchObject({
+          status: "rejected",
+          reason: { code: "PERSISTENCE", outcome: "unknown" },
+        });
       }
-      const repeated = await Promise.all(requests.map((envelope) => messages.saveRequest(envelope, 0, fence)));
+      const repeated = await Promise.all(
+        requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
+      );
       expect(new Set(repeated.map(({ sequence }) => sequence)).size).toBe(30);
-      expect((await messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] })).requests).toHaveLength(31);
+      expect((await messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] })).requests).toHaveLength(
+        31,
+      );
     });
   });
 
@@ -435,7 +502,9 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       for (const shardId of shardIds) woken.add(shardId);
       if (woken.has("default:7")) heard.resolve();
     });
-    await backend.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN "${backend.schema}_pending"'`);
+    await backend.sql(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN "${backend.schema}_pending"'`,
+    );
     await heard.promise;
     expect([...woken].toSorted()).toEqual(["default:1", "default:7"]);
     await end?.();

@@ -1,0 +1,115 @@
+import {
+  createCluster,
+  createMemoryBackend,
+  defineEntity,
+  rpc,
+  TransactionUnavailableError,
+} from "@holdfast/core";
+import type { StorageAdapter } from "@holdfast/core/adapter";
+import { PGlite } from "@electric-sql/pglite";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { pglite, postgres, postgresTx } from "../src/index.ts";
+import { newSchema, type Sql } from "./backends.ts";
+
+const url = inject("postgresUrl");
+
+const Account = defineEntity({
+  name: "Account",
+  rpcs: {
+    deposit: rpc<{ amount: number; ends: "reply" | "throw" }, number>({ persisted: true }),
+    peek: rpc<undefined, string>(),
+  },
+});
+
+/** One persisted handler that writes through its transaction, whatever driver is below. */
+function transactions(storage: () => StorageAdapter, sql: () => Sql, table: string): void {
+  const account = Account.implement({
+    async deposit({ amount, ends }, ctx) {
+      const tx = postgresTx(ctx);
+      const { rows, rowCount } = await tx.query<{ balance: number }>(
+        `INSERT INTO ${table} VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET balance = ${table}.balance + $2 RETURNING balance`,
+        [ctx.entityId, amount],
+      );
+      expect(rowCount).toBe(1);
+      if (ends === "throw") throw new Error("no deposit after all");
+      return rows[0]?.balance ?? 0;
+    },
+    async peek(_input, ctx) {
+      try {
+        postgresTx(ctx);
+        return "a transaction";
+      } catch (error) {
+        if (error instanceof TransactionUnavailableError) return error.code;
+        throw error;
+      }
+    },
+  });
+
+  const balance = async (id: string): Promise<number | undefined> =>
+    (await sql()<{ balance: number }>(`SELECT balance FROM ${table} WHERE id = $1`, [id]))[0]?.balance;
+
+  it("commits a handler's writes with its reply, once, and rolls both back if it throws (INV-3)", async () => {
+    await sql()(`CREATE TABLE ${table} (id text PRIMARY KEY, balance int NOT NULL)`);
+    const cluster = await createCluster({
+      storage: storage(),
+      transport: createMemoryBackend().transport(),
+      shardRebalanceDebounce: 0,
+      shardsPerGroup: 10,
+      register: [account],
+    });
+    await cluster.start();
+    try {
+      const ada = cluster.entity(Account, "ada");
+      expect(await ada.deposit({ amount: 5, ends: "reply" }, { idempotencyKey: "first" })).toBe(5);
+      expect(await ada.deposit({ amount: 5, ends: "reply" }, { idempotencyKey: "first" })).toBe(5);
+      expect(await balance("ada")).toBe(5);
+      await expect(ada.deposit({ amount: 7, ends: "throw" })).rejects.toThrow("no deposit after all");
+      expect(await balance("ada")).toBe(5);
+      const deposits = Array.from({ length: 20 }, () => ada.deposit({ amount: 1, ends: "reply" }));
+      expect((await Promise.all(deposits)).toSorted((a, b) => a - b)).toEqual(
+        Array.from({ length: 20 }, (_, index) => 6 + index),
+      );
+      expect(await balance("ada")).toBe(25);
+      expect(await ada.peek()).toBe("TRANSACTION_UNAVAILABLE");
+    } finally {
+      await cluster.shutdown();
+      await sql()(`DROP TABLE ${table}`);
+    }
+  });
+}
+
+describe.skipIf(url === null)("postgresTx on a PostgreSQL server", () => {
+  const schema = newSchema();
+  let pool: pg.Pool;
+  beforeAll(() => {
+    pool = new pg.Pool({ connectionString: url ?? "", max: 2 });
+  });
+  afterAll(async () => {
+    await pool.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+    await pool.end();
+  });
+  transactions(
+    () => postgres({ connectionString: url ?? "", schema }),
+    () =>
+      async (text, params = []) =>
+        (await pool.query(text, params)).rows as never,
+    `${schema}_accounts`,
+  );
+});
+
+describe("postgresTx on PGlite", () => {
+  const schema = newSchema();
+  let instance: PGlite;
+  beforeAll(async () => {
+    instance = await PGlite.create();
+  });
+  afterAll(() => instance.close());
+  transactions(
+    () => pglite({ instance, schema }),
+    () =>
+      async (text, params = []) =>
+        (await instance.query(text, params)).rows as never,
+    `${schema}_accounts`,
+  );
+});
