@@ -102,14 +102,14 @@ export interface WorkflowServices extends ExecutionServices {
   readonly notifyEntity: (target: CallTarget, input: unknown, options: CallOptions) => Promise<void>;
 }
 
-/** Types given as type arguments, nothing checked at run time. */
-export function defineWorkflow<In, Out>(
-  options: WorkflowOptions<In>,
-): WorkflowDefinition<{ callerInput: In; input: In; output: Out; callerOutput: Out }>;
 /** Defines a workflow: its name, its types, and what names its executions. Callers import it; runners implement it. */
 export function defineWorkflow<I extends StandardSchemaV1 | undefined = undefined, O extends StandardSchemaV1 | undefined = undefined>(
   options: { readonly input?: I; readonly output?: O } & WorkflowOptions<SchemaOutput<I>>,
 ): WorkflowDefinition<{ callerInput: SchemaInput<I>; input: SchemaOutput<I>; output: SchemaInput<O>; callerOutput: SchemaOutput<O> }>;
+/** Types given as type arguments, nothing checked at run time. */
+export function defineWorkflow<In, Out>(
+  options: WorkflowOptions<In>,
+): WorkflowDefinition<{ callerInput: In; input: In; output: Out; callerOutput: Out }>;
 export function defineWorkflow(
   options: { readonly input?: StandardSchemaV1 | undefined; readonly output?: StandardSchemaV1 | undefined } & WorkflowOptions<never>,
 ): WorkflowDefinition<WorkflowTypes> {
@@ -246,9 +246,11 @@ function journaledPeer(execution: Execution, services: WorkflowServices, contrac
     const target: CallTarget = { contract, entityId, tag, fromInside: true };
     const name = `${contract.name}.${tag}`;
     const step = (send: WorkflowServices["callEntity"]) => (input: unknown, options: CallOptions = {}) =>
-      execution.rpc(name, async (key, signal) => {
+      execution.rpc(name, rpc.persisted, async (key, signal) => {
         const idempotencyKey = rpc.persisted && rpc.primaryKey === undefined ? { idempotencyKey: key } : {};
-        return send(target, input, { ...idempotencyKey, ...options, signal });
+        // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
+        const uninterruptible = rpc.persisted || rpc.uninterruptible;
+        return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal });
       });
     peer[tag] = rpc.stream
       ? () => {

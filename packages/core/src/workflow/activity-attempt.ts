@@ -68,10 +68,13 @@ export interface AttemptOptions {
  */
 export async function runAttempt(options: AttemptOptions, body: AttemptBody): Promise<AttemptOutcome> {
   const { clock, settings, name, attempt, transactions } = options;
+  if (options.signal.aborted) {
+    transactions.close();
+    return { type: "failed", error: options.signal.reason };
+  }
   const abort = new AbortController();
   const onStop = (): void => abort.abort(options.signal.reason);
-  if (options.signal.aborted) onStop();
-  else options.signal.addEventListener("abort", onStop, { once: true });
+  options.signal.addEventListener("abort", onStop, { once: true });
 
   const timers: Timer[] = [];
   let fail: (error: unknown) => void = () => undefined;
@@ -87,6 +90,7 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
   if (settings.timeoutMs !== null) timers.push(expire(settings.timeoutMs, "timeout"));
   const { heartbeatTimeoutMs } = settings;
   let heartbeat = heartbeatTimeoutMs === null ? null : expire(heartbeatTimeoutMs, "heartbeat");
+  let isOver = false;
 
   const scope: AttemptScope = {
     executionId: options.executionId,
@@ -96,14 +100,17 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
     signal: abort.signal,
     transactions,
     heartbeat(details) {
+      // A body that was left behind has nothing to say to the next attempt.
+      if (isOver || abort.signal.aborted) return;
       options.heartbeat(details);
-      if (heartbeatTimeoutMs === null || abort.signal.aborted) return;
+      if (heartbeatTimeoutMs === null) return;
       heartbeat?.cancel();
       heartbeat = expire(heartbeatTimeoutMs, "heartbeat");
     },
     lastHeartbeat: options.lastHeartbeat,
   };
   const outcome = await Promise.race([run(body, scope), cutShort]);
+  isOver = true;
   for (const timer of timers) timer.cancel();
   heartbeat?.cancel();
   options.signal.removeEventListener("abort", onStop);

@@ -3,7 +3,8 @@
 //   Q1  Results are delivered in the order of their ordinals, the order in which they were recorded.
 //   Q2  Between two deliveries a full turn passes, so that everything that the code does about the first one is done
 //       before the second one exists. With Q1, Promise.race and its like decide in replay as they decided live.
-//   Q3  An ordinal that was announced holds up all later ones until it is delivered or given up.
+//   Q3  An ordinal that was announced holds up all later ones until it is delivered. One whose write failed never is:
+//       then this copy of the execution is over.
 
 import type { Clock } from "../adapter/clock.ts";
 
@@ -26,11 +27,6 @@ export class DeliveryQueue {
     this.#lastRecorded = recorded.at(-1) ?? -1;
   }
 
-  /** Whether results wait, delivered to nobody yet. */
-  get isEmpty(): boolean {
-    return this.#announced.length === 0;
-  }
-
   /** Whether recorded results wait. */
   get isReplaying(): boolean {
     const next = this.#announced[0];
@@ -41,7 +37,7 @@ export class DeliveryQueue {
     return this.#isPumping;
   }
 
-  /** A result with this ordinal, higher than all before, will be delivered or given up. */
+  /** A result with this ordinal, higher than all before, will be delivered. */
   announce(ordinal: number): void {
     this.#announced.push(ordinal);
   }
@@ -52,13 +48,7 @@ export class DeliveryQueue {
     void this.#pump();
   }
 
-  /** The result will not come: its transaction did not commit. */
-  giveUp(ordinal: number): void {
-    const index = this.#announced.indexOf(ordinal);
-    if (index !== -1) this.#announced.splice(index, 1);
-    void this.#pump();
-  }
-
+  /** Nothing is delivered any more. */
   stop(): void {
     this.#isStopped = true;
   }

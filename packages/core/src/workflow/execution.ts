@@ -8,8 +8,12 @@
 //       (delivery-queue.ts).
 //   E3  A side effect starts only when everything recorded before is durable.
 //   E4  After `#stop` nothing is recorded, nothing is delivered, and nothing new starts. The code just never goes on.
+//   E5  Nothing is recorded or started before the code has asked for everything that is recorded. What a recorded step
+//       followed from is recorded, too (J4), so a replay gets there by itself; one that does not has diverged, and its
+//       journal is as it was.
 
-import type { Clock } from "../adapter/clock.ts";
+import { createHash } from "node:crypto";
+import type { Clock, Timer } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import type { WorkflowStorage } from "../adapter/workflow-storage.ts";
 import { backoffMs } from "../clock/backoff.ts";
@@ -17,10 +21,12 @@ import { decodeError, encodeError } from "../contract/error-codec.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
-import { FencedError } from "../errors/storage.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { ClusterClosedError } from "../errors/routing.ts";
 import { NonDeterminismError } from "../errors/workflow.ts";
 import { runAttempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
@@ -29,6 +35,8 @@ import { Waits } from "./waits.ts";
 
 /** A timer due sooner than this is awaited in memory: leaving and coming back would take about as long. */
 const RESIDENT_MS = 1_000;
+/** So long a replay may stand still, in code that awaits something of its own, before that counts as divergence. */
+const STALLED_MS = 1_000;
 const RPC_RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
 
 export interface ExecutionOptions {
@@ -43,6 +51,14 @@ export interface ExecutionOptions {
   readonly errors: readonly ErrorClass[];
   readonly beginTransaction: (() => StorageTransaction) | undefined;
 }
+
+interface Asked {
+  readonly position: number;
+  readonly step: RecordedStep | undefined;
+}
+
+/** Records a step's outcome and hands it to the code. Rejects where storage does. */
+type Settle = (event: Outcome, transaction: StorageTransaction | null) => Promise<void>;
 
 /** How a run of the code ended. */
 export type ExecutionEnd =
@@ -60,10 +76,17 @@ export class Execution {
   readonly #waits: Waits;
   readonly #abort = new AbortController();
   readonly #heartbeats = new Map<number, unknown>();
+  /** Recorded steps that the code has not asked for yet. */
   readonly #unasked: Set<number>;
+  /** Resolves when there are none (E5). */
+  readonly #caughtUp: Promise<void>;
+  #catchUp: () => void = () => undefined;
+  #stalled: Timer | null = null;
   #position = 0;
   /** Steps that are doing something here and now. While there are any, the execution stays. */
   #busy = 0;
+  /** Of those, calls that another copy joins by their key: they need not end before the execution leaves. */
+  #joinable = 0;
   #isStopped = false;
   #isChecking = false;
   #end: ((end: ExecutionEnd) => void) | null = null;
@@ -77,12 +100,14 @@ export class Execution {
       execution: { entityType, executionId: entityId },
       fence: call.fence,
       entries,
+      written: () => this.#check(),
       failed: (error) => this.#stop({ type: "stopped", error }),
     });
     const recorded = [...this.#journal.steps];
     const delivered = recorded.filter((step) => step.outcome !== null && step.kind !== "value");
     const ordinals = delivered.map((step) => step.outcome?.ordinal ?? 0).toSorted((a, b) => a - b);
     this.#unasked = new Set(recorded.map((step) => step.position));
+    this.#caughtUp = new Promise((resolve) => (this.#catchUp = resolve));
     this.#queue = new DeliveryQueue(clock, ordinals, () => this.#check());
     this.#waits = new Waits(clock);
   }
@@ -120,8 +145,7 @@ export class Execution {
 
   /** A step with a body that is run until it succeeds or may not be tried again. */
   activity(kind: "activity" | "run", name: string, settings: ActivitySettings, body: AttemptBody): Promise<unknown> {
-    const { position, step } = this.#ask(kind, name);
-    return this.#outcomeOf({ position, kind, name }, step, async (settle) => {
+    return this.#step(kind, name, async (position, step, settle) => {
       let failures = step?.failures.length ?? 0;
       let retryAt = step?.failures.at(-1)?.retryAt ?? 0;
       for (;;) {
@@ -132,7 +156,7 @@ export class Execution {
         if (outcome === "settled") return;
         if (outcome.type === "completed") return settle(outcome.event, outcome.transaction);
         const isFinal = attempt > settings.retries || settings.nonRetryable.some((errorClass) => outcome.error instanceof errorClass);
-        const error = encodeError(outcome.error, { exposeStacks: this.#options.exposeStacks });
+        const error = this.#encode(outcome.error);
         if (isFinal) return settle({ type: "failed", error }, null);
         failures = attempt;
         retryAt = this.#options.clock.now() + this.#pauseAfter(attempt, settings);
@@ -143,8 +167,7 @@ export class Execution {
 
   /** A durable timer. `dueAt` is asked for when the step is new. */
   sleep(name: string, dueAt: () => number): Promise<unknown> {
-    const { position, step } = this.#ask("sleep", name);
-    return this.#outcomeOf({ position, kind: "sleep", name }, step, async (settle) => {
+    return this.#step("sleep", name, async (position, step, settle) => {
       const due = step?.dueAt ?? dueAt();
       if (step?.dueAt === undefined || step.dueAt === null) {
         this.#record(position, "sleep", name, { type: "begun", dueAt: due, detail: null });
@@ -159,26 +182,32 @@ export class Execution {
   /**
    * A call of an entity. What surely did not run is called again; `send` gets a key that is the same however often the
    * step is repeated, so that a persisted rpc runs once.
+   *
+   * @param isJoinable whether the same call with the same key, made elsewhere, joins this one
    */
-  rpc(name: string, send: (idempotencyKey: string, signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
-    const { position, step } = this.#ask("rpc", name);
-    const key = `${this.#options.call.envelope.address.entityType}/${this.id}/${position}`;
-    return this.#outcomeOf({ position, kind: "rpc", name }, step, async (settle) => {
+  rpc(
+    name: string,
+    isJoinable: boolean,
+    send: (idempotencyKey: string, signal: AbortSignal) => Promise<unknown>,
+  ): Promise<unknown> {
+    return this.#step("rpc", name, async (position, _step, settle) => {
+      const joinable = isJoinable ? 1 : 0;
       for (let attempt = 1; ; attempt += 1) {
         await this.#ready();
+        this.#joinable += joinable;
         try {
-          const value = await send(key, this.#abort.signal);
+          const value = await send(this.#keyOf(position), this.#abort.signal);
           return await settle(this.#completed(value, name), null);
         } catch (error) {
           if (this.#isStopped) return;
-          // A volatile rpc that was cut short may have run: that is for the code to decide.
-          if (!isHoldfastError(error) || !error.retryable || error.name === "InterruptedError") {
-            const event: Outcome = { type: "failed", error: encodeError(error, { exposeStacks: this.#options.exposeStacks }) };
-            return settle(event, null);
+          if (!mayBeSentAgain(error, isJoinable)) {
+            return await settle({ type: "failed", error: this.#encode(error) }, null);
           }
+        } finally {
+          this.#joinable -= joinable;
         }
         const until = this.#options.clock.now() + backoffMs(RPC_RETRY, attempt, this.#options.random);
-        await this.#waits.until(until);
+        await this.#idly(() => this.#waits.until(until));
       }
     });
   }
@@ -187,55 +216,70 @@ export class Execution {
   value<Value>(name: string, take: () => Value): Value {
     const { position, step } = this.#ask("value", name);
     if (step?.outcome?.event.type === "completed") return decodePayload(step.outcome.event.value, name) as Value;
+    // It was recorded before anything that followed it, so what is recorded further on followed another step (E5).
+    if (this.#unasked.size > 0) throw this.#diverge(this.#unaskedStep());
     const value = take();
-    this.#record(position, "value", name, { type: "completed", value: encodeBoundedPayload(value, name, this.#options.maxPayloadBytes) });
+    const text = encodeBoundedPayload(value, name, this.#options.maxPayloadBytes);
+    this.#record(position, "value", name, { type: "completed", value: text });
     return value;
   }
 
-  /** The next step's position, and what is recorded of it (E1). Stops the execution if that is another step. */
-  #ask(kind: StepKind, name: string): { readonly position: number; readonly step: RecordedStep | undefined } {
+  /** The next step's position, and what is recorded of it (E1). @throws {NonDeterminismError} after stopping: it is another */
+  #ask(kind: StepKind, name: string): Asked {
     const position = this.#position;
-    this.#position += 1;
     const step = this.#journal.step(position);
-    this.#unasked.delete(position);
     if (step !== undefined && (step.kind !== kind || step.name !== name)) {
-      const error = this.#divergence(position, describeStep(step.kind, step.name), describeStep(kind, name));
-      this.#stop({ type: "stopped", error });
-      throw error;
+      throw this.#diverge(this.#divergence(position, describeStep(step.kind, step.name), describeStep(kind, name)));
     }
+    this.#position += 1;
+    if (this.#unasked.delete(position) && this.#unasked.size === 0) this.#catchUp();
     return { position, step };
   }
 
-  /** The promise of a step's outcome: the recorded one, or what `perform` comes to. */
-  #outcomeOf(
-    asked: { readonly position: number; readonly kind: StepKind; readonly name: string },
-    step: RecordedStep | undefined,
-    perform: (settle: (event: Outcome, transaction: StorageTransaction | null) => Promise<void>) => Promise<void>,
+  /** Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to. */
+  #step(
+    kind: StepKind,
+    name: string,
+    perform: (position: number, step: RecordedStep | undefined, settle: Settle) => Promise<void>,
   ): Promise<unknown> {
     const promise = new Promise<unknown>((resolve, reject) => {
+      if (this.#isStopped) return;
+      const asked = this.#tryAsk(kind, name);
+      if (asked === null) return;
+      const { position, step } = asked;
       const hand = (event: Outcome): void => {
         if (this.#isStopped) return;
-        if (event.type === "completed") resolve(decodePayload(event.value, `The result of ${asked.name}`));
+        if (event.type === "completed") resolve(decodePayload(event.value, `The result of ${name}`));
         else reject(decodeError(event.error, this.#options.errors));
       };
       if (step !== undefined && step.outcome !== null) {
         const { ordinal, event } = step.outcome;
         return this.#queue.deliver(ordinal, () => hand(event));
       }
-      void this.#busily(() =>
-        perform(async (event, transaction) => {
-          if (this.#isStopped) return void (await transaction?.rollback());
-          const entry: JournalEntry = { ordinal: this.#journal.takeOrdinal(), ...asked, event };
-          this.#queue.announce(entry.ordinal);
-          if (transaction === null) this.#journal.append(entry);
-          else await this.#journal.commit(entry, transaction);
-          this.#queue.deliver(entry.ordinal, () => hand(event));
-        }),
-      );
+      const settle: Settle = async (event, transaction) => {
+        if (this.#isStopped) return void (await transaction?.rollback());
+        const entry: JournalEntry = { ordinal: this.#journal.takeOrdinal(), position, kind, name, event };
+        this.#queue.announce(entry.ordinal);
+        if (transaction === null) this.#journal.append(entry);
+        else await this.#journal.commit(entry, transaction);
+        this.#queue.deliver(entry.ordinal, () => hand(event));
+      };
+      const work = (): Promise<void> => this.#busily(() => perform(position, step, settle));
+      if (this.#unasked.size === 0) void work();
+      else void this.#caughtUp.then(work);
     });
     // A step that nobody awaits, such as the loser of a race, must not end the process when it fails.
     promise.catch(() => undefined);
     return promise;
+  }
+
+  /** Like `#ask`, and null where that throws: code that asks for a step just never goes on (E4). */
+  #tryAsk(kind: StepKind, name: string): Asked | null {
+    try {
+      return this.#ask(kind, name);
+    } catch {
+      return null;
+    }
   }
 
   async #attempt(
@@ -274,12 +318,9 @@ export class Execution {
       return "settled";
     }
     if (outcome.type === "failed") {
-      // A lost fence is no failure of the activity: this copy of the execution is over.
-      if (outcome.error instanceof FencedError && outcome.error.shardId === this.#options.call.fence.shardId) {
-        this.#stop({ type: "stopped", error: outcome.error });
-        return "settled";
-      }
-      return outcome;
+      if (!this.#isOfStorage(outcome.error, transactions)) return outcome;
+      this.#stop({ type: "stopped", error: outcome.error });
+      return "settled";
     }
     try {
       return { type: "completed", event: this.#completed(outcome.value, name), transaction: outcome.transaction };
@@ -287,6 +328,23 @@ export class Execution {
       await outcome.transaction?.rollback().catch(() => undefined);
       return { type: "failed", error };
     }
+  }
+
+  /** A lost fence, and a storage that fails, are no failures of the activity: this copy of the execution is over. */
+  #isOfStorage(error: unknown, transactions: TransactionScope): boolean {
+    if (error instanceof FencedError) return error.shardId === this.#options.call.fence.shardId;
+    return error instanceof PersistenceError && transactions.transaction !== undefined;
+  }
+
+  #encode(error: unknown): EncodedError {
+    return encodeError(error, { exposeStacks: this.#options.exposeStacks });
+  }
+
+  /** Names a step for others, and is the same however often it is repeated. */
+  #keyOf(position: number): string {
+    const key = `${this.#options.call.envelope.address.entityType}/${this.id}/${position}`;
+    // Entities take keys of up to 1024 characters, and an execution's id may have as many.
+    return key.length <= 512 ? key : createHash("sha256").update(key).digest("hex");
   }
 
   #completed(value: unknown, name: string): Outcome {
@@ -345,20 +403,37 @@ export class Execution {
   }
 
   #leaveIfIdle(): void {
-    if (this.#isStopped || this.#busy > 0 || this.#queue.isPumping || this.#journal.isWriting) return;
-    if (this.#options.call.leaving.aborted) return this.#stop({ type: "suspended", until: 0 });
-    const unaskedOutcome = !this.#queue.isEmpty;
+    if (this.#isStopped || this.#queue.isPumping || this.#journal.isWriting) return;
+    const isLeaving = this.#options.call.leaving.aborted;
+    if (this.#busy > (isLeaving ? this.#joinable : 0)) return;
+    if (isLeaving) return this.#stop({ type: "suspended", until: 0 });
+    if (this.#unasked.size > 0) return this.#watchStall();
     const earliest = this.#waits.earliest;
-    if (earliest === null) {
-      // Recorded results wait for steps that the code does not ask for, and nothing else will make it go on.
-      if (unaskedOutcome && this.#unasked.size > 0) this.#stop({ type: "stopped", error: this.#unaskedStep() });
-      return;
+    if (earliest !== null && earliest - this.#options.clock.now() >= RESIDENT_MS) {
+      this.#stop({ type: "suspended", until: earliest });
     }
-    if (earliest - this.#options.clock.now() >= RESIDENT_MS) this.#stop({ type: "suspended", until: earliest });
+  }
+
+  /** The replay does nothing. Unless the code awaits something of its own, it waits for what will never come. */
+  #watchStall(): void {
+    if (this.#stalled !== null) return;
+    const position = this.#position;
+    this.#stalled = this.#options.clock.setTimer(STALLED_MS, () => {
+      this.#stalled = null;
+      if (this.#isStopped || this.#unasked.size === 0) return;
+      if (this.#position === position) this.#diverge(this.#unaskedStep());
+      else this.#check();
+    });
   }
 
   #finish(end: ExecutionEnd): void {
-    this.#stop(this.#unasked.size > 0 ? { type: "stopped", error: this.#unaskedStep() } : end);
+    if (this.#unasked.size > 0) this.#diverge(this.#unaskedStep());
+    else this.#stop(end);
+  }
+
+  #diverge(error: NonDeterminismError): NonDeterminismError {
+    this.#stop({ type: "stopped", error });
+    return error;
   }
 
   #stop(end: ExecutionEnd): void {
@@ -366,6 +441,7 @@ export class Execution {
     this.#isStopped = true;
     this.#queue.stop();
     this.#waits.stop();
+    this.#stalled?.cancel();
     this.#abort.abort(end.type === "stopped" ? end.error : new Error("The execution is over"));
     this.#end?.(end);
   }
@@ -383,4 +459,13 @@ export class Execution {
 
 function describeStep(kind: StepKind, name: string): string {
   return `${kind} "${name}"`;
+}
+
+/** Whether a call that failed so is made again by the execution itself, instead of failing in its code. */
+function mayBeSentAgain(error: unknown, isJoinable: boolean): boolean {
+  if (!isHoldfastError(error)) return false;
+  // The member is on its way out: the execution will be, too.
+  if (error instanceof ClusterClosedError) return true;
+  // A volatile rpc that was cut short may have run: that is for the code to decide.
+  return error.retryable && (isJoinable || error.name !== "InterruptedError");
 }

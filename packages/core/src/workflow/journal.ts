@@ -3,6 +3,8 @@
 //   J1  Ordinals rise; one is given when its entry is about to be written, and never given again.
 //   J2  `durable()` resolves when everything appended before is. A side effect waits for it; pure code does not.
 //   J3  A write that failed, whatever its outcome, ends this copy of the execution: the next one reads what is there.
+//   J4  What is appended becomes durable in order, without gaps: one write is under way, and what comes meanwhile goes
+//       in the next. So whatever an entry followed from is there if the entry is.
 
 import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
@@ -28,6 +30,8 @@ export interface JournalOptions {
   readonly execution: ExecutionKey;
   readonly fence: Fence;
   readonly entries: readonly JournalEntry[];
+  /** Everything appended so far is durable. */
+  readonly written: () => void;
   /** A write failed (J3). */
   readonly failed: (error: unknown) => void;
 }
@@ -36,7 +40,8 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #steps: ReadonlyMap<number, RecordedStep>;
   #nextOrdinal: number;
-  readonly #writing = new Set<Promise<void>>();
+  #waiting: JournalEntry[] = [];
+  #writing: Promise<void> | null = null;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -54,7 +59,7 @@ export class Journal {
   }
 
   get isWriting(): boolean {
-    return this.#writing.size > 0;
+    return this.#writing !== null;
   }
 
   takeOrdinal(): number {
@@ -64,17 +69,9 @@ export class Journal {
   }
 
   /** Records without waiting. The journal's owner is told if it fails. */
-  append(entry: JournalEntry, written?: () => void): void {
-    const { storage, execution, fence, failed } = this.#options;
-    const write = storage.appendJournal(execution, [entry], fence, null).then(
-      () => void this.#writing.delete(write),
-      (error: unknown) => {
-        this.#writing.delete(write);
-        failed(error);
-      },
-    );
-    this.#writing.add(write);
-    if (written !== undefined) void write.then(written);
+  append(entry: JournalEntry): void {
+    this.#waiting.push(entry);
+    this.#writing ??= this.#write();
   }
 
   /** Records in the transaction, which then commits. Rejects with what storage rejected with. */
@@ -82,8 +79,28 @@ export class Journal {
     await this.#options.storage.appendJournal(this.#options.execution, [entry], this.#options.fence, transaction);
   }
 
+  /** Resolves also when a write failed: who waits then finds the execution stopped. */
   async durable(): Promise<void> {
-    while (this.#writing.size > 0) await Promise.all(this.#writing);
+    while (this.#writing !== null) await this.#writing;
+  }
+
+  /** Never rejects. */
+  async #write(): Promise<void> {
+    const { storage, execution, fence, written, failed } = this.#options;
+    try {
+      // The first write starts in the turn of its append, so that storage can group it with those of others.
+      while (this.#waiting.length > 0) {
+        const entries = this.#waiting;
+        this.#waiting = [];
+        await storage.appendJournal(execution, entries, fence, null);
+      }
+    } catch (error) {
+      // What was appended after it must not be there without it (J4).
+      this.#waiting = [];
+      failed(error);
+    }
+    this.#writing = null;
+    written();
   }
 }
 

@@ -8,6 +8,7 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 export class Waits {
   readonly #clock: Clock;
   readonly #waiting = new Map<symbol, { readonly dueAt: number; timer: Timer }>();
+  #isStopped = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -23,6 +24,7 @@ export class Waits {
   /** Resolves when the wall clock has reached `dueAt`; never after `stop()`. */
   until(dueAt: number): Promise<void> {
     return new Promise((resolve) => {
+      if (this.#isStopped) return;
       const id = Symbol("wait");
       const arm = (): Timer =>
         this.#clock.setTimer(Math.max(0, dueAt - this.#clock.now()), () => {
@@ -41,6 +43,7 @@ export class Waits {
   }
 
   stop(): void {
+    this.#isStopped = true;
     for (const { timer } of this.#waiting.values()) timer.cancel();
     this.#waiting.clear();
   }
