@@ -14,7 +14,7 @@ export async function pgliteDatabase(place: "memory" | "folder"): Promise<Databa
   await client.waitReady;
   return {
     name: `PGlite in ${place === "memory" ? "memory" : "a folder"}`,
-    storage: pglite({ client }),
+    storage: pglite({ instance: client }),
     connections: 1,
     query: (text, params = []) => client.query(text, [...params]),
     async close() {

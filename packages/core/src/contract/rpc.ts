@@ -73,19 +73,6 @@ interface Flags<S extends boolean, V extends Visibility> {
   readonly visibility?: V;
 }
 
-/** Types given as type arguments, nothing checked at run time: `rpc<{ to: string }, void>({ persisted: true })`. */
-export function rpc<In, Out>(
-  options: RpcOptions<In> & { readonly stream: true; readonly visibility: "protected" },
-): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: true; visibility: "protected" }>;
-export function rpc<In, Out>(
-  options: RpcOptions<In> & { readonly visibility: "protected"; readonly stream?: false },
-): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: false; visibility: "protected" }>;
-export function rpc<In, Out>(
-  options: RpcOptions<In> & { readonly stream: true; readonly visibility?: "public" },
-): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: true; visibility: "public" }>;
-export function rpc<In, Out>(
-  options?: RpcOptions<In> & { readonly stream?: false; readonly visibility?: "public" },
-): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: false; visibility: "public" }>;
 /** Defines one request that an entity answers. Types come from the schemas; without one they are void. */
 export function rpc<
   I extends StandardSchemaV1 | undefined = undefined,
@@ -102,6 +89,19 @@ export function rpc<
   stream: S;
   visibility: V;
 }>;
+/** Types given as type arguments, nothing checked at run time: `rpc<{ to: string }, void>({ persisted: true })`. */
+export function rpc<In, Out>(
+  options: RpcOptions<In> & { readonly stream: true; readonly visibility: "protected" },
+): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: true; visibility: "protected" }>;
+export function rpc<In, Out>(
+  options: RpcOptions<In> & { readonly visibility: "protected"; readonly stream?: false },
+): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: false; visibility: "protected" }>;
+export function rpc<In, Out>(
+  options: RpcOptions<In> & { readonly stream: true; readonly visibility?: "public" },
+): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: true; visibility: "public" }>;
+export function rpc<In, Out>(
+  options?: RpcOptions<In> & { readonly stream?: false; readonly visibility?: "public" },
+): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: false; visibility: "public" }>;
 export function rpc(
   options: { readonly input?: StandardSchemaV1 | undefined; readonly output?: StandardSchemaV1 | undefined } & RpcOptions<never> &
     Flags<boolean, Visibility> = {},

@@ -1,0 +1,57 @@
+// The main job: 830 orders on a small cluster of three runners in this process, on PGlite in a folder. Killed at any moment
+// and started again, it goes on where it was.
+
+import { mkdir, rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { createCluster, createMemoryBackend, type Cluster } from "@holdfast/core";
+import { pglite } from "@holdfast/storage-postgres";
+import { openFolder } from "./pglite-folder.ts";
+import { prepareTables } from "./database.ts";
+import { replenisher } from "./inventory.ts";
+import { EXPECTED, loadOrderBook } from "./northwind.ts";
+import { orderWorkflow } from "./order-workflow.ts";
+import { placeOrders } from "./place-orders.ts";
+import { productSales } from "./product-sales.ts";
+import { showProgress } from "./progress.ts";
+import { account, print } from "./report.ts";
+import { summaryOf } from "./summary.ts";
+
+const folder = process.env["ORDERS_DATA"] ?? fileURLToPath(new URL("../.data", import.meta.url));
+if (process.argv.includes("--fresh")) await rm(folder, { recursive: true, force: true });
+await mkdir(folder, { recursive: true });
+
+console.log(`Orders on PGlite in ${folder}. Kill it whenever you like and start it again; "npm start -- --fresh" starts anew.`);
+const book = await loadOrderBook();
+const { instance, database } = await openFolder(folder);
+await prepareTables(database, book.products);
+
+// One process, three runners: they share storage, and find each other through a backend in memory.
+const storage = pglite({ instance });
+const { runners, transport } = createMemoryBackend();
+const names = ["alpha", "beta", "gamma"];
+const members: readonly Cluster[] = await Promise.all(
+  names.map((name) =>
+    createCluster({
+      storage,
+      runners,
+      transport: transport(),
+      shardsPerGroup: 60,
+      shardRebalanceDebounce: "50ms",
+      register: [orderWorkflow, productSales, replenisher, summaryOf(database, name)],
+    }),
+  ),
+);
+await Promise.all(members.map((member) => member.start()));
+const [cluster] = members;
+if (cluster === undefined) throw new Error("There is no member");
+
+let done = 0;
+const stopProgress = showProgress(database, () => `done ${done}/${EXPECTED.orders}`);
+await placeOrders(cluster, book, () => {
+  done += 1;
+});
+stopProgress();
+const isRight = print(await account(database));
+await Promise.all(members.map((member) => member.shutdown()));
+await instance.close();
+process.exitCode = isRight ? 0 : 1;
