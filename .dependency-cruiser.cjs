@@ -36,6 +36,20 @@ module.exports = {
       to: { path: [...rooms.slice(index + 1).map((later) => `^${core}/${later}/`), ...entries] },
     })),
     {
+      name: "room-errors-takes-types",
+      comment: "of data, errors takes the types alone",
+      severity: "error",
+      from: { path: `^${core}/errors/`, pathNot: "[.]test(-d)?[.]ts$" },
+      to: { path: `^${core}/data/`, dependencyTypesNot: ["type-only", "type-import"] },
+    },
+    {
+      name: "room-unknown",
+      comment: "a new room takes its place in the list of this file",
+      severity: "error",
+      from: { path: `^${core}/[^/]+/`, pathNot: `^${core}/(${rooms.join("|")})/` },
+      to: {},
+    },
+    {
       name: "core-stands-alone",
       comment: "no adapter, no database client, no socket",
       severity: "error",
@@ -57,7 +71,7 @@ module.exports = {
     {
       name: "adapters-stand-apart",
       severity: "error",
-      from: { path: "^packages/((?:storage|runners|transport)-[^/]+)/src/" },
+      from: { path: "^packages/((?:storage|runners|transport)-[^/]+)/" },
       to: { path: "^packages/(?:storage|runners|transport)-", pathNot: "^packages/$1/" },
     },
     {
@@ -69,7 +83,6 @@ module.exports = {
   ],
   options: {
     tsPreCompilationDeps: true,
-    parser: "swc",
     exclude: { path: "(^|/)dist/" },
     doNotFollow: { path: "node_modules" },
     enhancedResolveOptions: {
