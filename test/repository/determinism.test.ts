@@ -24,6 +24,22 @@ const planted = [
   "const x = AbortSignal.timeout(5);",
   'import { setTimeout as wait } from "node:timers/promises";',
   "const x = new WeakRef({});",
+  "const at = new Date(...given);",
+  "const { now } = Date;",
+  "const wait = setTimeout;",
+  "const timers = { setTimeout };",
+  "const wait = promisify(setTimeout);",
+  "const { setTimeout: wait } = globalThis;",
+  "const { random } = Math;",
+  "const measure = performance;",
+  "const Weak = WeakRef;",
+  'export { randomBytes } from "node:crypto";',
+  'import * as c from "node:crypto"; c.randomInt(3);',
+  'import c from "node:crypto"; c.randomUUID();',
+  'import { env } from "node:process";',
+  'import p from "node:process"; p.env;',
+  'const timers = await import("node:timers");',
+  'export * from "node:timers";',
 ];
 
 describe("the determinism rule", () => {
@@ -36,6 +52,10 @@ describe("the determinism rule", () => {
     "clock.setTimer(5, () => 1);",
     "const x = random.next();",
     'import { createHash } from "node:crypto";',
+    'import * as c from "node:crypto"; c.createHash("sha256");',
+    "const isDate = (x: unknown): boolean => x instanceof Date;",
+    "let timer: ReturnType<typeof setTimeout> | WeakRef<object>;",
+    "class Own { setTimeout(): void {} performance = 1 }",
     "// Date.now() in a comment",
     'const text = "Math.random()";',
   ])("lets %s pass", (source) => {
