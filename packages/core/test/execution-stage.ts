@@ -9,7 +9,11 @@ import { SeededRandom } from "../src/clock/seeded-random.ts";
 import { sleep } from "../src/clock/sleep.ts";
 import { VirtualClock, type VirtualClockView } from "../src/clock/virtual-clock.ts";
 import { encodePayload } from "../src/contract/payload.ts";
-import { TransactionScope, transactionScopeOf, type StorageTransaction } from "../src/contract/transaction.ts";
+import {
+  TransactionScope,
+  transactionScopeOf,
+  type StorageTransaction,
+} from "../src/contract/transaction.ts";
 import { EXECUTE } from "../src/contract/workflow-contract.ts";
 import type { JournalEntry } from "../src/data/journal-entry.ts";
 import type { CallOptions, CallTarget } from "../src/client/caller.ts";
@@ -20,7 +24,13 @@ import { FencedError, PersistenceError } from "../src/errors/storage.ts";
 import { NonDeterminismError } from "../src/errors/workflow.ts";
 
 /** What happens at one write of the journal. */
-export type Fault = "crash-before" | "crash-after" | "not-written" | "unknown-written" | "unknown-lost" | "fenced";
+export type Fault =
+  | "crash-before"
+  | "crash-after"
+  | "not-written"
+  | "unknown-written"
+  | "unknown-lost"
+  | "fenced";
 
 export type StageContext = WorkflowContext<StageActivities>;
 export type Program = (ctx: StageContext, stage: ExecutionStage) => Promise<unknown>;
@@ -127,7 +137,11 @@ export class ExecutionStage {
     };
     void (async () => handler[EXECUTE]?.({}, this.#call()))().then(
       (value) =>
-        ended(value instanceof Suspension ? { type: "suspended", until: value.until } : { type: "completed", value }),
+        ended(
+          value instanceof Suspension
+            ? { type: "suspended", until: value.until }
+            : { type: "completed", value },
+        ),
       (error: unknown) => ended({ type: "failed", error }),
     );
   }
@@ -243,20 +257,21 @@ export class ExecutionStage {
   #storage(copy: number): WorkflowStorage {
     const view = this.#view;
     const isGone = (): boolean => copy !== this.#copy;
-    const never = (): Promise<never> => new Promise(() => undefined);
     const write = (entries: readonly JournalEntry[], transaction: StageTransaction | null): void => {
       for (const entry of entries) {
         if (this.journal.some(({ ordinal }) => ordinal === entry.ordinal)) {
           if (transaction === null) continue;
-          throw new PersistenceError({ operation: "appendJournal", outcome: "unknown", detail: "it is there already" });
+          throw new PersistenceError({
+            operation: "appendJournal",
+            outcome: "unknown",
+            detail: "it is there already",
+          });
         }
         this.journal.push(entry);
         this.journal.sort((a, b) => a.ordinal - b.ordinal);
       }
       if (transaction !== null) this.committed.push(...transaction.labels);
     };
-    const failure = (outcome: "not-written" | "unknown"): PersistenceError =>
-      new PersistenceError({ operation: "appendJournal", outcome, detail: "told to" });
     return {
       readJournal: async () => this.journal.map((entry) => structuredClone(entry)),
       appendJournal: async (_execution, entries, fence, transaction) => {
@@ -343,6 +358,14 @@ function stageActivities(stage: ExecutionStage) {
       throw new Error(`${label} is broken`);
     }),
   };
+}
+
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
+
+function failure(outcome: "not-written" | "unknown"): PersistenceError {
+  return new PersistenceError({ operation: "appendJournal", outcome, detail: "told to" });
 }
 
 export type StageActivities = ReturnType<typeof stageActivities>;

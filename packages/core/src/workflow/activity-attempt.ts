@@ -76,19 +76,16 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
   const onStop = (): void => abort.abort(options.signal.reason);
   options.signal.addEventListener("abort", onStop, { once: true });
 
-  const timers: Timer[] = [];
-  let fail: (error: unknown) => void = () => undefined;
   const cutShort = new Promise<AttemptOutcome>((resolve) => {
-    fail = (error) => {
-      resolve({ type: "failed", error });
-      abort.abort(error);
-    };
+    const onAbort = (): void => resolve({ type: "failed", error: abort.signal.reason });
+    abort.signal.addEventListener("abort", onAbort, { once: true });
   });
-  abort.signal.addEventListener("abort", () => fail(abort.signal.reason), { once: true });
   const expire = (timeoutMs: number, kind: "timeout" | "heartbeat"): Timer =>
-    clock.setTimer(timeoutMs, () => fail(new ActivityTimeoutError({ activity: name, attempt, timeoutMs, kind })));
-  if (settings.timeoutMs !== null) timers.push(expire(settings.timeoutMs, "timeout"));
-  const { heartbeatTimeoutMs } = settings;
+    clock.setTimer(timeoutMs, () =>
+      abort.abort(new ActivityTimeoutError({ activity: name, attempt, timeoutMs, kind })),
+    );
+  const { timeoutMs, heartbeatTimeoutMs } = settings;
+  const timeout = timeoutMs === null ? null : expire(timeoutMs, "timeout");
   let heartbeat = heartbeatTimeoutMs === null ? null : expire(heartbeatTimeoutMs, "heartbeat");
   let isOver = false;
 
@@ -111,7 +108,7 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
   };
   const outcome = await Promise.race([run(body, scope), cutShort]);
   isOver = true;
-  for (const timer of timers) timer.cancel();
+  timeout?.cancel();
   heartbeat?.cancel();
   options.signal.removeEventListener("abort", onStop);
   transactions.close();

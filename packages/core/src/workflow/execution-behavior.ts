@@ -37,7 +37,11 @@ export function executionBehavior(
     const errors = contract.entity.rpcs[EXECUTE]?.errors ?? [];
     const execution = new Execution({ ...services, workflow: contract.name, call, entries, errors });
     const end = await execution.run(async () => {
-      const output = await execute(execution, call, await parse(contract.input, input, `the workflow ${contract.name}`));
+      const output = await execute(
+        execution,
+        call,
+        await parse(contract.input, input, `the workflow ${contract.name}`),
+      );
       await parse(contract.output, output, `the result of ${contract.name}`);
       return output;
     });
@@ -47,7 +51,8 @@ export function executionBehavior(
       case "suspended":
         return new Suspension(end.until);
       case "failed": {
-        const reason = end.error instanceof Error ? end.error.message : "something that is not an Error was thrown";
+        const reason =
+          end.error instanceof Error ? end.error.message : "something that is not an Error was thrown";
         throw new WorkflowFailedError({ workflow: contract.name, executionId, reason }, { cause: end.error });
       }
       case "stopped":

@@ -51,7 +51,9 @@ describe.each(Object.entries(PROGRAMS))("an execution: %s", (_name, program) => 
       expect(await stage.run(), `write ${write}`).toEqual(end);
       expect(stage.trace, `write ${write}`).toEqual(calm.trace);
       expect(stage.committed.toSorted(), `write ${write} (INV-3)`).toEqual(calm.committed.toSorted());
-      expect(stage.journal.map(outline).toSorted(), `write ${write}`).toEqual(calm.journal.map(outline).toSorted());
+      expect(stage.journal.map(outline).toSorted(), `write ${write}`).toEqual(
+        calm.journal.map(outline).toSorted(),
+      );
     }
   });
 });

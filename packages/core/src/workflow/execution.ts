@@ -144,7 +144,12 @@ export class Execution {
   }
 
   /** A step with a body that is run until it succeeds or may not be tried again. */
-  activity(kind: "activity" | "run", name: string, settings: ActivitySettings, body: AttemptBody): Promise<unknown> {
+  activity(
+    kind: "activity" | "run",
+    name: string,
+    settings: ActivitySettings,
+    body: AttemptBody,
+  ): Promise<unknown> {
     return this.#step(kind, name, async (position, step, settle) => {
       let failures = step?.failures.length ?? 0;
       let retryAt = step?.failures.at(-1)?.retryAt ?? 0;
@@ -155,7 +160,9 @@ export class Execution {
         const outcome = await this.#attempt(position, name, attempt, settings, body);
         if (outcome === "settled") return;
         if (outcome.type === "completed") return settle(outcome.event, outcome.transaction);
-        const isFinal = attempt > settings.retries || settings.nonRetryable.some((errorClass) => outcome.error instanceof errorClass);
+        const isFinal =
+          attempt > settings.retries ||
+          settings.nonRetryable.some((errorClass) => outcome.error instanceof errorClass);
         const error = this.#encode(outcome.error);
         if (isFinal) return settle({ type: "failed", error }, null);
         failures = attempt;
@@ -215,7 +222,8 @@ export class Execution {
   /** A value taken once, at once, and the same in every replay. */
   value<Value>(name: string, take: () => Value): Value {
     const { position, step } = this.#ask("value", name);
-    if (step?.outcome?.event.type === "completed") return decodePayload(step.outcome.event.value, name) as Value;
+    if (step?.outcome?.event.type === "completed")
+      return decodePayload(step.outcome.event.value, name) as Value;
     // It was recorded before anything that followed it, so what is recorded further on followed another step (E5).
     if (this.#unasked.size > 0) throw this.#diverge(this.#unaskedStep());
     const value = take();
@@ -229,7 +237,9 @@ export class Execution {
     const position = this.#position;
     const step = this.#journal.step(position);
     if (step !== undefined && (step.kind !== kind || step.name !== name)) {
-      throw this.#diverge(this.#divergence(position, describeStep(step.kind, step.name), describeStep(kind, name)));
+      throw this.#diverge(
+        this.#divergence(position, describeStep(step.kind, step.name), describeStep(kind, name)),
+      );
     }
     this.#position += 1;
     if (this.#unasked.delete(position) && this.#unasked.size === 0) this.#catchUp();
@@ -257,7 +267,7 @@ export class Execution {
         return this.#queue.deliver(ordinal, () => hand(event));
       }
       const settle: Settle = async (event, transaction) => {
-        if (this.#isStopped) return void (await transaction?.rollback());
+        if (this.#isStopped) return transaction?.rollback();
         const entry: JournalEntry = { ordinal: this.#journal.takeOrdinal(), position, kind, name, event };
         this.#queue.announce(entry.ordinal);
         if (transaction === null) this.#journal.append(entry);
@@ -323,7 +333,11 @@ export class Execution {
       return "settled";
     }
     try {
-      return { type: "completed", event: this.#completed(outcome.value, name), transaction: outcome.transaction };
+      return {
+        type: "completed",
+        event: this.#completed(outcome.value, name),
+        transaction: outcome.transaction,
+      };
     } catch (error) {
       await outcome.transaction?.rollback().catch(() => undefined);
       return { type: "failed", error };
@@ -348,7 +362,10 @@ export class Execution {
   }
 
   #completed(value: unknown, name: string): Outcome {
-    return { type: "completed", value: encodeBoundedPayload(value, `The result of ${name}`, this.#options.maxPayloadBytes) };
+    return {
+      type: "completed",
+      value: encodeBoundedPayload(value, `The result of ${name}`, this.#options.maxPayloadBytes),
+    };
   }
 
   #record(position: number, kind: StepKind, name: string, event: JournalEvent): void {
@@ -449,11 +466,21 @@ export class Execution {
   #unaskedStep(): NonDeterminismError {
     const position = Math.min(...this.#unasked);
     const step = this.#journal.step(position);
-    return this.#divergence(position, step === undefined ? "another step" : describeStep(step.kind, step.name), "no step there");
+    return this.#divergence(
+      position,
+      step === undefined ? "another step" : describeStep(step.kind, step.name),
+      "no step there",
+    );
   }
 
   #divergence(position: number, recorded: string, asked: string): NonDeterminismError {
-    return new NonDeterminismError({ workflow: this.#options.workflow, executionId: this.id, position, recorded, asked });
+    return new NonDeterminismError({
+      workflow: this.#options.workflow,
+      executionId: this.id,
+      position,
+      recorded,
+      asked,
+    });
   }
 }
 

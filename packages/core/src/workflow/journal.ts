@@ -19,7 +19,11 @@ export interface RecordedStep {
   readonly name: string;
   readonly dueAt: number | null;
   /** Attempts that failed, in order. */
-  readonly failures: readonly { readonly attempt: number; readonly error: EncodedError; readonly retryAt: number }[];
+  readonly failures: readonly {
+    readonly attempt: number;
+    readonly error: EncodedError;
+    readonly retryAt: number;
+  }[];
   readonly outcome: { readonly ordinal: number; readonly event: Outcome } | null;
 }
 
@@ -76,7 +80,12 @@ export class Journal {
 
   /** Records in the transaction, which then commits. Rejects with what storage rejected with. */
   async commit(entry: JournalEntry, transaction: StorageTransaction): Promise<void> {
-    await this.#options.storage.appendJournal(this.#options.execution, [entry], this.#options.fence, transaction);
+    await this.#options.storage.appendJournal(
+      this.#options.execution,
+      [entry],
+      this.#options.fence,
+      transaction,
+    );
   }
 
   /** Resolves also when a write failed: who waits then finds the execution stopped. */

@@ -17,7 +17,8 @@ export class Waits {
   /** Wall time of the earliest one, or null. */
   get earliest(): number | null {
     let earliest: number | null = null;
-    for (const { dueAt } of this.#waiting.values()) earliest = earliest === null ? dueAt : Math.min(earliest, dueAt);
+    for (const { dueAt } of this.#waiting.values())
+      earliest = earliest === null ? dueAt : Math.min(earliest, dueAt);
     return earliest;
   }
 
