@@ -1,67 +1,48 @@
 // The same job on three runner processes that share one PostgreSQL server. Kill any of them: it is started again, and the
-// others take over meanwhile. ORDERS_POSTGRES_URL names a server of yours; its tables are kept, and the job goes on where it
-// was, unless --fresh is given. Without it a server is found, or started for this run alone.
+// others take its shards over meanwhile.
 
-import { fork, type ChildProcess } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { createCluster } from "@holdfast/core";
+import { createCluster, createMemoryBackend } from "@holdfast/core";
 import { startPostgres } from "../../../test/services/postgres.ts";
-import { dropTables, prepareTables } from "./database.ts";
+import { SERVER_CLUSTER } from "./cluster-options.ts";
+import { prepareTables } from "./database.ts";
 import { EXPECTED, loadOrderBook } from "./northwind.ts";
 import { placeOrders } from "./place-orders.ts";
 import { showProgress } from "./progress.ts";
 import { account, print } from "./report.ts";
-import { connect, sharedOptions } from "./server.ts";
-
-const NAMES = ["alpha", "beta", "gamma"];
+import { RunnerProcesses } from "./runner-processes.ts";
+import { clearServer, openServer, storageAt } from "./server-database.ts";
 
 const given = process.env["ORDERS_POSTGRES_URL"];
-const service = given === undefined || given === "" ? await startPostgres() : { url: given, how: "ORDERS_POSTGRES_URL", stop: async () => undefined };
-console.log(`Orders on three runner processes and PostgreSQL (${service.how}).`);
-const { database, close } = connect(service.url);
-if (process.argv.includes("--fresh")) await dropTables(database);
-const book = await loadOrderBook();
-await prepareTables(database, book.products);
+const server = given === undefined ? await startPostgres({ durable: true }) : { url: given, how: "ORDERS_POSTGRES_URL", stop: async () => undefined };
+console.log(`Orders on three runner processes and PostgreSQL (${server.how}).`);
+const { database, close } = openServer(server.url);
+let isRight = false;
+try {
+  if (process.argv.includes("--fresh")) await clearServer(database);
+  const book = await loadOrderBook();
+  await prepareTables(database, book.products);
 
-let isOver = false;
-const runners = new Map<string, ChildProcess>();
-const startRunner = (name: string): Promise<void> => {
-  const child = fork(fileURLToPath(new URL("runner.ts", import.meta.url)), [service.url, name], { execArgv: ["--conditions=@holdfast/source"] });
-  runners.set(name, child);
-  console.log(`runner ${name} is process ${child.pid}`);
-  child.once("exit", (code, signal) => {
-    if (isOver) return;
-    console.log(`runner ${name} ended (${signal ?? code}); starting it again`);
-    void startRunner(name);
+  // This process places the orders and hosts nothing.
+  await using client = await createCluster({
+    ...SERVER_CLUSTER,
+    role: "client",
+    storage: storageAt(server.url),
+    transport: createMemoryBackend().transport({ address: `memory://client-${process.pid}` }),
   });
-  return new Promise((resolve) => {
-    child.once("message", () => resolve());
-    child.once("exit", () => resolve());
-  });
-};
-await Promise.all(NAMES.map(startRunner));
-
-const cluster = await createCluster({ ...sharedOptions(service.url), role: "client" });
-await cluster.start();
-let done = 0;
-const stopProgress = showProgress(database, () => `done ${done}/${EXPECTED.orders}`);
-await placeOrders(cluster, book, () => {
-  done += 1;
-});
-stopProgress();
-const isRight = print(await account(database));
-
-isOver = true;
-await cluster.shutdown();
-await Promise.all(
-  [...runners.values()].map(async (child) => {
-    const ended = new Promise((resolve) => child.once("exit", resolve));
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill("SIGTERM");
-      await ended;
-    }
-  }),
-);
-await close();
-await service.stop();
+  await client.start();
+  const runners = new RunnerProcesses(server.url, ["alpha", "beta", "gamma"]);
+  let done = 0;
+  const stopProgress = showProgress(database, () => `done ${done}/${EXPECTED.orders}`);
+  try {
+    // No runner tells this process that an order is done, it looks: all orders at once, then the looking costs no time.
+    await placeOrders(client, book, { inFlight: book.orders.length, done: () => (done += 1) });
+  } finally {
+    stopProgress();
+    await runners.stop();
+  }
+  isRight = print(await account(database));
+} finally {
+  await close();
+  await server.stop();
+}
 process.exitCode = isRight ? 0 : 1;

@@ -9,21 +9,22 @@ export interface Database {
 }
 
 const TABLES = [
-  "create table if not exists products (product_id int primary key, name text not null, initial_stock int not null, in_stock int not null)",
-  "create table if not exists purchase_orders (id bigint generated always as identity, product_id int not null, units int not null, delivered boolean not null default false)",
-  "create table if not exists reservations (order_id int not null, product_id int not null, units int not null)",
-  "create table if not exists payments (order_id int not null, cents bigint not null)",
-  "create table if not exists shipments (order_id int not null, country text not null, attempt int not null)",
-  "create table if not exists product_sales (product_id int not null, order_id int not null, units int not null)",
-  "create table if not exists summary (one int primary key, payments int not null, cents bigint not null, shipments int not null, units int not null, open_purchase_orders int not null, runner text not null)",
-  "create index if not exists purchase_orders_open on purchase_orders (product_id) where not delivered",
+  "create schema if not exists orders",
+  "create table if not exists orders.products (product_id int primary key, name text not null, initial_stock int not null, in_stock int not null)",
+  "create table if not exists orders.purchase_orders (id bigint generated always as identity, product_id int not null, units int not null, delivered boolean not null default false)",
+  "create table if not exists orders.reservations (order_id int not null, product_id int not null, units int not null)",
+  "create table if not exists orders.payments (order_id int not null, cents bigint not null)",
+  "create table if not exists orders.shipments (order_id int not null, country text not null, attempt int not null)",
+  "create table if not exists orders.product_sales (product_id int not null, order_id int not null, units int not null)",
+  "create table if not exists orders.summary (one int primary key, payments int not null, cents bigint not null, shipments int not null, units int not null, open_purchase_orders int not null, runner text not null)",
+  "create index if not exists purchase_orders_open on orders.purchase_orders (product_id) where not delivered",
 ];
 
 /** Makes the tables and fills in the products, unless they are there. */
 export async function prepareTables(database: Database, products: readonly Product[]): Promise<void> {
-  for (const table of TABLES) await database.query(table);
+  for (const statement of TABLES) await database.query(statement);
   await database.query(
-    `insert into products (product_id, name, initial_stock, in_stock)
+    `insert into orders.products (product_id, name, initial_stock, in_stock)
      select id, name, stock, stock from unnest($1::int[], $2::text[], $3::int[]) as product (id, name, stock)
      on conflict (product_id) do nothing`,
     [products.map(({ productId }) => productId), products.map(({ name }) => name), products.map(({ unitsInStock }) => unitsInStock)],
@@ -50,11 +51,11 @@ export interface Sums {
 
 export async function readSums(database: Database): Promise<Sums> {
   const { rows } = await database.query<Record<keyof Sums, number | string>>(
-    `select (select count(*) from payments) as payments,
-            (select coalesce(sum(cents), 0) from payments) as cents,
-            (select count(*) from shipments) as shipments,
-            (select coalesce(sum(units), 0) from product_sales) as units,
-            (select count(*) from purchase_orders where not delivered) as "openPurchaseOrders"`,
+    `select (select count(*) from orders.payments) as payments,
+            (select coalesce(sum(cents), 0) from orders.payments) as cents,
+            (select count(*) from orders.shipments) as shipments,
+            (select coalesce(sum(units), 0) from orders.product_sales) as units,
+            (select count(*) from orders.purchase_orders where not delivered) as "openPurchaseOrders"`,
   );
   const row = rows[0];
   const sum = (column: keyof Sums): number => Number(row?.[column] ?? 0);

@@ -47,9 +47,7 @@ if (cluster === undefined) throw new Error("There is no member");
 
 let done = 0;
 const stopProgress = showProgress(database, () => `done ${done}/${EXPECTED.orders}`);
-await placeOrders(cluster, book, () => {
-  done += 1;
-});
+await placeOrders(cluster, book, { inFlight: 100, done: () => (done += 1) });
 stopProgress();
 const isRight = print(await account(database));
 await Promise.all(members.map((member) => member.shutdown()));

@@ -15,7 +15,7 @@ export function summaryOf(database: Database, runner: string): SingletonDefiniti
       while (!ctx.signal.aborted) {
         const sums = await readSums(database);
         await database.query(
-          `insert into summary (one, payments, cents, shipments, units, open_purchase_orders, runner) values (1, $1, $2, $3, $4, $5, $6)
+          `insert into orders.summary (one, payments, cents, shipments, units, open_purchase_orders, runner) values (1, $1, $2, $3, $4, $5, $6)
            on conflict (one) do update set payments = $1, cents = $2, shipments = $3, units = $4, open_purchase_orders = $5, runner = $6`,
           [sums.payments, sums.cents, sums.shipments, sums.units, sums.openPurchaseOrders, runner],
         );
@@ -27,7 +27,7 @@ export function summaryOf(database: Database, runner: string): SingletonDefiniti
 
 export async function readSummary(database: Database): Promise<Summary | undefined> {
   const { rows } = await database.query<Record<keyof Summary, number | string>>(
-    `select payments, cents, shipments, units, open_purchase_orders as "openPurchaseOrders", runner from summary`,
+    `select payments, cents, shipments, units, open_purchase_orders as "openPurchaseOrders", runner from orders.summary`,
   );
   const row = rows[0];
   if (row === undefined) return undefined;
