@@ -61,7 +61,8 @@ BEGIN
   )
   SELECT f.sequence, f.attempts, q.request_id, q.shard_id, q.entity_type, q.entity_id, q.tag, q.deduplication_key, q.payload,
     q.headers, q.expects, q.uninterruptible, q.from_inside, q.read_pending_first, q.sender, q.deliver_at
-    FROM found f JOIN ${s}.requests q ON q.sequence = f.sequence ORDER BY f.sequence;
+    FROM found f CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = f.sequence OFFSET 0) q
+    ORDER BY f.sequence;
   RETURN QUERY
   SELECT NULL::bigint, NULL::int, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL::boolean,
     NULL::boolean, NULL, min(n.deliver_at)
@@ -76,8 +77,13 @@ function lookUp(s: string): string {
   const columns = `q.sequence, p.attempts, p.deliver_at, r.ok, r.data, d.attempts, d.error, d.dead_since, q.request_id,
     q.shard_id, q.entity_type, q.entity_id, q.tag, q.deduplication_key, CASE WHEN d.sequence IS NOT NULL THEN q.payload END,
     q.headers, q.expects, q.uninterruptible, q.from_inside, q.read_pending_first, q.sender, q.deliver_at`;
-  const joins = `LEFT JOIN ${s}.pending p ON p.sequence = q.sequence LEFT JOIN ${s}.replies r ON r.sequence = q.sequence
-      LEFT JOIN ${s}.dead_letters d ON d.sequence = q.sequence`;
+  const joins = ["pending p", "replies r", "dead_letters d"]
+    .map((table) => table.split(" ") as [string, string])
+    .map(
+      ([table, as]) =>
+        `LEFT JOIN LATERAL (SELECT o.* FROM ${s}.${table} o WHERE o.sequence = q.sequence OFFSET 0) ${as} ON true`,
+    )
+    .join("\n      ");
   const row = `TABLE (sequence bigint, attempts int, due_at bigint, ok boolean, data text, dead_attempts int, error text,
   dead_since bigint, request_id text, shard_id text, entity_type text, entity_id text, tag text, deduplication_key text,
   payload text, headers text, expects text, uninterruptible boolean, from_inside boolean, read_pending_first boolean,
@@ -121,14 +127,15 @@ LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
 DECLARE v_since bigint := NULL;
 BEGIN
-  SELECT d.dead_since INTO v_since FROM ${s}.requests q JOIN ${s}.dead_letters d ON d.sequence = q.sequence
-    WHERE q.request_id = p_after;
+  SELECT d.dead_since INTO v_since FROM ${s}.dead_letters d
+    WHERE d.sequence = (SELECT q.sequence FROM ${s}.requests q WHERE q.request_id = p_after);
   RETURN QUERY SELECT d.attempts, d.error, d.dead_since, q.request_id, q.shard_id, q.entity_type, q.entity_id, q.tag,
     q.deduplication_key, q.payload, q.headers, q.expects, q.uninterruptible, q.from_inside, q.read_pending_first, q.sender,
     q.deliver_at
     FROM (SELECT * FROM ${s}.dead_letters o WHERE v_since IS NULL OR (o.dead_since, o.request_id) > (v_since, p_after)
       ORDER BY o.dead_since, o.request_id LIMIT p_limit) d
-    JOIN ${s}.requests q ON q.sequence = d.sequence ORDER BY d.dead_since, d.request_id;
+    CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = d.sequence OFFSET 0) q
+    ORDER BY d.dead_since, d.request_id;
 END $fn$;
 CREATE FUNCTION ${s}.requeue_dead_letter_v1(p_id text)
 RETURNS TABLE (entity_type text, entity_id text, shard_id text) LANGUAGE plpgsql ${PLANNING} AS $fn$
@@ -159,8 +166,8 @@ LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
 DECLARE v_sequence bigint; v_saved int;
 BEGIN
-  SELECT o.sequence, o.saved INTO v_sequence, v_saved
-    FROM ${s}.requests q JOIN ${s}.streams o ON o.sequence = q.sequence WHERE q.request_id = p_id;
+  SELECT o.sequence, o.saved INTO v_sequence, v_saved FROM ${s}.streams o
+    WHERE o.sequence = (SELECT q.sequence FROM ${s}.requests q WHERE q.request_id = p_id);
   RETURN QUERY SELECT c.index, c.value, NULL::int FROM ${s}.chunks c
     WHERE c.sequence = v_sequence AND c.index >= p_from AND c.index < v_saved ORDER BY c.index;
   RETURN QUERY SELECT NULL::int, NULL, coalesce(v_saved, 0);
@@ -169,7 +176,7 @@ CREATE FUNCTION ${s}.acknowledge_chunks_v1(p_id text, p_up_to int) RETURNS void 
 DECLARE v_sequence bigint; v_end int;
 BEGIN
   UPDATE ${s}.streams o SET acknowledged = greatest(o.acknowledged, least(p_up_to, o.saved))
-    FROM ${s}.requests q WHERE q.request_id = p_id AND o.sequence = q.sequence
+    WHERE o.sequence = (SELECT q.sequence FROM ${s}.requests q WHERE q.request_id = p_id)
     RETURNING o.sequence, o.acknowledged INTO v_sequence, v_end;
   DELETE FROM ${s}.chunks c WHERE c.sequence = v_sequence AND c.index < v_end;
 END $fn$;`;

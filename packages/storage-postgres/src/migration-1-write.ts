@@ -1,13 +1,14 @@
 // Migration 1: the function through which every fenced write goes.
 
 /**
- * For the head of a function. Its plans are kept for the life of a session, and may be made while the tables are empty:
- * with these they are made with the indexes all the same.
+ * For the head of a function. Its plans are made once in a session, maybe while the tables are empty, and are kept: with
+ * these they use the indexes all the same. Large tables are therefore joined nowhere: their rows are looked up one by one,
+ * in a LATERAL subquery that OFFSET 0 keeps as it is, or through an array.
  */
 export const PLANNING: string = [
+  "SET plan_cache_mode = force_generic_plan",
   "SET enable_seqscan = off",
   "SET enable_bitmapscan = off",
-  "SET enable_hashjoin = off",
   "SET enable_mergejoin = off",
 ].join(" ");
 
@@ -21,6 +22,8 @@ export const PLANNING: string = [
  * ids whose reply was recorded.
  */
 export function writeGroup(s: string): string {
+  const lookedUp = `CROSS JOIN LATERAL (
+        SELECT o.sequence, o.entity_type FROM ${s}.requests o WHERE o.request_id = t.id OFFSET 0) q`;
   return `
 CREATE FUNCTION ${s}.write_group_v1(
   p_strict boolean, p_now bigint, p_f_shard text[], p_f_epoch bigint[],
@@ -37,7 +40,8 @@ CREATE FUNCTION ${s}.write_group_v1(
 DECLARE
   v_epochs bigint[]; v_held boolean[]; v_replied text[] := '{}';
   v_accepted json; v_streams json; v_recorded json;
-  v_given int; v_count int; v_left int;
+  v_sequences bigint[]; v_types text[]; v_ids text[]; v_oks boolean[]; v_texts text[];
+  v_attempts int[]; v_moves boolean[]; v_times bigint[]; v_count int; v_left int;
 BEGIN
   IF cardinality(p_f_shard) > 0 THEN
     WITH locked AS MATERIALIZED (
@@ -78,11 +82,15 @@ BEGIN
   END IF;
 
   IF cardinality(p_u_id) > 0 THEN
-    UPDATE ${s}.pending p
-      SET attempts = t.attempts, deliver_at = CASE WHEN t.moves THEN t.deliver_at ELSE p.deliver_at END
+    SELECT array_agg(q.sequence), array_agg(t.attempts), array_agg(t.moves), array_agg(t.deliver_at)
+      INTO v_sequences, v_attempts, v_moves, v_times
       FROM unnest(p_u_fence, p_u_id, p_u_attempts, p_u_moves, p_u_deliver_at) AS t (fence, id, attempts, moves, deliver_at)
-      JOIN ${s}.requests q ON q.request_id = t.id
-      WHERE p.sequence = q.sequence AND v_held[t.fence];
+      ${lookedUp} WHERE v_held[t.fence];
+    UPDATE ${s}.pending p
+      SET attempts = v_attempts[array_position(v_sequences, p.sequence)],
+        deliver_at = CASE WHEN v_moves[array_position(v_sequences, p.sequence)]
+          THEN v_times[array_position(v_sequences, p.sequence)] ELSE p.deliver_at END
+      WHERE p.sequence = ANY (v_sequences);
   END IF;
 
   IF cardinality(p_j_type) > 0 THEN
@@ -102,7 +110,7 @@ BEGIN
     WITH given AS MATERIALIZED (
       SELECT q.sequence, t.id, t.index, t.value, t.place
         FROM unnest(p_c_fence, p_c_id, p_c_index, p_c_value) WITH ORDINALITY AS t (fence, id, index, value, place)
-        JOIN ${s}.requests q ON q.request_id = t.id WHERE v_held[t.fence]
+        ${lookedUp} WHERE v_held[t.fence]
     ), stream AS (
       INSERT INTO ${s}.streams AS o (sequence, saved, acknowledged)
       SELECT g.sequence, max(g.index) + 1, 0 FROM given g GROUP BY g.sequence ORDER BY g.sequence
@@ -117,21 +125,21 @@ BEGIN
   END IF;
 
   IF cardinality(p_r_id) > 0 THEN
-    WITH given AS MATERIALIZED (
-      SELECT q.sequence, q.entity_type, t.id, t.ok, t.data
-        FROM unnest(p_r_fence, p_r_id, p_r_ok, p_r_data) WITH ORDINALITY AS t (fence, id, ok, data, place)
-        JOIN ${s}.requests q ON q.request_id = t.id WHERE v_held[t.fence] ORDER BY t.place
-    ), gone AS (
-      DELETE FROM ${s}.pending p USING given g WHERE p.sequence = g.sequence RETURNING p.sequence
-    ), recorded AS (
+    SELECT array_agg(q.sequence ORDER BY t.place), array_agg(q.entity_type ORDER BY t.place), array_agg(t.id ORDER BY t.place),
+        array_agg(t.ok ORDER BY t.place), array_agg(t.data ORDER BY t.place)
+      INTO v_sequences, v_types, v_ids, v_oks, v_texts
+      FROM unnest(p_r_fence, p_r_id, p_r_ok, p_r_data) WITH ORDINALITY AS t (fence, id, ok, data, place)
+      ${lookedUp} WHERE v_held[t.fence];
+    DELETE FROM ${s}.pending p WHERE p.sequence = ANY (v_sequences);
+    GET DIAGNOSTICS v_left = ROW_COUNT;
+    WITH recorded AS (
       INSERT INTO ${s}.replies (sequence, entity_type, ok, data, answered_at)
-      SELECT g.sequence, g.entity_type, g.ok, g.data, p_now FROM given g ON CONFLICT DO NOTHING RETURNING replies.sequence
-    ) SELECT json_agg(g.id), count(*), (SELECT count(*) FROM gone) INTO v_recorded, v_count, v_left
-        FROM recorded r JOIN given g ON g.sequence = r.sequence;
+      SELECT t.sequence, t.type, t.ok, t.data, p_now FROM unnest(v_sequences, v_types, v_oks, v_texts) AS t (sequence, type, ok, data)
+      ON CONFLICT DO NOTHING RETURNING replies.sequence
+    ) SELECT json_agg(v_ids[array_position(v_sequences, r.sequence)]), count(*) INTO v_recorded, v_count FROM recorded r;
     IF v_left < v_count THEN
       -- It was not pending: a dead letter that is answered after all is a dead letter no longer.
-      DELETE FROM ${s}.dead_letters d USING ${s}.requests q WHERE q.request_id = ANY (p_r_id) AND d.sequence = q.sequence
-        AND EXISTS (SELECT 1 FROM ${s}.replies r WHERE r.sequence = d.sequence);
+      DELETE FROM ${s}.dead_letters d WHERE d.sequence = ANY (v_sequences);
     END IF;
     IF p_strict AND v_count < cardinality(p_r_id) THEN
       RAISE EXCEPTION 'there is a recorded reply, or no such request' USING ERRCODE = 'HF002';
@@ -142,9 +150,9 @@ BEGIN
     WITH given AS MATERIALIZED (
       SELECT q.sequence, t.id, t.attempts, t.error, t.since
         FROM unnest(p_d_fence, p_d_id, p_d_attempts, p_d_error, p_d_since) AS t (fence, id, attempts, error, since)
-        JOIN ${s}.requests q ON q.request_id = t.id WHERE v_held[t.fence]
+        ${lookedUp} WHERE v_held[t.fence]
     ), gone AS (
-      DELETE FROM ${s}.pending p USING given g WHERE p.sequence = g.sequence RETURNING p.sequence
+      DELETE FROM ${s}.pending p WHERE p.sequence = ANY (ARRAY(SELECT g.sequence FROM given g)) RETURNING p.sequence
     ) INSERT INTO ${s}.dead_letters (sequence, request_id, attempts, error, dead_since)
         SELECT g.sequence, g.id, g.attempts, g.error, g.since FROM gone JOIN given g ON g.sequence = gone.sequence;
   END IF;

@@ -66,13 +66,13 @@ export class PGliteSessions {
         ...(dataDir === undefined ? {} : { dataDir }),
         relaxedDurability: false,
       });
-      await this.#migrate(instance as unknown as PGliteInstance);
+      await this.#migrate(instance);
       // Nobody else can have this folder open: whoever held a lease in it is gone, however long the lease.
-      await instance.exec(`DELETE FROM "${schema}".runners; `);
+      await instance.exec(`DELETE FROM "${schema}".runners`);
       // PGlite has no background process that clears dead rows away.
       await instance.exec(`VACUUM (ANALYZE) "${schema}".pending`);
       return {
-        instance: instance as unknown as PGliteInstance,
+        instance,
         end: async () => {
           await instance.close();
           await giveBack();

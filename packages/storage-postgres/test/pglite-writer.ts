@@ -3,7 +3,7 @@
 
 import { SystemClock, SystemRandom } from "@holdfast/core/internal";
 import { pglite } from "../src/index.ts";
-import { PostgresTransaction } from "../src/postgres-transaction.ts";
+import type { PostgresTransaction } from "../src/postgres-transaction.ts";
 
 const [dataDir = "", firstId = "0"] = process.argv.slice(2);
 const { messages } = await pglite({ dataDir }).open({ clock: new SystemClock(), random: new SystemRandom() });

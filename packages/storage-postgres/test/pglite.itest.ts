@@ -7,7 +7,7 @@ import { PGlite } from "@electric-sql/pglite";
 import { ConfigError, type Envelope, type OpenStorage } from "@holdfast/core/adapter";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { pglite, type PGliteOptions } from "../src/index.ts";
-import { PostgresTransaction } from "../src/postgres-transaction.ts";
+import type { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { newSchema, services } from "./backends.ts";
 
 describe("PGlite in a folder", () => {

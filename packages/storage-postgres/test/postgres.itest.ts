@@ -406,6 +406,9 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       const requests = Array.from({ length: 400 }, (_, index) =>
         request({ deduplicationKey: `key-${index}` }),
       );
+      const admin = await connect();
+      const endAll = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'holdfast' AND query LIKE '%"${backend.schema}".%'`;
       let done = 0;
       let failures = 0;
       const save = async (envelope: Envelope): Promise<void> => {
@@ -413,25 +416,19 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
           try {
             await messages.saveRequest(envelope, 1, fence);
             await messages.saveReply(succeeded(envelope.requestId), fence, null);
-            done += 1;
-            return;
+            break;
           } catch (error) {
             expect(error).toBeInstanceOf(PersistenceError);
             failures += 1;
           }
         }
+        done += 1;
+        if (done % 50 === 0) await admin.query(endAll);
       };
       const queue = [...requests];
       const workers = Array.from({ length: 20 }, async () => {
         for (let next = queue.pop(); next !== undefined; next = queue.pop()) await save(next);
       });
-      const admin = await connect();
-      const pids = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE application_name = 'holdfast' AND query LIKE '%"${backend.schema}".%'`;
-      for (let kill = 1; kill <= 6; kill += 1) {
-        while (done < kill * 50) await new Promise(setImmediate);
-        await admin.query(pids);
-      }
       await Promise.all(workers);
       expect(failures).toBeGreaterThan(0);
       const states = await messages.lookUp(requests.map(({ requestId }) => requestId));
