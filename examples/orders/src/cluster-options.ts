@@ -5,7 +5,9 @@ export const SERVER_CLUSTER = {
   shardsPerGroup: 60,
   shardRebalanceDebounce: "100ms",
   storagePollInterval: "100ms",
-  runnerLockTtl: "5s",
-  runnerLockRefreshInterval: "1s",
+  // No runner can be reached from another process: a request goes to the storage at once, and not after some tries.
+  sendRetryCount: 0,
+  runnerLockTtl: "3s",
+  runnerLockRefreshInterval: "500ms",
   entityTerminationTimeout: "2s",
 } satisfies ClusterOptions;

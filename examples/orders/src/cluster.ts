@@ -13,7 +13,10 @@ import { RunnerProcesses } from "./runner-processes.ts";
 import { clearServer, openServer, storageAt } from "./server-database.ts";
 
 const given = process.env["ORDERS_POSTGRES_URL"];
-const server = given === undefined ? await startPostgres({ durable: true }) : { url: given, how: "ORDERS_POSTGRES_URL", stop: async () => undefined };
+const server =
+  given === undefined
+    ? await startPostgres({ durable: true })
+    : { url: given, how: "ORDERS_POSTGRES_URL", stop: async () => undefined };
 console.log(`Orders on three runner processes and PostgreSQL (${server.how}).`);
 const { database, close } = openServer(server.url);
 let isRight = false;

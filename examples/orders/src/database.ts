@@ -5,7 +5,10 @@ import type { Product } from "./northwind.ts";
 
 /** Plain SQL on the example's database, whichever it is. */
 export interface Database {
-  query<Row = Record<string, unknown>>(text: string, params?: readonly unknown[]): Promise<{ readonly rows: Row[] }>;
+  query<Row = Record<string, unknown>>(
+    text: string,
+    params?: readonly unknown[],
+  ): Promise<{ readonly rows: Row[] }>;
 }
 
 const TABLES = [
@@ -27,14 +30,26 @@ export async function prepareTables(database: Database, products: readonly Produ
     `insert into orders.products (product_id, name, initial_stock, in_stock)
      select id, name, stock, stock from unnest($1::int[], $2::text[], $3::int[]) as product (id, name, stock)
      on conflict (product_id) do nothing`,
-    [products.map(({ productId }) => productId), products.map(({ name }) => name), products.map(({ unitsInStock }) => unitsInStock)],
+    [
+      products.map(({ productId }) => productId),
+      products.map(({ name }) => name),
+      products.map(({ unitsInStock }) => unitsInStock),
+    ],
   );
 }
 
 /** Forgets everything, the library's own tables included. */
 export async function dropTables(database: Database): Promise<void> {
   await database.query("drop schema if exists holdfast cascade");
-  for (const table of ["products", "purchase_orders", "reservations", "payments", "shipments", "product_sales", "summary"]) {
+  for (const table of [
+    "products",
+    "purchase_orders",
+    "reservations",
+    "payments",
+    "shipments",
+    "product_sales",
+    "summary",
+  ]) {
     await database.query(`drop table if exists ${table}`);
   }
 }

@@ -8,21 +8,29 @@ export const Inventory = defineActivityGroup({
   name: "Inventory",
   activities: {
     /** Takes units of a product for an order; where stock is short, sees to it that more is on order. */
-    reserve: activity(async (ctx, orderId: number, productId: number, units: number): Promise<"reserved" | "short"> => {
-      const tx = postgresTx(ctx);
-      // All of it commits with the journal's entry of this activity, or not at all.
-      const taken = await tx.query("update orders.products set in_stock = in_stock - $2 where product_id = $1 and in_stock >= $2", [productId, units]);
-      if (taken.rowCount === 1) {
-        await tx.query("insert into orders.reservations (order_id, product_id, units) values ($1, $2, $3)", [orderId, productId, units]);
-        return "reserved";
-      }
-      await tx.query(
-        `insert into orders.purchase_orders (product_id, units)
+    reserve: activity(
+      async (ctx, orderId: number, productId: number, units: number): Promise<"reserved" | "short"> => {
+        const tx = postgresTx(ctx);
+        // All of it commits with the journal's entry of this activity, or not at all.
+        const taken = await tx.query(
+          "update orders.products set in_stock = in_stock - $2 where product_id = $1 and in_stock >= $2",
+          [productId, units],
+        );
+        if (taken.rowCount === 1) {
+          await tx.query(
+            "insert into orders.reservations (order_id, product_id, units) values ($1, $2, $3)",
+            [orderId, productId, units],
+          );
+          return "reserved";
+        }
+        await tx.query(
+          `insert into orders.purchase_orders (product_id, units)
          select $1::int, $2::int where not exists (select 1 from orders.purchase_orders where product_id = $1 and not delivered)`,
-        [productId, Math.max(units, LEAST_PURCHASE)],
-      );
-      return "short";
-    }),
+          [productId, Math.max(units, LEAST_PURCHASE)],
+        );
+        return "short";
+      },
+    ),
   },
 });
 

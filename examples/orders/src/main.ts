@@ -1,7 +1,6 @@
 // The main job: 830 orders on a small cluster of three runners in this process, on PGlite in a folder. Killed at any moment
 // and started again, it goes on where it was.
 
-import { mkdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { createCluster, createMemoryBackend, type Cluster } from "@holdfast/core";
 import { pglite } from "@holdfast/storage-postgres";
@@ -17,24 +16,24 @@ import { account, print } from "./report.ts";
 import { summaryOf } from "./summary.ts";
 
 const folder = process.env["ORDERS_DATA"] ?? fileURLToPath(new URL("../.data", import.meta.url));
-if (process.argv.includes("--fresh")) await rm(folder, { recursive: true, force: true });
-await mkdir(folder, { recursive: true });
-
-console.log(`Orders on PGlite in ${folder}. Kill it whenever you like and start it again; "npm start -- --fresh" starts anew.`);
+console.log(
+  `Orders on PGlite in ${folder}. Kill it whenever you like: the same command goes on where it was.`,
+);
 const book = await loadOrderBook();
-const { instance, database } = await openFolder(folder);
+const opened = await openFolder(folder, { fresh: process.argv.includes("--fresh") });
+const { instance, database } = opened;
 await prepareTables(database, book.products);
 
 // One process, three runners: they share storage, and find each other through a backend in memory.
 const storage = pglite({ instance });
-const { runners, transport } = createMemoryBackend();
+const backend = createMemoryBackend();
 const names = ["alpha", "beta", "gamma"];
 const members: readonly Cluster[] = await Promise.all(
   names.map((name) =>
     createCluster({
       storage,
-      runners,
-      transport: transport(),
+      runners: backend.runners,
+      transport: backend.transport(),
       shardsPerGroup: 60,
       shardRebalanceDebounce: "50ms",
       register: [orderWorkflow, productSales, replenisher, summaryOf(database, name)],
@@ -51,5 +50,6 @@ await placeOrders(cluster, book, { inFlight: 100, done: () => (done += 1) });
 stopProgress();
 const isRight = print(await account(database));
 await Promise.all(members.map((member) => member.shutdown()));
-await instance.close();
+await opened.close();
+if (isRight) console.log(`The order book is complete. "npm start -- --fresh" starts anew.`);
 process.exitCode = isRight ? 0 : 1;

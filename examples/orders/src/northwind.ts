@@ -29,7 +29,13 @@ export interface OrderBook {
 }
 
 /** What must come out when every order is processed exactly once; see data/README.md. */
-export const EXPECTED = { orders: 830, payments: 830, cents: 133_073_598, units: 51_317 } as const;
+export const EXPECTED = {
+  products: 77,
+  orders: 830,
+  payments: 830,
+  cents: 133_073_598,
+  units: 51_317,
+} as const;
 
 export async function loadOrderBook(): Promise<OrderBook> {
   const [products, orders, lines] = await Promise.all(["products", "orders", "order-lines"].map(readRows));
@@ -63,7 +69,8 @@ export async function loadOrderBook(): Promise<OrderBook> {
 /** The price of an order in cents: each line rounded half up, and the freight. */
 export function priceCents(order: Pick<Order, "freightCents" | "lines">): number {
   return order.lines.reduce(
-    (sum, line) => sum + Math.floor((line.unitPriceCents * line.quantity * (100 - line.discountPercent) + 50) / 100),
+    (sum, line) =>
+      sum + Math.floor((line.unitPriceCents * line.quantity * (100 - line.discountPercent) + 50) / 100),
     order.freightCents,
   );
 }
@@ -91,6 +98,7 @@ function text(row: Row, column: string): string {
 
 function number(row: Row, column: string): number {
   const value = Number(text(row, column));
-  if (!Number.isInteger(value)) throw new Error(`Column "${column}" holds "${text(row, column)}", which is no whole number`);
+  if (!Number.isInteger(value))
+    throw new Error(`Column "${column}" holds "${text(row, column)}", which is no whole number`);
   return value;
 }

@@ -1,8 +1,62 @@
+import { createHash } from "node:crypto";
+import { mkdir, realpath, rm } from "node:fs/promises";
+import { connect, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import type { Database } from "./database.ts";
 
-/** Opens PGlite in a folder. What it committed is there again after a crash of the process. */
-export async function openFolder(folder: string): Promise<{ instance: PGlite; database: Database }> {
+export interface OpenFolder {
+  readonly instance: PGlite;
+  readonly database: Database;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Opens PGlite in a folder. What it committed is there again after a crash of the process.
+ *
+ * @throws {Error} another process has the folder open: PGlite serves one
+ */
+export async function openFolder(
+  folder: string,
+  { fresh }: { readonly fresh: boolean },
+): Promise<OpenFolder> {
+  await mkdir(folder, { recursive: true });
+  const guard = await guardFolder(folder);
+  if (fresh) await rm(folder, { recursive: true, force: true });
   const instance = await PGlite.create({ dataDir: folder, relaxedDurability: false });
-  return { instance, database: { query: (text, params = []) => instance.query(text, [...params]) } };
+  return {
+    instance,
+    database: { query: (text, params = []) => instance.query(text, [...params]) },
+    async close() {
+      await instance.close();
+      guard.close();
+    },
+  };
+}
+
+/** Listens at a name made of the folder's: it answers exactly as long as this process lives, however it ends. */
+async function guardFolder(folder: string): Promise<Server> {
+  const name = `holdfast-orders-${createHash("sha256")
+    .update(await realpath(folder))
+    .digest("hex")
+    .slice(0, 16)}`;
+  const path = process.platform === "win32" ? `\\\\.\\pipe\\${name}` : join(tmpdir(), `${name}.sock`);
+  if (await answers(path))
+    throw new Error(`Another process has ${folder} open. End it, or name another folder in ORDERS_DATA.`);
+  if (process.platform !== "win32") await rm(path, { force: true });
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
+  return server.unref();
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
 }

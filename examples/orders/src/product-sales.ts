@@ -13,6 +13,9 @@ export const ProductSales = defineEntity({
 export const productSales: EntityImplementation = ProductSales.implement({
   async count({ orderId, units }, ctx) {
     // Commits with the reply: a request that is delivered again finds the reply, and counts nothing.
-    await postgresTx(ctx).query("insert into orders.product_sales (product_id, order_id, units) values ($1, $2, $3)", [Number(ctx.entityId), orderId, units]);
+    await postgresTx(ctx).query(
+      "insert into orders.product_sales (product_id, order_id, units) values ($1, $2, $3)",
+      [Number(ctx.entityId), orderId, units],
+    );
   },
 });

@@ -30,7 +30,7 @@ export class RunnerProcesses {
     console.log(`runner ${name} is process ${child.pid}`);
     child.once("exit", (code, signal) => {
       if (this.#isStopping) return;
-      console.log(`runner ${name} ended by ${signal ?? `code ${code}`}; it is started again`);
+      console.log(`runner ${name} ended by ${signal ?? `code ${code}`}; starting it again`);
       setTimeout(() => {
         if (!this.#isStopping) this.#start(name);
       }, RESTART_MS);

@@ -15,7 +15,10 @@ export function openServer(url: string): { database: Database; close: () => Prom
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   // A connection that breaks while nobody uses it is replaced when the next query needs one.
   pool.on("error", () => undefined);
-  return { database: { query: async (text, params = []) => pool.query(text, [...params]) as never }, close: () => pool.end() };
+  return {
+    database: { query: async (text, params = []) => pool.query(text, [...params]) as never },
+    close: () => pool.end(),
+  };
 }
 
 /** Forgets all orders. */

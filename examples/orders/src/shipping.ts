@@ -11,8 +11,12 @@ export class CarrierError extends Error {
 export const ship = activity(
   { retries: 8, initialInterval: "100ms", maxInterval: "800ms" },
   async (ctx, orderId: number, country: string): Promise<{ attempts: number }> => {
-    await postgresTx(ctx).query("insert into orders.shipments (order_id, country, attempt) values ($1, $2, $3)", [orderId, country, ctx.attempt]);
-    if (carrierFails(orderId, ctx.attempt)) throw new CarrierError(`The carrier did not answer for order ${orderId}`);
+    await postgresTx(ctx).query(
+      "insert into orders.shipments (order_id, country, attempt) values ($1, $2, $3)",
+      [orderId, country, ctx.attempt],
+    );
+    if (carrierFails(orderId, ctx.attempt))
+      throw new CarrierError(`The carrier did not answer for order ${orderId}`);
     return { attempts: ctx.attempt };
   },
 );

@@ -34,7 +34,9 @@ describe("the order book", () => {
       const instance = await PGlite.create({ dataDir: folder });
       try {
         const sums = await account({ query: (text, params = []) => instance.query(text, [...params]) });
-        expect(sums.map(({ what, found }) => ({ what, found }))).toEqual(sums.map(({ what, expected }) => ({ what, found: expected })));
+        expect(sums.map(({ what, found }) => ({ what, found }))).toEqual(
+          sums.map(({ what, expected }) => ({ what, found: expected })),
+        );
       } finally {
         await instance.close();
       }
@@ -66,8 +68,12 @@ describe("the order book", () => {
         const database = new pg.Client(url.href);
         await database.connect();
         try {
-          const sums = await account({ query: async (text, params = []) => ({ rows: (await database.query(text, [...params])).rows }) });
-          expect(sums.map(({ what, found }) => ({ what, found }))).toEqual(sums.map(({ what, expected }) => ({ what, found: expected })));
+          const sums = await account({
+            query: async (text, params = []) => ({ rows: (await database.query(text, [...params])).rows }),
+          });
+          expect(sums.map(({ what, found }) => ({ what, found }))).toEqual(
+            sums.map(({ what, expected }) => ({ what, found: expected })),
+          );
         } finally {
           await database.end();
         }
@@ -84,7 +90,9 @@ describe("the order book", () => {
 
 /** The process ids of the three runners, as last started. */
 function runnersOf(output: string): readonly number[] {
-  const latest = new Map([...output.matchAll(/runner (\w+) is process (\d+)/gu)].map(([, name, pid]) => [name, Number(pid)]));
+  const latest = new Map(
+    [...output.matchAll(/runner (\w+) is process (\d+)/gu)].map(([, name, pid]) => [name, Number(pid)]),
+  );
   return [...latest.values()];
 }
 
