@@ -9,6 +9,7 @@ import { SeededRandom } from "../src/clock/seeded-random.ts";
 import { sleep } from "../src/clock/sleep.ts";
 import { VirtualClock, type VirtualClockView } from "../src/clock/virtual-clock.ts";
 import { encodePayload } from "../src/contract/payload.ts";
+import { rpc } from "../src/contract/rpc.ts";
 import {
   TransactionScope,
   transactionScopeOf,
@@ -18,6 +19,7 @@ import { EXECUTE } from "../src/contract/workflow-contract.ts";
 import type { JournalEntry } from "../src/data/journal-entry.ts";
 import type { CallOptions, CallTarget } from "../src/client/caller.ts";
 import { activity, type ActivityOptions } from "../src/define/activity-group.ts";
+import { defineEntity } from "../src/define/entity.ts";
 import { defineWorkflow, type WorkflowContext } from "../src/define/workflow.ts";
 import { Suspension, type Call } from "../src/entity/behavior.ts";
 import { FencedError, PersistenceError } from "../src/errors/storage.ts";
@@ -41,6 +43,16 @@ export type StageEnd =
   | { readonly type: "failed"; readonly error: unknown }
   | { readonly type: "suspended"; readonly until: number | null }
   | { readonly type: "crashed" };
+
+/** The entity that programs call. */
+export const Echo = defineEntity({
+  name: "Echo",
+  rpcs: {
+    echo: rpc<unknown, unknown>({ persisted: true }),
+    volatile: rpc<unknown, unknown>(),
+    flow: rpc<void, number>({ stream: true }),
+  },
+});
 
 const FENCE = { shardId: "default:1", epoch: 7 } as const;
 const WORKFLOW = "Staged";

@@ -8,9 +8,9 @@
 //       (delivery-queue.ts).
 //   E3  A side effect starts only when everything recorded before is durable.
 //   E4  After `#stop` nothing is recorded, nothing is delivered, and nothing new starts. The code just never goes on.
-//   E5  Nothing is recorded or started before the code has asked for everything that is recorded. What a recorded step
-//       followed from is recorded, too (J4), so a replay gets there by itself; one that does not has diverged, and its
-//       journal is as it was.
+//   E5  Nothing is recorded or started before the code has asked for, and was given, everything that is recorded. What a
+//       recorded step followed from is recorded, too (J4), so a replay gets there by itself; one that does not has
+//       diverged, and its journal is as it was.
 
 import { createHash } from "node:crypto";
 import type { Clock, Timer } from "../adapter/clock.ts";
@@ -78,7 +78,7 @@ export class Execution {
   readonly #heartbeats = new Map<number, unknown>();
   /** Recorded steps that the code has not asked for yet. */
   readonly #unasked: Set<number>;
-  /** Resolves when there are none (E5). */
+  /** Resolves when the replay is over (E5). */
   readonly #caughtUp: Promise<void>;
   #catchUp: () => void = () => undefined;
   #stalled: Timer | null = null;
@@ -108,7 +108,10 @@ export class Execution {
     const ordinals = delivered.map((step) => step.outcome?.ordinal ?? 0).toSorted((a, b) => a - b);
     this.#unasked = new Set(recorded.map((step) => step.position));
     this.#caughtUp = new Promise((resolve) => (this.#catchUp = resolve));
-    this.#queue = new DeliveryQueue(clock, ordinals, () => this.#check());
+    this.#queue = new DeliveryQueue(clock, ordinals, () => {
+      if (!this.isReplaying) this.#catchUp();
+      this.#check();
+    });
     this.#waits = new Waits(clock);
   }
 
@@ -242,7 +245,7 @@ export class Execution {
       );
     }
     this.#position += 1;
-    if (this.#unasked.delete(position) && this.#unasked.size === 0) this.#catchUp();
+    if (this.#unasked.delete(position) && !this.isReplaying) this.#catchUp();
     return { position, step };
   }
 
@@ -275,8 +278,8 @@ export class Execution {
         this.#queue.deliver(entry.ordinal, () => hand(event));
       };
       const work = (): Promise<void> => this.#busily(() => perform(position, step, settle));
-      if (this.#unasked.size === 0) void work();
-      else void this.#caughtUp.then(work);
+      if (this.isReplaying) void this.#caughtUp.then(work);
+      else void work();
     });
     // A step that nobody awaits, such as the loser of a race, must not end the process when it fails.
     promise.catch(() => undefined);
