@@ -16,7 +16,7 @@ export type {
 export { postgresTx, type PostgresTx } from "./postgres-tx.ts";
 
 /**
- * Requests, journals, members and leases on a PostgreSQL server, through the package `pg`. Needs PostgreSQL 13 or later.
+ * Requests, journals, members and leases on a PostgreSQL server, through the package `pg`. Needs PostgreSQL 14 or later.
  *
  * @throws {ConfigError} an option is out of range
  */

@@ -1,7 +1,7 @@
 // Opens sessions on PGlite. All sessions of one adapter share one instance, which the first opens and the last closes.
 
-import type { AdapterServices, OpenStorage } from "@holdfast/core/adapter";
-import { persistenceError } from "./errors.ts";
+import { HoldfastError, type AdapterServices, type OpenStorage } from "@holdfast/core/adapter";
+import { failureOf, persistenceError } from "./errors.ts";
 import { migrate } from "./migrations.ts";
 import { importPeer, storageOn } from "./open-postgres.ts";
 import type { PGliteInstance, PGliteSettings } from "./options.ts";
@@ -80,7 +80,7 @@ export class PGliteSessions {
       };
     } catch (error) {
       await giveBack();
-      throw error instanceof Error && "retryable" in error ? error : persistenceError("open", error);
+      throw error instanceof HoldfastError ? error : persistenceError("open", failureOf(error, false));
     }
   }
 

@@ -96,7 +96,10 @@ const ONE_HOUR_MS = 3_600_000;
 export function postgresSettings(options: PostgresOptions): PostgresSettings {
   refuseUnknown(options, [...COMMON, "connectionString", "pool", "client", "poolSize", "lockTimeout"]);
   const { connectionString, pool, client } = options;
-  if (connectionString !== undefined && !/^postgres(?:ql)?:\/\//.test(connectionString)) {
+  if (
+    connectionString !== undefined &&
+    !(/^postgres(?:ql)?:\/\//.test(connectionString) && URL.canParse(connectionString))
+  ) {
     // What is wrong with it may be that it holds a password in the wrong place: it is not shown.
     throw new ConfigError({
       option: "connectionString",

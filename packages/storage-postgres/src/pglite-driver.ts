@@ -78,6 +78,9 @@ export class PGliteDriver implements SqlDriver {
   async close(): Promise<void> {
     for (const end of this.#endings) await end().catch(() => undefined);
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+    // A transaction that is on its way to its commit, this driver's or another one's.
+    const leave = await this.#session.enter(this.#settings.statementDeadlineMs);
+    leave?.();
     await this.#closed();
   }
 

@@ -1,0 +1,247 @@
+import type { Envelope, JournalEntry, ShardId } from "@holdfast/core/adapter";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { SqlFailure } from "./errors.ts";
+import { GroupCommitter } from "./group-committer.ts";
+import type { WriteOp, WriteResult } from "./write-op.ts";
+
+/** Groups that were asked for, each held until the test lets it go. */
+class Writer {
+  readonly groups: { readonly ops: readonly WriteOp[]; readonly finish: (error?: SqlFailure) => void }[] = [];
+  readonly write = (ops: readonly WriteOp[]): Promise<readonly WriteResult[]> =>
+    new Promise((resolve, reject) => {
+      const finish = (error?: SqlFailure): void => {
+        if (error === undefined) resolve(ops.map((): WriteResult => ({ type: "done" })));
+        else reject(error);
+      };
+      this.groups.push({ ops, finish });
+    });
+
+  names(group: number): string[] {
+    return (this.groups[group]?.ops ?? []).map(nameOf);
+  }
+}
+
+describe("the group committer", () => {
+  it("joins the writes of one turn, whoever makes them, into one group", async () => {
+    const { writer, committer } = make();
+    const writes = [committer.write(journal("a", 0)), committer.write(reply("b", "default:2"))];
+    await Promise.resolve().then(() => writes.push(committer.write(journal("c", 0))));
+    await turn();
+    expect(writer.groups).toHaveLength(1);
+    expect(writer.names(0)).toEqual(["a:0", "b", "c:0"]);
+    writer.groups[0]?.finish();
+    expect(await Promise.all(writes)).toEqual([{ type: "done" }, { type: "done" }, { type: "done" }]);
+  });
+
+  it("gathers what comes for a busy shard until its group is done", async () => {
+    const { writer, committer } = make({ lanes: 2 });
+    void committer.write(reply("1", "default:1"));
+    await turn();
+    void committer.write(reply("2", "default:1"));
+    await turn();
+    void committer.write(reply("3", "default:1"));
+    void committer.write(reply("other", "default:2"));
+    await turn();
+    expect(writer.groups.map((_, index) => writer.names(index))).toEqual([["1"], ["other"]]);
+    writer.groups[0]?.finish();
+    await turn();
+    expect(writer.names(2)).toEqual(["2", "3"]);
+  });
+
+  it("has requests under way on one lane only, so that their sequences rise in the order of calls", async () => {
+    const { writer, committer } = make({ lanes: 2 });
+    void committer.write(request("1", "default:1"));
+    await turn();
+    void committer.write(request("2", "default:2"));
+    void committer.write(reply("answer", "default:3"));
+    await turn();
+    expect(writer.groups.map((_, index) => writer.names(index))).toEqual([["1"], ["answer"]]);
+    writer.groups[0]?.finish();
+    await turn();
+    expect(writer.names(2)).toEqual(["2"]);
+  });
+
+  it("puts two writes of one kind to one request into two groups", async () => {
+    const { writer, committer } = make();
+    void committer.write(reply("1", "default:1"));
+    void committer.write(reply("1", "default:1"));
+    void committer.write(reply("2", "default:2"));
+    await turn();
+    expect(writer.names(0)).toEqual(["1", "2"]);
+    writer.groups[0]?.finish();
+    await turn();
+    expect(writer.names(1)).toEqual(["1"]);
+  });
+
+  it("divides a group that the database refused until the write at fault fails alone", async () => {
+    const { committer, poison } = make({ poison: "5" });
+    const results = await Promise.allSettled(
+      Array.from({ length: 9 }, (_, index) => committer.write(reply(String(index), "default:1"))),
+    );
+    expect(results.map(({ status }) => status === "rejected")).toEqual(
+      Array.from({ length: 9 }, (_, index) => String(index) === poison),
+    );
+  });
+
+  it("divides no group whose outcome is unknown, and tells it to each", async () => {
+    const { writer, committer } = make();
+    const settling = Promise.allSettled([
+      committer.write(reply("1", "default:1")),
+      committer.write(reply("2", "default:2")),
+    ]);
+    await turn();
+    writer.groups[0]?.finish(new SqlFailure({ outcome: "unknown", sqlState: null, message: "lost" }));
+    for (const result of await settling)
+      expect(result).toMatchObject({ status: "rejected", reason: { outcome: "unknown" } });
+    expect(writer.groups).toHaveLength(1);
+  });
+
+  it("lets no append pass that was called after one that failed, and before that was told", async () => {
+    const { writer, committer } = make();
+    const first = [committer.write(journal("a", 0)), committer.write(journal("b", 0))];
+    await turn();
+    const later = [committer.write(journal("a", 1)), committer.write(journal("c", 0))];
+    const settling = Promise.allSettled([...first, ...later]);
+    writer.groups[0]?.finish(new SqlFailure({ outcome: "unknown", sqlState: null, message: "lost" }));
+    await turn();
+    expect(writer.names(1)).toEqual(["c:0"]);
+    writer.groups[1]?.finish();
+    expect((await settling).map(({ status }) => status)).toEqual([
+      "rejected",
+      "rejected",
+      "rejected",
+      "fulfilled",
+    ]);
+    const afterwards = committer.write(journal("a", 0));
+    await turn();
+    writer.groups[2]?.finish();
+    expect(await afterwards).toEqual({ type: "done" });
+  });
+
+  it("is drained once nothing waits and nothing is under way", async () => {
+    const { writer, committer } = make();
+    await committer.drained();
+    void committer.write(reply("1", "default:1"));
+    let isDrained = false;
+    const draining = committer.drained().then(() => (isDrained = true));
+    await turn();
+    expect(isDrained).toBe(false);
+    writer.groups[0]?.finish();
+    await draining;
+  });
+
+  it("settles every write once, and writes each shard's in the order of calls, on whatever lanes (property)", async () => {
+    const plan = fc.array(
+      fc.record({ shard: fc.integer({ min: 0, max: 3 }), isRequest: fc.boolean(), pause: fc.boolean() }),
+      { maxLength: 60 },
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        plan,
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 1, max: 7 }),
+        async (steps, lanes, maxRows) => {
+          const written: string[] = [];
+          const shards = new Set<string>();
+          const committer = new GroupCommitter({
+            lanes,
+            maxRows,
+            write: async (ops) => {
+              const here = new Set(ops.map(({ fence }) => fence?.shardId ?? ""));
+              for (const shard of here) {
+                expect(shards.has(shard)).toBe(false);
+                shards.add(shard);
+              }
+              expect(ops.length).toBeLessThanOrEqual(maxRows);
+              written.push(...ops.map(nameOf));
+              await turn();
+              for (const shard of here) shards.delete(shard);
+              return ops.map((): WriteResult => ({ type: "done" }));
+            },
+          });
+          const writes: Promise<WriteResult>[] = [];
+          for (const [index, { shard, isRequest, pause }] of steps.entries()) {
+            writes.push(committer.write((isRequest ? request : reply)(String(index), `default:${shard}`)));
+            if (pause) await turn();
+          }
+          await Promise.all(writes);
+          const of = (shard: number | null): string[] =>
+            steps.flatMap((step, index) =>
+              (shard === null ? step.isRequest : step.shard === shard) ? [String(index)] : [],
+            );
+          for (const shard of [0, 1, 2, 3, null]) {
+            expect(written.filter((name) => of(shard).includes(name))).toEqual(of(shard));
+          }
+          await committer.drained();
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
+
+function make(options: { lanes?: number; poison?: string } = {}): {
+  writer: Writer;
+  committer: GroupCommitter;
+  poison: string;
+} {
+  const writer = new Writer();
+  const poison = options.poison ?? "";
+  const refusing = async (ops: readonly WriteOp[]): Promise<readonly WriteResult[]> => {
+    if (ops.some((op) => nameOf(op) === poison)) {
+      throw new SqlFailure({ outcome: "not-written", sqlState: "22021", message: "poison" });
+    }
+    return ops.map((): WriteResult => ({ type: "done" }));
+  };
+  const write = poison === "" ? writer.write : refusing;
+  return {
+    writer,
+    poison,
+    committer: new GroupCommitter({ lanes: options.lanes ?? 1, maxRows: 500, write }),
+  };
+}
+
+/** Lets the committer see the end of this turn, and what follows from it. */
+async function turn(): Promise<void> {
+  for (let count = 0; count < 3; count += 1) await new Promise(setImmediate);
+}
+
+function nameOf(op: WriteOp): string {
+  if (op.type === "request") return op.envelope.requestId;
+  if (op.type === "reply") return op.reply.requestId;
+  return op.type === "journal" ? `${op.execution.executionId}:${op.entries[0]?.ordinal}` : op.type;
+}
+
+function request(requestId: string, shardId: ShardId): WriteOp {
+  const envelope = {
+    requestId,
+    address: { entityType: "Counter", entityId: "a", shardId },
+    payload: "{}",
+  } as Envelope;
+  return { type: "request", envelope, attempts: 0, fence: { shardId, epoch: 1 } };
+}
+
+function reply(requestId: string, shardId: ShardId): WriteOp {
+  return {
+    type: "reply",
+    reply: { requestId, exit: { ok: true, value: "1" } },
+    fence: { shardId, epoch: 1 },
+  };
+}
+
+function journal(executionId: string, ordinal: number): WriteOp {
+  const entry: JournalEntry = {
+    ordinal,
+    position: ordinal,
+    kind: "run",
+    name: "step",
+    event: { type: "completed", value: "1" },
+  };
+  return {
+    type: "journal",
+    execution: { entityType: "Order", executionId },
+    entries: [entry],
+    fence: { shardId: `default:${executionId.charCodeAt(0)}`, epoch: 1 },
+  };
+}

@@ -1,0 +1,93 @@
+import type { Envelope, Fence } from "@holdfast/core/adapter";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { textArray } from "./sql-array.ts";
+import { eventColumns, eventOf, writeGroupResults, writeGroupStatement } from "./write-group.ts";
+import type { WriteOp } from "./write-op.ts";
+
+const first: Fence = { shardId: "default:1", epoch: 3 };
+const second: Fence = { shardId: "default:2", epoch: 1 };
+
+describe("a group of writes", () => {
+  const group: WriteOp[] = [
+    { type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "1" } }, fence: first },
+    { type: "journal", execution: { entityType: "Order", executionId: "1" }, entries: [], fence: second },
+    {
+      type: "request",
+      envelope: {
+        requestId: "q1",
+        address: { shardId: "default:9" },
+        deliverAt: null,
+      } as unknown as Envelope,
+      attempts: 0,
+      fence: null,
+    },
+    {
+      type: "reply",
+      reply: { requestId: "r2", exit: { ok: true, value: "2" } },
+      fence: { ...first, epoch: 2 },
+    },
+  ];
+
+  it("names each fence once, also that of an append of nothing", () => {
+    const { values, text } = writeGroupStatement("holdfast", group, false, 5.5);
+    expect(values.slice(0, 4)).toEqual([false, 5, '{"default:1","default:2","default:1"}', "{3,1,2}"]);
+    expect(text).toContain(`$${values.length})`);
+  });
+
+  it("gives each write its own result", () => {
+    const answer = { f: [3, 2, 3], q: { q1: 77 }, c: null, r: ["r1"] };
+    expect(writeGroupResults(group, JSON.stringify(answer))).toEqual([
+      { type: "done" },
+      { type: "fenced", current: 2 },
+      { type: "accepted", sequence: 77 },
+      { type: "fenced", current: 3 },
+    ]);
+  });
+
+  it("says that a shard was never claimed", () => {
+    const answer = { f: [null, 1, null], q: null, c: null, r: null };
+    expect(writeGroupResults(group, JSON.stringify(answer)).map(({ type }) => type)).toEqual([
+      "fenced",
+      "done",
+      "refused",
+      "fenced",
+    ]);
+  });
+});
+
+describe("the event of a journal entry", () => {
+  it.each([
+    { type: "completed", value: '{"a":1}' },
+    { type: "begun", dueAt: null, detail: "x" },
+    {
+      type: "attempt-failed",
+      attempt: 1,
+      error: { name: "E", message: "m", code: null, stack: null, data: null, cause: null, own: false },
+      retryAt: 3,
+    },
+  ] as const)("comes back as it was: %o", (event) => {
+    expect(eventOf(...eventColumns(event))).toEqual(event);
+  });
+});
+
+describe("an array of texts", () => {
+  it("can be read back, whatever the texts are (property)", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.string(), fc.constantFrom('"', "\\", "{}", ",", "NULL", ""), fc.constant(null))),
+        (values) => {
+          expect(read(textArray(values))).toEqual(values);
+        },
+      ),
+    );
+  });
+});
+
+/** Reads the literal of an array of one dimension as PostgreSQL does. */
+function read(literal: string): (string | null)[] {
+  const elements = literal.slice(1, -1).match(/"(?:[^"\\]|\\[^])*"|NULL/g) ?? [];
+  return elements.map((element) =>
+    element === "NULL" ? null : element.slice(1, -1).replaceAll(/\\([^])/g, "$1"),
+  );
+}
