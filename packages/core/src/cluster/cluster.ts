@@ -32,7 +32,10 @@ export interface Cluster extends AsyncDisposable {
   readonly metrics: ClusterMetrics;
 }
 
-export function clusterOf(member: Member): Cluster {
+/** Awaits a call of an entity; a test cluster lets time pass meanwhile. */
+export type Attend = <Result>(call: () => Promise<Result>) => Promise<Result>;
+
+export function clusterOf(member: Member, attend: Attend = (call) => call()): Cluster {
   // Calls find the caller when they are made: clients may be taken before the cluster is started.
   const caller: Caller = {
     call: async (target, input, options) => member.parts.caller.call(target, input, options),
@@ -42,12 +45,29 @@ export function clusterOf(member: Member): Cluster {
     },
     lookUpByKey: async (target, key) => member.parts.caller.lookUpByKey(target, key),
   };
+  const attended: Caller = {
+    call: (target, input, options) => attend(() => caller.call(target, input, options)),
+    notify: (target, input, options) => attend(() => caller.notify(target, input, options)),
+    async *stream(target, input, options) {
+      const elements = caller.stream(target, input, options);
+      try {
+        for (;;) {
+          const next = await attend(() => elements.next());
+          if (next.done === true) return;
+          yield next.value;
+        }
+      } finally {
+        await elements.return?.();
+      }
+    },
+    lookUpByKey: caller.lookUpByKey,
+  };
   return {
-    entity: ((definition, entityId) => entityClient(caller, definition, entityId, false)) as EntityClients,
+    entity: ((definition, entityId) => entityClient(attended, definition, entityId, false)) as EntityClients,
     entityClient(entityType, options = {}) {
       const known = member.registrations.find((each) => each.kind === "entity" && each.contract.name === entityType);
       const contract = known?.kind === "entity" ? known.contract : { name: entityType, shardGroup: options.shardGroup ?? "default", rpcs: {} };
-      return untypedClient(caller, contract, false);
+      return untypedClient(attended, contract, false);
     },
     workflow: workflowClients(caller),
     register: (...registrations) => member.register(...registrations),

@@ -1,0 +1,59 @@
+// Faulty network: decides of each message between members whether, when and how often it arrives.
+
+import type { Clock } from "@holdfast/core/adapter";
+import type { MemoryNetwork } from "@holdfast/core/internal";
+import type { Faults } from "./faults.ts";
+import type { ProcessGate } from "./process-gate.ts";
+
+export class FaultyNetwork {
+  readonly #network: MemoryNetwork;
+  /** Directed pairs of addresses between which nothing arrives. */
+  readonly #cut = new Set<string>();
+  readonly #gates = new Map<string, ProcessGate>();
+
+  constructor(network: MemoryNetwork, faults: Faults, clock: Clock) {
+    this.#network = network;
+    network.conduct = (from, to, _message, deliver) => {
+      const copies = faults.dropsMessage() ? 0 : faults.duplicatesMessage() ? 2 : 1;
+      for (let copy = 0; copy < copies; copy += 1) {
+        const arrive = (): void => {
+          // What was under way when the network was cut is lost, too.
+          if (!this.#cut.has(pair(from, to))) this.#throughGate(to, deliver);
+        };
+        const delayMs = faults.messageDelayMs();
+        if (delayMs === 0) arrive();
+        else clock.setTimer(delayMs, arrive);
+      }
+    };
+  }
+
+  /** What comes for this address passes this gate from now on. */
+  join(address: string, gate: ProcessGate): void {
+    this.#gates.set(address, gate);
+  }
+
+  /** Cuts every connection between the two sides, both ways. Their members notice as with a broken connection. */
+  partition(one: readonly string[], other: readonly string[]): void {
+    for (const a of one) {
+      for (const b of other) {
+        this.#cut.add(pair(a, b));
+        this.#cut.add(pair(b, a));
+        this.#network.disconnect(a, b);
+      }
+    }
+  }
+
+  heal(): void {
+    this.#cut.clear();
+  }
+
+  #throughGate(to: string, deliver: () => void): void {
+    const gate = this.#gates.get(to);
+    if (gate === undefined) deliver();
+    else gate.soon(deliver);
+  }
+}
+
+function pair(from: string, to: string): string {
+  return `${from} > ${to}`;
+}

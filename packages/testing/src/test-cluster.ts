@@ -1,0 +1,128 @@
+// createTestCluster: a whole cluster in one process, on virtual time, with faults on demand.
+//
+// Members are real ones: only clock, chance, storage, leases and network are given. Calls of the test go through a client
+// of their own, which never crashes and whose storage never fails.
+
+import { createMemoryBackend, type Cluster, type ClusterOptions, type Logger, type Registration } from "@holdfast/core";
+import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter";
+import { clusterOf, SeededRandom, VirtualClock } from "@holdfast/core/internal";
+import { Faults, type FaultOptions } from "./faults.ts";
+import { FaultyNetwork } from "./faulty-network.ts";
+import type { Tamper } from "./gated-storage.ts";
+import { Patience } from "./patience.ts";
+import { TestRunner, type TestWorld } from "./test-runner.ts";
+
+/** What `createTestCluster` takes besides the options of a cluster; storage, runners and transport are in memory. */
+export interface TestClusterOptions extends Omit<ClusterOptions, "storage" | "runners" | "transport" | "role"> {
+  /** How many runners, 1 to 50. Default 1. */
+  readonly runners?: number;
+  /** Decides all that is left to chance: ids, faults, the order in which a resumed process finds what piled up. Default 1. */
+  readonly seed?: number;
+  /** Wall time at the start. Default: the first moment of 2030. */
+  readonly startAt?: Date;
+  /** For tests of the library itself: takes a safeguard of storage away. */
+  readonly tamper?: Tamper;
+}
+
+/** A cluster under test. */
+export interface TestCluster extends Omit<Cluster, "start"> {
+  readonly seed: number;
+  /** The simulated processes, by their numbers. */
+  readonly runners: readonly TestRunner[];
+  /** Virtual wall time, in milliseconds since 1970. */
+  now(): number;
+  /** Lets time pass: timers, sleeps and crons fire in order, and everything settles in between. */
+  advance(duration: Duration): Promise<void>;
+  /** Kills runner `index`: nothing is handed over. Its lease runs out by itself. */
+  crash(index: number): Promise<void>;
+  /** Starts a crashed runner again. Resolves when it is a member and holds its shards; virtual time passes meanwhile. */
+  restart(index: number): Promise<void>;
+  /** Stops runner `index` as SIGSTOP does: time goes on without it. */
+  pause(index: number): Promise<void>;
+  resume(index: number): Promise<void>;
+  /** Cuts the network between two groups of runners. The test's own calls still reach all of them. */
+  partition(one: readonly number[], other: readonly number[]): void;
+  heal(): void;
+  /** Sets the faults from now on; `{}` ends them. */
+  faults(options: FaultOptions): void;
+}
+
+const SILENT: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** Starting and stopping takes virtual time; this much at the most. */
+const LONGEST_MS = 300_000;
+const STEP_MS = 50;
+
+/** Starts a cluster on virtual time. Every shard has its owner when it resolves. @throws {ConfigError} @throws {DefinitionError} */
+export async function createTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
+  const { runners: count = 1, seed = 1, register = [], startAt, tamper = (storage) => storage, ...clusterOptions } = options;
+  if (!Number.isInteger(count) || count < 1 || count > 50) {
+    throw new ConfigError({ option: "runners", got: count, takes: "a whole number from 1 to 50" });
+  }
+  const clock = startAt === undefined ? new VirtualClock() : new VirtualClock(startAt.getTime());
+  const random = new SeededRandom(seed, () => clock.now());
+  const faults = new Faults(random.fork("faults"));
+  const backend = createMemoryBackend();
+  const network = new FaultyNetwork(backend.network, faults, clock);
+  // Faults make noise by design; a test that wants to hear it gives a logger.
+  const world: TestWorld = { clock, random, backend, faults, network, tamper, options: { logger: SILENT, ...clusterOptions } };
+  const client = new TestRunner(world, "test", "client", new Faults(random.fork("none")));
+  const runners = Array.from({ length: count }, (_, index) => new TestRunner(world, `runner-${index}`, "runner"));
+  const registrations: Registration[] = [...register];
+
+  const withTime = async (work: Promise<unknown>): Promise<void> => {
+    let isDone = false;
+    const end = (): void => {
+      isDone = true;
+    };
+    work.then(end, end);
+    for (let passed = 0; !isDone && passed < LONGEST_MS; passed += STEP_MS) await clock.advance(STEP_MS);
+    if (!isDone) throw new Error(`The cluster did not settle within ${LONGEST_MS} ms of virtual time`);
+    await work;
+  };
+  await withTime(Promise.all([client, ...runners].map((runner) => runner.start(registrations))));
+
+  const runner = (index: number): TestRunner => {
+    const found = runners[index];
+    if (found === undefined) throw new ConfigError({ option: "runner", got: index, takes: `a number from 0 to ${count - 1}` });
+    return found;
+  };
+  const patience = new Patience(clock);
+  const face = clusterOf(client.member, (call) => patience.attend(call));
+  const shutdown = async (): Promise<void> => {
+    faults.set({});
+    network.heal();
+    for (const each of runners) each.resume();
+    await withTime(Promise.all(runners.map((each) => each.shutdown())));
+    await withTime(client.shutdown());
+  };
+  return {
+    ...face,
+    seed,
+    runners,
+    now: () => clock.now(),
+    advance: (duration) => clock.advance(milliseconds(duration, "advance")),
+    register(...more) {
+      registrations.push(...more);
+      for (const each of runners) if (each.isAlive) each.member.register(...more);
+    },
+    async crash(index) {
+      runner(index).crash();
+      await clock.settle();
+    },
+    restart: (index) => withTime(runner(index).start(registrations)),
+    async pause(index) {
+      runner(index).pause();
+      await clock.settle();
+    },
+    async resume(index) {
+      runner(index).resume();
+      await clock.settle();
+    },
+    partition: (one, other) => network.partition(one.map((index) => runner(index).address), other.map((index) => runner(index).address)),
+    heal: () => network.heal(),
+    faults: (given) => faults.set(given),
+    shutdown,
+    [Symbol.asyncDispose]: shutdown,
+  };
+}
