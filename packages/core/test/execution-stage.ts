@@ -8,6 +8,7 @@ import type { WorkflowStorage } from "../src/adapter/workflow-storage.ts";
 import { SeededRandom } from "../src/clock/seeded-random.ts";
 import { sleep } from "../src/clock/sleep.ts";
 import { VirtualClock, type VirtualClockView } from "../src/clock/virtual-clock.ts";
+import type { LogFields, Logger } from "../src/contract/logger.ts";
 import { encodePayload } from "../src/contract/payload.ts";
 import { rpc } from "../src/contract/rpc.ts";
 import {
@@ -86,12 +87,18 @@ export class ExecutionStage {
   /** How many writes were made so far; the first is number 1. */
   writes = 0;
   copies = 0;
+  /** Whether a write of the last copy failed: then its code had ended before, and its last entries are not there. */
+  lostItsEnd = false;
   /** By the number of the write. */
   readonly faults: Map<number, Fault> = new Map<number, Fault>();
   /** Turns that a write takes. */
   latencyTurns = 1;
   /** The handler of the entity that programs call. */
   answer: (input: unknown, options: CallOptions) => unknown = (input) => input;
+  /** Is given the fields of each error that is logged. */
+  logError: (fields: LogFields) => void = () => undefined;
+  /** Runs in each attempt of `commit`; throws as a statement of a transaction does. */
+  whenCommitting: () => void = () => undefined;
   program: Program;
   #abort = new AbortController();
   #leaving = new AbortController();
@@ -135,6 +142,7 @@ export class ExecutionStage {
     this.#leaving = new AbortController();
     this.#lane = Promise.resolve();
     this.trace = [];
+    this.lostItsEnd = false;
     this.#end = null;
     const copy = this.#copy;
     const handler = this.#behavior().activate({
@@ -233,6 +241,10 @@ export class ExecutionStage {
 
   #behavior(): ReturnType<ReturnType<ReturnType<typeof stagedWorkflow>["implement"]>["bind"]> {
     const log = (message: string): void => void this.logged.push(message);
+    const error: Logger["error"] = (message, fields = {}) => {
+      this.logged.push(message);
+      this.logError(fields);
+    };
     return stagedWorkflow()
       .implement({
         activities: stageActivities(this),
@@ -242,7 +254,7 @@ export class ExecutionStage {
         storage: this.#storage(this.#copy),
         clock: this.#view,
         random: new SeededRandom(1),
-        logger: { debug: log, info: log, warn: log, error: log },
+        logger: { debug: log, info: log, warn: log, error },
         exposeStacks: false,
         maxPayloadBytes: 100_000,
         beginTransaction: () => {
@@ -290,6 +302,7 @@ export class ExecutionStage {
         if (isGone()) return never();
         this.writes += 1;
         const fault = this.faults.get(this.writes);
+        this.lostItsEnd ||= fault === "not-written" || fault === "unknown-lost" || fault === "fenced";
         const tx = transaction as StageTransaction | null;
         const turn = tx === null ? this.#lane : Promise.resolve();
         const done = (async () => {
@@ -340,9 +353,22 @@ function stageActivities(stage: ExecutionStage) {
     commit: activity(async (ctx, label: string, ms: number = 0) => {
       attempt(label, ctx);
       const transaction = transactionScopeOf(ctx, "stage").open("stage") as StageTransaction;
+      stage.whenCommitting();
       transaction.labels.push(label);
       if (ms > 0) await stage.pass(ms);
       return `${label} committed`;
+    }),
+    /** Like `commit`, and returns what it is given. */
+    commitValue: activity(async (ctx, label: string, value: unknown) => {
+      attempt(label, ctx);
+      (transactionScopeOf(ctx, "stage").open("stage") as StageTransaction).labels.push(label);
+      return value;
+    }),
+    /** Ends when its signal is aborted, and says so. */
+    untilAborted: activity(async (ctx, label: string) => {
+      attempt(label, ctx);
+      await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve, { once: true }));
+      stage.attempts.push(`${label} aborted`);
     }),
     /** Takes `ms` of time and returns its label. */
     take: activity(async (ctx, label: string, ms: number = 0) => {

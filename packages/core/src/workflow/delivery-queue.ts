@@ -1,8 +1,9 @@
 // DeliveryQueue: the order in which results reach the code of an execution, live and in replay alike.
 //
 //   Q1  Results are delivered in the order of their ordinals, the order in which they were recorded.
-//   Q2  Between two deliveries a full turn passes, so that everything that the code does about the first one is done
-//       before the second one exists. With Q1, Promise.race and its like decide in replay as they decided live.
+//   Q2  Before each delivery a full turn passes, so that everything that the code does by itself, and about the delivery
+//       before, is done first. With Q1, Promise.race and its like decide in replay as they decided live, also where one
+//       of the promises is no step's.
 //   Q3  An ordinal that was announced holds up all later ones until it is delivered. One whose write failed never is:
 //       then this copy of the execution is over.
 
@@ -56,16 +57,20 @@ export class DeliveryQueue {
   async #pump(): Promise<void> {
     if (this.#isPumping) return;
     this.#isPumping = true;
-    for (;;) {
-      const ordinal = this.#announced[0];
-      const settle = ordinal === undefined ? undefined : this.#ready.get(ordinal);
-      if (ordinal === undefined || settle === undefined || this.#isStopped) break;
-      this.#announced.shift();
-      this.#ready.delete(ordinal);
-      settle();
+    while (this.#isNextReady()) {
       await this.#clock.nextTurn();
+      if (this.#isStopped) break;
+      const ordinal = this.#announced.shift() as number;
+      const settle = this.#ready.get(ordinal);
+      this.#ready.delete(ordinal);
+      settle?.();
     }
     this.#isPumping = false;
     this.#idle();
+  }
+
+  #isNextReady(): boolean {
+    const next = this.#announced[0];
+    return next !== undefined && this.#ready.has(next) && !this.#isStopped;
   }
 }

@@ -108,10 +108,7 @@ export class Execution {
     const ordinals = delivered.map((step) => step.outcome?.ordinal ?? 0).toSorted((a, b) => a - b);
     this.#unasked = new Set(recorded.map((step) => step.position));
     this.#caughtUp = new Promise((resolve) => (this.#catchUp = resolve));
-    this.#queue = new DeliveryQueue(clock, ordinals, () => {
-      if (!this.isReplaying) this.#catchUp();
-      this.#check();
-    });
+    this.#queue = new DeliveryQueue(clock, ordinals, () => this.#check());
     this.#waits = new Waits(clock);
   }
 
@@ -418,6 +415,7 @@ export class Execution {
     this.#isChecking = true;
     void this.#options.clock.nextTurn().then(() => {
       this.#isChecking = false;
+      if (!this.isReplaying) this.#catchUp();
       this.#leaveIfIdle();
     });
   }
