@@ -84,7 +84,7 @@ export class PostgresMessageStorage implements MessageStorage {
   async readPending(query: PendingQuery): Promise<PendingPage> {
     this.#session.assertOpen("readPending");
     if (query.shardIds.length === 0) return { requests: [], more: false, nextDueAt: null };
-    const rows = await this.#session.call<PendingRow>("readPending", "read_pending_v1", [
+    const rows = await this.#session.read<PendingRow>("readPending", "read_pending_v1", [
       textArray([...new Set(query.shardIds)]),
       Math.floor(query.now),
       query.limit,
@@ -156,7 +156,7 @@ export class PostgresMessageStorage implements MessageStorage {
     requestId: string,
     from: number,
   ): Promise<{ readonly chunks: readonly Chunk[]; readonly saved: number }> {
-    const rows = await this.#session.call<{ index: number; value: string; saved: number | null }>(
+    const rows = await this.#session.read<{ index: number; value: string; saved: number | null }>(
       "readChunks",
       "read_chunks_v1",
       [requestId, from],
@@ -178,7 +178,7 @@ export class PostgresMessageStorage implements MessageStorage {
   }
 
   async listDeadLetters(query: { limit: number; after: string | null }): Promise<readonly DeadLetter[]> {
-    const rows = await this.#session.call<DeadLetterRow>("listDeadLetters", "list_dead_letters_v1", [
+    const rows = await this.#session.read<DeadLetterRow>("listDeadLetters", "list_dead_letters_v1", [
       query.limit,
       query.after,
     ]);
@@ -234,7 +234,7 @@ export class PostgresMessageStorage implements MessageStorage {
     functionName: string,
     values: readonly string[],
   ): Promise<{ sequence: number; existing: RequestState }[]> {
-    const rows = await this.#session.call<StateRow>(operation, functionName, values);
+    const rows = await this.#session.read<StateRow>(operation, functionName, values);
     return rows.map((row) => ({ sequence: Number(row.sequence), existing: stateOf(row) }));
   }
 }

@@ -148,8 +148,12 @@ export class PostgresRunnerStorage implements RunnerStorage {
     await this.#session.driver.run(statement).catch(() => undefined);
   }
 
+  /** Runs a statement, on `$schema` for the schema. One that begins with SELECT only reads. */
   #statement<Row>(operation: string, text: string, values: readonly string[]): Promise<Row[]> {
     const ownText = text.replaceAll("$schema", `"${this.#session.schema}"`);
-    return this.#session.run<Row>(operation, { name: `holdfast_${operation}`, text: ownText, values });
+    const statement = { name: `holdfast_${operation}`, text: ownText, values };
+    return text.startsWith("SELECT")
+      ? this.#session.query<Row>(operation, statement)
+      : this.#session.run<Row>(operation, statement);
   }
 }

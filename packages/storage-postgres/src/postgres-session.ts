@@ -2,7 +2,7 @@
 
 import type { Clock, Epoch } from "@holdfast/core/adapter";
 import type { SqlDriver, SqlStatement, SqlValue } from "./driver.ts";
-import { closedError, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
+import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
 import { GroupCommitter } from "./group-committer.ts";
 import type { CommonSettings } from "./options.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
@@ -39,24 +39,37 @@ export class PostgresSession {
     if (this.#closing !== null) throw closedError(operation);
   }
 
-  /** Calls a function of the schema and returns its rows. @throws {PersistenceError} */
+  /** Calls a function of the schema that writes, and returns its rows. @throws {PersistenceError} */
   async call<Row>(operation: string, functionName: string, values: readonly SqlValue[]): Promise<Row[]> {
-    this.assertOpen(operation);
-    const places = values.map((_, index) => `$${index + 1}`).join(", ");
-    return this.run(operation, {
-      name: `holdfast_${functionName}`,
-      text: `SELECT * FROM "${this.schema}".${functionName}(${places})`,
-      values,
-    });
+    return this.run(operation, this.#functionCall(functionName, values));
   }
 
-  /** Runs one statement. @throws {PersistenceError} */
+  /** Calls a function of the schema that only reads. @throws {PersistenceError} `not-written` */
+  async read<Row>(operation: string, functionName: string, values: readonly SqlValue[]): Promise<Row[]> {
+    return this.query(operation, this.#functionCall(functionName, values));
+  }
+
+  /** Runs one statement that writes. @throws {PersistenceError} */
   async run<Row>(operation: string, statement: SqlStatement): Promise<Row[]> {
     this.assertOpen(operation);
     try {
       return (await this.driver.run<Row>(statement)).rows;
     } catch (error) {
       throw persistenceError(operation, error);
+    }
+  }
+
+  /** Runs one statement that only reads. @throws {PersistenceError} `not-written` */
+  async query<Row>(operation: string, statement: SqlStatement): Promise<Row[]> {
+    this.assertOpen(operation);
+    try {
+      return (await this.driver.run<Row>(statement)).rows;
+    } catch (error) {
+      const { sqlState, message } = failureOf(error, false);
+      throw persistenceError(
+        operation,
+        new SqlFailure({ outcome: "not-written", sqlState, message }, { cause: error }),
+      );
     }
   }
 
@@ -117,6 +130,15 @@ export class PostgresSession {
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  #functionCall(functionName: string, values: readonly SqlValue[]): SqlStatement {
+    const places = values.map((_, index) => `$${index + 1}`).join(", ");
+    return {
+      name: `holdfast_${functionName}`,
+      text: `SELECT * FROM "${this.schema}".${functionName}(${places})`,
+      values,
+    };
   }
 
   async #close(): Promise<void> {

@@ -61,7 +61,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
 
   async readJournal(execution: ExecutionKey): Promise<readonly JournalEntry[]> {
     const { entityType, executionId } = execution;
-    const rows = await this.#session.call<JournalRow>("readJournal", "read_journal_v1", [
+    const rows = await this.#session.read<JournalRow>("readJournal", "read_journal_v1", [
       entityType,
       executionId,
     ]);

@@ -72,7 +72,7 @@ export class WakeUps {
       text: `SELECT shard_id FROM "${this.#session.schema}".shards`,
       values: [],
     };
-    const rows = await this.#session.run<{ shard_id: ShardId }>("watchPending", statement);
+    const rows = await this.#session.query<{ shard_id: ShardId }>("watchPending", statement);
     return rows.map(({ shard_id }) => shard_id);
   }
 }

@@ -423,7 +423,7 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
           }
         }
         done += 1;
-        if (done % 50 === 0) await admin.query(endAll);
+        if (done % 50 === 0 && done < requests.length) await admin.query(endAll);
       };
       const queue = [...requests];
       const workers = Array.from({ length: 20 }, async () => {
@@ -434,6 +434,17 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       const states = await messages.lookUp(requests.map(({ requestId }) => requestId));
       expect(states.map(({ state }) => state)).toEqual(requests.map(() => "answered"));
       expect((await messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] })).requests).toEqual([]);
+    });
+
+    it("says of a read that was cut off that nothing was written", async () => {
+      await using proxy = await CuttingProxy.start(url ?? "");
+      const { messages } = await open({ connectionString: proxy.url });
+      proxy.cutAfter("look_up_v1");
+      await expect(messages.lookUp(["request"])).rejects.toMatchObject({
+        code: "PERSISTENCE",
+        outcome: "not-written",
+      });
+      expect(await messages.lookUp(["request"])).toEqual([]);
     });
 
     it("that cannot be reached is a PersistenceError: nothing was written", async () => {
