@@ -1,0 +1,93 @@
+import { defineEntity, rpc, type EntityImplementation } from "@holdfast/core";
+import type { Fence, OpenStorage, ShardId } from "@holdfast/core/adapter";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Flight = defineEntity({ name: "Flight", concurrency: 0, rpcs: { book: rpc<{ passenger: string }, number>({ persisted: true }) } });
+
+/** An airline whose flights keep their seats in memory, and which says when Ann's handlers go on. */
+class Airline {
+  readonly #goOn: (() => void)[] = [];
+
+  /** Lets Ann's attempt number `attempt` (from 0) go on. */
+  goOn(attempt: number): void {
+    this.#goOn[attempt]?.();
+  }
+
+  implementation(): EntityImplementation {
+    return Flight.implement(() => {
+      let seats = 0;
+      return {
+        book: async ({ passenger }) => {
+          if (passenger === "Ann") await new Promise<void>((resolve) => this.#goOn.push(resolve));
+          seats += 1;
+          return seats;
+        },
+      };
+    });
+  }
+}
+
+/**
+ * Ann books; her runner is stopped in the middle of it for longer than its lease. Another one takes over, begins her
+ * booking anew, and gives seat 1 to Bob meanwhile. Then the first runner comes back with what it had about to write.
+ */
+async function bookOverTakeOver(cluster: TestCluster, airline: Airline): Promise<{ ann: number; bob: number }> {
+  const ann = cluster.entity(Flight, "LH1").book({ passenger: "Ann" });
+  await cluster.advance("1s");
+  const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
+  await cluster.pause(stale);
+  airline.goOn(0);
+  await cluster.advance("45s"); // runnerLockTtl is 30s
+  const bob = await cluster.entity(Flight, "LH1").book({ passenger: "Bob" });
+  await cluster.resume(stale);
+  await cluster.advance("1s");
+  airline.goOn(1);
+  await cluster.advance("5s");
+  return { ann: await ann, bob };
+}
+
+describe("the epoch of a shard", () => {
+  it("keeps a runner harmless that was stopped for longer than its lease (INV-1)", async () => {
+    const airline = new Airline();
+    await using cluster = await createTestCluster({ runners: 2, register: [airline.implementation()], seed: 5 });
+    const { ann, bob } = await bookOverTakeOver(cluster, airline);
+    expect(bob).toBe(1);
+    expect(ann).toBe(2);
+    const refused = cluster.runners.reduce((sum, runner) => sum + (runner.metrics.snapshot()["fenced"] ?? 0), 0);
+    expect(refused).toBe(1);
+  });
+
+  it("is what does it: without the check, two passengers are told the same seat", async () => {
+    const airline = new Airline();
+    await using cluster = await createTestCluster({ runners: 2, register: [airline.implementation()], seed: 5, tamper: withoutEpochs() });
+    const { ann, bob } = await bookOverTakeOver(cluster, airline);
+    expect(bob).toBe(1);
+    expect(ann).toBe(1);
+  });
+});
+
+/** Takes the check away: every write carries the latest epoch, whoever writes. */
+function withoutEpochs(): (storage: OpenStorage) => OpenStorage {
+  const latest = new Map<ShardId, number>();
+  const forged = (argument: unknown): unknown => (isFence(argument) ? { ...argument, epoch: latest.get(argument.shardId) ?? argument.epoch } : argument);
+  const forge = <Target extends object>(target: Target): Target =>
+    new Proxy(target, {
+      get(object, property) {
+        const value: unknown = Reflect.get(object, property, object);
+        if (typeof value !== "function") return value;
+        return async (...args: unknown[]) => {
+          const result: unknown = await Reflect.apply(value, object, args.map(forged));
+          if (property === "claimShards") {
+            for (const [index, shardId] of (args[0] as ShardId[]).entries()) latest.set(shardId, (result as number[])[index] ?? 0);
+          }
+          return result;
+        };
+      },
+    });
+  return (storage) => ({ ...storage, messages: forge(storage.messages), workflows: forge(storage.workflows) });
+}
+
+function isFence(argument: unknown): argument is Fence {
+  return typeof argument === "object" && argument !== null && "epoch" in argument && "shardId" in argument;
+}
