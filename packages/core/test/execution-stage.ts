@@ -91,6 +91,8 @@ export class ExecutionStage {
   lostItsEnd = false;
   /** By the number of the write. */
   readonly faults: Map<number, Fault> = new Map<number, Fault>();
+  /** By the number of the copy, the first being 1: after how many milliseconds its shard is about to move. */
+  readonly leaves: Map<number, number> = new Map<number, number>();
   /** Turns that a write takes. */
   latencyTurns = 1;
   /** The handler of the entity that programs call. */
@@ -145,6 +147,8 @@ export class ExecutionStage {
     this.lostItsEnd = false;
     this.#end = null;
     const copy = this.#copy;
+    const leaveAfterMs = this.leaves.get(this.copies);
+    if (leaveAfterMs !== undefined) this.#view.setTimer(leaveAfterMs, () => this.leave());
     const handler = this.#behavior().activate({
       address: this.#call().envelope.address,
       fence: FENCE,
