@@ -1,0 +1,315 @@
+import {
+  AdapterNotInstalledError,
+  ConfigError,
+  createCluster,
+  createMemoryBackend,
+  DefinitionError,
+  defineEntity,
+  defineRpcGroup,
+  defineWorkflow,
+  InvalidInputError,
+  PayloadTooLargeError,
+  ProtectedRpcError,
+  RemoteError,
+  rpc,
+  SerializationError,
+  TimeoutError,
+  TransactionUnavailableError,
+  UnknownEntityError,
+  UnknownRpcError,
+  type ClusterOptions,
+} from "@holdfast/core";
+import { transactionScopeOf, type WireMessage } from "@holdfast/core/adapter";
+import { createTestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+import * as z from "zod";
+
+const calls: unknown[] = [];
+
+const Desk = defineEntity({
+  name: "Desk",
+  rpcs: {
+    charge: rpc({ input: z.object({ cents: z.int().positive() }), output: z.int(), persisted: true }),
+    note: rpc<unknown, unknown>(),
+    throwText: rpc<void, void>(),
+    throwOdd: rpc<void, void>(),
+    returnOdd: rpc<void, unknown>(),
+    breakPromise: rpc({ output: z.int(), persisted: true }),
+    never: rpc<void, void>(),
+    transact: rpc<void, void>({ persisted: true }),
+    audit: rpc<void, string>({ visibility: "protected" }),
+  },
+});
+
+const desk = Desk.implement({
+  charge({ cents }) {
+    calls.push(cents);
+    return cents;
+  },
+  note: (value) => value,
+  throwText() {
+    throw "out of paper"; // oxlint-disable-line no-throw-literal, only-throw-error -- what this is about
+  },
+  throwOdd() {
+    throw Object.assign(new Error("the printer is on fire"), { code: "E_FIRE", socket: () => undefined, room: 7 });
+  },
+  returnOdd: () => ({ run: () => undefined }),
+  breakPromise: () => "five" as unknown as number,
+  never: () => new Promise<void>(() => undefined),
+  transact(_input, ctx) {
+    transactionScopeOf(ctx, "postgres").open("postgres");
+  },
+  audit: () => "fine",
+});
+
+async function cluster() {
+  return createTestCluster({ register: [desk], seed: 1 });
+}
+
+/** The error that a call ends with. */
+async function errorOf(call: Promise<unknown>): Promise<Error> {
+  return call.then(
+    () => {
+      throw new Error("The call was expected to fail");
+    },
+    (error: Error) => error,
+  );
+}
+
+describe("bad input", () => {
+  it("that does not fit its schema is refused at the caller, and nothing is sent", async () => {
+    await using test = await cluster();
+    const before = calls.length;
+    const error = await errorOf(test.entity(Desk, "a").charge({ cents: -5 }));
+    expect(error).toBeInstanceOf(InvalidInputError);
+    expect(error.message).toMatch(/^The input of Desk\.charge does not fit its schema: cents: /u);
+    expect((error as InvalidInputError).issues).toHaveLength(1);
+    expect(test.metrics.snapshot()["pendingCalls"]).toBe(0);
+    expect(calls).toHaveLength(before);
+  });
+
+  it("that does not fit its schema is refused at the runner again, and nothing is stored", async () => {
+    await using test = await cluster();
+    const before = calls.length;
+    // The untyped client of a member that knows no schema sends what it is given.
+    const error = await errorOf(test.entityClient("Desk").sendPersisted("a", "charge", { cents: "many" }));
+    expect(error).toBeInstanceOf(InvalidInputError);
+    expect(error.message).toMatch(/^The input of Desk\.charge does not fit its schema: cents: /u);
+    expect(calls).toHaveLength(before);
+    expect(await test.deadLetters.list()).toEqual([]);
+    expect(test.runners[0]?.metrics.snapshot()["accepted"]).toBe(0);
+  });
+
+  it("for an unknown entity type is a named error, at once", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entityClient("Dusk").send("a", "note"));
+    expect(error).toBeInstanceOf(UnknownEntityError);
+    expect(error.message).toBe(
+      'No runner serves the entity type "Dusk". Served here: Desk. Register its implementation on at least one runner of its shard group.',
+    );
+  });
+
+  it("for an unknown rpc is a named error", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entityClient("Desk").send("a", "chrge"));
+    expect(error).toBeInstanceOf(UnknownRpcError);
+    expect(error.message).toMatch(/^The entity type "Desk" has no rpc "chrge"\. It has: audit, breakPromise, charge, /u);
+  });
+
+  it("for a protected rpc from outside is a named error", async () => {
+    await using test = await cluster();
+    const client = test.entity(Desk, "a") as unknown as { audit(): Promise<string> };
+    for (const error of [await errorOf(client.audit()), await errorOf(test.entityClient("Desk").send("a", "audit"))]) {
+      expect(error).toBeInstanceOf(ProtectedRpcError);
+      expect(error.message).toMatch(/^The rpc "audit" of "Desk" is protected: /u);
+    }
+  });
+
+  it("over the limit is refused before it is sent", async () => {
+    await using test = await createTestCluster({ register: [desk], maxPayloadBytes: 2_048 });
+    const error = await errorOf(test.entity(Desk, "a").note("x".repeat(3_000)));
+    expect(error).toBeInstanceOf(PayloadTooLargeError);
+    expect(error.message).toBe(
+      "The input of Desk/a.note takes 3002 bytes, more than the limit of 2048. Store it elsewhere and send a reference, or raise maxPayloadBytes.",
+    );
+  });
+
+  it("that cannot be serialised is refused with its path", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entity(Desk, "a").note({ deep: [1, { f: () => 1 }] }));
+    expect(error).toBeInstanceOf(SerializationError);
+    expect(error.message).toMatch(/^The input of Desk\/a\.note cannot be serialised: "deep\[1\]\.f" is a function\./u);
+  });
+
+  it("with an id that is none is refused", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entity(Desk, "").note(1));
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error.message).toMatch(/^Option "entityId" is empty/u);
+  });
+
+  it("with options that only persisted rpcs take is refused", async () => {
+    await using test = await cluster();
+    for (const options of [{ idempotencyKey: "k" }, { deliverAt: new Date(0) }]) {
+      const error = await errorOf(test.entity(Desk, "a").note(1, options));
+      expect(error).toBeInstanceOf(ConfigError);
+      expect(error.message).toContain("The rpc is not persisted");
+    }
+  });
+});
+
+describe("a handler that misbehaves", () => {
+  it("by throwing what is no Error gives a RemoteError that says so", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entity(Desk, "a").throwText());
+    expect(error).toBeInstanceOf(RemoteError);
+    expect(error.message).toBe('Something that is not an Error was thrown: "out of paper"');
+  });
+
+  it("by throwing an Error with fields that cannot travel loses those fields alone", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entity(Desk, "a").throwOdd());
+    expect(error).toBeInstanceOf(RemoteError);
+    expect(error).toMatchObject({ name: "Error", message: "the printer is on fire", code: "E_FIRE", data: { room: 7 } });
+    expect(error.stack).toContain("throwOdd");
+  });
+
+  it("keeps its stack to itself where exposeStacks is false", async () => {
+    await using test = await createTestCluster({ register: [desk], exposeStacks: false });
+    expect((await errorOf(test.entity(Desk, "a").throwOdd())).stack).not.toContain("throwOdd");
+  });
+
+  it("by returning what cannot be serialised gives an error that says where", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entity(Desk, "a").returnOdd());
+    expect(error).toBeInstanceOf(SerializationError);
+    expect(error.message).toMatch(/^The reply of Desk\/a\.returnOdd cannot be serialised: "run" is a function\./u);
+  });
+
+  it("by returning what does not fit its output's schema gives an error, and that is recorded", async () => {
+    await using test = await cluster();
+    const call = () => test.entity(Desk, "a").breakPromise(undefined, { idempotencyKey: "once" });
+    const [first, second] = [await errorOf(call()), await errorOf(call())];
+    expect(first.message).toMatch(/the reply of Desk\/a\.breakPromise does not fit its schema/u);
+    expect(second.message).toBe(first.message);
+  });
+
+  it("by never ending ends with its caller's timeout", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entity(Desk, "a").never(undefined, { timeout: "2s" }));
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect(error.message).toBe("Desk/a.never gave no reply within 2000 ms. It may have run, in part or whole.");
+  });
+
+  it("by never ending does not hold up a shutdown for longer than entityTerminationTimeout", async () => {
+    const test = await createTestCluster({ register: [desk], entityTerminationTimeout: "3s" });
+    const call = errorOf(test.entity(Desk, "a").never());
+    await test.advance("1s");
+    const before = test.now();
+    await test.shutdown();
+    expect(test.now() - before).toBeLessThan(10_000);
+    expect(await call).toMatchObject({ code: expect.stringMatching(/INTERRUPTED|CLUSTER_CLOSED/u) });
+  });
+
+  it("by asking for a transaction that the storage has not gets TransactionUnavailableError", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.entity(Desk, "a").transact());
+    expect(error).toBeInstanceOf(TransactionUnavailableError);
+    expect(error.message).toMatch(/^No postgres transaction here: the cluster's storage has no transactions for handlers/u);
+  });
+});
+
+describe("a message that is none", () => {
+  it("is ignored, and the runner goes on", async () => {
+    const backend = createMemoryBackend();
+    const options = { storage: backend.storage, runners: backend.runners, shardRebalanceDebounce: 0, register: [desk] };
+    await using runner = await createCluster({ ...options, transport: backend.transport({ address: "runner" }) });
+    await runner.start();
+    const stray = backend.network.join("stray", { receive: () => undefined, undelivered: () => undefined, disconnected: () => undefined }, { now: () => 0, monotonic: () => 0, setTimer: () => ({ cancel: () => undefined }), nextTurn: () => Promise.resolve() });
+    for (const message of [{ type: "reply", reply: { requestId: "?", exit: { ok: true, value: "{" } } }, { type: "nonsense" }, { type: "interrupt", requestId: "?", shardId: "x:1" }]) {
+      stray.send("runner", message as WireMessage);
+    }
+    await expect(runner.entity(Desk, "a").note("still here")).resolves.toBe("still here");
+  });
+});
+
+describe("a definition that contradicts itself", () => {
+  it.each<[string, () => unknown, RegExp]>([
+    ["a name with a slash", () => defineEntity({ name: "a/b", rpcs: {} }), /^The name of an entity is "a\/b", but it takes/u],
+    ["a name kept for the library", () => defineEntity({ name: "workflow:x", rpcs: {} }), /begins with a prefix that is kept for the library/u],
+    ["an rpc named then", () => defineEntity({ name: "E", rpcs: { then: rpc() } }), /an rpc named "then", which no client can have/u],
+    ["a missing handler", () => (Desk.implement as (handlers: object) => unknown)({}), /has no handler for: charge, note/u],
+    ["a missing group", () => {
+      const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc() } });
+      return (defineEntity({ name: "E", groups: [Audit], rpcs: {} }).implement as unknown as (handlers: object) => unknown)({});
+    }, /lacks its rpc groups: Audit/u],
+    ["two members of one name", () => {
+      const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc() } });
+      return (defineEntity({ name: "E", groups: [Audit], rpcs: { log: rpc() } }).implement as unknown as (handlers: object, options: object) => unknown)({ log: () => undefined }, { groups: [] });
+    }, /Two members of the entity "E" are named "log"/u],
+    ["a primary key without persistence", () => rpc<string, void>({ primaryKey: (key) => key }), /must be persisted/u],
+    ["a workflow without execute", () => (defineWorkflow<void, void>({ name: "W" }).implement as (code: object) => unknown)({}), /has no execute/u],
+  ])("because of %s is a DefinitionError", (_what, define, message) => {
+    expect(define).toThrow(DefinitionError);
+    expect(define).toThrow(message);
+  });
+
+  it("because it is registered twice is a DefinitionError", async () => {
+    await expect(createCluster({ register: [desk, desk] })).rejects.toThrow('The entity "Desk" is registered twice.');
+  });
+
+  it("because it is no implementation is a DefinitionError", async () => {
+    await expect(createCluster({ register: [Desk as never] })).rejects.toThrow(/register got the definition "Desk" and not its implementation/u);
+  });
+});
+
+describe("an option of a cluster", () => {
+  it.each<[keyof ClusterOptions, readonly unknown[]]>([
+    ["shardsPerGroup", [0, -1, 1.5, 65_537, "300"]],
+    ["shardGroups", [[], ["a", "a"], [""], "default"]],
+    ["runnerWeight", [-1, 0.5, 1_001]],
+    ["entityMaxIdleTime", [-1, "soon", 0]],
+    ["entityMailboxCapacity", [0, 2.5, Number.NaN]],
+    ["entityMaxConcurrentRequests", [-1, 0.5]],
+    ["entityTerminationTimeout", [-1, "a while"]],
+    ["storagePollInterval", [0, 9, "x"]],
+    ["storageMessageMaxRetries", [-1, 1.5]],
+    ["runnerLockTtl", [0, 99, "never"]],
+    ["runnerLockRefreshInterval", [0, "20s"]],
+    ["shardRebalanceDebounce", [-1, "x"]],
+    ["sendRetryCount", [-1, 21, 0.5]],
+    ["singletonCrashBackoffBase", [0, "x"]],
+    ["detachmentEnabled", ["yes", 1]],
+    ["exposeStacks", ["no", 0]],
+    ["maxPayloadBytes", [0, 1_023, 1.5]],
+    ["role", ["server"]],
+    ["storage", ["nowhere", "ftp://x", 5, {}]],
+    ["runners", ["grpc://x", 5]],
+    ["transport", ["postgres://x", {}]],
+  ])("named %s is checked, and the error names it, what it got and what it takes", async (option, values) => {
+    for (const value of values) {
+      const error = await errorOf(createCluster({ [option]: value }));
+      expect(error, `${option}: ${String(value)}`).toBeInstanceOf(ConfigError);
+      expect(error.message).toMatch(new RegExp(`^Option "${option}" is .+, but it takes .+`, "u"));
+      expect((error as ConfigError).option).toBe(option);
+    }
+  });
+
+  it("that is misspelt gets a suggestion", async () => {
+    const error = await errorOf(createCluster({ shardPerGroups: 5 } as ClusterOptions));
+    expect(error.message).toBe('Option "shardPerGroups" is "given", but it takes nothing: there is no such option. Did you mean "shardsPerGroup"?');
+  });
+
+  it("that names an adapter which is not installed says what to install", async () => {
+    const error = await errorOf(createCluster({ transport: "nats://127.0.0.1:4222" }));
+    expect(error).toBeInstanceOf(AdapterNotInstalledError);
+    expect(error.message).toBe(
+      'Option "transport" names "nats:", which the package @holdfast/transport-nats provides, and that is not installed. Run: npm install @holdfast/transport-nats',
+    );
+  });
+
+  it("never shows a password", async () => {
+    const error = await errorOf(createCluster({ runners: "ftp://kim:secret@host" }));
+    expect(error.message).not.toContain("secret");
+  });
+});
