@@ -22,17 +22,37 @@ const OWN_CLASSES: ReadonlyMap<string, ErrorClass> = new Map(
 const NAMED_FIELDS: ReadonlySet<string> = new Set(["name", "message", "code", "stack", "cause"]);
 
 /** Encodes whatever was thrown, also what is not an Error. Never throws. */
-export function encodeError(thrown: unknown, options: { exposeStacks: boolean }, depth: number = 0): EncodedError {
-  if (!(thrown instanceof Error)) return encodeNonError(thrown);
-  const own = isHoldfastError(thrown) && OWN_CLASSES.has(thrown.name);
+export function encodeError(
+  thrown: unknown,
+  options: { exposeStacks: boolean },
+  depth: number = 0,
+): EncodedError {
+  try {
+    return thrown instanceof Error ? encode(thrown, options, depth) : encodeNonError(thrown);
+  } catch {
+    // An Error whose very name or message cannot be read.
+    return encodeNonError(thrown);
+  }
+}
+
+function encode(thrown: Error, options: { exposeStacks: boolean }, depth: number): EncodedError {
+  const name = text(thrown.name, "Error");
+  const className = thrown instanceof RemoteError ? name : text(thrown.constructor?.name, name);
   return {
-    name: text(thrown.name, "Error"),
+    name,
+    ...(className === name || className === "" ? {} : { className }),
     message: text(thrown.message, ""),
-    code: "code" in thrown && (typeof thrown.code === "string" || typeof thrown.code === "number") ? String(thrown.code) : null,
+    code:
+      "code" in thrown && (typeof thrown.code === "string" || typeof thrown.code === "number")
+        ? String(thrown.code)
+        : null,
     stack: options.exposeStacks && typeof thrown.stack === "string" ? thrown.stack : null,
-    data: encodeFields(thrown),
-    cause: thrown.cause === undefined || depth >= MAX_CAUSES ? null : encodeError(thrown.cause, options, depth + 1),
-    own,
+    data: encodeFields(thrown instanceof RemoteError ? thrown.data : thrown),
+    cause:
+      thrown.cause === undefined || depth >= MAX_CAUSES
+        ? null
+        : encodeError(thrown.cause, options, depth + 1),
+    own: isHoldfastError(thrown) && !(thrown instanceof RemoteError) && OWN_CLASSES.has(name),
   };
 }
 
@@ -42,13 +62,22 @@ export function decodeError(encoded: EncodedError, classes: readonly ErrorClass[
   const fields = decodeFields(encoded.data);
   const errorClass = encoded.own
     ? OWN_CLASSES.get(encoded.name)
-    : classes.find((candidate) => candidate.name === encoded.name || candidate.prototype.name === encoded.name);
+    : classes.find((candidate) => isOf(candidate, encoded));
   const error =
     errorClass === undefined
-      ? new RemoteError({ name: encoded.name, message: encoded.message, code: encoded.code, data: fields }, options)
+      ? new RemoteError(
+          { name: encoded.name, message: encoded.message, code: encoded.code, data: fields },
+          options,
+        )
       : revive(errorClass, encoded, fields, options);
   if (encoded.stack !== null) hide(error, "stack", encoded.stack);
   return error;
+}
+
+function isOf(candidate: ErrorClass, { name, className }: EncodedError): boolean {
+  if (candidate.name === className || candidate.name === name) return true;
+  // Its own name only: a class that was given none has that of Error.
+  return Object.hasOwn(candidate.prototype, "name") && candidate.prototype.name === name;
 }
 
 function revive(
@@ -74,11 +103,12 @@ function encodeNonError(thrown: unknown): EncodedError {
   return { name: "NonError", message, code: "NON_ERROR", stack: null, data: null, cause: null, own: false };
 }
 
-function encodeFields(error: Error): string | null {
+function encodeFields(of: object): string | null {
   const fields: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(error)) {
+  for (const key of Object.keys(of)) {
     if (NAMED_FIELDS.has(key) || key === "__proto__") continue;
     try {
+      const value: unknown = of[key as keyof typeof of];
       encodePayload(value, key);
       fields[key] = value;
     } catch {
@@ -105,5 +135,10 @@ function hide(error: Error, key: string, value: string): void {
 /** Whether an error thrown by a handler asks for another attempt instead of being the reply. */
 export function isRetryable(thrown: unknown): boolean {
   if (thrown instanceof storage.PersistenceError || thrown instanceof storage.FencedError) return true;
-  return thrown instanceof Error && !(thrown instanceof HoldfastError) && "retryable" in thrown && thrown.retryable === true;
+  return (
+    thrown instanceof Error &&
+    !(thrown instanceof HoldfastError) &&
+    "retryable" in thrown &&
+    thrown.retryable === true
+  );
 }

@@ -19,7 +19,7 @@ const MAX_DEPTH = 200;
  * @throws {SerializationError} a function, a symbol, an instance of a class, a circle; the message names its path
  */
 export function encodePayload(value: unknown, what: string): string {
-  return JSON.stringify(escape(value, "", 0, what)) ;
+  return JSON.stringify(escape(value, "", 0, what));
 }
 
 /** Like `encodePayload`, and refuses text over `limitBytes` (UTF-8). @throws {PayloadTooLargeError} */
@@ -51,7 +51,9 @@ function escape(value: unknown, path: string, depth: number, what: string): unkn
     case "boolean":
       return value;
     case "number":
-      return Number.isFinite(value) && !Object.is(value, -0) ? value : { [ESCAPE]: ["number", String(Object.is(value, -0) ? "-0" : value)] };
+      return Number.isFinite(value) && !Object.is(value, -0)
+        ? value
+        : { [ESCAPE]: ["number", String(Object.is(value, -0) ? "-0" : value)] };
     case "undefined":
       return { [ESCAPE]: ["undefined"] };
     case "bigint":
@@ -64,19 +66,39 @@ function escape(value: unknown, path: string, depth: number, what: string): unkn
 }
 
 function escapeObject(value: object, path: string, depth: number, what: string): unknown {
-  if (depth > MAX_DEPTH) throw new SerializationError({ what, path, problem: `nested over ${MAX_DEPTH} deep, or a circle` });
+  if (depth > MAX_DEPTH)
+    throw new SerializationError({ what, path, problem: `nested over ${MAX_DEPTH} deep, or a circle` });
   if (Array.isArray(value)) return escapeArray(value, path, depth, what);
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype === Object.prototype || prototype === null) return escapeRecord(value as Record<string, unknown>, path, depth, what);
-  if (value instanceof Date) return { [ESCAPE]: ["Date", Number.isNaN(value.getTime()) ? null : value.getTime()] };
-  if (value instanceof Map) return { [ESCAPE]: ["Map", escapeArray([...value].flat(), `${path}.<map>`, depth, what)] };
-  if (value instanceof Set) return { [ESCAPE]: ["Set", escapeArray([...value], `${path}.<set>`, depth, what)] };
-  if (value instanceof Uint8Array) return { [ESCAPE]: ["Uint8Array", Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64")] };
-  throw new SerializationError({ what, path, problem: `an instance of ${value.constructor?.name ?? "a class"}` });
+  if (prototype === Object.prototype || prototype === null)
+    return escapeRecord(value as Record<string, unknown>, path, depth, what);
+  if (value instanceof Date)
+    return { [ESCAPE]: ["Date", Number.isNaN(value.getTime()) ? null : value.getTime()] };
+  if (value instanceof Map)
+    return { [ESCAPE]: ["Map", escapeArray([...value].flat(), fieldOf(path, "<map>"), depth, what)] };
+  if (value instanceof Set)
+    return { [ESCAPE]: ["Set", escapeArray([...value], fieldOf(path, "<set>"), depth, what)] };
+  if (value instanceof Uint8Array)
+    return {
+      [ESCAPE]: [
+        "Uint8Array",
+        Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64"),
+      ],
+    };
+  throw new SerializationError({
+    what,
+    path,
+    problem: `an instance of ${value.constructor?.name ?? "a class"}`,
+  });
 }
 
 // Both walks give the value itself back while nothing in it had to be escaped: the common case copies nothing.
-function escapeArray(array: readonly unknown[], path: string, depth: number, what: string): readonly unknown[] {
+function escapeArray(
+  array: readonly unknown[],
+  path: string,
+  depth: number,
+  what: string,
+): readonly unknown[] {
   let copy: unknown[] | undefined;
   for (let index = 0; index < array.length; index += 1) {
     const item = array[index];
@@ -93,12 +115,18 @@ function escapeRecord(record: Record<string, unknown>, path: string, depth: numb
   for (const key of keys) {
     const item = record[key];
     // A field that is undefined is left out, as JSON does it: reading it gives undefined all the same.
-    const escaped = item === undefined ? undefined : escape(item, path === "" ? key : `${path}.${key}`, depth + 1, what);
+    const escaped = item === undefined ? undefined : escape(item, fieldOf(path, key), depth + 1, what);
     if (copy === undefined && escaped !== item) copy = { ...record };
     if (copy !== undefined) define(copy, key, escaped);
   }
   const result = copy ?? record;
-  return keys.length === 1 && keys[0] === ESCAPE && Array.isArray(result[ESCAPE]) ? { [ESCAPE]: ["object", result[ESCAPE]] } : result;
+  return keys.length === 1 && keys[0] === ESCAPE && Array.isArray(result[ESCAPE])
+    ? { [ESCAPE]: ["object", result[ESCAPE]] }
+    : result;
+}
+
+function fieldOf(path: string, key: string): string {
+  return path === "" ? key : `${path}.${key}`;
 }
 
 function unescape(value: unknown, what: string): unknown {
@@ -120,7 +148,7 @@ function unescapeTagged([tag, body]: readonly unknown[], what: string): unknown 
     case "number":
       return Number(body);
     case "bigint":
-      return BigInt(String(body));
+      return bigint(String(body), what);
     case "Date":
       return new Date(body === null ? Number.NaN : Number(body));
     case "Uint8Array":
@@ -136,17 +164,29 @@ function unescapeTagged([tag, body]: readonly unknown[], what: string): unknown 
     case "object":
       return { [ESCAPE]: items(body, what) };
     default:
-      throw new SerializationError({ what, path: "", problem: `escaped as "${String(tag)}", which this version does not know` });
+      throw new SerializationError({
+        what,
+        path: "",
+        problem: `escaped as "${String(tag)}", which this version does not know`,
+      });
   }
 }
 
+function bigint(digits: string, what: string): bigint {
+  if (!/^-?\d+$/.test(digits))
+    throw new SerializationError({ what, path: "", problem: "an escape of a bigint without its digits" });
+  return BigInt(digits);
+}
+
 function items(body: unknown, what: string): unknown[] {
-  if (!Array.isArray(body)) throw new SerializationError({ what, path: "", problem: "an escape without its list" });
+  if (!Array.isArray(body))
+    throw new SerializationError({ what, path: "", problem: "an escape without its list" });
   return body.map((item) => unescape(item, what));
 }
 
 /** Sets an own property, also one named `__proto__`, which a plain assignment would take for the prototype. */
 function define(target: Record<string, unknown>, key: string, value: unknown): void {
-  if (key === "__proto__") Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  if (key === "__proto__")
+    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
   else target[key] = value;
 }

@@ -1,0 +1,258 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { EncodedError } from "../data/encoded-error.ts";
+import { ConfigError } from "../errors/config.ts";
+import { HoldfastError } from "../errors/holdfast-error.ts";
+import { RemoteError } from "../errors/remote-error.ts";
+import { InvalidInputError, MailboxFullError } from "../errors/routing.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { WorkflowFailedError } from "../errors/workflow.ts";
+import { decodeError, encodeError, isRetryable } from "./error-codec.ts";
+import type { ErrorClass } from "./rpc.ts";
+
+class OutOfStockError extends Error {
+  override readonly name = "OutOfStockError";
+  readonly code = "OUT_OF_STOCK";
+  readonly productId: number;
+  readonly since: Date;
+
+  constructor(productId: number) {
+    super(`Product ${productId} is out of stock`);
+    this.productId = productId;
+    this.since = new Date(0);
+  }
+
+  describe(): string {
+    return `${this.productId} since ${this.since.getTime()}`;
+  }
+}
+
+const shown = { exposeStacks: true };
+const travel = (
+  thrown: unknown,
+  classes: readonly ErrorClass[] = [],
+  options: { exposeStacks: boolean } = shown,
+): Error => {
+  const text = JSON.stringify(encodeError(thrown, options));
+  return decodeError(JSON.parse(text) as EncodedError, classes);
+};
+
+describe("an error that travels", () => {
+  it("arrives as RemoteError with its name, message, code, stack and fields", () => {
+    const thrown = new OutOfStockError(7);
+    const arrived = travel(thrown);
+    expect(arrived).toBeInstanceOf(RemoteError);
+    expect(arrived).toBeInstanceOf(HoldfastError);
+    expect(arrived).toMatchObject({
+      name: "OutOfStockError",
+      message: "Product 7 is out of stock",
+      code: "OUT_OF_STOCK",
+      retryable: false,
+      stack: thrown.stack,
+      data: { productId: 7, since: new Date(0) },
+    });
+  });
+
+  it("has the code REMOTE where it had none, and its number as text where it had one", () => {
+    expect(travel(new Error("x"))).toMatchObject({ name: "Error", code: "REMOTE" });
+    expect(travel(Object.assign(new Error("x"), { code: 42 }))).toMatchObject({ code: "42" });
+  });
+
+  it("arrives as an instance of its class where that is listed", () => {
+    const arrived = travel(new OutOfStockError(7), [RangeError, OutOfStockError]);
+    expect(arrived).toBeInstanceOf(OutOfStockError);
+    expect(arrived).toMatchObject({
+      name: "OutOfStockError",
+      message: "Product 7 is out of stock",
+      productId: 7,
+    });
+    expect((arrived as OutOfStockError).describe()).toBe("7 since 0");
+  });
+
+  it("arrives as an instance of its class although its name is another one's", () => {
+    class Unnamed extends Error {
+      readonly detail = 5;
+    }
+    // Its `name` is "Error": the class itself was never told.
+    const arrived = travel(new Unnamed("x"), [Unnamed]);
+    expect(arrived).toBeInstanceOf(Unnamed);
+    expect(arrived).toMatchObject({ message: "x", detail: 5 });
+    expect(travel(new Error("plain"), [Unnamed])).toBeInstanceOf(RemoteError);
+  });
+
+  it.each([
+    new MailboxFullError({ entity: "Counter/a", capacity: 3 }),
+    new FencedError({ shardId: "default:1", epoch: 1, current: 2 }),
+    new PersistenceError({ operation: "saveReply", outcome: "unknown", detail: "x" }),
+    new InvalidInputError({ of: "Counter.add", issues: [{ message: "wrong", path: ["amount"] }] }),
+    new ConfigError({ option: "timeout", got: -1, takes: "a duration" }),
+    new WorkflowFailedError({ workflow: "Order", executionId: "1", reason: "x" }),
+  ])("of the library arrives as its own class: $name", (thrown) => {
+    const arrived = travel(thrown);
+    expect(arrived).toBeInstanceOf(thrown.constructor);
+    expect(arrived).toMatchObject({
+      name: thrown.name,
+      message: thrown.message,
+      code: thrown.code,
+      retryable: thrown.retryable,
+    });
+    expect(Object.fromEntries(Object.entries(arrived))).toEqual(
+      Object.fromEntries(Object.entries(thrown).filter(([key]) => key !== "name")),
+    );
+    expect(arrived.stack).toBe(thrown.stack);
+  });
+
+  it("is not taken for one of the library because its name says so", () => {
+    const thrown = Object.assign(new Error("I am not"), { name: "FencedError" });
+    expect(travel(thrown)).toBeInstanceOf(RemoteError);
+    expect(travel(thrown)).toMatchObject({ name: "FencedError", message: "I am not" });
+  });
+
+  it("stays what it is when it travels on", () => {
+    const once = travel(new OutOfStockError(7));
+    expect(travel(once)).toMatchObject({
+      name: "OutOfStockError",
+      code: "OUT_OF_STOCK",
+      message: once.message,
+    });
+    expect(travel(once, [OutOfStockError])).toBeInstanceOf(OutOfStockError);
+    expect(travel(once, [OutOfStockError])).toMatchObject({ productId: 7 });
+  });
+
+  it("brings its causes, each by the same rules", () => {
+    const thrown = new WorkflowFailedError(
+      { workflow: "Order", executionId: "1", reason: "x" },
+      { cause: new Error("outer", { cause: new OutOfStockError(7) }) },
+    );
+    const arrived = travel(thrown, [OutOfStockError]);
+    expect(arrived).toBeInstanceOf(WorkflowFailedError);
+    expect(arrived.cause).toBeInstanceOf(RemoteError);
+    expect((arrived.cause as Error).cause).toBeInstanceOf(OutOfStockError);
+    expect(travel(new Error("x", { cause: "text" })).cause).toMatchObject({
+      name: "NonError",
+      message: expect.stringContaining("text"),
+    });
+  });
+
+  it("ends a chain of causes that has no end", () => {
+    const thrown = new Error("round");
+    thrown.cause = thrown;
+    let depth = 0;
+    for (let at: unknown = travel(thrown); at instanceof Error; at = at.cause) depth += 1;
+    expect(depth).toBeGreaterThan(1);
+    expect(depth).toBeLessThan(20);
+  });
+
+  it("has no stack of the other side where stacks are not exposed", () => {
+    const thrown = new Error("outer", { cause: new OutOfStockError(7) });
+    const text = JSON.stringify(encodeError(thrown, { exposeStacks: false }));
+    expect(text).not.toContain("error-codec.test");
+    expect(travel(thrown, [], { exposeStacks: false }).stack).not.toBe(thrown.stack);
+  });
+
+  it("loses a field that cannot travel, and not itself", () => {
+    const thrown = Object.assign(new Error("x"), {
+      socket: new AbortController(),
+      retry: () => undefined,
+      port: 5,
+    });
+    expect(travel(thrown)).toMatchObject({ message: "x", data: { port: 5 } });
+    expect(Object.keys((travel(thrown) as RemoteError).data)).toEqual(["port"]);
+  });
+
+  it("loses a field whose getter throws, and not itself", () => {
+    const thrown = new Error("x");
+    Object.defineProperty(thrown, "bad", {
+      enumerable: true,
+      get: () => {
+        throw new Error("never");
+      },
+    });
+    expect(travel(thrown)).toMatchObject({ message: "x" });
+  });
+
+  it("cannot change what an error is by its fields", () => {
+    const encoded: EncodedError = {
+      name: "OutOfStockError",
+      message: "m",
+      code: null,
+      stack: null,
+      data: '{"__proto__":{"admin":true},"message":"other","name":"Other","stack":"other","productId":1}',
+      cause: null,
+      own: false,
+    };
+    for (const classes of [[], [OutOfStockError]]) {
+      const arrived = decodeError(encoded, classes) as Error & { admin?: unknown };
+      expect(arrived.message).toBe("m");
+      expect(arrived.name).toBe("OutOfStockError");
+      expect(arrived.admin).toBeUndefined();
+    }
+  });
+
+  it("cannot be made to run a constructor", () => {
+    class Harmful extends Error {
+      override readonly name = "Harmful";
+      constructor() {
+        super("constructed");
+        throw new Error("must not run");
+      }
+    }
+    const thrown = Object.assign(new Error("x"), { name: "Harmful" });
+    expect(travel(thrown, [Harmful])).toBeInstanceOf(Harmful);
+  });
+
+  it.each([
+    ["text"],
+    [5],
+    [null],
+    [undefined],
+    [{ a: 1 }],
+    [Symbol("s")],
+    [() => undefined],
+    [
+      new Proxy(
+        {},
+        {
+          ownKeys: () => {
+            throw new Error("no");
+          },
+        },
+      ),
+    ],
+  ])("that is no Error arrives as a RemoteError that says so: %#", (thrown) => {
+    const arrived = travel(thrown);
+    expect(arrived).toBeInstanceOf(RemoteError);
+    expect(arrived).toMatchObject({ code: "NON_ERROR" });
+    expect(arrived.message).toMatch(/not an Error/);
+    expect(arrived.message.length).toBeLessThan(400);
+  });
+
+  it("is encoded whatever was thrown", () => {
+    fc.assert(
+      fc.property(fc.anything(), (thrown) => {
+        expect(travel(thrown)).toBeInstanceOf(Error);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.string(), fc.dictionary(fc.string(), fc.anything()), (message, fields) => {
+        const thrown = new Error(message);
+        for (const [key, value] of Object.entries(fields))
+          Object.defineProperty(thrown, key, { value, enumerable: true });
+        expect(travel(thrown)).toBeInstanceOf(Error);
+      }),
+    );
+  });
+});
+
+describe("isRetryable", () => {
+  it("is true for what storage throws, and for an error that says so of itself", () => {
+    expect(isRetryable(new PersistenceError({ operation: "x", outcome: "unknown", detail: "x" }))).toBe(true);
+    expect(isRetryable(Object.assign(new Error("busy"), { retryable: true }))).toBe(true);
+    expect(isRetryable(new Error("x"))).toBe(false);
+    expect(
+      isRetryable(new MailboxFullError({ entity: "a", capacity: 1 })),
+      "a handler's own call failed: a reply",
+    ).toBe(false);
+    expect(isRetryable("text")).toBe(false);
+  });
+});
