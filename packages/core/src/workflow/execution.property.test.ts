@@ -11,12 +11,12 @@ type Plan =
   | { readonly type: "sequence" | "all" | "race" | "any" | "settled"; readonly plans: readonly Plan[] }
   | { readonly type: "try"; readonly plan: Plan };
 
-const ms = fc.constantFrom(0, 1, 7, 40, 300, 1_700);
+const anyMs = fc.constantFrom(0, 1, 7, 40, 300, 1_700);
 const { plan } = fc.letrec<{ plan: Plan; plans: readonly Plan[] }>((tie) => ({
   plan: fc.oneof(
     { maxDepth: 3, depthSize: "small" },
-    fc.record({ type: fc.constantFrom("commit" as const, "take" as const, "broken" as const), ms }),
-    fc.record({ type: fc.constant("sleep" as const), ms: fc.oneof(ms, fc.constant(90_000)) }),
+    fc.record({ type: fc.constantFrom("commit" as const, "take" as const, "broken" as const), ms: anyMs }),
+    fc.record({ type: fc.constant("sleep" as const), ms: fc.oneof(anyMs, fc.constant(90_000)) }),
     fc.record({ type: fc.constant("flaky" as const), times: fc.integer({ min: 0, max: 4 }) }),
     fc.record({ type: fc.constantFrom("now" as const, "inline" as const) }),
     fc.record({
@@ -47,7 +47,7 @@ const faults = fc.uniqueArray(fc.tuple(fc.integer({ min: 1, max: 25 }), fc.const
 });
 
 /** By the number of the copy: when its shard is about to move. */
-const leaves = fc.array(fc.tuple(fc.integer({ min: 1, max: 6 }), ms), { maxLength: 3 });
+const leaves = fc.array(fc.tuple(fc.integer({ min: 1, max: 6 }), anyMs), { maxLength: 3 });
 
 /** Labels rise as the code asks, so a replay that asks otherwise shows. */
 function programOf(root: Plan): Program {

@@ -106,7 +106,8 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       const one = await ctx.activities.commit(`${name}1`, pause);
       await ctx.sleep(pause);
       const two = await ctx.activities.take(`${name}2`, pause);
-      return (await Promise.all([one, two, ctx.activities.commit(`${name}3`)])).join("+");
+      const three = await ctx.activities.commit(`${name}3`);
+      return [one, two, three].join("+");
     };
     const all = await Promise.all([branch("a", 10), branch("b", 25), branch("c", 1_500)]);
     stage.trace.push(...all);

@@ -1,0 +1,157 @@
+import { describe, expect, it } from "vitest";
+import type { WorkflowStorage } from "../adapter/workflow-storage.ts";
+import type { StorageTransaction } from "../contract/transaction.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
+import type { JournalEntry, JournalEvent } from "../data/journal-entry.ts";
+import { Journal } from "./journal.ts";
+
+const FENCE = { shardId: "default:1", epoch: 3 } as const;
+const EXECUTION = { entityType: "workflow:Order", executionId: "1" };
+const ERROR: EncodedError = {
+  name: "Error",
+  message: "no",
+  code: null,
+  stack: null,
+  data: null,
+  cause: null,
+  own: false,
+};
+
+function entry(
+  ordinal: number,
+  position: number,
+  event: JournalEvent = { type: "completed", value: `${ordinal}` },
+): JournalEntry {
+  return { ordinal, position, kind: "run", name: `step ${position}`, event };
+}
+
+/** A storage whose writes end when the test says so. */
+function journalOf(entries: readonly JournalEntry[] = []): {
+  journal: Journal;
+  writes: { entries: readonly number[]; transaction: StorageTransaction | null }[];
+  end: (error?: Error) => Promise<void>;
+  failures: unknown[];
+  written: () => number;
+} {
+  const writes: { entries: readonly number[]; transaction: StorageTransaction | null }[] = [];
+  const failures: unknown[] = [];
+  let finish: ((error?: Error) => void) | undefined;
+  let written = 0;
+  const storage: WorkflowStorage = {
+    readJournal: async () => entries,
+    appendJournal: (execution, appended, fence, transaction) => {
+      expect([execution, fence]).toEqual([EXECUTION, FENCE]);
+      writes.push({ entries: appended.map(({ ordinal }) => ordinal), transaction });
+      return new Promise(
+        (resolve, reject) => (finish = (error) => (error === undefined ? resolve() : reject(error))),
+      );
+    },
+  };
+  const journal = new Journal({
+    storage,
+    execution: EXECUTION,
+    fence: FENCE,
+    entries,
+    written: () => (written += 1),
+    failed: (error) => failures.push(error),
+  });
+  const end = async (error?: Error): Promise<void> => {
+    finish?.(error);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { journal, writes, end, failures, written: () => written };
+}
+
+describe("a journal", () => {
+  it("knows of each step what is recorded of it", () => {
+    const { journal } = journalOf([
+      entry(0, 0, { type: "begun", dueAt: 500, detail: null }),
+      entry(1, 1, { type: "attempt-failed", attempt: 1, error: ERROR, retryAt: 10 }),
+      entry(3, 1, { type: "attempt-failed", attempt: 2, error: ERROR, retryAt: 30 }),
+      entry(4, 2, { type: "completed", value: "1" }),
+      entry(7, 0, { type: "completed", value: "null" }),
+      entry(8, 1, { type: "failed", error: ERROR }),
+    ]);
+    expect(journal.step(0)).toMatchObject({
+      kind: "run",
+      name: "step 0",
+      dueAt: 500,
+      failures: [],
+      outcome: { ordinal: 7 },
+    });
+    expect(journal.step(1)).toMatchObject({
+      failures: [
+        { attempt: 1, retryAt: 10 },
+        { attempt: 2, retryAt: 30 },
+      ],
+      outcome: { ordinal: 8, event: { type: "failed" } },
+    });
+    expect(journal.step(2)?.outcome).toEqual({ ordinal: 4, event: { type: "completed", value: "1" } });
+    expect(journal.step(3)).toBeUndefined();
+    expect([...journal.steps]).toHaveLength(3);
+  });
+
+  it("takes the first outcome of a step for the one that counts", () => {
+    const { journal } = journalOf([entry(0, 0), entry(1, 0, { type: "failed", error: ERROR })]);
+    expect(journal.step(0)?.outcome).toMatchObject({ ordinal: 0, event: { type: "completed" } });
+  });
+
+  it("gives ordinals that rise past all that are recorded, each once (J1)", () => {
+    const { journal } = journalOf([entry(0, 0), entry(9, 1)]);
+    expect([journal.takeOrdinal(), journal.takeOrdinal(), journal.takeOrdinal()]).toEqual([10, 11, 12]);
+    expect(journalOf().journal.takeOrdinal()).toBe(0);
+  });
+
+  it("begins to write in the turn of the first append, and writes the rest together after (J4)", async () => {
+    const { journal, writes, end, written } = journalOf();
+    for (const ordinal of [0, 1, 2]) journal.append(entry(ordinal, ordinal));
+    expect(writes.map(({ entries }) => entries)).toEqual([[0]]);
+    expect(journal.isWriting).toBe(true);
+    await end();
+    expect(writes.map(({ entries }) => entries)).toEqual([[0], [1, 2]]);
+    expect(written()).toBe(0);
+    await end();
+    expect(journal.isWriting).toBe(false);
+    expect(written()).toBe(1);
+    journal.append(entry(3, 3));
+    expect(writes.map(({ entries }) => entries)).toEqual([[0], [1, 2], [3]]);
+  });
+
+  it("is durable when everything appended before is (J2)", async () => {
+    const { journal, end } = journalOf();
+    let isDurable = false;
+    await journal.durable();
+    journal.append(entry(0, 0));
+    journal.append(entry(1, 1));
+    void journal.durable().then(() => (isDurable = true));
+    await end();
+    expect(isDurable).toBe(false);
+    await end();
+    expect(isDurable).toBe(true);
+  });
+
+  it("writes nothing after a write that failed, and says so once (J3, J4)", async () => {
+    const { journal, writes, end, failures } = journalOf();
+    for (const ordinal of [0, 1, 2]) journal.append(entry(ordinal, ordinal));
+    const durable = journal.durable();
+    await end(new Error("no"));
+    expect(failures).toEqual([new Error("no")]);
+    await durable;
+    expect(writes).toHaveLength(1);
+    expect(journal.isWriting).toBe(false);
+  });
+
+  it("commits a transaction with its entry without waiting for other entries", async () => {
+    const { journal, writes, end } = journalOf();
+    const transaction: StorageTransaction = { kind: "test", rollback: async () => undefined };
+    journal.append(entry(0, 0));
+    const committed = journal.commit(entry(1, 1), transaction);
+    expect(writes).toEqual([
+      { entries: [0], transaction: null },
+      { entries: [1], transaction },
+    ]);
+    const refused = expect(committed).rejects.toThrow("no");
+    await end(new Error("no"));
+    await refused;
+  });
+});
