@@ -17,7 +17,7 @@ export const TRANSACTION_KIND = "postgres";
 const ABORTED_STATE = "25P02";
 
 export class PostgresTransaction implements StorageTransaction {
-  readonly kind = TRANSACTION_KIND;
+  readonly kind: string = TRANSACTION_KIND;
   readonly #begin: () => Promise<SqlTransaction>;
   readonly #ended: () => void;
   #beginning: Promise<SqlTransaction> | null = null;

@@ -26,10 +26,10 @@ export function gatedRunners(adapter: RunnersAdapter, gate: ProcessGate): Runner
   return {
     kind: "runners",
     async open(services): Promise<OpenRunners> {
-      const { runners, close } = await adapter.open(services);
-      const through = gated(runners, gate, (_operation, call) => call());
+      const open = await adapter.open(services);
+      const through = gated(open.runners, gate, (_operation, call) => call());
       const watch: RunnerStorage["watch"] = (changed) => through.watch(() => gate.soon(changed));
-      return { runners: withMethod(through, "watch", watch), close };
+      return { runners: withMethod(through, "watch", watch), close: () => open.close() };
     },
   };
 }

@@ -71,13 +71,13 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   const registrations: Registration[] = [...register];
 
   const withTime = async (work: Promise<unknown>): Promise<void> => {
-    let isDone = false;
+    const progress = { isDone: false };
     const end = (): void => {
-      isDone = true;
+      progress.isDone = true;
     };
     work.then(end, end);
-    for (let passed = 0; !isDone && passed < LONGEST_MS; passed += STEP_MS) await clock.advance(STEP_MS);
-    if (!isDone) throw new Error(`The cluster did not settle within ${LONGEST_MS} ms of virtual time`);
+    for (let passed = 0; !progress.isDone && passed < LONGEST_MS; passed += STEP_MS) await clock.advance(STEP_MS);
+    if (!progress.isDone) throw new Error(`The cluster did not settle within ${LONGEST_MS} ms of virtual time`);
     await work;
   };
   await withTime(Promise.all([client, ...runners].map((runner) => runner.start(registrations))));

@@ -60,7 +60,7 @@ export function clusterOf(member: Member, attend: Attend = (call) => call()): Cl
         await elements.return?.();
       }
     },
-    lookUpByKey: caller.lookUpByKey,
+    lookUpByKey: (target, key) => caller.lookUpByKey(target, key),
   };
   return {
     entity: ((definition, entityId) => entityClient(attended, definition, entityId, false)) as EntityClients,

@@ -131,7 +131,7 @@ export function defineWorkflow(
     ...contract,
     kind: "workflow-definition",
     implement: (code: WorkflowCode) => implement(contract, code),
-  }) as unknown as WorkflowDefinition<WorkflowTypes>;
+  }) as WorkflowDefinition<WorkflowTypes>;
 }
 
 interface WorkflowCode {
@@ -181,10 +181,11 @@ function workflowContext(
 ): WorkflowContext {
   const random = new DeterministicRandom(execution.id);
   const logger = withFields(services.logger, { executionId: execution.id });
-  const whenLive = (log: (message: string, fields?: Readonly<Record<string, unknown>>) => void): Logger["info"] => {
-    return (message, fields) => {
-      if (!execution.isReplaying) log(message, fields);
-    };
+  const quiet: Logger = {
+    debug: (message, fields) => (execution.isReplaying ? undefined : logger.debug(message, fields)),
+    info: (message, fields) => (execution.isReplaying ? undefined : logger.info(message, fields)),
+    warn: (message, fields) => (execution.isReplaying ? undefined : logger.warn(message, fields)),
+    error: (message, fields) => (execution.isReplaying ? undefined : logger.error(message, fields)),
   };
   const attemptContext = (scope: AttemptScope): ActivityContext => activityContext(scope, call, services);
   return {
@@ -213,7 +214,7 @@ function workflowContext(
     now: () => execution.value("now", () => services.clock.now()),
     random: () => random.next(),
     uuid: () => random.uuid(),
-    log: { debug: whenLive(logger.debug), info: whenLive(logger.info), warn: whenLive(logger.warn), error: whenLive(logger.error) },
+    log: quiet,
     get isReplaying() {
       return execution.isReplaying;
     },
