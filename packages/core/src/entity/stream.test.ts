@@ -1,0 +1,147 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { CHUNK_WINDOW, ChunkQueue, ChunkWindow } from "./stream.ts";
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const chunk = (index: number): { requestId: string; index: number; value: string } => ({
+  requestId: "r",
+  index,
+  value: `value ${index}`,
+});
+
+function queueOf(): { queue: ChunkQueue; acknowledged: number[] } {
+  const acknowledged: number[] = [];
+  return { queue: new ChunkQueue((upTo) => acknowledged.push(upTo)), acknowledged };
+}
+
+async function takeAll(queue: ChunkQueue): Promise<readonly string[]> {
+  const taken: string[] = [];
+  for (;;) {
+    const value = await queue.take();
+    if (value === undefined) return taken;
+    taken.push(value);
+  }
+}
+
+describe("the producer of a stream", () => {
+  it("may run ahead by a window, and waits then", async () => {
+    const window = new ChunkWindow();
+    let sent = 0;
+    const producing = (async () => {
+      for (; sent < 2 * CHUNK_WINDOW + 5; sent += 1) await window.room(sent);
+    })();
+    await turn();
+    expect(sent).toBe(CHUNK_WINDOW);
+    window.acknowledge(1);
+    await turn();
+    expect(sent).toBe(CHUNK_WINDOW + 1);
+    window.acknowledge(CHUNK_WINDOW);
+    await turn();
+    expect(sent).toBe(2 * CHUNK_WINDOW);
+    window.acknowledge(2 * CHUNK_WINDOW);
+    await producing;
+  });
+
+  it("is not moved by an older acknowledgement that comes late", async () => {
+    const window = new ChunkWindow();
+    window.acknowledge(10);
+    window.acknowledge(3);
+    let hasRoom = false;
+    void window.room(CHUNK_WINDOW + 9).then(() => (hasRoom = true));
+    await turn();
+    expect(hasRoom).toBe(true);
+  });
+
+  it("waits no more once the window was closed", async () => {
+    const window = new ChunkWindow();
+    const waiting = window.room(5 * CHUNK_WINDOW);
+    await turn();
+    window.close();
+    await waiting;
+    await window.room(10 * CHUNK_WINDOW);
+  });
+});
+
+describe("the consumer of a stream", () => {
+  it("gets each chunk once and in order, however they come", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 0, max: 40 }).chain((count) => {
+          const indexes = Array.from({ length: count }, (_, index) => index);
+          return fc.tuple(
+            fc.constant(count),
+            fc.shuffledSubarray(indexes, { minLength: count }),
+            fc.array(fc.nat(Math.max(0, count - 1)), { maxLength: count === 0 ? 0 : 20 }),
+            fc.nat(count),
+          );
+        }),
+        async ([count, order, repeats, finishAt]) => {
+          const { queue } = queueOf();
+          const taking = takeAll(queue);
+          const coming = [...order.slice(0, finishAt), ...repeats, ...order.slice(finishAt)];
+          for (const [at, index] of coming.entries()) {
+            if (at === finishAt) queue.finish(count);
+            queue.push(chunk(index));
+            if (at % 3 === 0) await turn();
+          }
+          queue.finish(count);
+          expect(await taking).toEqual(Array.from({ length: count }, (_, index) => `value ${index}`));
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  it("acknowledges every half window, so that a producer never waits for long", async () => {
+    const { queue, acknowledged } = queueOf();
+    for (let index = 0; index < CHUNK_WINDOW; index += 1) queue.push(chunk(index));
+    for (let taken = 0; taken < CHUNK_WINDOW; taken += 1) await queue.take();
+    expect(acknowledged).toEqual([CHUNK_WINDOW / 2, CHUNK_WINDOW]);
+    queue.acknowledgeAgain();
+    expect(acknowledged.at(-1)).toBe(CHUNK_WINDOW);
+  });
+
+  it("does not acknowledge what nobody took", async () => {
+    const { queue, acknowledged } = queueOf();
+    for (let index = 0; index < 3 * CHUNK_WINDOW; index += 1) queue.push(chunk(index));
+    await turn();
+    expect(acknowledged).toEqual([]);
+  });
+
+  it("ends at once where there is nothing", async () => {
+    const { queue } = queueOf();
+    queue.finish(0);
+    expect(await queue.take()).toBeUndefined();
+    expect(queue.hasGap).toBe(false);
+  });
+
+  it("knows that chunks were lost once the end is known", async () => {
+    const { queue } = queueOf();
+    queue.push(chunk(0));
+    queue.push(chunk(2));
+    expect(queue.hasGap).toBe(false);
+    queue.finish(3);
+    expect(queue.hasGap).toBe(true);
+    expect(await queue.take()).toBe("value 0");
+    queue.push(chunk(1));
+    expect(queue.hasGap).toBe(false);
+    expect(await takeAll(queue)).toEqual(["value 1", "value 2"]);
+  });
+
+  it("gets the chunks that came before a failure, then the first failure", async () => {
+    const { queue } = queueOf();
+    queue.push(chunk(0));
+    queue.fail(new Error("first"));
+    queue.fail(new Error("second"));
+    expect(await queue.take()).toBe("value 0");
+    await expect(queue.take()).rejects.toThrow("first");
+  });
+
+  it("is woken by a failure while it waits", async () => {
+    const { queue } = queueOf();
+    const taking = queue.take();
+    await turn();
+    queue.fail(new Error("gone"));
+    await expect(taking).rejects.toThrow("gone");
+  });
+});
