@@ -40,6 +40,8 @@ export interface PGliteOptions extends CommonOptions {
   readonly dataDir?: string;
   /** A PGlite instance of yours, instead of `dataDir`. It stays yours: closing the cluster leaves it open. */
   readonly instance?: PGliteInstance;
+  /** How long a handler's transaction may take in all before it is rolled back: everything else waits for it. Default: 30s. */
+  readonly transactionDeadline?: Duration;
 }
 
 /** As much of a `pg` Pool as this package uses, so that any copy of `pg` will do. */
@@ -87,6 +89,7 @@ export interface PostgresSettings extends CommonSettings {
 export interface PGliteSettings extends CommonSettings {
   readonly dataDir: string | undefined;
   readonly instance: PGliteInstance | undefined;
+  readonly transactionDeadlineMs: number;
 }
 
 const COMMON = ["schema", "maxGroupRows", "statementDeadline", "idleTransactionTimeout", "transactionWait"];
@@ -132,7 +135,7 @@ export function postgresSettings(options: PostgresOptions): PostgresSettings {
 
 /** @throws {ConfigError} an option is unknown, of another type or out of range */
 export function pgliteSettings(options: PGliteOptions): PGliteSettings {
-  refuseUnknown(options, [...COMMON, "dataDir", "instance"]);
+  refuseUnknown(options, [...COMMON, "dataDir", "instance", "transactionDeadline"]);
   const { dataDir, instance } = options;
   if (dataDir !== undefined && (typeof dataDir !== "string" || dataDir === "")) {
     throw new ConfigError({
@@ -148,7 +151,12 @@ export function pgliteSettings(options: PGliteOptions): PGliteSettings {
       takes: "a PGlite",
     });
   }
-  return { ...commonSettings(options, { idle: 10_000, wait: 15_000 }), dataDir, instance };
+  return {
+    ...commonSettings(options, { idle: 10_000, wait: 15_000 }),
+    dataDir,
+    instance,
+    transactionDeadlineMs: duration(options.transactionDeadline ?? 30_000, "transactionDeadline"),
+  };
 }
 
 function commonSettings(options: CommonOptions, defaults: { idle: number; wait: number }): CommonSettings {

@@ -1,10 +1,11 @@
 // PGliteDriver: SqlDriver on PGlite, PostgreSQL inside of this process.
 //
 // PGlite has one session. A transaction holds it until it ends, and every other statement waits, also one that this very
-// transaction's handler waits for in another entity: nobody could ever go on. Two limits end such a wait.
+// transaction's handler waits for in another entity: nobody could ever go on. Three limits end such a wait.
 //
 //   L1  A statement that waits longer than its deadline is taken out of the queue and fails: surely nothing was written.
 //   L2  A transaction that does nothing for longer than its limit is rolled back, and the session goes to the next.
+//   L3  So is one that takes too long in all, whatever it does.
 
 import type { SqlDriver, SqlListener, SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, SqlFailure } from "./errors.ts";
@@ -50,10 +51,13 @@ export class PGliteDriver implements SqlDriver {
 
   async begin(): Promise<SqlTransaction> {
     const leave = await this.#enter(this.#settings.transactionWaitMs);
-    return new PGliteTransaction(this.#instance, {
+    const transaction = new PGliteTransaction(this.#instance, {
       idleLimitMs: this.#settings.idleTransactionTimeoutMs,
+      deadlineMs: this.#settings.transactionDeadlineMs,
       released: leave,
     });
+    await transaction.begun();
+    return transaction;
   }
 
   async listen(channel: string, listener: SqlListener): Promise<() => Promise<void>> {

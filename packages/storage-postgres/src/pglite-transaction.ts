@@ -3,7 +3,10 @@ import { failureOf, SqlFailure } from "./errors.ts";
 import type { PGliteInstance, PGliteNative } from "./options.ts";
 
 export interface PGliteTransactionOptions {
+  /** Does not count once `native` was asked for: what is done through it is not seen here. */
   readonly idleLimitMs: number;
+  /** Counts from the beginning to the commit, whatever is done. */
+  readonly deadlineMs: number;
   /** Called once, when the session is free. */
   readonly released: () => void;
 }
@@ -16,6 +19,8 @@ export class PGliteTransaction implements SqlTransaction {
   #native: PGliteNative | undefined;
   #settle: { commit: () => void; rollback: (reason: unknown) => void } | null = null;
   #idle: NodeJS.Timeout | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #isNativeOut = false;
   #expired: SqlFailure | null = null;
 
   constructor(instance: PGliteInstance, options: PGliteTransactionOptions) {
@@ -31,6 +36,7 @@ export class PGliteTransaction implements SqlTransaction {
         this.#native = native;
         begin(native);
         this.#watchIdle();
+        this.#watchDeadline();
         await decided;
       })
       .catch((error: unknown) => {
@@ -40,13 +46,25 @@ export class PGliteTransaction implements SqlTransaction {
       .finally(() => {
         this.#settle = null;
         clearTimeout(this.#idle);
+        clearTimeout(this.#deadline);
         options.released();
       });
     this.#ended.catch(() => undefined);
   }
 
   get native(): unknown {
+    this.#isNativeOut = true;
+    clearTimeout(this.#idle);
     return this.#native;
+  }
+
+  /** Resolves once it has begun, and `native` is there. @throws {SqlFailure} nothing was begun */
+  async begun(): Promise<void> {
+    try {
+      await this.#begun;
+    } catch (error) {
+      throw failureOf(error, false);
+    }
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
@@ -78,6 +96,7 @@ export class PGliteTransaction implements SqlTransaction {
     let result: SqlResult<Row>;
     try {
       const native = await this.#open();
+      clearTimeout(this.#deadline);
       const { rows, affectedRows } = await native.query<Row>(statement.text, [...statement.values]);
       result = { rows, rowCount: affectedRows ?? rows.length };
     } catch (error) {
@@ -104,26 +123,41 @@ export class PGliteTransaction implements SqlTransaction {
   async #open(): Promise<PGliteNative> {
     clearTimeout(this.#idle);
     if (this.#expired !== null) throw this.#expired;
-    try {
-      return await this.#begun;
-    } catch (error) {
-      throw failureOf(error, false);
-    }
+    await this.begun();
+    return this.#begun;
   }
 
   #watchIdle(): void {
     clearTimeout(this.#idle);
-    if (this.#settle === null) return;
+    if (this.#settle === null || this.#isNativeOut) return;
+    const { idleLimitMs } = this.#options;
     this.#idle = setTimeout(() => {
-      this.#expired = new SqlFailure({
-        outcome: "not-written",
-        sqlState: "25P03",
-        message:
-          `the transaction did nothing for ${this.#options.idleLimitMs} ms and was rolled back, since it held PGlite's one ` +
-          `session. A handler that holds a transaction must not wait for another entity on PGlite`,
-      });
-      void this.rollback();
-    }, this.#options.idleLimitMs);
+      this.#expire(
+        "25P03",
+        `did nothing for ${idleLimitMs} ms`,
+        "must not wait for another entity on PGlite",
+      );
+    }, idleLimitMs);
     this.#idle.unref();
+  }
+
+  #watchDeadline(): void {
+    const { deadlineMs } = this.#options;
+    this.#deadline = setTimeout(() => {
+      this.#expire(
+        "25P04",
+        `took longer than ${deadlineMs} ms`,
+        "must end soon, or needs a PostgreSQL server",
+      );
+    }, deadlineMs);
+    this.#deadline.unref();
+  }
+
+  #expire(sqlState: string, what: string, advice: string): void {
+    const message =
+      `the transaction ${what} and was rolled back, since it held PGlite's one session. ` +
+      `A handler that holds a transaction ${advice}`;
+    this.#expired ??= new SqlFailure({ outcome: "not-written", sqlState, message });
+    void this.rollback();
   }
 }

@@ -87,7 +87,6 @@ export class PostgresRunnerStorage implements RunnerStorage {
   }
 
   async watch(changed: () => void): Promise<() => Promise<void>> {
-    this.#session.assertOpen("watch");
     let isOver = false;
     let timer: NodeJS.Timeout | undefined;
     let known: ReadonlySet<string> = new Set();
@@ -110,7 +109,7 @@ export class PostgresRunnerStorage implements RunnerStorage {
       timer = setTimeout(() => void look(), Math.max(SHORTEST_LOOK_MS, next));
       timer.unref();
     };
-    const end = await this.#session.driver.listen(this.#channel, {
+    const end = await this.#session.listen("watch", this.#channel, {
       heard: () => {
         tell();
         void look();

@@ -1,7 +1,7 @@
 // PostgresSession: what the storages of one `open()` share: the driver, the committer, and whether it is still open.
 
 import type { Clock, Epoch } from "@holdfast/core/adapter";
-import type { SqlDriver, SqlStatement, SqlValue } from "./driver.ts";
+import type { SqlDriver, SqlListener, SqlStatement, SqlValue } from "./driver.ts";
 import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
 import { GroupCommitter } from "./group-committer.ts";
 import type { CommonSettings } from "./options.ts";
@@ -110,6 +110,16 @@ export class PostgresSession {
     }
   }
 
+  /** Calls `listener` for the notifications of a channel. Resolves to what ends that. @throws {PersistenceError} */
+  async listen(operation: string, channel: string, listener: SqlListener): Promise<() => Promise<void>> {
+    this.assertOpen(operation);
+    const failed = (error: unknown): never => {
+      throw persistenceError(operation, failureOf(error, false));
+    };
+    const end = await this.driver.listen(channel, listener).catch(failed);
+    return () => end().catch(failed);
+  }
+
   beginTransaction(): PostgresTransaction {
     const transaction = new PostgresTransaction(
       () => {
@@ -145,7 +155,8 @@ export class PostgresSession {
     // A transaction of a handler that nobody waits for any more: on PGlite the last writes wait behind it.
     await Promise.allSettled(Array.from(this.#transactions, (transaction) => transaction.rollback()));
     await this.#committer.drained();
-    for (const end of this.#endings) await end();
+    // What cannot be ended by itself ends with the driver.
+    for (const end of this.#endings) await end().catch(() => undefined);
     await this.driver.close();
   }
 }

@@ -34,12 +34,11 @@ export class WakeUps {
   }
 
   async watch(wake: (shardIds: readonly ShardId[]) => void): Promise<() => Promise<void>> {
-    this.#session.assertOpen("watchPending");
     let isOver = false;
     const tell = (shardIds: readonly ShardId[]): void => {
       if (!isOver && shardIds.length > 0) wake(shardIds);
     };
-    const end = await this.#session.driver.listen(this.#channel, {
+    const end = await this.#session.listen("watchPending", this.#channel, {
       heard: (payload) => tell(shardsIn(payload)),
       // Whatever came while nobody listened: any shard that has an owner has a row.
       resumed: () => {

@@ -1,0 +1,94 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { pglite, type PGliteNative, type PGliteOptions } from "../src/index.ts";
+import type { PostgresTransaction } from "../src/postgres-transaction.ts";
+import { newSchema, services } from "./backends.ts";
+
+describe("a transaction on PGlite", () => {
+  let instance: PGlite;
+  beforeAll(async () => {
+    instance = await PGlite.create();
+  });
+  afterAll(() => instance.close());
+
+  const open = (options: PGliteOptions): Promise<OpenStorage> =>
+    pglite({ instance, schema: newSchema(), ...options }).open(services());
+
+  it("gives the driver's own transaction as soon as it has begun", async () => {
+    const storage = await open({});
+    const transaction = begin(storage);
+    await transaction.begin();
+    const native = transaction.native as PGliteNative;
+    expect((await native.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+    await transaction.rollback();
+    await storage.close();
+  });
+
+  it("is not taken for idle while it is used through the driver's own transaction", async () => {
+    const storage = await open({ idleTransactionTimeout: 20 });
+    const transaction = begin(storage);
+    await transaction.begin();
+    const native = transaction.native as PGliteNative;
+    const startedAt = performance.now();
+    while (performance.now() - startedAt < 100) {
+      await native.query("SELECT 1");
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect((await transaction.query("SELECT 1 AS one", [])).rows).toEqual([{ one: 1 }]);
+    await transaction.rollback();
+    await storage.close();
+  });
+
+  it.each(["its own statements", "the driver's own transaction"])(
+    "ends at its deadline, however busy it is through %s, and the session goes to the next",
+    async (through) => {
+      const storage = await open({ transactionDeadline: 50 });
+      const transaction = begin(storage);
+      await transaction.begin();
+      const native = through === "its own statements" ? null : (transaction.native as PGliteNative);
+      const busy = (async () => {
+        for (;;) {
+          await (native === null ? transaction.query("SELECT 1", []) : native.query("SELECT 1"));
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      })();
+      await Promise.all([
+        expect(busy).rejects.toThrow(),
+        expect(storage.messages.lookUp(["waits"])).resolves.toEqual([]),
+      ]);
+      await expect(transaction.query("SELECT 1", [])).rejects.toThrow(/took longer than 50 ms/);
+      await transaction.rollback();
+      await storage.close();
+    },
+  );
+});
+
+describe("PGlite in a folder", () => {
+  it("is given back by the last session, although another's transaction kept the first from ending its watch", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "holdfast-pglite-"));
+    try {
+      const adapter = pglite({ dataDir: join(folder, "data"), statementDeadline: 50 });
+      const [first, second] = [await adapter.open(services()), await adapter.open(services())];
+      await first.runners?.watch(() => undefined);
+      const transaction = begin(second);
+      await transaction.query("SELECT 1", []);
+      const watching = second.runners?.watch(() => undefined);
+      await expect(watching).rejects.toBeInstanceOf(PersistenceError);
+      await first.close();
+      await transaction.rollback();
+      await second.close();
+      const other = await pglite({ dataDir: join(folder, "data") }).open(services());
+      await other.close();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+function begin({ messages }: OpenStorage): PostgresTransaction {
+  return messages.beginTransaction?.() as PostgresTransaction;
+}
