@@ -32,6 +32,11 @@ export class FaultyNetwork {
     this.#gates.set(address, gate);
   }
 
+  /** The process at this address is dead: what is sent there comes back as undelivered. */
+  leave(address: string): void {
+    this.#gates.delete(address);
+  }
+
   /** Cuts every connection between the two sides, both ways. Their members notice as with a broken connection. */
   partition(one: readonly string[], other: readonly string[]): void {
     for (const a of one) {

@@ -83,6 +83,7 @@ export class TestRunner {
     const process = this.#process;
     if (process === null) return;
     this.#process = null;
+    this.#world.network.leave(this.address);
     process.gate.crash();
     process.view.stop();
     process.member.crash();

@@ -18,7 +18,7 @@ import type { Chunk, Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { ClusterClosedError, EntityNotAssignedError, RunnerUnavailableError, UnknownEntityError } from "../errors/routing.ts";
-import { DeadLetteredError, PersistenceError } from "../errors/storage.ts";
+import { DeadLetteredError } from "../errors/storage.ts";
 import { rejectionError } from "./rejection.ts";
 
 export interface DeliveryOptions {
@@ -334,10 +334,7 @@ export class Delivery {
       case "CLOSING":
         return this.#refused(outgoing);
       case "PERSISTENCE":
-        // Its outcome may be unknown; under the same id it is safe to repeat.
-        if (outgoing.refusals >= this.#options.sendRetryCount) {
-          return this.#fail(outgoing, new PersistenceError({ operation: "saveRequest", outcome: "unknown", detail: message.detail }));
-        }
+        // Its outcome may be unknown; under the same id it is safe to repeat, there and then from here (D2).
         return this.#refused(outgoing);
       case "UNKNOWN_ENTITY":
         // A rolling deploy: this owner does not serve the type, but another member does, so it is kept for that one.

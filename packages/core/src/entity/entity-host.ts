@@ -19,7 +19,7 @@ import type { Envelope, PendingRequest } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { RejectionCode } from "../data/wire-message.ts";
-import { FencedError } from "../errors/storage.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { Activation } from "./activation.ts";
 import { deadReply, describeInvalidInput, movedReply, readdress } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
@@ -317,7 +317,7 @@ export class EntityHost {
       }
       // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
       void this.#inbox.wake();
-      reject("PERSISTENCE", error instanceof Error ? error.message : "the storage failed");
+      reject("PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
     }
   }
 

@@ -28,6 +28,8 @@ export class PersistenceError extends HoldfastError {
   readonly code = "PERSISTENCE";
   override readonly retryable = true;
   readonly outcome: "not-written" | "unknown";
+  /** What failed, without what it means. */
+  readonly detail: string;
 
   constructor(failure: { operation: string; outcome: "not-written" | "unknown"; detail: string }, options?: ErrorOptions) {
     super(
@@ -36,6 +38,7 @@ export class PersistenceError extends HoldfastError {
       options,
     );
     this.outcome = failure.outcome;
+    this.detail = failure.detail;
   }
 }
 
