@@ -2,7 +2,7 @@
 // although a fault delayed or lost a message.
 //
 // Time moves by itself only while nothing else can happen, and for one call by PATIENCE_MS at the most: leases, sleeps of
-// workflows and schedules wait for `advance`.
+// workflows and schedules wait for `advance`. Calls that wait side by side share the time that passes.
 
 import type { VirtualClock } from "@holdfast/core/internal";
 
@@ -10,9 +10,17 @@ import type { VirtualClock } from "@holdfast/core/internal";
 export const PATIENCE_MS = 5_000;
 const STEP_MS = 50;
 
+interface Waiting {
+  /** Monotonic time at which patience with it ends. */
+  readonly until: number;
+  /** Whether everything that is ready has run since it was sent: only then does it wait for time. */
+  hasSettled: boolean;
+}
+
 export class Patience {
   readonly #clock: VirtualClock;
-  #attending = 0;
+  readonly #waiting = new Set<Waiting>();
+  #isMoving = false;
 
   constructor(clock: VirtualClock) {
     this.#clock = clock;
@@ -20,21 +28,25 @@ export class Patience {
 
   async attend<Result>(call: () => Promise<Result>): Promise<Result> {
     const result = call();
-    let isPending = true;
-    const end = (): void => {
-      isPending = false;
-    };
+    const waiting: Waiting = { until: this.#clock.monotonic() + PATIENCE_MS, hasSettled: false };
+    const end = (): void => void this.#waiting.delete(waiting);
     result.then(end, end);
-    void this.#wait(() => isPending);
+    this.#waiting.add(waiting);
+    if (!this.#isMoving) void this.#move();
     return result;
   }
 
-  async #wait(isPending: () => boolean): Promise<void> {
-    await this.#clock.settle();
-    const until = this.#clock.monotonic() + PATIENCE_MS;
-    this.#attending += 1;
-    // Calls that wait side by side share the time that passes.
-    while (isPending() && this.#clock.monotonic() < until) await this.#clock.advance(STEP_MS / this.#attending);
-    this.#attending -= 1;
+  /** One loop for all calls, so that a test's own `advance` never queues behind many. */
+  async #move(): Promise<void> {
+    this.#isMoving = true;
+    while (this.#waiting.size > 0) {
+      const asked = [...this.#waiting];
+      await this.#clock.settle();
+      for (const waiting of asked) waiting.hasSettled = true;
+      const now = this.#clock.monotonic();
+      for (const waiting of this.#waiting) if (waiting.until <= now) this.#waiting.delete(waiting);
+      if ([...this.#waiting].some(({ hasSettled }) => hasSettled)) await this.#clock.advance(STEP_MS);
+    }
+    this.#isMoving = false;
   }
 }

@@ -354,8 +354,11 @@ export class Delivery {
     for (const outgoing of this.#outgoing.values()) {
       if (outgoing.target === null || outgoing.target === "here") continue;
       outgoing.unanswered += 1;
-      if (outgoing.unanswered > PROBES_UNANSWERED) this.#lost(outgoing, "it does not answer");
-      else this.#say(outgoing, { type: "probe", requestId: outgoing.envelope.requestId });
+      if (outgoing.unanswered > PROBES_UNANSWERED) {
+        // It is a member still, but out of reach from here: for what is persisted there is another way.
+        outgoing.refusals = this.#options.sendRetryCount;
+        this.#lost(outgoing, "it does not answer");
+      } else this.#say(outgoing, { type: "probe", requestId: outgoing.envelope.requestId });
     }
     if (this.#outgoing.size > 0) this.#probe = this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
   }

@@ -168,6 +168,7 @@ export class EntityHost {
     if (this.#shards.get(shardId) !== shard) return;
     for (const activation of shard.activations.values()) await this.#evict(activation);
     this.#shards.delete(shardId);
+    this.#releaseWaiters([shardId], "its shard moves to another runner");
   }
 
   drop(shardIds: readonly ShardId[], reason: string): void {
@@ -186,6 +187,7 @@ export class EntityHost {
         void this.#evict(activation);
       }
     }
+    this.#releaseWaiters(shardIds, reason);
   }
 
   // Requests ----------------------------------------------------------------------------------------------------------
@@ -258,7 +260,7 @@ export class EntityHost {
     this.#options.counters.accepted += 1;
     this.#requests.set(request.id, request);
     if (request.envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
-    else this.#waiters.add(request.id, { peer, requestId: request.id }, answer);
+    else this.#waiters.add(request.id, { peer, requestId: request.id, shardId: shard.fence.shardId }, answer);
     activation.mailbox.push(request);
     activation.pump();
   }
@@ -291,14 +293,15 @@ export class EntityHost {
       this.#requests.set(request.id, request);
       activation.mailbox.push(request);
     }
-    const asking = { peer, requestId: request.id };
+    const asking = { peer, requestId: request.id, shardId: shard.fence.shardId };
     if (envelope.expects !== "acceptance") this.#waiters.add(request.id, asking, answer);
     try {
       const saved = await this.#options.messages.saveRequest(envelope, request.attempts, activation.fence);
       if (saved.outcome === "duplicate") {
         if (goesStraight) this.#forget(request, activation);
         this.#waiters.remove(request.id, asking);
-        return this.#answerDuplicate(envelope, saved.existing, peer, answer);
+        if (this.#servedShard(envelope.address.shardId) !== shard) return reject("NOT_ASSIGNED", "the shard moved");
+        return await this.#answerDuplicate(envelope, saved.existing, peer, answer);
       }
       this.#options.counters.accepted += 1;
       if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
@@ -333,13 +336,19 @@ export class EntityHost {
     const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
     if (existing.state !== "pending") return this.#answerFrom(existing, envelope, toSender);
     await this.#join(envelope, existing.requestId, peer, toSender);
-    if (!this.#requests.has(existing.requestId)) void this.#inbox.wake();
+    if (this.#requests.has(existing.requestId)) return;
+    void this.#inbox.wake();
+    // It may have ended since storage said that it is pending, before anybody waited.
+    const [state] = await this.#options.messages.lookUp([existing.requestId]);
+    if (state === undefined || state.state === "pending") return;
+    this.#waiters.remove(existing.requestId, { peer, requestId: envelope.requestId, shardId: envelope.address.shardId });
+    await this.#answerFrom(state, envelope, toSender);
   }
 
   /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. */
   async #join(envelope: Envelope, requestId: string, peer: string, answer: Answer): Promise<void> {
     if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
-    this.#waiters.add(requestId, { peer, requestId: envelope.requestId }, answer);
+    this.#waiters.add(requestId, { peer, requestId: envelope.requestId, shardId: envelope.address.shardId }, answer);
     if (envelope.expects === "stream") await this.#chunks.send(requestId, answer);
   }
 
@@ -458,6 +467,11 @@ export class EntityHost {
       return;
     }
     this.#waiters.settle(request.id, { type: "reply", reply: movedReply(request.envelope, reason) });
+  }
+
+  /** Who waits for what is with storage, suspended or due later, asks the shard's next owner. */
+  #releaseWaiters(shardIds: readonly ShardId[], reason: string): void {
+    this.#waiters.settleShards(new Set(shardIds), (requestId) => ({ type: "rejected", requestId, code: "NOT_ASSIGNED", detail: reason }));
   }
 
   #forget(request: HostedRequest, activation: Activation): void {

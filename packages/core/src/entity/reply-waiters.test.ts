@@ -1,9 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { WireMessage } from "../data/wire-message.ts";
-import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import { ReplyWaiters, type Answer, type Asking } from "./reply-waiters.ts";
 
 const MESSAGE: WireMessage = { type: "accepted", requestId: "r1" };
 const REPLY: WireMessage = { type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "1" } } };
+
+function asking(peer: string, requestId: string, shardId: ShardId = "default:1"): Asking {
+  return { peer, requestId, shardId };
+}
 
 function waitersOf(): { waiters: ReplyWaiters; told: string[]; answer: (name: string) => Answer } {
   const told: string[] = [];
@@ -17,8 +22,8 @@ function waitersOf(): { waiters: ReplyWaiters; told: string[]; answer: (name: st
 describe("those who wait for a reply", () => {
   it("are all told, and go on waiting until it is there", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", { peer: "a", requestId: "r1" }, answer("a"));
-    waiters.add("r1", { peer: "b", requestId: "r2" }, answer("b"));
+    waiters.add("r1", asking("a", "r1"), answer("a"));
+    waiters.add("r1", asking("b", "r2"), answer("b"));
     waiters.tell("r1", MESSAGE);
     waiters.settle("r1", REPLY);
     waiters.settle("r1", REPLY);
@@ -29,8 +34,8 @@ describe("those who wait for a reply", () => {
 
   it("are answered each for their own request", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", { peer: "a", requestId: "r1" }, answer("first"));
-    waiters.add("r2", { peer: "a", requestId: "r2" }, answer("second"));
+    waiters.add("r1", asking("a", "r1"), answer("first"));
+    waiters.add("r2", asking("a", "r2"), answer("second"));
     waiters.settle("r2", REPLY);
     expect(told).toEqual(["second reply"]);
     expect(waiters.has("r1")).toBe(true);
@@ -38,41 +43,57 @@ describe("those who wait for a reply", () => {
 
   it("wait once by the newer way when they ask again", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", { peer: "a", requestId: "r1" }, answer("old"));
-    waiters.add("r1", { peer: "a", requestId: "r1" }, answer("new"));
+    waiters.add("r1", asking("a", "r1"), answer("old"));
+    waiters.add("r1", asking("a", "r1"), answer("new"));
     waiters.settle("r1", REPLY);
     expect(told).toEqual(["new reply"]);
   });
 
   it("wait twice when one peer asks under two ids", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", { peer: "a", requestId: "r1" }, answer("one"));
-    waiters.add("r1", { peer: "a", requestId: "r2" }, answer("two"));
-    waiters.remove("r1", { peer: "a", requestId: "r1" });
+    waiters.add("r1", asking("a", "r1"), answer("one"));
+    waiters.add("r1", asking("a", "r2"), answer("two"));
+    waiters.remove("r1", asking("a", "r1"));
     waiters.settle("r1", REPLY);
     expect(told).toEqual(["two reply"]);
   });
 
   it("may leave, and then there is nobody", () => {
     const { waiters, answer } = waitersOf();
-    waiters.add("r1", { peer: "a", requestId: "r1" }, answer("a"));
-    waiters.remove("r1", { peer: "b", requestId: "r1" });
+    waiters.add("r1", asking("a", "r1"), answer("a"));
+    waiters.remove("r1", asking("b", "r1"));
     expect(waiters.has("r1")).toBe(true);
-    waiters.remove("r1", { peer: "a", requestId: "r1" });
+    waiters.remove("r1", asking("a", "r1"));
     expect(waiters.has("r1")).toBe(false);
-    waiters.remove("r9", { peer: "a", requestId: "r9" });
+    waiters.remove("r9", asking("a", "r9"));
   });
 
   it("are forgotten with their peer, which leaves those requests that nobody else waits for", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", { peer: "a", requestId: "r1" }, answer("a"));
-    waiters.add("r2", { peer: "a", requestId: "r2" }, answer("a"));
-    waiters.add("r2", { peer: "b", requestId: "r3" }, answer("b"));
-    waiters.add("r4", { peer: "b", requestId: "r4" }, answer("b"));
+    waiters.add("r1", asking("a", "r1"), answer("a"));
+    waiters.add("r2", asking("a", "r2"), answer("a"));
+    waiters.add("r2", asking("b", "r3"), answer("b"));
+    waiters.add("r4", asking("b", "r4"), answer("b"));
     expect(waiters.forgetPeer("a")).toEqual(["r1"]);
     expect(waiters.forgetPeer("a")).toEqual([]);
     waiters.settle("r2", REPLY);
     expect(told).toEqual(["b reply"]);
     expect(waiters.has("r4")).toBe(true);
+  });
+
+  it("leave with their shard, also those whose request is not in memory", () => {
+    const { waiters, told, answer } = waitersOf();
+    waiters.add("r1", asking("a", "r1", "default:1"), answer("a"));
+    waiters.add("r2", asking("a", "r2", "default:2"), answer("b"));
+    waiters.add("r3", asking("b", "r4", "default:3"), answer("c"));
+    const rejected = (requestId: string): WireMessage => ({
+      type: "rejected",
+      requestId,
+      code: "NOT_ASSIGNED",
+      detail: "it moves",
+    });
+    waiters.settleShards(new Set<ShardId>(["default:1", "default:3"]), rejected);
+    expect(told).toEqual(["a rejected", "c rejected"]);
+    expect(["r1", "r2", "r3"].map((requestId) => waiters.has(requestId))).toEqual([false, true, false]);
   });
 });

@@ -2,7 +2,11 @@
 //
 // Any number may wait for one request: its sender, senders of duplicates, the same sender after a reconnect. A waiter is
 // a peer, the id under which it asked, and the way to it; what it is sent is a wire message, also in this very process.
+//
+// Not all that is waited for is in memory: a suspended or scheduled request is with storage. Its waiters, too, leave with
+// the shard, or they would wait for ever at a runner that will never hear of the reply.
 
+import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 
 /** Gives a message to who waits. Never throws, never re-enters the caller. */
@@ -12,6 +16,8 @@ export type Answer = (message: WireMessage) => void;
 export interface Asking {
   readonly peer: string;
   readonly requestId: string;
+  /** The shard of the entity that was asked. */
+  readonly shardId: ShardId;
 }
 
 interface Waiter {
@@ -53,6 +59,12 @@ export class ReplyWaiters {
     if (waiters === undefined) return;
     this.#byRequest.delete(requestId);
     for (const waiter of waiters) waiter.answer(message);
+  }
+
+  /** Tells all who wait for requests of these shards, who wait no more. */
+  settleShards(shardIds: ReadonlySet<ShardId>, messageFor: (requestId: string) => WireMessage): void {
+    const settled = [...this.#byRequest].filter(([, waiters]) => waiters.some(({ asking }) => shardIds.has(asking.shardId)));
+    for (const [requestId] of settled) this.settle(requestId, messageFor(requestId));
   }
 
   /** The requests for which nobody waits any more now that this peer is gone. */
