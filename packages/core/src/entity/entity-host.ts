@@ -477,7 +477,8 @@ export class EntityHost {
   #forget(request: HostedRequest, activation: Activation): void {
     if (this.#requests.get(request.id) === request) this.#requests.delete(request.id);
     this.#inbox.settled(request.id);
-    activation.mailbox.remove(request);
+    // It may have held up what came behind it while its acceptance was awaited (M3).
+    if (activation.mailbox.remove(request)) activation.pump();
   }
 
   #fence(shardId: ShardId): void {
