@@ -5,7 +5,7 @@ import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import { describe, expect, inject, it } from "vitest";
 import { account } from "../src/report.ts";
-import { chance, paidIn, start } from "./example.ts";
+import { chance, paidIn, start, type Run } from "./example.ts";
 
 const KILLS = 10;
 const seed = Number(process.env["ORDERS_SEED"] ?? Date.now() % 1_000_000);
@@ -14,11 +14,17 @@ const postgresUrl = inject("postgresUrl");
 describe("the order book", () => {
   it(`comes out right to the cent although its process is killed ${KILLS} times (ORDERS_SEED=${seed})`, async () => {
     const folder = await mkdtemp(join(tmpdir(), "holdfast-orders-"));
+    const started: Run[] = [];
+    const startMain = (): Run => {
+      const run = start("main", { ORDERS_DATA: folder });
+      started.push(run);
+      return run;
+    };
     const below = chance(seed);
     try {
       let paid = 0;
       for (let kill = 0; kill < KILLS; kill += 1) {
-        const run = start("main", { ORDERS_DATA: folder });
+        const run = startMain();
         // Between nothing and some sixty orders on from where the last one was killed; sometimes before it has begun.
         const inTime = await run.paid(paid + below(60));
         run.child.kill("SIGKILL");
@@ -27,7 +33,7 @@ describe("the order book", () => {
         paid = Math.max(paid, paidIn(run.output()));
       }
       expect(paid).toBeLessThan(830);
-      const last = start("main", { ORDERS_DATA: folder });
+      const last = startMain();
       expect(await last.ended, last.output()).toBe(0);
       expect(last.output()).toContain("Every order was processed exactly once.");
 
@@ -41,6 +47,8 @@ describe("the order book", () => {
         await instance.close();
       }
     } finally {
+      for (const { child } of started) child.kill("SIGKILL");
+      await Promise.all(started.map(({ ended }) => ended));
       await rm(folder, { recursive: true, force: true });
     }
   });
