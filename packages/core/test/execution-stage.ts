@@ -23,7 +23,7 @@ import { activity, type ActivityOptions } from "../src/define/activity-group.ts"
 import { defineEntity } from "../src/define/entity.ts";
 import { defineWorkflow, type WorkflowContext } from "../src/define/workflow.ts";
 import { Suspension, type Call } from "../src/entity/behavior.ts";
-import { FencedError, PersistenceError } from "../src/errors/storage.ts";
+import { FencedError, PersistenceError, TransactionUnavailableError } from "../src/errors/storage.ts";
 import { NonDeterminismError } from "../src/errors/workflow.ts";
 
 /** What happens at one write of the journal. */
@@ -33,7 +33,9 @@ export type Fault =
   | "not-written"
   | "unknown-written"
   | "unknown-lost"
-  | "fenced";
+  | "fenced"
+  /** A statement in the transaction failed before. */
+  | "cannot-commit";
 
 export type StageContext = WorkflowContext<StageActivities>;
 export type Program = (ctx: StageContext, stage: ExecutionStage) => Promise<unknown>;
@@ -333,6 +335,9 @@ export class ExecutionStage {
           case "unknown-written":
             write(entries, tx);
             throw failure("unknown");
+          case "cannot-commit":
+            if (tx === null) return write(entries, tx);
+            throw new TransactionUnavailableError({ wanted: "stage", why: "a statement in it failed" });
           case "fenced":
             throw new FencedError({ ...fence, current: fence.epoch + 1 });
         }

@@ -80,6 +80,17 @@ describe("a delivery queue", () => {
     expect(delivered).toEqual([4, 7]);
   });
 
+  it("lets later results go on when one that was announced is given up", async () => {
+    const { queue, delivered, deliver, settle } = queueOf();
+    queue.announce(4);
+    queue.announce(7);
+    deliver(7);
+    await settle();
+    queue.giveUp(4);
+    await settle();
+    expect(delivered).toEqual([7]);
+  });
+
   it("puts live results behind recorded ones", async () => {
     const { queue, delivered, deliver, settle } = queueOf([3]);
     queue.announce(9);

@@ -4,8 +4,8 @@
 //   Q2  Before each delivery a full turn passes, so that everything that the code does by itself, and about the delivery
 //       before, is done first. With Q1, Promise.race and its like decide in replay as they decided live, also where one
 //       of the promises is no step's.
-//   Q3  An ordinal that was announced holds up all later ones until it is delivered. One whose write failed never is:
-//       then this copy of the execution is over.
+//   Q3  An ordinal that was announced holds up all later ones until it is delivered or given up. One whose write failed is
+//       neither: then this copy of the execution is over.
 
 import type { Clock } from "../adapter/clock.ts";
 
@@ -46,6 +46,13 @@ export class DeliveryQueue {
   /** The result is there: `settle` hands it to the code when its turn comes. */
   deliver(ordinal: number, settle: () => void): void {
     this.#ready.set(ordinal, settle);
+    void this.#pump();
+  }
+
+  /** There is no such result after all: its transaction could not commit. */
+  giveUp(ordinal: number): void {
+    const index = this.#announced.indexOf(ordinal);
+    if (index !== -1) this.#announced.splice(index, 1);
     void this.#pump();
   }
 

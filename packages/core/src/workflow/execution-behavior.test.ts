@@ -307,6 +307,33 @@ describe("an activity's transaction", () => {
   });
 });
 
+describe("a transaction that cannot commit", () => {
+  it("is a failed attempt, and the next one may succeed", async () => {
+    const stage = new ExecutionStage(async (ctx) => ctx.activities.flakyCommit("g", 0));
+    stage.faults.set(1, "cannot-commit");
+    expect(await stage.run()).toEqual({ type: "completed", value: "g" });
+    expect(stage.attempts).toEqual(["g#1", "g#2"]);
+    expect(stage.committed).toEqual(["g#2"]);
+  });
+
+  it("is the activity's failure where no attempt is left, and holds nothing else up", async () => {
+    const stage = new ExecutionStage(async (ctx) => {
+      const results = await Promise.allSettled([
+        ctx.activities.commit("a"),
+        ctx.activities.take("b"),
+        ctx.activities.commit("c", 5),
+      ]);
+      return results.map((each) => (each.status === "fulfilled" ? each.value : String(each.reason)));
+    });
+    stage.faults.set(1, "cannot-commit");
+    expect(await stage.run()).toEqual({
+      type: "completed",
+      value: [expect.stringContaining("TransactionUnavailableError"), "b", "c committed"],
+    });
+    expect(stage.committed).toEqual(["c"]);
+  });
+});
+
 describe("a race", () => {
   it("is not ended by its loser's failure, whenever that comes", async () => {
     const stage = new ExecutionStage(async (ctx) => {

@@ -25,7 +25,7 @@ import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
-import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { FencedError, PersistenceError, TransactionUnavailableError } from "../errors/storage.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
 import { NonDeterminismError } from "../errors/workflow.ts";
 import { runAttempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
@@ -57,8 +57,14 @@ interface Asked {
   readonly step: RecordedStep | undefined;
 }
 
-/** Records a step's outcome and hands it to the code. Rejects where storage does. */
-type Settle = (event: Outcome, transaction: StorageTransaction | null) => Promise<void>;
+/**
+ * Records a step's outcome and hands it to the code. Rejects where storage does. Resolves to the error of a transaction
+ * that cannot commit, which makes a failed attempt of it.
+ */
+type Settle = (
+  event: Outcome,
+  transaction: StorageTransaction | null,
+) => Promise<TransactionUnavailableError | undefined>;
 
 /** How a run of the code ended. */
 export type ExecutionEnd =
@@ -157,14 +163,18 @@ export class Execution {
         if (retryAt > this.#options.clock.now()) await this.#idly(() => this.#waits.until(retryAt));
         await this.#ready();
         const attempt = failures + 1;
-        const outcome = await this.#attempt(position, name, attempt, settings, body);
+        let outcome = await this.#attempt(position, name, attempt, settings, body);
         if (outcome === "settled") return;
-        if (outcome.type === "completed") return settle(outcome.event, outcome.transaction);
+        if (outcome.type === "completed") {
+          const refused = await settle(outcome.event, outcome.transaction);
+          if (refused === undefined) return;
+          outcome = { type: "failed", error: refused };
+        }
         const isFinal =
           attempt > settings.retries ||
           settings.nonRetryable.some((errorClass) => outcome.error instanceof errorClass);
         const error = this.#encode(outcome.error);
-        if (isFinal) return settle({ type: "failed", error }, null);
+        if (isFinal) return void (await settle({ type: "failed", error }, null));
         failures = attempt;
         retryAt = this.#options.clock.now() + this.#pauseAfter(attempt, settings);
         this.#record(position, kind, name, { type: "attempt-failed", attempt, error, retryAt });
@@ -204,11 +214,11 @@ export class Execution {
         this.#joinable += joinable;
         try {
           const value = await send(this.#keyOf(position), this.#abort.signal);
-          return await settle(this.#completed(value, name), null);
+          return void (await settle(this.#completed(value, name), null));
         } catch (error) {
           if (this.#isStopped) return;
           if (!mayBeSentAgain(error, isJoinable)) {
-            return await settle({ type: "failed", error: this.#encode(error) }, null);
+            return void (await settle({ type: "failed", error: this.#encode(error) }, null));
           }
         } finally {
           this.#joinable -= joinable;
@@ -267,12 +277,24 @@ export class Execution {
         return this.#queue.deliver(ordinal, () => hand(event));
       }
       const settle: Settle = async (event, transaction) => {
-        if (this.#isStopped) return transaction?.rollback();
+        if (this.#isStopped) {
+          await transaction?.rollback();
+          return undefined;
+        }
         const entry: JournalEntry = { ordinal: this.#journal.takeOrdinal(), position, kind, name, event };
         this.#queue.announce(entry.ordinal);
         if (transaction === null) this.#journal.append(entry);
-        else await this.#journal.commit(entry, transaction);
+        else {
+          try {
+            await this.#journal.commit(entry, transaction);
+          } catch (error) {
+            if (!(error instanceof TransactionUnavailableError)) throw error;
+            this.#queue.giveUp(entry.ordinal);
+            return error;
+          }
+        }
         this.#queue.deliver(entry.ordinal, () => hand(event));
+        return undefined;
       };
       const work = (): Promise<void> => this.#busily(() => perform(position, step, settle));
       if (this.isReplaying) void this.#caughtUp.then(work);
