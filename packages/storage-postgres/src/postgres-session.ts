@@ -1,6 +1,6 @@
 // PostgresSession: what the storages of one `open()` share: the driver, the committer, and whether it is still open.
 
-import type { Clock, Epoch } from "@holdfast/core/adapter";
+import { TransactionUnavailableError, type Clock, type Epoch } from "@holdfast/core/adapter";
 import type { SqlDriver, SqlListener, SqlStatement, SqlValue } from "./driver.ts";
 import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
 import { GroupCommitter } from "./group-committer.ts";
@@ -92,6 +92,7 @@ export class PostgresSession {
    *
    * @returns false if `op` was refused, in which case everything is rolled back
    * @throws {FencedError} rolled back
+   * @throws {TransactionUnavailableError} one of its statements failed before, so it was rolled back
    * @throws {PersistenceError} `not-written` is rolled back
    */
   async commit(operation: string, op: WriteOp, transaction: PostgresTransaction): Promise<boolean> {
@@ -101,6 +102,7 @@ export class PostgresSession {
       return true;
     } catch (error) {
       await transaction.rollback().catch(() => undefined);
+      if (error instanceof TransactionUnavailableError) throw error;
       if (error instanceof SqlFailure && error.outcome === "not-written") {
         if (error.sqlState === FENCED_STATE)
           throw fencedError(op.fence as NonNullable<WriteOp["fence"]>, epochOf(error));

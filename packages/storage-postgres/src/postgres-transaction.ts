@@ -81,7 +81,7 @@ export class PostgresTransaction implements StorageTransaction {
     return this.#beginning !== null;
   }
 
-  /** Runs the runtime's statement and commits. @throws {SqlFailure} */
+  /** Runs the runtime's statement and commits. @throws {SqlFailure} @throws {TransactionUnavailableError} it cannot commit (T3) */
   async commitAfter(statement: SqlStatement): Promise<void> {
     if (this.#isOver || this.#rollingBack !== null) {
       throw new SqlFailure({
@@ -97,14 +97,11 @@ export class PostgresTransaction implements StorageTransaction {
     } catch (error) {
       const failure = failureOf(error, true);
       if (failure.sqlState !== ABORTED_STATE) throw failure;
-      const message =
+      const why =
         `a statement in the handler's transaction failed (${this.#failedWith ?? "one sent through the driver's own client"}) and the ` +
         `handler went on, but a transaction with a failed statement cannot commit. Let the error end the handler, or ` +
         `put the statement between SAVEPOINT and ROLLBACK TO SAVEPOINT`;
-      throw new SqlFailure(
-        { outcome: failure.outcome, sqlState: failure.sqlState, message },
-        { cause: failure },
-      );
+      throw new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why }, { cause: failure });
     }
   }
 

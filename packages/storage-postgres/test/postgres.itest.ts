@@ -264,7 +264,7 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
       await expect(transaction.query(insert, [])).rejects.toMatchObject({ code: "23505" });
       const saving = messages.saveReply(succeeded(envelope.requestId), fence, transaction);
       await expect(saving).rejects.toThrow(/23505.*cannot commit/);
-      await expect(saving).rejects.toMatchObject({ outcome: "not-written" });
+      await expect(saving).rejects.toMatchObject({ code: "TRANSACTION_UNAVAILABLE", retryable: false });
     });
 
     it("goes on after a statement that failed behind a savepoint", async () => {

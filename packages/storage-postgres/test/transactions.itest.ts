@@ -17,7 +17,7 @@ const url = inject("postgresUrl");
 const Account = defineEntity({
   name: "Account",
   rpcs: {
-    deposit: rpc<{ amount: number; ends: "reply" | "throw" }, number>({ persisted: true }),
+    deposit: rpc<{ amount: number; ends: "reply" | "throw" | "swallow" }, number>({ persisted: true }),
     peek: rpc<undefined, string>(),
   },
 });
@@ -32,6 +32,7 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
         [ctx.entityId, amount],
       );
       expect(rowCount).toBe(1);
+      if (ends === "swallow") await tx.query("SELECT 1 / 0").catch(() => undefined);
       if (ends === "throw") throw new Error("no deposit after all");
       return rows[0]?.balance ?? 0;
     },
@@ -65,6 +66,11 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       expect(await ada.deposit({ amount: 5, ends: "reply" }, { idempotencyKey: "first" })).toBe(5);
       expect(await balance("ada")).toBe(5);
       await expect(ada.deposit({ amount: 7, ends: "throw" })).rejects.toThrow("no deposit after all");
+      expect(await balance("ada")).toBe(5);
+      // A handler that goes on after a statement failed cannot commit: it is told so, at once and once for all.
+      const swallow = () => ada.deposit({ amount: 7, ends: "swallow" }, { idempotencyKey: "swallowed" });
+      for (let call = 0; call < 2; call += 1) await expect(swallow()).rejects.toThrow(TransactionUnavailableError);
+      await expect(swallow()).rejects.toThrow(/a statement in the handler's transaction failed .*division by zero/);
       expect(await balance("ada")).toBe(5);
       const deposits = Array.from({ length: 20 }, () => ada.deposit({ amount: 1, ends: "reply" }));
       expect((await Promise.all(deposits)).toSorted((a, b) => a - b)).toEqual(

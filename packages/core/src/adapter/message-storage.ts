@@ -87,6 +87,9 @@ export interface MessageStorage {
    * transaction is rolled back, and the recorded one is returned (INV-6); else `reply` is.
    *
    * On any rejection the transaction is over, too.
+   *
+   * @throws {TransactionUnavailableError} a statement in the transaction failed before, so it cannot commit: nothing was
+   *   written, and nothing will be by repeating it; the handler is at fault
    */
   saveReply(reply: Reply, fence: Fence, transaction: StorageTransaction | null): Promise<Reply>;
 

@@ -20,6 +20,8 @@ export interface WorkflowStorage {
    *
    * @throws {FencedError} the shard was claimed again; nothing was written
    * @throws {PersistenceError} `outcome` says whether it was written
+   * @throws {TransactionUnavailableError} a statement in the transaction failed before, so it cannot commit: nothing was
+   *   written; the activity is at fault
    */
   appendJournal(
     execution: ExecutionKey,
