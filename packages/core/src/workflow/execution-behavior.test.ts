@@ -345,6 +345,17 @@ describe("a race", () => {
     expect(stage.attempts).toEqual(["fast#1", "slow#1"]);
   });
 
+  it("has the same winner in a replay where one of its promises is no step's", async () => {
+    const stage = new ExecutionStage(async (ctx) => {
+      const own = Promise.resolve().then(() => "own");
+      const first = await Promise.race([ctx.run("step", () => "step"), own]);
+      await ctx.sleep("1 hour");
+      return first;
+    });
+    expect(await stage.run()).toEqual({ type: "completed", value: "own" });
+    expect(stage.copies).toBeGreaterThan(1);
+  });
+
   it("has the same winner in a replay, though both have long ended", async () => {
     const stage = new ExecutionStage(async (ctx) => {
       const first = await Promise.race([ctx.activities.take("slow", 200), ctx.activities.take("fast", 100)]);
