@@ -25,6 +25,9 @@ import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { Registration } from "./registration.ts";
 
+/** How many old ticks of a cron are deleted at a time: more than a cron by the second makes in between. */
+const FORGET_AT_ONCE = 500;
+
 export interface RegistryOptions {
   readonly settings: ClusterSettings;
   readonly clock: Clock;
@@ -129,6 +132,10 @@ export class Registry {
       {
         clock,
         logger,
+        forgetTicks: async (answeredBefore) => {
+          const entityType = runner.behavior.contract.name;
+          await this.#options.storage.messages.forgetAnswered({ entityType, answeredBefore, limit: FORGET_AT_ONCE });
+        },
         scheduleTick: (instant) => {
           const target = { contract: runner.behavior.contract, entityId: runner.entityId, tag: TICK, fromInside: true };
           const tick = tickOf(instant);

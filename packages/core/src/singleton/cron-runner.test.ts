@@ -21,6 +21,8 @@ class TickStorage {
   readonly ticks = new Map<string, { reply: unknown }>();
   failures = 0;
   saves = 0;
+  /** The wall times before which answered ticks were deleted. */
+  readonly forgotten: number[] = [];
 
   runner(cron: Partial<Cron> = {}): CronRunner {
     const write = (message: string) => void this.log.push(message);
@@ -37,6 +39,7 @@ class TickStorage {
       {
         clock: this.clock,
         logger: { debug: write, info: write, warn: write, error: write },
+        forgetTicks: async (answeredBefore) => void this.forgotten.push(answeredBefore),
         scheduleTick: async (instant) => {
           this.saves += 1;
           if (this.failures > 0) {
@@ -356,5 +359,16 @@ describe("a cron whose schedule was changed by a deployment", () => {
       reply: "skipped: no longer in the schedule",
     });
     expect(storage.pending).toEqual(["00:50"]);
+  });
+});
+
+describe("the records of a cron's ticks", () => {
+  it("are deleted once they are older than what may still run, and then some", async () => {
+    const storage = new TickStorage();
+    const runner = storage.runner({ skipIfOlderThanMs: HOUR });
+    await runner.seed(running());
+    await storage.live(runner, 36);
+    expect(storage.forgotten.length).toBeGreaterThan(1);
+    for (const answeredBefore of storage.forgotten) expect(answeredBefore).toBeLessThan(storage.clock.now() - HOUR);
   });
 });

@@ -30,6 +30,9 @@ import type { CronSchedule } from "./cron-schedule.ts";
 
 /** The rpc of a cron's entity. */
 export const TICK = "tick";
+const FORGET_EVERY_MS = 60_000;
+/** Clocks of runners differ; this is far more than they do. */
+const KEPT_LONGER_MS = 3_600_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 
@@ -61,6 +64,8 @@ export interface CronRunnerOptions {
    * deliverAt. Resolves when it is durable. Called again for the same instant after it rejected, and at other times too.
    */
   readonly scheduleTick: (instant: number) => Promise<void>;
+  /** Deletes the records of ticks that were answered before this wall time, as many as is good at a time. */
+  readonly forgetTicks: (answeredBefore: number) => Promise<void>;
 }
 
 /** The input of the tick at `instant`, in milliseconds since 1970. */
@@ -73,6 +78,7 @@ export class CronRunner {
   readonly behavior: EntityBehavior;
   readonly #cron: Cron;
   readonly #options: CronRunnerOptions;
+  #forgotAt = 0;
 
   constructor(cron: Cron, options: CronRunnerOptions) {
     this.#cron = cron;
@@ -105,7 +111,22 @@ export class CronRunner {
     if (!schedule.includes(instant)) return this.#skip(input, "skipped: no longer in the schedule");
     if (now - instant > skipIfOlderThanMs) return this.#skip(input, "skipped: too old");
     await this.#run(instant, input, call);
+    void this.#forgetOld(now);
     return "ran";
+  }
+
+  /**
+   * Deletes the records of ticks so old that nobody names their instants any more: a successor lies within
+   * `skipIfOlderThan`, a seed in the future. Best effort, now and then: the next one deletes what this one left.
+   */
+  async #forgetOld(now: number): Promise<void> {
+    if (now - this.#forgotAt < FORGET_EVERY_MS) return;
+    this.#forgotAt = now;
+    try {
+      await this.#options.forgetTicks(now - this.#cron.skipIfOlderThanMs - KEPT_LONGER_MS);
+    } catch (error) {
+      this.#options.logger.warn("Old ticks of a cron could not be deleted", { cron: this.#cron.name, error: describeThrown(error) });
+    }
   }
 
   #successorOf(instant: number, now: number): number {

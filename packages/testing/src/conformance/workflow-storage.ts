@@ -1,4 +1,4 @@
-import { FencedError, PersistenceError,
+import { FencedError,
   TransactionUnavailableError, type JournalEntry, type StepKind } from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { completed, failure, storageCases } from "./storage-case.ts";
