@@ -38,22 +38,6 @@ export async function prepareTables(database: Database, products: readonly Produ
   );
 }
 
-/** Forgets everything, the library's own tables included. */
-export async function dropTables(database: Database): Promise<void> {
-  await database.query("drop schema if exists holdfast cascade");
-  for (const table of [
-    "products",
-    "purchase_orders",
-    "reservations",
-    "payments",
-    "shipments",
-    "product_sales",
-    "summary",
-  ]) {
-    await database.query(`drop table if exists ${table}`);
-  }
-}
-
 /** What was done so far. */
 export interface Sums {
   readonly payments: number;

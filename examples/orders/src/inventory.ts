@@ -2,7 +2,7 @@ import { activity, defineActivityGroup, defineCron } from "@holdfast/core";
 import { postgresTx } from "@holdfast/storage-postgres";
 
 /** What a purchase order asks for at the least. */
-const LEAST_PURCHASE = 40;
+const LEAST_PURCHASE = 100;
 
 export const Inventory = defineActivityGroup({
   name: "Inventory",

@@ -35,19 +35,30 @@ export async function openFolder(
   };
 }
 
-/** Listens at a name made of the folder's: it answers exactly as long as this process lives, however it ends. */
+/** Listens at a name made of the folder's: it is taken exactly as long as this process lives, however it ends. */
 async function guardFolder(folder: string): Promise<Server> {
   const name = `holdfast-orders-${createHash("sha256")
     .update(await realpath(folder))
     .digest("hex")
     .slice(0, 16)}`;
-  const path = process.platform === "win32" ? `\\\\.\\pipe\\${name}` : join(tmpdir(), `${name}.sock`);
-  if (await answers(path))
-    throw new Error(`Another process has ${folder} open. End it, or name another folder in ORDERS_DATA.`);
-  if (process.platform !== "win32") await rm(path, { force: true });
+  const path = pathOf(name);
+  // Only a socket in the file system outlives its process.
+  if (path.startsWith(tmpdir()) && !(await answers(path))) await rm(path, { force: true });
   const server = createServer((socket) => socket.destroy());
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const taken = `Another process has ${folder} open. End it, or name another folder in ORDERS_DATA.`;
+      reject(error.code === "EADDRINUSE" ? new Error(taken) : error);
+    });
+    server.listen(path, resolve);
+  });
   return server.unref();
+}
+
+function pathOf(name: string): string {
+  if (process.platform === "win32") return `\\\\.\\pipe\\${name}`;
+  // Linux has names for sockets that are in no file system.
+  return process.platform === "linux" ? `\0${name}` : join(tmpdir(), `${name}.sock`);
 }
 
 function answers(path: string): Promise<boolean> {

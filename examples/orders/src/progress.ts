@@ -18,7 +18,9 @@ export function showProgress(database: Database, detail: () => string): () => vo
       const line =
         `${seconds}s  paid ${summary.payments}/${EXPECTED.orders}  shipped ${summary.shipments}  units ${summary.units}  ` +
         `on order ${summary.openPurchaseOrders}  ${detail()}  summary by ${summary.runner}`;
-      if (process.stdout.isTTY) process.stdout.write(`\r\u001B[2K${line}`);
+      // One that wraps could not be written over.
+      if (process.stdout.isTTY)
+        process.stdout.write(`\r\u001B[2K${line.slice(0, process.stdout.columns - 1)}`);
       else console.log(line);
     } catch {
       // The database may be closing; the next interval shows more.
