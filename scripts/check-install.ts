@@ -6,18 +6,30 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const folder = mkdtempSync(join(tmpdir(), "holdfast-install-"));
-const run = (program: string, args: readonly string[], cwd: string): string => execFileSync(program, args, { cwd, stdio: ["ignore", "pipe", "inherit"] }).toString();
+const run = (program: string, args: readonly string[], cwd: string): string =>
+  execFileSync(program, args, { cwd, stdio: ["ignore", "pipe", "inherit"] }).toString();
 
 try {
-  const packages = readdirSync("packages").map((name) => JSON.parse(readFileSync(`packages/${name}/package.json`, "utf8")) as { name: string });
+  const packages = readdirSync("packages").map(
+    (name) => JSON.parse(readFileSync(`packages/${name}/package.json`, "utf8")) as { name: string },
+  );
   const workspaces = packages.flatMap(({ name }) => ["-w", name]);
-  const packed = JSON.parse(run("npm", ["pack", "--json", "--silent", "--pack-destination", folder, ...workspaces], resolve("."))) as
-    { filename: string }[] | Record<string, { filename: string }>;
-  const tarballs = Object.values(packed).map(({ filename }) => `./${filename.replace("@", "").replace("/", "-")}`);
+  const packed = JSON.parse(
+    run("npm", ["pack", "--json", "--silent", "--pack-destination", folder, ...workspaces], resolve(".")),
+  ) as { filename: string }[] | Record<string, { filename: string }>;
+  const tarballs = Object.values(packed).map(
+    ({ filename }) => `./${filename.replace("@", "").replace("/", "-")}`,
+  );
   writeFileSync(join(folder, "package.json"), '{ "type": "module", "private": true }\n');
-  const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { devDependencies: Record<string, string> };
+  const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
+    devDependencies: Record<string, string>;
+  };
   const peers = ["vitest", "pg", "@electric-sql/pglite"].map((name) => `${name}@${devDependencies[name]}`);
-  run("npm", ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", ...tarballs, ...peers], folder);
+  run(
+    "npm",
+    ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", ...tarballs, ...peers],
+    folder,
+  );
   writeFileSync(
     join(folder, "smoke.js"),
     `import { createCluster, defineEntity, rpc } from "@holdfast/core";

@@ -1,4 +1,11 @@
-import { activity, defineEntity, defineWorkflow, rpc, type EntityImplementation, type WorkflowImplementation } from "@holdfast/core";
+import {
+  activity,
+  defineEntity,
+  defineWorkflow,
+  rpc,
+  type EntityImplementation,
+  type WorkflowImplementation,
+} from "@holdfast/core";
 
 export const Echo = defineEntity({
   name: "Echo",
@@ -16,7 +23,10 @@ export const echo: EntityImplementation = Echo.implement({
 /** The payload of every call: 200 bytes of JSON. */
 export const PAYLOAD: string = "x".repeat(198);
 
-export const Steps = defineWorkflow<{ id: string; steps: number }, number>({ name: "Steps", key: ({ id }) => id });
+export const Steps = defineWorkflow<{ id: string; steps: number }, number>({
+  name: "Steps",
+  key: ({ id }) => id,
+});
 
 export const steps: WorkflowImplementation = Steps.implement({
   activities: { step: activity(async (_ctx, text: string): Promise<string> => text) },

@@ -14,7 +14,9 @@ export interface Database {
 
 /** Persisted rpcs and activities on a database, beside single-row inserts, one commit each, on the same connections. */
 export async function durable(database: Database): Promise<void> {
-  await database.query("create table if not exists bench_raw (id bigint generated always as identity, payload text)");
+  await database.query(
+    "create table if not exists bench_raw (id bigint generated always as identity, payload text)",
+  );
   const cluster = await createCluster({
     storage: database.storage,
     runners: "memory:",
@@ -39,7 +41,11 @@ export async function durable(database: Database): Promise<void> {
   });
   try {
     const measured = await measure([
-      { name: "raw insert, one row a commit", concurrency: database.connections, run: () => database.query("insert into bench_raw (payload) values ($1)", [PAYLOAD]) },
+      {
+        name: "raw insert, one row a commit",
+        concurrency: database.connections,
+        run: () => database.query("insert into bench_raw (payload) values ($1)", [PAYLOAD]),
+      },
       persisted(1),
       persisted(64),
       persisted(256),
@@ -48,7 +54,10 @@ export async function durable(database: Database): Promise<void> {
     ]);
     report(`${database.name} (baseline: raw inserts on ${database.connections} connections)`, measured);
     const ten = measured.find(({ name }) => name.startsWith("workflow of 10"));
-    if (ten !== undefined) console.log(`Activities per second, 10 each: ${Math.round(ten.median * 10)} (${(ten.median * 10 / (measured[0]?.median ?? 1)).toFixed(2)} x raw inserts)`);
+    if (ten !== undefined)
+      console.log(
+        `Activities per second, 10 each: ${Math.round(ten.median * 10)} (${((ten.median * 10) / (measured[0]?.median ?? 1)).toFixed(2)} x raw inserts)`,
+      );
   } finally {
     await cluster.shutdown();
     await database.close();

@@ -6,7 +6,9 @@ import { durable } from "./durable.ts";
 import { ROUND_MS, ROUNDS } from "./rounds.ts";
 import { volatileRpc } from "./volatile-rpc.ts";
 
-console.log(`Node ${process.versions.node}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, ${ROUNDS} rounds of ${ROUND_MS} ms`);
+console.log(
+  `Node ${process.versions.node}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, ${ROUNDS} rounds of ${ROUND_MS} ms`,
+);
 await volatileRpc();
 await durable(await pgliteDatabase("memory"));
 await durable(await pgliteDatabase("folder"));

@@ -30,7 +30,13 @@ export async function measure(variants: readonly Variant[]): Promise<readonly Me
   }
   return variants.map(({ name, concurrency }) => {
     const sorted = (rates.get(name) ?? []).toSorted((a, b) => a - b);
-    return { name, concurrency, median: sorted[sorted.length >> 1] ?? 0, least: sorted[0] ?? 0, most: sorted.at(-1) ?? 0 };
+    return {
+      name,
+      concurrency,
+      median: sorted[sorted.length >> 1] ?? 0,
+      least: sorted[0] ?? 0,
+      most: sorted.at(-1) ?? 0,
+    };
   });
 }
 

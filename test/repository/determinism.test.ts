@@ -69,9 +69,16 @@ describe("the determinism rule", () => {
       symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
       mkdirSync(join(folder, "packages/core/src/entity"), { recursive: true });
       writeFileSync(join(folder, "packages/core/src/entity/clean.ts"), "export const x: number = 1;\n");
-      const check = (): string => execFileSync(process.execPath, ["scripts/check-determinism.ts"], { cwd: folder, stdio: "pipe" }).toString();
+      const check = (): string =>
+        execFileSync(process.execPath, ["scripts/check-determinism.ts"], {
+          cwd: folder,
+          stdio: "pipe",
+        }).toString();
       expect(check()).toContain("none reads the surroundings");
-      writeFileSync(join(folder, "packages/core/src/entity/planted.ts"), "export const x: number = 1;\nexport const at: number = Date.now();\n");
+      writeFileSync(
+        join(folder, "packages/core/src/entity/planted.ts"),
+        "export const x: number = 1;\nexport const at: number = Date.now();\n",
+      );
       expect(check).toThrow(/planted\.ts:2: Date\.now/u);
     } finally {
       rmSync(folder, { recursive: true, force: true });

@@ -12,9 +12,15 @@ beforeEach(() => {
   cpSync(".dependency-cruiser.cjs", join(folder, ".dependency-cruiser.cjs"));
   symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
   write("packages/core/src/data/epoch.ts", "export type Epoch = number;\n");
-  write("packages/core/src/errors/storage.ts", 'import type { Epoch } from "../data/epoch.ts";\nexport type E = Epoch;\n');
+  write(
+    "packages/core/src/errors/storage.ts",
+    'import type { Epoch } from "../data/epoch.ts";\nexport type E = Epoch;\n',
+  );
   write("packages/core/src/adapter.ts", 'export type { Epoch } from "./data/epoch.ts";\n');
-  write("packages/storage-x/src/index.ts", 'import type { Epoch } from "../../core/src/adapter.ts";\nexport type E = Epoch;\n');
+  write(
+    "packages/storage-x/src/index.ts",
+    'import type { Epoch } from "../../core/src/adapter.ts";\nexport type E = Epoch;\n',
+  );
 });
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -25,23 +31,86 @@ describe("the rule of the layers", () => {
   });
 
   it("reads what the compiler reads", () => {
-    write("packages/core/src/cluster/held.ts", "export async function held(): Promise<void> {\n  await using _lock = null;\n}\n");
+    write(
+      "packages/core/src/cluster/held.ts",
+      "export async function held(): Promise<void> {\n  await using _lock = null;\n}\n",
+    );
     expect(cruise()).toContain("no dependency violations found (5 modules");
   });
 
   it.each([
-    ["a value from a later room", "packages/core/src/data/planted.ts", 'export { x } from "../cluster/x.ts";', "room-data"],
-    ["a type from a later room", "packages/core/src/data/planted.ts", 'import type { x } from "../cluster/x.ts";\nexport type X = typeof x;', "room-data"],
-    ["a type written inline", "packages/core/src/data/planted.ts", 'export type X = typeof import("../cluster/x.ts");', "room-data"],
-    ["a value of data in errors", "packages/core/src/errors/planted.ts", 'export { first } from "../data/first.ts";', "room-errors-takes-types"],
-    ["a room that is not in the list", "packages/core/src/utils/planted.ts", 'export * from "../data/first.ts";', "room-unknown"],
-    ["another adapter in an adapter's test", "packages/storage-x/test/planted.test.ts", 'import "../../storage-y/src/index.ts";', "adapters-stand-apart"],
-    ["the barrel from inside", "packages/core/src/entity/planted.ts", 'export * from "../adapter.ts";', "room-entity"],
-    ["a socket in core", "packages/core/src/entity/planted.ts", 'export * from "node:net";', "core-stands-alone"],
-    ["a database client in core", "packages/core/src/entity/planted.ts", 'export * from "pg";', "core-stands-alone"],
-    ["core's inside in an adapter", "packages/storage-x/src/planted.ts", 'export * from "../../core/src/cluster/x.ts";', "adapters-import-the-adapter-entry-only"],
-    ["another adapter in an adapter", "packages/storage-x/src/planted.ts", 'export * from "../../storage-y/src/index.ts";', "adapters-stand-apart"],
-    ["what does not exist", "packages/storage-x/src/planted.ts", 'export * from "./nowhere.ts";', "resolvable"],
+    [
+      "a value from a later room",
+      "packages/core/src/data/planted.ts",
+      'export { x } from "../cluster/x.ts";',
+      "room-data",
+    ],
+    [
+      "a type from a later room",
+      "packages/core/src/data/planted.ts",
+      'import type { x } from "../cluster/x.ts";\nexport type X = typeof x;',
+      "room-data",
+    ],
+    [
+      "a type written inline",
+      "packages/core/src/data/planted.ts",
+      'export type X = typeof import("../cluster/x.ts");',
+      "room-data",
+    ],
+    [
+      "a value of data in errors",
+      "packages/core/src/errors/planted.ts",
+      'export { first } from "../data/first.ts";',
+      "room-errors-takes-types",
+    ],
+    [
+      "a room that is not in the list",
+      "packages/core/src/utils/planted.ts",
+      'export * from "../data/first.ts";',
+      "room-unknown",
+    ],
+    [
+      "another adapter in an adapter's test",
+      "packages/storage-x/test/planted.test.ts",
+      'import "../../storage-y/src/index.ts";',
+      "adapters-stand-apart",
+    ],
+    [
+      "the barrel from inside",
+      "packages/core/src/entity/planted.ts",
+      'export * from "../adapter.ts";',
+      "room-entity",
+    ],
+    [
+      "a socket in core",
+      "packages/core/src/entity/planted.ts",
+      'export * from "node:net";',
+      "core-stands-alone",
+    ],
+    [
+      "a database client in core",
+      "packages/core/src/entity/planted.ts",
+      'export * from "pg";',
+      "core-stands-alone",
+    ],
+    [
+      "core's inside in an adapter",
+      "packages/storage-x/src/planted.ts",
+      'export * from "../../core/src/cluster/x.ts";',
+      "adapters-import-the-adapter-entry-only",
+    ],
+    [
+      "another adapter in an adapter",
+      "packages/storage-x/src/planted.ts",
+      'export * from "../../storage-y/src/index.ts";',
+      "adapters-stand-apart",
+    ],
+    [
+      "what does not exist",
+      "packages/storage-x/src/planted.ts",
+      'export * from "./nowhere.ts";',
+      "resolvable",
+    ],
   ])("finds %s", (_what, path, source, rule) => {
     write("packages/core/src/data/first.ts", "export const first: number = 1;\n");
     write("packages/core/src/cluster/x.ts", "export const x: number = 1;\n");
@@ -66,7 +135,18 @@ function write(path: string, text: string): void {
 function cruise(): string {
   const program = "node_modules/dependency-cruiser/bin/dependency-cruise.mjs";
   try {
-    return execFileSync(process.execPath, ["--import", resolve("tools/layers/typescript-6.ts"), program, "--config", ".dependency-cruiser.cjs", "packages"], { cwd: folder, stdio: "pipe" }).toString();
+    return execFileSync(
+      process.execPath,
+      [
+        "--import",
+        resolve("tools/layers/typescript-6.ts"),
+        program,
+        "--config",
+        ".dependency-cruiser.cjs",
+        "packages",
+      ],
+      { cwd: folder, stdio: "pipe" },
+    ).toString();
   } catch (error) {
     throw new Error(String((error as { stdout?: Buffer }).stdout), { cause: error });
   }

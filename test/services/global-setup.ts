@@ -18,7 +18,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
     return () => postgres.stop();
   } catch (error) {
     if (process.env["CI"] === "true") throw error;
-    console.warn(`\nTests on a PostgreSQL server do not run.\n${error instanceof Error ? error.message : String(error)}\n`);
+    console.warn(
+      `\nTests on a PostgreSQL server do not run.\n${error instanceof Error ? error.message : String(error)}\n`,
+    );
     project.provide("postgresUrl", null);
     return () => Promise.resolve();
   }

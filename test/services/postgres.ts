@@ -48,7 +48,11 @@ async function fromProgram({ durable = false }: PostgresOptions): Promise<Servic
   const folder = await serviceFolder("postgres", owner);
   const data = `${folder}/data`;
   try {
-    await run(initdb, ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"], { cwd: folder, ...owner });
+    await run(
+      initdb,
+      ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+      { cwd: folder, ...owner },
+    );
     const port = await freePort();
     const fast = durable ? [] : ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
     const settings = ["max_connections=200", ...fast].flatMap((each) => ["-c", each]);
@@ -86,7 +90,8 @@ async function fromContainer(): Promise<Service> {
 }
 
 async function fromDebian(options: PostgresOptions): Promise<Service> {
-  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version")) throw new Error("this is not root on Debian");
+  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version"))
+    throw new Error("this is not root on Debian");
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   await run("apt-get", ["update", "-qq"], { env });
   await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "postgresql"], { env });

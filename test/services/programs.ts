@@ -86,7 +86,9 @@ export async function startProgram(
     child.stdout?.on("data", read);
     child.stderr?.on("data", read);
     child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`${program} ended with code ${code} before it was ready:\n${output}`)));
+    child.once("exit", (code) =>
+      reject(new Error(`${program} ended with code ${code} before it was ready:\n${output}`)),
+    );
   });
   return {
     child,

@@ -36,7 +36,11 @@ export { shardGroupOf, shardIdOf, type ShardId } from "./data/shard-id.ts";
 export type { RejectionCode, WireMessage } from "./data/wire-message.ts";
 
 export { milliseconds, type Duration } from "./contract/duration.ts";
-export { transactionScopeOf, type HasTransactionScope, type StorageTransaction } from "./contract/transaction.ts";
+export {
+  transactionScopeOf,
+  type HasTransactionScope,
+  type StorageTransaction,
+} from "./contract/transaction.ts";
 
 export { AdapterNotInstalledError, ConfigError } from "./errors/config.ts";
 export { HoldfastError } from "./errors/holdfast-error.ts";

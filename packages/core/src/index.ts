@@ -1,10 +1,27 @@
 // What users import.
 
-export { defineEntity, type EntityDefinition, type EntityImplementation, type EntityOptions } from "./define/entity.ts";
+export {
+  defineEntity,
+  type EntityDefinition,
+  type EntityImplementation,
+  type EntityOptions,
+} from "./define/entity.ts";
 export type { EntityScope, HandlerOf, HandlersOf } from "./define/handlers.ts";
 export { defineRpcGroup, type RpcGroupDefinition, type RpcGroupImplementation } from "./define/rpc-group.ts";
-export { rpc, type Rpc, type RpcInput, type RpcOptions, type RpcOutput, type Visibility } from "./contract/rpc.ts";
-export { defineWorkflow, type WorkflowContext, type WorkflowDefinition, type WorkflowImplementation } from "./define/workflow.ts";
+export {
+  rpc,
+  type Rpc,
+  type RpcInput,
+  type RpcOptions,
+  type RpcOutput,
+  type Visibility,
+} from "./contract/rpc.ts";
+export {
+  defineWorkflow,
+  type WorkflowContext,
+  type WorkflowDefinition,
+  type WorkflowImplementation,
+} from "./define/workflow.ts";
 export {
   activity,
   defineActivityGroup,
@@ -13,7 +30,12 @@ export {
   type ActivityGroup,
   type ActivityOptions,
 } from "./define/activity-group.ts";
-export { defineSingleton, type SingletonContext, type SingletonDefinition, type SingletonOptions } from "./define/singleton.ts";
+export {
+  defineSingleton,
+  type SingletonContext,
+  type SingletonDefinition,
+  type SingletonOptions,
+} from "./define/singleton.ts";
 export { defineCron, type CronContext, type CronDefinition, type CronOptions } from "./define/cron.ts";
 
 export { createCluster, defineConfig, type ConfigFile } from "./cluster/create-cluster.ts";
@@ -33,7 +55,12 @@ export type { Duration } from "./contract/duration.ts";
 export type { Logger, LogFields } from "./contract/logger.ts";
 export type { Schema } from "./contract/schema.ts";
 
-export { createMemoryBackend, memoryRunners, memoryStorage, type MemoryBackend } from "./memory/memory-backend.ts";
+export {
+  createMemoryBackend,
+  memoryRunners,
+  memoryStorage,
+  type MemoryBackend,
+} from "./memory/memory-backend.ts";
 export { memoryTransport } from "./memory/memory-transport.ts";
 
 export { AdapterNotInstalledError, ConfigError, DefinitionError } from "./errors/config.ts";

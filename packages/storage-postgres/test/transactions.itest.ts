@@ -69,8 +69,11 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       expect(await balance("ada")).toBe(5);
       // A handler that goes on after a statement failed cannot commit: it is told so, at once and once for all.
       const swallow = () => ada.deposit({ amount: 7, ends: "swallow" }, { idempotencyKey: "swallowed" });
-      for (let call = 0; call < 2; call += 1) await expect(swallow()).rejects.toThrow(TransactionUnavailableError);
-      await expect(swallow()).rejects.toThrow(/a statement in the handler's transaction failed .*division by zero/);
+      for (let call = 0; call < 2; call += 1)
+        await expect(swallow()).rejects.toThrow(TransactionUnavailableError);
+      await expect(swallow()).rejects.toThrow(
+        /a statement in the handler's transaction failed .*division by zero/,
+      );
       expect(await balance("ada")).toBe(5);
       const deposits = Array.from({ length: 20 }, () => ada.deposit({ amount: 1, ends: "reply" }));
       expect((await Promise.all(deposits)).toSorted((a, b) => a - b)).toEqual(

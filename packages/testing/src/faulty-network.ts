@@ -13,21 +13,23 @@ export class FaultyNetwork {
 
   constructor(network: MemoryNetwork, faults: Faults, clock: Clock) {
     this.#network = network;
-    network.conduct = (from, to, _message, deliver) => {
+    const carry = (from: string, to: string, deliver: () => void): void => {
       const copies = faults.dropsMessage() ? 0 : faults.duplicatesMessage() ? 2 : 1;
       for (let copy = 0; copy < copies; copy += 1) {
         const arrive = (): void => {
           // What was under way when the network was cut is lost, too.
-          if (!this.#cut.has(pair(from, to))) this.#throughGate(to, deliver);
+          if (!this.#cut.has(pair(from, to))) this.#throughGate(to, pair(from, to), deliver);
         };
         const delayMs = faults.messageDelayMs();
         if (delayMs === 0) arrive();
         else clock.setTimer(delayMs, arrive);
       }
     };
+    network.conduct = (from, to, _message, deliver) =>
+      this.#throughGate(from, pair(from, to), () => carry(from, to, deliver));
   }
 
-  /** What comes for this address passes this gate from now on. */
+  /** What comes for this address, or leaves it, passes this gate from now on. */
   join(address: string, gate: ProcessGate): void {
     this.#gates.set(address, gate);
   }
@@ -52,10 +54,11 @@ export class FaultyNetwork {
     this.#cut.clear();
   }
 
-  #throughGate(to: string, deliver: () => void): void {
-    const gate = this.#gates.get(to);
-    if (gate === undefined) deliver();
-    else gate.soon(deliver);
+  /** The messages of a pair keep their order: a stopped process's connections are read, each from its beginning. */
+  #throughGate(address: string, lane: string, act: () => void): void {
+    const gate = this.#gates.get(address);
+    if (gate === undefined) act();
+    else gate.soon(act, lane);
   }
 }
 

@@ -1,20 +1,32 @@
 // Gated storage: a member's view of a backend, through the gate of its process and the faults in force.
 
-import type { OpenRunners, OpenStorage, RunnerStorage, RunnersAdapter, StorageAdapter } from "@holdfast/core/adapter";
+import type {
+  OpenRunners,
+  OpenStorage,
+  RunnerStorage,
+  RunnersAdapter,
+  StorageAdapter,
+} from "@holdfast/core/adapter";
 import type { Faults } from "./faults.ts";
 import type { ProcessGate } from "./process-gate.ts";
 
 /** Exchanges a backend's handle for another one: how a test takes a safeguard away. */
 export type Tamper = (storage: OpenStorage) => OpenStorage;
 
-export function gatedStorage(adapter: StorageAdapter, gate: ProcessGate, faults: Faults, tamper: Tamper): StorageAdapter {
+export function gatedStorage(
+  adapter: StorageAdapter,
+  gate: ProcessGate,
+  faults: Faults,
+  tamper: Tamper,
+): StorageAdapter {
   return {
     kind: "storage",
     async open(services) {
       const storage = tamper(await adapter.open(services));
+      const route = faults.storageRoute();
       return {
-        messages: gated(storage.messages, gate, (operation, call) => faults.store(operation, call)),
-        workflows: gated(storage.workflows, gate, (operation, call) => faults.store(operation, call)),
+        messages: gated(storage.messages, gate, route),
+        workflows: gated(storage.workflows, gate, route),
         runners: null,
         close: () => storage.close(),
       };
@@ -44,7 +56,8 @@ function gated<Target extends object>(
     get(object, property) {
       const value: unknown = Reflect.get(object, property, object);
       // `beginTransaction` returns at once; what is done with it comes back here.
-      if (typeof value !== "function" || typeof property === "symbol" || property === "beginTransaction") return value;
+      if (typeof value !== "function" || typeof property === "symbol" || property === "beginTransaction")
+        return value;
       return async (...args: unknown[]) => {
         await gate.open();
         const call = (): Promise<unknown> => Reflect.apply(value, object, args) as Promise<unknown>;
@@ -57,7 +70,11 @@ function gated<Target extends object>(
   });
 }
 
-function withMethod<Target extends object, Name extends keyof Target>(target: Target, name: Name, method: Target[Name]): Target {
+function withMethod<Target extends object, Name extends keyof Target>(
+  target: Target,
+  name: Name,
+  method: Target[Name],
+): Target {
   return new Proxy(target, {
     get: (object, property) => (property === name ? method : Reflect.get(object, property, object)),
   });

@@ -3,29 +3,49 @@
 // Members are real ones: only clock, chance, storage, leases and network are given. Calls of the test go through a client
 // of their own, which never crashes and whose storage never fails.
 
-import { createMemoryBackend, type Cluster, type ClusterOptions, type Logger, type Registration } from "@holdfast/core";
+import { EventEmitter } from "node:events";
+import {
+  createMemoryBackend,
+  type Cluster,
+  type ClusterEvents,
+  type ClusterHealth,
+  type ClusterStatus,
+  type Logger,
+  type Registration,
+} from "@holdfast/core";
 import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter";
-import { clusterOf, SeededRandom, VirtualClock } from "@holdfast/core/internal";
+import { clusterOf, SeededRandom, VirtualClock, type Member } from "@holdfast/core/internal";
 import { Faults, type FaultOptions } from "./faults.ts";
 import { FaultyNetwork } from "./faulty-network.ts";
 import type { Tamper } from "./gated-storage.ts";
 import { Patience } from "./patience.ts";
-import { TestRunner, type TestWorld } from "./test-runner.ts";
+import { TestRunner, type RunnerOptions, type TestWorld } from "./test-runner.ts";
 
 /** What `createTestCluster` takes besides the options of a cluster; storage, runners and transport are in memory. */
-export interface TestClusterOptions extends Omit<ClusterOptions, "storage" | "runners" | "transport" | "role"> {
+export interface TestClusterOptions extends RunnerOptions {
   /** How many runners, 1 to 50. Default 1. */
   readonly runners?: number;
   /** Decides all that is left to chance: ids, faults, the order in which a resumed process finds what piled up. Default 1. */
   readonly seed?: number;
   /** Wall time at the start. Default: the first moment of 2030. */
   readonly startAt?: Date;
+  /** Options that single runners have differently: weights, shard groups, another version of the code. */
+  readonly perRunner?: (index: number) => RunnerOptions;
   /** For tests of the library itself: takes a safeguard of storage away. */
   readonly tamper?: Tamper;
 }
 
-/** A cluster under test. */
-export interface TestCluster extends Omit<Cluster, "start"> {
+/**
+ * A cluster under test. `events` are those of all runners, and `metrics` their sums, processes that died included.
+ *
+ * While a call of an entity is awaited and nothing else can happen, time moves by itself, by 5 seconds at the most for
+ * each call: so `await counter.increment()` comes back although a fault delayed or lost a message. All else waits for
+ * `advance`.
+ */
+export interface TestCluster extends Omit<Cluster, "start" | "status" | "health"> {
+  /** Of runner `index`, or without one of the client that the test's own calls go through. */
+  status(index?: number): ClusterStatus;
+  health(index?: number): ClusterHealth;
   readonly seed: number;
   /** The simulated processes, by their numbers. */
   readonly runners: readonly TestRunner[];
@@ -47,28 +67,58 @@ export interface TestCluster extends Omit<Cluster, "start"> {
   faults(options: FaultOptions): void;
 }
 
-const SILENT: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const SILENT: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
 
-/** Starting and stopping takes virtual time; this much at the most. */
+const OF_ONE_RUNNER = ["shardAcquired", "shardLost", "detached", "attached", "deadLettered"] as const;
+/** Every member sees these; the test hears of each once. */
+const OF_EVERY_MEMBER = ["runnerJoined", "runnerLeft"] as const;
+
+/** Starting and stopping takes virtual time; this much at the most, and two leases. */
 const LONGEST_MS = 300_000;
 const STEP_MS = 50;
 
 /** Starts a cluster on virtual time. Every shard has its owner when it resolves. @throws {ConfigError} @throws {DefinitionError} */
 export async function createTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
-  const { runners: count = 1, seed = 1, register = [], startAt, tamper = (storage) => storage, ...clusterOptions } = options;
+  const {
+    runners: count = 1,
+    seed = 1,
+    register = [],
+    startAt,
+    perRunner,
+    tamper = (storage) => storage,
+    ...clusterOptions
+  } = options;
   if (!Number.isInteger(count) || count < 1 || count > 50) {
     throw new ConfigError({ option: "runners", got: count, takes: "a whole number from 1 to 50" });
   }
   const clock = startAt === undefined ? new VirtualClock() : new VirtualClock(startAt.getTime());
   const random = new SeededRandom(seed, () => clock.now());
-  const faults = new Faults(random.fork("faults"));
+  const faults = new Faults(random.fork("faults"), clock);
   const backend = createMemoryBackend();
   const network = new FaultyNetwork(backend.network, faults, clock);
   // Faults make noise by design; a test that wants to hear it gives a logger.
-  const world: TestWorld = { clock, random, backend, faults, network, tamper, options: { logger: SILENT, ...clusterOptions } };
-  const client = new TestRunner(world, "test", "client", new Faults(random.fork("none")));
-  const runners = Array.from({ length: count }, (_, index) => new TestRunner(world, `runner-${index}`, "runner"));
+  const world: TestWorld = {
+    clock,
+    random,
+    backend,
+    faults,
+    network,
+    tamper,
+    options: { logger: SILENT, ...clusterOptions },
+  };
+  const client = new TestRunner(world, "test", "client", new Faults(random.fork("none"), clock));
+  const runners = Array.from(
+    { length: count },
+    (_, index) => new TestRunner(world, `runner-${index}`, "runner", faults, perRunner?.(index)),
+  );
+  const everyone = [client, ...runners];
   const registrations: Registration[] = [...register];
+  const events = new EventEmitter<ClusterEvents>();
 
   const withTime = async (work: Promise<unknown>): Promise<void> => {
     const progress = { isDone: false };
@@ -76,53 +126,82 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       progress.isDone = true;
     };
     work.then(end, end);
-    for (let passed = 0; !progress.isDone && passed < LONGEST_MS; passed += STEP_MS) await clock.advance(STEP_MS);
-    if (!progress.isDone) throw new Error(`The cluster did not settle within ${LONGEST_MS} ms of virtual time`);
+    // What a dead runner held is free after its lease.
+    const longestMs = LONGEST_MS + 2 * client.member.settings.runnerLockTtlMs;
+    for (let passed = 0; !progress.isDone && passed < longestMs; passed += STEP_MS)
+      await clock.advance(STEP_MS);
+    if (!progress.isDone)
+      throw new Error(`The cluster did not settle within ${longestMs} ms of virtual time`);
     await work;
   };
-  await withTime(Promise.all([client, ...runners].map((runner) => runner.start(registrations))));
+  const observe = (member: Member): void => {
+    const names = member.settings.role === "client" ? OF_EVERY_MEMBER : OF_ONE_RUNNER;
+    for (const name of names)
+      member.events.on(name, (...args: unknown[]) => void events.emit(name, ...(args as never)));
+  };
+  const starting = everyone.map((each) => each.start(registrations, observe));
+  // Options that are refused are found before time passes.
+  await Promise.race([Promise.all(starting), clock.settle()]);
+  await withTime(Promise.all(starting));
 
   const runner = (index: number): TestRunner => {
     const found = runners[index];
-    if (found === undefined) throw new ConfigError({ option: "runner", got: index, takes: `a number from 0 to ${count - 1}` });
+    if (found === undefined)
+      throw new ConfigError({ option: "runner", got: index, takes: `a number from 0 to ${count - 1}` });
     return found;
   };
   const patience = new Patience(clock);
   const face = clusterOf(client.member, (call) => patience.attend(call));
-  const shutdown = async (): Promise<void> => {
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
     faults.set({});
     network.heal();
-    for (const each of runners) each.resume();
     await withTime(Promise.all(runners.map((each) => each.shutdown())));
     await withTime(client.shutdown());
   };
+  const shutdown = (): Promise<void> => (stopping ??= stop());
   return {
     ...face,
     seed,
     runners,
+    events,
+    metrics: {
+      snapshot: () => sum(everyone.flatMap((each) => each.allMetrics.map((metrics) => metrics.snapshot()))),
+    },
+    status: (index) => (index === undefined ? face.status() : runner(index).status()),
+    health: (index) => (index === undefined ? face.health() : runner(index).health()),
     now: () => clock.now(),
     advance: (duration) => clock.advance(milliseconds(duration, "advance")),
     register(...more) {
       registrations.push(...more);
-      for (const each of runners) if (each.isAlive) each.member.register(...more);
+      for (const each of everyone) if (each.isAlive) each.member.register(...more);
     },
     async crash(index) {
       runner(index).crash();
       await clock.settle();
     },
-    restart: (index) => withTime(runner(index).start(registrations)),
+    restart: (index) => withTime(runner(index).start(registrations, observe)),
     async pause(index) {
       runner(index).pause();
       await clock.settle();
     },
-    async resume(index) {
-      runner(index).resume();
-      await clock.settle();
-    },
-    partition: (one, other) => network.partition(one.map((index) => runner(index).address), other.map((index) => runner(index).address)),
+    resume: (index) => runner(index).resume(),
+    partition: (one, other) =>
+      network.partition(
+        one.map((index) => runner(index).address),
+        other.map((index) => runner(index).address),
+      ),
     heal: () => network.heal(),
     faults: (given) => faults.set(given),
     shutdown,
     [Symbol.asyncDispose]: shutdown,
   };
+}
+
+function sum(snapshots: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, number>> {
+  const total: Record<string, number> = {};
+  for (const snapshot of snapshots) {
+    for (const [name, value] of Object.entries(snapshot)) total[name] = (total[name] ?? 0) + value;
+  }
+  return total;
 }

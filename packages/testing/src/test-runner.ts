@@ -1,5 +1,19 @@
-import type { ClusterHealth, ClusterMetrics, ClusterOptions, ClusterStatus, MemoryBackend, Registration } from "@holdfast/core";
-import { createMember, clusterOf, type Member, type SeededRandom, type VirtualClock, type VirtualClockView } from "@holdfast/core/internal";
+import type {
+  ClusterHealth,
+  ClusterMetrics,
+  ClusterOptions,
+  ClusterStatus,
+  MemoryBackend,
+  Registration,
+} from "@holdfast/core";
+import {
+  createMember,
+  clusterOf,
+  type Member,
+  type SeededRandom,
+  type VirtualClock,
+  type VirtualClockView,
+} from "@holdfast/core/internal";
 import type { FaultyNetwork } from "./faulty-network.ts";
 import type { Faults } from "./faults.ts";
 import { gatedRunners, gatedStorage, type Tamper } from "./gated-storage.ts";
@@ -16,65 +30,105 @@ export interface TestWorld {
   readonly options: ClusterOptions;
 }
 
+/** What one runner may have differently: all that does not say what it stands on. */
+export type RunnerOptions = Omit<ClusterOptions, "storage" | "runners" | "transport" | "role">;
+
 /** One simulated process, which may die and be started again. */
 export class TestRunner {
   readonly address: string;
   readonly #world: TestWorld;
   readonly #role: "runner" | "client";
-  readonly #noFaults: Faults | null;
-  #generation = 0;
-  #process: { readonly member: Member; readonly gate: ProcessGate; readonly view: VirtualClockView } | null = null;
+  readonly #storageFaults: Faults;
+  readonly #random: SeededRandom;
+  /** Options that this runner alone has. */
+  readonly #options: RunnerOptions;
+  /** Every member that this process was, the dead ones too. */
+  readonly #members: Member[] = [];
+  #process: { readonly member: Member; readonly gate: ProcessGate; readonly view: VirtualClockView } | null =
+    null;
 
-  /** @param faults those that storage calls of this process suffer */
-  constructor(world: TestWorld, address: string, role: "runner" | "client", faults: Faults | null = null) {
+  /** @param storageFaults those that storage calls of this process suffer */
+  constructor(
+    world: TestWorld,
+    address: string,
+    role: "runner" | "client",
+    storageFaults: Faults = world.faults,
+    options: RunnerOptions = {},
+  ) {
     this.#world = world;
     this.address = address;
     this.#role = role;
-    this.#noFaults = faults;
+    this.#storageFaults = storageFaults;
+    this.#random = world.random.fork(`${address} process`);
+    this.#options = options;
   }
 
   get isAlive(): boolean {
     return this.#process !== null;
   }
 
+  get isPaused(): boolean {
+    return this.#process !== null && !this.#process.gate.isRunning;
+  }
+
+  /** How many shards it serves; none while it is crashed. */
+  get shardsOwned(): number {
+    return this.#process?.member.partsIfAny?.owner.owned.length ?? 0;
+  }
+
+  /** @throws {Error} the process is dead */
   get member(): Member {
-    if (this.#process === null) throw new Error(`${this.address} is crashed: restart it first`);
+    if (this.#process === null) throw new Error(`${this.address} does not run: restart it first`);
     return this.#process.member;
   }
 
+  /** As the last process that ran here says or said it. */
   status(): ClusterStatus {
-    return clusterOf(this.member).status();
+    return clusterOf(this.#last()).status();
   }
 
   health(): ClusterHealth {
-    return clusterOf(this.member).health();
+    return clusterOf(this.#last()).health();
   }
 
+  /** Counted since this process started. */
   get metrics(): ClusterMetrics {
-    return clusterOf(this.member).metrics;
+    return clusterOf(this.#last()).metrics;
+  }
+
+  /** Metrics of each process that ran here, the dead ones too. */
+  get allMetrics(): readonly ClusterMetrics[] {
+    return this.#members.map((member) => clusterOf(member).metrics);
   }
 
   /** Starts the process: with a new identity, and none of what the last one had in memory. */
-  async start(register: readonly Registration[]): Promise<void> {
+  async start(register: readonly Registration[], observe: (member: Member) => void): Promise<void> {
     if (this.#process !== null) throw new Error(`${this.address} runs already`);
-    const { clock, random, backend, faults, network, tamper, options } = this.#world;
-    this.#generation += 1;
-    const label = `${this.address}#${this.#generation}`;
+    const { clock, random, backend, network, tamper, options } = this.#world;
+    const label = `${this.address}#${this.#members.length + 1}`;
     const gate = new ProcessGate(random.fork(`${label} gate`));
     const view = clock.view();
     network.join(this.address, gate);
     const member = await createMember(
       {
+        register,
         ...options,
+        ...this.#options,
         role: this.#role,
-        register: this.#role === "client" ? [] : register,
-        storage: gatedStorage(backend.storage, gate, this.#noFaults ?? faults, tamper),
+        storage: gatedStorage(backend.storage, gate, this.#storageFaults, tamper),
         runners: gatedRunners(backend.runners, gate),
         transport: backend.transport({ address: this.address }),
       },
-      { clock: view, random: random.fork(label), environment: {}, importModule: () => Promise.reject(new Error("A test cluster has no adapters")) },
+      {
+        clock: view,
+        random: random.fork(label),
+        environment: {},
+        importModule: () => Promise.reject(new Error("A test cluster has no adapters")),
+      },
     );
     this.#process = { member, gate, view };
+    this.#members.push(member);
+    observe(member);
     await member.start();
   }
 
@@ -95,14 +149,33 @@ export class TestRunner {
     this.#process?.view.pause();
   }
 
-  resume(): void {
-    this.#process?.view.resume();
-    this.#process?.gate.resume();
+  /** The process goes on: with the timers that came due, or with what storage and network have for it, as chance decides. */
+  async resume(): Promise<void> {
+    const process = this.#process;
+    if (process === null || process.gate.isRunning) return;
+    if (this.#random.next() < 0.5) {
+      process.view.resume();
+      await this.#world.clock.settle();
+      process.gate.resume();
+    } else {
+      process.gate.resume();
+      await this.#world.clock.settle();
+      process.view.resume();
+    }
+    await this.#world.clock.settle();
   }
 
+  /** Leaves in order. It takes virtual time. */
   async shutdown(): Promise<void> {
-    this.resume();
-    await this.#process?.member.shutdown();
-    this.#process = null;
+    await this.resume();
+    const process = this.#process;
+    await process?.member.shutdown();
+    if (this.#process === process) this.#process = null;
+  }
+
+  #last(): Member {
+    const member = this.#members.at(-1);
+    if (member === undefined) throw new Error(`${this.address} was never started`);
+    return member;
   }
 }

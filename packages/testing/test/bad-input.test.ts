@@ -51,7 +51,11 @@ const desk = Desk.implement({
     throw "out of paper"; // oxlint-disable-line no-throw-literal, only-throw-error -- what this is about
   },
   throwOdd() {
-    throw Object.assign(new Error("the printer is on fire"), { code: "E_FIRE", socket: () => undefined, room: 7 });
+    throw Object.assign(new Error("the printer is on fire"), {
+      code: "E_FIRE",
+      socket: () => undefined,
+      room: 7,
+    });
   },
   returnOdd: () => ({ run: () => undefined }),
   breakPromise: () => "five" as unknown as number,
@@ -113,13 +117,18 @@ describe("bad input", () => {
     await using test = await cluster();
     const error = await errorOf(test.entityClient("Desk").send("a", "chrge"));
     expect(error).toBeInstanceOf(UnknownRpcError);
-    expect(error.message).toMatch(/^The entity type "Desk" has no rpc "chrge"\. It has: audit, breakPromise, charge, /u);
+    expect(error.message).toMatch(
+      /^The entity type "Desk" has no rpc "chrge"\. It has: audit, breakPromise, charge, /u,
+    );
   });
 
   it("for a protected rpc from outside is a named error", async () => {
     await using test = await cluster();
     const client = test.entity(Desk, "a") as unknown as { audit(): Promise<string> };
-    for (const error of [await errorOf(client.audit()), await errorOf(test.entityClient("Desk").send("a", "audit"))]) {
+    for (const error of [
+      await errorOf(client.audit()),
+      await errorOf(test.entityClient("Desk").send("a", "audit")),
+    ]) {
       expect(error).toBeInstanceOf(ProtectedRpcError);
       expect(error.message).toMatch(/^The rpc "audit" of "Desk" is protected: /u);
     }
@@ -138,7 +147,9 @@ describe("bad input", () => {
     await using test = await cluster();
     const error = await errorOf(test.entity(Desk, "a").note({ deep: [1, { f: () => 1 }] }));
     expect(error).toBeInstanceOf(SerializationError);
-    expect(error.message).toMatch(/^The input of Desk\/a\.note cannot be serialised: "deep\[1\]\.f" is a function\./u);
+    expect(error.message).toMatch(
+      /^The input of Desk\/a\.note cannot be serialised: "deep\[1\]\.f" is a function\./u,
+    );
   });
 
   it("with an id that is none is refused", async () => {
@@ -170,7 +181,12 @@ describe("a handler that misbehaves", () => {
     await using test = await cluster();
     const error = await errorOf(test.entity(Desk, "a").throwOdd());
     expect(error).toBeInstanceOf(RemoteError);
-    expect(error).toMatchObject({ name: "Error", message: "the printer is on fire", code: "E_FIRE", data: { room: 7 } });
+    expect(error).toMatchObject({
+      name: "Error",
+      message: "the printer is on fire",
+      code: "E_FIRE",
+      data: { room: 7 },
+    });
     expect(error.stack).toContain("throwOdd");
   });
 
@@ -183,7 +199,9 @@ describe("a handler that misbehaves", () => {
     await using test = await cluster();
     const error = await errorOf(test.entity(Desk, "a").returnOdd());
     expect(error).toBeInstanceOf(SerializationError);
-    expect(error.message).toMatch(/^The reply of Desk\/a\.returnOdd cannot be serialised: "run" is a function\./u);
+    expect(error.message).toMatch(
+      /^The reply of Desk\/a\.returnOdd cannot be serialised: "run" is a function\./u,
+    );
   });
 
   it("by returning what does not fit its output's schema gives an error, and that is recorded", async () => {
@@ -198,7 +216,9 @@ describe("a handler that misbehaves", () => {
     await using test = await cluster();
     const error = await errorOf(test.entity(Desk, "a").never(undefined, { timeout: "2s" }));
     expect(error).toBeInstanceOf(TimeoutError);
-    expect(error.message).toBe("Desk/a.never gave no reply within 2000 ms. It may have run, in part or whole.");
+    expect(error.message).toBe(
+      "Desk/a.never gave no reply within 2000 ms. It may have run, in part or whole.",
+    );
   });
 
   it("by never ending does not hold up a shutdown for longer than entityTerminationTimeout", async () => {
@@ -215,18 +235,41 @@ describe("a handler that misbehaves", () => {
     await using test = await cluster();
     const error = await errorOf(test.entity(Desk, "a").transact());
     expect(error).toBeInstanceOf(TransactionUnavailableError);
-    expect(error.message).toMatch(/^No postgres transaction here: the cluster's storage has no transactions for handlers/u);
+    expect(error.message).toMatch(
+      /^No postgres transaction here: the cluster's storage has no transactions for handlers/u,
+    );
   });
 });
 
 describe("a message that is none", () => {
   it("is ignored, and the runner goes on", async () => {
     const backend = createMemoryBackend();
-    const options = { storage: backend.storage, runners: backend.runners, shardRebalanceDebounce: 0, register: [desk] };
-    await using runner = await createCluster({ ...options, transport: backend.transport({ address: "runner" }) });
+    const options = {
+      storage: backend.storage,
+      runners: backend.runners,
+      shardRebalanceDebounce: 0,
+      register: [desk],
+    };
+    await using runner = await createCluster({
+      ...options,
+      transport: backend.transport({ address: "runner" }),
+    });
     await runner.start();
-    const stray = backend.network.join("stray", { receive: () => undefined, undelivered: () => undefined, disconnected: () => undefined }, { now: () => 0, monotonic: () => 0, setTimer: () => ({ cancel: () => undefined }), nextTurn: () => Promise.resolve() });
-    for (const message of [{ type: "reply", reply: { requestId: "?", exit: { ok: true, value: "{" } } }, { type: "nonsense" }, { type: "interrupt", requestId: "?", shardId: "x:1" }]) {
+    const stray = backend.network.join(
+      "stray",
+      { receive: () => undefined, undelivered: () => undefined, disconnected: () => undefined },
+      {
+        now: () => 0,
+        monotonic: () => 0,
+        setTimer: () => ({ cancel: () => undefined }),
+        nextTurn: () => Promise.resolve(),
+      },
+    );
+    for (const message of [
+      { type: "reply", reply: { requestId: "?", exit: { ok: true, value: "{" } } },
+      { type: "nonsense" },
+      { type: "interrupt", requestId: "?", shardId: "x:1" },
+    ]) {
       stray.send("runner", message as WireMessage);
     }
     await expect(runner.entity(Desk, "a").note("still here")).resolves.toBe("still here");
@@ -235,31 +278,76 @@ describe("a message that is none", () => {
 
 describe("a definition that contradicts itself", () => {
   it.each<[string, () => unknown, RegExp]>([
-    ["a name with a slash", () => defineEntity({ name: "a/b", rpcs: {} }), /^The name of an entity is "a\/b", but it takes/u],
-    ["a name kept for the library", () => defineEntity({ name: "workflow:x", rpcs: {} }), /begins with a prefix that is kept for the library/u],
-    ["an rpc named then", () => defineEntity({ name: "E", rpcs: { then: rpc() } }), /an rpc named "then", which no client can have/u],
-    ["a missing handler", () => (Desk.implement as (handlers: object) => unknown)({}), /has no handler for: charge, note/u],
-    ["a missing group", () => {
-      const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc() } });
-      return (defineEntity({ name: "E", groups: [Audit], rpcs: {} }).implement as unknown as (handlers: object) => unknown)({});
-    }, /lacks its rpc groups: Audit/u],
-    ["two members of one name", () => {
-      const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc() } });
-      return (defineEntity({ name: "E", groups: [Audit], rpcs: { log: rpc() } }).implement as unknown as (handlers: object, options: object) => unknown)({ log: () => undefined }, { groups: [] });
-    }, /Two members of the entity "E" are named "log"/u],
-    ["a primary key without persistence", () => rpc<string, void>({ primaryKey: (key) => key }), /must be persisted/u],
-    ["a workflow without execute", () => (defineWorkflow<void, void>({ name: "W" }).implement as (code: object) => unknown)({}), /has no execute/u],
+    [
+      "a name with a slash",
+      () => defineEntity({ name: "a/b", rpcs: {} }),
+      /^The name of an entity is "a\/b", but it takes/u,
+    ],
+    [
+      "a name kept for the library",
+      () => defineEntity({ name: "workflow:x", rpcs: {} }),
+      /begins with a prefix that is kept for the library/u,
+    ],
+    [
+      "an rpc named then",
+      () => defineEntity({ name: "E", rpcs: { then: rpc() } }),
+      /an rpc named "then", which no client can have/u,
+    ],
+    [
+      "a missing handler",
+      () => (Desk.implement as (handlers: object) => unknown)({}),
+      /has no handler for: charge, note/u,
+    ],
+    [
+      "a missing group",
+      () => {
+        const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc() } });
+        return (
+          defineEntity({ name: "E", groups: [Audit], rpcs: {} }).implement as unknown as (
+            handlers: object,
+          ) => unknown
+        )({});
+      },
+      /lacks its rpc groups: Audit/u,
+    ],
+    [
+      "two members of one name",
+      () => {
+        const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc() } });
+        return (
+          defineEntity({ name: "E", groups: [Audit], rpcs: { log: rpc() } }).implement as unknown as (
+            handlers: object,
+            options: object,
+          ) => unknown
+        )({ log: () => undefined }, { groups: [] });
+      },
+      /Two members of the entity "E" are named "log"/u,
+    ],
+    [
+      "a primary key without persistence",
+      () => rpc<string, void>({ primaryKey: (key) => key }),
+      /must be persisted/u,
+    ],
+    [
+      "a workflow without execute",
+      () => (defineWorkflow<void, void>({ name: "W" }).implement as (code: object) => unknown)({}),
+      /has no execute/u,
+    ],
   ])("because of %s is a DefinitionError", (_what, define, message) => {
     expect(define).toThrow(DefinitionError);
     expect(define).toThrow(message);
   });
 
   it("because it is registered twice is a DefinitionError", async () => {
-    await expect(createCluster({ register: [desk, desk] })).rejects.toThrow('The entity "Desk" is registered twice.');
+    await expect(createCluster({ register: [desk, desk] })).rejects.toThrow(
+      'The entity "Desk" is registered twice.',
+    );
   });
 
   it("because it is no implementation is a DefinitionError", async () => {
-    await expect(createCluster({ register: [Desk as never] })).rejects.toThrow(/register got the definition "Desk" and not its implementation/u);
+    await expect(createCluster({ register: [Desk as never] })).rejects.toThrow(
+      /register got the definition "Desk" and not its implementation/u,
+    );
   });
 });
 
@@ -297,7 +385,9 @@ describe("an option of a cluster", () => {
 
   it("that is misspelt gets a suggestion", async () => {
     const error = await errorOf(createCluster({ shardPerGroups: 5 } as ClusterOptions));
-    expect(error.message).toBe('Option "shardPerGroups" is "given", but it takes nothing: there is no such option. Did you mean "shardsPerGroup"?');
+    expect(error.message).toBe(
+      'Option "shardPerGroups" is "given", but it takes nothing: there is no such option. Did you mean "shardsPerGroup"?',
+    );
   });
 
   it("that names an adapter which is not installed says what to install", async () => {

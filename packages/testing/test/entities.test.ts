@@ -1,4 +1,11 @@
-import { DeadLetteredError, defineEntity, defineRpcGroup, InterruptedError, rpc, type HandlerContext } from "@holdfast/core";
+import {
+  DeadLetteredError,
+  defineEntity,
+  defineRpcGroup,
+  InterruptedError,
+  rpc,
+  type HandlerContext,
+} from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -10,29 +17,42 @@ function gate(): { readonly opened: Promise<void>; open(): void } {
 }
 
 describe("an entity", () => {
-  it.each([1, 3, 0])("handles at most its concurrency of %i at a time, over all runners (INV-5)", async (concurrency) => {
-    let running = 0;
-    let most = 0;
-    const Busy = defineEntity({ name: "Busy", concurrency, rpcs: { work: rpc<number, number>({ persisted: true }) } });
-    const busy = Busy.implement({
-      async work(n: number) {
-        running += 1;
-        most = Math.max(most, running);
-        for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
-        running -= 1;
-        return n;
-      },
-    });
-    await using cluster = await createTestCluster({ runners: 3, register: [busy] });
-    const numbers = Array.from({ length: 20 }, (_, n) => n);
-    await expect(Promise.all(numbers.map((n) => cluster.entity(Busy, "one").work(n)))).resolves.toEqual(numbers);
-    if (concurrency === 0) expect(most).toBeGreaterThan(3);
-    else expect(most).toBe(concurrency);
-  });
+  it.each([1, 3, 0])(
+    "handles at most its concurrency of %i at a time, over all runners (INV-5)",
+    async (concurrency) => {
+      let running = 0;
+      let most = 0;
+      const Busy = defineEntity({
+        name: "Busy",
+        concurrency,
+        rpcs: { work: rpc<number, number>({ persisted: true }) },
+      });
+      const busy = Busy.implement({
+        async work(n: number) {
+          running += 1;
+          most = Math.max(most, running);
+          for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+          running -= 1;
+          return n;
+        },
+      });
+      await using cluster = await createTestCluster({ runners: 3, register: [busy] });
+      const numbers = Array.from({ length: 20 }, (_, n) => n);
+      await expect(Promise.all(numbers.map((n) => cluster.entity(Busy, "one").work(n)))).resolves.toEqual(
+        numbers,
+      );
+      if (concurrency === 0) expect(most).toBeGreaterThan(3);
+      else expect(most).toBe(concurrency);
+    },
+  );
 
   it("handles a sender's persisted requests in the order in which they were accepted, over crashes (INV-4)", async () => {
     const seen: number[] = [];
-    const List = defineEntity({ name: "List", mailboxCapacity: 1_000, rpcs: { add: rpc<number, void>({ persisted: true }) } });
+    const List = defineEntity({
+      name: "List",
+      mailboxCapacity: 1_000,
+      rpcs: { add: rpc<number, void>({ persisted: true }) },
+    });
     const list = List.implement({
       async add(n: number) {
         for (let turn = 0; turn < n % 5; turn += 1) await Promise.resolve();
@@ -43,12 +63,15 @@ describe("an entity", () => {
     for (let n = 0; n < 60; n += 1) {
       await cluster.entity(List, "l").add.notify(n);
       if (n % 20 === 10) {
-        const owner = cluster.runners.findIndex((runner) => runner.isAlive && (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0);
+        const owner = cluster.runners.findIndex(
+          (runner) => runner.isAlive && (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0,
+        );
         if (owner !== -1) await cluster.crash(owner);
       }
     }
     await cluster.advance("2 minutes");
-    for (const [index, runner] of cluster.runners.entries()) if (!runner.isAlive) await cluster.restart(index);
+    for (const [index, runner] of cluster.runners.entries())
+      if (!runner.isAlive) await cluster.restart(index);
     await cluster.advance("1 minute");
     expect(seen).toEqual(Array.from({ length: 60 }, (_, n) => n));
   });
@@ -72,13 +95,19 @@ describe("an entity", () => {
   });
 
   it("answers the rpcs of its groups", async () => {
-    const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc<string, void>(), entries: rpc<void, string[]>() } });
+    const Audit = defineRpcGroup({
+      name: "Audit",
+      rpcs: { log: rpc<string, void>(), entries: rpc<void, string[]>() },
+    });
     const User = defineEntity({ name: "User", groups: [Audit], rpcs: { rename: rpc<string, string>() } });
     const audit = Audit.implement(() => {
       const entries: string[] = [];
       return { log: (entry: string) => void entries.push(entry), entries: () => entries };
     });
-    await using cluster = await createTestCluster({ runners: 2, register: [User.implement({ rename: (to: string) => to }, { groups: [audit] })] });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [User.implement({ rename: (to: string) => to }, { groups: [audit] })],
+    });
     const user = cluster.entity(User, "u1");
     await user.log("login");
     await expect(user.rename("Kim")).resolves.toBe("Kim");
@@ -86,7 +115,10 @@ describe("an entity", () => {
   });
 
   it("lets its protected rpcs be called from inside", async () => {
-    const Index = defineEntity({ name: "Index", rpcs: { rebuild: rpc<void, string>({ visibility: "protected" }), ask: rpc<void, string>() } });
+    const Index = defineEntity({
+      name: "Index",
+      rpcs: { rebuild: rpc<void, string>({ visibility: "protected" }), ask: rpc<void, string>() },
+    });
     const index = Index.implement({
       rebuild: () => "rebuilt",
       ask: (_input, ctx: HandlerContext) => ctx.entity(Index, "other").rebuild(),
@@ -160,21 +192,37 @@ describe("a persisted request that fails", () => {
         return `sent to ${to}`;
       },
     });
-    await using cluster = await createTestCluster({ runners: 2, register: [mail], storageMessageMaxRetries: 3 });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [mail],
+      storageMessageMaxRetries: 3,
+    });
     const lettered: string[] = [];
-    cluster.runners.forEach((runner) => runner.member.events.on("deadLettered", ({ tag }) => lettered.push(tag)));
+    cluster.runners.forEach((runner) =>
+      runner.member.events.on("deadLettered", ({ tag }) => lettered.push(tag)),
+    );
     const call = cluster.entity(Mail, "m").send("kim", { idempotencyKey: "k" });
     const outcome = call.catch((reason: unknown) => reason);
     await cluster.advance("1 minute");
     const error = await outcome;
     expect(error).toBeInstanceOf(DeadLetteredError);
-    expect((error as Error).message).toMatch(/^Mail\/m\.send failed in 4 attempts and is a dead letter now .*Last: the server is away/u);
+    expect((error as Error).message).toMatch(
+      /^Mail\/m\.send failed in 4 attempts and is a dead letter now .*Last: the server is away/u,
+    );
     expect(attempts).toEqual([1, 2, 3, 4]);
     expect(lettered).toEqual(["send"]);
 
     const [letter] = await cluster.deadLetters.list();
-    expect(letter).toMatchObject({ entityType: "Mail", entityId: "m", tag: "send", input: "kim", attempts: 4 });
-    await expect(cluster.entity(Mail, "m").send("kim", { idempotencyKey: "k" })).rejects.toBeInstanceOf(DeadLetteredError);
+    expect(letter).toMatchObject({
+      entityType: "Mail",
+      entityId: "m",
+      tag: "send",
+      input: "kim",
+      attempts: 4,
+    });
+    await expect(cluster.entity(Mail, "m").send("kim", { idempotencyKey: "k" })).rejects.toBeInstanceOf(
+      DeadLetteredError,
+    );
     isBroken = false;
     await expect(cluster.deadLetters.requeue(letter?.requestId ?? "")).resolves.toBe(true);
     await cluster.advance("5s");
@@ -193,7 +241,10 @@ describe("a persisted request that fails", () => {
         this.missing = missing;
       }
     }
-    const Purse = defineEntity({ name: "Purse", rpcs: { take: rpc<number, number>({ persisted: true, errors: [NoFunds] }) } });
+    const Purse = defineEntity({
+      name: "Purse",
+      rpcs: { take: rpc<number, number>({ persisted: true, errors: [NoFunds] }) },
+    });
     const purse = Purse.implement({
       take(cents: number) {
         runs += 1;
@@ -202,7 +253,10 @@ describe("a persisted request that fails", () => {
     });
     await using cluster = await createTestCluster({ runners: 2, register: [purse] });
     for (let call = 0; call < 2; call += 1) {
-      const error = await cluster.entity(Purse, "p").take(5, { idempotencyKey: "k" }).catch((reason: unknown) => reason);
+      const error = await cluster
+        .entity(Purse, "p")
+        .take(5, { idempotencyKey: "k" })
+        .catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(NoFunds);
       expect(error).toMatchObject({ missing: 5, message: "5 cents are missing" });
     }
@@ -218,12 +272,19 @@ describe("a persisted request that fails", () => {
         await new Promise<void>(() => undefined);
       },
     });
-    await using cluster = await createTestCluster({ runners: 2, register: [bomb], storageMessageMaxRetries: 2, runnerLockTtl: "3s" });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [bomb],
+      storageMessageMaxRetries: 2,
+      runnerLockTtl: "3s",
+    });
     const call = cluster.entity(Bomb, "b").tick();
     const outcome = call.catch((reason: unknown) => reason);
     for (let crash = 0; crash < 4; crash += 1) {
       await cluster.advance("10s");
-      const owner = cluster.runners.findIndex((runner) => runner.isAlive && (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0);
+      const owner = cluster.runners.findIndex(
+        (runner) => runner.isAlive && (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0,
+      );
       if (owner === -1) break;
       await cluster.crash(owner);
       await cluster.restart(owner);
@@ -245,7 +306,11 @@ describe("a caller that leaves", () => {
     const untilAborted = (name: string, ctx: HandlerContext): Promise<void> =>
       new Promise((resolve) => ctx.signal.addEventListener("abort", () => resolve(void ended.push(name))));
     const long = Long.implement({ wait: untilAborted, hold: untilAborted });
-    await using cluster = await createTestCluster({ runners: 2, register: [long], entityTerminationTimeout: "1s" });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [long],
+      entityTerminationTimeout: "1s",
+    });
     const abort = new AbortController();
     const calls = [
       cluster.entity(Long, "l").wait("by timeout", { timeout: "1s" }),
@@ -267,7 +332,10 @@ describe("the untyped client", () => {
     const seen: unknown[] = [];
     const Any = defineEntity({
       name: "Any",
-      rpcs: { echo: rpc<unknown, unknown>({ persisted: true }), count: rpc<number, number>({ stream: true }) },
+      rpcs: {
+        echo: rpc<unknown, unknown>({ persisted: true }),
+        count: rpc<number, number>({ stream: true }),
+      },
     });
     const any = Any.implement({
       echo(value: unknown) {

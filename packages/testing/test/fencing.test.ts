@@ -3,7 +3,11 @@ import type { Fence, OpenStorage, ShardId } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
-const Flight = defineEntity({ name: "Flight", concurrency: 0, rpcs: { book: rpc<{ passenger: string }, number>({ persisted: true }) } });
+const Flight = defineEntity({
+  name: "Flight",
+  concurrency: 0,
+  rpcs: { book: rpc<{ passenger: string }, number>({ persisted: true }) },
+});
 
 /** An airline whose flights keep their seats in memory, and which says when Ann's handlers go on. */
 class Airline {
@@ -32,7 +36,10 @@ class Airline {
  * Ann books; her runner is stopped in the middle of it for longer than its lease. Another one takes over, begins her
  * booking anew, and gives seat 1 to Bob meanwhile. Then the first runner comes back with what it had about to write.
  */
-async function bookOverTakeOver(cluster: TestCluster, airline: Airline): Promise<{ ann: number; bob: number }> {
+async function bookOverTakeOver(
+  cluster: TestCluster,
+  airline: Airline,
+): Promise<{ ann: number; bob: number }> {
   const ann = cluster.entity(Flight, "LH1").book({ passenger: "Ann" });
   await cluster.advance("1s");
   const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
@@ -50,17 +57,29 @@ async function bookOverTakeOver(cluster: TestCluster, airline: Airline): Promise
 describe("the epoch of a shard", () => {
   it("keeps a runner harmless that was stopped for longer than its lease (INV-1)", async () => {
     const airline = new Airline();
-    await using cluster = await createTestCluster({ runners: 2, register: [airline.implementation()], seed: 5 });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [airline.implementation()],
+      seed: 5,
+    });
     const { ann, bob } = await bookOverTakeOver(cluster, airline);
     expect(bob).toBe(1);
     expect(ann).toBe(2);
-    const refused = cluster.runners.reduce((sum, runner) => sum + (runner.metrics.snapshot()["fenced"] ?? 0), 0);
+    const refused = cluster.runners.reduce(
+      (sum, runner) => sum + (runner.metrics.snapshot()["fenced"] ?? 0),
+      0,
+    );
     expect(refused).toBe(1);
   });
 
   it("is what does it: without the check, two passengers are told the same seat", async () => {
     const airline = new Airline();
-    await using cluster = await createTestCluster({ runners: 2, register: [airline.implementation()], seed: 5, tamper: withoutEpochs() });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [airline.implementation()],
+      seed: 5,
+      tamper: withoutEpochs(),
+    });
     const { ann, bob } = await bookOverTakeOver(cluster, airline);
     expect(bob).toBe(1);
     expect(ann).toBe(1);
@@ -70,7 +89,8 @@ describe("the epoch of a shard", () => {
 /** Takes the check away: every write carries the latest epoch, whoever writes. */
 function withoutEpochs(): (storage: OpenStorage) => OpenStorage {
   const latest = new Map<ShardId, number>();
-  const forged = (argument: unknown): unknown => (isFence(argument) ? { ...argument, epoch: latest.get(argument.shardId) ?? argument.epoch } : argument);
+  const forged = (argument: unknown): unknown =>
+    isFence(argument) ? { ...argument, epoch: latest.get(argument.shardId) ?? argument.epoch } : argument;
   const forge = <Target extends object>(target: Target): Target =>
     new Proxy(target, {
       get(object, property) {
@@ -79,13 +99,18 @@ function withoutEpochs(): (storage: OpenStorage) => OpenStorage {
         return async (...args: unknown[]) => {
           const result: unknown = await Reflect.apply(value, object, args.map(forged));
           if (property === "claimShards") {
-            for (const [index, shardId] of (args[0] as ShardId[]).entries()) latest.set(shardId, (result as number[])[index] ?? 0);
+            for (const [index, shardId] of (args[0] as ShardId[]).entries())
+              latest.set(shardId, (result as number[])[index] ?? 0);
           }
           return result;
         };
       },
     });
-  return (storage) => ({ ...storage, messages: forge(storage.messages), workflows: forge(storage.workflows) });
+  return (storage) => ({
+    ...storage,
+    messages: forge(storage.messages),
+    workflows: forge(storage.workflows),
+  });
 }
 
 function isFence(argument: unknown): argument is Fence {

@@ -2,7 +2,10 @@ import { defineCron, defineEntity, defineSingleton, rpc, type CronContext } from
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
-const Echo = defineEntity({ name: "Echo", rpcs: { say: rpc<string, string>(), keep: rpc<string, string>({ persisted: true }) } });
+const Echo = defineEntity({
+  name: "Echo",
+  rpcs: { say: rpc<string, string>(), keep: rpc<string, string>({ persisted: true }) },
+});
 const echo = Echo.implement({ say: (text: string) => text, keep: (text: string) => text });
 
 function owned(cluster: TestCluster): readonly number[] {
@@ -35,10 +38,10 @@ describe("shards", () => {
   it("move without a failed call when a runner leaves in order", async () => {
     await using cluster = await createTestCluster({ runners: 3, register: [echo] });
     const failures: unknown[] = [];
-    let isOver = false;
+    const test = { isOver: false };
     let answered = 0;
     const caller = async (number: number): Promise<void> => {
-      for (let call = 0; !isOver; call += 1) {
+      for (let call = 0; !test.isOver; call += 1) {
         const text = `${number}/${call}`;
         const entity = cluster.entity(Echo, `e${(number * 7 + call) % 50}`);
         await (call % 2 === 0 ? entity.say(text) : entity.keep(text)).then(
@@ -59,7 +62,7 @@ describe("shards", () => {
     await cluster.advance("10s");
     await leaving;
     await cluster.advance("5s");
-    isOver = true;
+    test.isOver = true;
     await cluster.advance("10s");
     await Promise.all(callers);
     expect(failures).toEqual([]);
@@ -83,7 +86,9 @@ describe("shards", () => {
   it("are given up and taken back by a runner that detaches while storage fails", async () => {
     await using cluster = await createTestCluster({ runners: 1, register: [echo], detachmentEnabled: true });
     const events: string[] = [];
-    cluster.runners[0]?.member.events.on("detached", () => events.push("detached")).on("attached", () => events.push("attached"));
+    cluster.runners[0]?.member.events
+      .on("detached", () => events.push("detached"))
+      .on("attached", () => events.push("attached"));
     cluster.faults({ storageErrorBeforeCommit: 1 });
     await cluster.advance("30s");
     expect(cluster.runners[0]?.status()).toMatchObject({ detached: true, shards: { owned: 0 } });
@@ -96,7 +101,11 @@ describe("shards", () => {
 
   it("of other groups belong to the runners that serve them", async () => {
     const Far = defineEntity({ name: "Far", shardGroup: "far", rpcs: { say: rpc<string, string>() } });
-    await using cluster = await createTestCluster({ runners: 2, register: [echo, Far.implement({ say: (text: string) => text })], shardGroups: ["default", "far"] });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [echo, Far.implement({ say: (text: string) => text })],
+      shardGroups: ["default", "far"],
+    });
     expect(owned(cluster)).toEqual([300, 300]);
     await expect(cluster.entity(Far, "f").say("far")).resolves.toBe("far");
   });
@@ -105,7 +114,9 @@ describe("shards", () => {
 describe("a partition between runners", () => {
   it("keeps no persisted request from being answered", async () => {
     const Relay = defineEntity({ name: "Relay", rpcs: { relay: rpc<string, string>({ persisted: true }) } });
-    const relay = Relay.implement({ relay: (to: string, ctx) => ctx.entity(Echo, to).keep(`to ${to}`, { idempotencyKey: `relay-${to}` }) });
+    const relay = Relay.implement({
+      relay: (to: string, ctx) => ctx.entity(Echo, to).keep(`to ${to}`, { idempotencyKey: `relay-${to}` }),
+    });
     await using cluster = await createTestCluster({ runners: 3, register: [echo, relay] });
     cluster.partition([0], [1, 2]);
     cluster.partition([1], [2]);
@@ -135,7 +146,9 @@ describe("a singleton", () => {
     });
     await using cluster = await createTestCluster({ runners: 3, register: [leader] });
     expect(started).toBe(1);
-    const owner = cluster.runners.findIndex((runner) => runner.member.parts.registry.runningSingletons.includes("leader"));
+    const owner = cluster.runners.findIndex((runner) =>
+      runner.member.parts.registry.runningSingletons.includes("leader"),
+    );
     await cluster.crash(owner);
     // Its process is gone, and with it what ran there.
     running.clear();
@@ -177,7 +190,11 @@ describe("a cron", () => {
         ctx.log.info("ran");
       },
     });
-    await using cluster = await createTestCluster({ runners: 3, register: [minutely], startAt: new Date("2031-03-01T00:00:10Z") });
+    await using cluster = await createTestCluster({
+      runners: 3,
+      register: [minutely],
+      startAt: new Date("2031-03-01T00:00:10Z"),
+    });
     await cluster.advance("5 minutes");
     expect(fired).toEqual(["00:01", "00:02", "00:03", "00:04", "00:05"]);
     const owner = cluster.runners.findIndex((runner) => (runner.metrics.snapshot()["succeeded"] ?? 0) > 0);
@@ -196,8 +213,18 @@ describe("a cron", () => {
       run: (scheduledTime: Date) => void fired.push(scheduledTime.toISOString()),
     });
     // Paris goes from UTC+1 to UTC+2 on 2031-03-30.
-    await using cluster = await createTestCluster({ register: [breakfast], startAt: new Date("2031-03-28T12:00:00Z"), storagePollInterval: "1 minute", runnerLockTtl: "1 hour", shardsPerGroup: 10 });
+    await using cluster = await createTestCluster({
+      register: [breakfast],
+      startAt: new Date("2031-03-28T12:00:00Z"),
+      storagePollInterval: "1 minute",
+      runnerLockTtl: "1 hour",
+      shardsPerGroup: 10,
+    });
     await cluster.advance("3 days");
-    expect(fired).toEqual(["2031-03-29T07:00:00.000Z", "2031-03-30T06:00:00.000Z", "2031-03-31T06:00:00.000Z"]);
+    expect(fired).toEqual([
+      "2031-03-29T07:00:00.000Z",
+      "2031-03-30T06:00:00.000Z",
+      "2031-03-31T06:00:00.000Z",
+    ]);
   });
 });

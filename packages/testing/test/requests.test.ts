@@ -1,4 +1,11 @@
-import { activity, defineEntity, defineWorkflow, MailboxFullError, rpc, type HandlerContext } from "@holdfast/core";
+import {
+  activity,
+  defineEntity,
+  defineWorkflow,
+  MailboxFullError,
+  rpc,
+  type HandlerContext,
+} from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
@@ -27,10 +34,14 @@ describe("a request", () => {
 describe("a persisted request", () => {
   it.each([0, 1, 2])("is answered although runner %i crashes while it waits (INV-2)", async (runner) => {
     await using cluster = await createTestCluster({ runners: 3, register: [greeter], seed: 42 });
-    const replies = ["ada", "bob", "cy", "dee", "eve"].map((name) => cluster.entity(Greeter, name).greet({ name }));
+    const replies = ["ada", "bob", "cy", "dee", "eve"].map((name) =>
+      cluster.entity(Greeter, name).greet({ name }),
+    );
     await cluster.crash(runner);
     await cluster.advance("40s"); // runnerLockTtl is 30s: the crashed runner's lease has run out
-    await expect(Promise.all(replies)).resolves.toEqual(["ada", "bob", "cy", "dee", "eve"].map((name) => `Hello, ${name}`));
+    await expect(Promise.all(replies)).resolves.toEqual(
+      ["ada", "bob", "cy", "dee", "eve"].map((name) => `Hello, ${name}`),
+    );
   });
 
   it("runs once for each key under lost, doubled and late messages and storage errors", async () => {
@@ -43,12 +54,24 @@ describe("a persisted request", () => {
       },
     });
     await using cluster = await createTestCluster({ runners: 3, register: [log], seed: 7 });
-    cluster.faults({ drop: 0.05, duplicate: 0.05, delay: ["0ms", "50ms"], storageErrorBeforeCommit: 0.05, storageErrorAfterCommit: 0.05 });
-    const calls = Array.from({ length: 60 }, (_, n) => cluster.entity(Log, `e${n % 7}`).add(n, { idempotencyKey: `k${n}` }));
+    cluster.faults({
+      drop: 0.05,
+      duplicate: 0.05,
+      delay: ["0ms", "50ms"],
+      storageErrorBeforeCommit: 0.05,
+      storageErrorAfterCommit: 0.05,
+    });
+    const calls = Array.from({ length: 60 }, (_, n) =>
+      cluster.entity(Log, `e${n % 7}`).add(n, { idempotencyKey: `k${n}` }),
+    );
     await cluster.advance("2 minutes");
     await expect(Promise.all(calls)).resolves.toEqual(Array.from({ length: 60 }, (_, n) => n));
     cluster.faults({});
-    const again = await Promise.all(Array.from({ length: 60 }, (_, n) => cluster.entity(Log, `e${n % 7}`).add(-1, { idempotencyKey: `k${n}` })));
+    const again = await Promise.all(
+      Array.from({ length: 60 }, (_, n) =>
+        cluster.entity(Log, `e${n % 7}`).add(-1, { idempotencyKey: `k${n}` }),
+      ),
+    );
     expect(again).toEqual(Array.from({ length: 60 }, (_, n) => n));
   });
 });

@@ -9,7 +9,12 @@ import type { ShardId } from "../data/shard-id.ts";
 
 /** What is known of a persisted request. `answered` is final (INV-6); `dead` may become `pending` by a requeue. */
 export type RequestState =
-  | { readonly state: "pending"; readonly requestId: string; readonly deliverAt: number | null; readonly attempts: number }
+  | {
+      readonly state: "pending";
+      readonly requestId: string;
+      readonly deliverAt: number | null;
+      readonly attempts: number;
+    }
   | { readonly state: "answered"; readonly requestId: string; readonly reply: Reply }
   | { readonly state: "dead"; readonly requestId: string; readonly deadLetter: DeadLetter };
 
@@ -79,7 +84,11 @@ export interface MessageStorage {
   recordAttempt(requestId: string, attempts: number, fence: Fence): Promise<void>;
 
   /** Puts a pending request off to `deliverAt` (wall time; null: due now) and sets its count of attempts. Does nothing if it is not pending. */
-  reschedule(requestId: string, schedule: { deliverAt: number | null; attempts: number }, fence: Fence): Promise<void>;
+  reschedule(
+    requestId: string,
+    schedule: { deliverAt: number | null; attempts: number },
+    fence: Fence,
+  ): Promise<void>;
 
   /**
    * Records the reply, in `transaction` if one is given, which then commits: the writes made in it and the reply are
@@ -97,17 +106,28 @@ export interface MessageStorage {
   lookUp(requestIds: readonly string[]): Promise<readonly RequestState[]>;
 
   /** What is known of the request with this deduplication key, or null. */
-  lookUpByKey(entity: { entityType: string; entityId: string }, tag: string, deduplicationKey: string): Promise<RequestState | null>;
+  lookUpByKey(
+    entity: { entityType: string; entityId: string },
+    tag: string,
+    deduplicationKey: string,
+  ): Promise<RequestState | null>;
 
   /** Keeps a chunk of a persisted stream. One that is there already stays as it was. */
   saveChunk(chunk: Chunk, fence: Fence): Promise<void>;
   /** The kept chunks from index `from` on, in order, and how many were ever saved, acknowledged ones included. */
-  readChunks(requestId: string, from: number): Promise<{ readonly chunks: readonly Chunk[]; readonly saved: number }>;
+  readChunks(
+    requestId: string,
+    from: number,
+  ): Promise<{ readonly chunks: readonly Chunk[]; readonly saved: number }>;
   /** Forgets the chunks below `upTo`; how many were saved stays known. */
   acknowledgeChunks(requestId: string, upTo: number): Promise<void>;
 
   /** Makes a pending request a dead letter. Does nothing if it is not pending. */
-  saveDeadLetter(requestId: string, letter: { error: EncodedError; attempts: number; deadSince: number }, fence: Fence): Promise<void>;
+  saveDeadLetter(
+    requestId: string,
+    letter: { error: EncodedError; attempts: number; deadSince: number },
+    fence: Fence,
+  ): Promise<void>;
   /** Dead letters, oldest first; `after` is the request id of the last one seen, for paging. */
   listDeadLetters(query: { limit: number; after: string | null }): Promise<readonly DeadLetter[]>;
   /** Makes a dead letter pending again, with no attempts on its count. Returns its address, or null if it is no dead letter. */

@@ -15,7 +15,13 @@ import type { ShardId } from "../data/shard-id.ts";
 import type { Delivery } from "../entity/delivery.ts";
 import { ChunkQueue } from "../entity/stream.ts";
 import { ConfigError } from "../errors/config.ts";
-import { ClusterClosedError, InterruptedError, ProtectedRpcError, RunnerUnavailableError, TimeoutError } from "../errors/routing.ts";
+import {
+  ClusterClosedError,
+  InterruptedError,
+  ProtectedRpcError,
+  RunnerUnavailableError,
+  TimeoutError,
+} from "../errors/routing.ts";
 
 /** Options of one call. */
 export interface CallOptions {
@@ -124,7 +130,11 @@ export class ClusterCaller implements Caller {
     });
   }
 
-  async *stream(target: CallTarget, input: unknown, options: CallOptions = {}): AsyncGenerator<unknown, void, undefined> {
+  async *stream(
+    target: CallTarget,
+    input: unknown,
+    options: CallOptions = {},
+  ): AsyncGenerator<unknown, void, undefined> {
     const envelope = await this.#envelope(target, input, options, "stream");
     const { delivery, clock } = this.#options;
     const { requestId } = envelope;
@@ -144,7 +154,14 @@ export class ClusterCaller implements Caller {
     const watch = (): void => {
       if (queue.hasGap) {
         if (envelope.persisted) delivery.resume(requestId);
-        else queue.fail(new RunnerUnavailableError({ address: "its runner", what: `${what} (chunks were lost)`, mayHaveRun: true }));
+        else
+          queue.fail(
+            new RunnerUnavailableError({
+              address: "its runner",
+              what: `${what} (chunks were lost)`,
+              mayHaveRun: true,
+            }),
+          );
       } else queue.acknowledgeAgain();
       gapTimer = clock.setTimer(GAP_CHECK_MS, watch);
     };
@@ -178,7 +195,12 @@ export class ClusterCaller implements Caller {
     if (state !== null) throw new ClusterClosedError({ what: describe(target), state });
   }
 
-  async #envelope(target: CallTarget, input: unknown, options: CallOptions, expects: Envelope["expects"]): Promise<Envelope> {
+  async #envelope(
+    target: CallTarget,
+    input: unknown,
+    options: CallOptions,
+    expects: Envelope["expects"],
+  ): Promise<Envelope> {
     this.#checkOpen(target);
     const rpc = rpcOf(target);
     const what = describe(target);
@@ -187,16 +209,25 @@ export class ClusterCaller implements Caller {
     }
     const { contract, entityId } = target;
     if (typeof entityId !== "string" || entityId === "" || entityId.length > MAX_ID_LENGTH) {
-      throw new ConfigError({ option: "entityId", got: entityId, takes: `a string of 1 to ${MAX_ID_LENGTH} characters` });
+      throw new ConfigError({
+        option: "entityId",
+        got: entityId,
+        takes: `a string of 1 to ${MAX_ID_LENGTH} characters`,
+      });
     }
     const persisted = target.persisted ?? rpc?.persisted ?? false;
     const parsed = await parse(rpc?.input, input, `${contract.name}.${target.tag}`);
-    const deduplicationKey = options.idempotencyKey ?? (persisted ? (rpc?.primaryKey?.(parsed as never) ?? null) : null);
+    const deduplicationKey =
+      options.idempotencyKey ?? (persisted ? (rpc?.primaryKey?.(parsed as never) ?? null) : null);
     if (deduplicationKey !== null) checkKey(deduplicationKey);
     if (!persisted) forbidForVolatile(options);
     return {
       requestId: this.#options.random.id(),
-      address: { entityType: contract.name, entityId, shardId: this.#options.shardOf(contract.shardGroup, entityId) },
+      address: {
+        entityType: contract.name,
+        entityId,
+        shardId: this.#options.shardOf(contract.shardGroup, entityId),
+      },
       tag: target.tag,
       // The input as the caller gave it: the runner parses it again, and a schema may transform.
       payload: encodeBoundedPayload(input, `The input of ${what}`, this.#options.maxPayloadBytes),
@@ -214,7 +245,11 @@ export class ClusterCaller implements Caller {
 
   async #decode(reply: Reply, rpc: AnyRpc | undefined, what: string): Promise<unknown> {
     if (!reply.exit.ok) throw decodeError(reply.exit.error, rpc?.errors ?? []);
-    return parse(rpc?.output, decodePayload(reply.exit.value, `The reply of ${what}`), `the reply of ${what}`);
+    return parse(
+      rpc?.output,
+      decodePayload(reply.exit.value, `The reply of ${what}`),
+      `the reply of ${what}`,
+    );
   }
 
   /** Ends the wait at the call's time-out or when its signal is aborted. Returns what stops watching for both. */
@@ -227,9 +262,11 @@ export class ClusterCaller implements Caller {
       fail(error);
     };
     const timeoutMs = options.timeout === undefined ? null : milliseconds(options.timeout, "timeout");
-    const timer = timeoutMs === null ? null : clock.setTimer(timeoutMs, () => end(new TimeoutError({ what, timeoutMs })));
+    const timer =
+      timeoutMs === null ? null : clock.setTimer(timeoutMs, () => end(new TimeoutError({ what, timeoutMs })));
     const { signal } = options;
-    const onAbort = (): void => end(new InterruptedError({ what, why: "its signal was aborted" }, { cause: signal?.reason }));
+    const onAbort = (): void =>
+      end(new InterruptedError({ what, why: "its signal was aborted" }, { cause: signal?.reason }));
     const stop = (): void => {
       timer?.cancel();
       signal?.removeEventListener("abort", onAbort);
@@ -251,7 +288,11 @@ function describe(target: CallTarget): string {
 
 function checkKey(key: unknown): void {
   if (typeof key !== "string" || key === "" || key.length > MAX_ID_LENGTH) {
-    throw new ConfigError({ option: "idempotencyKey", got: key, takes: `a string of 1 to ${MAX_ID_LENGTH} characters` });
+    throw new ConfigError({
+      option: "idempotencyKey",
+      got: key,
+      takes: `a string of 1 to ${MAX_ID_LENGTH} characters`,
+    });
   }
 }
 
@@ -270,18 +311,24 @@ function forbidForVolatile(options: CallOptions): void {
 function deliverAt(options: CallOptions): number | null {
   if (options.deliverAt === undefined) return null;
   const at = options.deliverAt instanceof Date ? options.deliverAt.getTime() : Number.NaN;
-  if (Number.isNaN(at)) throw new ConfigError({ option: "deliverAt", got: options.deliverAt, takes: "a valid Date" });
+  if (Number.isNaN(at))
+    throw new ConfigError({ option: "deliverAt", got: options.deliverAt, takes: "a valid Date" });
   return at;
 }
 
 function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   let bytes = 0;
   for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== "string") throw new ConfigError({ option: `headers.${name}`, got: value, takes: "a string" });
+    if (typeof value !== "string")
+      throw new ConfigError({ option: `headers.${name}`, got: value, takes: "a string" });
     bytes += name.length + value.length;
   }
   if (bytes > MAX_HEADERS_BYTES) {
-    throw new ConfigError({ option: "headers", got: `${bytes} characters`, takes: `at most ${MAX_HEADERS_BYTES} characters in all` });
+    throw new ConfigError({
+      option: "headers",
+      got: `${bytes} characters`,
+      takes: `at most ${MAX_HEADERS_BYTES} characters in all`,
+    });
   }
   return { ...headers };
 }

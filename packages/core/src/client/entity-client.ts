@@ -5,11 +5,12 @@ import type { AnyRpc, AnyRpcs, IsProtected, IsStream, RpcInput, RpcOutput } from
 import type { CallOptions, Caller } from "./caller.ts";
 
 /** The arguments of a call: the input may be left out where the rpc takes none. */
-export type CallArguments<R extends AnyRpc> = undefined extends RpcInput<R>
-  ? [input?: RpcInput<R>, options?: CallOptions]
-  : [RpcInput<R>] extends [void]
-    ? [input?: undefined, options?: CallOptions]
-    : [input: RpcInput<R>, options?: CallOptions];
+export type CallArguments<R extends AnyRpc> =
+  undefined extends RpcInput<R>
+    ? [input?: RpcInput<R>, options?: CallOptions]
+    : [RpcInput<R>] extends [void]
+      ? [input?: undefined, options?: CallOptions]
+      : [input: RpcInput<R>, options?: CallOptions];
 
 /** One rpc as a caller sees it. */
 export type RpcCall<R extends AnyRpc> =
@@ -31,9 +32,15 @@ export type EntityClient<Rpcs extends AnyRpcs> = {
 export type EntityPeer<Rpcs extends AnyRpcs> = { readonly [Tag in keyof Rpcs]: RpcCall<Rpcs[Tag]> };
 
 /** Where clients come from: `entity` of a cluster. */
-export type EntityClients = <Rpcs extends AnyRpcs>(definition: EntityContract<Rpcs>, entityId: string) => EntityClient<Rpcs>;
+export type EntityClients = <Rpcs extends AnyRpcs>(
+  definition: EntityContract<Rpcs>,
+  entityId: string,
+) => EntityClient<Rpcs>;
 /** Where peers come from: `entity` of a context. */
-export type EntityPeers = <Rpcs extends AnyRpcs>(definition: EntityContract<Rpcs>, entityId: string) => EntityPeer<Rpcs>;
+export type EntityPeers = <Rpcs extends AnyRpcs>(
+  definition: EntityContract<Rpcs>,
+  entityId: string,
+) => EntityPeer<Rpcs>;
 
 /** Makes the client of one entity. It holds a property for each rpc and no other, so awaiting or logging it is harmless. */
 export function entityClient(

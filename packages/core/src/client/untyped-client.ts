@@ -25,14 +25,23 @@ export function untypedClient(
   contract: Pick<EntityContract, "name" | "shardGroup" | "rpcs">,
   fromInside: boolean,
 ): UntypedEntityClient {
-  const target = (entityId: string, tag: string, persisted: boolean): CallTarget => ({ contract, entityId, tag, fromInside, persisted });
+  const target = (entityId: string, tag: string, persisted: boolean): CallTarget => ({
+    contract,
+    entityId,
+    tag,
+    fromInside,
+    persisted,
+  });
   return {
     send: (id, tag, input, options) => caller.call(target(id, tag, false), input, options),
     sendPersisted: (id, tag, input, options) => caller.call(target(id, tag, true), input, options),
     notify: (id, tag, input, options) => caller.notify(target(id, tag, false), input, options),
     notifyPersisted: (id, tag, input, options) => caller.notify(target(id, tag, true), input, options),
-    sendAt: (id, tag, input, deliverAt, options) => caller.call(target(id, tag, true), input, { ...options, deliverAt }),
-    notifyAt: (id, tag, input, deliverAt, options) => caller.notify(target(id, tag, true), input, { ...options, deliverAt }),
-    sendStream: (id, tag, input, options) => caller.stream(target(id, tag, contract.rpcs[tag]?.persisted ?? false), input, options),
+    sendAt: (id, tag, input, deliverAt, options) =>
+      caller.call(target(id, tag, true), input, { ...options, deliverAt }),
+    notifyAt: (id, tag, input, deliverAt, options) =>
+      caller.notify(target(id, tag, true), input, { ...options, deliverAt }),
+    sendStream: (id, tag, input, options) =>
+      caller.stream(target(id, tag, contract.rpcs[tag]?.persisted ?? false), input, options),
   };
 }

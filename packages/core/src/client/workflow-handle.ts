@@ -4,7 +4,12 @@ import { createHash } from "node:crypto";
 import { decodeError } from "../contract/error-codec.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
 import { parse } from "../contract/schema.ts";
-import { EXECUTE, type AnyWorkflowContract, type WorkflowContract, type WorkflowTypes } from "../contract/workflow-contract.ts";
+import {
+  EXECUTE,
+  type AnyWorkflowContract,
+  type WorkflowContract,
+  type WorkflowTypes,
+} from "../contract/workflow-contract.ts";
 import type { RequestState } from "../adapter/message-storage.ts";
 import { ConfigError } from "../errors/config.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
@@ -61,7 +66,11 @@ function workflowClient(caller: Caller, contract: AnyWorkflowContract): Workflow
   };
 }
 
-function starter(caller: Caller, contract: AnyWorkflowContract, idOf: (input: unknown) => string): WorkflowStarter<WorkflowTypes> {
+function starter(
+  caller: Caller,
+  contract: AnyWorkflowContract,
+  idOf: (input: unknown) => string,
+): WorkflowStarter<WorkflowTypes> {
   const targetOf = async (input: unknown): Promise<CallTarget> => {
     const parsed = await parse(contract.input, input, `the workflow ${contract.name}`);
     return target(contract, idOf(parsed));
@@ -79,7 +88,11 @@ function starter(caller: Caller, contract: AnyWorkflowContract, idOf: (input: un
   };
 }
 
-function handle(caller: Caller, contract: AnyWorkflowContract, executionId: string): WorkflowHandle<WorkflowTypes> {
+function handle(
+  caller: Caller,
+  contract: AnyWorkflowContract,
+  executionId: string,
+): WorkflowHandle<WorkflowTypes> {
   const execution = target(contract, executionId);
   return {
     executionId,
@@ -98,14 +111,26 @@ function handle(caller: Caller, contract: AnyWorkflowContract, executionId: stri
   };
 }
 
-async function outcome(contract: AnyWorkflowContract, state: Exclude<RequestState, { state: "pending" }>): Promise<unknown> {
+async function outcome(
+  contract: AnyWorkflowContract,
+  state: Exclude<RequestState, { state: "pending" }>,
+): Promise<unknown> {
   if (state.state === "dead") {
     const { requestId, deadLetter } = state;
-    throw new DeadLetteredError({ requestId, what: `An execution of ${contract.name}`, attempts: deadLetter.attempts, reason: deadLetter.error.message });
+    throw new DeadLetteredError({
+      requestId,
+      what: `An execution of ${contract.name}`,
+      attempts: deadLetter.attempts,
+      reason: deadLetter.error.message,
+    });
   }
   const { exit } = state.reply;
   if (!exit.ok) throw decodeError(exit.error, contract.entity.rpcs[EXECUTE]?.errors ?? []);
-  return parse(contract.output, decodePayload(exit.value, `The result of ${contract.name}`), `the result of ${contract.name}`);
+  return parse(
+    contract.output,
+    decodePayload(exit.value, `The result of ${contract.name}`),
+    `the result of ${contract.name}`,
+  );
 }
 
 function target(contract: AnyWorkflowContract, executionId: string): CallTarget {

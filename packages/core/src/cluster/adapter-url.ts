@@ -1,6 +1,11 @@
 // Adapter URL: which package serves a scheme, imported only when it is named.
 
-import type { AdapterModule, RunnersAdapter, StorageAdapter, TransportAdapter } from "../adapter/storage-adapter.ts";
+import type {
+  AdapterModule,
+  RunnersAdapter,
+  StorageAdapter,
+  TransportAdapter,
+} from "../adapter/storage-adapter.ts";
 import { AdapterNotInstalledError, ConfigError } from "../errors/config.ts";
 import { memoryRunners, memoryStorage } from "../memory/memory-backend.ts";
 import { memoryTransport } from "../memory/memory-transport.ts";
@@ -59,14 +64,29 @@ export async function resolveAdapter<Option extends Kind>(
   const packageName = scheme === undefined ? undefined : PACKAGES[option][scheme];
   // The rest of a URL may hold a password: only its scheme is shown.
   if (scheme === undefined || packageName === undefined) {
-    throw new ConfigError({ option, got: scheme === undefined ? "without a scheme" : `${scheme}:`, takes: takes(option) });
+    throw new ConfigError({
+      option,
+      got: scheme === undefined ? "without a scheme" : `${scheme}:`,
+      takes: takes(option),
+    });
   }
   const fromUrl = factory(option, await load(option, scheme, packageName, importModule));
-  if (fromUrl === undefined) throw new ConfigError({ option, got: `${scheme}:`, takes: takes(option), hint: `${packageName} is too old for it.` });
+  if (fromUrl === undefined)
+    throw new ConfigError({
+      option,
+      got: `${scheme}:`,
+      takes: takes(option),
+      hint: `${packageName} is too old for it.`,
+    });
   return fromUrl(given);
 }
 
-async function load(option: Kind, scheme: string, packageName: string, importModule: ImportModule): Promise<AdapterModule> {
+async function load(
+  option: Kind,
+  scheme: string,
+  packageName: string,
+  importModule: ImportModule,
+): Promise<AdapterModule> {
   try {
     return (await importModule(packageName)) as AdapterModule;
   } catch (cause) {
@@ -79,7 +99,10 @@ async function load(option: Kind, scheme: string, packageName: string, importMod
   }
 }
 
-function factory<Option extends Kind>(option: Option, module: AdapterModule): ((url: string) => AdapterKinds[Option]) | undefined {
+function factory<Option extends Kind>(
+  option: Option,
+  module: AdapterModule,
+): ((url: string) => AdapterKinds[Option]) | undefined {
   const factories: { readonly [Each in Kind]: ((url: string) => AdapterKinds[Each]) | undefined } = {
     storage: module.storageFromUrl,
     runners: module.runnersFromUrl,

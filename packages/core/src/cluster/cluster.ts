@@ -9,7 +9,14 @@ import { deadLetters, type DeadLetters } from "./dead-letters.ts";
 import type { ClusterEvents } from "./events.ts";
 import type { Member } from "./member.ts";
 import type { Registration } from "./registration.ts";
-import { healthOf, metricsOf, statusOf, type ClusterHealth, type ClusterMetrics, type ClusterStatus } from "./status.ts";
+import {
+  healthOf,
+  metricsOf,
+  statusOf,
+  type ClusterHealth,
+  type ClusterMetrics,
+  type ClusterStatus,
+} from "./status.ts";
 
 /** One member of a cluster. Made by `createCluster`. */
 export interface Cluster extends AsyncDisposable {
@@ -32,7 +39,7 @@ export interface Cluster extends AsyncDisposable {
   readonly metrics: ClusterMetrics;
 }
 
-/** Awaits a call of an entity; a test cluster lets time pass meanwhile. */
+/** Awaits a call of an entity, or the start of an execution; a test cluster lets time pass meanwhile. */
 export type Attend = <Result>(call: () => Promise<Result>) => Promise<Result>;
 
 export function clusterOf(member: Member, attend: Attend = (call) => call()): Cluster {
@@ -65,11 +72,17 @@ export function clusterOf(member: Member, attend: Attend = (call) => call()): Cl
   return {
     entity: ((definition, entityId) => entityClient(attended, definition, entityId, false)) as EntityClients,
     entityClient(entityType, options = {}) {
-      const known = member.registrations.find((each) => each.kind === "entity" && each.contract.name === entityType);
-      const contract = known?.kind === "entity" ? known.contract : { name: entityType, shardGroup: options.shardGroup ?? "default", rpcs: {} };
+      const known = member.registrations.find(
+        (each) => each.kind === "entity" && each.contract.name === entityType,
+      );
+      const contract =
+        known?.kind === "entity"
+          ? known.contract
+          : { name: entityType, shardGroup: options.shardGroup ?? "default", rpcs: {} };
       return untypedClient(attended, contract, false);
     },
-    workflow: workflowClients(caller),
+    // Starting is attended, too; a result is not: executions may sleep for days.
+    workflow: workflowClients({ ...caller, notify: attended.notify }),
     register: (...registrations) => member.register(...registrations),
     start: () => member.start(),
     shutdown: () => member.shutdown(),

@@ -131,26 +131,53 @@ export function checkOptions(options: ClusterOptions): ClusterSettings {
     runnerWeight: whole(options.runnerWeight ?? 1, "runnerWeight", 0, 1_000),
     entityMaxIdleTimeMs: duration(options.entityMaxIdleTime ?? "60s", "entityMaxIdleTime", 1),
     entityMailboxCapacity: whole(options.entityMailboxCapacity ?? 100, "entityMailboxCapacity", 1, 1_000_000),
-    entityMaxConcurrentRequests: whole(options.entityMaxConcurrentRequests ?? 1, "entityMaxConcurrentRequests", 0, 1_000_000),
-    entityTerminationTimeoutMs: duration(options.entityTerminationTimeout ?? "15s", "entityTerminationTimeout", 0),
+    entityMaxConcurrentRequests: whole(
+      options.entityMaxConcurrentRequests ?? 1,
+      "entityMaxConcurrentRequests",
+      0,
+      1_000_000,
+    ),
+    entityTerminationTimeoutMs: duration(
+      options.entityTerminationTimeout ?? "15s",
+      "entityTerminationTimeout",
+      0,
+    ),
     storagePollIntervalMs: duration(options.storagePollInterval ?? "500ms", "storagePollInterval", 10),
-    storageMessageMaxRetries: whole(options.storageMessageMaxRetries ?? 10, "storageMessageMaxRetries", 0, 1_000_000),
+    storageMessageMaxRetries: whole(
+      options.storageMessageMaxRetries ?? 10,
+      "storageMessageMaxRetries",
+      0,
+      1_000_000,
+    ),
     runnerLockTtlMs,
     runnerLockRefreshIntervalMs,
     shardRebalanceDebounceMs: duration(options.shardRebalanceDebounce ?? "3s", "shardRebalanceDebounce", 0),
     sendRetryCount: whole(options.sendRetryCount ?? 3, "sendRetryCount", 0, 20),
-    singletonCrashBackoffBaseMs: duration(options.singletonCrashBackoffBase ?? "1s", "singletonCrashBackoffBase", 1),
+    singletonCrashBackoffBaseMs: duration(
+      options.singletonCrashBackoffBase ?? "1s",
+      "singletonCrashBackoffBase",
+      1,
+    ),
     detachmentEnabled: bool(options.detachmentEnabled ?? false, "detachmentEnabled"),
     exposeStacks: bool(options.exposeStacks ?? true, "exposeStacks"),
-    maxPayloadBytes: whole(options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES, "maxPayloadBytes", 1_024, 1_073_741_824),
+    maxPayloadBytes: whole(
+      options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES,
+      "maxPayloadBytes",
+      1_024,
+      1_073_741_824,
+    ),
   };
 }
 
 function checkNames(options: ClusterOptions): void {
-  if (typeof options !== "object" || options === null) throw new ConfigError({ option: "options", got: options, takes: "an object" });
+  if (typeof options !== "object" || options === null)
+    throw new ConfigError({ option: "options", got: options, takes: "an object" });
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(OPTION_NAMES, name)) continue;
-    const nearest = Object.keys(OPTION_NAMES).toSorted((a, b) => distance(a, name) - distance(b, name) || (a < b ? -1 : 1))[0] ?? "";
+    const nearest =
+      Object.keys(OPTION_NAMES).toSorted(
+        (a, b) => distance(a, name) - distance(b, name) || (a < b ? -1 : 1),
+      )[0] ?? "";
     throw new ConfigError({
       option: name,
       got: "given",
@@ -179,14 +206,26 @@ function bool(value: boolean, option: string): boolean {
 }
 
 function oneOf<Value extends string>(value: Value, option: string, values: readonly Value[]): Value {
-  if (!values.includes(value)) throw new ConfigError({ option, got: value, takes: `one of ${values.map((each) => `"${each}"`).join(", ")}` });
+  if (!values.includes(value))
+    throw new ConfigError({
+      option,
+      got: value,
+      takes: `one of ${values.map((each) => `"${each}"`).join(", ")}`,
+    });
   return value;
 }
 
 function groups(value: readonly string[]): readonly string[] {
-  const isList = Array.isArray(value) && value.length > 0 && value.every((group) => typeof group === "string" && /^[\w.:-]{1,128}$/u.test(group));
+  const isList =
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((group) => typeof group === "string" && /^[\w.:-]{1,128}$/u.test(group));
   if (!isList || new Set(value).size !== value.length) {
-    throw new ConfigError({ option: "shardGroups", got: value, takes: "a list of one or more different names" });
+    throw new ConfigError({
+      option: "shardGroups",
+      got: value,
+      takes: "a list of one or more different names",
+    });
   }
   return [...value];
 }
@@ -197,7 +236,13 @@ function distance(a: string, b: string): number {
   for (const [row, letter] of a.split("").entries()) {
     const current = [row + 1];
     for (const [column, other] of b.split("").entries()) {
-      current.push(Math.min((current[column] ?? 0) + 1, (previous[column + 1] ?? 0) + 1, (previous[column] ?? 0) + (letter === other ? 0 : 1)));
+      current.push(
+        Math.min(
+          (current[column] ?? 0) + 1,
+          (previous[column + 1] ?? 0) + 1,
+          (previous[column] ?? 0) + (letter === other ? 0 : 1),
+        ),
+      );
     }
     previous = current;
   }

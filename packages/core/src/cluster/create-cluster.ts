@@ -54,12 +54,16 @@ export function defineConfig(options: ClusterOptions): ClusterOptions {
 }
 
 /** What stands behind `createCluster`, with the services given. */
-export async function createMember(given: ClusterOptions | ConfigFile, services: ClusterServices): Promise<Member> {
+export async function createMember(
+  given: ClusterOptions | ConfigFile,
+  services: ClusterServices,
+): Promise<Member> {
   const options = withEnvironment(await withFile(given, services.importModule), services.environment);
   const settings = checkOptions(options);
   const { importModule } = services;
   const storage = await resolveAdapter("storage", options.storage ?? "memory:", importModule);
-  const runners = options.runners === undefined ? null : await resolveAdapter("runners", options.runners, importModule);
+  const runners =
+    options.runners === undefined ? null : await resolveAdapter("runners", options.runners, importModule);
   const transport = await resolveAdapter("transport", options.transport ?? "memory:", importModule);
   return new Member({
     settings,
@@ -74,19 +78,31 @@ export async function createMember(given: ClusterOptions | ConfigFile, services:
   });
 }
 
-async function withFile(given: ClusterOptions | ConfigFile, importModule: ImportModule): Promise<ClusterOptions> {
+async function withFile(
+  given: ClusterOptions | ConfigFile,
+  importModule: ImportModule,
+): Promise<ClusterOptions> {
   if (!("config" in given)) return given;
   const { config, ...options } = given;
-  if (typeof config !== "string" || config === "") throw new ConfigError({ option: "config", got: config, takes: "the path of a config file" });
-  const path = config.startsWith("/") || config.startsWith("file:") ? config : `./${config.replace(/^\.\//u, "")}`;
+  if (typeof config !== "string" || config === "")
+    throw new ConfigError({ option: "config", got: config, takes: "the path of a config file" });
+  const path =
+    config.startsWith("/") || config.startsWith("file:") ? config : `./${config.replace(/^\.\//u, "")}`;
   const module = (await importModule(path)) as { readonly default?: unknown };
   if (typeof module.default !== "object" || module.default === null) {
-    throw new ConfigError({ option: "config", got: config, takes: "a file whose default export is what defineConfig() returns" });
+    throw new ConfigError({
+      option: "config",
+      got: config,
+      takes: "a file whose default export is what defineConfig() returns",
+    });
   }
   return { ...module.default, ...options };
 }
 
-function withEnvironment(options: ClusterOptions, env: Readonly<Record<string, string | undefined>>): ClusterOptions {
+function withEnvironment(
+  options: ClusterOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): ClusterOptions {
   const storage = env["HOLDFAST_STORAGE"];
   const runners = env["HOLDFAST_RUNNERS"];
   const transport = env["HOLDFAST_TRANSPORT"];

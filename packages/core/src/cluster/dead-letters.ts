@@ -32,7 +32,10 @@ export interface DeadLetters {
 export function deadLetters(messages: () => MessageStorage, wake: (shardId: ShardId) => void): DeadLetters {
   return {
     async list(query = {}) {
-      const letters = await messages().listDeadLetters({ limit: query.limit ?? 100, after: query.after ?? null });
+      const letters = await messages().listDeadLetters({
+        limit: query.limit ?? 100,
+        after: query.after ?? null,
+      });
       return letters.map(({ envelope, attempts, error, deadSince }) => ({
         requestId: envelope.requestId,
         entityType: envelope.address.entityType,

@@ -9,7 +9,13 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
-import type { OpenRunners, OpenStorage, RunnersAdapter, StorageAdapter, TransportAdapter } from "../adapter/storage-adapter.ts";
+import type {
+  OpenRunners,
+  OpenStorage,
+  RunnersAdapter,
+  StorageAdapter,
+  TransportAdapter,
+} from "../adapter/storage-adapter.ts";
 import type { Transport } from "../adapter/transport.ts";
 import { ClusterCaller } from "../client/caller.ts";
 import { encodeError } from "../contract/error-codec.ts";
@@ -100,7 +106,8 @@ export class Member {
 
   /** @throws {ClusterClosedError} before `start()` and after `shutdown()` */
   get parts(): Parts {
-    if (this.#parts === null) throw new ClusterClosedError({ what: "This", state: describeState(this.#state) });
+    if (this.#parts === null)
+      throw new ClusterClosedError({ what: "This", state: describeState(this.#state) });
     return this.#parts;
   }
 
@@ -115,7 +122,10 @@ export class Member {
     if (this.#parts === null) return;
     for (const registration of registrations) this.#parts.registry.add(registration);
     void this.#parts.lease.publish().catch((error: unknown) => {
-      this.#options.logger.warn("The new entity types could not be published; the next registration or join does it", { error: String(error) });
+      this.#options.logger.warn(
+        "The new entity types could not be published; the next registration or join does it",
+        { error: String(error) },
+      );
     });
   }
 
@@ -124,7 +134,8 @@ export class Member {
   }
 
   start(): Promise<void> {
-    if (this.#stopping !== null) return Promise.reject(new ClusterClosedError({ what: "start()", state: describeState(this.#state) }));
+    if (this.#stopping !== null)
+      return Promise.reject(new ClusterClosedError({ what: "start()", state: describeState(this.#state) }));
     this.#starting ??= this.#start();
     return this.#starting;
   }
@@ -135,7 +146,7 @@ export class Member {
     return this.#stopping;
   }
 
-  /** Ends as a killed process does: nothing is handed over, freed or answered. For tests. */
+  /** Ends as a killed process does: nothing is handed over, freed or answered, and no code of the user's hears of it. For tests. */
   crash(): void {
     const parts = this.#parts;
     this.#state = "stopped";
@@ -146,8 +157,6 @@ export class Member {
     parts.lease.abandon();
     parts.owner.halt();
     parts.host.stop();
-    this.#guest(parts.host, parts.registry).drop(parts.owner.owned, "the runner crashed");
-    parts.delivery.close("stopped");
     void parts.router.stop();
     void parts.transport.close(0).catch(() => undefined);
     void parts.storage.close().catch(() => undefined);
@@ -204,7 +213,11 @@ export class Member {
     parts.host.stop();
     await parts.router.stop();
     parts.delivery.close("stopped");
-    for (const close of [() => parts.transport.close(timeoutMs), () => parts.openRunners?.close(), () => parts.storage.close()]) {
+    for (const close of [
+      () => parts.transport.close(timeoutMs),
+      () => parts.openRunners?.close(),
+      () => parts.storage.close(),
+    ]) {
       try {
         await close();
       } catch (error) {
@@ -220,7 +233,10 @@ export class Member {
     let openRunners: OpenRunners | null = null;
     try {
       const ownRunners = this.#options.runners === null ? storage.runners : null;
-      openRunners = ownRunners === null ? await (this.#options.runners ?? this.#options.defaultRunners).open(services) : null;
+      openRunners =
+        ownRunners === null
+          ? await (this.#options.runners ?? this.#options.defaultRunners).open(services)
+          : null;
       const transport = await this.#options.transport.open(services);
       return await this.#wire(storage, openRunners, ownRunners ?? openRunners?.runners, transport);
     } catch (error) {
@@ -331,16 +347,32 @@ export class Member {
       logger,
       guest: this.#guest(host, registry),
       debounceMs: settings.shardRebalanceDebounceMs,
-      target: () => (this.#detachment.isDetached ? [] : router.shardsOf(lease.runnerId, settings.shardGroups)),
+      target: () =>
+        this.#detachment.isDetached ? [] : router.shardsOf(lease.runnerId, settings.shardGroups),
       acquired: (shardId) => void this.events.emit("shardAcquired", { shardId }),
       lost: (shardId, reason) => void this.events.emit("shardLost", { shardId, reason }),
       released: (shardIds) => {
         for (const runner of router.runners) {
-          if (runner.runnerId !== lease.runnerId && runner.role === "runner") transport.send(runner.address, { type: "released", shardIds });
+          if (runner.runnerId !== lease.runnerId && runner.role === "runner")
+            transport.send(runner.address, { type: "released", shardIds });
         }
       },
     });
-    return { storage, messages, openRunners, runners, transport, address, lease, router, owner, host, delivery, caller, registry };
+    return {
+      storage,
+      messages,
+      openRunners,
+      runners,
+      transport,
+      address,
+      lease,
+      router,
+      owner,
+      host,
+      delivery,
+      caller,
+      registry,
+    };
   }
 
   #guest(host: EntityHost, registry: Registry): ConstructorParameters<typeof ShardOwner>[0]["guest"] {
@@ -380,17 +412,21 @@ export class Member {
     const { shardsPerGroup } = this.#options.settings;
     for (const runner of runners) {
       if (runner.shardsPerGroup === shardsPerGroup) continue;
-      this.#options.logger.error("A member counts another number of shards: shardsPerGroup must be the same everywhere", {
-        address: runner.address,
-        theirs: runner.shardsPerGroup,
-        ours: shardsPerGroup,
-      });
+      this.#options.logger.error(
+        "A member counts another number of shards: shardsPerGroup must be the same everywhere",
+        {
+          address: runner.address,
+          theirs: runner.shardsPerGroup,
+          ours: shardsPerGroup,
+        },
+      );
     }
   }
 
   #closedFor(fromInside: boolean): string | null {
     // Handlers that are ending may still call others.
-    const isOpen = this.#state === "running" || this.#state === "starting" || (fromInside && this.#state === "draining");
+    const isOpen =
+      this.#state === "running" || this.#state === "starting" || (fromInside && this.#state === "draining");
     return isOpen ? null : describeState(this.#state);
   }
 
@@ -405,7 +441,11 @@ export class Member {
       case "acknowledge":
         return parts.host.acknowledge(message.requestId, message.upTo);
       case "probe":
-        return this.#answer(from, { type: "known", requestId: message.requestId, known: parts.host.knows(message.requestId) });
+        return this.#answer(from, {
+          type: "known",
+          requestId: message.requestId,
+          known: parts.host.knows(message.requestId),
+        });
       case "wake":
         return parts.host.wake();
       case "released":
@@ -422,7 +462,8 @@ export class Member {
   #receiveHere(message: WireMessage): void {
     const parts = this.#parts;
     if (parts === null) return;
-    if (message.type === "request") void parts.host.receive(message.envelope, "here", (answer) => parts.delivery.receive(answer));
+    if (message.type === "request")
+      void parts.host.receive(message.envelope, "here", (answer) => parts.delivery.receive(answer));
     else this.#receive("here", message);
   }
 
@@ -434,7 +475,12 @@ export class Member {
       parts.transport.send(to, message);
     } catch (error) {
       if (!(error instanceof PayloadTooLargeError)) throw error;
-      const requestId = message.type === "reply" ? message.reply.requestId : message.type === "chunk" ? message.chunk.requestId : null;
+      const requestId =
+        message.type === "reply"
+          ? message.reply.requestId
+          : message.type === "chunk"
+            ? message.chunk.requestId
+            : null;
       if (requestId === null) return;
       // The handler has run; what it returned just does not fit through. Its caller must not wait for ever.
       const exit = { ok: false, error: encodeError(error, { exposeStacks: false }) } as const;
@@ -461,10 +507,14 @@ export class Member {
     const { settings, clock } = this.#options;
     if (!settings.detachmentEnabled) return;
     this.#healthTimer = clock.setTimer(settings.storagePollIntervalMs, () => {
-      const check = this.#detachment.isDetached ? parts.messages.lookUp([]).then(() => this.#observe(true)) : Promise.resolve();
-      void check.catch(() => this.#observe(false)).then(() => {
-        if (this.#parts === parts) this.#watchHealth(parts);
-      });
+      const check = this.#detachment.isDetached
+        ? parts.messages.lookUp([]).then(() => this.#observe(true))
+        : Promise.resolve();
+      void check
+        .catch(() => this.#observe(false))
+        .then(() => {
+          if (this.#parts === parts) this.#watchHealth(parts);
+        });
     });
   }
 
@@ -473,7 +523,11 @@ export class Member {
   }
 }
 
-function describeRunner(runner: RunnerRecord): { runnerId: string; address: string; role: "runner" | "client" } {
+function describeRunner(runner: RunnerRecord): {
+  runnerId: string;
+  address: string;
+  role: "runner" | "client";
+} {
   return { runnerId: runner.runnerId, address: runner.address, role: runner.role };
 }
 

@@ -5,18 +5,27 @@ import type { WorkflowImplementation } from "../define/workflow.ts";
 import { DefinitionError } from "../errors/config.ts";
 
 /** What `register` takes. */
-export type Registration = EntityImplementation | WorkflowImplementation | SingletonDefinition | CronDefinition;
+export type Registration =
+  | EntityImplementation
+  | WorkflowImplementation
+  | SingletonDefinition
+  | CronDefinition;
 
 /** @throws {DefinitionError} two of one kind have one name, or something is no implementation */
 export function checkRegistrations(registrations: readonly Registration[]): void {
   const seen = new Set<string>();
   for (const registration of registrations) {
-    const kind: unknown = typeof registration === "object" && registration !== null ? registration.kind : undefined;
+    const kind: unknown =
+      typeof registration === "object" && registration !== null ? registration.kind : undefined;
     if (kind === "entity-definition" || kind === "workflow-definition") {
-      throw new DefinitionError(`register got the definition "${nameOf(registration)}" and not its implementation: pass what implement() returns.`);
+      throw new DefinitionError(
+        `register got the definition "${nameOf(registration)}" and not its implementation: pass what implement() returns.`,
+      );
     }
     if (kind !== "entity" && kind !== "workflow" && kind !== "singleton" && kind !== "cron") {
-      throw new DefinitionError("register takes what implement(), defineSingleton() and defineCron() return.");
+      throw new DefinitionError(
+        "register takes what implement(), defineSingleton() and defineCron() return.",
+      );
     }
     const key = `${kind} "${nameOf(registration)}"`;
     if (seen.has(key)) throw new DefinitionError(`The ${key} is registered twice.`);

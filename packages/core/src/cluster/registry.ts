@@ -58,7 +58,8 @@ export class Registry {
       crashBackoffBaseMs: options.settings.singletonCrashBackoffBaseMs,
       terminationTimeoutMs: options.settings.entityTerminationTimeoutMs,
     });
-    this.#peers = ((definition, entityId) => entityClient(options.caller, definition, entityId, true)) as EntityPeers;
+    this.#peers = ((definition, entityId) =>
+      entityClient(options.caller, definition, entityId, true)) as EntityPeers;
     this.#workflows = workflowClients(options.caller);
   }
 
@@ -134,12 +135,24 @@ export class Registry {
         logger,
         forgetTicks: async (answeredBefore) => {
           const entityType = runner.behavior.contract.name;
-          await this.#options.storage.messages.forgetAnswered({ entityType, answeredBefore, limit: FORGET_AT_ONCE });
+          await this.#options.storage.messages.forgetAnswered({
+            entityType,
+            answeredBefore,
+            limit: FORGET_AT_ONCE,
+          });
         },
         scheduleTick: (instant) => {
-          const target = { contract: runner.behavior.contract, entityId: runner.entityId, tag: TICK, fromInside: true };
+          const target = {
+            contract: runner.behavior.contract,
+            entityId: runner.entityId,
+            tag: TICK,
+            fromInside: true,
+          };
           const tick = tickOf(instant);
-          return caller.notify(target, tick, { idempotencyKey: tick.scheduledTime, deliverAt: new Date(instant) });
+          return caller.notify(target, tick, {
+            idempotencyKey: tick.scheduledTime,
+            deliverAt: new Date(instant),
+          });
         },
       },
     );
@@ -174,7 +187,11 @@ export class Registry {
       get signal() {
         return call.signal;
       },
-      log: withFields(this.#options.logger, { entity: entityKey(envelope.address), rpc: envelope.tag, requestId: envelope.requestId }),
+      log: withFields(this.#options.logger, {
+        entity: entityKey(envelope.address),
+        rpc: envelope.tag,
+        requestId: envelope.requestId,
+      }),
       fencingToken: call.fence.epoch,
       entity: this.#peers,
       workflow: this.#workflows,

@@ -6,7 +6,12 @@ export interface ClusterStatus {
   readonly address: string | null;
   readonly role: "runner" | "client";
   readonly state: MemberState;
-  readonly runners: readonly { readonly runnerId: string; readonly address: string; readonly role: "runner" | "client"; readonly weight: number }[];
+  readonly runners: readonly {
+    readonly runnerId: string;
+    readonly address: string;
+    readonly role: "runner" | "client";
+    readonly weight: number;
+  }[];
   readonly shards: {
     /** Served by this member. */
     readonly owned: number;
@@ -23,7 +28,12 @@ export interface ClusterHealth {
   readonly live: boolean;
   /** It is a member, holds its lease and its shards, and takes requests. */
   readonly ready: boolean;
-  readonly checks: Readonly<Record<"started" | "lease" | "shards" | "attached" | "served", { readonly ok: boolean; readonly detail: string }>>;
+  readonly checks: Readonly<
+    Record<
+      "started" | "lease" | "shards" | "attached" | "served",
+      { readonly ok: boolean; readonly detail: string }
+    >
+  >;
 }
 
 /** What a member has done, and what it holds. */
@@ -38,7 +48,12 @@ export function statusOf(member: Member): ClusterStatus {
     address: parts?.address ?? null,
     role,
     state: member.state,
-    runners: (parts?.router.runners ?? []).map(({ runnerId, address, role: itsRole, weight }) => ({ runnerId, address, role: itsRole, weight })),
+    runners: (parts?.router.runners ?? []).map(({ runnerId, address, role: itsRole, weight }) => ({
+      runnerId,
+      address,
+      role: itsRole,
+      weight,
+    })),
     shards: { owned: parts?.owner.owned.length ?? 0, total: shardGroups.length * shardsPerGroup },
     detached: member.isDetached,
   };
@@ -48,14 +63,26 @@ export function healthOf(member: Member): ClusterHealth {
   const parts = member.partsIfAny;
   const { role } = member.settings;
   const owned = parts?.owner.owned.length ?? 0;
-  const wanted = parts === null || role === "client" ? 0 : parts.router.shardsOf(parts.lease.runnerId, member.settings.shardGroups).length;
+  const wanted =
+    parts === null || role === "client"
+      ? 0
+      : parts.router.shardsOf(parts.lease.runnerId, member.settings.shardGroups).length;
   const unserved = parts?.host.unservedTypes ?? [];
   const checks = {
     started: { ok: member.state === "running", detail: member.state },
-    lease: { ok: parts?.lease.isHeld() ?? false, detail: parts?.lease.isHeld() === true ? "held" : "not held" },
+    lease: {
+      ok: parts?.lease.isHeld() ?? false,
+      detail: parts?.lease.isHeld() === true ? "held" : "not held",
+    },
     shards: { ok: owned >= wanted, detail: `${owned} of ${wanted}` },
-    attached: { ok: !member.isDetached, detail: member.isDetached ? "storage or leases are out of reach" : "attached" },
-    served: { ok: unserved.length === 0, detail: unserved.length === 0 ? "all" : `requests wait for: ${unserved.join(", ")}` },
+    attached: {
+      ok: !member.isDetached,
+      detail: member.isDetached ? "storage or leases are out of reach" : "attached",
+    },
+    served: {
+      ok: unserved.length === 0,
+      detail: unserved.length === 0 ? "all" : `requests wait for: ${unserved.join(", ")}`,
+    },
   };
   return {
     live: member.state !== "stopped",

@@ -6,9 +6,18 @@ export type Duration = number | string;
 
 /** @throws {ConfigError} `duration` is no duration, or negative; names `option` */
 export function milliseconds(duration: Duration, option: string): number {
-  const value = typeof duration === "number" ? duration : duration.length > 100 ? undefined : ms(duration as ms.StringValue);
+  const value =
+    typeof duration === "number"
+      ? duration
+      : duration.length > 100
+        ? undefined
+        : ms(duration as ms.StringValue);
   if (value === undefined || !Number.isFinite(value) || value < 0) {
-    throw new ConfigError({ option, got: duration, takes: 'a duration of 0 or more: milliseconds, or a string such as "30s"' });
+    throw new ConfigError({
+      option,
+      got: duration,
+      takes: 'a duration of 0 or more: milliseconds, or a string such as "30s"',
+    });
   }
   return value;
 }

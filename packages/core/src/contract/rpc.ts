@@ -92,18 +92,49 @@ export function rpc<
 /** Types given as type arguments, nothing checked at run time: `rpc<{ to: string }, void>({ persisted: true })`. */
 export function rpc<In, Out>(
   options: RpcOptions<In> & { readonly stream: true; readonly visibility: "protected" },
-): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: true; visibility: "protected" }>;
+): Rpc<{
+  callerInput: In;
+  handlerInput: In;
+  handlerOutput: Out;
+  callerOutput: Out;
+  stream: true;
+  visibility: "protected";
+}>;
 export function rpc<In, Out>(
   options: RpcOptions<In> & { readonly visibility: "protected"; readonly stream?: false },
-): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: false; visibility: "protected" }>;
+): Rpc<{
+  callerInput: In;
+  handlerInput: In;
+  handlerOutput: Out;
+  callerOutput: Out;
+  stream: false;
+  visibility: "protected";
+}>;
 export function rpc<In, Out>(
   options: RpcOptions<In> & { readonly stream: true; readonly visibility?: "public" },
-): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: true; visibility: "public" }>;
+): Rpc<{
+  callerInput: In;
+  handlerInput: In;
+  handlerOutput: Out;
+  callerOutput: Out;
+  stream: true;
+  visibility: "public";
+}>;
 export function rpc<In, Out>(
   options?: RpcOptions<In> & { readonly stream?: false; readonly visibility?: "public" },
-): Rpc<{ callerInput: In; handlerInput: In; handlerOutput: Out; callerOutput: Out; stream: false; visibility: "public" }>;
+): Rpc<{
+  callerInput: In;
+  handlerInput: In;
+  handlerOutput: Out;
+  callerOutput: Out;
+  stream: false;
+  visibility: "public";
+}>;
 export function rpc(
-  options: { readonly input?: StandardSchemaV1 | undefined; readonly output?: StandardSchemaV1 | undefined } & RpcOptions<never> &
+  options: {
+    readonly input?: StandardSchemaV1 | undefined;
+    readonly output?: StandardSchemaV1 | undefined;
+  } & RpcOptions<never> &
     Flags<boolean, Visibility> = {},
 ): AnyRpc {
   if (options.primaryKey !== undefined && options.persisted !== true) {

@@ -11,7 +11,11 @@ export type SchemaInput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.Infer
 export type SchemaOutput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : void;
 
 /** Parses `value`; without a schema it is returned as it is. @throws {InvalidInputError} names `of` and the issues */
-export async function parse(schema: StandardSchemaV1 | undefined, value: unknown, of: string): Promise<unknown> {
+export async function parse(
+  schema: StandardSchemaV1 | undefined,
+  value: unknown,
+  of: string,
+): Promise<unknown> {
   if (schema === undefined) return value;
   let result = schema["~standard"].validate(value);
   if (result instanceof Promise) result = await result;

@@ -38,11 +38,15 @@ export class TransactionScope {
 
   /** @throws {TransactionUnavailableError} the storage has none, or the attempt is over */
   open(wanted: string): StorageTransaction {
-    if (this.#closed) throw new TransactionUnavailableError({ wanted, why: "the handler that it belonged to has ended" });
+    if (this.#closed)
+      throw new TransactionUnavailableError({ wanted, why: "the handler that it belonged to has ended" });
     if (this.#begin === undefined) throw new TransactionUnavailableError({ wanted, why: this.#unavailable });
     this.#transaction ??= this.#begin();
     if (this.#transaction.kind !== wanted) {
-      throw new TransactionUnavailableError({ wanted, why: `the cluster's storage gives "${this.#transaction.kind}" transactions` });
+      throw new TransactionUnavailableError({
+        wanted,
+        why: `the cluster's storage gives "${this.#transaction.kind}" transactions`,
+      });
     }
     return this.#transaction;
   }

@@ -41,7 +41,11 @@ export function executionEntityType(workflow: string): string {
  * execution sends the same request, for ever. It has no schema, since joining needs no input: clients and the execution
  * itself check inputs and outputs.
  */
-export function executionContract(workflow: string, shardGroup: string, errors: readonly ErrorClass[]): EntityContract {
+export function executionContract(
+  workflow: string,
+  shardGroup: string,
+  errors: readonly ErrorClass[],
+): EntityContract {
   return {
     name: executionEntityType(workflow),
     shardGroup,
@@ -49,7 +53,12 @@ export function executionContract(workflow: string, shardGroup: string, errors: 
     mailboxCapacity: null,
     concurrency: 0,
     rpcs: {
-      [EXECUTE]: rpc<unknown, unknown>({ persisted: true, uninterruptible: true, primaryKey: () => EXECUTE, errors }),
+      [EXECUTE]: rpc<unknown, unknown>({
+        persisted: true,
+        uninterruptible: true,
+        primaryKey: () => EXECUTE,
+        errors,
+      }),
     },
   };
 }

@@ -2,7 +2,16 @@ import type { EncodedError } from "./encoded-error.ts";
 
 /** What kind of step an execution asked for. */
 export type StepKind =
-  "activity" | "run" | "sleep" | "rpc" | "child" | "signal" | "value" | "patch" | "compensate" | "attributes";
+  | "activity"
+  | "run"
+  | "sleep"
+  | "rpc"
+  | "child"
+  | "signal"
+  | "value"
+  | "patch"
+  | "compensate"
+  | "attributes";
 
 /**
  * One durable fact about one step of an execution. `position` says which step, by the order in which the code asked;
@@ -22,6 +31,11 @@ export type JournalEvent =
   /** A timer was set, or a request is about to be sent: what must be known again before the step ends. */
   | { readonly type: "begun"; readonly dueAt: number | null; readonly detail: string | null }
   /** An attempt failed and another one follows, not before `retryAt` (wall time, ms). */
-  | { readonly type: "attempt-failed"; readonly attempt: number; readonly error: EncodedError; readonly retryAt: number }
+  | {
+      readonly type: "attempt-failed";
+      readonly attempt: number;
+      readonly error: EncodedError;
+      readonly retryAt: number;
+    }
   | { readonly type: "completed"; readonly value: string }
   | { readonly type: "failed"; readonly error: EncodedError };

@@ -2,7 +2,8 @@ import type { EncodedError } from "./encoded-error.ts";
 
 /** How a request ended: with an encoded value, or with an error. */
 export type Exit =
-  { readonly ok: true; readonly value: string } | { readonly ok: false; readonly error: EncodedError };
+  | { readonly ok: true; readonly value: string }
+  | { readonly ok: false; readonly error: EncodedError };
 
 /** The answer to a request. Once recorded for a persisted request it never changes (INV-6). */
 export interface Reply {

@@ -18,7 +18,12 @@ export type WireMessage =
   | { readonly type: "request"; readonly envelope: Envelope }
   /** The request is durable if it is persisted, else in the mailbox. */
   | { readonly type: "accepted"; readonly requestId: string }
-  | { readonly type: "rejected"; readonly requestId: string; readonly code: RejectionCode; readonly detail: string }
+  | {
+      readonly type: "rejected";
+      readonly requestId: string;
+      readonly code: RejectionCode;
+      readonly detail: string;
+    }
   | { readonly type: "reply"; readonly reply: Reply }
   | { readonly type: "chunk"; readonly chunk: Chunk }
   /** The consumer took every chunk below `upTo`: the producer may send as many again. */

@@ -54,7 +54,9 @@ export type AnyActivities = Readonly<Record<string, AnyActivity>>;
 
 /** Activities as a workflow calls them: without their context. */
 export type ActivityCalls<Activities extends AnyActivities> = {
-  readonly [Name in keyof Activities]: Activities[Name] extends Activity<infer Args, infer Out> ? (...args: Args) => Promise<Out> : never;
+  readonly [Name in keyof Activities]: Activities[Name] extends Activity<infer Args, infer Out>
+    ? (...args: Args) => Promise<Out>
+    : never;
 };
 
 /** Defines a side effect that a workflow may have, and how it is tried. */
@@ -65,26 +67,46 @@ export function activity<Args extends readonly unknown[], Out>(
   options: ActivityOptions,
   body: (ctx: ActivityContext, ...args: Args) => Out | Promise<Out>,
 ): Activity<Args, Out>;
-export function activity(first: ActivityOptions | AnyActivity["body"], second?: AnyActivity["body"]): AnyActivity {
+export function activity(
+  first: ActivityOptions | AnyActivity["body"],
+  second?: AnyActivity["body"],
+): AnyActivity {
   const [options, body] = typeof first === "function" ? [{}, first] : [first, second];
-  if (typeof body !== "function") throw new DefinitionError("An activity needs a function: activity(async (ctx, ...args) => { ... }).");
+  if (typeof body !== "function")
+    throw new DefinitionError("An activity needs a function: activity(async (ctx, ...args) => { ... }).");
   return Object.freeze({ kind: "activity", settings: activitySettings(options), body } satisfies AnyActivity);
 }
 
 /** @throws {ConfigError} an option is out of range */
 export function activitySettings(options: ActivityOptions): ActivitySettings {
-  const { retries = 0, backoff = "exponential", initialInterval, maxInterval, timeout, heartbeatTimeout, nonRetryable = [] } = options;
-  if (!Number.isInteger(retries) || retries < 0) throw new ConfigError({ option: "retries", got: retries, takes: "a whole number of 0 or more" });
+  const {
+    retries = 0,
+    backoff = "exponential",
+    initialInterval,
+    maxInterval,
+    timeout,
+    heartbeatTimeout,
+    nonRetryable = [],
+  } = options;
+  if (!Number.isInteger(retries) || retries < 0)
+    throw new ConfigError({ option: "retries", got: retries, takes: "a whole number of 0 or more" });
   if (backoff !== "exponential" && backoff !== "constant") {
     throw new ConfigError({ option: "backoff", got: backoff, takes: '"exponential" or "constant"' });
   }
   return {
     retries,
     backoff,
-    initialIntervalMs: initialInterval === undefined ? DEFAULT_ACTIVITY_SETTINGS.initialIntervalMs : milliseconds(initialInterval, "initialInterval"),
-    maxIntervalMs: maxInterval === undefined ? DEFAULT_ACTIVITY_SETTINGS.maxIntervalMs : milliseconds(maxInterval, "maxInterval"),
+    initialIntervalMs:
+      initialInterval === undefined
+        ? DEFAULT_ACTIVITY_SETTINGS.initialIntervalMs
+        : milliseconds(initialInterval, "initialInterval"),
+    maxIntervalMs:
+      maxInterval === undefined
+        ? DEFAULT_ACTIVITY_SETTINGS.maxIntervalMs
+        : milliseconds(maxInterval, "maxInterval"),
     timeoutMs: timeout === undefined ? null : milliseconds(timeout, "timeout"),
-    heartbeatTimeoutMs: heartbeatTimeout === undefined ? null : milliseconds(heartbeatTimeout, "heartbeatTimeout"),
+    heartbeatTimeoutMs:
+      heartbeatTimeout === undefined ? null : milliseconds(heartbeatTimeout, "heartbeatTimeout"),
     nonRetryable,
   };
 }
@@ -105,16 +127,24 @@ export function defineActivityGroup<const Activities extends AnyActivities>(opti
   readonly activities: Activities;
 }): ActivityGroup<Activities> {
   const name = checkName("an activity group", options.name);
-  return Object.freeze({ kind: "activity-group", name, activities: checkActivities(`the activity group "${name}"`, options.activities) });
+  return Object.freeze({
+    kind: "activity-group",
+    name,
+    activities: checkActivities(`the activity group "${name}"`, options.activities),
+  });
 }
 
 /** @throws {DefinitionError} something was not made by `activity()` */
-export function checkActivities<Activities extends AnyActivities>(of: string, activities: Activities): Activities {
+export function checkActivities<Activities extends AnyActivities>(
+  of: string,
+  activities: Activities,
+): Activities {
   for (const [name, each] of Object.entries<unknown>(activities)) {
     if (typeof each !== "object" || each === null || !("kind" in each) || each.kind !== "activity") {
       throw new DefinitionError(`The activity "${name}" of ${of} was not made by activity().`);
     }
-    if (name === "then") throw new DefinitionError(`An activity of ${of} is named "then", which no object of calls can have.`);
+    if (name === "then")
+      throw new DefinitionError(`An activity of ${of} is named "then", which no object of calls can have.`);
   }
   return Object.freeze({ ...activities });
 }

@@ -45,21 +45,33 @@ export interface DefinitionMistake<Message extends string> {
 }
 
 type GroupImplementations<Groups extends readonly AnyRpcGroup[]> = {
-  readonly [Index in keyof Groups]: Groups[Index] extends RpcGroupDefinition<infer Rpcs> ? RpcGroupImplementation<Rpcs> : never;
+  readonly [Index in keyof Groups]: Groups[Index] extends RpcGroupDefinition<infer Rpcs>
+    ? RpcGroupImplementation<Rpcs>
+    : never;
 };
 
-type ImplementArguments<Own extends AnyRpcs, Groups extends readonly AnyRpcGroup[]> = [Clashes<Own, Groups>] extends [never]
+type ImplementArguments<Own extends AnyRpcs, Groups extends readonly AnyRpcGroup[]> = [
+  Clashes<Own, Groups>,
+] extends [never]
   ? Groups extends readonly []
-    ? [handlers: HandlersOf<Own> | ((entity: EntityScope) => HandlersOf<Own>), options?: { readonly groups?: readonly [] }]
+    ? [
+        handlers: HandlersOf<Own> | ((entity: EntityScope) => HandlersOf<Own>),
+        options?: { readonly groups?: readonly [] },
+      ]
     : [
         handlers: HandlersOf<Own> | ((entity: EntityScope) => HandlersOf<Own>),
         options: { readonly groups: GroupImplementations<Groups> },
       ]
-  : [mistake: DefinitionMistake<`Two members are named "${Clashes<Own, Groups> & string}": rename one of them`>];
+  : [
+      mistake: DefinitionMistake<`Two members are named "${Clashes<Own, Groups> & string}": rename one of them`>,
+    ];
 
 /** An entity type as callers import it. */
-export interface EntityDefinition<Rpcs extends AnyRpcs, Own extends AnyRpcs, Groups extends readonly AnyRpcGroup[]>
-  extends EntityContract<Rpcs> {
+export interface EntityDefinition<
+  Rpcs extends AnyRpcs,
+  Own extends AnyRpcs,
+  Groups extends readonly AnyRpcGroup[],
+> extends EntityContract<Rpcs> {
   readonly kind: "entity-definition";
   /**
    * Gives the definition its handlers: an object, or a function that makes one for each entity that comes into memory.
@@ -83,12 +95,15 @@ type HandlersSource = AnyHandlers | ((entity: EntityScope) => AnyHandlers);
 const RESERVED_PREFIXES = ["workflow:", "cron:"];
 
 /** Defines an entity type: its name, its rpcs, and how it behaves in memory. Callers import it; runners implement it. */
-export function defineEntity<const Rpcs extends AnyRpcs, const Groups extends readonly AnyRpcGroup[] = readonly []>(
-  options: EntityOptions<Rpcs, Groups>,
-): EntityDefinition<Rpcs & RpcsOfGroups<Groups>, Rpcs, Groups> {
+export function defineEntity<
+  const Rpcs extends AnyRpcs,
+  const Groups extends readonly AnyRpcGroup[] = readonly [],
+>(options: EntityOptions<Rpcs, Groups>): EntityDefinition<Rpcs & RpcsOfGroups<Groups>, Rpcs, Groups> {
   const name = checkName("an entity", options.name);
   if (RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix))) {
-    throw new DefinitionError(`The entity name "${name}" begins with a prefix that is kept for the library: ${RESERVED_PREFIXES.join(", ")}.`);
+    throw new DefinitionError(
+      `The entity name "${name}" begins with a prefix that is kept for the library: ${RESERVED_PREFIXES.join(", ")}.`,
+    );
   }
   const of = `the entity "${name}"`;
   const own = checkRpcs(of, options.rpcs);
@@ -96,7 +111,8 @@ export function defineEntity<const Rpcs extends AnyRpcs, const Groups extends re
   const contract: EntityContract = {
     name,
     shardGroup: checkName(`the shard group of ${of}`, options.shardGroup ?? "default"),
-    maxIdleTimeMs: options.maxIdleTime === undefined ? null : milliseconds(options.maxIdleTime, `${name}.maxIdleTime`),
+    maxIdleTimeMs:
+      options.maxIdleTime === undefined ? null : milliseconds(options.maxIdleTime, `${name}.maxIdleTime`),
     mailboxCapacity: count(options.mailboxCapacity, `${name}.mailboxCapacity`, 1),
     concurrency: count(options.concurrency, `${name}.concurrency`, 0),
     rpcs: Object.freeze(Object.assign({}, ...groups.map((group) => group.rpcs), own)),
@@ -104,11 +120,18 @@ export function defineEntity<const Rpcs extends AnyRpcs, const Groups extends re
   const definition = {
     ...contract,
     kind: "entity-definition",
-    implement(handlers: HandlersSource, given?: { readonly groups?: readonly RpcGroupImplementation[] }): EntityImplementation {
+    implement(
+      handlers: HandlersSource,
+      given?: { readonly groups?: readonly RpcGroupImplementation[] },
+    ): EntityImplementation {
       checkClashes(of, own, groups);
       if (typeof handlers !== "function") checkHandlers(of, own, handlers);
       const sources = [handlers, ...groupSources(of, groups, given?.groups ?? [])];
-      return Object.freeze({ kind: "entity", contract, bind: (makeContext) => bind(of, contract, sources, makeContext) } satisfies EntityImplementation);
+      return Object.freeze({
+        kind: "entity",
+        contract,
+        bind: (makeContext) => bind(of, contract, sources, makeContext),
+      } satisfies EntityImplementation);
     },
   };
   return Object.freeze(definition) as unknown as EntityDefinition<Rpcs & RpcsOfGroups<Groups>, Rpcs, Groups>;
@@ -126,7 +149,10 @@ function bind(
         .filter((tag) => typeof handlers[tag] === "function")
         .map((tag): [string, Handler] => [tag, (input, call) => handlers[tag]?.(input, makeContext(call))]),
     );
-  const shared = Object.assign({}, ...sources.map((source) => (typeof source === "function" ? {} : wrap(source))));
+  const shared = Object.assign(
+    {},
+    ...sources.map((source) => (typeof source === "function" ? {} : wrap(source))),
+  );
   const factories = sources.filter((source) => typeof source === "function");
   // Without a factory all entities of the type share one set of handlers: an idle one costs no closures.
   if (factories.length === 0) return { contract, activate: () => shared };
@@ -157,27 +183,40 @@ function checkClashes(of: string, own: AnyRpcs, groups: readonly AnyRpcGroup[]):
     for (const tag of Object.keys(group.rpcs)) {
       const other = seen.get(tag);
       if (other !== undefined) {
-        throw new DefinitionError(`Two members of ${of} are named "${tag}": of ${other} and of the rpc group "${group.name}". Rename one of them.`);
+        throw new DefinitionError(
+          `Two members of ${of} are named "${tag}": of ${other} and of the rpc group "${group.name}". Rename one of them.`,
+        );
       }
       seen.set(tag, `the rpc group "${group.name}"`);
     }
   }
 }
 
-function groupSources(of: string, groups: readonly AnyRpcGroup[], given: readonly RpcGroupImplementation[]): readonly HandlersSource[] {
-  const missing = groups.filter((group) => !given.some((implementation) => implementation.definition === group));
+function groupSources(
+  of: string,
+  groups: readonly AnyRpcGroup[],
+  given: readonly RpcGroupImplementation[],
+): readonly HandlersSource[] {
+  const missing = groups.filter(
+    (group) => !given.some((implementation) => implementation.definition === group),
+  );
   if (missing.length > 0) {
-    throw new DefinitionError(`The implementation of ${of} lacks its rpc groups: ${missing.map((group) => group.name).join(", ")}. Give them in { groups: [...] }.`);
+    throw new DefinitionError(
+      `The implementation of ${of} lacks its rpc groups: ${missing.map((group) => group.name).join(", ")}. Give them in { groups: [...] }.`,
+    );
   }
   const extra = given.filter((implementation) => !groups.includes(implementation.definition));
   if (extra.length > 0) {
-    throw new DefinitionError(`The implementation of ${of} has rpc groups that its definition does not list: ${extra.map((implementation) => implementation.definition.name).join(", ")}.`);
+    throw new DefinitionError(
+      `The implementation of ${of} has rpc groups that its definition does not list: ${extra.map((implementation) => implementation.definition.name).join(", ")}.`,
+    );
   }
   return given.map((implementation) => implementation.handlers as HandlersSource);
 }
 
 function count(value: number | undefined, option: string, least: number): number | null {
   if (value === undefined) return null;
-  if (!Number.isInteger(value) || value < least) throw new ConfigError({ option, got: value, takes: `a whole number of ${least} or more` });
+  if (!Number.isInteger(value) || value < least)
+    throw new ConfigError({ option, got: value, takes: `a whole number of ${least} or more` });
   return value;
 }

@@ -26,11 +26,14 @@ export interface EntityScope {
 
 /** @throws {DefinitionError} a name that clients cannot have as a property, or something that `rpc()` did not make */
 export function checkRpcs<Rpcs extends AnyRpcs>(of: string, rpcs: Rpcs): Rpcs {
-  if (typeof rpcs !== "object" || rpcs === null) throw new DefinitionError(`${capital(of)} has no rpcs: give at least an empty object.`);
+  if (typeof rpcs !== "object" || rpcs === null)
+    throw new DefinitionError(`${capital(of)} has no rpcs: give at least an empty object.`);
   for (const [tag, rpc] of Object.entries<unknown>(rpcs)) {
     // A client that had these would be taken for a promise, or break when it is logged.
     if (["then", "constructor", "toJSON", "__proto__", ""].includes(tag)) {
-      throw new DefinitionError(`${capital(of)} has an rpc named "${tag}", which no client can have. Choose another name.`);
+      throw new DefinitionError(
+        `${capital(of)} has an rpc named "${tag}", which no client can have. Choose another name.`,
+      );
     }
     if (typeof rpc !== "object" || rpc === null || !("kind" in rpc) || rpc.kind !== "rpc") {
       throw new DefinitionError(`The rpc "${tag}" of ${of} was not made by rpc().`);
@@ -41,12 +44,16 @@ export function checkRpcs<Rpcs extends AnyRpcs>(of: string, rpcs: Rpcs): Rpcs {
 
 /** @throws {DefinitionError} names the rpcs without a handler, or the handlers without an rpc */
 export function checkHandlers(of: string, rpcs: AnyRpcs, handlers: Readonly<Record<string, unknown>>): void {
-  if (typeof handlers !== "object" || handlers === null) throw new DefinitionError(`The implementation of ${of} is no object of handlers.`);
+  if (typeof handlers !== "object" || handlers === null)
+    throw new DefinitionError(`The implementation of ${of} is no object of handlers.`);
   const missing = Object.keys(rpcs).filter((tag) => typeof handlers[tag] !== "function");
-  if (missing.length > 0) throw new DefinitionError(`The implementation of ${of} has no handler for: ${missing.join(", ")}.`);
+  if (missing.length > 0)
+    throw new DefinitionError(`The implementation of ${of} has no handler for: ${missing.join(", ")}.`);
   const unknown = Object.keys(handlers).filter((tag) => !Object.hasOwn(rpcs, tag));
   if (unknown.length > 0) {
-    throw new DefinitionError(`The implementation of ${of} has handlers without an rpc: ${unknown.join(", ")}. A private operation is a plain function.`);
+    throw new DefinitionError(
+      `The implementation of ${of} has handlers without an rpc: ${unknown.join(", ")}. A private operation is a plain function.`,
+    );
   }
 }
 

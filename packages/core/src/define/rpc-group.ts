@@ -8,7 +8,9 @@ export interface RpcGroupDefinition<Rpcs extends AnyRpcs = AnyRpcs> {
   readonly name: string;
   readonly rpcs: Rpcs;
   /** @throws {DefinitionError} a handler is missing, or is no function */
-  implement(handlers: HandlersOf<Rpcs> | ((entity: EntityScope) => HandlersOf<Rpcs>)): RpcGroupImplementation<Rpcs>;
+  implement(
+    handlers: HandlersOf<Rpcs> | ((entity: EntityScope) => HandlersOf<Rpcs>),
+  ): RpcGroupImplementation<Rpcs>;
 }
 
 /** The handlers of a group. */
@@ -22,7 +24,10 @@ export interface RpcGroupImplementation<Rpcs extends AnyRpcs = AnyRpcs> {
 export type AnyRpcGroup = RpcGroupDefinition<any>;
 
 /** Defines a bundle of rpcs. Entities list it in `groups` and implement it once, or take an implementation made elsewhere. */
-export function defineRpcGroup<const Rpcs extends AnyRpcs>(options: { readonly name: string; readonly rpcs: Rpcs }): RpcGroupDefinition<Rpcs> {
+export function defineRpcGroup<const Rpcs extends AnyRpcs>(options: {
+  readonly name: string;
+  readonly rpcs: Rpcs;
+}): RpcGroupDefinition<Rpcs> {
   const name = checkName("an rpc group", options.name);
   const rpcs = checkRpcs(`the rpc group "${name}"`, options.rpcs);
   const definition: RpcGroupDefinition<Rpcs> = {

@@ -5,7 +5,13 @@ import { withFields, type Logger } from "../contract/logger.ts";
 import type { AnyRpcs, ErrorClass } from "../contract/rpc.ts";
 import type { SchemaInput, SchemaOutput } from "../contract/schema.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
-import { executionContract, executionEntityType, type AnyWorkflowContract, type WorkflowContract, type WorkflowTypes } from "../contract/workflow-contract.ts";
+import {
+  executionContract,
+  executionEntityType,
+  type AnyWorkflowContract,
+  type WorkflowContract,
+  type WorkflowTypes,
+} from "../contract/workflow-contract.ts";
 import type { CallOptions, CallTarget } from "../client/caller.ts";
 import type { EntityPeer, EntityPeers } from "../client/entity-client.ts";
 import type { WorkflowClients } from "../client/workflow-handle.ts";
@@ -34,7 +40,11 @@ export interface WorkflowContext<Activities extends AnyActivities = AnyActivitie
   readonly activities: ActivityCalls<Activities>;
   /** An inline activity. Its result is recorded under `name`. */
   run<Out>(name: string, body: (ctx: ActivityContext) => Out | Promise<Out>): Promise<Out>;
-  run<Out>(name: string, options: ActivityOptions, body: (ctx: ActivityContext) => Out | Promise<Out>): Promise<Out>;
+  run<Out>(
+    name: string,
+    options: ActivityOptions,
+    body: (ctx: ActivityContext) => Out | Promise<Out>,
+  ): Promise<Out>;
   /** A durable timer. An execution that waits for nothing else leaves memory meanwhile. */
   sleep(duration: Duration): Promise<void>;
   /** A durable timer. A date in the past is due at once. */
@@ -77,7 +87,10 @@ type ActivitiesOfGroups<Groups extends readonly AnyActivityGroup[]> = Groups ext
 export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowContract<T> {
   readonly kind: "workflow-definition";
   /** Gives the definition its code. @throws {DefinitionError} two activities have one name, or `execute` is missing */
-  implement<const Own extends AnyActivities = Record<never, never>, const Groups extends readonly AnyActivityGroup[] = readonly []>(code: {
+  implement<
+    const Own extends AnyActivities = Record<never, never>,
+    const Groups extends readonly AnyActivityGroup[] = readonly [],
+  >(code: {
     readonly groups?: Groups;
     readonly activities?: Own;
     execute(ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>>, input: T["input"]): Promise<T["output"]>;
@@ -103,21 +116,34 @@ export interface WorkflowServices extends ExecutionServices {
 }
 
 /** Defines a workflow: its name, its types, and what names its executions. Callers import it; runners implement it. */
-export function defineWorkflow<I extends StandardSchemaV1 | undefined = undefined, O extends StandardSchemaV1 | undefined = undefined>(
+export function defineWorkflow<
+  I extends StandardSchemaV1 | undefined = undefined,
+  O extends StandardSchemaV1 | undefined = undefined,
+>(
   options: { readonly input?: I; readonly output?: O } & WorkflowOptions<SchemaOutput<I>>,
-): WorkflowDefinition<{ callerInput: SchemaInput<I>; input: SchemaOutput<I>; output: SchemaInput<O>; callerOutput: SchemaOutput<O> }>;
+): WorkflowDefinition<{
+  callerInput: SchemaInput<I>;
+  input: SchemaOutput<I>;
+  output: SchemaInput<O>;
+  callerOutput: SchemaOutput<O>;
+}>;
 /** Types given as type arguments, nothing checked at run time. */
 export function defineWorkflow<In, Out>(
   options: WorkflowOptions<In>,
 ): WorkflowDefinition<{ callerInput: In; input: In; output: Out; callerOutput: Out }>;
 export function defineWorkflow(
-  options: { readonly input?: StandardSchemaV1 | undefined; readonly output?: StandardSchemaV1 | undefined } & WorkflowOptions<never>,
+  options: {
+    readonly input?: StandardSchemaV1 | undefined;
+    readonly output?: StandardSchemaV1 | undefined;
+  } & WorkflowOptions<never>,
 ): WorkflowDefinition<WorkflowTypes> {
   const name = checkName("a workflow", options.name);
   checkName(`the entity type of workflow "${name}"`, executionEntityType(name));
   const shardGroup = checkName(`the shard group of workflow "${name}"`, options.shardGroup ?? "default");
   if (options.key === undefined && options.hashKey === false) {
-    throw new DefinitionError(`The workflow "${name}" has hashKey: false but no key. Give it a key, or leave hashKey out.`);
+    throw new DefinitionError(
+      `The workflow "${name}" has hashKey: false but no key. Give it a key, or leave hashKey out.`,
+    );
   }
   const contract: WorkflowContract = {
     name,
@@ -142,14 +168,17 @@ interface WorkflowCode {
 
 function implement(contract: WorkflowContract, code: WorkflowCode): WorkflowImplementation {
   const of = `the workflow "${contract.name}"`;
-  if (typeof code?.execute !== "function") throw new DefinitionError(`The implementation of ${of} has no execute(ctx, input).`);
+  if (typeof code?.execute !== "function")
+    throw new DefinitionError(`The implementation of ${of} has no execute(ctx, input).`);
   const activities = namedActivities(of, checkActivities(of, code.activities ?? {}), code.groups ?? []);
   return Object.freeze({
     kind: "workflow",
     contract,
     entityType: contract.entity.name,
     bind: (services) =>
-      executionBehavior(contract, services, (execution, call, input) => code.execute(workflowContext(execution, call, activities, services), input)),
+      executionBehavior(contract, services, (execution, call, input) =>
+        code.execute(workflowContext(execution, call, activities, services), input),
+      ),
   } satisfies WorkflowImplementation);
 }
 
@@ -165,7 +194,9 @@ function namedActivities(
     for (const [name, each] of Object.entries<AnyActivity>(group.activities)) {
       const other = named.get(name);
       if (other !== undefined) {
-        throw new DefinitionError(`Two activities of ${of} are named "${name}": "${other.journalName}" and "${group.name}.${name}". Rename one of them.`);
+        throw new DefinitionError(
+          `Two activities of ${of} are named "${name}": "${other.journalName}" and "${group.name}.${name}". Rename one of them.`,
+        );
       }
       named.set(name, { journalName: `${group.name}.${name}`, activity: each });
     }
@@ -191,15 +222,28 @@ function workflowContext(
   return {
     executionId: execution.id,
     activities: Object.fromEntries(
-      [...activities].map(([name, { journalName, activity: { settings, body } }]) => [
-        name,
-        (...args: unknown[]) => execution.activity("activity", journalName, settings, (scope) => body(attemptContext(scope), ...args)),
-      ]),
+      [...activities].map(
+        ([
+          name,
+          {
+            journalName,
+            activity: { settings, body },
+          },
+        ]) => [
+          name,
+          (...args: unknown[]) =>
+            execution.activity("activity", journalName, settings, (scope) =>
+              body(attemptContext(scope), ...args),
+            ),
+        ],
+      ),
     ) as WorkflowContext["activities"],
     run(name: string, first: unknown, second?: unknown) {
       const [options, body] = typeof first === "function" ? [{}, first] : [first as ActivityOptions, second];
       if (typeof body !== "function") throw new DefinitionError(`ctx.run("${name}") needs a function.`);
-      return execution.activity("run", name, activitySettings(options), (scope) => body(attemptContext(scope))) as Promise<never>;
+      return execution.activity("run", name, activitySettings(options), (scope) =>
+        body(attemptContext(scope)),
+      ) as Promise<never>;
     },
     async sleep(duration) {
       const delayMs = milliseconds(duration, "sleep");
@@ -207,10 +251,12 @@ function workflowContext(
     },
     async sleepUntil(date) {
       const dueAt = date instanceof Date ? date.getTime() : Number.NaN;
-      if (Number.isNaN(dueAt)) throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
+      if (Number.isNaN(dueAt))
+        throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
       await execution.sleep("sleepUntil", () => dueAt);
     },
-    entity: ((definition: EntityContract, entityId: string) => journaledPeer(execution, services, definition, entityId)) as EntityPeers,
+    entity: ((definition: EntityContract, entityId: string) =>
+      journaledPeer(execution, services, definition, entityId)) as EntityPeers,
     now: () => execution.value("now", () => services.clock.now()),
     random: () => random.next(),
     uuid: () => random.uuid(),
@@ -233,7 +279,11 @@ function activityContext(scope: AttemptScope, call: Call, services: WorkflowServ
     fencingToken: call.fence.epoch,
     heartbeat: (details) => scope.heartbeat(details),
     lastHeartbeat: scope.lastHeartbeat,
-    log: withFields(services.logger, { executionId: scope.executionId, activity: scope.name, attempt: scope.attempt }),
+    log: withFields(services.logger, {
+      executionId: scope.executionId,
+      activity: scope.name,
+      attempt: scope.attempt,
+    }),
     entity: services.entity,
     workflow: services.workflow,
     [TRANSACTION_SCOPE]: scope.transactions,
@@ -241,21 +291,30 @@ function activityContext(scope: AttemptScope, call: Call, services: WorkflowServ
 }
 
 /** An entity's client whose calls are steps of the execution. */
-function journaledPeer(execution: Execution, services: WorkflowServices, contract: EntityContract, entityId: string): EntityPeer<AnyRpcs> {
+function journaledPeer(
+  execution: Execution,
+  services: WorkflowServices,
+  contract: EntityContract,
+  entityId: string,
+): EntityPeer<AnyRpcs> {
   const peer: Record<string, unknown> = {};
   for (const [tag, rpc] of Object.entries(contract.rpcs)) {
     const target: CallTarget = { contract, entityId, tag, fromInside: true };
     const name = `${contract.name}.${tag}`;
-    const step = (send: WorkflowServices["callEntity"]) => (input: unknown, options: CallOptions = {}) =>
-      execution.rpc(name, rpc.persisted, async (key, signal) => {
-        const idempotencyKey = rpc.persisted && rpc.primaryKey === undefined ? { idempotencyKey: key } : {};
-        // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
-        const uninterruptible = rpc.persisted || rpc.uninterruptible;
-        return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal });
-      });
+    const step =
+      (send: WorkflowServices["callEntity"]) =>
+      (input: unknown, options: CallOptions = {}) =>
+        execution.rpc(name, rpc.persisted, async (key, signal) => {
+          const idempotencyKey = rpc.persisted && rpc.primaryKey === undefined ? { idempotencyKey: key } : {};
+          // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
+          const uninterruptible = rpc.persisted || rpc.uninterruptible;
+          return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal });
+        });
     peer[tag] = rpc.stream
       ? () => {
-          throw new DefinitionError(`${name} streams its reply, which a workflow cannot journal. Call it in an activity, and return what you need of it.`);
+          throw new DefinitionError(
+            `${name} streams its reply, which a workflow cannot journal. Call it in an activity, and return what you need of it.`,
+          );
         }
       : Object.assign(step(services.callEntity), { notify: step(services.notifyEntity) });
   }

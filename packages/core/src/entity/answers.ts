@@ -10,7 +10,11 @@ import { InterruptedError, InvalidInputError } from "../errors/routing.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
 
 /** The reply to a request that is a dead letter. */
-export function deadReply(requestId: string, envelope: Envelope, letter: { attempts: number; reason: string }): Reply {
+export function deadReply(
+  requestId: string,
+  envelope: Envelope,
+  letter: { attempts: number; reason: string },
+): Reply {
   const error = new DeadLetteredError({ requestId, what: describeCall(envelope), ...letter });
   return { requestId, exit: { ok: false, error: encodeError(error, { exposeStacks: false }) } };
 }
@@ -18,7 +22,10 @@ export function deadReply(requestId: string, envelope: Envelope, letter: { attem
 /** The reply to a volatile request whose handler was cut short because its shard left. */
 export function movedReply(envelope: Envelope, why: string): Reply {
   const error = new InterruptedError({ what: describeCall(envelope), why, retryable: true });
-  return { requestId: envelope.requestId, exit: { ok: false, error: encodeError(error, { exposeStacks: false }) } };
+  return {
+    requestId: envelope.requestId,
+    exit: { ok: false, error: encodeError(error, { exposeStacks: false }) },
+  };
 }
 
 /** What an answer to another request looks like to who asked under `requestId`, the duplicate's id. */
@@ -40,7 +47,9 @@ export function readdress(message: WireMessage, requestId: string): WireMessage 
 export function describeInvalidInput(error: unknown): string {
   const issues = error instanceof InvalidInputError ? error.issues : [];
   if (issues.length === 0) {
-    return JSON.stringify([{ message: error instanceof HoldfastError ? error.message : "it could not be parsed" }]);
+    return JSON.stringify([
+      { message: error instanceof HoldfastError ? error.message : "it could not be parsed" },
+    ]);
   }
   return JSON.stringify(
     issues.map((issue) => ({

@@ -39,7 +39,9 @@ export interface ActivationScope {
 export interface EntityBehavior {
   readonly contract: EntityContract;
   /** Makes the handlers of one entity, by tag, when its first request comes. */
-  activate(scope: ActivationScope): Readonly<Record<string, Handler>> | Promise<Readonly<Record<string, Handler>>>;
+  activate(
+    scope: ActivationScope,
+  ): Readonly<Record<string, Handler>> | Promise<Readonly<Record<string, Handler>>>;
 }
 
 /**

@@ -17,7 +17,12 @@ import type { Envelope } from "../data/envelope.ts";
 import type { Chunk, Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
-import { ClusterClosedError, EntityNotAssignedError, RunnerUnavailableError, UnknownEntityError } from "../errors/routing.ts";
+import {
+  ClusterClosedError,
+  EntityNotAssignedError,
+  RunnerUnavailableError,
+  UnknownEntityError,
+} from "../errors/routing.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
 import { rejectionError } from "./rejection.ts";
 
@@ -138,7 +143,8 @@ export class Delivery {
         return this.#rejected(message);
       case "known": {
         const outgoing = this.#heard(message.requestId);
-        if (outgoing !== undefined && !message.known && outgoing.target !== "here") this.#lost(outgoing, "the runner does not know it");
+        if (outgoing !== undefined && !message.known && outgoing.target !== "here")
+          this.#lost(outgoing, "the runner does not know it");
         return;
       }
       default:
@@ -190,7 +196,10 @@ export class Delivery {
     outgoing.target = target;
     outgoing.unanswered = 0;
     const readPendingFirst = envelope.persisted && this.#storedFor.has(shardId) && outgoing.storedAs === null;
-    const message: WireMessage = { type: "request", envelope: readPendingFirst ? { ...envelope, readPendingFirst } : envelope };
+    const message: WireMessage = {
+      type: "request",
+      envelope: readPendingFirst ? { ...envelope, readPendingFirst } : envelope,
+    };
     if (readPendingFirst) this.#storedFor.delete(shardId);
     try {
       this.#say(outgoing, message);
@@ -227,7 +236,11 @@ export class Delivery {
       outgoing,
       this.#options.ownerOf(shardId) !== undefined && !this.#options.serves(entityType)
         ? new UnknownEntityError({ entityType, known: [] })
-        : new EntityNotAssignedError({ entity: entityKey(envelope.address), shardId, attempts: outgoing.refusals }),
+        : new EntityNotAssignedError({
+            entity: entityKey(envelope.address),
+            shardId,
+            attempts: outgoing.refusals,
+          }),
     );
   }
 
@@ -237,7 +250,10 @@ export class Delivery {
     const address = outgoing.target ?? "an unknown address";
     outgoing.target = null;
     if (!envelope.persisted) {
-      return this.#fail(outgoing, new RunnerUnavailableError({ address, what: `${describe(envelope)} (${why})`, mayHaveRun: true }));
+      return this.#fail(
+        outgoing,
+        new RunnerUnavailableError({ address, what: `${describe(envelope)} (${why})`, mayHaveRun: true }),
+      );
     }
     this.#options.reroute();
     this.#refused(outgoing);
@@ -250,7 +266,11 @@ export class Delivery {
     // Set before the write: whatever its outcome, the owner is to read before it takes this sender's next request (D3).
     this.#storedFor.add(envelope.address.shardId);
     let failure: unknown;
-    for (let attempt = 0; attempt <= this.#options.sendRetryCount && this.#outgoing.has(envelope.requestId); attempt += 1) {
+    for (
+      let attempt = 0;
+      attempt <= this.#options.sendRetryCount && this.#outgoing.has(envelope.requestId);
+      attempt += 1
+    ) {
       if (attempt > 0) await this.#pause(RETRY_MS * 3 ** (attempt - 1));
       try {
         const saved = await this.#options.messages.saveRequest(envelope, 0, null);
@@ -285,14 +305,18 @@ export class Delivery {
 
   async #lookUpStored(): Promise<void> {
     try {
-      const states = await this.#options.messages.lookUp([...new Set(this.#stored().map((outgoing) => outgoing.storedAs ?? ""))]);
+      const states = await this.#options.messages.lookUp([
+        ...new Set(this.#stored().map((outgoing) => outgoing.storedAs ?? "")),
+      ]);
       const byId = new Map(states.map((state) => [state.requestId, state]));
       for (const outgoing of this.#stored()) {
         const state = byId.get(outgoing.storedAs ?? "");
         if (state !== undefined) this.#settleFrom(outgoing, state);
       }
     } catch (error) {
-      this.#options.logger.warn("Replies could not be looked up; the next poll tries again", { error: String(error) });
+      this.#options.logger.warn("Replies could not be looked up; the next poll tries again", {
+        error: String(error),
+      });
     }
     this.#poll = undefined;
     // An owner that is there now answers by itself, without a poll.
@@ -314,7 +338,12 @@ export class Delivery {
     }
     if (state.state === "answered") return this.#replied({ ...state.reply, requestId });
     const { attempts, error } = state.deadLetter;
-    const dead = new DeadLetteredError({ requestId: state.requestId, what: describe(outgoing.envelope), attempts, reason: error.message });
+    const dead = new DeadLetteredError({
+      requestId: state.requestId,
+      what: describe(outgoing.envelope),
+      attempts,
+      reason: error.message,
+    });
     this.#replied({ requestId, exit: { ok: false, error: encodeError(dead, { exposeStacks: false }) } });
   }
 

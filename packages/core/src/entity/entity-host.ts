@@ -76,19 +76,24 @@ export class EntityHost {
 
   constructor(options: EntityHostOptions) {
     this.#options = options;
-    this.#runner = new RequestRunner({ ...options, tell: (requestId, message) => this.#waiters.tell(requestId, message) });
+    this.#runner = new RequestRunner({
+      ...options,
+      tell: (requestId, message) => this.#waiters.tell(requestId, message),
+    });
     this.#inbox = new Inbox({
       ...options,
       begin: () => this.#beginRead(),
       held: () => this.#held(),
       admit: (pending) => this.#admitStored(pending),
     });
-    const idleTimeOf = (behavior: EntityBehavior | undefined): number => behavior?.contract.maxIdleTimeMs ?? options.maxIdleTimeMs;
+    const idleTimeOf = (behavior: EntityBehavior | undefined): number =>
+      behavior?.contract.maxIdleTimeMs ?? options.maxIdleTimeMs;
     this.#eviction = new Eviction({
       clock: options.clock,
       shards: () => this.#shards.values(),
       maxIdleTimeMs: (entityType) => idleTimeOf(this.#behaviors.get(entityType)),
-      shortestIdleTimeMs: () => Math.min(options.maxIdleTimeMs, ...[...this.#behaviors.values()].map(idleTimeOf)),
+      shortestIdleTimeMs: () =>
+        Math.min(options.maxIdleTimeMs, ...[...this.#behaviors.values()].map(idleTimeOf)),
       evict: (activation) => this.#evict(activation),
     });
     this.#chunks = new KeptChunks(options.messages, options.logger);
@@ -200,17 +205,23 @@ export class EntityHost {
     const { shardId } = envelope.address;
     if (!this.#shards.has(shardId) && this.#parking.isOpen(shardId)) await this.#parking.wait(shardId);
     const shard = this.#servedShard(shardId);
-    if (shard === undefined) return reject(this.#isClosing ? "CLOSING" : "NOT_ASSIGNED", "this runner does not own the shard");
+    if (shard === undefined)
+      return reject(this.#isClosing ? "CLOSING" : "NOT_ASSIGNED", "this runner does not own the shard");
     const behavior = this.#behaviors.get(envelope.address.entityType);
     if (behavior === undefined) return reject("UNKNOWN_ENTITY", this.entityTypes.join("\n"));
-    const rpc = Object.hasOwn(behavior.contract.rpcs, envelope.tag) ? behavior.contract.rpcs[envelope.tag] : undefined;
+    const rpc = Object.hasOwn(behavior.contract.rpcs, envelope.tag)
+      ? behavior.contract.rpcs[envelope.tag]
+      : undefined;
     if (rpc === undefined) return reject("UNKNOWN_RPC", Object.keys(behavior.contract.rpcs).join("\n"));
     if (rpc.visibility === "protected" && !envelope.fromInside) return reject("PROTECTED_RPC", "");
     let request: HostedRequest;
     try {
       const what = `${envelope.address.entityType}.${envelope.tag}`;
       const input = await parse(rpc.input, decodePayload(envelope.payload, `The input of ${what}`), what);
-      request = new HostedRequest({ envelope, rpc, input }, { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted });
+      request = new HostedRequest(
+        { envelope, rpc, input },
+        { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },
+      );
     } catch (error) {
       return reject("INVALID_INPUT", describeInvalidInput(error));
     }
@@ -276,7 +287,8 @@ export class EntityHost {
     const { envelope } = request;
     if (envelope.readPendingFirst) {
       await this.#inbox.wake();
-      if (this.#servedShard(envelope.address.shardId) !== shard) return reject("NOT_ASSIGNED", "the shard moved");
+      if (this.#servedShard(envelope.address.shardId) !== shard)
+        return reject("NOT_ASSIGNED", "the shard moved");
     }
     const known = this.#requests.get(request.id);
     if (known?.isAccepted === true) return this.#join(known.envelope, request.id, peer, answer);
@@ -300,7 +312,8 @@ export class EntityHost {
       if (saved.outcome === "duplicate") {
         if (goesStraight) this.#forget(request, activation);
         this.#waiters.remove(request.id, asking);
-        if (this.#servedShard(envelope.address.shardId) !== shard) return reject("NOT_ASSIGNED", "the shard moved");
+        if (this.#servedShard(envelope.address.shardId) !== shard)
+          return reject("NOT_ASSIGNED", "the shard moved");
         return await this.#answerDuplicate(envelope, saved.existing, peer, answer);
       }
       this.#options.counters.accepted += 1;
@@ -329,7 +342,12 @@ export class EntityHost {
     reject("MAILBOX_FULL", String(activation.mailbox.capacity));
   }
 
-  async #answerDuplicate(envelope: Envelope, existing: RequestState, peer: string, answer: Answer): Promise<void> {
+  async #answerDuplicate(
+    envelope: Envelope,
+    existing: RequestState,
+    peer: string,
+    answer: Answer,
+  ): Promise<void> {
     this.#options.counters.duplicates += 1;
     if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
     // Whoever asked under another id is answered under its own.
@@ -341,20 +359,38 @@ export class EntityHost {
     // It may have ended since storage said that it is pending, before anybody waited.
     const [state] = await this.#options.messages.lookUp([existing.requestId]);
     if (state === undefined || state.state === "pending") return;
-    this.#waiters.remove(existing.requestId, { peer, requestId: envelope.requestId, shardId: envelope.address.shardId });
+    this.#waiters.remove(existing.requestId, {
+      peer,
+      requestId: envelope.requestId,
+      shardId: envelope.address.shardId,
+    });
     await this.#answerFrom(state, envelope, toSender);
   }
 
   /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. */
   async #join(envelope: Envelope, requestId: string, peer: string, answer: Answer): Promise<void> {
     if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
-    this.#waiters.add(requestId, { peer, requestId: envelope.requestId, shardId: envelope.address.shardId }, answer);
+    this.#waiters.add(
+      requestId,
+      { peer, requestId: envelope.requestId, shardId: envelope.address.shardId },
+      answer,
+    );
     if (envelope.expects === "stream") await this.#chunks.send(requestId, answer);
   }
 
-  async #answerFrom(state: Exclude<RequestState, { state: "pending" }>, envelope: Envelope, answer: Answer): Promise<void> {
+  async #answerFrom(
+    state: Exclude<RequestState, { state: "pending" }>,
+    envelope: Envelope,
+    answer: Answer,
+  ): Promise<void> {
     if (envelope.expects === "stream") await this.#chunks.send(state.requestId, answer);
-    const reply = state.state === "answered" ? state.reply : deadReply(state.requestId, envelope, { attempts: state.deadLetter.attempts, reason: state.deadLetter.error.message });
+    const reply =
+      state.state === "answered"
+        ? state.reply
+        : deadReply(state.requestId, envelope, {
+            attempts: state.deadLetter.attempts,
+            reason: state.deadLetter.error.message,
+          });
     answer({ type: "reply", reply });
   }
 
@@ -366,8 +402,12 @@ export class EntityHost {
     const behavior = this.#behaviors.get(envelope.address.entityType);
     const rpc = behavior?.contract.rpcs[envelope.tag];
     if (behavior === undefined || rpc === undefined) {
-      const what = behavior === undefined ? envelope.address.entityType : `${envelope.address.entityType}.${envelope.tag}`;
-      if (!this.#unserved.has(what)) this.#options.logger.warn("A stored request waits for a runner that serves it", { what });
+      const what =
+        behavior === undefined
+          ? envelope.address.entityType
+          : `${envelope.address.entityType}.${envelope.tag}`;
+      if (!this.#unserved.has(what))
+        this.#options.logger.warn("A stored request waits for a runner that serves it", { what });
       this.#unserved.add(what);
       shard.skip(envelope.address);
       return;
@@ -375,18 +415,26 @@ export class EntityHost {
     let input: unknown;
     let inputError: unknown = null;
     try {
-      input = await parse(rpc.input, decodePayload(envelope.payload, "A stored input"), `${envelope.address.entityType}.${envelope.tag}`);
+      input = await parse(
+        rpc.input,
+        decodePayload(envelope.payload, "A stored input"),
+        `${envelope.address.entityType}.${envelope.tag}`,
+      );
     } catch (error) {
       // The schema changed since it was accepted: that becomes its reply.
       inputError = error;
     }
-    if (this.#servedShard(envelope.address.shardId) !== shard || this.#requests.has(envelope.requestId)) return;
+    if (this.#servedShard(envelope.address.shardId) !== shard || this.#requests.has(envelope.requestId))
+      return;
     const activation = this.#activation(shard, behavior, envelope.address);
     if (!activation.startsAtOnce && activation.mailbox.isFull) {
       activation.isBacklogged = true;
       return;
     }
-    const request = new HostedRequest({ envelope, rpc, input }, { attempts: pending.attempts, attemptIsRecorded: false, isAccepted: true });
+    const request = new HostedRequest(
+      { envelope, rpc, input },
+      { attempts: pending.attempts, attemptIsRecorded: false, isAccepted: true },
+    );
     request.inputError = inputError;
     request.sequence = pending.sequence;
     this.#options.counters.accepted += 1;
@@ -405,9 +453,17 @@ export class EntityHost {
         return this.#waiters.settle(request.id, { type: "reply", reply: result.reply });
       case "dead": {
         this.#forget(request, activation);
-        this.#options.deadLettered({ requestId: request.id, address: request.envelope.address, tag: request.envelope.tag });
-        const reason = result.error instanceof Error ? result.error.message : "something that is not an Error was thrown";
-        return this.#waiters.settle(request.id, { type: "reply", reply: deadReply(request.id, request.envelope, { attempts: result.attempts, reason }) });
+        this.#options.deadLettered({
+          requestId: request.id,
+          address: request.envelope.address,
+          tag: request.envelope.tag,
+        });
+        const reason =
+          result.error instanceof Error ? result.error.message : "something that is not an Error was thrown";
+        return this.#waiters.settle(request.id, {
+          type: "reply",
+          reply: deadReply(request.id, request.envelope, { attempts: result.attempts, reason }),
+        });
       }
       case "suspended":
         return this.#suspend(request, activation, result.until);
@@ -426,7 +482,10 @@ export class EntityHost {
     } catch (error) {
       if (error instanceof FencedError) return this.#fence(activation.fence.shardId);
       // It stays pending with its old due time, so it is read again and finds out anew that it has to wait.
-      this.#options.logger.warn("A request could not be put off", { requestId: request.id, error: String(error) });
+      this.#options.logger.warn("A request could not be put off", {
+        requestId: request.id,
+        error: String(error),
+      });
     }
     this.#forget(request, activation);
     this.#inbox.noteDue(deliverAt);
@@ -463,7 +522,12 @@ export class EntityHost {
     this.#requests.delete(request.id);
     this.#inbox.settled(request.id);
     if (request.envelope.persisted || !request.isRunning) {
-      this.#waiters.settle(request.id, { type: "rejected", requestId: request.id, code: "NOT_ASSIGNED", detail: reason });
+      this.#waiters.settle(request.id, {
+        type: "rejected",
+        requestId: request.id,
+        code: "NOT_ASSIGNED",
+        detail: reason,
+      });
       return;
     }
     this.#waiters.settle(request.id, { type: "reply", reply: movedReply(request.envelope, reason) });
@@ -471,7 +535,12 @@ export class EntityHost {
 
   /** Who waits for what is with storage, suspended or due later, asks the shard's next owner. */
   #releaseWaiters(shardIds: readonly ShardId[], reason: string): void {
-    this.#waiters.settleShards(new Set(shardIds), (requestId) => ({ type: "rejected", requestId, code: "NOT_ASSIGNED", detail: reason }));
+    this.#waiters.settleShards(new Set(shardIds), (requestId) => ({
+      type: "rejected",
+      requestId,
+      code: "NOT_ASSIGNED",
+      detail: reason,
+    }));
   }
 
   #forget(request: HostedRequest, activation: Activation): void {
@@ -504,7 +573,8 @@ export class EntityHost {
 
   #held(): { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] } {
     const sequences: number[] = [];
-    for (const request of this.#requests.values()) if (request.sequence !== null) sequences.push(request.sequence);
+    for (const request of this.#requests.values())
+      if (request.sequence !== null) sequences.push(request.sequence);
     const full: EntityAddress[] = [];
     for (const shard of this.#shards.values()) full.push(...shard.unready());
     return { sequences, full };
@@ -543,7 +613,10 @@ export class EntityHost {
   async #evict(activation: Activation): Promise<void> {
     this.#options.counters.evictions += 1;
     await activation.evict((error) => {
-      this.#options.logger.error("An onEvict callback failed", { entity: entityKey(activation.address), error: String(error) });
+      this.#options.logger.error("An onEvict callback failed", {
+        entity: entityKey(activation.address),
+        error: String(error),
+      });
     });
   }
 }

@@ -28,7 +28,10 @@ export class Eviction {
 
   start(): void {
     // Half the idle time: nobody stays more than half as long again as it should.
-    const intervalMs = Math.min(LONGEST_INTERVAL_MS, Math.max(SHORTEST_INTERVAL_MS, this.#options.shortestIdleTimeMs() / 2));
+    const intervalMs = Math.min(
+      LONGEST_INTERVAL_MS,
+      Math.max(SHORTEST_INTERVAL_MS, this.#options.shortestIdleTimeMs() / 2),
+    );
     this.#timer = this.#options.clock.setTimer(intervalMs, () => {
       this.#sweep();
       this.start();
@@ -44,7 +47,11 @@ export class Eviction {
     for (const shard of this.#options.shards()) {
       for (const [key, activation] of shard.activations) {
         if (!activation.isIdle || activation.isBacklogged) continue;
-        if (now - shard.lastUsed(activation, now) < this.#options.maxIdleTimeMs(activation.address.entityType)) continue;
+        if (
+          now - shard.lastUsed(activation, now) <
+          this.#options.maxIdleTimeMs(activation.address.entityType)
+        )
+          continue;
         void this.#evict(shard, key, activation);
       }
     }

@@ -51,7 +51,9 @@ export class HostedShard {
 
   /** Entities whose stored requests cannot be taken now: no room, or no code. */
   unready(): readonly EntityAddress[] {
-    const full = [...this.activations.values()].filter((activation) => !activation.startsAtOnce && activation.mailbox.isFull);
+    const full = [...this.activations.values()].filter(
+      (activation) => !activation.startsAtOnce && activation.mailbox.isFull,
+    );
     return [...full.map((activation) => activation.address), ...this.#unserved.values()];
   }
 

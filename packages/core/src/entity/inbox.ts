@@ -113,7 +113,9 @@ export class Inbox {
         sweep.caughtUp();
       } catch (error) {
         this.#options.observed(false);
-        this.#options.logger.warn("Pending requests could not be read; the next poll tries again", { error: String(error) });
+        this.#options.logger.warn("Pending requests could not be read; the next poll tries again", {
+          error: String(error),
+        });
       }
     }
   }

@@ -14,12 +14,18 @@ import {
 import { PersistenceError } from "../errors/storage.ts";
 
 /** The error that a caller gets for a runner's refusal. */
-export function rejectionError(rejection: Extract<WireMessage, { type: "rejected" }>, envelope: Envelope): HoldfastError {
+export function rejectionError(
+  rejection: Extract<WireMessage, { type: "rejected" }>,
+  envelope: Envelope,
+): HoldfastError {
   const { entityType, shardId } = envelope.address;
   const { tag } = envelope;
   switch (rejection.code) {
     case "MAILBOX_FULL":
-      return new MailboxFullError({ entity: entityKey(envelope.address), capacity: Number(rejection.detail) });
+      return new MailboxFullError({
+        entity: entityKey(envelope.address),
+        capacity: Number(rejection.detail),
+      });
     case "UNKNOWN_ENTITY":
       return new UnknownEntityError({ entityType, known: lines(rejection.detail) });
     case "UNKNOWN_RPC":

@@ -63,7 +63,9 @@ export class ReplyWaiters {
 
   /** Tells all who wait for requests of these shards, who wait no more. */
   settleShards(shardIds: ReadonlySet<ShardId>, messageFor: (requestId: string) => WireMessage): void {
-    const settled = [...this.#byRequest].filter(([, waiters]) => waiters.some(({ asking }) => shardIds.has(asking.shardId)));
+    const settled = [...this.#byRequest].filter(([, waiters]) =>
+      waiters.some(({ asking }) => shardIds.has(asking.shardId)),
+    );
     for (const [requestId] of settled) this.settle(requestId, messageFor(requestId));
   }
 

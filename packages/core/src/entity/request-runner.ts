@@ -98,13 +98,18 @@ export class RequestRunner {
       if (!request.envelope.persisted) return { type: "answered", reply };
       const recorded = await this.#record(request, reply, fence, attempt.transaction);
       if (recorded !== "not-recorded") return recorded;
-      lastError = new PersistenceError({ operation: "saveReply", outcome: "not-written", detail: "the transaction did not commit" });
+      lastError = new PersistenceError({
+        operation: "saveReply",
+        outcome: "not-written",
+        detail: "the transaction did not commit",
+      });
     }
   }
 
   async #attempt(request: HostedRequest, activation: Activation): Promise<Attempt> {
     const interrupted = request.ended;
-    if (interrupted !== null) return this.#failure(request, this.#interruption(request, interrupted.why), null);
+    if (interrupted !== null)
+      return this.#failure(request, this.#interruption(request, interrupted.why), null);
     const transactions = this.#transactionScope(request);
     const call: Call = {
       envelope: request.envelope,
@@ -137,20 +142,33 @@ export class RequestRunner {
       if (request.inputError !== null) throw request.inputError;
       const handler = (await activation.handlers())[envelope.tag];
       if (handler === undefined) {
-        throw new UnknownRpcError({ entityType: envelope.address.entityType, tag: envelope.tag, known: Object.keys(await activation.handlers()) });
+        throw new UnknownRpcError({
+          entityType: envelope.address.entityType,
+          tag: envelope.tag,
+          known: Object.keys(await activation.handlers()),
+        });
       }
       const returned = rpc.stream
         ? await this.#pipe(handler(request.input, call), request, activation.fence)
         : await handler(request.input, call);
       if (returned instanceof Suspension) return { type: "suspended", until: returned.until };
       if (!rpc.stream) await parse(rpc.output, returned, `the reply of ${describeCall(request)}`);
-      const value = encodeBoundedPayload(returned, `The reply of ${describeCall(request)}`, this.#options.maxPayloadBytes);
+      const value = encodeBoundedPayload(
+        returned,
+        `The reply of ${describeCall(request)}`,
+        this.#options.maxPayloadBytes,
+      );
       return { type: "exit", exit: { ok: true, value }, transaction: null };
     } catch (error) {
-      if (error instanceof FencedError && error.shardId === activation.fence.shardId) return { type: "fenced" };
+      if (error instanceof FencedError && error.shardId === activation.fence.shardId)
+        return { type: "fenced" };
       if (envelope.persisted && isRetryable(error)) return { type: "retry", error };
       const ended = request.ended;
-      return this.#failure(request, ended === null ? error : this.#interruption(request, ended.why, error), null);
+      return this.#failure(
+        request,
+        ended === null ? error : this.#interruption(request, ended.why, error),
+        null,
+      );
     }
   }
 
@@ -159,7 +177,11 @@ export class RequestRunner {
     const { messages, maxPayloadBytes, tell } = this.#options;
     const what = `A chunk of ${describeCall(request)}`;
     if (!isAsyncIterable(iterable)) {
-      throw new SerializationError({ what, path: "", problem: "not an async iterable: write the handler of a streaming rpc as async *" });
+      throw new SerializationError({
+        what,
+        path: "",
+        problem: "not an async iterable: write the handler of a streaming rpc as async *",
+      });
     }
     request.window ??= new ChunkWindow();
     // An earlier attempt may have sent some: those stay as they were recorded, and are not sent twice.
@@ -167,7 +189,11 @@ export class RequestRunner {
     let index = 0;
     for await (const element of iterable) {
       await parse(request.rpc.output, element, what);
-      const chunk = { requestId: request.id, index, value: encodeBoundedPayload(element, what, maxPayloadBytes) };
+      const chunk = {
+        requestId: request.id,
+        index,
+        value: encodeBoundedPayload(element, what, maxPayloadBytes),
+      };
       if (index >= saved) {
         if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
         await request.window.room(index);
@@ -233,10 +259,16 @@ export class RequestRunner {
   #transactionScope(request: HostedRequest): TransactionScope {
     const { messages } = this.#options;
     if (!request.envelope.persisted) {
-      return new TransactionScope(undefined, "the rpc is not persisted, so there is no record to commit with; set persisted: true");
+      return new TransactionScope(
+        undefined,
+        "the rpc is not persisted, so there is no record to commit with; set persisted: true",
+      );
     }
     const begin = messages.beginTransaction?.bind(messages);
-    return new TransactionScope(begin, "the cluster's storage has no transactions for handlers; configure one that has, such as Postgres");
+    return new TransactionScope(
+      begin,
+      "the cluster's storage has no transactions for handlers; configure one that has, such as Postgres",
+    );
   }
 
   async #rollBack(request: HostedRequest, transaction: StorageTransaction | null): Promise<void> {
@@ -247,17 +279,31 @@ export class RequestRunner {
     }
   }
 
-  #failure(request: HostedRequest, error: unknown, transaction: null): { type: "exit"; exit: Exit & { ok: false }; transaction: null } {
-    const exit = { ok: false, error: encodeError(error, { exposeStacks: this.#options.exposeStacks }) } as const;
+  #failure(
+    request: HostedRequest,
+    error: unknown,
+    transaction: null,
+  ): { type: "exit"; exit: Exit & { ok: false }; transaction: null } {
+    const exit = {
+      ok: false,
+      error: encodeError(error, { exposeStacks: this.#options.exposeStacks }),
+    } as const;
     // A failure's own fields may be large, too: it must not become a reply that no transport carries.
     const size = JSON.stringify(exit).length;
     if (size <= this.#options.maxPayloadBytes) return { type: "exit", exit, transaction };
     const message = `The error of ${describeCall(request)} was too large to send (${size} characters). It began: ${exit.error.message.slice(0, 200)}`;
-    return { type: "exit", exit: { ok: false, error: { ...exit.error, message, stack: null, data: null, cause: null } }, transaction };
+    return {
+      type: "exit",
+      exit: { ok: false, error: { ...exit.error, message, stack: null, data: null, cause: null } },
+      transaction,
+    };
   }
 
   #interruption(request: HostedRequest, why: string, cause?: unknown): InterruptedError {
-    return new InterruptedError({ what: describeCall(request), why }, cause === undefined ? undefined : { cause });
+    return new InterruptedError(
+      { what: describeCall(request), why },
+      cause === undefined ? undefined : { cause },
+    );
   }
 
   /** Waits before the next attempt, but not after the shard moved. */

@@ -7,7 +7,10 @@ export class ConfigError extends HoldfastError {
   /** The option's name, with dots for nested ones. */
   readonly option: string;
 
-  constructor(problem: { option: string; got: unknown; takes: string; hint?: string }, options?: ErrorOptions) {
+  constructor(
+    problem: { option: string; got: unknown; takes: string; hint?: string },
+    options?: ErrorOptions,
+  ) {
     super(
       `Option "${problem.option}" is ${describe(problem.got)}, but it takes ${problem.takes}.` +
         (problem.hint === undefined ? "" : ` ${problem.hint}`),
@@ -48,7 +51,8 @@ export class AdapterNotInstalledError extends HoldfastError {
 /** What a wrong value looks like in a message: short, and never a secret's worth of text. */
 function describe(value: unknown): string {
   if (value === undefined) return "missing";
-  if (typeof value === "string") return value === "" ? "empty" : `"${value.length > 60 ? `${value.slice(0, 60)}…` : value}"`;
+  if (typeof value === "string")
+    return value === "" ? "empty" : `"${value.length > 60 ? `${value.slice(0, 60)}…` : value}"`;
   if (typeof value === "number" || typeof value === "boolean" || value === null) return String(value);
   return Array.isArray(value) ? "an array" : `a value of type ${typeof value}`;
 }

@@ -9,7 +9,10 @@ export class InvalidInputError extends HoldfastError {
   readonly issues: readonly StandardSchemaV1.Issue[];
 
   constructor(input: { of: string; issues: readonly StandardSchemaV1.Issue[] }, options?: ErrorOptions) {
-    super(`The input of ${input.of} does not fit its schema: ${input.issues.map(describeIssue).join("; ")}.`, options);
+    super(
+      `The input of ${input.of} does not fit its schema: ${input.issues.map(describeIssue).join("; ")}.`,
+      options,
+    );
     this.issues = input.issues;
   }
 }
@@ -34,7 +37,10 @@ export class UnknownRpcError extends HoldfastError {
   readonly code = "UNKNOWN_RPC";
 
   constructor(rpc: { entityType: string; tag: string; known: readonly string[] }, options?: ErrorOptions) {
-    super(`The entity type "${rpc.entityType}" has no rpc "${rpc.tag}". ${listKnown("It has", rpc.known)}`, options);
+    super(
+      `The entity type "${rpc.entityType}" has no rpc "${rpc.tag}". ${listKnown("It has", rpc.known)}`,
+      options,
+    );
   }
 }
 
@@ -111,7 +117,10 @@ export class TimeoutError extends HoldfastError {
   readonly code = "TIMEOUT";
 
   constructor(call: { what: string; timeoutMs: number }, options?: ErrorOptions) {
-    super(`${call.what} gave no reply within ${call.timeoutMs} ms. It may have run, in part or whole.`, options);
+    super(
+      `${call.what} gave no reply within ${call.timeoutMs} ms. It may have run, in part or whole.`,
+      options,
+    );
   }
 }
 

@@ -31,7 +31,10 @@ export class PersistenceError extends HoldfastError {
   /** What failed, without what it means. */
   readonly detail: string;
 
-  constructor(failure: { operation: string; outcome: "not-written" | "unknown"; detail: string }, options?: ErrorOptions) {
+  constructor(
+    failure: { operation: string; outcome: "not-written" | "unknown"; detail: string },
+    options?: ErrorOptions,
+  ) {
     super(
       `The storage failed in ${failure.operation}: ${failure.detail}. ` +
         (failure.outcome === "unknown" ? `Whether it was written is not known.` : `Nothing was written.`),
@@ -76,7 +79,10 @@ export class DeadLetteredError extends HoldfastError {
   readonly code = "DEAD_LETTERED";
   readonly requestId: string;
 
-  constructor(letter: { requestId: string; what: string; attempts: number; reason: string }, options?: ErrorOptions) {
+  constructor(
+    letter: { requestId: string; what: string; attempts: number; reason: string },
+    options?: ErrorOptions,
+  ) {
     super(
       `${letter.what} failed in ${letter.attempts} attempts and is a dead letter now (request ${letter.requestId}). ` +
         `Last: ${letter.reason} Requeue or drop it with cluster.deadLetters.`,

@@ -7,7 +7,10 @@ export class WorkflowFailedError extends HoldfastError {
   readonly executionId: string;
 
   constructor(execution: { workflow: string; executionId: string; reason: string }, options?: ErrorOptions) {
-    super(`The execution ${execution.executionId} of ${execution.workflow} failed: ${execution.reason}`, options);
+    super(
+      `The execution ${execution.executionId} of ${execution.workflow} failed: ${execution.reason}`,
+      options,
+    );
     this.executionId = execution.executionId;
   }
 }
@@ -19,7 +22,10 @@ export class UnknownExecutionError extends HoldfastError {
   readonly executionId: string;
 
   constructor(execution: { workflow: string; executionId: string }, options?: ErrorOptions) {
-    super(`There is no execution ${execution.executionId} of ${execution.workflow}. Start it first, or check the id.`, options);
+    super(
+      `There is no execution ${execution.executionId} of ${execution.workflow}. Start it first, or check the id.`,
+      options,
+    );
     this.executionId = execution.executionId;
   }
 }
@@ -31,7 +37,10 @@ export class WorkflowCancelledError extends HoldfastError {
   readonly executionId: string;
 
   constructor(execution: { workflow: string; executionId: string; reason: string }, options?: ErrorOptions) {
-    super(`The execution ${execution.executionId} of ${execution.workflow} was cancelled: ${execution.reason}.`, options);
+    super(
+      `The execution ${execution.executionId} of ${execution.workflow} was cancelled: ${execution.reason}.`,
+      options,
+    );
     this.executionId = execution.executionId;
   }
 }
@@ -73,7 +82,10 @@ export class ActivityTimeoutError extends HoldfastError {
   override readonly name = "ActivityTimeoutError";
   readonly code = "ACTIVITY_TIMEOUT";
 
-  constructor(attempt: { activity: string; attempt: number; timeoutMs: number; kind: "timeout" | "heartbeat" }, options?: ErrorOptions) {
+  constructor(
+    attempt: { activity: string; attempt: number; timeoutMs: number; kind: "timeout" | "heartbeat" },
+    options?: ErrorOptions,
+  ) {
     super(
       attempt.kind === "timeout"
         ? `Attempt ${attempt.attempt} of activity ${attempt.activity} did not end within ${attempt.timeoutMs} ms.`

@@ -79,7 +79,9 @@ export class LeaseKeeper {
   async leave(): Promise<void> {
     this.abandon();
     await this.#options.storage.unregister(this.#runnerId).catch((error: unknown) => {
-      this.#options.logger.warn("The lease could not be given back; it runs out by itself", { error: String(error) });
+      this.#options.logger.warn("The lease could not be given back; it runs out by itself", {
+        error: String(error),
+      });
     });
   }
 
@@ -122,7 +124,8 @@ export class LeaseKeeper {
     this.#deadline = Math.max(this.#deadline ?? deadline, deadline);
     this.#expiry?.cancel();
     this.#expiry = this.#options.clock.setTimer(this.#deadline - this.#options.clock.monotonic(), () => {
-      if (!this.#closed && this.#deadline !== null && !this.isHeld()) this.#lose("it was not refreshed within its term");
+      if (!this.#closed && this.#deadline !== null && !this.isHeld())
+        this.#lose("it was not refreshed within its term");
     });
   }
 
@@ -131,7 +134,10 @@ export class LeaseKeeper {
     this.#deadline = null;
     this.#expiry?.cancel();
     this.#timer?.cancel();
-    this.#options.logger.warn("The lease is lost; joining again under a new identity", { runnerId: this.#runnerId, reason });
+    this.#options.logger.warn("The lease is lost; joining again under a new identity", {
+      runnerId: this.#runnerId,
+      reason,
+    });
     this.#options.lost(reason);
     this.#runnerId = this.#options.random.id();
     void this.#rejoin();

@@ -65,13 +65,17 @@ export class Router {
   /** The shards of these groups that this runner should own. */
   shardsOf(runnerId: string, groups: readonly string[]): readonly ShardId[] {
     return groups.flatMap((group) =>
-      [...this.#ownersIn(group)].filter(([, owner]) => owner.runnerId === runnerId).map(([shardId]) => shardId),
+      [...this.#ownersIn(group)]
+        .filter(([, owner]) => owner.runnerId === runnerId)
+        .map(([shardId]) => shardId),
     );
   }
 
   /** Whether some live runner says that it serves this entity type. */
   serves(entityType: string): boolean {
-    return this.#runners.some((runner) => runner.role === "runner" && runner.entityTypes.includes(entityType));
+    return this.#runners.some(
+      (runner) => runner.role === "runner" && runner.entityTypes.includes(entityType),
+    );
   }
 
   /** Reads the list of members. One read at a time; a call during a read makes another one follow it. Never rejects. */
@@ -83,7 +87,10 @@ export class Router {
 
   #tick(): void {
     if (this.#closed) return;
-    this.#timer = this.#options.clock.setTimer(this.#options.refreshIntervalMs, () => void this.refresh().then(() => this.#tick()));
+    this.#timer = this.#options.clock.setTimer(
+      this.#options.refreshIntervalMs,
+      () => void this.refresh().then(() => this.#tick()),
+    );
   }
 
   async #read(): Promise<void> {
@@ -101,7 +108,9 @@ export class Router {
   #update(listed: readonly RunnerRecord[]): void {
     if (this.#closed) return;
     const before = this.#runners;
-    const runners = listed.toSorted((a, b) => (a.runnerId < b.runnerId ? -1 : a.runnerId > b.runnerId ? 1 : 0));
+    const runners = listed.toSorted((a, b) =>
+      a.runnerId < b.runnerId ? -1 : a.runnerId > b.runnerId ? 1 : 0,
+    );
     if (JSON.stringify(before) === JSON.stringify(runners)) return;
     this.#runners = runners;
     this.#owners = new Map();
@@ -119,7 +128,9 @@ export class Router {
       (runner) => runner.role === "runner" && runner.weight > 0 && runner.shardGroups.includes(group),
     );
     const byId = new Map(serving.map((runner) => [runner.runnerId, runner]));
-    const shardIds = Array.from({ length: this.#options.shardsPerGroup }, (_, number) => shardIdOf(group, number));
+    const shardIds = Array.from({ length: this.#options.shardsPerGroup }, (_, number) =>
+      shardIdOf(group, number),
+    );
     const owners = new Map<ShardId, RunnerRecord>();
     for (const [shardId, runnerId] of assignShards(shardIds, serving)) {
       const owner = byId.get(runnerId);

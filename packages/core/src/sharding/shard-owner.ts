@@ -136,7 +136,10 @@ export class ShardOwner {
       await this.#options.runners.releaseShards(runnerId, [shardId]);
       this.#options.released([shardId]);
     } catch (error) {
-      this.#options.logger.warn("A shard could not be freed; its lease runs out by itself", { shardId, error: String(error) });
+      this.#options.logger.warn("A shard could not be freed; its lease runs out by itself", {
+        shardId,
+        error: String(error),
+      });
     }
     // The target may have come back to this runner while the shard drained.
     if (!this.#stopped && this.#options.target().includes(shardId)) void this.#take();
@@ -178,7 +181,10 @@ export class ShardOwner {
       }
     } catch (error) {
       // The outcome of a claim may be unknown. Claiming again raises the epoch again, and that settles it.
-      logger.warn("Shards could not be claimed; trying again", { shards: missing.length, error: String(error) });
+      logger.warn("Shards could not be claimed; trying again", {
+        shards: missing.length,
+        error: String(error),
+      });
     }
     const target = new Set(this.#options.target());
     this.#giveUp(this.owned.filter((shardId) => !target.has(shardId)));
@@ -198,12 +204,20 @@ export class ShardOwner {
   }
 
   #isSettled(): boolean {
-    return this.#stopped || (this.#options.lease.isHeld() && this.#debounce === undefined && !this.#taking && this.#missing().length === 0);
+    return (
+      this.#stopped ||
+      (this.#options.lease.isHeld() &&
+        this.#debounce === undefined &&
+        !this.#taking &&
+        this.#missing().length === 0)
+    );
   }
 
   #expect(shardIds: readonly ShardId[]): void {
     const next = new Set(shardIds);
-    const gone = [...this.#expected].filter((shardId) => !next.has(shardId) && this.#held.get(shardId) !== "serving");
+    const gone = [...this.#expected].filter(
+      (shardId) => !next.has(shardId) && this.#held.get(shardId) !== "serving",
+    );
     this.#expected = next;
     if (gone.length > 0) this.#options.guest.unexpect(gone);
     if (shardIds.length > 0) this.#options.guest.expect(shardIds);

@@ -369,6 +369,7 @@ describe("the records of a cron's ticks", () => {
     await runner.seed(running());
     await storage.live(runner, 36);
     expect(storage.forgotten.length).toBeGreaterThan(1);
-    for (const answeredBefore of storage.forgotten) expect(answeredBefore).toBeLessThan(storage.clock.now() - HOUR);
+    for (const answeredBefore of storage.forgotten)
+      expect(answeredBefore).toBeLessThan(storage.clock.now() - HOUR);
   });
 });

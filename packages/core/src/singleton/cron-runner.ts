@@ -125,7 +125,10 @@ export class CronRunner {
     try {
       await this.#options.forgetTicks(now - this.#cron.skipIfOlderThanMs - KEPT_LONGER_MS);
     } catch (error) {
-      this.#options.logger.warn("Old ticks of a cron could not be deleted", { cron: this.#cron.name, error: describeThrown(error) });
+      this.#options.logger.warn("Old ticks of a cron could not be deleted", {
+        cron: this.#cron.name,
+        error: describeThrown(error),
+      });
     }
   }
 

@@ -1,5 +1,9 @@
-import { FencedError,
-  TransactionUnavailableError, type JournalEntry, type StepKind } from "@holdfast/core/adapter";
+import {
+  FencedError,
+  TransactionUnavailableError,
+  type JournalEntry,
+  type StepKind,
+} from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { completed, failure, storageCases } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
