@@ -57,7 +57,9 @@ class Witness {
 async function wreck(cluster: TestCluster, random: SeededRandom): Promise<void> {
   const index = Math.floor(random.next() * RUNNERS);
   const isAlive = cluster.runners[index]?.isAlive === true;
-  const others = cluster.runners.flatMap((runner, other) => (other !== index && runner.isAlive ? [other] : []));
+  const others = cluster.runners.flatMap((runner, other) =>
+    other !== index && runner.isAlive ? [other] : [],
+  );
   const act = Math.floor(random.next() * 6);
   if (act === 0 && others.length > 1) await cluster.crash(index);
   else if (act === 1 && !isAlive) await cluster.restart(index);
@@ -78,67 +80,73 @@ describe("a cluster under havoc", () => {
   const from = Number(process.env["CHAOS_FROM"] ?? 1);
   const seeds = Array.from({ length: Number(process.env["CHAOS_SEEDS"] ?? 8) }, (_, index) => from + index);
 
-  it.each(seeds)("answers each request once, each sender's in order, with seed %i (INV-2, INV-4 to INV-6)", async (seed) => {
-    const witness = new Witness();
-    const random = new SeededRandom(seed).fork("havoc");
-    await using cluster = await createTestCluster({
-      runners: RUNNERS,
-      register: [witness.implementation()],
-      seed,
-      shardsPerGroup: 12,
-    });
-    const rate = (): number => random.next() * 0.05;
-    cluster.faults({
-      drop: rate(),
-      duplicate: rate(),
-      delay: ["0ms", "80ms"],
-      storageDelay: ["0ms", "40ms"],
-      storageErrorBeforeCommit: rate(),
-      storageErrorAfterCommit: rate(),
-    });
-    const entityOf = (sender: number, n: number) => cluster.entity(Ledger, `e${(sender + n) % ENTITIES}`);
-    const keyOf = (sender: number, n: number) => ({ idempotencyKey: `${sender}/${n}` });
-    const calls: Promise<unknown>[] = [];
-    const queues = SENDERS.map(() => Promise.resolve());
-    /** Half of the senders send their next request once the last one was accepted; the others do not wait. */
-    const send = (sender: number, n: number): void => {
-      const [entity, key] = [entityOf(sender, n), keyOf(sender, n)];
-      calls.push(entity.peek(`${sender}/${n}`).catch(() => undefined));
-      if (!isInOrder(sender)) calls.push(entity.add({ sender, n }, key));
-      else queues[sender] = (queues[sender] ?? Promise.resolve()).then(() => entity.add.notify({ sender, n }, key));
-    };
-    for (let n = 0; n < EACH; n += 1) {
-      for (const sender of SENDERS) send(sender, n);
-      await cluster.advance(Math.floor(random.next() * 100));
-      await wreck(cluster, random);
-      await cluster.advance(Math.floor(random.next() ** 3 * 40_000));
-    }
-    await mend(cluster);
-    await cluster.advance("3 minutes");
-    await Promise.all([...queues, ...calls]);
-    await cluster.advance("1 minute");
-
-    expect(witness.overlaps).toEqual([]);
-    expect([...witness.peeks].filter(([, times]) => times > 1)).toEqual([]);
-    const ran = witness.runs.length;
-    const numbers = Array.from({ length: EACH }, (_, n) => n);
-    const ask = () =>
-      Promise.all(
-        SENDERS.map((sender) =>
-          Promise.all(numbers.map((n) => entityOf(sender, n).add({ sender, n }, keyOf(sender, n)))),
-        ),
-      );
-    const replies = await ask();
-    expect(await ask()).toEqual(replies);
-    expect(witness.runs.length, "what was answered does not run again").toBe(ran);
-    for (const [sender, places] of replies.entries()) {
-      expect(places.map((place) => witness.runs[place])).toEqual(numbers.map((n) => ({ sender, n })));
-      if (!isInOrder(sender)) continue;
-      for (let n = ENTITIES; n < EACH; n += 1) {
-        const what = `request ${n} of sender ${sender}, after ${n - ENTITIES}`;
-        expect(places[n], what).toBeGreaterThan(places[n - ENTITIES] ?? 0);
+  it.each(seeds)(
+    "answers each request once, each sender's in order, with seed %i (INV-2, INV-4 to INV-6)",
+    async (seed) => {
+      const witness = new Witness();
+      const random = new SeededRandom(seed).fork("havoc");
+      await using cluster = await createTestCluster({
+        runners: RUNNERS,
+        register: [witness.implementation()],
+        seed,
+        shardsPerGroup: 12,
+      });
+      const rate = (): number => random.next() * 0.05;
+      cluster.faults({
+        drop: rate(),
+        duplicate: rate(),
+        delay: ["0ms", "80ms"],
+        storageDelay: ["0ms", "40ms"],
+        storageErrorBeforeCommit: rate(),
+        storageErrorAfterCommit: rate(),
+      });
+      const entityOf = (sender: number, n: number) => cluster.entity(Ledger, `e${(sender + n) % ENTITIES}`);
+      const keyOf = (sender: number, n: number) => ({ idempotencyKey: `${sender}/${n}` });
+      const calls: Promise<unknown>[] = [];
+      const queues = SENDERS.map(() => Promise.resolve());
+      /** Half of the senders send their next request once the last one was accepted; the others do not wait. */
+      const send = (sender: number, n: number): void => {
+        const [entity, key] = [entityOf(sender, n), keyOf(sender, n)];
+        calls.push(entity.peek(`${sender}/${n}`).catch(() => undefined));
+        if (!isInOrder(sender)) calls.push(entity.add({ sender, n }, key));
+        else
+          queues[sender] = (queues[sender] ?? Promise.resolve()).then(() =>
+            entity.add.notify({ sender, n }, key),
+          );
+      };
+      for (let n = 0; n < EACH; n += 1) {
+        for (const sender of SENDERS) send(sender, n);
+        await cluster.advance(Math.floor(random.next() * 100));
+        await wreck(cluster, random);
+        await cluster.advance(Math.floor(random.next() ** 3 * 40_000));
       }
-    }
-    if (process.env["CHAOS_SHOW"]) console.log(seed, JSON.stringify(cluster.metrics.snapshot()), ran);
-  });
+      await mend(cluster);
+      await cluster.advance("3 minutes");
+      await Promise.all([...queues, ...calls]);
+      await cluster.advance("1 minute");
+
+      expect(witness.overlaps).toEqual([]);
+      expect([...witness.peeks].filter(([, times]) => times > 1)).toEqual([]);
+      const ran = witness.runs.length;
+      const numbers = Array.from({ length: EACH }, (_, n) => n);
+      const ask = () =>
+        Promise.all(
+          SENDERS.map((sender) =>
+            Promise.all(numbers.map((n) => entityOf(sender, n).add({ sender, n }, keyOf(sender, n)))),
+          ),
+        );
+      const replies = await ask();
+      expect(await ask()).toEqual(replies);
+      expect(witness.runs.length, "what was answered does not run again").toBe(ran);
+      for (const [sender, places] of replies.entries()) {
+        expect(places.map((place) => witness.runs[place])).toEqual(numbers.map((n) => ({ sender, n })));
+        if (!isInOrder(sender)) continue;
+        for (let n = ENTITIES; n < EACH; n += 1) {
+          const what = `request ${n} of sender ${sender}, after ${n - ENTITIES}`;
+          expect(places[n], what).toBeGreaterThan(places[n - ENTITIES] ?? 0);
+        }
+      }
+      if (process.env["CHAOS_SHOW"]) console.log(seed, JSON.stringify(cluster.metrics.snapshot()), ran);
+    },
+  );
 });

@@ -82,7 +82,10 @@ export function clusterOf(member: Member, attend: Attend = (call) => call()): Cl
       return untypedClient(attended, contract, false);
     },
     // Starting is attended, too; a result is not: executions may sleep for days.
-    workflow: workflowClients({ ...caller, notify: attended.notify }),
+    workflow: workflowClients({
+      ...caller,
+      notify: (target, input, options) => attended.notify(target, input, options),
+    }),
     register: (...registrations) => member.register(...registrations),
     start: () => member.start(),
     shutdown: () => member.shutdown(),
