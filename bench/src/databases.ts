@@ -34,7 +34,9 @@ export async function postgresDatabase(): Promise<Database> {
     name: `PostgreSQL, durable (${service.how})`,
     storage: postgres({ connectionString: service.url }),
     connections,
-    query: (text, params = []) => pool.query({ name: text, text, values: [...params] }),
+    // Prepared by name, as the library's own statements are.
+    query: (text, params = []) =>
+      pool.query({ ...(params.length > 0 ? { name: "raw" } : {}), text, values: [...params] }),
     async close() {
       await pool.end();
       await service.stop();
