@@ -78,7 +78,9 @@ async function mend(cluster: TestCluster): Promise<void> {
 
 describe("a cluster under havoc", () => {
   const from = Number(process.env["CHAOS_FROM"] ?? 1);
-  const seeds = Array.from({ length: Number(process.env["CHAOS_SEEDS"] ?? 8) }, (_, index) => from + index);
+  const count = Number(process.env["CHAOS_SEEDS"] ?? 8);
+  // The last one once found a request that overtook another.
+  const seeds = [...Array.from({ length: count }, (_, index) => from + index), 123];
 
   it.each(seeds)(
     "answers each request once, each sender's in order, with seed %i (INV-2, INV-4 to INV-6)",

@@ -4,8 +4,9 @@
 //       before it was admitted. Once a handler may have run, its loss is reported and not repaired.
 //   D2  A persisted request is sent again, under the same id, until its reply is known. Where no owner is to be had it is
 //       stored by this sender, and its reply is looked up.
-//   D3  After this sender stored a request of a shard by itself, its next request for that shard tells the owner to read
-//       first, so that the owner handles them in the order in which they were accepted (INV-4).
+//   D3  After this sender stored a request of a shard by itself, its requests for that shard tell the owner to read first,
+//       until one that was sent after the store was taken in: so the owner handles them in the order in which they were
+//       accepted (INV-4), whichever of them is lost on the way.
 //   D4  Every wait ends: a probe finds out about requests and replies that were lost on the way.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
@@ -69,6 +70,8 @@ interface Outgoing {
   /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */
   storedAs: string | null;
   isStoring: boolean;
+  /** The store up to which its owner was told to read first, or null. */
+  readsUpTo: number | null;
   unanswered: number;
   retry: Timer | null;
 }
@@ -76,8 +79,9 @@ interface Outgoing {
 export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #outgoing = new Map<string, Outgoing>();
-  /** Shards for which this sender stored a request that their owner may not have seen (D3). */
-  readonly #storedFor = new Set<ShardId>();
+  /** Shards for which this sender stored a request that their owner may not have seen, and the last such store (D3). */
+  readonly #storedFor = new Map<ShardId, number>();
+  #stores = 0;
   #probe: Timer | undefined;
   #poll: Timer | undefined;
   #isClosed = false;
@@ -99,6 +103,7 @@ export class Delivery {
       refusals: 0,
       storedAs: null,
       isStoring: false,
+      readsUpTo: null,
       unanswered: 0,
       retry: null,
     };
@@ -134,9 +139,9 @@ export class Delivery {
   receive(message: WireMessage): void {
     switch (message.type) {
       case "accepted":
-        return this.#heard(message.requestId)?.listener.accepted();
+        return this.#takenIn(message.requestId)?.listener.accepted();
       case "chunk":
-        return this.#heard(message.chunk.requestId)?.listener.chunk(message.chunk);
+        return this.#takenIn(message.chunk.requestId)?.listener.chunk(message.chunk);
       case "reply":
         return this.#replied(message.reply);
       case "rejected":
@@ -195,12 +200,13 @@ export class Delivery {
     if (target === undefined) return this.#refused(outgoing);
     outgoing.target = target;
     outgoing.unanswered = 0;
-    const readPendingFirst = envelope.persisted && this.#storedFor.has(shardId) && outgoing.storedAs === null;
+    outgoing.readsUpTo =
+      envelope.persisted && outgoing.storedAs === null ? (this.#storedFor.get(shardId) ?? null) : null;
+    const readPendingFirst = outgoing.readsUpTo !== null;
     const message: WireMessage = {
       type: "request",
       envelope: readPendingFirst ? { ...envelope, readPendingFirst } : envelope,
     };
-    if (readPendingFirst) this.#storedFor.delete(shardId);
     try {
       this.#say(outgoing, message);
     } catch (error) {
@@ -217,7 +223,6 @@ export class Delivery {
   #refused(outgoing: Outgoing): void {
     const { envelope } = outgoing;
     const { shardId, entityType } = envelope.address;
-    if (envelope.readPendingFirst || this.#storedFor.has(shardId)) this.#storedFor.add(shardId);
     outgoing.target = null;
     outgoing.refusals += 1;
     // What is stored is found by its owner, and its reply by the poll.
@@ -263,8 +268,8 @@ export class Delivery {
   async #store(outgoing: Outgoing): Promise<void> {
     const { envelope } = outgoing;
     outgoing.isStoring = true;
-    // Set before the write: whatever its outcome, the owner is to read before it takes this sender's next request (D3).
-    this.#storedFor.add(envelope.address.shardId);
+    // Noted before the write: whatever its outcome, the owner is to read before it takes this sender's next request (D3).
+    this.#noteStore(envelope.address.shardId);
     let failure: unknown;
     for (
       let attempt = 0;
@@ -275,6 +280,8 @@ export class Delivery {
       try {
         const saved = await this.#options.messages.saveRequest(envelope, 0, null);
         outgoing.isStoring = false;
+        // Noted again: what the owner read while the write was under way does not count.
+        this.#noteStore(envelope.address.shardId);
         if (!this.#outgoing.has(envelope.requestId)) return;
         outgoing.storedAs = saved.outcome === "duplicate" ? saved.existing.requestId : envelope.requestId;
         outgoing.listener.accepted();
@@ -348,7 +355,7 @@ export class Delivery {
   }
 
   #replied(reply: Reply): void {
-    const outgoing = this.#heard(reply.requestId);
+    const outgoing = this.#takenIn(reply.requestId);
     if (outgoing === undefined) return;
     // A stream is forgotten by its reader, who may find chunks missing.
     if (outgoing.envelope.expects !== "stream" || !reply.exit.ok) this.#take(reply.requestId);
@@ -390,6 +397,22 @@ export class Delivery {
       } else this.#say(outgoing, { type: "probe", requestId: outgoing.envelope.requestId });
     }
     if (this.#outgoing.size > 0) this.#probe = this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
+  }
+
+  #noteStore(shardId: ShardId): void {
+    this.#stores += 1;
+    this.#storedFor.set(shardId, this.#stores);
+  }
+
+  /** Its owner has the request, and has read first if it was told to. */
+  #takenIn(requestId: string): Outgoing | undefined {
+    const outgoing = this.#heard(requestId);
+    if (outgoing === undefined) return undefined;
+    const { shardId } = outgoing.envelope.address;
+    if (outgoing.readsUpTo !== null && this.#storedFor.get(shardId) === outgoing.readsUpTo) {
+      this.#storedFor.delete(shardId);
+    }
+    return outgoing;
   }
 
   /** Something was heard of a request: its runner is alive. */

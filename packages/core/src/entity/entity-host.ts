@@ -10,7 +10,7 @@
 //   H4  Everyone who waits for a request that leaves memory is told: its reply, or that it must be asked for elsewhere.
 
 import type { Clock } from "../adapter/clock.ts";
-import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
+import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
 import { parse } from "../contract/schema.ts";
@@ -286,6 +286,8 @@ export class EntityHost {
   ): Promise<void> {
     const { envelope } = request;
     if (envelope.readPendingFirst) {
+      // If the read fails, the shard stays unread, and the request is only stored (H2).
+      shard.markUnread();
       await this.#inbox.wake();
       if (this.#servedShard(envelope.address.shardId) !== shard)
         return reject("NOT_ASSIGNED", "the shard moved");
@@ -308,13 +310,15 @@ export class EntityHost {
     const asking = { peer, requestId: request.id, shardId: shard.fence.shardId };
     if (envelope.expects !== "acceptance") this.#waiters.add(request.id, asking, answer);
     try {
-      const saved = await this.#options.messages.saveRequest(envelope, request.attempts, activation.fence);
+      const save = (): Promise<SaveRequestResult> =>
+        this.#options.messages.saveRequest(envelope, request.attempts, activation.fence);
+      const saved = goesStraight || isLater ? await save() : await shard.store(save);
       if (saved.outcome === "duplicate") {
         if (goesStraight) this.#forget(request, activation);
         this.#waiters.remove(request.id, asking);
         if (this.#servedShard(envelope.address.shardId) !== shard)
           return reject("NOT_ASSIGNED", "the shard moved");
-        return await this.#answerDuplicate(envelope, saved.existing, peer, answer);
+        return await this.#answerDuplicate(envelope, shard, saved.existing, peer, answer);
       }
       this.#options.counters.accepted += 1;
       if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
@@ -332,6 +336,7 @@ export class EntityHost {
         return reject("NOT_ASSIGNED", "the shard was claimed by another runner");
       }
       // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
+      shard.markUnread();
       void this.#inbox.wake();
       reject("PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
     }
@@ -344,11 +349,20 @@ export class EntityHost {
 
   async #answerDuplicate(
     envelope: Envelope,
+    shard: HostedShard,
     existing: RequestState,
     peer: string,
     answer: Answer,
   ): Promise<void> {
     this.#options.counters.duplicates += 1;
+    const isDue =
+      existing.state === "pending" &&
+      (existing.deliverAt === null || existing.deliverAt <= this.#options.clock.now());
+    if (isDue && !this.#requests.has(existing.requestId)) {
+      // Its sender believes it accepted, and what it sends next must not overtake it (H2).
+      shard.markUnread();
+      void this.#inbox.wake();
+    }
     if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
     // Whoever asked under another id is answered under its own.
     const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));

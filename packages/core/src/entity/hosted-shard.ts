@@ -16,6 +16,9 @@ export class HostedShard {
   #whenQuiet: (() => void) | null = null;
   #unreadSince = 1;
   #readUpTo = 0;
+  /** Writes under way of requests that are only stored, not put in a mailbox. */
+  #storing = 0;
+  #leftSomeOut = false;
 
   constructor(fence: Fence) {
     this.fence = fence;
@@ -23,18 +26,30 @@ export class HostedShard {
 
   /** Whether storage may hold due requests that are not in memory: then new ones queue behind them there. */
   get isUnread(): boolean {
-    return this.#readUpTo < this.#unreadSince;
+    return this.#storing > 0 || this.#readUpTo < this.#unreadSince;
   }
 
   markUnread(): void {
     this.#unreadSince += 1;
   }
 
+  /** Stores a request that a read is to find: one that began before this is over may have missed it. */
+  async store<Result>(write: () => Promise<Result>): Promise<Result> {
+    this.#storing += 1;
+    try {
+      return await write();
+    } finally {
+      this.#storing -= 1;
+      this.markUnread();
+    }
+  }
+
   /** Returns what to call when a read that begins now has come to its end. */
   beginRead(): () => void {
     const mark = this.#unreadSince;
+    this.#leftSomeOut = false;
     return () => {
-      this.#readUpTo = Math.max(this.#readUpTo, mark);
+      if (!this.#leftSomeOut) this.#readUpTo = Math.max(this.#readUpTo, mark);
     };
   }
 
@@ -49,11 +64,12 @@ export class HostedShard {
     this.markUnread();
   }
 
-  /** Entities whose stored requests cannot be taken now: no room, or no code. */
+  /** Entities whose stored requests cannot be taken now: no room, or no code. A read without the former leaves it unread. */
   unready(): readonly EntityAddress[] {
     const full = [...this.activations.values()].filter(
       (activation) => !activation.startsAtOnce && activation.mailbox.isFull,
     );
+    if (full.length > 0) this.#leftSomeOut = true;
     return [...full.map((activation) => activation.address), ...this.#unserved.values()];
   }
 
