@@ -22,7 +22,7 @@ import type { CallOptions, CallTarget } from "../src/client/caller.ts";
 import { activity, type ActivityOptions } from "../src/define/activity-group.ts";
 import { defineEntity } from "../src/define/entity.ts";
 import { defineWorkflow, type WorkflowContext } from "../src/define/workflow.ts";
-import { Suspension, type Call } from "../src/entity/behavior.ts";
+import { Suspension, type Call, type EntityBehavior } from "../src/entity/behavior.ts";
 import { FencedError, PersistenceError, TransactionUnavailableError } from "../src/errors/storage.ts";
 import { NonDeterminismError } from "../src/errors/workflow.ts";
 
@@ -89,7 +89,7 @@ export class ExecutionStage {
   /** How many writes were made so far; the first is number 1. */
   writes = 0;
   copies = 0;
-  /** Whether a write of the last copy failed: then its code had ended before, and its last entries are not there. */
+  /** Whether a write of the last copy failed, or its process crashed, after its code had ended: its last entries may not be there. */
   lostItsEnd = false;
   /** By the number of the write. */
   readonly faults: Map<number, Fault> = new Map<number, Fault>();
@@ -97,6 +97,8 @@ export class ExecutionStage {
   readonly leaves: Map<number, number> = new Map<number, number>();
   /** Turns that a write takes. */
   latencyTurns = 1;
+  /** By the number of the write: milliseconds that it takes besides, whether or not its copy of the execution is over. */
+  readonly slowWrites: Map<number, number> = new Map<number, number>();
   /** The handler of the entity that programs call. */
   answer: (input: unknown, options: CallOptions) => unknown = (input) => input;
   /** Is given the fields of each error that is logged. */
@@ -108,6 +110,9 @@ export class ExecutionStage {
   #leaving = new AbortController();
   #view: VirtualClockView = this.clock.view();
   #copy = 0;
+  /** A crash ends the process; copies that ended otherwise leave it, and their writes under way, as they are. */
+  #process = 1;
+  #behavior: EntityBehavior | null = null;
   #lane: Promise<void> = Promise.resolve();
 
   constructor(program: Program, executionId: string = "execution-1") {
@@ -141,17 +146,20 @@ export class ExecutionStage {
   begin(): void {
     this.copies += 1;
     this.#copy += 1;
-    this.#view = this.clock.view();
+    this.#behavior ??= this.#bind();
     this.#abort = new AbortController();
     this.#leaving = new AbortController();
-    this.#lane = Promise.resolve();
     this.trace = [];
     this.lostItsEnd = false;
     this.#end = null;
     const copy = this.#copy;
     const leaveAfterMs = this.leaves.get(this.copies);
-    if (leaveAfterMs !== undefined) this.#view.setTimer(leaveAfterMs, () => this.leave());
-    const handler = this.#behavior().activate({
+    if (leaveAfterMs !== undefined) {
+      this.#view.setTimer(leaveAfterMs, () => {
+        if (copy === this.#copy) this.leave();
+      });
+    }
+    const handler = this.#behavior.activate({
       address: this.#call().envelope.address,
       fence: FENCE,
       signal: this.#abort.signal,
@@ -191,9 +199,14 @@ export class ExecutionStage {
 
   /** Ends this copy as the end of its process would. */
   crash(): void {
+    this.lostItsEnd ||= this.#end !== null;
     this.#end = { type: "crashed" };
     this.#copy += 1;
+    this.#process += 1;
+    this.#behavior = null;
+    this.#lane = Promise.resolve();
     this.#view.stop();
+    this.#view = this.clock.view();
     this.#abort.abort(new Error("crashed"));
   }
 
@@ -245,7 +258,7 @@ export class ExecutionStage {
     };
   }
 
-  #behavior(): ReturnType<ReturnType<ReturnType<typeof stagedWorkflow>["implement"]>["bind"]> {
+  #bind(): EntityBehavior {
     const log = (message: string): void => void this.logged.push(message);
     const error: Logger["error"] = (message, fields = {}) => {
       this.logged.push(message);
@@ -257,7 +270,7 @@ export class ExecutionStage {
         execute: (ctx) => this.program(ctx, this),
       })
       .bind({
-        storage: this.#storage(this.#copy),
+        storage: this.#storage(this.#process),
         clock: this.#view,
         random: new SeededRandom(1),
         logger: { debug: log, info: log, warn: log, error },
@@ -284,9 +297,9 @@ export class ExecutionStage {
     return this.answer(input, options);
   }
 
-  #storage(copy: number): WorkflowStorage {
+  #storage(process: number): WorkflowStorage {
     const view = this.#view;
-    const isGone = (): boolean => copy !== this.#copy;
+    const isGone = (): boolean => process !== this.#process;
     const write = (entries: readonly JournalEntry[], transaction: StageTransaction | null): void => {
       for (const entry of entries) {
         if (this.journal.some(({ ordinal }) => ordinal === entry.ordinal)) {
@@ -308,12 +321,14 @@ export class ExecutionStage {
         if (isGone()) return never();
         this.writes += 1;
         const fault = this.faults.get(this.writes);
+        const slowMs = this.slowWrites.get(this.writes) ?? 0;
         this.lostItsEnd ||= fault === "not-written" || fault === "unknown-lost" || fault === "fenced";
         const tx = transaction as StageTransaction | null;
         const turn = tx === null ? this.#lane : Promise.resolve();
         const done = (async () => {
           await turn;
           for (let turns = 0; turns < this.latencyTurns; turns += 1) await view.nextTurn();
+          if (slowMs > 0) await sleep(view, slowMs);
         })();
         if (tx === null) this.#lane = done;
         await done;
@@ -334,6 +349,8 @@ export class ExecutionStage {
             throw failure("unknown");
           case "unknown-written":
             write(entries, tx);
+            // What was appended after it is not written.
+            this.lostItsEnd ||= this.#end !== null;
             throw failure("unknown");
           case "cannot-commit":
             if (tx === null) return write(entries, tx);

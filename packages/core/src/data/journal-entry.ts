@@ -36,6 +36,8 @@ export type JournalEvent =
       readonly attempt: number;
       readonly error: EncodedError;
       readonly retryAt: number;
+      /** The details that its last heartbeat left to the next attempt, encoded; absent if there are none. */
+      readonly lastHeartbeat?: string;
     }
   | { readonly type: "completed"; readonly value: string }
   | { readonly type: "failed"; readonly error: EncodedError };

@@ -15,9 +15,17 @@ export interface ActivityContext extends Omit<RunContext, "log"> {
   readonly attempt: number;
   /** The same for every attempt: pass it to systems that take one, so that an attempt repeated after a crash does no harm. */
   readonly idempotencyKey: string;
-  /** Says that the attempt is alive, for `heartbeatTimeout`, and leaves `details` to the next attempt. */
+  /**
+   * Says that the attempt is alive, for `heartbeatTimeout`, and leaves `details` to the next attempt. Without details,
+   * those given before stay.
+   *
+   * @throws {SerializationError} the details cannot be stored
+   */
   heartbeat(details?: unknown): void;
-  /** The details that the last heartbeat of an earlier attempt left, while the execution stayed on one runner. */
+  /**
+   * The details that the last heartbeat of an earlier attempt left, or undefined. They are recorded with the attempt's
+   * failure, so one whose process ended before it did leaves none.
+   */
   readonly lastHeartbeat: unknown;
   readonly log: Logger;
   readonly [TRANSACTION_SCOPE]: TransactionScope;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { SystemClock } from "../clock/system-clock.ts";
 import { Echo, ExecutionStage, type Program } from "../../test/execution-stage.ts";
 import { InterruptedError, MailboxFullError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
@@ -93,6 +94,22 @@ describe("code that diverges from the journal", () => {
     expect(stage.committed).toEqual(["b"]);
   });
 
+  it("is looked at less and less often, and at once again after it went on", async () => {
+    const stage = await recorded();
+    const { program } = stage;
+    const park = async (): Promise<number> => {
+      const end = await stage.activate();
+      return end.type === "suspended" ? (end.until ?? 0) - stage.clock.now() : 0;
+    };
+    stage.program = async (ctx) => ctx.sleep(5);
+    const pauses = [await park(), await park(), await park(), await park(), await park()];
+    expect(pauses).toEqual([10_000, 20_000, 40_000, 60_000, 60_000]);
+    stage.program = program;
+    await stage.activate();
+    stage.program = async (ctx) => ctx.sleep(5);
+    expect(await park()).toBe(10_000);
+  });
+
   it("is told both steps and their place", async () => {
     const stage = await recorded();
     stage.program = async (ctx) => {
@@ -169,6 +186,37 @@ describe("an execution that waits", () => {
   });
 });
 
+describe("a heartbeat's details", () => {
+  it("reach the next attempt, also when the execution left memory meanwhile", async () => {
+    const stage = new ExecutionStage(async (ctx) =>
+      ctx.run("copy", { retries: 2, initialInterval: "1 minute" }, (attempt) => {
+        const last = attempt.lastHeartbeat as { row: number } | undefined;
+        stage.attempts.push(`from ${last?.row ?? "the start"}`);
+        attempt.heartbeat({ row: (last?.row ?? 0) + 5 });
+        if (attempt.attempt === 1) throw new Error("cut off");
+        attempt.heartbeat({ row: (last?.row ?? 0) + 7 });
+        if (attempt.attempt === 2) throw new Error("cut off again");
+        return "copied";
+      }),
+    );
+    expect(await stage.run()).toEqual({ type: "completed", value: "copied" });
+    expect(stage.copies).toBe(3);
+    expect(stage.attempts).toEqual(["from the start", "from 5", "from 12"]);
+  });
+
+  it("that cannot be recorded end the attempt that gave them", async () => {
+    const stage = new ExecutionStage(async (ctx) =>
+      ctx
+        .run("copy", ({ heartbeat }) => heartbeat(() => "a function"))
+        .catch((error: unknown) => String(error)),
+    );
+    expect(await stage.run()).toEqual({
+      type: "completed",
+      value: expect.stringMatching(/SerializationError.*heartbeat.*copy.*function/i),
+    });
+  });
+});
+
 describe("an execution whose shard is about to move", () => {
   it("is suspended at once where it waits", async () => {
     const stage = new ExecutionStage(async (ctx) => ctx.sleep(900));
@@ -200,7 +248,7 @@ describe("an execution whose shard is about to move", () => {
     const stage = new ExecutionStage(async (ctx) => ctx.activities.flaky("f", 1));
     stage.latencyTurns = 20;
     stage.begin();
-    await new Promise((resolve) => setImmediate(resolve));
+    await new SystemClock().nextTurn();
     stage.leave();
     expect(await stage.settle()).toEqual({ type: "suspended", until: 0 });
     expect(stage.clock.monotonic(), "it did not wait for the next attempt").toBe(0);
@@ -268,17 +316,38 @@ describe("a failed write", () => {
     expect(await stage.run()).toEqual({ type: "completed", value: [1, 2, 3] });
   });
 
-  it("is no failure of the activity whose transaction the storage lost", async () => {
+  it("lets no other copy begin before what else is under way has ended (INV-3)", async () => {
+    const stage = new ExecutionStage(async (ctx) =>
+      Promise.all([
+        // Quick in the first copy only, so that the steps would be recorded in another order in the second.
+        ctx.activities.take("a", stage.copies === 1 ? 0 : 60_000),
+        ctx.activities.commit("b", 1),
+      ]),
+    );
+    stage.slowWrites.set(1, 10);
+    stage.faults.set(1, "not-written");
+    stage.slowWrites.set(2, 30_000);
+    expect(await stage.run()).toEqual({ type: "completed", value: ["a", "b committed"] });
+    await stage.clock.advance(120_000);
+    expect(stage.committed).toEqual(["b"]);
+    expect(stage.journal.map(({ name }) => name)).toEqual(["commit", "take"]);
+  });
+
+  const lost = new PersistenceError({
+    operation: "a transaction",
+    outcome: "not-written",
+    detail: "connection lost",
+  });
+  it.each([
+    ["lost", lost],
+    ["lost, as a query builder tells it", new Error("Failed query: insert into ...", { cause: lost })],
+  ])("is no failure of the activity whose transaction the storage %s", async (_what, error) => {
     const stage = new ExecutionStage(async (ctx) => ctx.activities.commit("a"));
     let isDown = true;
     stage.whenCommitting = () => {
       if (!isDown) return;
       isDown = false;
-      throw new PersistenceError({
-        operation: "a transaction",
-        outcome: "not-written",
-        detail: "connection lost",
-      });
+      throw error;
     };
     expect(await stage.activate()).toMatchObject({ type: "failed", error: expect.any(PersistenceError) });
     expect(stage.journal).toEqual([]);

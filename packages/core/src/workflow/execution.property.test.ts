@@ -49,6 +49,11 @@ const faults = fc.uniqueArray(fc.tuple(fc.integer({ min: 1, max: 25 }), fc.const
 /** By the number of the copy: when its shard is about to move. */
 const leaves = fc.array(fc.tuple(fc.integer({ min: 1, max: 6 }), anyMs), { maxLength: 3 });
 
+/** By the number of the write: how long it takes, also past the end of its copy. */
+const slow = fc.array(fc.tuple(fc.integer({ min: 1, max: 25 }), fc.constantFrom(3, 60, 900, 30_000)), {
+  maxLength: 4,
+});
+
 /** Labels rise as the code asks, so a replay that asks otherwise shows. */
 function programOf(root: Plan): Program {
   return async (ctx, stage) => {
@@ -117,18 +122,21 @@ describe("any program with any faults", () => {
         plan,
         faults,
         leaves,
+        slow,
         fc.integer({ min: 0, max: 3 }),
-        async (root, planned, leaving, latencyTurns) => {
+        async (root, planned, leaving, slowWrites, latencyTurns) => {
           const stage = new ExecutionStage(programOf(root));
           stage.latencyTurns = latencyTurns;
           for (const [write, fault] of planned) stage.faults.set(write, fault);
           for (const [copy, afterMs] of leaving) stage.leaves.set(copy, afterMs);
+          for (const [write, ms] of slowWrites) stage.slowWrites.set(write, ms);
           const end = await stage.run();
           const { trace } = stage;
           // The writes that share their commit with the reply.
-          await stage.clock.settle();
+          await stage.clock.advance(60_000);
           stage.faults.clear();
           stage.leaves.clear();
+          stage.slowWrites.clear();
 
           // INV-7: no sleep ended early; EarlyError is not caught unseen, since its text would be in the trace.
           expect(JSON.stringify([end, trace])).not.toContain("A sleep of");

@@ -37,6 +37,8 @@ import { Waits } from "./waits.ts";
 const RESIDENT_MS = 1_000;
 /** So long a replay may stand still, in code that awaits something of its own, before that counts as divergence. */
 const STALLED_MS = 1_000;
+/** So far down the causes of an activity's error a failure of storage is looked for. */
+const MAX_CAUSES = 8;
 const RPC_RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
 
 export interface ExecutionOptions {
@@ -50,6 +52,11 @@ export interface ExecutionOptions {
   readonly maxPayloadBytes: number;
   readonly errors: readonly ErrorClass[];
   readonly beginTransaction: (() => StorageTransaction) | undefined;
+}
+
+/** What an activity's attempts leave to the next one, encoded. */
+interface Heartbeat {
+  details: string | undefined;
 }
 
 interface Asked {
@@ -81,7 +88,6 @@ export class Execution {
   readonly #queue: DeliveryQueue;
   readonly #waits: Waits;
   readonly #abort = new AbortController();
-  readonly #heartbeats = new Map<number, unknown>();
   /** Recorded steps that the code has not asked for yet. */
   readonly #unasked: Set<number>;
   /** Resolves when the replay is over (E5). */
@@ -127,6 +133,11 @@ export class Execution {
     return this.#unasked.size > 0 || this.#queue.isReplaying;
   }
 
+  /** Resolves when nothing that it recorded is on its way to storage any more; null: nothing is. After its end (J5). */
+  settled(): Promise<void> | null {
+    return this.#journal.isSettled ? null : this.#journal.settled();
+  }
+
   /** Runs the code until it ends, waits long, or has to stop. Never rejects. */
   async run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
     const { call } = this.#options;
@@ -159,11 +170,12 @@ export class Execution {
     return this.#step(kind, name, async (position, step, settle) => {
       let failures = step?.failures.length ?? 0;
       let retryAt = step?.failures.at(-1)?.retryAt ?? 0;
+      const heartbeat: Heartbeat = { details: step?.failures.at(-1)?.lastHeartbeat };
       for (;;) {
         if (retryAt > this.#options.clock.now()) await this.#idly(() => this.#waits.until(retryAt));
         await this.#ready();
         const attempt = failures + 1;
-        let outcome = await this.#attempt(position, name, attempt, settings, body);
+        let outcome = await this.#attempt(position, name, attempt, settings, heartbeat, body);
         if (outcome === "settled") return;
         if (outcome.type === "completed") {
           const refused = await settle(outcome.event, outcome.transaction);
@@ -177,7 +189,14 @@ export class Execution {
         if (isFinal) return void (await settle({ type: "failed", error }, null));
         failures = attempt;
         retryAt = this.#options.clock.now() + this.#pauseAfter(attempt, settings);
-        this.#record(position, kind, name, { type: "attempt-failed", attempt, error, retryAt });
+        const lastHeartbeat = heartbeat.details === undefined ? {} : { lastHeartbeat: heartbeat.details };
+        this.#record(position, kind, name, {
+          type: "attempt-failed",
+          attempt,
+          error,
+          retryAt,
+          ...lastHeartbeat,
+        });
       }
     });
   }
@@ -319,6 +338,7 @@ export class Execution {
     name: string,
     attempt: number,
     settings: ActivitySettings,
+    heartbeat: Heartbeat,
     body: AttemptBody,
   ): Promise<
     | { readonly type: "completed"; readonly event: Outcome; readonly transaction: StorageTransaction | null }
@@ -340,8 +360,16 @@ export class Execution {
         attempt,
         transactions,
         signal: this.#abort.signal,
-        lastHeartbeat: this.#heartbeats.get(position),
-        heartbeat: (details) => void this.#heartbeats.set(position, details),
+        lastHeartbeat:
+          heartbeat.details === undefined
+            ? undefined
+            : decodePayload(heartbeat.details, `The last heartbeat of ${name}`),
+        heartbeat: (details) => {
+          // Without any it only says that the attempt is alive.
+          if (details === undefined) return;
+          const what = `The details of a heartbeat of ${name}`;
+          heartbeat.details = encodeBoundedPayload(details, what, this.#options.maxPayloadBytes);
+        },
       },
       body,
     );
@@ -350,8 +378,9 @@ export class Execution {
       return "settled";
     }
     if (outcome.type === "failed") {
-      if (!this.#isOfStorage(outcome.error, transactions)) return outcome;
-      this.#stop({ type: "stopped", error: outcome.error });
+      const ofStorage = this.#failureOfStorage(outcome.error, transactions);
+      if (ofStorage === null) return outcome;
+      this.#stop({ type: "stopped", error: ofStorage });
       return "settled";
     }
     try {
@@ -367,9 +396,13 @@ export class Execution {
   }
 
   /** A lost fence, and a storage that fails, are no failures of the activity: this copy of the execution is over. */
-  #isOfStorage(error: unknown, transactions: TransactionScope): boolean {
-    if (error instanceof FencedError) return error.shardId === this.#options.call.fence.shardId;
-    return error instanceof PersistenceError && transactions.transaction !== undefined;
+  #failureOfStorage(error: unknown, transactions: TransactionScope): FencedError | PersistenceError | null {
+    // A query builder may have wrapped what the transaction threw.
+    for (let at = error, depth = 0; at instanceof Error && depth < MAX_CAUSES; at = at.cause, depth += 1) {
+      if (at instanceof FencedError && at.shardId === this.#options.call.fence.shardId) return at;
+      if (at instanceof PersistenceError && transactions.transaction !== undefined) return at;
+    }
+    return null;
   }
 
   #encode(error: unknown): EncodedError {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { SystemClock } from "../clock/system-clock.ts";
 import type { WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
@@ -29,22 +30,25 @@ function entry(
 function journalOf(entries: readonly JournalEntry[] = []): {
   journal: Journal;
   writes: { entries: readonly number[]; transaction: StorageTransaction | null }[];
+  /** Ends the last write. */
   end: (error?: Error) => Promise<void>;
+  /** Ends the write of this index. */
+  ends: (index: number, error?: Error) => Promise<void>;
   failures: unknown[];
   written: () => number;
 } {
   const writes: { entries: readonly number[]; transaction: StorageTransaction | null }[] = [];
   const failures: unknown[] = [];
-  let finish: ((error?: Error) => void) | undefined;
+  const finish: ((error?: Error) => void)[] = [];
   let written = 0;
   const storage: WorkflowStorage = {
     readJournal: async () => entries,
     appendJournal: (execution, appended, fence, transaction) => {
       expect([execution, fence]).toEqual([EXECUTION, FENCE]);
       writes.push({ entries: appended.map(({ ordinal }) => ordinal), transaction });
-      return new Promise(
-        (resolve, reject) => (finish = (error) => (error === undefined ? resolve() : reject(error))),
-      );
+      return new Promise((resolve, reject) => {
+        finish.push((error) => (error === undefined ? resolve() : reject(error)));
+      });
     },
   };
   const journal = new Journal({
@@ -55,11 +59,12 @@ function journalOf(entries: readonly JournalEntry[] = []): {
     written: () => (written += 1),
     failed: (error) => failures.push(error),
   });
-  const end = async (error?: Error): Promise<void> => {
-    finish?.(error);
-    await new Promise((resolve) => setImmediate(resolve));
+  const ends = async (index: number, error?: Error): Promise<void> => {
+    finish.at(index)?.(error);
+    await new SystemClock().nextTurn();
   };
-  return { journal, writes, end, failures, written: () => written };
+  const end = (error?: Error): Promise<void> => ends(-1, error);
+  return { journal, writes, end, ends, failures, written: () => written };
 }
 
 describe("a journal", () => {
@@ -139,6 +144,23 @@ describe("a journal", () => {
     await durable;
     expect(writes).toHaveLength(1);
     expect(journal.isWriting).toBe(false);
+  });
+
+  it("is settled when nothing is under way any more, whatever came of it (J5)", async () => {
+    const { journal, ends } = journalOf();
+    const transaction: StorageTransaction = { kind: "test", rollback: async () => undefined };
+    expect(journal.isSettled).toBe(true);
+    await journal.settled();
+    journal.append(entry(0, 0));
+    const committed = journal.commit(entry(1, 1), transaction);
+    const refused = expect(committed).rejects.toThrow("the transaction");
+    let isSettled = false;
+    void journal.settled().then(() => (isSettled = true));
+    await ends(0, new Error("the entry"));
+    expect([journal.isSettled, isSettled]).toEqual([false, false]);
+    await ends(1, new Error("the transaction"));
+    await refused;
+    expect([journal.isSettled, isSettled]).toEqual([true, true]);
   });
 
   it("commits a transaction with its entry without waiting for other entries", async () => {

@@ -5,6 +5,8 @@
 //   J3  A write that failed, whatever its outcome, ends this copy of the execution: the next one reads what is there.
 //   J4  What is appended becomes durable in order, without gaps: one write is under way, and what comes meanwhile goes
 //       in the next. So whatever an entry followed from is there if the entry is.
+//   J5  Who reads the journal for the next copy waits for `settled()` of this one: what was still under way then would be
+//       missed, done again, and recorded twice.
 
 import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
@@ -23,6 +25,7 @@ export interface RecordedStep {
     readonly attempt: number;
     readonly error: EncodedError;
     readonly retryAt: number;
+    readonly lastHeartbeat?: string;
   }[];
   readonly outcome: { readonly ordinal: number; readonly event: Outcome } | null;
 }
@@ -46,6 +49,8 @@ export class Journal {
   #nextOrdinal: number;
   #waiting: JournalEntry[] = [];
   #writing: Promise<void> | null = null;
+  /** Transactions that are committing. */
+  readonly #committing = new Set<Promise<void>>();
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -80,17 +85,29 @@ export class Journal {
 
   /** Records in the transaction, which then commits. Rejects with what storage rejected with. */
   async commit(entry: JournalEntry, transaction: StorageTransaction): Promise<void> {
-    await this.#options.storage.appendJournal(
-      this.#options.execution,
-      [entry],
-      this.#options.fence,
-      transaction,
-    );
+    const { storage, execution, fence } = this.#options;
+    const committed = storage.appendJournal(execution, [entry], fence, transaction);
+    this.#committing.add(committed);
+    try {
+      await committed;
+    } finally {
+      this.#committing.delete(committed);
+    }
   }
 
   /** Resolves also when a write failed: who waits then finds the execution stopped. */
   async durable(): Promise<void> {
     while (this.#writing !== null) await this.#writing;
+  }
+
+  /** Resolves when no write is under way, whatever came of it (J5). */
+  async settled(): Promise<void> {
+    while (this.#writing !== null || this.#committing.size > 0)
+      await Promise.allSettled([this.#writing, ...this.#committing]);
+  }
+
+  get isSettled(): boolean {
+    return this.#writing === null && this.#committing.size === 0;
   }
 
   /** Never rejects. */
