@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { SystemClock } from "../clock/system-clock.ts";
 import { CHUNK_WINDOW, ChunkQueue, ChunkWindow } from "./stream.ts";
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const turn = (): Promise<void> => new SystemClock().nextTurn();
 const chunk = (index: number): { requestId: string; index: number; value: string } => ({
   requestId: "r",
   index,

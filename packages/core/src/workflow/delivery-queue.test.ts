@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { SystemClock } from "../clock/system-clock.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const turn = (): Promise<void> => new SystemClock().nextTurn();
 
 function queueOf(recorded: readonly number[] = []): {
   queue: DeliveryQueue;
