@@ -7,7 +7,7 @@ import type { WorkflowClient, WorkflowClients, WorkflowHandle } from "../client/
 import type { Logger } from "../contract/logger.ts";
 import { rpc } from "../contract/rpc.ts";
 import type { Cluster } from "../cluster/cluster.ts";
-import { activity, defineActivityGroup, type ActivityContext } from "./activity-group.ts";
+import { activity, defineActivityGroup, type ActivityContext, type ActivityGroup } from "./activity-group.ts";
 import { defineEntity } from "./entity.ts";
 import { defineWorkflow, type WorkflowContext, type WorkflowImplementation } from "./workflow.ts";
 
@@ -218,6 +218,19 @@ describe("a workflow's code", () => {
       activities: { own: plain },
       execute: async () => ({ orderId: "", status: "failed" }),
     });
+  });
+
+  it("must not have two activities of one name", () => {
+    const execute = async (): Promise<Result> => ({ orderId: "", status: "failed" });
+    const own = { reserve: activity(async () => 1) };
+    // @ts-expect-error the group Inventory has a "reserve", too
+    OrderWorkflow.implement({ groups: [Inventory], activities: own, execute });
+    const Stock = defineActivityGroup({ name: "Stock", activities: own });
+    // @ts-expect-error both groups have a "reserve"
+    OrderWorkflow.implement({ groups: [Inventory, Payments, Stock], execute });
+    OrderWorkflow.implement({ groups: [Payments, Stock], execute });
+    const unknown: ActivityGroup = Stock;
+    OrderWorkflow.implement({ groups: [unknown, Payments], activities: own, execute });
   });
 
   it("has no activities where none were given", () => {

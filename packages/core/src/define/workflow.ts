@@ -32,6 +32,7 @@ import {
   type AnyActivityGroup,
   type ActivityGroup,
 } from "./activity-group.ts";
+import type { DefinitionMistake } from "./entity.ts";
 
 /** What `execute` of a workflow is given. Whatever it does besides computing goes through here, and is journaled. */
 export interface WorkflowContext<Activities extends AnyActivities = AnyActivities> {
@@ -83,6 +84,22 @@ type ActivitiesOfGroups<Groups extends readonly AnyActivityGroup[]> = Groups ext
   ? First & ActivitiesOfGroups<Rest>
   : unknown;
 
+/** The names that more than one activity has. Of a group whose names are not known as types nothing is said. */
+type ActivityClashes<Own, Groups extends readonly AnyActivityGroup[]> = Groups extends readonly [
+  ActivityGroup<infer First>,
+  ...infer Rest extends readonly AnyActivityGroup[],
+]
+  ?
+      | (string extends keyof First ? never : keyof First & (keyof Own | keyof ActivitiesOfGroups<Rest>))
+      | ActivityClashes<Own, Rest>
+  : never;
+
+type WithoutClashes<Own, Groups extends readonly AnyActivityGroup[]> = [
+  ActivityClashes<Own, Groups>,
+] extends [never]
+  ? unknown
+  : DefinitionMistake<`Two activities are named "${ActivityClashes<Own, Groups> & string}": rename one of them`>;
+
 /** A workflow as callers import it. */
 export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowContract<T> {
   readonly kind: "workflow-definition";
@@ -91,7 +108,7 @@ export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowCon
     const Own extends AnyActivities = Record<never, never>,
     const Groups extends readonly AnyActivityGroup[] = readonly [],
   >(code: {
-    readonly groups?: Groups;
+    readonly groups?: Groups & WithoutClashes<Own, Groups>;
     readonly activities?: Own;
     execute(ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>>, input: T["input"]): Promise<T["output"]>;
   }): WorkflowImplementation;
