@@ -152,7 +152,7 @@ export class ClusterCaller implements Caller {
       failed: (error) => queue.fail(error),
     });
     const watch = (): void => {
-      if (queue.hasGap) {
+      if (queue.hasGapStill()) {
         if (envelope.persisted) delivery.resume(requestId);
         else
           queue.fail(

@@ -129,6 +129,20 @@ describe("the consumer of a stream", () => {
     expect(await takeAll(queue)).toEqual(["value 1", "value 2"]);
   });
 
+  it("knows that a chunk was lost when it is missing twice while later ones are here, and that a late one was not", async () => {
+    const { queue } = queueOf();
+    queue.push(chunk(1));
+    expect(queue.hasGapStill(), "it may be late").toBe(false);
+    expect(queue.hasGapStill()).toBe(true);
+    queue.push(chunk(0));
+    queue.push(chunk(3));
+    expect(queue.hasGapStill(), "its reader is slow").toBe(false);
+    expect([await queue.take(), await queue.take()]).toEqual(["value 0", "value 1"]);
+    expect(queue.hasGapStill()).toBe(false);
+    queue.push(chunk(2));
+    expect(queue.hasGapStill()).toBe(false);
+  });
+
   it("gets the chunks that came before a failure, then the first failure", async () => {
     const { queue } = queueOf();
     queue.push(chunk(0));

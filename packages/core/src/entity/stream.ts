@@ -45,6 +45,7 @@ export class ChunkQueue {
   /** How many chunks there are in all, once known. */
   #total: number | null = null;
   #failure: Error | null = null;
+  #gapAt: number | null = null;
   #wake: (() => void) | null = null;
 
   constructor(acknowledge: (upTo: number) => void) {
@@ -67,11 +68,18 @@ export class ChunkQueue {
     this.#wake?.();
   }
 
-  /** Whether the end is known but chunks before it are missing: they were lost on the way. */
+  /** Whether the next chunk is missing although later ones, or the end, are here: it is late, or was lost on the way. */
   get hasGap(): boolean {
-    if (this.#total === null) return false;
+    if (this.#total === null) return this.#buffered.size > 0 && !this.#buffered.has(this.#next);
     for (let index = this.#next; index < this.#total; index += 1) if (!this.#buffered.has(index)) return true;
     return false;
+  }
+
+  /** Whether there was a gap at the same place the last time this was asked. What is merely late comes in between. */
+  hasGapStill(): boolean {
+    const before = this.#gapAt;
+    this.#gapAt = this.hasGap ? this.#next : null;
+    return this.#gapAt !== null && this.#gapAt === before;
   }
 
   /** Says again how far the consumer came, in case the last word was lost. */

@@ -1,0 +1,179 @@
+import { defineEntity, RemoteError, rpc, RunnerUnavailableError, type HandlerContext } from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Source = defineEntity({
+  name: "Source",
+  rpcs: {
+    count: rpc<number, number>({ stream: true }),
+    keep: rpc<number, number>({ stream: true, persisted: true }),
+    breakAt: rpc<number, number>({ stream: true }),
+  },
+});
+
+/** A source of numbers, and what was asked of it. */
+class Numbers {
+  produced = 0;
+  begun = 0;
+  /** Why generators ended before their last number. */
+  readonly cutShort: string[] = [];
+
+  readonly implementation = Source.implement({
+    count: (to, ctx) => this.#upTo(to, ctx),
+    keep: (to, ctx) => this.#upTo(to, ctx),
+    async *breakAt(at) {
+      for (let n = 0; n < at; n += 1) yield n;
+      throw new Error("the source ran dry");
+    },
+  });
+
+  async *#upTo(to: number, ctx: HandlerContext): AsyncGenerator<number, void, undefined> {
+    this.begun += 1;
+    let n = 0;
+    try {
+      for (; n < to; n += 1) {
+        this.produced += 1;
+        yield n;
+      }
+    } finally {
+      if (n < to) this.cutShort.push(ctx.signal.aborted ? "interrupted" : "left");
+    }
+  }
+}
+
+const upTo = (count: number): readonly number[] => Array.from({ length: count }, (_, n) => n);
+
+async function collect(elements: AsyncIterable<number>, into: number[] = []): Promise<number[]> {
+  for await (const n of elements) into.push(n);
+  return into;
+}
+
+function ownerOf(cluster: TestCluster): number {
+  return cluster.runners.findIndex(
+    (runner) => runner.isAlive && (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0,
+  );
+}
+
+describe("a stream", () => {
+  it("comes in order and whole although messages are late and doubled", async () => {
+    const numbers = new Numbers();
+    await using cluster = await createTestCluster({
+      runners: 3,
+      register: [numbers.implementation],
+      seed: 4,
+    });
+    cluster.faults({ delay: ["0ms", "50ms"], duplicate: 0.3 });
+    await expect(collect(cluster.entity(Source, "s").count(300))).resolves.toEqual(upTo(300));
+    expect(numbers.begun).toBe(1);
+  });
+
+  it("has no gap when chunks are lost: the caller gets an error after the last one in order", async () => {
+    let broken = 0;
+    for (let seed = 1; seed <= 10; seed += 1) {
+      await using cluster = await createTestCluster({ register: [new Numbers().implementation], seed });
+      cluster.faults({ drop: 0.02 });
+      const got: number[] = [];
+      const outcome = collect(cluster.entity(Source, "s").count(60), got).catch((error: unknown) => error);
+      await cluster.advance("1 minute");
+      const end = await outcome;
+      expect(got).toEqual(upTo(got.length));
+      if (end === got) expect(got).toHaveLength(60);
+      else expect(end).toBeInstanceOf(RunnerUnavailableError);
+      if (end !== got) broken += 1;
+    }
+    expect(broken, "some streams lost something").toBeGreaterThan(0);
+  });
+
+  it("slows its handler down to the speed of its reader", async () => {
+    const numbers = new Numbers();
+    await using cluster = await createTestCluster({ register: [numbers.implementation] });
+    let read = 0;
+    for await (const n of cluster.entity(Source, "s").count(10_000)) {
+      read = n + 1;
+      if (read % 100 === 0) await cluster.advance("1s");
+      expect(numbers.produced - read).toBeLessThanOrEqual(64);
+      if (read === 500) break;
+    }
+    expect(read).toBe(500);
+  });
+
+  it("interrupts its handler when the reader leaves", async () => {
+    const numbers = new Numbers();
+    await using cluster = await createTestCluster({ runners: 2, register: [numbers.implementation] });
+    for await (const n of cluster.entity(Source, "s").count(1_000_000)) if (n === 2) break;
+    await cluster.advance("1s");
+    expect(numbers.cutShort).toEqual(["interrupted"]);
+    expect(numbers.produced).toBeLessThan(100);
+  });
+
+  it("hands out what came before its handler's error, and then the error", async () => {
+    await using cluster = await createTestCluster({ register: [new Numbers().implementation] });
+    const got: number[] = [];
+    const error = await collect(cluster.entity(Source, "s").breakAt(3), got).catch(
+      (reason: unknown) => reason,
+    );
+    expect(got).toEqual([0, 1, 2]);
+    expect(error).toBeInstanceOf(RemoteError);
+    expect(error).toMatchObject({ message: "the source ran dry" });
+  });
+});
+
+describe("a persisted stream", () => {
+  it.each([1, 2, 3])(
+    "goes on after its owner crashed, each element once and in order, with seed %i (INV-2)",
+    async (seed) => {
+      const numbers = new Numbers();
+      await using cluster = await createTestCluster({ runners: 3, register: [numbers.implementation], seed });
+      const got: number[] = [];
+      let hasCrashed = false;
+      const reading = (async () => {
+        for await (const n of cluster.entity(Source, "s").keep(200)) {
+          got.push(n);
+          if (n !== 70) continue;
+          await cluster.crash(ownerOf(cluster));
+          hasCrashed = true;
+        }
+      })();
+      for (let second = 0; second < 90; second += 1) await cluster.advance("1s");
+      await reading;
+      expect(hasCrashed).toBe(true);
+      expect(got).toEqual(upTo(200));
+      expect(numbers.begun).toBe(2);
+    },
+  );
+
+  it("goes on after its owner left in order", async () => {
+    const numbers = new Numbers();
+    await using cluster = await createTestCluster({
+      runners: 3,
+      register: [numbers.implementation],
+      entityTerminationTimeout: "2s",
+    });
+    const got: number[] = [];
+    const reading = (async () => {
+      let leaving: Promise<void> | undefined;
+      for await (const n of cluster.entity(Source, "s").keep(200)) {
+        got.push(n);
+        if (n === 70) leaving = cluster.runners[ownerOf(cluster)]?.shutdown();
+        if (n % 20 === 0) await cluster.advance("1s");
+      }
+      await leaving;
+    })();
+    await cluster.advance("1 minute");
+    await reading;
+    expect(got).toEqual(upTo(200));
+  });
+
+  it("loses nothing to lost messages", async () => {
+    const numbers = new Numbers();
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [numbers.implementation],
+      seed: 9,
+    });
+    cluster.faults({ drop: 0.05, duplicate: 0.05, delay: ["0ms", "20ms"] });
+    const reading = collect(cluster.entity(Source, "s").keep(150));
+    await cluster.advance("10 minutes");
+    await expect(reading).resolves.toEqual(upTo(150));
+  });
+});

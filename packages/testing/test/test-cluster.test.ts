@@ -1,0 +1,201 @@
+import {
+  ConfigError,
+  defineEntity,
+  rpc,
+  type EntityImplementation,
+  type HandlerContext,
+} from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Counter = defineEntity({
+  name: "Counter",
+  rpcs: {
+    increment: rpc<number, number>({ persisted: true }),
+    get: rpc<void, number>(),
+    wait: rpc<void, void>(),
+  },
+});
+
+/** Counters in memory; `trace` notes what ran, where and when. */
+function counter(trace: string[] = [], now: () => number = () => 0): EntityImplementation {
+  return Counter.implement((entity) => {
+    let value = 0;
+    entity.onEvict(() => void trace.push(`${entity.entityId} leaves`));
+    return {
+      increment(by: number, ctx: HandlerContext) {
+        value += by;
+        trace.push(`${now()} ${ctx.entityId} ${by} ${ctx.attempt} ${ctx.fencingToken} ${ctx.requestId}`);
+        return value;
+      },
+      get: () => value,
+      wait: () => new Promise<void>(() => undefined),
+    };
+  });
+}
+
+function activeRunner(cluster: TestCluster): number {
+  return cluster.runners.findIndex(
+    (runner) => runner.isAlive && (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0,
+  );
+}
+
+describe("a test cluster", () => {
+  it("owns every shard when it is there, and calls need no time where nothing goes wrong", async () => {
+    await using cluster = await createTestCluster({ runners: 3, register: [counter()] });
+    expect(cluster.runners.reduce((sum, runner) => sum + runner.shardsOwned, 0)).toBe(300);
+    const before = cluster.now();
+    for (let n = 1; n <= 20; n += 1) await expect(cluster.entity(Counter, "c").increment(1)).resolves.toBe(n);
+    expect(cluster.now()).toBe(before);
+  });
+
+  it("runs alike with the same seed, event for event, and otherwise with another", async () => {
+    const run = async (seed: number): Promise<readonly string[]> => {
+      const trace: string[] = [];
+      let now = (): number => 0;
+      await using cluster = await createTestCluster({
+        runners: 3,
+        register: [counter(trace, () => now())],
+        seed,
+      });
+      now = () => cluster.now();
+      cluster.events.on("shardLost", ({ shardId, reason }) =>
+        trace.push(`${cluster.now()} ${shardId} ${reason}`),
+      );
+      cluster.events.on("runnerLeft", ({ runnerId }) => trace.push(`${cluster.now()} ${runnerId}`));
+      cluster.faults({
+        drop: 0.05,
+        duplicate: 0.05,
+        delay: ["0ms", "50ms"],
+        storageDelay: ["0ms", "9ms"],
+        storageErrorAfterCommit: 0.05,
+      });
+      const calls = Array.from({ length: 40 }, (_, n) => cluster.entity(Counter, `c${n % 7}`).increment(n));
+      await cluster.advance("1s");
+      await cluster.pause(0);
+      await cluster.crash(1);
+      await cluster.advance("1 minute");
+      await cluster.resume(0);
+      await cluster.restart(1);
+      await cluster.advance("1 minute");
+      trace.push(JSON.stringify(await Promise.all(calls)), JSON.stringify(cluster.metrics.snapshot()));
+      return trace;
+    };
+    const [first, second, other] = [await run(7), await run(7), await run(8)];
+    expect(first.length).toBeGreaterThan(100);
+    expect(second).toEqual(first);
+    expect(other).not.toEqual(first);
+  });
+
+  it("lets five seconds pass by itself for a call that needs time, and no more", async () => {
+    await using cluster = await createTestCluster({ register: [counter()], entityTerminationTimeout: "1s" });
+    const before = cluster.now();
+    let isOver = false;
+    const call = cluster
+      .entity(Counter, "c")
+      .wait()
+      .catch(() => undefined)
+      .then(() => (isOver = true));
+    for (let turn = 0; turn < 2_000; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(cluster.now() - before).toBe(5_000);
+    expect(isOver).toBe(false);
+    await cluster.shutdown();
+    await call;
+  });
+
+  it("answers an awaited call although messages are lost", async () => {
+    await using cluster = await createTestCluster({ runners: 3, register: [counter()], seed: 3 });
+    cluster.faults({ drop: 0.1 });
+    for (let n = 1; n <= 20; n += 1) await expect(cluster.entity(Counter, "c").increment(1)).resolves.toBe(n);
+  });
+
+  it("stops a paused runner whole: it hears nothing, says nothing and stores nothing, until it is resumed", async () => {
+    const trace: string[] = [];
+    await using cluster = await createTestCluster({ runners: 1, register: [counter(trace)] });
+    await cluster.entity(Counter, "c").increment(1);
+    await cluster.pause(0);
+    expect(cluster.runners[0]?.isPaused).toBe(true);
+    let isAnswered = false;
+    const call = cluster
+      .entity(Counter, "c")
+      .increment(1)
+      .then((value) => {
+        isAnswered = true;
+        return value;
+      });
+    await cluster.advance("5s");
+    expect([trace.length, isAnswered]).toEqual([1, false]);
+    await cluster.resume(0);
+    await expect(call).resolves.toBe(2);
+    expect(trace).toHaveLength(2);
+  });
+
+  it("kills a crashed runner: no code of its entities hears of it, and another process starts with nothing", async () => {
+    const trace: string[] = [];
+    await using cluster = await createTestCluster({ runners: 1, register: [counter(trace)] });
+    await cluster.entity(Counter, "c").increment(1);
+    trace.length = 0;
+    await cluster.crash(0);
+    expect(cluster.runners[0]).toMatchObject({ isAlive: false, shardsOwned: 0 });
+    expect(cluster.status(0)).toMatchObject({ state: "stopped", shards: { owned: 0 } });
+    expect(cluster.health(0)).toMatchObject({ live: false, ready: false });
+    expect(trace).toEqual([]);
+    await cluster.advance("31s"); // runnerLockTtl is 30s: its successor gets what the lease of the dead one held
+    await cluster.restart(0);
+    await expect(cluster.entity(Counter, "c").get()).resolves.toBe(0);
+  });
+
+  it("tells the events of all runners, and of members once", async () => {
+    const seen = new Map<string, number>();
+    await using cluster = await createTestCluster({ runners: 3, register: [counter()], shardsPerGroup: 30 });
+    for (const name of ["shardAcquired", "shardLost", "runnerJoined", "runnerLeft"] as const) {
+      cluster.events.on(name, () => void seen.set(name, (seen.get(name) ?? 0) + 1));
+    }
+    await cluster.crash(2);
+    await cluster.advance("1 minute");
+    expect(Object.fromEntries(seen)).toEqual({ runnerLeft: 1, shardAcquired: 10 });
+    await cluster.restart(2);
+    await cluster.advance("10s");
+    expect(Object.fromEntries(seen)).toEqual({
+      runnerLeft: 1,
+      runnerJoined: 1,
+      shardAcquired: 20,
+      shardLost: 10,
+    });
+  });
+
+  it("says how it is, and how each runner is", async () => {
+    await using cluster = await createTestCluster({ runners: 2, register: [counter()] });
+    expect(cluster.status()).toMatchObject({ role: "client", state: "running", detached: false });
+    expect(
+      cluster
+        .status()
+        .runners.map(({ address, role }) => `${role} ${address}`)
+        .toSorted(),
+    ).toEqual(["client test", "runner runner-0", "runner runner-1"]);
+    expect(cluster.status(0)).toMatchObject({ role: "runner", shards: { owned: 150, total: 300 } });
+    expect(cluster.health(1)).toMatchObject({
+      live: true,
+      ready: true,
+      checks: { lease: { ok: true }, shards: { ok: true, detail: "150 of 150" } },
+    });
+    await cluster.entity(Counter, "c").increment(1);
+    expect(cluster.metrics.snapshot()).toMatchObject({ succeeded: 1, shardsOwned: 300, activeEntities: 1 });
+    await cluster.crash(activeRunner(cluster));
+    expect(cluster.metrics.snapshot()).toMatchObject({ succeeded: 1, shardsOwned: 150, activeEntities: 0 });
+  });
+
+  it("refuses what is no option, no fault and no runner", async () => {
+    await expect(createTestCluster({ runners: 0 })).rejects.toThrow(ConfigError);
+    await expect(createTestCluster({ shardsPerGroup: -1 })).rejects.toThrow(/^Option "shardsPerGroup" is/u);
+    await using cluster = await createTestCluster();
+    expect(() => cluster.faults({ drop: 2 })).toThrow(
+      /^Option "faults.drop" is 2, but it takes a probability/u,
+    );
+    expect(() => cluster.faults({ delay: ["2s", "1s"] })).toThrow(/^Option "faults.delay"/u);
+    expect(() => cluster.faults({ typo: 1 } as object)).toThrow(/there is no such fault/u);
+    await expect(cluster.crash(1)).rejects.toThrow(
+      /^Option "runner" is 1, but it takes a number from 0 to 0/u,
+    );
+  });
+});
