@@ -77,7 +77,7 @@ module.exports = {
     {
       name: "internal-is-for-testing",
       severity: "error",
-      from: { path: "^packages/", pathNot: "^packages/(testing|core)/" },
+      from: { path: "^packages/", pathNot: "^packages/(testing|core)/|^packages/[^/]+/test/" },
       to: { path: `^${core}/internal[.]ts$` },
     },
   ],
