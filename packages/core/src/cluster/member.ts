@@ -302,6 +302,7 @@ export class Member {
       logger,
       shardsPerGroup: settings.shardsPerGroup,
       refreshIntervalMs: settings.runnerLockRefreshIntervalMs,
+      debounceMs: settings.shardRebalanceDebounceMs,
       changed: ({ joined, left }) => {
         for (const runner of joined) this.events.emit("runnerJoined", describeRunner(runner));
         for (const runner of left) this.events.emit("runnerLeft", describeRunner(runner));
@@ -323,7 +324,7 @@ export class Member {
         return runner?.address;
       },
       serves: (entityType) => router.serves(entityType),
-      reroute: () => void router.refresh(),
+      reroute: (shardId) => router.doubt(shardId),
       send: (to, message) => transport.send(to, message),
       deliverHere: (message) => this.#receiveHere(message),
     });

@@ -38,8 +38,8 @@ export interface DeliveryOptions {
   readonly ownerOf: (shardId: ShardId) => string | undefined;
   /** Whether some member says that it serves this entity type. */
   readonly serves: (entityType: string) => boolean;
-  /** The list of members may be out of date. */
-  readonly reroute: () => void;
+  /** The shard was not where it was asked for: the list of members may be out of date. */
+  readonly reroute: (shardId: ShardId) => void;
   /** Sends to a peer. @throws {PayloadTooLargeError} */
   readonly send: (to: string, message: WireMessage) => void;
   /** Hands a message to the entities of this process. */
@@ -227,7 +227,7 @@ export class Delivery {
     outgoing.refusals += 1;
     // What is stored is found by its owner, and its reply by the poll.
     if (outgoing.storedAs !== null || outgoing.isStoring || outgoing.retry !== null) return;
-    this.#options.reroute();
+    this.#options.reroute(shardId);
     if (outgoing.refusals <= this.#options.sendRetryCount) {
       const delayMs = RETRY_MS * 3 ** (outgoing.refusals - 1);
       outgoing.retry = this.#options.clock.setTimer(delayMs, () => {
@@ -260,7 +260,7 @@ export class Delivery {
         new RunnerUnavailableError({ address, what: `${describe(envelope)} (${why})`, mayHaveRun: true }),
       );
     }
-    this.#options.reroute();
+    this.#options.reroute(envelope.address.shardId);
     this.#refused(outgoing);
   }
 

@@ -55,6 +55,13 @@ export interface EntityHostOptions {
   readonly observed: (healthy: boolean) => void;
 }
 
+/** A request between its coming and its admission. */
+interface Arrival {
+  readonly envelope: Envelope;
+  /** Its caller left meanwhile. */
+  hasLeft: boolean;
+}
+
 /** When an execution is put off without a time, something else wakes it. */
 const FAR_FUTURE_MS = 8.64e15;
 
@@ -64,6 +71,8 @@ export class EntityHost {
   readonly #shards = new Map<ShardId, HostedShard>();
   readonly #parking = new Parking();
   readonly #requests = new Map<string, HostedRequest>();
+  /** Requests that came and are not admitted or refused yet: their shard is expected, or they are being parsed. */
+  readonly #arriving = new Map<string, Arrival>();
   readonly #waiters = new ReplyWaiters();
   /** Volatile requests seen lately, so that a message that comes twice runs once. */
   readonly #recent = new RecentIds();
@@ -199,6 +208,17 @@ export class EntityHost {
 
   /** Takes a request from a peer or from this process. `answer` is told what becomes of it. Never rejects. */
   async receive(envelope: Envelope, peer: string, answer: Answer): Promise<void> {
+    const arrival: Arrival = { envelope, hasLeft: false };
+    this.#arriving.set(envelope.requestId, arrival);
+    try {
+      await this.#admit(arrival, peer, answer);
+    } finally {
+      if (this.#arriving.get(envelope.requestId) === arrival) this.#arriving.delete(envelope.requestId);
+    }
+  }
+
+  async #admit(arrival: Arrival, peer: string, answer: Answer): Promise<void> {
+    const { envelope } = arrival;
     const reject = (code: RejectionCode, detail: string): void => {
       answer({ type: "rejected", requestId: envelope.requestId, code, detail });
     };
@@ -225,6 +245,7 @@ export class EntityHost {
     } catch (error) {
       return reject("INVALID_INPUT", describeInvalidInput(error));
     }
+    if (arrival.hasLeft) return;
     // Parsing may have awaited: ownership is asked again before anything is admitted (H1).
     if (this.#servedShard(shardId) !== shard) return reject("NOT_ASSIGNED", "the shard moved");
     if (envelope.persisted) await this.#receivePersisted(request, shard, behavior, peer, answer, reject);
@@ -233,6 +254,8 @@ export class EntityHost {
 
   /** The caller left: aborts the handler, or takes the request out of the queue. */
   interrupt(requestId: string, why: string): void {
+    const arrival = this.#arriving.get(requestId);
+    if (arrival !== undefined && !arrival.envelope.uninterruptible) arrival.hasLeft = true;
     const request = this.#requests.get(requestId);
     if (request === undefined || request.envelope.uninterruptible || request.rpc.uninterruptible) return;
     request.end("interrupted", why);
@@ -245,7 +268,7 @@ export class EntityHost {
   }
 
   knows(requestId: string): boolean {
-    return this.#requests.has(requestId) || this.#waiters.has(requestId);
+    return this.#requests.has(requestId) || this.#arriving.has(requestId) || this.#waiters.has(requestId);
   }
 
   /** A peer is gone: volatile requests that only it waited for are interrupted. */

@@ -2,13 +2,16 @@
 //
 // Every member computes the same answer from the same list; nobody coordinates. It says where a shard should be. Whether
 // that runner holds it already, that runner alone knows.
+//
+//   T1  After a change, a shard is asked for where it was for as long as runners wait before they act on a change, if that
+//       runner is still there: its next owner does not have it yet. Whoever was refused there asks the next owner at once.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
-import { shardGroupOf, shardIdOf, type ShardId } from "../data/shard-id.ts";
-import { assignShards } from "./rendezvous.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import { Assignment } from "./assignment.ts";
 import { shardIdFor } from "./shard-hash.ts";
 
 export interface RouterOptions {
@@ -18,14 +21,19 @@ export interface RouterOptions {
   readonly shardsPerGroup: number;
   /** How often the list is read although nothing announced a change. */
   readonly refreshIntervalMs: number;
+  /** How long runners wait after a change before they act on it. */
+  readonly debounceMs: number;
   readonly changed: (change: { joined: readonly RunnerRecord[]; left: readonly RunnerRecord[] }) => void;
 }
 
 export class Router {
   readonly #options: RouterOptions;
-  #runners: readonly RunnerRecord[] = [];
-  /** Owner by shard, computed group by group when first asked for after a change. */
-  #owners = new Map<string, ReadonlyMap<ShardId, RunnerRecord>>();
+  #assignment: Assignment;
+  /** The one before the latest changes, while runners wait before they act on them (T1). */
+  #former: Assignment | null = null;
+  /** Shards that were not where they had been. */
+  readonly #moved = new Set<ShardId>();
+  #debounce: Timer | undefined;
   #timer: Timer | undefined;
   #unwatch: (() => Promise<void>) | undefined;
   #reading: Promise<void> | undefined;
@@ -34,11 +42,12 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#assignment = new Assignment([], options.shardsPerGroup);
   }
 
   /** The live members, sorted by id. */
   get runners(): readonly RunnerRecord[] {
-    return this.#runners;
+    return this.#assignment.runners;
   }
 
   async start(): Promise<void> {
@@ -50,6 +59,7 @@ export class Router {
   async stop(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
+    this.#debounce?.cancel();
     await this.#unwatch?.().catch(() => undefined);
   }
 
@@ -57,25 +67,27 @@ export class Router {
     return shardIdFor(group, entityId, this.#options.shardsPerGroup);
   }
 
-  /** The runner that should own the shard, or undefined while nobody serves its group. */
+  /** The runner to ask for the shard: its owner, or who was it until a moment ago (T1). Undefined while nobody serves its group. */
   ownerOf(shardId: ShardId): RunnerRecord | undefined {
-    return this.#ownersIn(shardGroupOf(shardId)).get(shardId);
+    const former = this.#moved.has(shardId) ? undefined : this.#former?.ownerOf(shardId);
+    const there = former === undefined ? undefined : this.#assignment.hostOf(shardId, former.runnerId);
+    return there ?? this.#assignment.ownerOf(shardId);
   }
 
   /** The shards of these groups that this runner should own. */
   shardsOf(runnerId: string, groups: readonly string[]): readonly ShardId[] {
-    return groups.flatMap((group) =>
-      [...this.#ownersIn(group)]
-        .filter(([, owner]) => owner.runnerId === runnerId)
-        .map(([shardId]) => shardId),
-    );
+    return this.#assignment.shardsOf(runnerId, groups);
+  }
+
+  /** The shard was not where it was asked for. */
+  doubt(shardId: ShardId): void {
+    if (this.#former !== null) this.#moved.add(shardId);
+    void this.refresh();
   }
 
   /** Whether some live runner says that it serves this entity type. */
   serves(entityType: string): boolean {
-    return this.#runners.some(
-      (runner) => runner.role === "runner" && runner.entityTypes.includes(entityType),
-    );
+    return this.runners.some((runner) => runner.role === "runner" && runner.entityTypes.includes(entityType));
   }
 
   /** Reads the list of members. One read at a time; a call during a read makes another one follow it. Never rejects. */
@@ -107,40 +119,24 @@ export class Router {
 
   #update(listed: readonly RunnerRecord[]): void {
     if (this.#closed) return;
-    const before = this.#runners;
-    const runners = listed.toSorted((a, b) =>
-      a.runnerId < b.runnerId ? -1 : a.runnerId > b.runnerId ? 1 : 0,
-    );
-    if (JSON.stringify(before) === JSON.stringify(runners)) return;
-    this.#runners = runners;
-    this.#owners = new Map();
-    const [idsBefore, idsNow] = [idsOf(before), idsOf(runners)];
+    const before = this.#assignment;
+    const after = new Assignment(listed, this.#options.shardsPerGroup);
+    if (JSON.stringify(before.runners) === JSON.stringify(after.runners)) return;
+    this.#assignment = after;
+    if (before.runners.length > 0) this.#remember(before);
     this.#options.changed({
-      joined: runners.filter((runner) => !idsBefore.has(runner.runnerId)),
-      left: before.filter((runner) => !idsNow.has(runner.runnerId)),
+      joined: after.runners.filter((runner) => !before.has(runner.runnerId)),
+      left: before.runners.filter((runner) => !after.has(runner.runnerId)),
     });
   }
 
-  #ownersIn(group: string): ReadonlyMap<ShardId, RunnerRecord> {
-    const known = this.#owners.get(group);
-    if (known !== undefined) return known;
-    const serving = this.#runners.filter(
-      (runner) => runner.role === "runner" && runner.weight > 0 && runner.shardGroups.includes(group),
-    );
-    const byId = new Map(serving.map((runner) => [runner.runnerId, runner]));
-    const shardIds = Array.from({ length: this.#options.shardsPerGroup }, (_, number) =>
-      shardIdOf(group, number),
-    );
-    const owners = new Map<ShardId, RunnerRecord>();
-    for (const [shardId, runnerId] of assignShards(shardIds, serving)) {
-      const owner = byId.get(runnerId);
-      if (owner !== undefined) owners.set(shardId, owner);
-    }
-    this.#owners.set(group, owners);
-    return owners;
+  /** Counted from the first change, as runners count. */
+  #remember(before: Assignment): void {
+    if (this.#former !== null) return;
+    this.#former = before;
+    this.#debounce = this.#options.clock.setTimer(this.#options.debounceMs, () => {
+      this.#former = null;
+      this.#moved.clear();
+    });
   }
-}
-
-function idsOf(runners: readonly RunnerRecord[]): ReadonlySet<string> {
-  return new Set(runners.map((runner) => runner.runnerId));
 }

@@ -71,7 +71,10 @@ export class ShardOwner {
 
   /** The members changed: compares and acts after the debounce, counted from the first change. */
   reconcileSoon(): void {
-    if (this.#stopped || this.#debounce !== undefined) return;
+    if (this.#stopped) return;
+    // What comes for a shard before it is claimed may wait for that.
+    if (this.#options.lease.isHeld()) this.#expect(this.#missing());
+    if (this.#debounce !== undefined) return;
     this.#debounce = this.#options.clock.setTimer(this.#options.debounceMs, () => {
       this.#debounce = undefined;
       this.reconcileNow();
