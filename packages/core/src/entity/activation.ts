@@ -53,9 +53,14 @@ export class Activation {
     return this.#running;
   }
 
-  /** Whether a request admitted now would start in this turn. */
+  /** Whether a request admitted now would start as soon as it is accepted. */
   get startsAtOnce(): boolean {
-    return !this.#isEvicting && this.mailbox.size === 0 && this.#hasCapacity();
+    return this.mailbox.size < this.#free;
+  }
+
+  /** Whether one more request would be too many. */
+  get isFull(): boolean {
+    return this.mailbox.isFull(this.#free);
   }
 
   get isIdle(): boolean {
@@ -64,7 +69,7 @@ export class Activation {
 
   /** Starts whatever may start. Call after a push, and after a request in the mailbox was accepted. */
   pump(): void {
-    while (!this.#isEvicting && !this.#isClosed && this.#hasCapacity()) {
+    while (this.#free > 0) {
       const request = this.mailbox.next();
       if (request === undefined) return;
       void this.#start(request);
@@ -104,8 +109,11 @@ export class Activation {
     return this.mailbox.empty();
   }
 
-  #hasCapacity(): boolean {
-    return this.#options.concurrency === 0 || this.#running.size < this.#options.concurrency;
+  /** How many more requests may run now. */
+  get #free(): number {
+    if (this.#isEvicting || this.#isClosed) return 0;
+    const { concurrency } = this.#options;
+    return concurrency === 0 ? Number.POSITIVE_INFINITY : concurrency - this.#running.size;
   }
 
   async #start(request: HostedRequest): Promise<void> {

@@ -290,7 +290,7 @@ export class EntityHost {
   ): void {
     if (!this.#recent.add(request.id)) return;
     const activation = this.#activation(shard, behavior, request.envelope.address);
-    if (!activation.startsAtOnce && activation.mailbox.isFull) return this.#refuseFull(activation, reject);
+    if (activation.isFull) return this.#refuseFull(activation, reject);
     this.#options.counters.accepted += 1;
     this.#requests.set(request.id, request);
     if (request.envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
@@ -318,7 +318,7 @@ export class EntityHost {
     const known = this.#requests.get(request.id);
     if (known?.isAccepted === true) return this.#join(known.envelope, request.id, peer, answer);
     const activation = this.#activation(shard, behavior, envelope.address);
-    if (activation.isBacklogged || (!activation.startsAtOnce && activation.mailbox.isFull)) {
+    if (activation.isBacklogged || activation.isFull) {
       return this.#refuseFull(activation, reject);
     }
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
@@ -464,7 +464,7 @@ export class EntityHost {
     if (this.#servedShard(envelope.address.shardId) !== shard || this.#requests.has(envelope.requestId))
       return;
     const activation = this.#activation(shard, behavior, envelope.address);
-    if (!activation.startsAtOnce && activation.mailbox.isFull) {
+    if (activation.isFull) {
       activation.isBacklogged = true;
       return;
     }

@@ -66,9 +66,7 @@ export class HostedShard {
 
   /** Entities whose stored requests cannot be taken now: no room, or no code. A read without the former leaves it unread. */
   unready(): readonly EntityAddress[] {
-    const full = [...this.activations.values()].filter(
-      (activation) => !activation.startsAtOnce && activation.mailbox.isFull,
-    );
+    const full = [...this.activations.values()].filter((activation) => activation.isFull);
     if (full.length > 0) this.#leftSomeOut = true;
     return [...full.map((activation) => activation.address), ...this.#unserved.values()];
   }

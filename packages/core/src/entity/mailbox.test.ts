@@ -12,14 +12,14 @@ const item = (name: string, isAccepted = true): Item => ({ name, isAccepted });
 describe("a mailbox", () => {
   it("is full with as many requests as its capacity (M1)", () => {
     const mailbox = new Mailbox<Item>(2);
-    expect(mailbox.isFull).toBe(false);
+    expect(mailbox.isFull(0)).toBe(false);
     mailbox.push(item("a"));
-    expect(mailbox.isFull).toBe(false);
+    expect(mailbox.isFull(0)).toBe(false);
     mailbox.push(item("b"));
-    expect(mailbox.isFull).toBe(true);
+    expect(mailbox.isFull(0)).toBe(true);
     expect(mailbox.size).toBe(2);
     mailbox.next();
-    expect(mailbox.isFull).toBe(false);
+    expect(mailbox.isFull(0)).toBe(false);
   });
 
   it("lets requests out in the order in which they came (M2)", () => {
@@ -70,7 +70,7 @@ describe("a mailbox", () => {
         let count = 0;
         for (const each of actions) {
           if (each.do === "push") {
-            if (mailbox.isFull) continue;
+            if (mailbox.isFull(0)) continue;
             const pushed = item(String((count += 1)), each.isAccepted);
             mailbox.push(pushed);
             model.push(pushed);
@@ -84,7 +84,7 @@ describe("a mailbox", () => {
             expect(mailbox.next()).toBe(model[0]?.isAccepted === true ? model.shift() : undefined);
           }
           expect(mailbox.size).toBe(model.length);
-          expect(mailbox.isFull).toBe(model.length >= 5);
+          expect(mailbox.isFull(0)).toBe(model.length >= 5);
         }
         expect(mailbox.empty()).toEqual(model);
       }),

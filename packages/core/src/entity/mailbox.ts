@@ -2,7 +2,7 @@
 //
 // Decides which request is next and whether there is room. Runs no handler (activation.ts), stores nothing, reads no clock.
 //
-//   M1  At most `capacity` requests wait. The caller asks `isFull` first and refuses one more.
+//   M1  At most `capacity` requests wait for others to end. The caller asks `isFull` first and refuses one more.
 //   M2  Requests leave in the order in which they came. INV-4 rests on it.
 //   M3  A request that is still being accepted holds its place: nothing behind it overtakes it.
 
@@ -23,8 +23,9 @@ export class Mailbox<Item extends Waiting> {
     return this.#waiting.length;
   }
 
-  get isFull(): boolean {
-    return this.#waiting.length >= this.capacity;
+  /** @param free how many requests may start: so many of those in the queue wait for their acceptance alone */
+  isFull(free: number): boolean {
+    return this.#waiting.length - free >= this.capacity;
   }
 
   push(item: Item): void {
