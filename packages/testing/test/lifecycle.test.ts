@@ -1,4 +1,5 @@
 import { defineEntity, defineSingleton, rpc, UnknownEntityError, type HandlerContext } from "@holdfast/core";
+import { PersistenceError, type MessageStorage } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -65,6 +66,46 @@ describe("a runner that joins", () => {
     expect(callers.answered).toBeGreaterThan(100);
   });
 });
+
+describe("a runner that took leases and could not claim", () => {
+  it("frees them once they are another's", async () => {
+    const trouble = { claims: false };
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [echo],
+      tamper: (storage) => ({ ...storage, messages: withFailingClaims(storage.messages, trouble) }),
+    });
+    await cluster.crash(1);
+    trouble.claims = true;
+    await cluster.advance("40s"); // runnerLockTtl is 30s: runner 0 holds every lease, and claims half of the shards in vain
+    expect(owned(cluster)).toEqual([150, 0]);
+    const restarting = cluster.restart(1);
+    while (!cluster.status().runners.some(({ address }) => address === "runner-1"))
+      await cluster.advance("50ms");
+    trouble.claims = false;
+    await restarting;
+    expect(owned(cluster)).toEqual([150, 150]);
+  });
+});
+
+/** While `claims` is set, no shard can be claimed. */
+function withFailingClaims(messages: MessageStorage, trouble: { readonly claims: boolean }): MessageStorage {
+  const claimShards: MessageStorage["claimShards"] = async (shardIds) => {
+    if (!trouble.claims) return messages.claimShards(shardIds);
+    throw new PersistenceError({
+      operation: "claimShards",
+      outcome: "not-written",
+      detail: "the disk is full",
+    });
+  };
+  return new Proxy(messages, {
+    get(object, property) {
+      if (property === "claimShards") return claimShards;
+      const value: unknown = Reflect.get(object, property, object);
+      return typeof value === "function" ? (value.bind(object) as unknown) : value;
+    },
+  });
+}
 
 describe("a runner that leaves in order", () => {
   it("lets its handlers end and answers their callers", async () => {

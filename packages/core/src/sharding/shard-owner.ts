@@ -6,6 +6,8 @@
 //   S1  A shard is served only under a lease held now and an epoch claimed after that lease was taken.
 //   S2  A shard given up is drained first and freed after; a shard lost is dropped at once, all lost shards together.
 //   S3  What an await brings back counts only if lease, identity and target are still the same.
+//   S4  A shard that may be leased to this runner, and is neither held nor wanted, is freed, however often that takes: its
+//       lease would not run out by itself while this runner is a member.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -52,6 +54,9 @@ type Holding = "serving" | "draining";
 export class ShardOwner {
   readonly #options: ShardOwnerOptions;
   readonly #held = new Map<ShardId, Holding>();
+  /** What may be leased to `#lessee` (S4). */
+  readonly #leased = new Set<ShardId>();
+  #lessee: string | null = null;
   #expected: ReadonlySet<ShardId> = new Set();
   #debounce: Timer | undefined;
   #retrying: Timer | undefined;
@@ -133,17 +138,11 @@ export class ShardOwner {
     await this.#options.guest.drain(shardId);
     // Lost or fenced while it drained: then it was dropped, and there is nothing to free.
     if (this.#held.get(shardId) !== "draining" || runnerId !== this.#options.lease.runnerId) return;
-    this.#held.delete(shardId);
     this.#options.lost(shardId, "moved to another runner");
-    try {
-      await this.#options.runners.releaseShards(runnerId, [shardId]);
-      this.#options.released([shardId]);
-    } catch (error) {
-      this.#options.logger.warn("A shard could not be freed; its lease runs out by itself", {
-        shardId,
-        error: String(error),
-      });
-    }
+    // Held until it is free: it must not be leased anew while its release is on the way.
+    await this.#free(runnerId, [shardId]);
+    if (this.#held.get(shardId) !== "draining" || runnerId !== this.#options.lease.runnerId) return;
+    this.#held.delete(shardId);
     // The target may have come back to this runner while the shard drained.
     if (!this.#stopped && this.#options.target().includes(shardId)) void this.#take();
   }
@@ -164,10 +163,14 @@ export class ShardOwner {
     const { lease, runners, messages, guest, logger } = this.#options;
     if (!lease.isHeld()) return;
     const runnerId = lease.runnerId;
+    await this.#free(runnerId, this.#strays(runnerId));
+    if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
     const missing = this.#missing();
     this.#expect(missing);
     if (missing.length === 0) return;
     try {
+      // Noted before: whatever the outcome, they may be leased now.
+      for (const shardId of missing) this.#leased.add(shardId);
       const leased = await runners.acquireShards(runnerId, missing);
       if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
       if (leased.length > 0) {
@@ -191,7 +194,31 @@ export class ShardOwner {
     }
     const target = new Set(this.#options.target());
     this.#giveUp(this.owned.filter((shardId) => !target.has(shardId)));
-    if (this.#missing().length > 0) this.#retry();
+    if (this.#missing().length > 0 || this.#strays(runnerId).length > 0) this.#retry();
+  }
+
+  /** What may be leased under this identity, and is neither held nor wanted. */
+  #strays(runnerId: string): readonly ShardId[] {
+    if (this.#lessee !== runnerId) this.#leased.clear();
+    this.#lessee = runnerId;
+    const target = new Set(this.#options.target());
+    return [...this.#leased].filter((shardId) => !this.#held.has(shardId) && !target.has(shardId));
+  }
+
+  /** Frees shards and tells their next owners. Those that could not be freed are tried again. */
+  async #free(runnerId: string, shardIds: readonly ShardId[]): Promise<void> {
+    if (shardIds.length === 0) return;
+    try {
+      await this.#options.runners.releaseShards(runnerId, shardIds);
+      if (this.#lessee === runnerId) for (const shardId of shardIds) this.#leased.delete(shardId);
+      this.#options.released(shardIds);
+    } catch (error) {
+      this.#options.logger.warn("Shards could not be freed; trying again", {
+        shards: shardIds.length,
+        error: String(error),
+      });
+      this.#retry();
+    }
   }
 
   #retry(): void {
