@@ -389,7 +389,7 @@ export class Member {
       },
       drop: (shardIds, reason) => {
         host.drop(shardIds, reason);
-        registry.drop(shardIds, reason);
+        registry.drop(shardIds);
       },
     };
   }

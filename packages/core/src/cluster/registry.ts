@@ -95,12 +95,11 @@ export class Registry {
     await this.#singletons.shardDropping(shardId);
   }
 
-  drop(shardIds: readonly ShardId[], reason: string): void {
+  drop(shardIds: readonly ShardId[]): void {
     for (const shardId of shardIds) {
       this.#stopSeeding(shardId);
       void this.#singletons.shardDropping(shardId);
     }
-    void reason;
   }
 
   #addBehavior(behavior: EntityBehavior): void {

@@ -11,6 +11,7 @@
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
+import { sleep } from "../clock/sleep.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import type { Logger } from "../contract/logger.ts";
 import { entityKey } from "../data/entity-address.ts";
@@ -276,7 +277,7 @@ export class Delivery {
       attempt <= this.#options.sendRetryCount && this.#outgoing.has(envelope.requestId);
       attempt += 1
     ) {
-      if (attempt > 0) await this.#pause(RETRY_MS * 3 ** (attempt - 1));
+      if (attempt > 0) await sleep(this.#options.clock, RETRY_MS * 3 ** (attempt - 1));
       try {
         const saved = await this.#options.messages.saveRequest(envelope, 0, null);
         outgoing.isStoring = false;
@@ -432,10 +433,6 @@ export class Delivery {
     outgoing.retry?.cancel();
     this.#outgoing.delete(requestId);
     return outgoing;
-  }
-
-  async #pause(delayMs: number): Promise<void> {
-    await new Promise<void>((resolve) => void this.#options.clock.setTimer(delayMs, resolve));
   }
 }
 
