@@ -29,7 +29,7 @@ export default defineConfig({
         test: {
           name: "integration",
           environment: "node",
-          include: ["packages/*/test/**/*.itest.ts", "examples/*/test/**/*.itest.ts"],
+          include: ["packages/*/test/**/*.itest.ts", "examples/*/test/**/*.itest.ts", "test/**/*.itest.ts"],
           testTimeout: 300_000,
           hookTimeout: 120_000,
           fileParallelism: false,
