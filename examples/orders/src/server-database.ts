@@ -10,6 +10,13 @@ export function storageAt(url: string): StorageAdapter {
   return postgres({ connectionString: url, schema: SCHEMA });
 }
 
+/** The same as the URL that the option `storage` takes. */
+export function storageUrlAt(url: string): string {
+  const storage = new URL(url);
+  storage.searchParams.set("schema", SCHEMA);
+  return storage.href;
+}
+
 /** The example's own connections to a server, beside the library's. */
 export function openServer(url: string): { database: Database; close: () => Promise<void> } {
   const pool = new pg.Pool({ connectionString: url, max: 2 });

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import { describe, expect, inject, it } from "vitest";
+import { chance } from "../src/chance.ts";
 import { account } from "../src/report.ts";
-import { chance, paidIn, start, type Run } from "./example.ts";
+import { paidIn, start, type Run } from "./example.ts";
 
 const KILLS = 10;
 const seed = Number(process.env["ORDERS_SEED"] ?? Date.now() % 1_000_000);
