@@ -1,0 +1,58 @@
+// The site: built from the Markdown files of this folder, offline. A link to a page that is not there fails the build.
+
+import { defineConfig } from "vitepress";
+
+const guide = [
+  { text: "Concepts", link: "/concepts" },
+  { text: "Entities", link: "/entities" },
+  { text: "Your first workflow", link: "/first-workflow" },
+  { text: "Testing", link: "/testing" },
+];
+
+const backends = [
+  { text: "Choosing a backend", link: "/backends" },
+  { text: "PostgreSQL", link: "/postgres" },
+  { text: "etcd", link: "/etcd" },
+  { text: "gRPC", link: "/grpc" },
+];
+
+const running = [
+  { text: "Configuration", link: "/configuration" },
+  { text: "Deployment", link: "/deployment" },
+  { text: "Operating", link: "/operating" },
+  { text: "Failures", link: "/failures" },
+  { text: "Errors", link: "/errors" },
+];
+
+const decisions = [
+  { text: "Rendezvous with a bound", link: "/decisions/0001-rendezvous-with-a-bound" },
+  { text: "Sleeping executions", link: "/decisions/0002-sleeping-executions-are-put-off-requests" },
+  { text: "Epochs in storage", link: "/decisions/0003-epochs-in-storage" },
+];
+
+export default defineConfig({
+  title: "Holdfast",
+  description: "Distributed, stateful systems in plain async TypeScript.",
+  lang: "en",
+  cleanUrls: false,
+  ignoreDeadLinks: false,
+  // A file of the repository, not a page.
+  srcExclude: ["**/README.md"],
+  themeConfig: {
+    nav: [
+      { text: "Guide", link: "/concepts", activeMatch: "^/(concepts|entities|first-workflow|testing)" },
+      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|grpc)" },
+      { text: "Running it", link: "/deployment", activeMatch: "^/(configuration|deployment|operating)" },
+      { text: "Failures", link: "/failures", activeMatch: "^/(failures|errors)" },
+    ],
+    sidebar: [
+      { text: "Guide", items: guide },
+      { text: "Backends", items: backends },
+      { text: "Running it", items: running },
+      { text: "Decisions", items: decisions, collapsed: true },
+    ],
+    // The index is a file of the site: nothing is asked for elsewhere.
+    search: { provider: "local" },
+    outline: [2, 3],
+  },
+});
