@@ -44,7 +44,13 @@ export type { ClusterOptions } from "./cluster/config.ts";
 export type { ClusterEvents } from "./cluster/events.ts";
 export type { DeadLetterInfo, DeadLetters } from "./cluster/dead-letters.ts";
 export type { Registration } from "./cluster/registration.ts";
-export type { ClusterHealth, ClusterMetrics, ClusterStatus } from "./cluster/status.ts";
+export type {
+  ClusterCheck,
+  ClusterChecks,
+  ClusterHealth,
+  ClusterMetrics,
+  ClusterStatus,
+} from "./cluster/status.ts";
 
 export type { CallOptions } from "./client/caller.ts";
 export type { EntityClient, EntityPeer } from "./client/entity-client.ts";

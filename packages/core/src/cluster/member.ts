@@ -5,7 +5,7 @@
 //   created -> starting -> running -> draining -> stopped, or `crash()` from any of them, which cleans nothing up.
 
 import { EventEmitter } from "node:events";
-import type { Clock, Timer } from "../adapter/clock.ts";
+import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
@@ -18,25 +18,26 @@ import type {
 } from "../adapter/storage-adapter.ts";
 import type { Transport } from "../adapter/transport.ts";
 import { ClusterCaller } from "../client/caller.ts";
-import { encodeError } from "../contract/error-codec.ts";
+import { sleep } from "../clock/sleep.ts";
+import { within } from "../clock/within.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { WireMessage } from "../data/wire-message.ts";
 import { Counters } from "../entity/counters.ts";
 import { Delivery } from "../entity/delivery.ts";
 import { EntityHost } from "../entity/entity-host.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
-import { PayloadTooLargeError } from "../errors/storage.ts";
-import { Detachment } from "../sharding/detachment.ts";
 import { LeaseKeeper } from "../sharding/lease-keeper.ts";
+import { PeerHealth } from "../sharding/peer-health.ts";
 import { Router } from "../sharding/router.ts";
 import { ShardOwner } from "../sharding/shard-owner.ts";
+import { BackendWatch } from "./backend-watch.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { ClusterEvents } from "./events.ts";
 import { checkRegistrations, entityTypesOf, type Registration } from "./registration.ts";
 import { Registry } from "./registry.ts";
+import { Switchboard } from "./switchboard.ts";
 
 export type MemberState = "created" | "starting" | "running" | "draining" | "stopped";
 
@@ -55,7 +56,19 @@ export interface MemberOptions {
 
 /** The version of what members say to each other. */
 const PROTOCOL_VERSION = 1;
-const CLOSE_TIMEOUT_MS = 1_000;
+/** How long closing waits for each of transport, lease store and storage. */
+const CLOSE_TIMEOUT_MS = 2_000;
+/** What a drain may take longer than handlers may: for calls that free shards, or that fail to. */
+const DRAIN_GRACE_MS = 5_000;
+/** How long a runner that left still tells others that it has: what they sent before they heard of it is on its way. */
+const LINGER_MS = 200;
+/** How long a shutdown waits for a start under way to notice. */
+const START_ENDS_MS = 5_000;
+/** Peers are pinged every 2 s where a lease lasts 30 s, faster and slower with it, within these bounds. */
+const SHORTEST_PING_MS = 250;
+const LONGEST_PING_MS = 30_000;
+/** How long a message to this member's own address may take. */
+const OWN_ADDRESS_MS = 1_000;
 
 /** What exists while a member runs. */
 interface Parts {
@@ -67,6 +80,7 @@ interface Parts {
   readonly address: string;
   readonly lease: LeaseKeeper;
   readonly router: Router;
+  readonly peers: PeerHealth;
   readonly owner: ShardOwner;
   readonly host: EntityHost;
   readonly delivery: Delivery;
@@ -78,17 +92,27 @@ export class Member {
   readonly events: EventEmitter<ClusterEvents> = new EventEmitter();
   readonly counters: Counters = new Counters();
   readonly #options: MemberOptions;
-  readonly #detachment = new Detachment();
+  readonly backends: BackendWatch;
+  readonly #switchboard: Switchboard;
   readonly #registrations: Registration[] = [];
   #state: MemberState = "created";
   #parts: Parts | null = null;
   #starting: Promise<void> | null = null;
   #stopping: Promise<void> | null = null;
   #unwatch: (() => Promise<void>) | null = null;
-  #healthTimer: Timer | undefined;
 
   constructor(options: MemberOptions) {
     this.#options = options;
+    this.backends = new BackendWatch({
+      clock: options.clock,
+      detaches: options.settings.detachmentEnabled && options.settings.role === "runner",
+      detach: (reason) => this.#detach(reason),
+      attach: () => this.#attach(),
+    });
+    this.#switchboard = new Switchboard({
+      parts: () => this.#parts,
+      released: (shardIds) => this.#released(shardIds),
+    });
     this.register(...options.registrations);
   }
 
@@ -101,7 +125,7 @@ export class Member {
   }
 
   get isDetached(): boolean {
-    return this.#detachment.isDetached;
+    return this.backends.isDetached;
   }
 
   /** @throws {ClusterClosedError} before `start()` and after `shutdown()` */
@@ -121,12 +145,7 @@ export class Member {
     this.#registrations.push(...registrations);
     if (this.#parts === null) return;
     for (const registration of registrations) this.#parts.registry.add(registration);
-    void this.#parts.lease.publish().catch((error: unknown) => {
-      this.#options.logger.warn(
-        "The new entity types could not be published; the next registration or join does it",
-        { error: String(error) },
-      );
-    });
+    void this.#parts.lease.publish();
   }
 
   get registrations(): readonly Registration[] {
@@ -151,9 +170,10 @@ export class Member {
     const parts = this.#parts;
     this.#state = "stopped";
     this.#stopping ??= Promise.resolve();
-    this.#healthTimer?.cancel();
+    this.backends.stop();
     if (parts === null) return;
     this.#parts = null;
+    parts.peers.stop();
     parts.lease.abandon();
     parts.owner.halt();
     parts.host.stop();
@@ -168,61 +188,121 @@ export class Member {
     try {
       const parts = await this.#open();
       this.#parts = parts;
+      this.#checkStarting();
       parts.host.start();
       await parts.lease.join();
+      this.#checkStarting();
       await parts.router.start();
+      await this.#relievePredecessors(parts);
+      this.#checkStarting();
       this.#unwatch = (await parts.messages.watchPending?.(() => parts.host.wake())) ?? null;
+      this.#checkStarting();
+      parts.peers.start();
+      this.backends.start({
+        // An id that nobody has: looked up, and not found.
+        storage: () => parts.messages.lookUp([parts.lease.runnerId]),
+        leases: () => parts.runners.listRunners(),
+      });
       if (this.#options.settings.role === "runner") {
         parts.owner.reconcileSoon();
         await parts.owner.settled();
+        this.#checkStarting();
       }
-      this.#watchHealth(parts);
-      // A shutdown may have begun meanwhile; then its state stands.
-      if (this.#state === "starting") this.#state = "running";
+      this.#state = "running";
     } catch (error) {
-      await this.#close(CLOSE_TIMEOUT_MS);
+      // A shutdown that began meanwhile waits for this, and cleans up, unless it has stopped waiting.
+      if (this.#stopping === null || this.state === "stopped") await this.#close();
       throw error;
     }
   }
 
+  /** @throws {ClusterClosedError} a shutdown began while it started */
+  #checkStarting(): void {
+    if (this.state !== "starting")
+      throw new ClusterClosedError({ what: "start()", state: describeState(this.#state) });
+  }
+
+  /**
+   * Ends the leases of former runners at this very address: a process that listens there proves that they are gone, and
+   * what they held need not wait for their leases. Only at a start, so that two processes that say by mistake that they
+   * are at one address do not end each other's leases for ever; and only if what is sent there comes in here.
+   */
+  async #relievePredecessors(parts: Parts): Promise<void> {
+    const { settings, logger } = this.#options;
+    if (settings.role !== "runner" || isAutomatic(parts.address)) return;
+    const predecessors = parts.router.runners.filter(
+      (runner) =>
+        runner.address === parts.address &&
+        runner.role === "runner" &&
+        runner.runnerId !== parts.lease.runnerId,
+    );
+    if (predecessors.length === 0 || !(await parts.peers.isOwnAddress(parts.address, OWN_ADDRESS_MS))) return;
+    for (const { runnerId } of predecessors) {
+      logger.info("A former runner at this address is gone: its lease is ended", {
+        runnerId,
+        address: parts.address,
+      });
+      await parts.runners.unregister(runnerId).catch((error: unknown) => {
+        logger.warn(
+          "The lease of a former runner at this address could not be ended; it runs out by itself",
+          {
+            runnerId,
+            error: String(error),
+          },
+        );
+      });
+    }
+    await parts.router.refresh();
+  }
+
   async #shutdown(): Promise<void> {
-    const hadStarted = this.#starting !== null;
+    const { clock, settings } = this.#options;
+    const starting = this.#starting;
     this.#state = "draining";
+    // Before it is open there is nothing to drain, and a start under way ends at its next step.
+    if (starting !== null && this.#parts === null) await within(clock, starting, START_ENDS_MS);
     const parts = this.#parts;
     if (parts !== null) {
       // Others see a weight of 0 and expect these shards, so that what comes for them waits there for a moment.
-      if (parts.lease.isHeld()) await parts.lease.publish().catch(() => undefined);
-      await parts.owner.stop();
+      await within(clock, parts.lease.publish(), CLOSE_TIMEOUT_MS);
+      const callsMayEndBy = clock.monotonic() + settings.entityTerminationTimeoutMs;
+      await within(clock, parts.owner.stop(), settings.entityTerminationTimeoutMs + DRAIN_GRACE_MS);
+      // Calls of this process have as long to end as its handlers had.
+      await within(clock, parts.delivery.idle(), callsMayEndBy - clock.monotonic());
+      if (starting !== null) await within(clock, starting, START_ENDS_MS);
+      parts.owner.dropAll("the cluster shuts down");
       parts.host.stop();
-      await parts.lease.leave();
+      await within(clock, parts.lease.leave(), CLOSE_TIMEOUT_MS);
+      const isAlone = parts.router.runners.every(({ runnerId }) => runnerId === parts.lease.runnerId);
+      if (!isAlone) await sleep(clock, LINGER_MS);
     }
-    await this.#close(CLOSE_TIMEOUT_MS);
-    if (hadStarted) await this.#starting?.catch(() => undefined);
-    this.#state = "stopped";
+    await this.#close();
   }
 
-  async #close(timeoutMs: number): Promise<void> {
+  async #close(): Promise<void> {
+    const { clock, logger } = this.#options;
     const parts = this.#parts;
     this.#state = "stopped";
-    this.#healthTimer?.cancel();
-    await this.#unwatch?.().catch(() => undefined);
+    this.backends.stop();
+    await within(clock, this.#unwatch?.() ?? Promise.resolve(), CLOSE_TIMEOUT_MS);
     if (parts === null) return;
     this.#parts = null;
+    parts.peers.stop();
     parts.lease.abandon();
     parts.owner.halt();
     parts.host.stop();
-    await parts.router.stop();
+    await within(clock, parts.router.stop(), CLOSE_TIMEOUT_MS);
     parts.delivery.close("stopped");
     for (const close of [
-      () => parts.transport.close(timeoutMs),
-      () => parts.openRunners?.close(),
+      () => parts.transport.close(CLOSE_TIMEOUT_MS),
+      () => parts.openRunners?.close() ?? Promise.resolve(),
       () => parts.storage.close(),
     ]) {
-      try {
-        await close();
-      } catch (error) {
-        this.#options.logger.warn("A connection could not be closed", { error: String(error) });
-      }
+      const closing = close().catch((error: unknown) => {
+        logger.warn("A connection could not be closed", { error: String(error) });
+      });
+      if (!(await within(clock, closing, 2 * CLOSE_TIMEOUT_MS)))
+        logger.warn("A connection takes its time to close, and is not waited for");
     }
   }
 
@@ -268,13 +348,14 @@ export class Member {
       terminationTimeoutMs: settings.entityTerminationTimeoutMs,
       pollIntervalMs: settings.storagePollIntervalMs,
       maxRetries: settings.storageMessageMaxRetries,
-      leaseIsHeld: () => lease.isHeld() && !this.#detachment.isDetached,
+      leaseIsHeld: () => lease.isHeld() && !this.isDetached,
+      isDetached: () => this.isDetached,
       fenced: (shardId) => owner.fenced(shardId),
       deadLettered: (letter) => void this.events.emit("deadLettered", letter),
-      observed: (healthy) => this.#observe(healthy),
+      observed: (call) => this.backends.observed("storage", call),
     });
     const address = await transport.start({
-      receive: (from, message) => this.#receive(from, message),
+      receive: (from, message) => this.#switchboard.receive(from, message),
       undelivered: (to, message) => delivery.undelivered(to, message),
       disconnected: (peer) => {
         host.forgetPeer(peer);
@@ -294,7 +375,7 @@ export class Member {
         // The first time, start() goes on by itself.
         if (this.#state === "running") void router.refresh().then(() => owner.reconcileSoon());
       },
-      observed: (healthy) => this.#observe(healthy),
+      observed: (call) => this.backends.observed("leases", call),
     });
     const router = new Router({
       storage: runners,
@@ -303,13 +384,31 @@ export class Member {
       shardsPerGroup: settings.shardsPerGroup,
       refreshIntervalMs: settings.runnerLockRefreshIntervalMs,
       debounceMs: settings.shardRebalanceDebounceMs,
-      changed: ({ joined, left }) => {
+      observed: (call) => this.backends.observed("leases", call),
+      changed: ({ joined, left, freesShards }) => {
         for (const runner of joined) this.events.emit("runnerJoined", describeRunner(runner));
         for (const runner of left) this.events.emit("runnerLeft", describeRunner(runner));
         this.#checkShardCounts(joined);
         if (settings.role === "runner") owner.reconcileSoon();
+        // Who started a moment ago has all of them to take after the debounce.
+        if (freesShards && this.#state === "running") owner.takeMissing();
         delivery.routesChanged();
       },
+    });
+    const peers = new PeerHealth({
+      clock,
+      random,
+      intervalMs: Math.min(Math.max(settings.runnerLockTtlMs / 15, SHORTEST_PING_MS), LONGEST_PING_MS),
+      peers: () =>
+        router.runners.flatMap((runner) =>
+          runner.role === "runner" && runner.address !== address ? [runner.address] : [],
+        ),
+      ping: (to, nonce) => transport.send(to, { type: "ping", nonce }),
+      changed: (peer, isReachable) => {
+        if (isReachable) logger.info("A runner answers again", { address: peer });
+        else logger.warn("A runner does not answer; requests go around it", { address: peer });
+      },
+      missing: () => void router.refresh(),
     });
     const delivery = new Delivery({
       messages,
@@ -317,6 +416,8 @@ export class Member {
       logger,
       sendRetryCount: settings.sendRetryCount,
       pollIntervalMs: settings.storagePollIntervalMs,
+      handOverMs: settings.shardRebalanceDebounceMs + settings.entityTerminationTimeoutMs + DRAIN_GRACE_MS,
+      isReachable: (peer) => peers.isReachable(peer),
       ownerOf: (shardId) => {
         const runner = router.ownerOf(shardId);
         // What is still held here is answered here, whatever the newest list says: it is drained before it moves.
@@ -326,7 +427,7 @@ export class Member {
       serves: (entityType) => router.serves(entityType),
       reroute: (shardId) => router.doubt(shardId),
       send: (to, message) => transport.send(to, message),
-      deliverHere: (message) => this.#receiveHere(message),
+      deliverHere: (message) => this.#switchboard.receiveHere(message),
     });
     const caller = new ClusterCaller({
       delivery,
@@ -348,8 +449,7 @@ export class Member {
       logger,
       guest: this.#guest(host, registry),
       debounceMs: settings.shardRebalanceDebounceMs,
-      target: () =>
-        this.#detachment.isDetached ? [] : router.shardsOf(lease.runnerId, settings.shardGroups),
+      target: () => (this.isDetached ? [] : router.shardsOf(lease.runnerId, settings.shardGroups)),
       acquired: (shardId) => void this.events.emit("shardAcquired", { shardId }),
       lost: (shardId, reason) => void this.events.emit("shardLost", { shardId, reason }),
       released: (shardIds) => {
@@ -368,6 +468,7 @@ export class Member {
       address,
       lease,
       router,
+      peers,
       owner,
       host,
       delivery,
@@ -384,6 +485,7 @@ export class Member {
         host.take(fence);
         registry.take(fence);
       },
+      isIdle: (shardId: ShardId) => host.isIdle(shardId),
       drain: async (shardId: ShardId) => {
         await Promise.all([host.drain(shardId), registry.drain(shardId)]);
       },
@@ -400,7 +502,10 @@ export class Member {
       runnerId,
       address,
       role: settings.role,
-      weight: settings.role === "client" || this.#state === "draining" ? 0 : settings.runnerWeight,
+      weight:
+        settings.role === "client" || this.#state === "draining" || this.isDetached
+          ? 0
+          : settings.runnerWeight,
       shardGroups: settings.role === "client" ? [] : settings.shardGroups,
       entityTypes: settings.role === "client" ? [] : entityTypesOf(this.#registrations),
       shardsPerGroup: settings.shardsPerGroup,
@@ -431,92 +536,35 @@ export class Member {
     return isOpen ? null : describeState(this.#state);
   }
 
-  #receive(from: string, message: WireMessage): void {
+  /** Shards were freed for their next owners: those that are to come here are taken at once. */
+  #released(shardIds: readonly ShardId[]): void {
+    const parts = this.#parts;
+    if (parts === null || this.#options.settings.role !== "runner") return;
+    if (parts.owner.takeFree(shardIds)) return;
+    // They may be this runner's by a newer list than the one that it knows.
+    void parts.router.refresh().then(() => parts.owner.takeFree(shardIds));
+  }
+
+  /** In memory at once; in the lease store as soon as that can be reached, so that others may take the shards. */
+  #detach(reason: string): void {
     const parts = this.#parts;
     if (parts === null) return;
-    switch (message.type) {
-      case "request":
-        return void parts.host.receive(message.envelope, from, (answer) => this.#answer(from, answer));
-      case "interrupt":
-        return parts.host.interrupt(message.requestId, "its caller left");
-      case "acknowledge":
-        return parts.host.acknowledge(message.requestId, message.upTo);
-      case "probe":
-        return this.#answer(from, {
-          type: "known",
-          requestId: message.requestId,
-          known: parts.host.knows(message.requestId),
-        });
-      case "wake":
-        return parts.host.wake();
-      case "released":
-        return void parts.router.refresh().then(() => parts.owner.reconcileNow());
-      case "ping":
-        return this.#answer(from, { type: "pong", nonce: message.nonce });
-      case "pong":
-        return;
-      default:
-        return parts.delivery.receive(message);
-    }
+    this.#options.logger.warn("Detached: this runner gives up its shards", { reason });
+    parts.owner.dropAll(reason);
+    this.events.emit("detached", { reason });
+    void parts.lease.publish();
+    parts.owner.reconcileNow();
   }
 
-  #receiveHere(message: WireMessage): void {
+  #attach(): void {
     const parts = this.#parts;
     if (parts === null) return;
-    if (message.type === "request")
-      void parts.host.receive(message.envelope, "here", (answer) => parts.delivery.receive(answer));
-    else this.#receive("here", message);
-  }
-
-  #answer(to: string, message: WireMessage): void {
-    const parts = this.#parts;
-    if (parts === null) return;
-    if (to === "here") return parts.delivery.receive(message);
-    try {
-      parts.transport.send(to, message);
-    } catch (error) {
-      if (!(error instanceof PayloadTooLargeError)) throw error;
-      const requestId =
-        message.type === "reply"
-          ? message.reply.requestId
-          : message.type === "chunk"
-            ? message.chunk.requestId
-            : null;
-      if (requestId === null) return;
-      // The handler has run; what it returned just does not fit through. Its caller must not wait for ever.
-      const exit = { ok: false, error: encodeError(error, { exposeStacks: false }) } as const;
-      parts.transport.send(to, { type: "reply", reply: { requestId, exit } });
-    }
-  }
-
-  #observe(healthy: boolean): void {
-    if (!this.#options.settings.detachmentEnabled || this.#options.settings.role === "client") return;
-    const decision = this.#detachment.observe(healthy, this.#options.clock.monotonic());
-    const parts = this.#parts;
-    if (decision === null || parts === null) return;
-    if (decision === "detach") {
-      parts.owner.dropAll("storage or leases are out of reach");
-      this.events.emit("detached", { reason: "storage or leases are out of reach" });
-    } else {
-      this.events.emit("attached");
-      parts.owner.reconcileNow();
-    }
-  }
-
-  /** A runner without shards polls nothing: while detached it must find out that storage answers again. */
-  #watchHealth(parts: Parts): void {
-    const { settings, clock } = this.#options;
-    if (!settings.detachmentEnabled) return;
-    this.#healthTimer = clock.setTimer(settings.storagePollIntervalMs, () => {
-      const check = this.#detachment.isDetached
-        ? parts.messages.lookUp([]).then(() => this.#observe(true))
-        : Promise.resolve();
-      void check
-        .catch(() => this.#observe(false))
-        .then(() => {
-          if (this.#parts === parts) this.#watchHealth(parts);
-        });
-    });
+    this.#options.logger.info("Attached: this runner takes shards again");
+    this.events.emit("attached");
+    void parts.lease
+      .publish()
+      .then(() => parts.router.refresh())
+      .then(() => parts.owner.reconcileNow());
   }
 
   log(fields: Readonly<Record<string, unknown>>): Logger {
@@ -530,6 +578,11 @@ function describeRunner(runner: RunnerRecord): {
   role: "runner" | "client";
 } {
   return { runnerId: runner.runnerId, address: runner.address, role: runner.role };
+}
+
+/** An address that the memory transport chose by itself: other processes have the same ones. */
+function isAutomatic(address: string): boolean {
+  return address.startsWith("memory://");
 }
 
 function describeState(state: MemberState): string {

@@ -10,7 +10,10 @@ export interface ClusterStatus {
     readonly runnerId: string;
     readonly address: string;
     readonly role: "runner" | "client";
+    /** 0 also while it drains or is detached. */
     readonly weight: number;
+    /** Whether it answers from here over the transport, as far as is known: false after three unanswered pings in a row. */
+    readonly reachable: boolean;
   }[];
   readonly shards: {
     /** Served by this member. */
@@ -22,18 +25,46 @@ export interface ClusterStatus {
   readonly detached: boolean;
 }
 
-/** Whether a member is alive and ready, and why. */
+/**
+ * Whether a member is alive and ready, and why.
+ *
+ * For a container's probes: liveness is `live`, readiness `ready`. Neither depends on storage, the lease store or peers
+ * that are out of reach for all alike, so an outage of those does not take every member out of service or restart it;
+ * `detachmentEnabled` makes a runner that alone cannot reach them unready.
+ */
 export interface ClusterHealth {
-  /** The process may go on. False once it is stopped. */
+  /** The process may go on. False once it is stopped: after `shutdown()`, or a `start()` that failed. */
   readonly live: boolean;
-  /** It is a member, holds its lease and its shards, and takes requests. */
+  /** It is a member, holds its lease and its shards, and takes requests. False while it starts, drains or is detached. */
   readonly ready: boolean;
-  readonly checks: Readonly<
-    Record<
-      "started" | "lease" | "shards" | "attached" | "served",
-      { readonly ok: boolean; readonly detail: string }
-    >
-  >;
+  readonly checks: ClusterChecks;
+}
+
+/** What `health()` looks at. `detail` is for people. */
+export interface ClusterChecks {
+  /** `start()` is done and `shutdown()` was not called. */
+  readonly started: ClusterCheck;
+  /** This member's lease is held at this moment, by its own clock. */
+  readonly lease: ClusterCheck;
+  /** It serves all the shards that are its own by the newest list of members. */
+  readonly shards: ClusterCheck;
+  /** It keeps off no shards because storage or the lease store are out of reach. */
+  readonly attached: ClusterCheck;
+  /** Nothing waits in its shards for an entity type that it does not serve. */
+  readonly served: ClusterCheck;
+  /** Storage answered when it was asked last: each `storagePollInterval` on a runner, every 10 s elsewhere. */
+  readonly storage: ClusterCheck;
+  /** The lease store answered when it was asked last: each `runnerLockRefreshInterval`. */
+  readonly leases: ClusterCheck;
+  /** It listens, and some other runner answers over the transport, if there is one. */
+  readonly transport: ClusterCheck;
+  /** Every other runner answers over the transport. */
+  readonly peers: ClusterCheck;
+}
+
+export interface ClusterCheck {
+  readonly ok: boolean;
+  readonly detail: string;
 }
 
 /** What a member has done, and what it holds. */
@@ -53,6 +84,7 @@ export function statusOf(member: Member): ClusterStatus {
       address,
       role: itsRole,
       weight,
+      reachable: parts?.peers.isReachable(address) ?? true,
     })),
     shards: { owned: parts?.owner.owned.length ?? 0, total: shardGroups.length * shardsPerGroup },
     detached: member.isDetached,
@@ -77,18 +109,41 @@ export function healthOf(member: Member): ClusterHealth {
     shards: { ok: owned >= wanted, detail: `${owned} of ${wanted}` },
     attached: {
       ok: !member.isDetached,
-      detail: member.isDetached ? "storage or leases are out of reach" : "attached",
+      detail: member.backends.reason ?? "attached",
     },
     served: {
       ok: unserved.length === 0,
       detail: unserved.length === 0 ? "all" : `requests wait for: ${unserved.join(", ")}`,
     },
+    storage: member.backends.check("storage"),
+    leases: member.backends.check("leases"),
+    ...peerChecks(member),
   };
   return {
     live: member.state !== "stopped",
     // A type that only another version serves makes the wait visible, and this runner no less ready.
     ready: checks.started.ok && checks.lease.ok && checks.shards.ok && checks.attached.ok,
     checks,
+  };
+}
+
+function peerChecks(member: Member): { transport: ClusterCheck; peers: ClusterCheck } {
+  const parts = member.partsIfAny;
+  if (parts === null) {
+    const closed = { ok: false, detail: "closed" };
+    return { transport: closed, peers: { ok: true, detail: "none" } };
+  }
+  const others = parts.peers.known;
+  const { unreachable } = parts.peers;
+  return {
+    transport: {
+      ok: others === 0 || unreachable.length < others,
+      detail: `listens at ${parts.address}; ${others - unreachable.length} of ${others} runners answer`,
+    },
+    peers: {
+      ok: unreachable.length === 0,
+      detail: unreachable.length === 0 ? "all answer" : `no answer from ${unreachable.join(", ")}`,
+    },
   };
 }
 

@@ -8,6 +8,10 @@
 //       until one that was sent after the store was taken in: so the owner handles them in the order in which they were
 //       accepted (INV-4), whichever of them is lost on the way.
 //   D4  Every wait ends: a probe finds out about requests and replies that were lost on the way.
+//   D5  While a shard moves, nothing fails: who is turned away by a live runner asks the next owner, at once where another
+//       one is known, and again for as long as a move can take. What nobody takes is counted, and fails.
+//   D6  Nothing is sent to a runner that is known to be out of reach: what is persisted goes round by storage, the rest
+//       fails at once.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
@@ -35,6 +39,10 @@ export interface DeliveryOptions {
   /** How often a request that found no owner is tried again. */
   readonly sendRetryCount: number;
   readonly pollIntervalMs: number;
+  /** How long a shard can be on its way from one live runner to another, in milliseconds. */
+  readonly handOverMs: number;
+  /** Whether this address answered lately, or was not asked yet. */
+  readonly isReachable: (address: string) => boolean;
   /** Where the shard's owner is: an address, `"here"`, or undefined while there is none. */
   readonly ownerOf: (shardId: ShardId) => string | undefined;
   /** Whether some member says that it serves this entity type. */
@@ -56,6 +64,9 @@ export interface DeliveryListener {
 }
 
 const RETRY_MS = 100;
+/** The pauses of who was turned away: short, since a move takes a fraction of a second. */
+const TURNED_AWAY_MS = 25;
+const LONGEST_TURNED_AWAY_MS = 400;
 const PROBE_MS = 2_000;
 /** Probes without any answer after which a peer counts as gone. */
 const PROBES_UNANSWERED = 3;
@@ -68,6 +79,11 @@ interface Outgoing {
   target: string | null;
   /** Sends that surely did not run. */
   refusals: number;
+  /** Since when live runners have turned it away (monotonic), or null, and how often they did. */
+  turnedAwaySince: number | null;
+  turnedAway: number;
+  /** Whether it was sent to another runner at once after it was turned away. */
+  isRedirected: boolean;
   /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */
   storedAs: string | null;
   isStoring: boolean;
@@ -83,6 +99,7 @@ export class Delivery {
   /** Shards for which this sender stored a request that their owner may not have seen, and the last such store (D3). */
   readonly #storedFor = new Map<ShardId, number>();
   #stores = 0;
+  #whenIdle: (() => void)[] = [];
   #probe: Timer | undefined;
   #poll: Timer | undefined;
   #isClosed = false;
@@ -95,6 +112,11 @@ export class Delivery {
     return this.#outgoing.size;
   }
 
+  /** Resolves when no call waits for an answer. */
+  async idle(): Promise<void> {
+    if (this.#outgoing.size > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  }
+
   /** Sends a request. The listener may be called before this returns. */
   send(envelope: Envelope, listener: DeliveryListener): void {
     const outgoing: Outgoing = {
@@ -102,6 +124,9 @@ export class Delivery {
       listener,
       target: null,
       refusals: 0,
+      turnedAwaySince: null,
+      turnedAway: 0,
+      isRedirected: false,
       storedAs: null,
       isStoring: false,
       readsUpTo: null,
@@ -149,8 +174,9 @@ export class Delivery {
         return this.#rejected(message);
       case "known": {
         const outgoing = this.#heard(message.requestId);
-        if (outgoing !== undefined && !message.known && outgoing.target !== "here")
-          this.#lost(outgoing, "the runner does not know it");
+        if (outgoing === undefined) return;
+        if (message.known) forgetRefusals(outgoing);
+        else if (outgoing.target !== "here") this.#lost(outgoing, "the runner does not know it");
         return;
       }
       default:
@@ -192,6 +218,7 @@ export class Delivery {
       outgoing.listener.failed(new ClusterClosedError({ what: describe(outgoing.envelope), state }));
     }
     this.#outgoing.clear();
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   #dispatch(outgoing: Outgoing): void {
@@ -199,6 +226,7 @@ export class Delivery {
     const { shardId } = envelope.address;
     const target = this.#options.ownerOf(shardId);
     if (target === undefined) return this.#refused(outgoing);
+    if (target !== "here" && !this.#options.isReachable(target)) return this.#goRound(outgoing, target);
     outgoing.target = target;
     outgoing.unanswered = 0;
     outgoing.readsUpTo =
@@ -220,6 +248,50 @@ export class Delivery {
     else if (outgoing.target !== null) this.#options.send(outgoing.target, message);
   }
 
+  /** The owner is a member, and out of reach from here (D6). */
+  #goRound(outgoing: Outgoing, address: string): void {
+    const { envelope } = outgoing;
+    outgoing.target = null;
+    if (outgoing.storedAs !== null || outgoing.isStoring) return;
+    if (envelope.persisted) return void this.#store(outgoing);
+    this.#fail(
+      outgoing,
+      new RunnerUnavailableError({ address, what: describe(envelope), mayHaveRun: false }),
+    );
+  }
+
+  /** A live runner does not have the shard: it is on its way to another one, which may be known already (D5). */
+  #turnedAway(outgoing: Outgoing): void {
+    const { envelope, target: asked } = outgoing;
+    const { shardId } = envelope.address;
+    const { clock, handOverMs } = this.#options;
+    const now = clock.monotonic();
+    outgoing.turnedAwaySince ??= now;
+    outgoing.turnedAway += 1;
+    outgoing.target = null;
+    if (outgoing.storedAs !== null || outgoing.isStoring || outgoing.retry !== null) return;
+    this.#options.reroute(shardId);
+    const next = this.#options.ownerOf(shardId);
+    if (next !== undefined && next !== asked && !outgoing.isRedirected) {
+      outgoing.isRedirected = true;
+      return this.#dispatch(outgoing);
+    }
+    outgoing.isRedirected = false;
+    // What is persisted is not kept waiting for long: it is accepted by storing it, and found by the next owner there.
+    const isPatient =
+      !envelope.persisted && next !== undefined && now - outgoing.turnedAwaySince < handOverMs;
+    if (!isPatient) return this.#refused(outgoing);
+    const doublings = Math.min(outgoing.turnedAway, 8);
+    this.#retryAfter(outgoing, Math.min(TURNED_AWAY_MS * 2 ** doublings, LONGEST_TURNED_AWAY_MS));
+  }
+
+  #retryAfter(outgoing: Outgoing, delayMs: number): void {
+    outgoing.retry = this.#options.clock.setTimer(delayMs, () => {
+      outgoing.retry = null;
+      if (this.#outgoing.has(outgoing.envelope.requestId)) this.#dispatch(outgoing);
+    });
+  }
+
   /** It surely did not run there. */
   #refused(outgoing: Outgoing): void {
     const { envelope } = outgoing;
@@ -230,12 +302,7 @@ export class Delivery {
     if (outgoing.storedAs !== null || outgoing.isStoring || outgoing.retry !== null) return;
     this.#options.reroute(shardId);
     if (outgoing.refusals <= this.#options.sendRetryCount) {
-      const delayMs = RETRY_MS * 3 ** (outgoing.refusals - 1);
-      outgoing.retry = this.#options.clock.setTimer(delayMs, () => {
-        outgoing.retry = null;
-        if (this.#outgoing.has(envelope.requestId)) this.#dispatch(outgoing);
-      });
-      return;
+      return this.#retryAfter(outgoing, RETRY_MS * 3 ** (outgoing.refusals - 1));
     }
     if (envelope.persisted) return void this.#store(outgoing);
     this.#fail(
@@ -369,7 +436,7 @@ export class Delivery {
     switch (message.code) {
       case "NOT_ASSIGNED":
       case "CLOSING":
-        return this.#refused(outgoing);
+        return this.#turnedAway(outgoing);
       case "PERSISTENCE":
         // Its outcome may be unknown; under the same id it is safe to repeat, there and then from here (D2).
         return this.#refused(outgoing);
@@ -410,6 +477,7 @@ export class Delivery {
     const outgoing = this.#heard(requestId);
     if (outgoing === undefined) return undefined;
     const { shardId } = outgoing.envelope.address;
+    forgetRefusals(outgoing);
     if (outgoing.readsUpTo !== null && this.#storedFor.get(shardId) === outgoing.readsUpTo) {
       this.#storedFor.delete(shardId);
     }
@@ -432,8 +500,17 @@ export class Delivery {
     if (outgoing === undefined) return undefined;
     outgoing.retry?.cancel();
     this.#outgoing.delete(requestId);
+    if (this.#outgoing.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
     return outgoing;
   }
+}
+
+/** It has been taken in: should its shard move again, it starts anew. */
+function forgetRefusals(outgoing: Outgoing): void {
+  outgoing.refusals = 0;
+  outgoing.turnedAwaySince = null;
+  outgoing.turnedAway = 0;
+  outgoing.isRedirected = false;
 }
 
 function describe(envelope: Envelope): string {

@@ -11,6 +11,7 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
+import { within } from "../clock/within.ts";
 import { decodePayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
 import { parse } from "../contract/schema.ts";
@@ -49,10 +50,12 @@ export interface EntityHostOptions {
   readonly maxRetries: number;
   /** Whether this runner's lease is held at this moment. */
   readonly leaseIsHeld: () => boolean;
+  /** Whether it keeps off its shards because storage or leases are out of reach. */
+  readonly isDetached: () => boolean;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;
   readonly deadLettered: (request: { requestId: string; address: EntityAddress; tag: string }) => void;
-  readonly observed: (healthy: boolean) => void;
+  readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
 }
 
 /** A request between its coming and its admission. */
@@ -61,6 +64,9 @@ interface Arrival {
   /** Its caller left meanwhile. */
   hasLeft: boolean;
 }
+
+/** How long a shard that drained waits for storage to put its counts of attempts right. */
+const LONGEST_CORRECTION_MS = 2_000;
 
 /** When an execution is put off without a time, something else wakes it. */
 const FAR_FUTURE_MS = 8.64e15;
@@ -169,6 +175,12 @@ export class EntityHost {
     this.#parking.close(fence.shardId);
   }
 
+  /** Whether nothing runs or waits on the shard now. */
+  isIdle(shardId: ShardId): boolean {
+    const activations = this.#shards.get(shardId)?.activations.values() ?? [];
+    return [...activations].every((activation) => activation.isIdle);
+  }
+
   async drain(shardId: ShardId): Promise<void> {
     const shard = this.#shards.get(shardId);
     if (shard === undefined) return;
@@ -180,7 +192,11 @@ export class EntityHost {
     shard.leaving.abort(new Error("the shard moves to another runner"));
     if (running.length > 0) await this.#letEnd(shard, running);
     if (this.#shards.get(shardId) !== shard) return;
-    for (const activation of shard.activations.values()) await this.#evict(activation);
+    const evicted = Promise.all([...shard.activations.values()].map((activation) => this.#evict(activation)));
+    if (!(await within(this.#options.clock, evicted, this.#options.terminationTimeoutMs))) {
+      this.#options.logger.warn("A shard moves although onEvict callbacks are still at work", { shardId });
+    }
+    if (this.#shards.get(shardId) !== shard) return;
     this.#shards.delete(shardId);
     this.#releaseWaiters([shardId], "its shard moves to another runner");
   }
@@ -225,8 +241,11 @@ export class EntityHost {
     const { shardId } = envelope.address;
     if (!this.#shards.has(shardId) && this.#parking.isOpen(shardId)) await this.#parking.wait(shardId);
     const shard = this.#servedShard(shardId);
-    if (shard === undefined)
+    if (shard === undefined) {
+      // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
+      if (this.#options.isDetached()) return reject("PERSISTENCE", "storage or leases are out of its reach");
       return reject(this.#isClosing ? "CLOSING" : "NOT_ASSIGNED", "this runner does not own the shard");
+    }
     const behavior = this.#behaviors.get(envelope.address.entityType);
     if (behavior === undefined) return reject("UNKNOWN_ENTITY", this.entityTypes.join("\n"));
     const rpc = Object.hasOwn(behavior.contract.rpcs, envelope.tag)
@@ -337,7 +356,7 @@ export class EntityHost {
         this.#options.messages.saveRequest(envelope, request.attempts, activation.fence);
       const saved = goesStraight || isLater ? await save() : await shard.store(save);
       if (saved.outcome === "duplicate") {
-        if (goesStraight) this.#forget(request, activation);
+        if (goesStraight) this.#withdraw(request, activation, shard);
         this.#waiters.remove(request.id, asking);
         if (this.#servedShard(envelope.address.shardId) !== shard)
           return reject("NOT_ASSIGNED", "the shard moved");
@@ -349,10 +368,15 @@ export class EntityHost {
       if (!goesStraight) return void this.#inbox.wake();
       request.sequence = saved.sequence;
       request.isAccepted = true;
+      // Put back meanwhile, with what was in front of it: it is read in its turn.
+      if (this.#requests.get(request.id) !== request) {
+        shard.markUnread();
+        return void this.#inbox.wake();
+      }
       // While it was stored the shard may have been drained: then the mailbox was emptied, and it waits in storage.
       activation.pump();
     } catch (error) {
-      if (goesStraight) this.#forget(request, activation);
+      if (goesStraight) this.#withdraw(request, activation, shard);
       this.#waiters.remove(request.id, asking);
       if (error instanceof FencedError) {
         this.#fence(shard.fence.shardId);
@@ -435,7 +459,9 @@ export class EntityHost {
   async #admitStored(pending: PendingRequest): Promise<void> {
     const { envelope } = pending;
     const shard = this.#servedShard(envelope.address.shardId);
-    if (shard === undefined || this.#requests.has(envelope.requestId)) return;
+    const isTaken = (): boolean =>
+      this.#requests.has(envelope.requestId) || shard?.isHeldBack(envelope.address) === true;
+    if (shard === undefined || isTaken()) return;
     const behavior = this.#behaviors.get(envelope.address.entityType);
     const rpc = behavior?.contract.rpcs[envelope.tag];
     if (behavior === undefined || rpc === undefined) {
@@ -461,8 +487,7 @@ export class EntityHost {
       // The schema changed since it was accepted: that becomes its reply.
       inputError = error;
     }
-    if (this.#servedShard(envelope.address.shardId) !== shard || this.#requests.has(envelope.requestId))
-      return;
+    if (this.#servedShard(envelope.address.shardId) !== shard || isTaken()) return;
     const activation = this.#activation(shard, behavior, envelope.address);
     if (activation.isFull) {
       activation.isBacklogged = true;
@@ -544,14 +569,13 @@ export class EntityHost {
       this.#release(request, "its shard moves to another runner");
     }
     // That it was cut short here is no failed attempt.
-    await Promise.all(
-      left
-        .filter((request) => request.envelope.persisted && request.attempts > 0)
-        .map(async (request) => {
-          const schedule = { deliverAt: null, attempts: request.attempts - 1 };
-          await this.#options.messages.reschedule(request.id, schedule, shard.fence).catch(() => undefined);
-        }),
-    );
+    const corrected = left
+      .filter((request) => request.envelope.persisted && request.attempts > 0)
+      .map(async (request) => {
+        const schedule = { deliverAt: null, attempts: request.attempts - 1 };
+        await this.#options.messages.reschedule(request.id, schedule, shard.fence);
+      });
+    await within(clock, Promise.allSettled(corrected), LONGEST_CORRECTION_MS);
   }
 
   /** A request leaves memory unanswered (H4): those who wait ask elsewhere, or learn that it may have run in part. */
@@ -587,6 +611,21 @@ export class EntityHost {
     if (activation.mailbox.remove(request)) activation.pump();
   }
 
+  /**
+   * A request that went straight to its mailbox has no right to its place: storage may have it from before, where what
+   * came behind it here was accepted after it. So that is put back, too, and all of it is read again in order (H2).
+   */
+  #withdraw(request: HostedRequest, activation: Activation, shard: HostedShard): void {
+    const behind = activation.mailbox.emptyAfter(request);
+    for (const other of behind) {
+      if (!other.envelope.persisted) activation.mailbox.push(other);
+      else if (this.#requests.get(other.id) === other) this.#requests.delete(other.id);
+    }
+    shard.holdBack(activation.address);
+    this.#forget(request, activation);
+    if (behind.length > 0) void this.#inbox.wake();
+  }
+
   #fence(shardId: ShardId): void {
     this.#options.counters.fenced += 1;
     this.#options.fenced(shardId);
@@ -598,10 +637,14 @@ export class EntityHost {
   }
 
   #beginRead(): Sweep {
-    const shards = [...this.#shards.values()].filter((shard) => shard.isServing);
-    const marks = shards.map((shard) => shard.beginRead());
+    const shards = new Set([...this.#shards.values()].filter((shard) => shard.isServing));
+    const marks = [...shards].map((shard) => shard.beginRead());
     return {
-      shardIds: shards.map((shard) => shard.fence.shardId),
+      shardIds: [...shards].map((shard) => shard.fence.shardId),
+      covers: (shardId) => {
+        const shard = this.#servedShard(shardId);
+        return shard !== undefined && shards.has(shard);
+      },
       caughtUp: () => {
         for (const mark of marks) mark();
       },

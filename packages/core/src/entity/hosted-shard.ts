@@ -13,6 +13,8 @@ export class HostedShard {
   readonly #lastUsed = new Map<Activation, number>();
   /** Entities with stored requests that no code here handles. */
   readonly #unserved = new Map<string, EntityAddress>();
+  /** Entities of which the read under way is to take nothing more. */
+  readonly #heldBack = new Map<string, EntityAddress>();
   #whenQuiet: (() => void) | null = null;
   #unreadSince = 1;
   #readUpTo = 0;
@@ -48,9 +50,20 @@ export class HostedShard {
   beginRead(): () => void {
     const mark = this.#unreadSince;
     this.#leftSomeOut = false;
+    this.#heldBack.clear();
     return () => {
       if (!this.#leftSomeOut) this.#readUpTo = Math.max(this.#readUpTo, mark);
     };
+  }
+
+  /** What the read under way still brings of this entity would come out of order: the next one takes it. */
+  holdBack(address: EntityAddress): void {
+    this.#heldBack.set(entityKey(address), address);
+    this.markUnread();
+  }
+
+  isHeldBack(address: EntityAddress): boolean {
+    return this.#heldBack.has(entityKey(address));
   }
 
   skip(address: EntityAddress): void {
@@ -64,11 +77,15 @@ export class HostedShard {
     this.markUnread();
   }
 
-  /** Entities whose stored requests cannot be taken now: no room, or no code. A read without the former leaves it unread. */
+  /** Entities whose stored requests cannot be taken now: no room, no code, or held back. A read without the former leaves it unread. */
   unready(): readonly EntityAddress[] {
     const full = [...this.activations.values()].filter((activation) => activation.isFull);
     if (full.length > 0) this.#leftSomeOut = true;
-    return [...full.map((activation) => activation.address), ...this.#unserved.values()];
+    return [
+      ...full.map((activation) => activation.address),
+      ...this.#unserved.values(),
+      ...this.#heldBack.values(),
+    ];
   }
 
   touch(activation: Activation, now: number): void {

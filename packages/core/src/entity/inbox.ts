@@ -6,6 +6,7 @@
 //   I1  Each read asks for everything due that is not in memory here, never for "later than the last seen": rows become
 //       visible out of order.
 //   I2  What ended or was put off while a read was under way is not taken from that read's answer, which is older.
+//       Nor is what concerns a shard that left and came back meanwhile: the read left out what was in memory before.
 //   I3  A shard counts as read once a read that began after its claim came back without more to come.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
@@ -22,6 +23,8 @@ const PAGE = 256;
 export interface Sweep {
   /** Empty: nothing is read. */
   readonly shardIds: readonly ShardId[];
+  /** Whether the shard has been served without a break since the sweep began (I2). */
+  covers(shardId: ShardId): boolean;
   /** Everything due on them was read and offered to `admit`. */
   caughtUp(): void;
 }
@@ -36,7 +39,8 @@ export interface InboxOptions {
   /** What is held here of these shards already. */
   readonly held: () => { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] };
   readonly admit: (pending: PendingRequest) => Promise<void>;
-  readonly observed: (healthy: boolean) => void;
+  /** Carries out a call of storage, and notes how it went. */
+  readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
 }
 
 export class Inbox {
@@ -108,11 +112,9 @@ export class Inbox {
       if (sweep.shardIds.length === 0) continue;
       try {
         let more = true;
-        while (more && !this.#isClosed) more = await this.#readPage(sweep.shardIds);
-        this.#options.observed(true);
+        while (more && !this.#isClosed) more = await this.#readPage(sweep);
         sweep.caughtUp();
       } catch (error) {
-        this.#options.observed(false);
         this.#options.logger.warn("Pending requests could not be read; the next poll tries again", {
           error: String(error),
         });
@@ -120,20 +122,23 @@ export class Inbox {
     }
   }
 
-  async #readPage(shardIds: readonly ShardId[]): Promise<boolean> {
+  async #readPage(sweep: Sweep): Promise<boolean> {
     const { messages, clock, counters } = this.#options;
     const held = this.#options.held();
     this.#settled.clear();
     counters.polls += 1;
-    const page: PendingPage = await messages.readPending({
-      shardIds,
-      now: clock.now(),
-      limit: PAGE,
-      excludingSequences: held.sequences,
-      excludingEntities: held.full,
-    });
+    const page: PendingPage = await this.#options.observed(() =>
+      messages.readPending({
+        shardIds: sweep.shardIds,
+        now: clock.now(),
+        limit: PAGE,
+        excludingSequences: held.sequences,
+        excludingEntities: held.full,
+      }),
+    );
     for (const pending of page.requests) {
-      if (!this.#settled.has(pending.envelope.requestId)) await this.#options.admit(pending);
+      const { requestId, address } = pending.envelope;
+      if (!this.#settled.has(requestId) && sweep.covers(address.shardId)) await this.#options.admit(pending);
     }
     if (page.nextDueAt !== null) this.noteDue(page.nextDueAt);
     return page.more;

@@ -45,6 +45,12 @@ export class Mailbox<Item extends Waiting> {
     return true;
   }
 
+  /** Takes out what stands behind this one, in order; nothing if it is not there. */
+  emptyAfter(item: Item): readonly Item[] {
+    const index = this.#waiting.indexOf(item);
+    return index === -1 ? [] : this.#waiting.splice(index + 1);
+  }
+
   /** Takes everything out, in order. */
   empty(): readonly Item[] {
     const waiting = this.#waiting;

@@ -32,10 +32,14 @@ export class Assignment {
     );
   }
 
-  /** The member of this id, if it hosts the shard's group. */
-  hostOf(shardId: ShardId, runnerId: string): RunnerRecord | undefined {
+  /** The runner of this id, if it is of the shard's group; also one of weight 0, which may hold the shard still. */
+  runnerFor(shardId: ShardId, runnerId: string): RunnerRecord | undefined {
     const member = this.#byId.get(runnerId);
-    return member !== undefined && hosts(member, shardGroupOf(shardId)) ? member : undefined;
+    return member !== undefined && isOfGroup(member, shardGroupOf(shardId)) ? member : undefined;
+  }
+
+  memberOf(runnerId: string): RunnerRecord | undefined {
+    return this.#byId.get(runnerId);
   }
 
   has(runnerId: string): boolean {
@@ -45,7 +49,7 @@ export class Assignment {
   #ownersIn(group: string): ReadonlyMap<ShardId, RunnerRecord> {
     const known = this.#owners.get(group);
     if (known !== undefined) return known;
-    const serving = this.runners.filter((runner) => hosts(runner, group));
+    const serving = this.runners.filter((runner) => isOfGroup(runner, group) && runner.weight > 0);
     const shardIds = Array.from({ length: this.#shardsPerGroup }, (_, number) => shardIdOf(group, number));
     const owners = new Map<ShardId, RunnerRecord>();
     for (const [shardId, runnerId] of assignShards(shardIds, serving)) {
@@ -57,6 +61,6 @@ export class Assignment {
   }
 }
 
-function hosts(member: RunnerRecord, group: string): boolean {
-  return member.role === "runner" && member.weight > 0 && member.shardGroups.includes(group);
+function isOfGroup(member: RunnerRecord, group: string): boolean {
+  return member.role === "runner" && member.shardGroups.includes(group);
 }

@@ -10,12 +10,16 @@
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
+import { backoffMs, type Backoff } from "../clock/backoff.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
+import { PersistenceError } from "../errors/storage.ts";
 
 /** The part of the term given up for clocks that do not run at the same speed. */
 const MARGIN = 0.1;
 const RETRY_MS = 500;
+/** The pauses between tries to join again. They go on for ever; chance keeps runners from coming back all at once. */
+const REJOIN: Backoff = { kind: "exponential", initialMs: 500, maxMs: 5_000, jitter: 0.5 };
 
 export interface LeaseKeeperOptions {
   readonly storage: RunnerStorage;
@@ -30,8 +34,8 @@ export interface LeaseKeeperOptions {
   readonly lost: (reason: string) => void;
   /** A new lease is held, after the first or after a loss. */
   readonly joined: () => void;
-  /** Outcome of each try to reach the storage, for detachment. */
-  readonly observed: (healthy: boolean) => void;
+  /** Carries out a call of the lease store, and notes how it went. */
+  readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
 }
 
 export class LeaseKeeper {
@@ -42,6 +46,10 @@ export class LeaseKeeper {
   #timer: Timer | undefined;
   #expiry: Timer | undefined;
   #closed = false;
+  /** The record changed since it was published last. */
+  #isUnpublished = false;
+  /** Tries to join again that failed since the lease was lost. */
+  #failedJoins = 0;
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
@@ -57,22 +65,52 @@ export class LeaseKeeper {
     return this.#deadline !== null && this.#options.clock.monotonic() < this.#deadline;
   }
 
-  /** Takes the first lease. @throws {PersistenceError} the storage cannot be reached */
-  async join(): Promise<void> {
-    const sentAt = this.#options.clock.monotonic();
-    await this.#options.storage.register(this.#options.record(this.#runnerId), this.#options.ttlMs);
-    if (this.#closed) return;
-    this.#extend(sentAt);
-    this.#schedule(this.#options.refreshIntervalMs);
-    this.#options.joined();
+  /** How long the lease is still held for if nothing refreshes it, in milliseconds; 0 once it is not held. */
+  get remainingMs(): number {
+    return this.#deadline === null ? 0 : Math.max(0, this.#deadline - this.#options.clock.monotonic());
   }
 
-  /** Publishes the record again, changed. */
-  async publish(): Promise<void> {
-    const sentAt = this.#options.clock.monotonic();
+  /** Takes the first lease. @throws {PersistenceError} the storage cannot be reached */
+  async join(): Promise<void> {
+    const { clock, storage, record, ttlMs, refreshIntervalMs, observed } = this.#options;
     const runnerId = this.#runnerId;
-    await this.#options.storage.register(this.#options.record(runnerId), this.#options.ttlMs);
-    if (runnerId === this.#runnerId && this.isHeld()) this.#extend(sentAt);
+    const sentAt = clock.monotonic();
+    this.#isUnpublished = false;
+    await observed(() => storage.register(record(runnerId), ttlMs));
+    if (this.#closed || runnerId !== this.#runnerId) return;
+    if (clock.monotonic() >= this.#endOf(sentAt)) {
+      throw new PersistenceError({
+        operation: "register",
+        outcome: "unknown",
+        detail: "the answer came after the term of the lease",
+      });
+    }
+    this.#failedJoins = 0;
+    const isNew = !this.isHeld();
+    this.#extend(sentAt);
+    this.#schedule(refreshIntervalMs);
+    if (this.#isUnpublished) void this.publish();
+    if (isNew) this.#options.joined();
+  }
+
+  /** Publishes the record again, changed: now, or with a later refresh if that fails. Resolves after the first try. Never rejects. */
+  async publish(): Promise<void> {
+    const { clock, storage, record, ttlMs, observed, logger } = this.#options;
+    this.#isUnpublished = true;
+    // Without a lease there is nothing to change: the next one is taken with the new record.
+    if (this.#closed || !this.isHeld()) return;
+    const sentAt = clock.monotonic();
+    const runnerId = this.#runnerId;
+    this.#isUnpublished = false;
+    try {
+      await observed(() => storage.register(record(runnerId), ttlMs));
+      if (runnerId === this.#runnerId && this.isHeld()) this.#extend(sentAt);
+    } catch (error) {
+      this.#isUnpublished = true;
+      logger.warn("The changed record could not be published; the next refresh does it", {
+        error: String(error),
+      });
+    }
   }
 
   /** Ends the lease: its shards are free when this resolves, or when the term runs out if storage cannot be reached. */
@@ -104,26 +142,30 @@ export class LeaseKeeper {
     this.#schedule(this.#options.refreshIntervalMs);
     const sentAt = this.#options.clock.monotonic();
     try {
-      const answer = await this.#options.storage.refresh(runnerId);
+      const answer = await this.#options.observed(() => this.#options.storage.refresh(runnerId));
       // The lease may have been lost, given back or renewed by a later refresh while this one was on its way.
       if (this.#closed || runnerId !== this.#runnerId) return;
-      this.#options.observed(true);
       if (answer === "lost") this.#lose("the lease store says that it ran out");
       else if (this.isHeld()) this.#extend(sentAt);
       else this.#lose("the answer to its refresh came after its term");
+      if (this.#isUnpublished) await this.publish();
     } catch (error) {
       if (this.#closed || runnerId !== this.#runnerId) return;
-      this.#options.observed(false);
       this.#options.logger.warn("A lease refresh failed", { error: String(error) });
       this.#schedule(Math.min(RETRY_MS, this.#options.refreshIntervalMs));
     }
   }
 
+  /** From when on a lease that was asked for at this time can have run out (L1). */
+  #endOf(sentAt: number): number {
+    return sentAt + this.#options.ttlMs * (1 - MARGIN);
+  }
+
   #extend(sentAt: number): void {
-    const deadline = sentAt + this.#options.ttlMs * (1 - MARGIN);
+    const deadline = this.#endOf(sentAt);
     this.#deadline = Math.max(this.#deadline ?? deadline, deadline);
     this.#expiry?.cancel();
-    this.#expiry = this.#options.clock.setTimer(this.#deadline - this.#options.clock.monotonic(), () => {
+    this.#expiry = this.#options.clock.setTimer(this.remainingMs, () => {
       if (!this.#closed && this.#deadline !== null && !this.isHeld())
         this.#lose("it was not refreshed within its term");
     });
@@ -131,27 +173,34 @@ export class LeaseKeeper {
 
   #lose(reason: string): void {
     if (this.#deadline === null) return;
+    const lostId = this.#runnerId;
     this.#deadline = null;
     this.#expiry?.cancel();
     this.#timer?.cancel();
     this.#options.logger.warn("The lease is lost; joining again under a new identity", {
-      runnerId: this.#runnerId,
+      runnerId: lostId,
       reason,
     });
     this.#options.lost(reason);
     this.#runnerId = this.#options.random.id();
+    // Where it is not over yet, its shards are free at once. Whatever this call does, nothing is served under it any more.
+    this.#options.storage.unregister(lostId).catch(() => undefined);
     void this.#rejoin();
   }
 
   async #rejoin(): Promise<void> {
     const runnerId = this.#runnerId;
+    // A try that gets no answer must not be the last one. A second one under the same id is harmless.
+    this.#timer = this.#options.clock.setTimer(this.#options.ttlMs, () => void this.#rejoin());
     try {
       await this.join();
     } catch (error) {
-      if (this.#closed || runnerId !== this.#runnerId) return;
-      this.#options.observed(false);
-      this.#options.logger.warn("Joining again failed", { error: String(error) });
-      this.#timer = this.#options.clock.setTimer(RETRY_MS, () => void this.#rejoin());
+      if (this.#closed || runnerId !== this.#runnerId || this.isHeld()) return;
+      this.#failedJoins += 1;
+      const delayMs = backoffMs(REJOIN, Math.min(this.#failedJoins, 10), this.#options.random);
+      this.#options.logger.warn("Joining again failed", { error: String(error), nextTryInMs: delayMs });
+      this.#timer?.cancel();
+      this.#timer = this.#options.clock.setTimer(delayMs, () => void this.#rejoin());
     }
   }
 }

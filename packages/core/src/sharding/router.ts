@@ -5,6 +5,7 @@
 //
 //   T1  After a change, a shard is asked for where it was for as long as runners wait before they act on a change, if that
 //       runner is still there: its next owner does not have it yet. Whoever was refused there asks the next owner at once.
+//       A runner that leaves in order is there until its record is gone, with a weight of 0.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
@@ -23,7 +24,17 @@ export interface RouterOptions {
   readonly refreshIntervalMs: number;
   /** How long runners wait after a change before they act on it. */
   readonly debounceMs: number;
-  readonly changed: (change: { joined: readonly RunnerRecord[]; left: readonly RunnerRecord[] }) => void;
+  readonly changed: (change: RouteChange) => void;
+  /** Carries out a call of the lease store, and notes how it went. */
+  readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
+}
+
+/** What a new list of members has that the last one had not, and the other way round. */
+export interface RouteChange {
+  readonly joined: readonly RunnerRecord[];
+  readonly left: readonly RunnerRecord[];
+  /** Somebody left or gave up weight: shards may be free now, or soon. */
+  readonly freesShards: boolean;
 }
 
 export class Router {
@@ -70,7 +81,7 @@ export class Router {
   /** The runner to ask for the shard: its owner, or who was it until a moment ago (T1). Undefined while nobody serves its group. */
   ownerOf(shardId: ShardId): RunnerRecord | undefined {
     const former = this.#moved.has(shardId) ? undefined : this.#former?.ownerOf(shardId);
-    const there = former === undefined ? undefined : this.#assignment.hostOf(shardId, former.runnerId);
+    const there = former === undefined ? undefined : this.#assignment.runnerFor(shardId, former.runnerId);
     return there ?? this.#assignment.ownerOf(shardId);
   }
 
@@ -109,7 +120,7 @@ export class Router {
     while (this.#readAgain && !this.#closed) {
       this.#readAgain = false;
       try {
-        this.#update(await this.#options.storage.listRunners());
+        this.#update(await this.#options.observed(() => this.#options.storage.listRunners()));
       } catch (error) {
         // The last list stays in force: a wrong route costs a rejection, no list at all would cost every request.
         this.#options.logger.warn("The members could not be listed", { error: String(error) });
@@ -124,9 +135,13 @@ export class Router {
     if (JSON.stringify(before.runners) === JSON.stringify(after.runners)) return;
     this.#assignment = after;
     if (before.runners.length > 0) this.#remember(before);
+    const left = before.runners.filter((runner) => !after.has(runner.runnerId));
     this.#options.changed({
       joined: after.runners.filter((runner) => !before.has(runner.runnerId)),
-      left: before.runners.filter((runner) => !after.has(runner.runnerId)),
+      left,
+      freesShards:
+        left.length > 0 ||
+        before.runners.some((runner) => runner.weight > (after.memberOf(runner.runnerId)?.weight ?? 0)),
     });
   }
 

@@ -8,6 +8,8 @@
 //   S3  What an await brings back counts only if lease, identity and target are still the same.
 //   S4  A shard that may be leased to this runner, and is neither held nor wanted, is freed, however often that takes: its
 //       lease would not run out by itself while this runner is a member.
+//   S5  Shards are given up after the debounce only, so that they move once when several runners come. They are taken as
+//       soon as they are free: nobody else serves them.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -15,6 +17,7 @@ import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
+import { HandOver } from "./hand-over.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 
 const RETRY_MS = 500;
@@ -27,6 +30,8 @@ export interface ShardGuest {
   unexpect(shardIds: readonly ShardId[]): void;
   /** The shard is claimed: load what is pending and serve. */
   take(fence: Fence): void;
+  /** Whether nothing runs or waits on the shard now. */
+  isIdle(shardId: ShardId): boolean;
   /** Stop admitting, let handlers end, then abort them. Resolves when nothing runs on the shard any more. */
   drain(shardId: ShardId): Promise<void>;
   /** Abort and forget everything on these shards, now. */
@@ -49,7 +54,7 @@ export interface ShardOwnerOptions {
   readonly released: (shardIds: readonly ShardId[]) => void;
 }
 
-type Holding = "serving" | "draining";
+type Holding = "serving" | "draining" | "drained";
 
 export class ShardOwner {
   readonly #options: ShardOwnerOptions;
@@ -61,12 +66,23 @@ export class ShardOwner {
   #debounce: Timer | undefined;
   #retrying: Timer | undefined;
   #taking = false;
+  /** What is to be taken next, of what is missing. */
+  #asked = new Set<ShardId>();
   #takeAgain = false;
+  readonly #handOver: HandOver;
   #stopped = false;
   #settled: (() => void)[] = [];
 
   constructor(options: ShardOwnerOptions) {
     this.#options = options;
+    this.#handOver = new HandOver({
+      clock: options.clock,
+      isIdle: (shardId) => options.guest.isIdle(shardId),
+      isDue: (shardId) =>
+        this.#held.get(shardId) === "serving" && (this.#stopped || !options.target().includes(shardId)),
+      drain: (shardId) => this.#drain(shardId),
+      free: (shardIds) => this.#freeDrained(shardIds),
+    });
   }
 
   /** The shards served now. */
@@ -86,12 +102,25 @@ export class ShardOwner {
     });
   }
 
-  /** Compares and acts at once: the next owner of a freed shard need not wait for others to settle. */
+  /** Compares and acts at once, but gives nothing up while a debounce is under way (S5). */
   reconcileNow(): void {
     if (this.#stopped || !this.#options.lease.isHeld()) return;
-    const target = new Set(this.#options.target());
-    this.#giveUp(this.owned.filter((shardId) => !target.has(shardId)));
-    void this.#take();
+    this.#giveUpUnwanted();
+    void this.#take(this.#missing());
+  }
+
+  /** These shards may be free now: takes those that should be here. Returns whether any of them should. */
+  takeFree(shardIds: readonly ShardId[]): boolean {
+    if (this.#stopped || !this.#options.lease.isHeld()) return false;
+    const missing = new Set(this.#missing());
+    const wanted = shardIds.filter((shardId) => missing.has(shardId));
+    if (wanted.length > 0) void this.#take(wanted);
+    return wanted.length > 0;
+  }
+
+  /** Members left: what they held may be free now. */
+  takeMissing(): void {
+    this.takeFree(this.#missing());
   }
 
   /** Resolves when every shard of the target is served. */
@@ -115,39 +144,59 @@ export class ShardOwner {
 
   /** Gives every shard up in order. Resolves when all are drained and freed. */
   async stop(): Promise<void> {
-    this.halt();
+    this.#end();
     this.#expect([]);
-    await Promise.all(this.owned.map(async (shardId) => this.#release(shardId)));
+    this.#handOver.begin(this.owned);
+    await this.#handOver.settled();
   }
 
   /** Stops at once and frees nothing, as a crash does. */
   halt(): void {
+    this.#end();
+    this.#handOver.cancel();
+  }
+
+  #end(): void {
     this.#stopped = true;
     this.#debounce?.cancel();
     this.#retrying?.cancel();
     for (const resolve of this.#settled.splice(0)) resolve();
   }
 
-  #giveUp(shardIds: readonly ShardId[]): void {
-    for (const shardId of shardIds) void this.#release(shardId);
+  #giveUpUnwanted(): void {
+    if (this.#debounce !== undefined) return;
+    const target = new Set(this.#options.target());
+    this.#handOver.begin(this.owned.filter((shardId) => !target.has(shardId)));
   }
 
-  async #release(shardId: ShardId): Promise<void> {
-    const runnerId = this.#options.lease.runnerId;
+  async #drain(shardId: ShardId): Promise<boolean> {
+    const { lease, guest, lost } = this.#options;
+    const { runnerId } = lease;
     this.#held.set(shardId, "draining");
-    await this.#options.guest.drain(shardId);
+    await guest.drain(shardId);
     // Lost or fenced while it drained: then it was dropped, and there is nothing to free.
-    if (this.#held.get(shardId) !== "draining" || runnerId !== this.#options.lease.runnerId) return;
-    this.#options.lost(shardId, "moved to another runner");
-    // Held until it is free: it must not be leased anew while its release is on the way.
-    await this.#free(runnerId, [shardId]);
-    if (this.#held.get(shardId) !== "draining" || runnerId !== this.#options.lease.runnerId) return;
-    this.#held.delete(shardId);
-    // The target may have come back to this runner while the shard drained.
-    if (!this.#stopped && this.#options.target().includes(shardId)) void this.#take();
+    if (this.#held.get(shardId) !== "draining" || runnerId !== lease.runnerId) return false;
+    this.#held.set(shardId, "drained");
+    lost(shardId, "moved to another runner");
+    return true;
   }
 
-  async #take(): Promise<void> {
+  async #freeDrained(shardIds: readonly ShardId[]): Promise<void> {
+    const { lease, target } = this.#options;
+    // Those lost since are left out: they may be served again, under another lease.
+    const stillDrained = (shardId: ShardId): boolean => this.#held.get(shardId) === "drained";
+    const freed = shardIds.filter(stillDrained);
+    // Held until they are free: they must not be leased anew while their release is on the way.
+    await this.#free(lease.runnerId, freed);
+    for (const shardId of freed.filter(stillDrained)) this.#held.delete(shardId);
+    if (this.#stopped) return;
+    // The target may have come back to this runner while they drained.
+    const wanted = new Set(target());
+    void this.#take(freed.filter((shardId) => wanted.has(shardId)));
+  }
+
+  async #take(shardIds: readonly ShardId[]): Promise<void> {
+    for (const shardId of shardIds) this.#asked.add(shardId);
     this.#takeAgain = true;
     if (this.#taking) return;
     this.#taking = true;
@@ -165,13 +214,14 @@ export class ShardOwner {
     const runnerId = lease.runnerId;
     await this.#free(runnerId, this.#strays(runnerId));
     if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
-    const missing = this.#missing();
-    this.#expect(missing);
-    if (missing.length === 0) return;
+    this.#expect(this.#missing());
+    const asked = this.#missing().filter((shardId) => this.#asked.has(shardId));
+    this.#asked.clear();
+    if (asked.length === 0) return this.#retryMissing(runnerId);
     try {
       // Noted before: whatever the outcome, they may be leased now.
-      for (const shardId of missing) this.#leased.add(shardId);
-      const leased = await runners.acquireShards(runnerId, missing);
+      for (const shardId of asked) this.#leased.add(shardId);
+      const leased = await runners.acquireShards(runnerId, asked);
       if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
       if (leased.length > 0) {
         const epochs = await messages.claimShards(leased);
@@ -188,12 +238,16 @@ export class ShardOwner {
     } catch (error) {
       // The outcome of a claim may be unknown. Claiming again raises the epoch again, and that settles it.
       logger.warn("Shards could not be claimed; trying again", {
-        shards: missing.length,
+        shards: asked.length,
         error: String(error),
       });
     }
-    const target = new Set(this.#options.target());
-    this.#giveUp(this.owned.filter((shardId) => !target.has(shardId)));
+    // The target may have changed meanwhile.
+    this.#giveUpUnwanted();
+    this.#retryMissing(runnerId);
+  }
+
+  #retryMissing(runnerId: string): void {
     if (this.#missing().length > 0 || this.#strays(runnerId).length > 0) this.#retry();
   }
 

@@ -1,0 +1,142 @@
+// PeerHealth: which of the other runners answer over the transport, from here.
+//
+// A view, not a verdict: two members may see the same runner differently. It steers requests around a runner that does not
+// answer; it moves no shard, which only the end of a lease does (docs/decisions/0004).
+//
+//   P1  A runner that is new counts as reachable.
+//   P2  It takes MISSES pings in a row without an answer to be unreachable, and ANSWERS in a row to be reachable again.
+//   P3  Rounds that this process slept through count for nothing.
+
+import type { Clock, Timer } from "../adapter/clock.ts";
+import type { Random } from "../adapter/random.ts";
+
+const MISSES = 3;
+const ANSWERS = 2;
+
+export interface PeerHealthOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** How often each runner is asked, in milliseconds. */
+  readonly intervalMs: number;
+  /** The addresses of the other runners, now. */
+  readonly peers: () => readonly string[];
+  readonly ping: (address: string, nonce: string) => void;
+  readonly changed: (address: string, isReachable: boolean) => void;
+  /** Called at each round in which some runner is unreachable. */
+  readonly missing: () => void;
+}
+
+interface Peer {
+  /** The ping that it has not answered yet. */
+  nonce: string | null;
+  misses: number;
+  answers: number;
+  isReachable: boolean;
+}
+
+export class PeerHealth {
+  readonly #options: PeerHealthOptions;
+  readonly #peers = new Map<string, Peer>();
+  /** Pings of this process to itself, and what to do when they come in. */
+  readonly #ownPings = new Map<string, () => void>();
+  #timer: Timer | undefined;
+  #roundDueAt = 0;
+  #isStopped = false;
+
+  constructor(options: PeerHealthOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    // Not all members of a fleet that starts at once ask in the same moment.
+    const { intervalMs, random } = this.#options;
+    this.#schedule(intervalMs * (0.5 + 0.5 * random.next()));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    this.#ownPings.clear();
+  }
+
+  isReachable(address: string): boolean {
+    return this.#peers.get(address)?.isReachable ?? true;
+  }
+
+  /** How many other runners are asked. */
+  get known(): number {
+    return this.#peers.size;
+  }
+
+  get unreachable(): readonly string[] {
+    return [...this.#peers].flatMap(([address, peer]) => (peer.isReachable ? [] : [address])).toSorted();
+  }
+
+  /** A peer answered. */
+  pong(nonce: string): void {
+    for (const [address, peer] of this.#peers) {
+      if (peer.nonce !== nonce) continue;
+      peer.nonce = null;
+      peer.misses = 0;
+      peer.answers += 1;
+      if (peer.answers >= ANSWERS) this.#set(address, peer, true);
+    }
+  }
+
+  /** A ping came in. */
+  pinged(nonce: string): void {
+    this.#ownPings.get(nonce)?.();
+  }
+
+  /** Resolves to whether what is sent to this address comes in here, at this very process, within `ms`. */
+  async isOwnAddress(address: string, ms: number): Promise<boolean> {
+    const nonce = this.#options.random.id();
+    try {
+      return await new Promise<boolean>((resolve) => {
+        const timer = this.#options.clock.setTimer(ms, () => resolve(false));
+        this.#ownPings.set(nonce, () => {
+          timer.cancel();
+          resolve(true);
+        });
+        this.#options.ping(address, nonce);
+      });
+    } finally {
+      this.#ownPings.delete(nonce);
+    }
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#isStopped) return;
+    this.#roundDueAt = this.#options.clock.monotonic() + delayMs;
+    this.#timer = this.#options.clock.setTimer(delayMs, () => {
+      this.#round();
+      this.#schedule(this.#options.intervalMs);
+    });
+  }
+
+  #round(): void {
+    const { clock, random, intervalMs, ping, missing } = this.#options;
+    const current = new Set(this.#options.peers());
+    for (const address of this.#peers.keys()) if (!current.has(address)) this.#peers.delete(address);
+    // Then this process stood still, which says nothing about its peers.
+    const isLate = clock.monotonic() - this.#roundDueAt > intervalMs / 2;
+    for (const address of current) {
+      const peer = this.#peers.get(address) ?? { nonce: null, misses: 0, answers: 0, isReachable: true };
+      this.#peers.set(address, peer);
+      if (peer.nonce !== null && !isLate) {
+        peer.answers = 0;
+        peer.misses += 1;
+        if (peer.misses >= MISSES) this.#set(address, peer, false);
+      }
+      peer.nonce = random.id();
+      ping(address, peer.nonce);
+    }
+    if (this.unreachable.length > 0) missing();
+  }
+
+  #set(address: string, peer: Peer, isReachable: boolean): void {
+    if (peer.isReachable === isReachable) return;
+    peer.isReachable = isReachable;
+    this.#options.changed(address, isReachable);
+  }
+}
