@@ -1,0 +1,35 @@
+// Real runner processes on one machine under faults. `npm run faults` runs the same for longer.
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { tableOf } from "./report.ts";
+import { runScenario } from "./run-scenario.ts";
+import { SCENARIOS } from "./scenarios.ts";
+import { servicesOrReason } from "./services.ts";
+import type { Result, Services } from "./world.ts";
+
+const seed = Number(process.env["FAULTS_SEED"] ?? Date.now() % 1_000_000);
+const only = process.env["FAULTS_ONLY"];
+
+describe(`a cluster of processes keeps its invariants (FAULTS_SEED=${seed})`, () => {
+  const results: Result[] = [];
+  let services: (Services & { stop(): Promise<void> }) | string = "they were not started";
+
+  beforeAll(async () => {
+    services = await servicesOrReason();
+  });
+
+  afterAll(async () => {
+    if (typeof services !== "string") await services.stop();
+    if (results.length > 0) console.log(`\n${tableOf(results)}\n`);
+  });
+
+  it.each(SCENARIOS.filter(({ name }) => only === undefined || name.includes(only)))(
+    "$name",
+    async (scenario) => {
+      if (typeof services === "string") return console.warn(`${scenario.name} does not run: ${services}`);
+      const { result, violations } = await runScenario(services, scenario, seed);
+      results.push(result);
+      expect(violations).toEqual([]);
+    },
+  );
+});

@@ -1,0 +1,171 @@
+// World: one cluster under test: a database of its own, runner processes, a client with its load, and what is observed.
+
+import { createCluster, createMemoryBackend, type Cluster } from "@holdfast/core";
+import type { PostgresControl } from "../services/postgres.ts";
+import { check, workLeft, type Findings } from "./check.ts";
+import { lasting, until } from "./clock.ts";
+import { Fleet } from "./fleet.ts";
+import { History } from "./history.ts";
+import { Load } from "./load.ts";
+import { Network } from "./network.ts";
+import { Ownership } from "./ownership.ts";
+import { SETTINGS, SHARDS } from "./settings.ts";
+import { createDatabase, dropDatabase, watchTables } from "./tables.ts";
+
+/** The services that scenarios run on, and may break. */
+export interface Services {
+  readonly postgres: { readonly url: string; readonly control: PostgresControl };
+}
+
+export type Backends = "postgres" | "etcd";
+
+export interface WorldOptions {
+  /** Names its database. */
+  readonly name: string;
+  readonly seed: number;
+  /** Where members and leases are. */
+  readonly runners: Backends;
+}
+
+/** What one scenario showed. */
+export interface Result extends Findings {
+  readonly scenario: string;
+  readonly sent: number;
+  readonly answered: number;
+  /** Calls that failed at their callers. */
+  readonly failed: number;
+  /** The longest time that a shard had no owner, and that a caller waited for an answer, in ms. */
+  readonly longestGapMs: number;
+  readonly slowestMs: number;
+}
+
+/** The runners that each world begins with. */
+export const RUNNERS = ["a", "b", "c"] as const;
+
+/** How long the load goes on before and after a fault. */
+const CALM_MS = 1_000;
+/** After the fault is mended, what was sent is to be answered within. */
+const SETTLE_LIMIT_MS = 45_000;
+const OWNED_LIMIT_MS = 30_000;
+
+export class World {
+  readonly services: Services;
+  readonly url: string;
+  readonly ownership: Ownership;
+  readonly fleet: Fleet;
+  readonly network: Network;
+  readonly history: History = new History();
+  readonly #options: WorldOptions;
+  readonly #client: Cluster;
+  readonly #load: Load;
+
+  private constructor(
+    services: Services,
+    options: WorldOptions,
+    parts: { url: string; ownership: Ownership; fleet: Fleet; network: Network; client: Cluster },
+  ) {
+    this.services = services;
+    this.#options = options;
+    this.url = parts.url;
+    this.ownership = parts.ownership;
+    this.fleet = parts.fleet;
+    this.network = parts.network;
+    this.#client = parts.client;
+    this.#load = new Load(parts.client, this.history, options.seed);
+  }
+
+  /** Starts the runners and the load. Resolves when each shard has an owner and requests are answered. */
+  static async start(services: Services, options: WorldOptions): Promise<World> {
+    const url = await createDatabase(services.postgres.url, options.name);
+    const ownership = new Ownership(
+      Array.from({ length: SHARDS }, (_, number) => `default:${number}` as const),
+    );
+    const network = new Network();
+    const fleet = new Fleet(ownership, () => ({ HOLDFAST_STORAGE: url, HOLDFAST_RUNNERS: url }));
+    const client = await createCluster({
+      ...SETTINGS,
+      storage: url,
+      runners: url,
+      transport: createMemoryBackend().transport({ address: "memory://load" }),
+      role: "client",
+    });
+    const world = new World(services, options, { url, ownership, network, fleet, client });
+    try {
+      await client.start();
+      await watchTables(url);
+      await Promise.all(RUNNERS.map((name) => fleet.start(name)));
+      await world.owned();
+      world.#load.start(false);
+      await lasting(CALM_MS);
+      ownership.startCounting();
+      return world;
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
+  }
+
+  /** Resolves when each shard has an owner. @throws {Error} it has none for too long */
+  async owned(): Promise<void> {
+    await until("each shard has an owner", OWNED_LIMIT_MS, () => this.ownership.isComplete());
+  }
+
+  /** Lets what was sent end, and checks everything. */
+  async conclude(scenario: string): Promise<Result> {
+    await this.owned();
+    await lasting(CALM_MS);
+    const longestGapMs = this.ownership.longestGapMs();
+    await this.#load.stop(SETTLE_LIMIT_MS);
+    const unfinished = await this.#workIsDone();
+    const findings = await check(this.url, this.history);
+    const { operations, answered, failed, slowestMs } = this.history;
+    return {
+      scenario,
+      sent: operations.length,
+      answered: answered.length,
+      failed: failed.length,
+      longestGapMs,
+      slowestMs,
+      lost: findings.lost,
+      doubled: findings.doubled,
+      violations: [...findings.violations, ...unfinished, ...this.fleet.crashes, ...this.#strangeErrors()],
+    };
+  }
+
+  /** Ends every process and removes the database. */
+  async end(): Promise<void> {
+    await this.fleet.end();
+    await this.#client.shutdown();
+    await this.network.close();
+    await dropDatabase(this.services.postgres.url, this.#options.name);
+  }
+
+  async #workIsDone(): Promise<readonly string[]> {
+    try {
+      await until("all work is done", SETTLE_LIMIT_MS, async () => (await workLeft(this.url)) === 0);
+      return [];
+    } catch {
+      return [`INV-2: ${await workLeft(this.url)} accepted requests are still not done`];
+    }
+  }
+
+  /** A call may fail in a fault, but by an error that says so. */
+  #strangeErrors(): readonly string[] {
+    const names = this.history.failed.map(({ kind, error }) => ({
+      kind,
+      name: error?.name ?? "",
+      message: error?.message,
+    }));
+    return names
+      .filter(({ name }) => !EXPECTED_ERRORS.has(name))
+      .map(({ kind, name, message }) => `A ${kind} failed with ${name}: ${message}`);
+  }
+}
+
+/** What a caller may get while the cluster is broken. */
+const EXPECTED_ERRORS: ReadonlySet<string> = new Set([
+  "PersistenceError",
+  "RunnerUnavailableError",
+  "EntityNotAssignedError",
+  "MailboxFullError",
+]);
