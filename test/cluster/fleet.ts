@@ -1,6 +1,7 @@
 // Fleet: the runner processes of a cluster under test. Each is started, signalled and ended by name.
 
 import { fork, type ChildProcess } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { machineNow, until } from "./clock.ts";
 import type { Ownership } from "./ownership.ts";
@@ -129,7 +130,7 @@ export class Fleet {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     for (const stream of [child.stdout, child.stderr]) {
-      stream?.on("data", (data: Buffer) => this.#write(`${name}: ${data.toString()}`));
+      stream?.on("data", (data: Buffer) => this.log(`${name}: ${data.toString()}`));
     }
     const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     const running: Running = { child, ended, isStarted: false, isEnding: false, isSilenced: false };
@@ -161,10 +162,12 @@ export class Fleet {
     }
   }
 
-  #write(text: string): void {
+  /** Adds a line to what the runners write. FAULTS_LOG names a file that keeps all of it, with the time. */
+  log(text: string): void {
     this.#output.push(text);
     if (this.#output.length > 1_000) this.#output.splice(0, 500);
-    if (process.env["FAULTS_VERBOSE"] !== undefined) process.stderr.write(text);
+    const file = process.env["FAULTS_LOG"];
+    if (file !== undefined) appendFileSync(file, `${(machineNow() / 1_000).toFixed(3)} ${text}`);
   }
 
   #get(name: string): Running {

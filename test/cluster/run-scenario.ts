@@ -11,7 +11,8 @@ export async function runScenario(
     0,
     60,
   );
-  const world = await World.start(services, { name, seed, runners: scenario.runners });
+  const { runners, isProxied = false } = scenario;
+  const world = await World.start(services, { name, seed, runners, isProxied });
   try {
     await scenario.run(world);
     const result = await world.conclude(scenario.name);

@@ -21,8 +21,10 @@ const pool = new pg.Pool({
 });
 pool.on("error", () => undefined);
 
+const hasTransport = (process.env["HOLDFAST_TRANSPORT"] ?? "") !== "";
 const cluster = await createCluster({
   ...SETTINGS,
+  ...(hasTransport ? {} : { sendRetryCount: 0 }),
   // Where HOLDFAST_TRANSPORT names none: nobody listens, and what one runner asks of another's goes through the storage.
   transport: createMemoryBackend().transport({ address: `memory://runner-${process.pid}` }),
   register: registrations(pool),

@@ -8,6 +8,8 @@ import { withDatabase } from "./tables.ts";
 export interface Scenario {
   readonly name: string;
   readonly runners: Backends;
+  /** Whether it comes between members: needs Linux, where one machine has many addresses. Default false. */
+  readonly isProxied?: boolean;
   /** Breaks the cluster and mends it. */
   run(world: World): Promise<void>;
   /** What else must hold of it. Returns a sentence for each thing that does not. */
@@ -76,6 +78,15 @@ export const SCENARIOS: readonly Scenario[] = [
     run: ({ services }) => services.postgres.control.restart({ mode: "immediate" }),
   },
   {
+    name: "PostgreSQL away for longer than the lease",
+    runners: "postgres",
+    async run({ services }) {
+      await services.postgres.control.kill("SIGQUIT");
+      await lasting(TTL_MS + 1_000);
+      await services.postgres.control.start();
+    },
+  },
+  {
     name: "PostgreSQL's backends killed, five times",
     runners: "postgres",
     async run({ url }) {
@@ -87,6 +98,32 @@ export const SCENARIOS: readonly Scenario[] = [
           ),
         );
         await lasting(400);
+      }
+    },
+  },
+  {
+    name: "a runner cut off from PostgreSQL only",
+    runners: "postgres",
+    isProxied: true,
+    async run(world) {
+      for (const conduct of ["cut", "silent"] as const) {
+        world.link("a", "postgres", conduct);
+        await lasting(TTL_MS + 1_500);
+        await world.owned();
+        await world.healed();
+      }
+    },
+  },
+  {
+    name: "a runner that PostgreSQL hears and does not reach, the other way round, and slowly",
+    runners: "postgres",
+    isProxied: true,
+    async run(world) {
+      for (const conduct of ["mute", "deaf", "slow"] as const) {
+        world.link("a", "postgres", conduct);
+        await lasting(TTL_MS + 1_500);
+        await world.owned();
+        await world.healed();
       }
     },
   },

@@ -12,6 +12,8 @@ export const SETTINGS = {
   shardRebalanceDebounce: 200,
   storagePollInterval: 200,
   entityTerminationTimeout: "2s",
+  // A runner that reaches the lease store but not the database would keep its shards, and do nothing for them.
+  detachmentEnabled: true,
   // Whoever cannot be had for long is gone on from here, and not a dead letter: the faults last for seconds.
   storageMessageMaxRetries: 1_000,
 } satisfies ClusterOptions;

@@ -1,16 +1,17 @@
 // World: one cluster under test: a database of its own, runner processes, a client with its load, and what is observed.
 
-import { createCluster, createMemoryBackend, type Cluster } from "@holdfast/core";
+import { createCluster, createMemoryBackend, type Cluster, type Logger } from "@holdfast/core";
 import type { PostgresControl } from "../services/postgres.ts";
 import { check, workLeft, type Findings } from "./check.ts";
 import { lasting, until } from "./clock.ts";
 import { Fleet } from "./fleet.ts";
 import { History } from "./history.ts";
 import { Load } from "./load.ts";
-import { Network } from "./network.ts";
+import { Network, type Conduct } from "./network.ts";
 import { Ownership } from "./ownership.ts";
 import { SETTINGS, SHARDS } from "./settings.ts";
 import { createDatabase, dropDatabase, watchTables } from "./tables.ts";
+import { sourceOf, wire, type Place } from "./wiring.ts";
 
 /** The services that scenarios run on, and may break. */
 export interface Services {
@@ -25,6 +26,8 @@ export interface WorldOptions {
   readonly seed: number;
   /** Where members and leases are. */
   readonly runners: Backends;
+  /** Whether the runners reach everything through proxies, so that `network` can come between. */
+  readonly isProxied: boolean;
 }
 
 /** What one scenario showed. */
@@ -81,13 +84,21 @@ export class World {
       Array.from({ length: SHARDS }, (_, number) => `default:${number}` as const),
     );
     const network = new Network();
-    const fleet = new Fleet(ownership, () => ({ HOLDFAST_STORAGE: url, HOLDFAST_RUNNERS: url }));
+    const { client: clientUrls, places } = await wire(network, RUNNERS, {
+      storage: url,
+      etcd: null,
+      hasTransport: false,
+      isProxied: options.isProxied,
+    });
+    const fleet = new Fleet(ownership, (name) => environmentOf(places.get(name), options.isProxied));
     const client = await createCluster({
       ...SETTINGS,
-      storage: url,
-      runners: url,
-      transport: createMemoryBackend().transport({ address: "memory://load" }),
+      ...(clientUrls.transport === null ? { sendRetryCount: 0 } : {}),
+      storage: clientUrls.storage,
+      runners: clientUrls.runners,
+      transport: clientUrls.transport ?? createMemoryBackend().transport({ address: "memory://load" }),
       role: "client",
+      logger: QUIET,
     });
     const world = new World(services, options, { url, ownership, network, fleet, client });
     try {
@@ -98,11 +109,25 @@ export class World {
       world.#load.start(false);
       await lasting(CALM_MS);
       ownership.startCounting();
+      world.#note("the fault begins");
       return world;
     } catch (error) {
       await world.end();
       throw error;
     }
+  }
+
+  /** How the connections of one runner to a target behave from here on: another runner, `postgres` or `etcd`. */
+  link(runner: string, target: string, conduct: Conduct): void {
+    this.network.set(sourceOf(runner), target, conduct);
+  }
+
+  /** Every link passes. Resolves when all runners serve shards again. */
+  async healed(): Promise<void> {
+    this.network.heal();
+    const isServing = (): boolean => RUNNERS.every((name) => this.ownership.heldBy(name).length > 0);
+    await until("each runner serves shards", OWNED_LIMIT_MS, isServing);
+    await this.owned();
   }
 
   /** Resolves when each shard has an owner. @throws {Error} it has none for too long */
@@ -112,11 +137,15 @@ export class World {
 
   /** Lets what was sent end, and checks everything. */
   async conclude(scenario: string): Promise<Result> {
+    this.#note("the fault is over");
     await this.owned();
     await lasting(CALM_MS);
     const longestGapMs = this.ownership.longestGapMs();
+    this.#note("the load ends");
     await this.#load.stop(SETTLE_LIMIT_MS);
+    this.#note("all is answered");
     const unfinished = await this.#workIsDone();
+    this.#note("all work is done");
     const findings = await check(this.url, this.history);
     const { operations, answered, failed, slowestMs } = this.history;
     return {
@@ -149,6 +178,10 @@ export class World {
     }
   }
 
+  #note(what: string): void {
+    this.fleet.log(`--- ${what}\n`);
+  }
+
   /** A call may fail in a fault, but by an error that says so. */
   #strangeErrors(): readonly string[] {
     const names = this.history.failed.map(({ kind, error }) => ({
@@ -161,6 +194,25 @@ export class World {
       .map(({ kind, name, message }) => `A ${kind} failed with ${name}: ${message}`);
   }
 }
+
+function environmentOf(place: Place | undefined, isProxied: boolean): Readonly<Record<string, string>> {
+  if (place === undefined) throw new Error("There is no place for this runner");
+  const { storage, runners, transport } = place.urls;
+  return {
+    HOLDFAST_STORAGE: storage,
+    HOLDFAST_RUNNERS: runners,
+    HOLDFAST_TRANSPORT: transport ?? "",
+    ...(isProxied ? { FAULTS_ADDRESS: place.source } : {}),
+  };
+}
+
+/** The client says at its callers what went wrong. */
+const QUIET: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
 
 /** What a caller may get while the cluster is broken. */
 const EXPECTED_ERRORS: ReadonlySet<string> = new Set([

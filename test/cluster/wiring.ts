@@ -1,0 +1,76 @@
+// Wiring: the URLs by which members find the database, the lease store and each other: straight, or through proxies that
+// can tell them apart.
+
+import { freePort } from "../services/programs.ts";
+import type { Network } from "./network.ts";
+
+/** What a member is told of its backends: values of HOLDFAST_STORAGE, HOLDFAST_RUNNERS and HOLDFAST_TRANSPORT. */
+export interface BackendUrls {
+  readonly storage: string;
+  readonly runners: string;
+  /** Null: no transport; what is asked of another runner's entities goes through the storage. */
+  readonly transport: string | null;
+}
+
+/** Where connections of a runner come from, and what it is called as a target. */
+export interface Place {
+  readonly source: string;
+  readonly urls: BackendUrls;
+}
+
+export interface WiringOptions {
+  /** The database of the cluster. */
+  readonly storage: string;
+  /** Its own lease store, or null: the database. */
+  readonly etcd: string | null;
+  readonly hasTransport: boolean;
+  /** Whether the runners reach everything through proxies. */
+  readonly isProxied: boolean;
+}
+
+/** What the client's connections come from. */
+export const CLIENT_SOURCE = "127.0.0.1";
+
+/** Where each runner's connections come from. */
+export function sourceOf(name: string): string {
+  return `127.0.0.${11 + (name.charCodeAt(0) - 97)}`;
+}
+
+/** The places of the runners, and the client's URLs. */
+export async function wire(
+  network: Network,
+  names: readonly string[],
+  options: WiringOptions,
+): Promise<{ readonly client: BackendUrls; readonly places: ReadonlyMap<string, Place> }> {
+  const { storage, etcd, hasTransport, isProxied } = options;
+  const proxied = async (target: string, url: string): Promise<string> => {
+    const through = new URL(url);
+    const to = { host: through.hostname, port: Number(through.port) };
+    through.port = String(await network.open(target, to, { host: "127.0.0.1", port: 0 }));
+    return through.href;
+  };
+  const forRunners = {
+    storage: isProxied ? await proxied("postgres", storage) : storage,
+    etcd: etcd !== null && isProxied ? await proxied("etcd", etcd) : etcd,
+  };
+  const places = new Map<string, Place>();
+  for (const name of names) {
+    places.set(name, {
+      source: sourceOf(name),
+      urls: {
+        storage: forRunners.storage,
+        runners: forRunners.etcd ?? forRunners.storage,
+        transport: hasTransport ? await transportOf(network, name, isProxied) : null,
+      },
+    });
+  }
+  const client = { storage, runners: etcd ?? storage, transport: hasTransport ? "grpc://127.0.0.1:0" : null };
+  return { client, places };
+}
+
+async function transportOf(network: Network, name: string, isProxied: boolean): Promise<string> {
+  if (!isProxied) return "grpc://127.0.0.1:0";
+  const port = await freePort();
+  const advertised = await network.open(name, { host: "127.0.0.1", port }, { host: "127.0.0.1", port: 0 });
+  return `grpc://127.0.0.1:${port}?advertise=127.0.0.1:${advertised}`;
+}
