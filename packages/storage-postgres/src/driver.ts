@@ -1,5 +1,5 @@
-// SqlDriver: all that this package asks of a way to PostgreSQL. `pg` and PGlite are behind it; one more driver is one
-// more file that implements it.
+// SqlDriver: all that this package asks of a way to PostgreSQL. A server is behind it, through `pg` or postgres.js
+// (server-driver.ts), or PGlite (pglite-driver.ts).
 //
 // A driver moves statements and nothing else. It knows no table, retries nothing, and turns each failure into SqlFailure,
 // which says honestly whether the statement may have taken effect.
@@ -49,13 +49,15 @@ export interface SqlListener {
 export interface SqlDriver {
   /** How many statements are worth running at once. */
   readonly lanes: number;
+  /** Whether notifications are heard at all. */
+  readonly listens: boolean;
   /** Whether notifications come from other processes, too. */
   readonly hearsOthers: boolean;
   /** Runs one statement as a transaction of its own. @throws {SqlFailure} */
   run<Row>(statement: SqlStatement): Promise<SqlResult<Row>>;
   /** Begins a transaction. Waits for a free session, but not for ever. @throws {SqlFailure} nothing was begun */
   begin(): Promise<SqlTransaction>;
-  /** Calls `listener` for the notifications of a channel. Resolves once it listens, to what ends that. @throws {SqlFailure} */
+  /** Calls `listener` for the notifications of a channel, or never if it does not listen. Resolves once it listens, to what ends that. @throws {SqlFailure} */
   listen(channel: string, listener: SqlListener): Promise<() => Promise<void>>;
   /** Waits for the statements under way and frees every session that is the driver's own. */
   close(): Promise<void>;

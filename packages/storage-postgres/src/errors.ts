@@ -16,6 +16,8 @@ export class SqlFailure extends Error {
   readonly sqlState: string | null;
   /** The server's DETAIL. May hold values: for our own states only, never for messages. */
   readonly serverDetail: string | null;
+  /** Of an unknown outcome: the server process is gone, so that what is not written now never will be. */
+  readonly isSettled: boolean;
 
   constructor(
     failure: {
@@ -23,6 +25,7 @@ export class SqlFailure extends Error {
       sqlState: string | null;
       message: string;
       serverDetail?: string | null;
+      isSettled?: boolean;
     },
     options?: ErrorOptions,
   ) {
@@ -30,6 +33,7 @@ export class SqlFailure extends Error {
     this.outcome = failure.outcome;
     this.sqlState = failure.sqlState;
     this.serverDetail = failure.serverDetail ?? null;
+    this.isSettled = failure.isSettled ?? false;
   }
 }
 
@@ -40,14 +44,15 @@ export class SqlFailure extends Error {
  * after the commit, and a broken connection says nothing at all.
  *
  * @param wasSent whether the server may have seen the statement
+ * @param isSettled whether the server process is gone since
  */
-export function failureOf(error: unknown, wasSent: boolean): SqlFailure {
+export function failureOf(error: unknown, wasSent: boolean, isSettled = false): SqlFailure {
   if (error instanceof SqlFailure) return error;
   const sqlState = sqlStateOf(error);
   const message = sqlState === null ? describe(error) : `${sqlState}: ${describe(error)}`;
   const outcome = !wasSent || isPlainError(error) ? "not-written" : "unknown";
   return new SqlFailure(
-    { outcome, sqlState, message, serverDetail: fieldOf(error, "detail") },
+    { outcome, sqlState, message, serverDetail: fieldOf(error, "detail"), isSettled },
     { cause: error },
   );
 }

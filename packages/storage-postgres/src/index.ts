@@ -11,12 +11,14 @@ export type {
   PGliteNative,
   PGliteOptions,
   PgPool,
+  PostgresJsClient,
   PostgresOptions,
 } from "./options.ts";
 export { postgresTx, type PostgresTx } from "./postgres-tx.ts";
 
 /**
- * Requests, journals, members and leases on a PostgreSQL server, through the package `pg`. Needs PostgreSQL 14 or later.
+ * Requests, journals, members and leases on a PostgreSQL server, through the package `pg` or the package `postgres` (postgres.js).
+ * Needs PostgreSQL 14 or later.
  *
  * @throws {ConfigError} an option is out of range
  */
@@ -47,7 +49,7 @@ export function postgresRunners(options: PostgresOptions = {}): RunnersAdapter {
 
 /**
  * Reads the option `storage`: `postgres://user@host/database`, `pglite:./data`, or `pglite:` for a database in memory. A
- * server's URL may name the schema, `?schema=orders`.
+ * server's URL may name the schema, the driver and the pooler: `?schema=orders&driver=postgres.js&pooler=transaction`.
  *
  * @throws {ConfigError}
  */
@@ -63,7 +65,6 @@ export function runnersFromUrl(url: string): RunnersAdapter {
 }
 
 function optionsFromUrl(url: string, option: string): PostgresOptions {
-  if (url === "postgres:" || url === "postgresql:") return {};
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -75,7 +76,13 @@ function optionsFromUrl(url: string, option: string): PostgresOptions {
       takes: 'a URL such as "postgres://user@host:5432/database" or "pglite:./data"',
     });
   }
-  const schema = parsed.searchParams.get("schema");
-  parsed.searchParams.delete("schema");
-  return { connectionString: parsed.href, ...(schema === null ? {} : { schema }) };
+  const options: Record<string, string> = {};
+  for (const name of ["schema", "driver", "pooler"]) {
+    const value = parsed.searchParams.get(name);
+    if (value !== null) options[name] = value;
+    parsed.searchParams.delete(name);
+  }
+  // Without a place it is what the environment says.
+  if (/^postgres(?:ql)?:(?!\/\/)/.test(url)) return options as PostgresOptions;
+  return { connectionString: parsed.href, ...options };
 }

@@ -13,6 +13,9 @@ import { PostgresRunnerStorage } from "./postgres-runner-storage.ts";
 import { PostgresSession } from "./postgres-session.ts";
 import { PostgresWorkflowStorage } from "./postgres-workflow-storage.ts";
 import type { SqlDriver } from "./driver.ts";
+import type { PostgresJsModule } from "./postgres-js-connection.ts";
+import type { ServerPool } from "./server-connection.ts";
+import { ServerDriver } from "./server-driver.ts";
 import { WakeUps } from "./wake-ups.ts";
 
 /** @throws {PersistenceError} @throws {AdapterNotInstalledError} */
@@ -48,9 +51,20 @@ export function storageOn(
 }
 
 async function connect(settings: PostgresSettings): Promise<SqlDriver> {
-  const { default: pg } = await importPeer(() => import("pg"), "pg", "postgres");
-  const { PgDriver } = await import("./pg-driver.ts");
-  const driver = new PgDriver(pg, settings);
+  const makePool = await poolMaker(settings.driver);
+  const pool = makePool(settings);
+  const { pooler, listenConnectionString } = settings;
+  const past =
+    listenConnectionString === undefined
+      ? null
+      : makePool({
+          ...settings,
+          connectionString: listenConnectionString,
+          pool: undefined,
+          sql: undefined,
+          pooler: null,
+        });
+  const driver = new ServerDriver(pool, pooler === null ? pool : past, settings);
   try {
     await migrate(driver, settings.schema);
     return driver;
@@ -58,6 +72,27 @@ async function connect(settings: PostgresSettings): Promise<SqlDriver> {
     await driver.close();
     throw error;
   }
+}
+
+/** Imports the client library. @throws {AdapterNotInstalledError} */
+async function poolMaker(
+  driver: PostgresSettings["driver"],
+): Promise<(settings: PostgresSettings) => ServerPool> {
+  if (driver !== "postgres.js") {
+    try {
+      const { default: pg } = await importPeer(() => import("pg"), "pg", "postgres");
+      const { PgPool } = await import("./pg-pool.ts");
+      return (settings) => new PgPool(pg, settings);
+    } catch (error) {
+      if (driver === "pg" || !(error instanceof AdapterNotInstalledError)) throw error;
+      const found = await poolMaker("postgres.js").catch(() => null);
+      if (found === null) throw error;
+      return found;
+    }
+  }
+  const { default: postgresJs } = await importPeer(() => import("postgres"), "postgres", "postgres");
+  const { PostgresJsPool } = await import("./postgres-js-pool.ts");
+  return (settings) => new PostgresJsPool(postgresJs as unknown as PostgresJsModule, settings);
 }
 
 /** Imports a driver that the user chooses to install. @throws {AdapterNotInstalledError} */

@@ -20,19 +20,41 @@ export interface CommonOptions {
 }
 
 export interface PostgresOptions extends CommonOptions {
-  /** `postgres://user:password@host:5432/database`. Left out, and with no `pool`: what the PG* environment variables say. */
+  /**
+   * The client library, a package that you install: `pg`, or `postgres`, which calls itself postgres.js. Default: that of
+   * `pool` or `sql`, else `"pg"` if it is installed, else `"postgres.js"`.
+   */
+  readonly driver?: "pg" | "postgres.js";
+  /** `postgres://user:password@host:5432/database`. Left out, and with no `pool` or `sql`: what the PG* environment variables say. */
   readonly connectionString?: string;
   /**
    * A `pg` Pool of yours, instead of `connectionString`. It stays yours: closing the cluster leaves it open. Make it with
    * `pipeline: true` to save a round trip in each handler's transaction.
    */
   readonly pool?: PgPool;
-  /** Further options of the `pg` client, such as `ssl`. Not with `pool`. */
+  /**
+   * A postgres.js client of yours, instead of `connectionString`. Its settings are used, but for `transform`, and none of
+   * its connections: postgres.js lends none out that could be given up after a loss. It stays yours.
+   */
+  readonly sql?: PostgresJsClient;
+  /** Further options of the client library, such as `ssl`. Not with `pool` or `sql`. */
   readonly client?: Readonly<Record<string, unknown>>;
   /** Connections at most, 2 to 1000; four of them (half of fewer than eight) are kept free of handlers' transactions. Default: 16. */
   readonly poolSize?: number;
   /** How long a statement waits for a lock before the server cancels it. Default: 10s. */
   readonly lockTimeout?: Duration;
+  /**
+   * `"transaction"`: the server is behind PgBouncer, or the like, in transaction mode. Then nothing rests on the session:
+   * settings are made in each transaction, and notifications come by `listenConnectionString` or not at all.
+   */
+  readonly pooler?: "transaction";
+  /**
+   * Whether statements are prepared by name. Default: true, and with `pooler` false: PgBouncer keeps named statements
+   * apart from version 1.21 on, with `max_prepared_statements` above zero.
+   */
+  readonly prepare?: boolean;
+  /** With `pooler`: the server's own URL, past the pooler, for the one connection that hears notifications. */
+  readonly listenConnectionString?: string;
 }
 
 export interface PGliteOptions extends CommonOptions {
@@ -52,9 +74,20 @@ export interface PgPool {
   on(event: "error", listener: (error: Error) => void): unknown;
 }
 
+/** As much of a postgres.js client as this package uses, so that any copy of it will do. */
+export interface PostgresJsClient {
+  readonly options: { readonly max: number };
+  reserve(): Promise<unknown>;
+  end(): Promise<void>;
+}
+
 /** As much of PGlite as this package uses, so that any copy of it will do. */
 export interface PGliteInstance {
-  query<Row>(text: string, params?: unknown[]): Promise<{ rows: Row[]; affectedRows?: number }>;
+  query<Row>(
+    text: string,
+    params?: unknown[],
+    options?: { parsers?: Record<number, (text: string) => unknown> },
+  ): Promise<{ rows: Row[]; affectedRows?: number }>;
   exec(text: string): Promise<unknown>;
   transaction<Result>(run: (transaction: PGliteNative) => Promise<Result>): Promise<Result | undefined>;
   listen(channel: string, callback: (payload: string) => void): Promise<() => Promise<void>>;
@@ -64,7 +97,11 @@ export interface PGliteInstance {
 
 /** As much of a PGlite Transaction as this package uses. */
 export interface PGliteNative {
-  query<Row>(text: string, params?: unknown[]): Promise<{ rows: Row[]; affectedRows?: number }>;
+  query<Row>(
+    text: string,
+    params?: unknown[],
+    options?: { parsers?: Record<number, (text: string) => unknown> },
+  ): Promise<{ rows: Row[]; affectedRows?: number }>;
   exec(text: string): Promise<unknown>;
   rollback(): Promise<void>;
 }
@@ -79,11 +116,17 @@ export interface CommonSettings {
 }
 
 export interface PostgresSettings extends CommonSettings {
+  /** Null: whichever is installed. */
+  readonly driver: "pg" | "postgres.js" | null;
   readonly connectionString: string | undefined;
   readonly pool: PgPool | undefined;
+  readonly sql: PostgresJsClient | undefined;
   readonly client: Readonly<Record<string, unknown>>;
   readonly poolSize: number;
   readonly lockTimeoutMs: number;
+  readonly pooler: "transaction" | null;
+  readonly prepare: boolean;
+  readonly listenConnectionString: string | undefined;
 }
 
 export interface PGliteSettings extends CommonSettings {
@@ -93,44 +136,106 @@ export interface PGliteSettings extends CommonSettings {
 }
 
 const COMMON = ["schema", "maxGroupRows", "statementDeadline", "idleTransactionTimeout", "transactionWait"];
+const SERVER = [
+  "driver",
+  "connectionString",
+  "pool",
+  "sql",
+  "client",
+  "poolSize",
+  "lockTimeout",
+  "pooler",
+  "prepare",
+  "listenConnectionString",
+];
 const ONE_HOUR_MS = 3_600_000;
 
 /** @throws {ConfigError} an option is unknown, of another type or out of range */
 export function postgresSettings(options: PostgresOptions): PostgresSettings {
-  refuseUnknown(options, [...COMMON, "connectionString", "pool", "client", "poolSize", "lockTimeout"]);
-  const { connectionString, pool, client } = options;
-  if (
-    connectionString !== undefined &&
-    !(/^postgres(?:ql)?:\/\//.test(connectionString) && URL.canParse(connectionString))
-  ) {
-    // What is wrong with it may be that it holds a password in the wrong place: it is not shown.
+  refuseUnknown(options, [...COMMON, ...SERVER]);
+  const { pool, sql, pooler, listenConnectionString } = options;
+  checkUrl(options.connectionString, "connectionString");
+  checkUrl(listenConnectionString, "listenConnectionString");
+  checkGivenClients(options);
+  if (pooler !== undefined && pooler !== "transaction")
+    throw new ConfigError({ option: "pooler", got: pooler, takes: '"transaction", or is left out' });
+  if (listenConnectionString !== undefined && pooler === undefined) {
     throw new ConfigError({
-      option: "connectionString",
-      got: "another text",
-      takes: 'a URL such as "postgres://user@host:5432/database"',
+      option: "listenConnectionString",
+      got: "given without pooler",
+      takes: "the server's own URL where connectionString leads to a pooler",
     });
   }
+  const { prepare = pooler === undefined } = options;
+  if (typeof prepare !== "boolean")
+    throw new ConfigError({ option: "prepare", got: prepare, takes: "true or false" });
+  const poolSize = options.poolSize ?? (sql === undefined ? 16 : Math.max(2, sql.options.max));
+  return {
+    ...commonSettings(options, { idle: 20_000, wait: 10_000 }),
+    driver: driverOf(options),
+    connectionString: options.connectionString,
+    pool,
+    sql,
+    client: options.client ?? {},
+    poolSize: integer(poolSize, "poolSize", 2, 1_000),
+    lockTimeoutMs: duration(options.lockTimeout ?? 10_000, "lockTimeout"),
+    pooler: pooler ?? null,
+    prepare,
+    listenConnectionString,
+  };
+}
+
+function driverOf({ driver, pool, sql }: PostgresOptions): PostgresSettings["driver"] {
+  if (driver !== undefined && driver !== "pg" && driver !== "postgres.js")
+    throw new ConfigError({ option: "driver", got: driver, takes: '"pg" or "postgres.js"' });
+  const given = pool !== undefined ? "pg" : sql !== undefined ? "postgres.js" : null;
+  if (driver !== undefined && given !== null && driver !== given) {
+    throw new ConfigError({
+      option: "driver",
+      got: driver,
+      takes: `"${given}" with the client that was given, or is left out`,
+    });
+  }
+  return driver ?? given;
+}
+
+function checkGivenClients({ connectionString, pool, sql, client, poolSize }: PostgresOptions): void {
   if (
     pool !== undefined &&
-    (connectionString !== undefined || client !== undefined || options.poolSize !== undefined)
+    (connectionString !== undefined || client !== undefined || poolSize !== undefined || sql !== undefined)
   ) {
     throw new ConfigError({
       option: "pool",
-      got: "given together with connectionString, client or poolSize",
+      got: "given together with connectionString, client, sql or poolSize",
       takes: "a pg Pool that has them already",
     });
   }
-  if (pool !== undefined && typeof pool.connect !== "function") {
+  if (pool !== undefined && typeof pool.connect !== "function")
     throw new ConfigError({ option: "pool", got: pool, takes: "a Pool of the package pg" });
+  if (sql !== undefined && (connectionString !== undefined || client !== undefined)) {
+    throw new ConfigError({
+      option: "sql",
+      got: "given together with connectionString or client",
+      takes: "a postgres.js client that has them already",
+    });
   }
-  return {
-    ...commonSettings(options, { idle: 20_000, wait: 10_000 }),
-    connectionString,
-    pool,
-    client: client ?? {},
-    poolSize: integer(options.poolSize ?? 16, "poolSize", 2, 1_000),
-    lockTimeoutMs: duration(options.lockTimeout ?? 10_000, "lockTimeout"),
-  };
+  if (sql !== undefined && (typeof sql.reserve !== "function" || typeof sql.options?.max !== "number")) {
+    throw new ConfigError({
+      option: "sql",
+      got: sql,
+      takes: "a client made by postgres() of the package postgres",
+    });
+  }
+}
+
+function checkUrl(url: string | undefined, option: string): void {
+  if (url === undefined || (/^postgres(?:ql)?:\/\//.test(url) && URL.canParse(url))) return;
+  // What is wrong with it may be that it holds a password in the wrong place: it is not shown.
+  throw new ConfigError({
+    option,
+    got: "another text",
+    takes: 'a URL such as "postgres://user@host:5432/database"',
+  });
 }
 
 /** @throws {ConfigError} an option is unknown, of another type or out of range */

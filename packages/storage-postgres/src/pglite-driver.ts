@@ -15,6 +15,7 @@ import type { Turnstile } from "./turnstile.ts";
 
 export class PGliteDriver implements SqlDriver {
   readonly lanes: number = 1;
+  readonly listens: boolean = true;
   readonly hearsOthers: boolean = false;
   readonly #instance: PGliteInstance;
   readonly #session: Turnstile;

@@ -1,6 +1,7 @@
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, SqlFailure } from "./errors.ts";
 import type { PGliteInstance, PGliteNative } from "./options.ts";
+import { pgliteParsers } from "./value-text.ts";
 
 export interface PGliteTransactionOptions {
   /** Does not count once `native` was asked for: what is done through it is not seen here. */
@@ -70,7 +71,9 @@ export class PGliteTransaction implements SqlTransaction {
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
     const native = await this.#open();
     try {
-      const { rows, affectedRows } = await native.query<Row>(text, [...params]);
+      const { rows, affectedRows } = await native.query<Row>(text, [...params], {
+        parsers: pgliteParsers(),
+      });
       // Of a read PGlite says 0: what it counts is writes.
       return {
         rows,

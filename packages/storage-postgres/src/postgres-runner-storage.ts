@@ -14,12 +14,13 @@ const SHORTEST_LOOK_MS = 20;
 const AFTER_FAILURE_MS = 1_000;
 
 export class PostgresRunnerStorage implements RunnerStorage {
-  readonly supports: { readonly watch: boolean } = { watch: true };
+  readonly supports: { readonly watch: boolean };
   readonly #session: PostgresSession;
   readonly #channel: string;
 
   constructor(session: PostgresSession) {
     this.#session = session;
+    this.supports = { watch: session.driver.listens };
     this.#channel = `${session.schema}_runners`;
   }
 

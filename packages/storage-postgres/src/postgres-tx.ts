@@ -18,7 +18,8 @@ export interface PostgresTx<Native = unknown> {
   /** Begins the transaction, for who uses `native` first. Harmless when it has begun. */
   begin(): Promise<void>;
   /**
-   * The driver's own client, inside of the transaction: a `pg` PoolClient or a PGlite Transaction. To be used until the
+   * The driver's own client, inside of the transaction: a `pg` PoolClient, a postgres.js TransactionSql or a
+   * PGlite Transaction. To be used until the
    * handler ends, and not to commit or roll back with.
    *
    * @throws {TransactionUnavailableError} before `begin()` or the first `query()` resolved, and after the handler ended

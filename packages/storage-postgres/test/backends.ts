@@ -1,4 +1,4 @@
-// What the suites of this package run on: a server, and PGlite; each case in a schema of its own.
+// What the suites of this package run on: a server, through each client library and PgBouncer, and PGlite; each case in a schema of its own.
 
 import { randomUUID } from "node:crypto";
 import type { PGlite } from "@electric-sql/pglite";

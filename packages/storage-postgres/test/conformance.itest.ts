@@ -9,12 +9,15 @@ import { embeddedBackend, runnersBackend, serverBackend } from "./backends.ts";
 
 const url = inject("postgresUrl");
 
-describe.skipIf(url === null)("on a PostgreSQL server", () => {
-  const storage = (): ReturnType<typeof serverBackend> => serverBackend(url ?? "");
-  messageStorageConformance("PostgresMessageStorage", storage);
-  workflowStorageConformance("PostgresWorkflowStorage", storage);
-  runnerStorageConformance("PostgresRunnerStorage", () => runnersBackend(storage()));
-});
+describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
+  "on a PostgreSQL server, through %s",
+  (driver) => {
+    const storage = (): ReturnType<typeof serverBackend> => serverBackend(url ?? "", { driver });
+    messageStorageConformance("PostgresMessageStorage", storage);
+    workflowStorageConformance("PostgresWorkflowStorage", storage);
+    runnerStorageConformance("PostgresRunnerStorage", () => runnersBackend(storage()));
+  },
+);
 
 describe("on PGlite", () => {
   let instance: PGlite;

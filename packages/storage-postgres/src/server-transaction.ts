@@ -1,42 +1,45 @@
-// PgTransaction: one transaction on a connection of the pool.
+// ServerTransaction: one transaction on a session of its own.
 //
-// On a connection with `pipeline: true` BEGIN goes out with the first statement, and the last one with COMMIT: two trips
-// fewer. That is safe since a COMMIT after a failed statement is a ROLLBACK, and says so.
+// On a pipelined session BEGIN goes out with the first statement, and the last one with COMMIT: two trips fewer. That is
+// safe since a COMMIT after a failed statement is a ROLLBACK, and says so.
 
-import type { PoolClient, QueryResult } from "pg";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, isPlainError, isTransient, SqlFailure } from "./errors.ts";
-import { end, processIdOf } from "./pg-connection.ts";
+import type { ServerConnection, ServerResult } from "./server-connection.ts";
 
-export interface PgTransactionOptions {
+export interface ServerTransactionOptions {
   readonly begin: string;
-  readonly deadlineMs: number;
-  /** Called once, when the connection is free or ended. */
+  /** Called once, when the session is free or ended. */
   readonly released: () => void;
-  /** Ends a server process whose connection was lost. */
-  readonly retire: (processId: number | null) => Promise<void>;
+  /** Ends a server process whose session was lost. Resolves to whether it is surely gone. */
+  readonly retire: (processId: number | null) => Promise<boolean>;
 }
 
-export class PgTransaction implements SqlTransaction {
-  readonly native: PoolClient;
-  readonly #options: PgTransactionOptions;
-  readonly #isPipelined: boolean;
-  readonly #begun: Promise<unknown>;
+export class ServerTransaction implements SqlTransaction {
+  readonly #connection: ServerConnection;
+  readonly #options: ServerTransactionOptions;
+  readonly #begun: Promise<ServerResult<{ pid?: number }>>;
   #over: Promise<void> | null = null;
 
-  constructor(client: PoolClient, options: PgTransactionOptions) {
-    this.native = client;
+  constructor(connection: ServerConnection, options: ServerTransactionOptions) {
+    this.#connection = connection;
     this.#options = options;
-    this.#isPipelined = (client as unknown as { pipeline?: unknown }).pipeline === true;
-    this.#begun = this.#send(options.begin);
+    this.#begun = connection.script(options.begin);
     this.#begun.catch(() => undefined);
   }
 
+  get native(): unknown {
+    return this.#connection.native;
+  }
+
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
-    if (!this.#isPipelined) await this.#begun;
+    if (!this.#connection.isPipelined) await this.#begun.catch(() => undefined);
     try {
-      const [, { rows, rowCount }] = await Promise.all([this.#begun, this.#send(text, params)]);
-      return { rows: rows as Row[], rowCount: rowCount ?? 0 };
+      const [, { rows, rowCount }] = await Promise.all([
+        this.#begun,
+        this.#connection.query<Row>(text, params),
+      ]);
+      return { rows, rowCount };
     } catch (error) {
       if (!isPlainError(error)) throw failureOf(error, true);
       // The same statements again may well pass: told to whoever runs the handler, and the user still sees the code.
@@ -48,15 +51,15 @@ export class PgTransaction implements SqlTransaction {
   async script(text: string): Promise<void> {
     try {
       await this.#begun;
-      await this.#send(text);
+      await this.#connection.script(text);
     } catch (error) {
       throw failureOf(error, true);
     }
   }
 
   async commitAfter<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
-    const last = this.#sendNamed(statement);
-    if (!this.#isPipelined) {
+    const last = this.#connection.run<Row>(statement);
+    if (!this.#connection.isPipelined) {
       try {
         await last;
       } catch (error) {
@@ -64,7 +67,7 @@ export class PgTransaction implements SqlTransaction {
         throw undone(error);
       }
     }
-    const committing = this.#send("COMMIT");
+    const committing = this.#connection.script("COMMIT");
     const [recorded, committed] = await Promise.allSettled([last, committing]);
     if (
       recorded.status === "fulfilled" &&
@@ -73,7 +76,7 @@ export class PgTransaction implements SqlTransaction {
     ) {
       this.#release(true);
       const { rows, rowCount } = recorded.value;
-      return { rows: rows as Row[], rowCount: rowCount ?? 0 };
+      return { rows, rowCount };
     }
     // An ERROR in the last statement or at COMMIT, or the answer ROLLBACK, is the server's word that it is undone.
     const refusal: unknown =
@@ -83,13 +86,13 @@ export class PgTransaction implements SqlTransaction {
           ? committed.reason
           : null;
     const isUsable = committed.status === "fulfilled" || isPlainError(committed.reason);
-    const processId = processIdOf(this.native);
+    const processId = await this.#processId();
     this.#release(isUsable);
     if (isUsable || isPlainError(refusal)) throw undone(refusal);
-    await this.#options.retire(processId);
-    const lost = failureOf(committed.reason, true);
+    const isGone = await this.#options.retire(processId);
+    const { sqlState, message } = failureOf(committed.reason, true);
     throw new SqlFailure(
-      { outcome: "unknown", sqlState: lost.sqlState, message: lost.message },
+      { outcome: "unknown", sqlState, message, isSettled: isGone },
       { cause: committed.reason },
     );
   }
@@ -101,12 +104,18 @@ export class PgTransaction implements SqlTransaction {
 
   async #rollback(): Promise<void> {
     try {
-      await this.#send("ROLLBACK");
+      await this.#connection.script("ROLLBACK");
       this.#finish(true);
     } catch {
-      // A connection that cannot roll back is ended, which rolls back, too.
+      // A session that cannot roll back is ended, which rolls back, too.
       this.#finish(false);
     }
+  }
+
+  /** Behind a pooler the transaction itself says which process it has. */
+  async #processId(): Promise<number | null> {
+    const begun = await this.#begun.catch(() => null);
+    return begun?.rows.at(-1)?.pid ?? this.#connection.processId;
   }
 
   #release(isUsable: boolean): void {
@@ -116,22 +125,8 @@ export class PgTransaction implements SqlTransaction {
   }
 
   #finish(isUsable: boolean): void {
-    end(this.native, isUsable);
+    this.#connection.release(isUsable);
     this.#options.released();
-  }
-
-  #send(text: string, params?: readonly unknown[]): Promise<QueryResult> {
-    const query = {
-      text,
-      query_timeout: this.#options.deadlineMs,
-      ...(params === undefined ? {} : { values: [...params] }),
-    };
-    return this.native.query(query);
-  }
-
-  #sendNamed({ name, text, values }: SqlStatement): Promise<QueryResult> {
-    const query = { name, text, values: [...values], query_timeout: this.#options.deadlineMs };
-    return this.native.query(query);
   }
 }
 

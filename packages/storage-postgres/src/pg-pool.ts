@@ -1,0 +1,164 @@
+// PgPool: sessions through the package `pg`, in a pool that this makes or that the user gave.
+
+import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryResult } from "pg";
+import type { SqlStatement } from "./driver.ts";
+import type { PostgresSettings } from "./options.ts";
+import type {
+  ListenerEvents,
+  ServerConnection,
+  ServerListener,
+  ServerPool,
+  ServerResult,
+} from "./server-connection.ts";
+import { connectDeadline, sessionSettings } from "./session-settings.ts";
+import { within } from "./within.ts";
+
+/** As much of the package `pg` as is used here. */
+export interface PgModule {
+  readonly Pool: new (config: PoolConfig) => Pool;
+  readonly Client: new (config: ClientConfig) => Client;
+}
+
+export class PgPool implements ServerPool {
+  readonly size: number;
+  readonly #pg: PgModule;
+  readonly #settings: PostgresSettings;
+  readonly #pool: Pool;
+  /** Connections whose error event is listened to: one without a listener would end the process. */
+  readonly #guarded = new WeakSet<PoolClient>();
+
+  constructor(pg: PgModule, settings: PostgresSettings) {
+    this.#pg = pg;
+    this.#settings = settings;
+    this.#pool = settings.pool === undefined ? new pg.Pool(poolConfig(settings)) : (settings.pool as Pool);
+    if (settings.pool === undefined) this.#pool.on("error", ignore);
+    const { max }: PoolConfig = this.#pool.options;
+    this.size = max ?? settings.poolSize;
+  }
+
+  async connect(): Promise<ServerConnection> {
+    const { statementDeadlineMs } = this.#settings;
+    const client = await within(
+      this.#pool.connect(),
+      statementDeadlineMs,
+      "no connection became free",
+      (late) => late.release(),
+    );
+    if (!this.#guarded.has(client)) {
+      this.#guarded.add(client);
+      client.on("error", ignore);
+    }
+    return new PgConnection(client, this.#settings);
+  }
+
+  async openListener({ heard, lost }: ListenerEvents): Promise<ServerListener> {
+    const { statementDeadlineMs } = this.#settings;
+    const options: PoolConfig = this.#pool.options;
+    const client = new this.#pg.Client({ ...options, ...withPassword(options), pipeline: false });
+    let isEnded = false;
+    const end = (): void => {
+      isEnded = true;
+      void client.end().catch(ignore);
+      destroy(client);
+    };
+    client.on("error", ignore);
+    client.on("notification", ({ channel, payload }) => heard(channel, payload ?? ""));
+    client.once("end", () => {
+      if (!isEnded) lost();
+    });
+    try {
+      await within(client.connect(), connectDeadline(this.#settings), "no connection was made");
+    } catch (error) {
+      end();
+      throw error;
+    }
+    return {
+      // Channel names are made of checked identifiers.
+      listen: async (channel) => {
+        const query = { text: `LISTEN "${channel}"`, query_timeout: statementDeadlineMs };
+        await client.query(query);
+      },
+      end,
+    };
+  }
+
+  async end(): Promise<void> {
+    if (this.#settings.pool === undefined && !this.#pool.ending) await this.#pool.end();
+  }
+}
+
+class PgConnection implements ServerConnection {
+  readonly native: PoolClient;
+  readonly isPipelined: boolean;
+  readonly processId: number | null;
+  readonly #settings: PostgresSettings;
+
+  constructor(client: PoolClient, settings: PostgresSettings) {
+    this.native = client;
+    this.#settings = settings;
+    const { pipeline, processID } = client as unknown as { pipeline?: unknown; processID?: unknown };
+    this.isPipelined = pipeline === true;
+    this.processId = typeof processID === "number" && processID > 0 ? processID : null;
+  }
+
+  async script<Row>(text: string): Promise<ServerResult<Row>> {
+    return this.#send({ text });
+  }
+
+  async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
+    return this.#send({ text, values: [...params] });
+  }
+
+  async run<Row>({ name, text, values }: SqlStatement): Promise<ServerResult<Row>> {
+    return this.#send({ text, values: [...values], ...(this.#settings.prepare ? { name } : {}) });
+  }
+
+  release(isUsable: boolean): void {
+    if (isUsable) {
+      this.native.release();
+      return;
+    }
+    // One that does not answer would not say good-bye, either.
+    destroy(this.native);
+    this.native.release(true);
+  }
+
+  async #send<Row>(query: { text: string; values?: unknown[]; name?: string }): Promise<ServerResult<Row>> {
+    const timed = { ...query, query_timeout: this.#settings.statementDeadlineMs };
+    const results = (await this.native.query(timed)) as QueryResult | QueryResult[];
+    const result = Array.isArray(results) ? results.at(-1) : results;
+    return {
+      rows: (result?.rows ?? []) as Row[],
+      rowCount: result?.rowCount ?? 0,
+      command: result?.command ?? "",
+    };
+  }
+}
+
+function poolConfig(settings: PostgresSettings): PoolConfig {
+  return {
+    application_name: "holdfast",
+    keepAlive: true,
+    connectionTimeoutMillis: connectDeadline(settings),
+    idleTimeoutMillis: 60_000,
+    ...settings.client,
+    ...(settings.connectionString === undefined ? {} : { connectionString: settings.connectionString }),
+    max: settings.poolSize,
+    pipeline: true,
+    ...(settings.pooler === null ? sessionSettings(settings) : {}),
+  };
+}
+
+/** A pool hides its password from enumeration, so that a copy of its options lacks it. */
+function withPassword(options: PoolConfig): PoolConfig {
+  return options.password === undefined ? {} : { password: options.password };
+}
+
+function destroy(client: object): void {
+  const { connection } = client as { connection?: { stream?: { destroy?: () => void } } };
+  connection?.stream?.destroy?.();
+}
+
+function ignore(): void {
+  // Whoever uses the connection next finds out; the pool has dropped it already.
+}

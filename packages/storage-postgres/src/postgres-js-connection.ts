@@ -1,0 +1,233 @@
+// PostgresJsConnection: one session on the server, as an instance of postgres.js of its own.
+//
+// A connection of postgres.js opens itself again after a loss, and what waited for it runs then: a statement of a
+// transaction that was lost would be written outside of it. It also may come back with half of an old message to send. So
+// an instance here has one connection, and serves for one session.
+//
+//   J1  An instance gets one socket in its life. After its loss nothing that is sent to it reaches the server.
+//   J2  A loss settles every statement at once, and a statement without an answer in time is a loss.
+//   J3  Our statements and `query` neither see nor change how postgres.js reads and writes values: each parameter goes as
+//       text and each value comes as text, and both are turned by value-text.ts.
+
+import { connect, type Socket } from "node:net";
+import type { SqlStatement } from "./driver.ts";
+import type { ServerResult } from "./server-connection.ts";
+import { parserOf, textOf } from "./value-text.ts";
+
+/** As much of postgres.js as is used here. */
+export type PostgresJsModule = (url: string | object, options?: object) => PostgresJsInstance;
+
+/** As much of an instance of postgres.js as is used here. */
+export interface PostgresJsInstance {
+  (...parts: unknown[]): unknown;
+  readonly options: PostgresJsParsed;
+  readonly types: unknown;
+  readonly array: unknown;
+  readonly json: unknown;
+  readonly PostgresError: unknown;
+  notify(channel: string, payload: string): Promise<unknown>;
+  file(...parts: unknown[]): unknown;
+  unsafe(text: string, params?: readonly unknown[], options?: object): PostgresJsQuery;
+  typed(value: unknown, type: number): unknown;
+  end(options: { timeout: number }): Promise<void>;
+}
+
+interface PostgresJsParsed {
+  readonly host: readonly string[];
+  readonly port: readonly number[];
+  readonly path: string | false | undefined;
+  readonly parsers: Record<number, unknown>;
+  readonly serializers: Record<number, unknown>;
+}
+
+interface PostgresJsQuery extends Promise<PostgresJsResult | PostgresJsResult[]> {
+  raw(): PostgresJsQuery;
+  execute(): PostgresJsQuery;
+}
+
+type PostgresJsResult = readonly (readonly (Uint8Array | null)[])[] & {
+  readonly columns?: readonly { readonly name: string; readonly type: number }[] | null;
+  readonly count: number | null;
+  readonly command: string | null;
+  readonly state: { readonly pid: number | null } | null;
+};
+
+export interface PostgresJsConnectionOptions {
+  /** What the instance is made of. */
+  readonly make: (own: object) => PostgresJsInstance;
+  readonly connectDeadlineMs: number;
+  readonly deadlineMs: number;
+  readonly prepare: boolean;
+  /** A notification came. */
+  readonly heard?: (channel: string, payload: string) => void;
+  /** The session is over, by a loss or by `end`. Called once. */
+  readonly over: () => void;
+}
+
+/** The type `unknown`: the server finds out by itself, and postgres.js has no opinion on it. */
+const UNKNOWN_TYPE = 705;
+/** How many different texts of users one session prepares. Who puts values into texts gains nothing from it. */
+const MAX_PREPARED = 200;
+
+export class PostgresJsConnection {
+  readonly isPipelined: boolean = true;
+  readonly #options: PostgresJsConnectionOptions;
+  readonly #instance: PostgresJsInstance;
+  readonly #lost: Promise<never>;
+  readonly #lose: (reason: Error) => void;
+  readonly #prepared = new Set<string>();
+  #socket: Socket | null = null;
+  #processId: number | null = null;
+  #isOver = false;
+
+  private constructor(options: PostgresJsConnectionOptions) {
+    this.#options = options;
+    const { promise, reject } = Promise.withResolvers<never>();
+    promise.catch(ignore);
+    this.#lost = promise;
+    this.#lose = reject;
+    this.#instance = options.make({
+      max: 1,
+      // Timers of postgres.js end a session between two statements of a transaction.
+      idle_timeout: null,
+      max_lifetime: null,
+      connect_timeout: 0,
+      onclose: () => this.end(new Error("the connection was closed")),
+      onnotify: options.heard,
+      // A promise of the socket: TLS, if it is on, is put around it by postgres.js.
+      socket: (parsed: PostgresJsParsed) => this.#openSocket(parsed),
+    });
+  }
+
+  /** Rejects, with what failed, once the session surely is over. */
+  static async open(options: PostgresJsConnectionOptions): Promise<PostgresJsConnection> {
+    const connection = new PostgresJsConnection(options);
+    try {
+      await connection.#send(() => connection.#instance.unsafe("SELECT 1"), options.connectDeadlineMs);
+      return connection;
+    } catch (error) {
+      connection.end(new Error("no connection was made"));
+      throw error;
+    }
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  get processId(): number | null {
+    return this.#processId;
+  }
+
+  get instance(): PostgresJsInstance {
+    return this.#instance;
+  }
+
+  async script<Row>(text: string): Promise<ServerResult<Row>> {
+    return this.#send(() => this.#instance.unsafe(text));
+  }
+
+  async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
+    if (params.length === 0) return this.script(text);
+    if (this.#prepared.size < MAX_PREPARED) this.#prepared.add(text);
+    return this.#sendWith(text, params, this.#prepared.has(text));
+  }
+
+  async run<Row>({ text, values }: SqlStatement): Promise<ServerResult<Row>> {
+    return this.#sendWith(text, values, true);
+  }
+
+  /** Ends the session at once, and settles what is under way. Further calls do nothing. */
+  end(reason: Error): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#lose(reason);
+    // Rejects what waits inside of postgres.js, such as what a user sent through `native`.
+    const ended = this.#instance.end({ timeout: 0 }).catch(ignore);
+    void ended.then(() => this.#socket?.destroy());
+    this.#options.over();
+  }
+
+  #sendWith<Row>(text: string, params: readonly unknown[], isPrepared: boolean): Promise<ServerResult<Row>> {
+    return this.#send(() => {
+      const values = params.map((value) => this.#instance.typed(textOf(value), UNKNOWN_TYPE));
+      const options = { prepare: this.#options.prepare && isPrepared, simple: false };
+      return this.#instance.unsafe(text, values, options);
+    });
+  }
+
+  async #send<Row>(
+    make: () => PostgresJsQuery,
+    deadlineMs: number = this.#options.deadlineMs,
+  ): Promise<ServerResult<Row>> {
+    if (this.#isOver) return this.#lost;
+    // Sent now, so that statements leave in the order of calls.
+    const query = make().raw().execute();
+    const timer = setTimeout(() => this.end(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs);
+    try {
+      const results = await Promise.race([query, this.#lost]);
+      const result = isMany(results) ? results.at(-1) : results;
+      this.#processId ??= result?.state?.pid ?? null;
+      return { rows: rowsOf<Row>(result), rowCount: result?.count ?? 0, command: result?.command ?? "" };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #openSocket({ host, port, path }: PostgresJsParsed): Promise<Socket> {
+    if (this.#socket !== null || this.#isOver) throw new Error("the connection was lost");
+    const places =
+      typeof path === "string"
+        ? [{ path }]
+        : host.map((name, at) => ({ host: name, port: port[at] ?? 5432 }));
+    let failure: unknown = new Error("no host is named");
+    for (const place of places) {
+      try {
+        return await this.#connectSocket(place);
+      } catch (error) {
+        failure = error;
+      }
+      if (this.#isOver) break;
+    }
+    throw failure;
+  }
+
+  #connectSocket(place: { path: string } | { host: string; port: number }): Promise<Socket> {
+    const socket = connect(place);
+    this.#socket = socket;
+    // The name that a certificate must have is read from here.
+    if ("host" in place) Object.assign(socket, place);
+    return new Promise((resolve, reject) => {
+      socket.once("error", reject);
+      socket.once("close", () => reject(new Error("the connection was closed")));
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        resolve(socket);
+      });
+    });
+  }
+}
+
+function isMany(results: PostgresJsResult | PostgresJsResult[]): results is PostgresJsResult[] {
+  // A result is an array, too, of rows: it says its command.
+  return !("command" in results);
+}
+
+function rowsOf<Row>(result: PostgresJsResult | undefined): Row[] {
+  const columns = (result?.columns ?? []).map(({ name, type }) => ({ name, parse: parserOf(type) }));
+  return (result ?? []).map((values) => {
+    const row: Record<string, unknown> = {};
+    for (const [at, { name, parse }] of columns.entries()) {
+      const value = values[at] ?? null;
+      row[name] =
+        value === null
+          ? null
+          : parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString());
+    }
+    return row as Row;
+  });
+}
+
+function ignore(): void {
+  // Told to whoever uses the session.
+}

@@ -1,0 +1,64 @@
+import type { PostgresJsInstance } from "./postgres-js-connection.ts";
+
+/** What libraries that wrap postgres.js change on an instance: Drizzle, for one, wants dates as text. */
+const CHANGED_BY_OTHERS = ["parsers", "serializers"] as const;
+
+/**
+ * A TransactionSql of postgres.js on an instance that has a transaction open: the instance without what would leave the
+ * transaction, and with `savepoint`. After `end` it refuses every call, and the instance is as it was.
+ */
+export function transactionSql(instance: PostgresJsInstance): {
+  readonly sql: unknown;
+  readonly end: () => void;
+} {
+  const before = CHANGED_BY_OTHERS.map((name) => ({ ...instance.options[name] }));
+  let isOver = false;
+  let savepoints = 0;
+  const guarded =
+    <Args extends unknown[], Result>(call: (...args: Args) => Result) =>
+    (...args: Args): Result => {
+      if (isOver) throw new Error("the transaction is over: the handler that it belonged to has ended");
+      return call(...args);
+    };
+
+  const unsafe = guarded(instance.unsafe);
+  const { types, typed, notify, array, json, file, PostgresError, options } = instance;
+  const sql = Object.assign(guarded(instance), {
+    types,
+    typed,
+    unsafe,
+    notify: guarded(notify),
+    array,
+    json,
+    file: guarded(file),
+    PostgresError,
+    options,
+    savepoint,
+    // What would begin a transaction in this one gets a part of it.
+    begin: savepoint,
+  });
+  return {
+    sql,
+    end: () => {
+      isOver = true;
+      for (const [at, name] of CHANGED_BY_OTHERS.entries()) Object.assign(instance.options[name], before[at]);
+    },
+  };
+
+  async function savepoint<Result>(
+    first: string | ((sql: unknown) => Result),
+    second?: (sql: unknown) => Result,
+  ): Promise<unknown> {
+    const run = second ?? (first as (sql: unknown) => Result);
+    savepoints += 1;
+    const name = `holdfast_${savepoints}`;
+    await unsafe(`SAVEPOINT ${name}`);
+    try {
+      const result: unknown = await run(sql);
+      return Array.isArray(result) ? await Promise.all(result) : result;
+    } catch (error) {
+      await unsafe(`ROLLBACK TO SAVEPOINT ${name}`);
+      throw error;
+    }
+  }
+}

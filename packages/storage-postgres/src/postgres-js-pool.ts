@@ -1,0 +1,185 @@
+// PostgresJsPool: sessions through postgres.js, each an instance of its own (postgres-js-connection.ts says why).
+
+import type { SqlStatement } from "./driver.ts";
+import type { PostgresSettings } from "./options.ts";
+import {
+  PostgresJsConnection,
+  type PostgresJsInstance,
+  type PostgresJsModule,
+} from "./postgres-js-connection.ts";
+import { transactionSql } from "./postgres-js-native.ts";
+import type {
+  ListenerEvents,
+  ServerConnection,
+  ServerListener,
+  ServerPool,
+  ServerResult,
+} from "./server-connection.ts";
+import { connectDeadline, sessionSettings } from "./session-settings.ts";
+import { Turnstile } from "./turnstile.ts";
+
+/** An idle session that is older than this is not lent out again, and one that was idle for longer neither. */
+const LONGEST_LIFE_MS = 3_600_000;
+const LONGEST_IDLE_MS = 60_000;
+
+interface Idle {
+  readonly connection: PostgresJsConnection;
+  readonly diesAt: number;
+  readonly timer: NodeJS.Timeout;
+}
+
+export class PostgresJsPool implements ServerPool {
+  readonly size: number;
+  readonly #postgresJs: PostgresJsModule;
+  readonly #settings: PostgresSettings;
+  readonly #entrance: Turnstile;
+  /** The last one given back is lent out first. */
+  readonly #idle: Idle[] = [];
+
+  constructor(postgresJs: PostgresJsModule, settings: PostgresSettings) {
+    this.#postgresJs = postgresJs;
+    this.#settings = settings;
+    this.size = settings.poolSize;
+    this.#entrance = new Turnstile(this.size);
+  }
+
+  async connect(): Promise<ServerConnection> {
+    const { statementDeadlineMs } = this.#settings;
+    const leave = await this.#entrance.enter(statementDeadlineMs);
+    if (leave === null) throw new Error(`no connection became free within ${statementDeadlineMs} ms`);
+    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
+      clearTimeout(idle.timer);
+      if (!idle.connection.isOver) return this.#lend(idle.connection, idle.diesAt, leave);
+    }
+    try {
+      const diesAt = Date.now() + LONGEST_LIFE_MS * (0.5 + Math.random() / 2);
+      return this.#lend(await this.#open({ over: () => undefined }), diesAt, leave);
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  async openListener({ heard, lost }: ListenerEvents): Promise<ServerListener> {
+    let isEnded = false;
+    const connection = await this.#open({
+      heard,
+      over: () => {
+        if (!isEnded) lost();
+      },
+    });
+    return {
+      listen: async (channel) => {
+        // Channel names are made of checked identifiers.
+        await connection.script(`LISTEN "${channel}"`);
+      },
+      end: () => {
+        isEnded = true;
+        connection.end(new Error("the session was closed"));
+      },
+    };
+  }
+
+  async end(): Promise<void> {
+    for (const { connection, timer } of this.#idle.splice(0)) {
+      clearTimeout(timer);
+      connection.end(new Error("the session was closed"));
+    }
+  }
+
+  #lend(connection: PostgresJsConnection, diesAt: number, leave: () => void): ServerConnection {
+    return new LentConnection(connection, (isUsable) => {
+      if (isUsable && !connection.isOver && Date.now() < diesAt) this.#keep(connection, diesAt);
+      else connection.end(new Error("the connection was ended"));
+      leave();
+    });
+  }
+
+  #keep(connection: PostgresJsConnection, diesAt: number): void {
+    const timer = setTimeout(() => {
+      this.#idle.splice(this.#idle.indexOf(idle), 1);
+      connection.end(new Error("the connection was idle"));
+    }, LONGEST_IDLE_MS);
+    timer.unref();
+    const idle = { connection, diesAt, timer };
+    this.#idle.push(idle);
+  }
+
+  async #open(events: { heard?: ListenerEvents["heard"]; over: () => void }): Promise<PostgresJsConnection> {
+    const { statementDeadlineMs, prepare } = this.#settings;
+    return PostgresJsConnection.open({
+      make: (own) => this.#make(own),
+      connectDeadlineMs: connectDeadline(this.#settings),
+      deadlineMs: statementDeadlineMs,
+      prepare,
+      ...events,
+    });
+  }
+
+  #make(own: object): PostgresJsInstance {
+    const { sql, client, connectionString, pooler, prepare } = this.#settings;
+    const ours = pooler === null ? sessionSettings(this.#settings) : {};
+    const bare = { onnotice: () => undefined, ...(prepare ? {} : { prepare }), ...own };
+    if (sql === undefined) {
+      const { connection, ...others } = client as { connection?: object };
+      const options = {
+        ...others,
+        ...bare,
+        connection: { application_name: "holdfast", ...connection, ...ours },
+      };
+      return connectionString === undefined
+        ? this.#postgresJs(options)
+        : this.#postgresJs(connectionString, options);
+    }
+    // Options that were parsed already. What an instance keeps in them must be its own, and no name of a column be changed.
+    const given = sql.options as unknown as Record<"connection" | "parsers" | "serializers", object>;
+    return this.#postgresJs({
+      ...given,
+      ...bare,
+      connection: { ...given.connection, ...ours },
+      parsers: { ...given.parsers },
+      serializers: { ...given.serializers },
+      parameters: {},
+      shared: { retries: 0, typeArrayMap: {} },
+      transform: { undefined: undefined, column: {}, value: {}, row: {} },
+    });
+  }
+}
+
+class LentConnection implements ServerConnection {
+  readonly isPipelined: boolean = true;
+  readonly #connection: PostgresJsConnection;
+  readonly #release: (isUsable: boolean) => void;
+  #native: { readonly sql: unknown; readonly end: () => void } | null = null;
+
+  constructor(connection: PostgresJsConnection, release: (isUsable: boolean) => void) {
+    this.#connection = connection;
+    this.#release = release;
+  }
+
+  get native(): unknown {
+    this.#native ??= transactionSql(this.#connection.instance);
+    return this.#native.sql;
+  }
+
+  get processId(): number | null {
+    return this.#connection.processId;
+  }
+
+  script<Row>(text: string): Promise<ServerResult<Row>> {
+    return this.#connection.script(text);
+  }
+
+  query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
+    return this.#connection.query(text, params);
+  }
+
+  run<Row>(statement: SqlStatement): Promise<ServerResult<Row>> {
+    return this.#connection.run(statement);
+  }
+
+  release(isUsable: boolean): void {
+    this.#native?.end();
+    this.#release(isUsable);
+  }
+}

@@ -1,0 +1,166 @@
+// ServerDriver: SqlDriver on a PostgreSQL server, whatever client library is below.
+//
+// One pool for everything. Handlers' transactions may hold only a part of it, so that the statements of the runtime, lease
+// refreshes among them, always find a connection, whatever handlers wait for.
+//
+//   S1  A connection goes back to the pool only in a known state: idle, no transaction, no statement under way. Any doubt
+//       ends it.
+//   S2  Every statement has a deadline here, beyond the server's own, for servers that do not answer at all.
+//   S3  Whose outcome is unknown is told so only after its server process was ended, if that could be done: who reads back
+//       then reads the last word.
+//   S4  Behind a pooler nothing rests on the session: each statement brings its settings in a transaction of its own.
+
+import type { SqlDriver, SqlListener, SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
+import { failureOf, isPlainError, SqlFailure } from "./errors.ts";
+import { Listener } from "./listener.ts";
+import type { PostgresSettings } from "./options.ts";
+import type { ServerConnection, ServerPool } from "./server-connection.ts";
+import { ServerTransaction } from "./server-transaction.ts";
+import { beginText } from "./session-settings.ts";
+import { Turnstile } from "./turnstile.ts";
+import { within } from "./within.ts";
+
+const LANES = 2;
+/** How long the server may take to end a process, and all of it together. */
+const TERMINATION_MS = 2_000;
+const RETIREMENT_MS = 5_000;
+
+export class ServerDriver implements SqlDriver {
+  readonly lanes: number = LANES;
+  readonly listens: boolean;
+  readonly hearsOthers: boolean;
+  readonly #settings: PostgresSettings;
+  readonly #pool: ServerPool;
+  readonly #listening: ServerPool | null;
+  readonly #listener: Listener;
+  readonly #transactions: Turnstile;
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  /** @param listening where sessions that listen come from; null: notifications do not come through here */
+  constructor(pool: ServerPool, listening: ServerPool | null, settings: PostgresSettings) {
+    this.#settings = settings;
+    this.#pool = pool;
+    this.#listening = listening;
+    this.listens = listening !== null;
+    this.hearsOthers = listening !== null;
+    this.#listener = new Listener((events) => (listening ?? pool).openListener(events));
+    const forTransactions = pool.size - Math.min(4, Math.floor(pool.size / 2));
+    this.#transactions = new Turnstile(Math.max(1, forTransactions));
+  }
+
+  async run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    return this.#follow(
+      this.#settings.pooler === null ? this.#run<Row>(statement) : this.#runPooled(statement),
+    );
+  }
+
+  async begin(): Promise<SqlTransaction> {
+    const { transactionWaitMs } = this.#settings;
+    const leave = await this.#transactions.enter(transactionWaitMs);
+    if (leave === null) {
+      throw new SqlFailure({
+        outcome: "not-written",
+        sqlState: null,
+        message:
+          `no connection became free for a transaction within ${transactionWaitMs} ms: raise poolSize, or wait for no other ` +
+          `entity inside of a transaction`,
+      });
+    }
+    try {
+      return this.#transaction(await this.#connect(), leave);
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  async listen(channel: string, listener: SqlListener): Promise<() => Promise<void>> {
+    if (!this.listens) return async () => undefined;
+    return this.#listener.listen(channel, listener);
+  }
+
+  async close(): Promise<void> {
+    await this.#listener.close();
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+    await this.#pool.end();
+    if (this.#listening !== this.#pool) await this.#listening?.end();
+  }
+
+  async #run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    const connection = await this.#connect();
+    try {
+      const { rows, rowCount } = await connection.run<Row>(statement);
+      connection.release(true);
+      return { rows, rowCount };
+    } catch (error) {
+      const isUsable = isPlainError(error);
+      const { processId } = connection;
+      connection.release(isUsable);
+      const isGone = !isUsable && (await this.#retire(processId));
+      throw failureOf(error, true, isGone);
+    }
+  }
+
+  /** BEGIN, the statement and COMMIT leave together: still one trip where the connection is pipelined. */
+  async #runPooled<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    return this.#transaction(await this.#connect(), () => undefined).commitAfter<Row>(statement);
+  }
+
+  #transaction(connection: ServerConnection, released: () => void): ServerTransaction {
+    const { pooler, pool } = this.#settings;
+    const begin = beginText(this.#settings, pooler === null && pool === undefined);
+    return new ServerTransaction(connection, {
+      // A pooler makes up the numbers of processes that it tells.
+      begin: pooler === null ? begin : `${begin}; SELECT pg_backend_pid() AS pid`,
+      released,
+      retire: (processId) => this.#retire(processId),
+    });
+  }
+
+  async #connect(): Promise<ServerConnection> {
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      throw failureOf(error, false);
+    }
+  }
+
+  /**
+   * Sees to it that a server process whose connection was lost writes nothing any more. Resolves to whether it is surely
+   * gone. Never rejects: where it cannot be known, the outcome stays unknown.
+   */
+  async #retire(processId: number | null): Promise<boolean> {
+    if (processId === null) return false;
+    try {
+      return await within(this.#terminate(processId), RETIREMENT_MS, "the server process could not be ended");
+    } catch {
+      return false;
+    }
+  }
+
+  async #terminate(processId: number): Promise<boolean> {
+    const connection = await this.#connect();
+    try {
+      // The time-out makes the function wait until the process is gone. Another user's process is none of ours.
+      const { rows } = await connection.query<{ gone: boolean }>(
+        `SELECT coalesce(bool_and(pg_terminate_backend(pid, ${TERMINATION_MS})), true) AS gone
+           FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND pid <> pg_backend_pid()`,
+        [processId],
+      );
+      connection.release(true);
+      return rows[0]?.gone === true;
+    } catch (error) {
+      connection.release(isPlainError(error));
+      return false;
+    }
+  }
+
+  async #follow<Result>(work: Promise<Result>): Promise<Result> {
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// Value text: how users' values go to PostgreSQL as text and come back, as the package `pg` has it, so that a statement
+// gives the same on every driver.
+
+import pgTypes from "pg-types";
+
+/** Types whose values PGlite gives in another form than `pg`: int8 and its arrays, dates and times, intervals, bytes. */
+const OTHERWISE_ON_PGLITE = [17, 20, 1016, 1082, 1114, 1182, 1184, 1115, 1185, 1186, 1187, 1231, 600, 718];
+
+/** Reads a value of the type with this number. */
+export function parserOf(type: number): (text: string) => unknown {
+  return pgTypes.getTypeParser(type, "text") as (text: string) => unknown;
+}
+
+/** For PGlite's option `parsers`. */
+export function pgliteParsers(): Record<number, (text: string) => unknown> {
+  return Object.fromEntries(OTHERWISE_ON_PGLITE.map((type) => [type, parserOf(type)]));
+}
+
+/** A parameter as PostgreSQL reads it, whatever its type there. */
+export function textOf(value: unknown): string | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value !== "object") return String(value);
+  if (ArrayBuffer.isView(value)) return `\\x${hexOf(value)}`;
+  if (value instanceof Date) return dateText(value);
+  if (Array.isArray(value)) return arrayText(value);
+  if ("toPostgres" in value && typeof value.toPostgres === "function") {
+    return textOf(value.toPostgres(textOf) as unknown);
+  }
+  return JSON.stringify(value);
+}
+
+function arrayText(values: readonly unknown[]): string {
+  const elements = values.map((value) => {
+    if (value === null || value === undefined) return "NULL";
+    if (Array.isArray(value)) return arrayText(value);
+    return `"${(textOf(value) ?? "").replaceAll(/["\\]/g, "\\$&")}"`;
+  });
+  return `{${elements.join(",")}}`;
+}
+
+/** In local time with its offset: a `timestamp` without a zone takes the former and leaves the latter away. */
+function dateText(date: Date): string {
+  const minutes = -date.getTimezoneOffset();
+  const offset = `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+  const year = date.getFullYear();
+  const day = `${String(year < 1 ? 1 - year : year).padStart(4, "0")}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  return `${day}T${time}.${String(date.getMilliseconds()).padStart(3, "0")}${offset}${year < 1 ? " BC" : ""}`;
+}
+
+function two(value: number): string {
+  return String(Math.floor(value)).padStart(2, "0");
+}
+
+function hexOf({ buffer, byteOffset, byteLength }: ArrayBufferView): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString("hex");
+}
