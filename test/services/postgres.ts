@@ -192,7 +192,7 @@ class Server implements PostgresControl {
 }
 
 /** PostgreSQL does not run as root: there it runs as the user that its package makes, else as nobody. */
-async function unprivilegedUser(): Promise<{ uid: number; gid: number } | undefined> {
+export async function unprivilegedUser(): Promise<{ uid: number; gid: number } | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   for (const user of ["postgres", "nobody"]) {
     try {

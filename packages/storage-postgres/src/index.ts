@@ -83,6 +83,6 @@ function optionsFromUrl(url: string, option: string): PostgresOptions {
     parsed.searchParams.delete(name);
   }
   // Without a place it is what the environment says.
-  if (/^postgres(?:ql)?:(?!\/\/)/.test(url)) return options as PostgresOptions;
+  if (/^postgres(?:ql)?:(?!\/\/)/.test(url)) return options;
   return { connectionString: parsed.href, ...options };
 }

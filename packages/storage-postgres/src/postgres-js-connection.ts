@@ -28,7 +28,7 @@ export interface PostgresJsInstance {
   notify(channel: string, payload: string): Promise<unknown>;
   file(...parts: unknown[]): unknown;
   unsafe(text: string, params?: readonly unknown[], options?: object): PostgresJsQuery;
-  typed(value: unknown, type: number): unknown;
+  readonly typed: (value: unknown, type: number) => unknown;
   end(options: { timeout: number }): Promise<void>;
 }
 

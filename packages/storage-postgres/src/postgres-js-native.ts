@@ -21,16 +21,16 @@ export function transactionSql(instance: PostgresJsInstance): {
       return call(...args);
     };
 
-  const unsafe = guarded(instance.unsafe);
-  const { types, typed, notify, array, json, file, PostgresError, options } = instance;
+  const { types, typed, array, json, PostgresError, options } = instance;
+  const unsafe = guarded((...parts: Parameters<PostgresJsInstance["unsafe"]>) => instance.unsafe(...parts));
   const sql = Object.assign(guarded(instance), {
     types,
     typed,
     unsafe,
-    notify: guarded(notify),
+    notify: guarded((channel: string, payload: string) => instance.notify(channel, payload)),
     array,
     json,
-    file: guarded(file),
+    file: guarded((...parts: unknown[]) => instance.file(...parts)),
     PostgresError,
     options,
     savepoint,

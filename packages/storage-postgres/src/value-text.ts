@@ -19,7 +19,7 @@ export function pgliteParsers(): Record<number, (text: string) => unknown> {
 /** A parameter as PostgreSQL reads it, whatever its type there. */
 export function textOf(value: unknown): string | null {
   if (value === null || value === undefined) return null;
-  if (typeof value !== "object") return String(value);
+  if (typeof value !== "object") return (value as { toString(): string }).toString();
   if (ArrayBuffer.isView(value)) return `\\x${hexOf(value)}`;
   if (value instanceof Date) return dateText(value);
   if (Array.isArray(value)) return arrayText(value);
