@@ -7,14 +7,18 @@ import {
 } from "@holdfast/core/adapter";
 import type { SeededRandom } from "@holdfast/core/internal";
 
-/** How often things go wrong: each a probability from 0 to 1, drawn anew for each message or storage call. */
-export interface FaultOptions {
+/** How often things go wrong: each a probability from 0 to 1, drawn anew for each message or call of a backend. */
+export interface FaultOptions extends BackendFaultOptions {
   /** A message between members is lost. */
   readonly drop?: number;
   /** A message between members arrives twice. */
   readonly duplicate?: number;
   /** How long a message between members takes, at least and at most. Messages may overtake each other. */
   readonly delay?: readonly [Duration, Duration];
+}
+
+/** What goes wrong between runners and their storage or lease store. 1 as a probability cuts a runner off. */
+export interface BackendFaultOptions {
   /**
    * How long a storage call takes on its way there, and again on its way back, at least and at most. What a runner sent
    * before it crashed lands all the same. Calls of one runner reach storage in their order; answers may overtake.
@@ -24,34 +28,70 @@ export interface FaultOptions {
   readonly storageErrorBeforeCommit?: number;
   /** A storage call fails although it was written. */
   readonly storageErrorAfterCommit?: number;
+  /** How long a call of the lease store takes on its way there, and again on its way back, at least and at most. */
+  readonly leaseDelay?: readonly [Duration, Duration];
+  /** A call of the lease store fails, and has no effect. */
+  readonly leaseErrorBeforeEffect?: number;
+  /** A call of the lease store fails although it had its effect. */
+  readonly leaseErrorAfterEffect?: number;
 }
 
-/** Carries out one storage call of a runner, which may fail before or after it was carried out. */
-export type StorageRoute = <Result>(operation: string, call: () => Promise<Result>) => Promise<Result>;
+/** Carries out one call of a backend by a runner, which may fail before or after it was carried out. */
+export type BackendRoute = <Result>(operation: string, call: () => Promise<Result>) => Promise<Result>;
+
+/** The faults of one way: to a backend and back. */
+interface RouteFaults {
+  readonly errorBefore: number;
+  readonly errorAfter: number;
+  readonly delayMs: readonly [number, number];
+}
+
+const NO_RATES = {
+  drop: 0,
+  duplicate: 0,
+  storageErrorBeforeCommit: 0,
+  storageErrorAfterCommit: 0,
+  leaseErrorBeforeEffect: 0,
+  leaseErrorAfterEffect: 0,
+};
+
+const OF_MESSAGES: ReadonlySet<string> = new Set(["drop", "duplicate", "delay"]);
 
 /** The faults in force. Draws from its own stream of chance. */
 export class Faults {
   readonly #random: SeededRandom;
   readonly #clock: Clock;
-  #rates = { drop: 0, duplicate: 0, storageErrorBeforeCommit: 0, storageErrorAfterCommit: 0 };
+  #rates = NO_RATES;
   #delayMs: readonly [number, number] = [0, 0];
   #storageDelayMs: readonly [number, number] = [0, 0];
+  #leaseDelayMs: readonly [number, number] = [0, 0];
 
   constructor(random: SeededRandom, clock: Clock) {
     this.#random = random;
     this.#clock = clock;
   }
 
+  /** @throws {ConfigError} some of these are no faults of backends */
+  static checkBackendFaults(options: BackendFaultOptions): void {
+    const found = Object.keys(options).find((name) => OF_MESSAGES.has(name));
+    if (found === undefined) return;
+    throw new ConfigError({
+      option: `faults.${found}`,
+      got: "given for single runners",
+      takes: "all runners: call faults() without a list of runners for it",
+    });
+  }
+
   /** Replaces the faults in force; what is left out does not happen. @throws {ConfigError} */
   set(options: FaultOptions): void {
-    const { delay, storageDelay, ...rates } = options;
-    const [delayMs, storageDelayMs] = [
+    const { delay, storageDelay, leaseDelay, ...rates } = options;
+    const [delayMs, storageDelayMs, leaseDelayMs] = [
       range(delay, "faults.delay"),
       range(storageDelay, "faults.storageDelay"),
+      range(leaseDelay, "faults.leaseDelay"),
     ];
-    const known = { drop: 0, duplicate: 0, storageErrorBeforeCommit: 0, storageErrorAfterCommit: 0 };
     for (const [name, rate] of Object.entries(rates)) {
-      if (!Object.hasOwn(known, name))
+      if (!Object.hasOwn(NO_RATES, name))
         throw new ConfigError({
           option: `faults.${name}`,
           got: "given",
@@ -60,9 +100,10 @@ export class Faults {
       if (!(rate >= 0 && rate <= 1))
         throw new ConfigError({ option: `faults.${name}`, got: rate, takes: "a probability from 0 to 1" });
     }
-    this.#rates = { ...known, ...rates };
+    this.#rates = { ...NO_RATES, ...rates };
     this.#delayMs = delayMs;
     this.#storageDelayMs = storageDelayMs;
+    this.#leaseDelayMs = leaseDelayMs;
   }
 
   dropsMessage(): boolean {
@@ -79,12 +120,30 @@ export class Faults {
   }
 
   /** The way to storage of one runner. */
-  storageRoute(): StorageRoute {
+  storageRoute(): BackendRoute {
+    return this.#route(() => ({
+      errorBefore: this.#rates.storageErrorBeforeCommit,
+      errorAfter: this.#rates.storageErrorAfterCommit,
+      delayMs: this.#storageDelayMs,
+    }));
+  }
+
+  /** The way to the lease store of one runner. */
+  leaseRoute(): BackendRoute {
+    return this.#route(() => ({
+      errorBefore: this.#rates.leaseErrorBeforeEffect,
+      errorAfter: this.#rates.leaseErrorAfterEffect,
+      delayMs: this.#leaseDelayMs,
+    }));
+  }
+
+  #route(current: () => RouteFaults): BackendRoute {
     let lastArrival = 0;
     return async (operation, call) => {
-      const failsBefore = this.#happens(this.#rates.storageErrorBeforeCommit);
-      const failsAfter = !failsBefore && this.#happens(this.#rates.storageErrorAfterCommit);
-      const [thereMs, backMs] = [this.#draw(this.#storageDelayMs), this.#draw(this.#storageDelayMs)];
+      const { errorBefore, errorAfter, delayMs } = current();
+      const failsBefore = this.#happens(errorBefore);
+      const failsAfter = !failsBefore && this.#happens(errorAfter);
+      const [thereMs, backMs] = [this.#draw(delayMs), this.#draw(delayMs)];
       // None overtakes another on the way there: saves of one turn are accepted in the order of calls.
       lastArrival = Math.max(lastArrival, this.#clock.monotonic() + thereMs);
       await this.#until(lastArrival);
@@ -93,7 +152,7 @@ export class Faults {
         throw new PersistenceError({
           operation,
           outcome: "not-written",
-          detail: "an injected fault, before the commit",
+          detail: "an injected fault, before it took effect",
         });
       }
       const [outcome] = await Promise.allSettled([call()]);
@@ -102,7 +161,7 @@ export class Faults {
         throw new PersistenceError({
           operation,
           outcome: "unknown",
-          detail: "an injected fault, after the commit",
+          detail: "an injected fault, after it took effect",
         });
       if (outcome.status === "rejected") throw outcome.reason;
       return outcome.value;

@@ -34,12 +34,12 @@ export function gatedStorage(
   };
 }
 
-export function gatedRunners(adapter: RunnersAdapter, gate: ProcessGate): RunnersAdapter {
+export function gatedRunners(adapter: RunnersAdapter, gate: ProcessGate, faults: Faults): RunnersAdapter {
   return {
     kind: "runners",
     async open(services): Promise<OpenRunners> {
       const open = await adapter.open(services);
-      const through = gated(open.runners, gate, (_operation, call) => call());
+      const through = gated(open.runners, gate, faults.leaseRoute());
       const watch: RunnerStorage["watch"] = (changed) => through.watch(() => gate.soon(changed));
       return { runners: withMethod(through, "watch", watch), close: () => open.close() };
     },

@@ -1,7 +1,7 @@
 // What tests of clusters and of adapters import.
 
 export { createTestCluster, type TestCluster, type TestClusterOptions } from "./test-cluster.ts";
-export type { FaultOptions } from "./faults.ts";
+export type { BackendFaultOptions, FaultOptions } from "./faults.ts";
 export type { TestRunner } from "./test-runner.ts";
 export { messageStorageConformance } from "./conformance/message-storage.ts";
 export { runnerStorageConformance } from "./conformance/runner-storage.ts";

@@ -15,7 +15,7 @@ import {
 } from "@holdfast/core";
 import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter";
 import { clusterOf, SeededRandom, VirtualClock, type Member } from "@holdfast/core/internal";
-import { Faults, type FaultOptions } from "./faults.ts";
+import { Faults, type BackendFaultOptions, type FaultOptions } from "./faults.ts";
 import { FaultyNetwork } from "./faulty-network.ts";
 import type { Tamper } from "./gated-storage.ts";
 import { Patience } from "./patience.ts";
@@ -63,8 +63,12 @@ export interface TestCluster extends Omit<Cluster, "start" | "status" | "health"
   /** Cuts the network between two groups of runners. The test's own calls still reach all of them. */
   partition(one: readonly number[], other: readonly number[]): void;
   heal(): void;
-  /** Sets the faults from now on; `{}` ends them. */
+  /**
+   * Sets the faults from now on; `{}` ends them. With a list of runners, sets those of storage and the lease store for
+   * these alone: a runner that is cut off from one or the other.
+   */
   faults(options: FaultOptions): void;
+  faults(options: BackendFaultOptions, runners: readonly number[]): void;
 }
 
 const SILENT: Logger = {
@@ -106,16 +110,16 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     clock,
     random,
     backend,
-    faults,
     network,
     tamper,
     options: { logger: SILENT, ...clusterOptions },
   };
-  const client = new TestRunner(world, "test", "client", new Faults(random.fork("none"), clock));
-  const runners = Array.from(
-    { length: count },
-    (_, index) => new TestRunner(world, `runner-${index}`, "runner", faults, perRunner?.(index)),
-  );
+  const backendFaults = (of: string): Faults => new Faults(random.fork(`backend faults of ${of}`), clock);
+  const client = new TestRunner(world, "test", "client", backendFaults("test"));
+  const runners = Array.from({ length: count }, (_, index) => {
+    const address = `runner-${index}`;
+    return new TestRunner(world, address, "runner", backendFaults(address), perRunner?.(index));
+  });
   const everyone = [client, ...runners];
   const registrations: Registration[] = [...register];
   const events = new EventEmitter<ClusterEvents>();
@@ -150,11 +154,16 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       throw new ConfigError({ option: "runner", got: index, takes: `a number from 0 to ${count - 1}` });
     return found;
   };
+  const setFaults = (given: FaultOptions, only?: readonly number[]): void => {
+    if (only === undefined) faults.set(given);
+    else Faults.checkBackendFaults(given);
+    for (const each of only?.map(runner) ?? runners) each.faults.set(given);
+  };
   const patience = new Patience(clock);
   const face = clusterOf(client.member, (call) => patience.attend(call));
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    faults.set({});
+    setFaults({});
     network.heal();
     await withTime(Promise.all(runners.map((each) => each.shutdown())));
     await withTime(client.shutdown());
@@ -192,7 +201,7 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
         other.map((index) => runner(index).address),
       ),
     heal: () => network.heal(),
-    faults: (given) => faults.set(given),
+    faults: setFaults,
     shutdown,
     [Symbol.asyncDispose]: shutdown,
   };

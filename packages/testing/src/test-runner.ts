@@ -24,7 +24,6 @@ export interface TestWorld {
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
   readonly backend: MemoryBackend;
-  readonly faults: Faults;
   readonly network: FaultyNetwork;
   readonly tamper: Tamper;
   readonly options: ClusterOptions;
@@ -37,8 +36,9 @@ export type RunnerOptions = Omit<ClusterOptions, "storage" | "runners" | "transp
 export class TestRunner {
   readonly address: string;
   readonly #world: TestWorld;
+  /** Those that calls of storage and of the lease store by this process suffer. */
+  readonly faults: Faults;
   readonly #role: "runner" | "client";
-  readonly #storageFaults: Faults;
   readonly #random: SeededRandom;
   /** Options that this runner alone has. */
   readonly #options: RunnerOptions;
@@ -47,18 +47,17 @@ export class TestRunner {
   #process: { readonly member: Member; readonly gate: ProcessGate; readonly view: VirtualClockView } | null =
     null;
 
-  /** @param storageFaults those that storage calls of this process suffer */
   constructor(
     world: TestWorld,
     address: string,
     role: "runner" | "client",
-    storageFaults: Faults = world.faults,
+    faults: Faults,
     options: RunnerOptions = {},
   ) {
     this.#world = world;
     this.address = address;
     this.#role = role;
-    this.#storageFaults = storageFaults;
+    this.faults = faults;
     this.#random = world.random.fork(`${address} process`);
     this.#options = options;
   }
@@ -115,8 +114,8 @@ export class TestRunner {
         ...options,
         ...this.#options,
         role: this.#role,
-        storage: gatedStorage(backend.storage, gate, this.#storageFaults, tamper),
-        runners: gatedRunners(backend.runners, gate),
+        storage: gatedStorage(backend.storage, gate, this.faults, tamper),
+        runners: gatedRunners(backend.runners, gate, this.faults),
         transport: backend.transport({ address: this.address }),
       },
       {

@@ -10,7 +10,7 @@ import { Detachment, type Backend } from "../sharding/detachment.ts";
 const TICK_MS = 500;
 /** A tick that comes so much late says that this process stood still. */
 const LATE_MS = 1_000;
-/** A backend that nobody asked for this long is asked; while detached, at each tick. Also how often it looks otherwise. */
+/** A backend that nobody asked for this long is asked; in trouble or detached, at each tick. Also how often it looks otherwise. */
 const QUIET_MS = 10_000;
 const BACKENDS: readonly Backend[] = ["storage", "leases"];
 
@@ -98,7 +98,9 @@ export class BackendWatch {
     for (const backend of BACKENDS) {
       const reachability = this.#detachment.reachability[backend];
       if (stoodStill) reachability.stoodStill(now);
-      if (reachability.silentMs(now) >= (this.isDetached ? TICK_MS : QUIET_MS)) void this.#ask(backend);
+      // One call that failed must not count for longer than it takes to ask again.
+      const isUrgent = this.isDetached || reachability.isTroubled(now);
+      if (isUrgent || reachability.silentMs(now) >= QUIET_MS) void this.#ask(backend);
     }
     if (!detaches) return;
     const decision = this.#detachment.decide(now);

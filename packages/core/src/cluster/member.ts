@@ -369,7 +369,7 @@ export class Member {
       logger,
       ttlMs: settings.runnerLockTtlMs,
       refreshIntervalMs: settings.runnerLockRefreshIntervalMs,
-      record: (runnerId) => this.#record(runnerId, address),
+      record: (runnerId, isOnTrial) => this.#record(runnerId, address, isOnTrial),
       lost: (reason) => owner.dropAll(reason),
       joined: () => {
         // The first time, start() goes on by itself.
@@ -496,16 +496,15 @@ export class Member {
     };
   }
 
-  #record(runnerId: string, address: string): RunnerRecord {
+  #record(runnerId: string, address: string, isOnTrial: boolean): RunnerRecord {
     const { settings } = this.#options;
+    const hostsNothing =
+      settings.role === "client" || this.#state === "draining" || this.isDetached || isOnTrial;
     return {
       runnerId,
       address,
       role: settings.role,
-      weight:
-        settings.role === "client" || this.#state === "draining" || this.isDetached
-          ? 0
-          : settings.runnerWeight,
+      weight: hostsNothing ? 0 : settings.runnerWeight,
       shardGroups: settings.role === "client" ? [] : settings.shardGroups,
       entityTypes: settings.role === "client" ? [] : entityTypesOf(this.#registrations),
       shardsPerGroup: settings.shardsPerGroup,

@@ -28,8 +28,11 @@ export interface LeaseKeeperOptions {
   readonly logger: Logger;
   readonly ttlMs: number;
   readonly refreshIntervalMs: number;
-  /** What to publish under a runner id. Asked at each registration. */
-  readonly record: (runnerId: string) => RunnerRecord;
+  /**
+   * What to publish under a runner id. Asked at each registration. On trial, no shard should be assigned to it yet: it is
+   * not known whether answers come in time to hold any.
+   */
+  readonly record: (runnerId: string, isOnTrial: boolean) => RunnerRecord;
   /** Everything done under this lease must stop at once. */
   readonly lost: (reason: string) => void;
   /** A new lease is held, after the first or after a loss. */
@@ -75,8 +78,10 @@ export class LeaseKeeper {
     const { clock, storage, record, ttlMs, refreshIntervalMs, observed } = this.#options;
     const runnerId = this.#runnerId;
     const sentAt = clock.monotonic();
-    this.#isUnpublished = false;
-    await observed(() => storage.register(record(runnerId), ttlMs));
+    // After a try that failed, others are not to count on this one.
+    const isOnTrial = this.#failedJoins > 0;
+    this.#isUnpublished = isOnTrial;
+    await observed(() => storage.register(record(runnerId, isOnTrial), ttlMs));
     if (this.#closed || runnerId !== this.#runnerId) return;
     if (clock.monotonic() >= this.#endOf(sentAt)) {
       throw new PersistenceError({
@@ -103,7 +108,7 @@ export class LeaseKeeper {
     const runnerId = this.#runnerId;
     this.#isUnpublished = false;
     try {
-      await observed(() => storage.register(record(runnerId), ttlMs));
+      await observed(() => storage.register(record(runnerId, false), ttlMs));
       if (runnerId === this.#runnerId && this.isHeld()) this.#extend(sentAt);
     } catch (error) {
       this.#isUnpublished = true;

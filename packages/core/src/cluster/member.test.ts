@@ -1,0 +1,184 @@
+import { describe, expect, it } from "vitest";
+import { SeededRandom } from "../clock/seeded-random.ts";
+import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { RunnersAdapter } from "../adapter/storage-adapter.ts";
+import { ClusterClosedError } from "../errors/routing.ts";
+import { createMemoryBackend, type MemoryBackend } from "../memory/memory-backend.ts";
+import type { ClusterOptions } from "./config.ts";
+import { createMember } from "./create-cluster.ts";
+import type { Member } from "./member.ts";
+
+const SILENT = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+/** Members in one process, on virtual time. */
+class Members {
+  readonly clock = new VirtualClock();
+  readonly backend: MemoryBackend = createMemoryBackend();
+  readonly #random = new SeededRandom(1, () => this.clock.now());
+  #made = 0;
+
+  make(address: string | null, options: ClusterOptions = {}): Promise<Member> {
+    this.#made += 1;
+    return createMember(
+      {
+        storage: this.backend.storage,
+        runners: this.backend.runners,
+        transport: this.backend.transport(address === null ? {} : { address }),
+        logger: SILENT,
+        ...options,
+      },
+      {
+        clock: this.clock,
+        random: this.#random.fork(`member ${this.#made}`),
+        environment: {},
+        importModule: () => Promise.reject(new Error("no adapters here")),
+      },
+    );
+  }
+
+  async started(address: string | null, options: ClusterOptions = {}): Promise<Member> {
+    const member = await this.make(address, options);
+    const starting = member.start();
+    await this.clock.advance(5_000);
+    await starting;
+    return member;
+  }
+
+  async stopped(...members: readonly Member[]): Promise<void> {
+    const stopping = Promise.all(members.map((member) => member.shutdown()));
+    await this.clock.advance(60_000);
+    await stopping;
+  }
+
+  /** The addresses that the lease store knows. */
+  async listed(): Promise<readonly string[]> {
+    const open = await this.backend.runners.open({ clock: this.clock, random: this.#random });
+    const records = await open.runners.listRunners();
+    await open.close();
+    return records.map(({ address }) => address).toSorted();
+  }
+}
+
+/** Lease stores whose named calls take so long. */
+function slowly(runners: RunnersAdapter, slow: Readonly<Record<string, number>>): RunnersAdapter {
+  return {
+    kind: "runners",
+    async open(services) {
+      const open = await runners.open(services);
+      const handle = new Proxy(open.runners, {
+        get(target, property) {
+          const value: unknown = Reflect.get(target, property, target);
+          if (typeof value !== "function") return value;
+          const delayMs = slow[String(property)] ?? 0;
+          return async (...args: unknown[]) => {
+            await new Promise<void>((resolve) => void services.clock.setTimer(delayMs, resolve));
+            return Reflect.apply(value, target, args) as unknown;
+          };
+        },
+      });
+      return { runners: handle, close: () => open.close() };
+    },
+  };
+}
+
+describe("shutdown", () => {
+  it("may be asked for twice, and is done once", async () => {
+    const members = new Members();
+    const member = await members.started("a");
+    const [first, second] = [member.shutdown(), member.shutdown()];
+    expect(second).toBe(first);
+    await members.clock.advance(5_000);
+    await first;
+    expect(member.state).toBe("stopped");
+    await member.shutdown();
+    await expect(member.start()).rejects.toBeInstanceOf(ClusterClosedError);
+  });
+
+  it("of a member that was never started is done at once", async () => {
+    const members = new Members();
+    const member = await members.make("a");
+    await member.shutdown();
+    expect(member.state).toBe("stopped");
+  });
+
+  it.each([0, 50, 150, 250, 350, 2_000, 3_350])(
+    "ends a start that began %i ms ago, which then rejects, and nothing is left of it",
+    async (delayMs) => {
+      const members = new Members();
+      const slow = { register: 100, watch: 100, listRunners: 100, acquireShards: 100, unregister: 100 };
+      const member = await members.make("a", { runners: slowly(members.backend.runners, slow) });
+      const starting = member.start().catch((error: unknown) => error);
+      await members.clock.advance(delayMs);
+      const leaving = member.shutdown();
+      await members.clock.advance(10_000);
+      await leaving;
+      expect(member.state).toBe("stopped");
+      await expect(starting).resolves.toBeInstanceOf(ClusterClosedError);
+      expect(await members.listed()).toEqual([]);
+      await members.clock.advance(60_000);
+      expect(await members.listed()).toEqual([]);
+    },
+  );
+});
+
+describe("a start at the address of a runner that was killed", () => {
+  it("ends that one's lease, and owns its shards without waiting for it", async () => {
+    const members = new Members();
+    const former = await members.started("a");
+    former.crash();
+    const successor = await members.make("a");
+    const starting = successor.start();
+    await members.clock.advance(5_000);
+    await starting;
+    expect(successor.partsIfAny?.owner.owned).toHaveLength(300);
+    expect(await members.listed()).toEqual(["a"]);
+    await members.stopped(successor);
+  });
+
+  it("waits for the lease where the transport chose the address, which others may have, too", async () => {
+    const members = new Members();
+    const former = await members.started(null);
+    former.crash();
+    // Its own network, as in another process: it gets the same address.
+    const successor = await members.make(null, { transport: createMemoryBackend().transport() });
+    const starting = successor.start();
+    await members.clock.advance(10_000);
+    expect(successor.partsIfAny?.address).toBe("memory://1");
+    expect(successor.partsIfAny?.owner.owned).toHaveLength(0);
+    await members.clock.advance(30_000);
+    await starting;
+    await members.stopped(successor);
+  });
+
+  it("leaves a runner alone that says by mistake that it is at the same address, if it is that one who answers there", async () => {
+    const members = new Members();
+    const first = await members.started("a");
+    const runnerId = first.parts.lease.runnerId;
+    // Its transport says "a" but listens elsewhere: what is sent to "a" goes to the first one.
+    const network = members.backend.transport({ address: "b" });
+    const second = await members.make(null, {
+      transport: {
+        kind: "transport",
+        async open(services) {
+          const transport = await network.open(services);
+          return {
+            start: (listener) => transport.start(listener).then(() => "a"),
+            send: (to, message) => transport.send(to, message),
+            close: (timeoutMs) => transport.close(timeoutMs),
+          };
+        },
+      },
+    });
+    const starting = second.start();
+    await members.clock.advance(20_000);
+    await starting;
+    expect(first.parts.lease.runnerId).toBe(runnerId);
+    expect(await members.listed()).toEqual(["a", "a"]);
+    await members.stopped(first, second);
+  });
+});

@@ -1,0 +1,346 @@
+// What callers see, and how long shards have no owner, when runners leave in order.
+
+import {
+  ClusterClosedError,
+  defineEntity,
+  EntityNotAssignedError,
+  rpc,
+  type HandlerContext,
+} from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Echo = defineEntity({
+  name: "Echo",
+  rpcs: {
+    say: rpc<string, string>(),
+    keep: rpc<string, string>({ persisted: true }),
+    count: rpc<number, number>({ stream: true }),
+    countKept: rpc<number, number>({ stream: true, persisted: true }),
+  },
+});
+
+async function* count(upTo: number): AsyncGenerator<number> {
+  for (let n = 0; n < upTo; n += 1) yield n;
+}
+
+const echo = Echo.implement({
+  say: (text: string) => text,
+  keep: (text: string) => text,
+  count,
+  countKept: count,
+});
+
+/** Latencies like those of a real network, which keeps messages in order, of a lease store and of a database. */
+const LATENCIES = {
+  delay: ["2ms", "2ms"],
+  storageDelay: ["1ms", "5ms"],
+  leaseDelay: ["1ms", "5ms"],
+} as const;
+
+const owned = (cluster: TestCluster): readonly number[] =>
+  cluster.runners.map(({ shardsOwned }) => shardsOwned);
+
+/** Notes for how long each shard had no owner. */
+class Gaps {
+  readonly ms: number[] = [];
+  readonly #freeSince = new Map<string, number>();
+
+  constructor(cluster: TestCluster) {
+    cluster.events.on("shardLost", ({ shardId }) => this.#freeSince.set(shardId, cluster.now()));
+    cluster.events.on("shardAcquired", ({ shardId }) => {
+      const since = this.#freeSince.get(shardId);
+      if (since !== undefined) this.ms.push(cluster.now() - since);
+      this.#freeSince.delete(shardId);
+    });
+  }
+
+  get longest(): number {
+    return Math.max(0, ...this.ms);
+  }
+
+  get unowned(): number {
+    return this.#freeSince.size;
+  }
+}
+
+/** Calls one after the other, volatile, persisted and streamed, as several callers do; notes what failed and how long each took. */
+class Callers {
+  readonly failures: unknown[] = [];
+  readonly tookMs: number[] = [];
+  #isOver = false;
+  readonly #done: Promise<unknown>;
+
+  constructor(cluster: TestCluster, callers: number = 12) {
+    this.#done = Promise.all(Array.from({ length: callers }, (_, number) => this.#call(cluster, number)));
+  }
+
+  get answered(): number {
+    return this.tookMs.length;
+  }
+
+  get longest(): number {
+    return Math.max(0, ...this.tookMs);
+  }
+
+  async stop(cluster: TestCluster): Promise<void> {
+    this.#isOver = true;
+    await cluster.advance("30s");
+    await this.#done;
+  }
+
+  async #call(cluster: TestCluster, number: number): Promise<void> {
+    for (let call = 0; !this.#isOver; call += 1) {
+      const entity = cluster.entity(Echo, `e${(number * 13 + call) % 100}`);
+      const text = `${number}/${call}`;
+      const began = cluster.now();
+      try {
+        const reply = await [
+          () => entity.say(text),
+          () => entity.keep(text),
+          () => collect(entity.count(5)),
+          () => collect(entity.countKept(5)),
+        ][call % 4]?.();
+        const expected = call % 4 < 2 ? text : "0,1,2,3,4";
+        if (String(reply) !== expected) throw new Error(`${String(reply)} is not ${expected}`);
+        this.tookMs.push(cluster.now() - began);
+      } catch (error) {
+        this.failures.push(error);
+      }
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  }
+}
+
+async function collect(stream: AsyncIterable<number>): Promise<readonly number[]> {
+  const all: number[] = [];
+  for await (const n of stream) all.push(n);
+  return all;
+}
+
+/** Starts to stop a runner, and says when that is done. */
+function leave(cluster: TestCluster, index: number): { tookMs: number | null } {
+  const leaving: { tookMs: number | null } = { tookMs: null };
+  const began = cluster.now();
+  void cluster.runners[index]?.shutdown().then(() => (leaving.tookMs = cluster.now() - began));
+  return leaving;
+}
+
+describe("a runner that leaves in order, under load", () => {
+  it.each([1, 2, 3, 4])(
+    "fails no call, and leaves no shard without an owner for long, with seed %i",
+    async (seed) => {
+      await using cluster = await createTestCluster({ runners: 3, register: [echo], seed });
+      cluster.faults(LATENCIES);
+      const gaps = new Gaps(cluster);
+      const callers = new Callers(cluster);
+      await cluster.advance("2s");
+      const leaving = leave(cluster, 1);
+      await cluster.advance("5s");
+      await callers.stop(cluster);
+      expect(callers.failures).toEqual([]);
+      expect(callers.answered).toBeGreaterThan(200);
+      expect(owned(cluster)).toEqual([150, 0, 150]);
+      expect(gaps.ms.length).toBeGreaterThanOrEqual(100);
+      expect(gaps.longest).toBeLessThan(300);
+      expect(callers.longest, "the debounce is 3s").toBeLessThan(1_000);
+      expect(leaving.tookMs).toBeLessThan(3_000);
+    },
+  );
+
+  it("fails no call when two leave at once", async () => {
+    await using cluster = await createTestCluster({ runners: 3, register: [echo], seed: 5 });
+    cluster.faults(LATENCIES);
+    const gaps = new Gaps(cluster);
+    const callers = new Callers(cluster);
+    await cluster.advance("2s");
+    const leaving = [leave(cluster, 0), leave(cluster, 2)];
+    await cluster.advance("5s");
+    await callers.stop(cluster);
+    expect(callers.failures).toEqual([]);
+    expect(owned(cluster)).toEqual([0, 300, 0]);
+    expect([gaps.unowned, leaving.every(({ tookMs }) => tookMs !== null)]).toEqual([0, true]);
+    expect(gaps.longest).toBeLessThan(1_000);
+  });
+
+  it("fails no call when all are restarted, one after the other", async () => {
+    await using cluster = await createTestCluster({ runners: 3, register: [echo], seed: 6 });
+    cluster.faults(LATENCIES);
+    const gaps = new Gaps(cluster);
+    const callers = new Callers(cluster, 4);
+    for (const index of [0, 1, 2]) {
+      leave(cluster, index);
+      await cluster.advance("5s");
+      await cluster.restart(index);
+      await cluster.advance("5s");
+    }
+    await callers.stop(cluster);
+    expect(callers.failures).toEqual([]);
+    expect(owned(cluster)).toEqual([100, 100, 100]);
+    expect(gaps.longest).toBeLessThan(1_000);
+  });
+});
+
+describe("a runner that leaves in order", () => {
+  const Slow = defineEntity({
+    name: "Slow",
+    concurrency: 0,
+    rpcs: { work: rpc<string, string>(), ask: rpc<string, string>({ persisted: true }) },
+  });
+
+  it("hands idle shards over at once, and serves a busy one until its handler ends", async () => {
+    const releases = new Map<string, () => void>();
+    const slow = Slow.implement({
+      work: async (id: string) => {
+        await new Promise<void>((resolve) => releases.set(id, resolve));
+        return id;
+      },
+      ask: (id: string) => id,
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [slow, echo] });
+    const ids = Array.from({ length: 40 }, (_, n) => `s${n}`);
+    const working = ids.map((id) => cluster.entity(Slow, id).work(id));
+    await cluster.advance("100ms");
+    expect(releases.size).toBe(40);
+    const leaving = leave(cluster, 0);
+    await cluster.advance("1s");
+    const left = owned(cluster);
+    expect(left[1]).toBeGreaterThan(250);
+    expect(leaving.tookMs).toBeNull();
+    await expect(cluster.entity(Echo, "idle").say("hello")).resolves.toBe("hello");
+    for (const release of releases.values()) release();
+    await cluster.advance("2s");
+    await expect(Promise.all(working)).resolves.toEqual(ids);
+    expect(leaving.tookMs).not.toBeNull();
+    expect(owned(cluster)).toEqual([0, 300]);
+  });
+
+  it("answers the calls of its own process before it goes", async () => {
+    let release: () => void = () => undefined;
+    const slow = Slow.implement({
+      work: async (id: string) => {
+        await new Promise<void>((resolve) => (release = resolve));
+        return id;
+      },
+      ask: (id: string) => id,
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [slow],
+      perRunner: (index) => ({ runnerWeight: index }),
+    });
+    const member = cluster.runners[0]?.member;
+    const call = member?.parts.caller.call(
+      {
+        contract: { name: "Slow", shardGroup: "default", rpcs: {} },
+        entityId: "s",
+        tag: "work",
+        fromInside: false,
+      },
+      "answer",
+    );
+    await cluster.advance("100ms");
+    const leaving = leave(cluster, 0);
+    await cluster.advance("2s");
+    expect(leaving.tookMs).toBeNull();
+    release();
+    await expect(call).resolves.toBe("answer");
+    await cluster.advance("1s");
+    expect(leaving.tookMs).not.toBeNull();
+  });
+
+  it("waits for its own calls no longer than for its handlers", async () => {
+    const slow = Slow.implement({
+      work: () => new Promise<string>(() => undefined),
+      ask: (id: string) => id,
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [slow],
+      entityTerminationTimeout: "4s",
+      perRunner: (index) => ({ runnerWeight: index }),
+    });
+    const call = cluster.runners[0]?.member.parts.caller.call(
+      {
+        contract: { name: "Slow", shardGroup: "default", rpcs: {} },
+        entityId: "s",
+        tag: "work",
+        fromInside: false,
+      },
+      "answer",
+    );
+    const outcome = call?.catch((error: unknown) => error);
+    await cluster.advance("100ms");
+    const leaving = leave(cluster, 0);
+    await cluster.advance("10s");
+    expect(leaving.tookMs).toBeGreaterThanOrEqual(4_000);
+    expect(leaving.tookMs).toBeLessThan(6_000);
+    await expect(outcome).resolves.toBeInstanceOf(ClusterClosedError);
+  });
+
+  it("tells callers, when it was the last one, that they may call again", async () => {
+    await using cluster = await createTestCluster({ runners: 1, register: [echo] });
+    leave(cluster, 0);
+    await cluster.advance("1s");
+    const call = cluster.entity(Echo, "a").say("hello");
+    const outcome = call.catch((error: unknown) => error);
+    await cluster.advance("30s");
+    const error = await outcome;
+    expect(error).toBeInstanceOf(EntityNotAssignedError);
+    expect(error).toMatchObject({ retryable: true });
+    const kept = cluster.entity(Echo, "a").keep("kept");
+    await cluster.advance("5s");
+    await cluster.restart(0);
+    await cluster.advance("5s");
+    await expect(kept).resolves.toBe("kept");
+  });
+
+  it.each([
+    ["storage", { storageErrorBeforeCommit: 1 }],
+    ["a storage that gives no answer", { storageDelay: ["1h", "1h"] }],
+    ["the lease store", { leaseErrorBeforeEffect: 1 }],
+    ["a lease store that gives no answer", { leaseDelay: ["1h", "1h"] }],
+  ] as const)("ends in bounded time without %s", async (_what, faults) => {
+    const Stuck = defineEntity({ name: "Stuck", rpcs: { work: rpc<void, void>({ persisted: true }) } });
+    const stuck = Stuck.implement({ work: () => new Promise<void>(() => undefined) });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [stuck, echo],
+      entityTerminationTimeout: "5s",
+    });
+    for (const id of ["a", "b", "c", "d"]) void cluster.entity(Stuck, id).work.notify();
+    await cluster.advance("1s");
+    cluster.faults(faults, [0]);
+    const leaving = leave(cluster, 0);
+    await cluster.advance("40s");
+    // Handlers: 5s; what comes on top is bounded, too.
+    expect(leaving.tookMs).toBeLessThan(30_000);
+    await cluster.advance("40s");
+    expect(owned(cluster)).toEqual([0, 300]);
+  });
+
+  it("lets its handlers find their shard's epoch and finish their writes until the end", async () => {
+    const tokens: unknown[] = [];
+    let release: () => void = () => undefined;
+    const slow = Slow.implement({
+      work: async (id: string) => id,
+      ask: async (id: string, ctx: HandlerContext) => {
+        await new Promise<void>((resolve) => (release = resolve));
+        tokens.push(ctx.fencingToken);
+        return id;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [slow] });
+    const call = cluster.entity(Slow, "s").ask("kept");
+    await cluster.advance("100ms");
+    const index = cluster.runners.findIndex(
+      (runner) => (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0,
+    );
+    leave(cluster, index);
+    await cluster.advance("10s");
+    release();
+    await cluster.advance("1s");
+    await expect(call).resolves.toBe("kept");
+    expect(tokens).toEqual([1]);
+  });
+});
