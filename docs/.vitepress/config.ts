@@ -1,5 +1,6 @@
 // The site: built from the Markdown files of this folder, offline. A link to a page that is not there fails the build.
 
+import { readdirSync, readFileSync } from "node:fs";
 import { defineConfig } from "vitepress";
 
 const guide = [
@@ -24,11 +25,15 @@ const running = [
   { text: "Errors", link: "/errors" },
 ];
 
-const decisions = [
-  { text: "Rendezvous with a bound", link: "/decisions/0001-rendezvous-with-a-bound" },
-  { text: "Sleeping executions", link: "/decisions/0002-sleeping-executions-are-put-off-requests" },
-  { text: "Epochs in storage", link: "/decisions/0003-epochs-in-storage" },
-];
+/** By their numbers, under the titles that they have. */
+const decisions = readdirSync(new URL("../decisions", import.meta.url))
+  .filter((file) => file.endsWith(".md"))
+  .toSorted()
+  .map((file) => ({
+    text:
+      /^# (.*)$/mu.exec(readFileSync(new URL(`../decisions/${file}`, import.meta.url), "utf8"))?.[1] ?? file,
+    link: `/decisions/${file.replace(/\.md$/u, "")}`,
+  }));
 
 export default defineConfig({
   title: "Holdfast",
