@@ -41,13 +41,14 @@ export class FaultyNetwork {
 
   /** Cuts every connection between the two sides, both ways. Their members notice as with a broken connection. */
   partition(one: readonly string[], other: readonly string[]): void {
-    for (const a of one) {
-      for (const b of other) {
-        this.#cut.add(pair(a, b));
-        this.#cut.add(pair(b, a));
-        this.#network.disconnect(a, b);
-      }
-    }
+    this.cut(one, other);
+    this.cut(other, one);
+    for (const a of one) for (const b of other) this.#network.disconnect(a, b);
+  }
+
+  /** Loses all that `from` sends to `to`, and tells nobody. */
+  cut(from: readonly string[], to: readonly string[]): void {
+    for (const a of from) for (const b of to) this.#cut.add(pair(a, b));
   }
 
   heal(): void {

@@ -62,6 +62,8 @@ export interface TestCluster extends Omit<Cluster, "start" | "status" | "health"
   resume(index: number): Promise<void>;
   /** Cuts the network between two groups of runners. The test's own calls still reach all of them. */
   partition(one: readonly number[], other: readonly number[]): void;
+  /** Loses all that `from` sends to `to`, silently; the other way nothing changes. */
+  cut(from: readonly number[], to: readonly number[]): void;
   heal(): void;
   /**
    * Sets the faults from now on; `{}` ends them. With a list of runners, sets those of storage and the lease store for
@@ -154,6 +156,8 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       throw new ConfigError({ option: "runner", got: index, takes: `a number from 0 to ${count - 1}` });
     return found;
   };
+  const addresses = (indexes: readonly number[]): readonly string[] =>
+    indexes.map((index) => runner(index).address);
   const setFaults = (given: FaultOptions, only?: readonly number[]): void => {
     if (only === undefined) faults.set(given);
     else Faults.checkBackendFaults(given);
@@ -195,11 +199,8 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       await clock.settle();
     },
     resume: (index) => runner(index).resume(),
-    partition: (one, other) =>
-      network.partition(
-        one.map((index) => runner(index).address),
-        other.map((index) => runner(index).address),
-      ),
+    partition: (one, other) => network.partition(addresses(one), addresses(other)),
+    cut: (from, to) => network.cut(addresses(from), addresses(to)),
     heal: () => network.heal(),
     faults: setFaults,
     shutdown,
