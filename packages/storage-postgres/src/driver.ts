@@ -12,6 +12,8 @@ export interface SqlStatement {
   readonly name: string;
   readonly text: string;
   readonly values: readonly SqlValue[];
+  /** It writes nothing, so that nothing is to be found out after a loss. Default: false. */
+  readonly isRead?: boolean;
 }
 
 /** What a statement gave. `rowCount` counts what was written, or for a read what was read. */

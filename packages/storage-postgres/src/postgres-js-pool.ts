@@ -35,6 +35,8 @@ export class PostgresJsPool implements ServerPool {
   readonly #entrance: Turnstile;
   /** The last one given back is lent out first. */
   readonly #idle: Idle[] = [];
+  readonly #lent = new Set<PostgresJsConnection>();
+  #ended: PromiseWithResolvers<void> | null = null;
 
   constructor(postgresJs: PostgresJsModule, settings: PostgresSettings) {
     this.#postgresJs = postgresJs;
@@ -81,16 +83,23 @@ export class PostgresJsPool implements ServerPool {
   }
 
   async end(): Promise<void> {
+    this.#ended ??= Promise.withResolvers<void>();
     for (const { connection, timer } of this.#idle.splice(0)) {
       clearTimeout(timer);
       connection.end(new Error("the session was closed"));
     }
+    if (this.#lent.size === 0) this.#ended.resolve();
+    await this.#ended.promise;
   }
 
   #lend(connection: PostgresJsConnection, diesAt: number, leave: () => void): ServerConnection {
+    this.#lent.add(connection);
     return new LentConnection(connection, (isUsable) => {
-      if (isUsable && !connection.isOver && Date.now() < diesAt) this.#keep(connection, diesAt);
+      this.#lent.delete(connection);
+      const isKept = isUsable && !connection.isOver && this.#ended === null && Date.now() < diesAt;
+      if (isKept) this.#keep(connection, diesAt);
       else connection.end(new Error("the connection was ended"));
+      if (this.#lent.size === 0) this.#ended?.resolve();
       leave();
     });
   }

@@ -119,14 +119,15 @@ export class PostgresMessageStorage implements MessageStorage {
     const opened = transaction === null ? null : await openedHere(transaction);
     const op = { type: "reply", reply, fence } as const;
     if (opened?.hasBegun === true) {
-      if (await this.#session.commit("saveReply", op, opened)) return reply;
+      const isRecorded = async (): Promise<boolean> => (await this.#recordedReply(reply.requestId)) !== null;
+      if ((await this.#session.commit("saveReply", op, opened, isRecorded)) === "committed") return reply;
     } else {
       // Nothing was written in it: the reply needs no transaction of its own.
       await opened?.rollback();
       if ((await this.#session.write("saveReply", op)).type !== "refused") return reply;
     }
-    const [state] = await this.#states("saveReply", "look_up_v1", [textArray([reply.requestId])]);
-    if (state?.existing.state === "answered") return state.existing.reply;
+    const recorded = await this.#recordedReply(reply.requestId);
+    if (recorded !== null) return recorded;
     throw unknownRequest("saveReply", reply.requestId);
   }
 
@@ -227,6 +228,11 @@ export class PostgresMessageStorage implements MessageStorage {
       [found] = await this.#states("saveRequest", "look_up_by_key_v1", key);
     }
     return found ?? null;
+  }
+
+  async #recordedReply(requestId: string): Promise<Reply | null> {
+    const [state] = await this.#states("saveReply", "look_up_v1", [textArray([requestId])]);
+    return state?.existing.state === "answered" ? state.existing.reply : null;
   }
 
   async #states(

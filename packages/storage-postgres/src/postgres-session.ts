@@ -1,6 +1,6 @@
 // PostgresSession: what the storages of one `open()` share: the driver, the committer, and whether it is still open.
 
-import { TransactionUnavailableError, type Clock, type Epoch } from "@holdfast/core/adapter";
+import { TransactionUnavailableError, type Clock, type Epoch, type Fence } from "@holdfast/core/adapter";
 import type { SqlDriver, SqlListener, SqlStatement, SqlValue } from "./driver.ts";
 import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
 import { GroupCommitter } from "./group-committer.ts";
@@ -63,7 +63,7 @@ export class PostgresSession {
   async query<Row>(operation: string, statement: SqlStatement): Promise<Row[]> {
     this.assertOpen(operation);
     try {
-      return (await this.driver.run<Row>(statement)).rows;
+      return (await this.driver.run<Row>({ ...statement, isRead: true })).rows;
     } catch (error) {
       const { sqlState, message } = failureOf(error, false);
       throw persistenceError(
@@ -88,28 +88,75 @@ export class PostgresSession {
   }
 
   /**
-   * Writes in a handler's transaction, and commits it.
+   * Writes in a handler's transaction, and commits it. If the connection is lost at COMMIT, what came of it is read back.
    *
-   * @returns false if `op` was refused, in which case everything is rolled back
-   * @throws {FencedError} rolled back
+   * @param isRecorded reads whether `op` is in the database
+   * @returns `refused` if `op` was refused and everything rolled back, `recorded` if it was found after a loss
+   * @throws {FencedError} rolled back, or another runner owns the shard since
    * @throws {TransactionUnavailableError} one of its statements failed before, so it was rolled back
    * @throws {PersistenceError} `not-written` is rolled back
    */
-  async commit(operation: string, op: WriteOp, transaction: PostgresTransaction): Promise<boolean> {
+  async commit(
+    operation: string,
+    op: WriteOp & { readonly fence: Fence },
+    transaction: PostgresTransaction,
+    isRecorded: () => Promise<boolean>,
+  ): Promise<"committed" | "refused" | "recorded"> {
     try {
       this.assertOpen(operation);
       await transaction.commitAfter(writeGroupStatement(this.schema, [op], true, this.clock.now()));
-      return true;
+      return "committed";
     } catch (error) {
       await transaction.rollback().catch(() => undefined);
       if (error instanceof TransactionUnavailableError) throw error;
-      if (error instanceof SqlFailure && error.outcome === "not-written") {
-        if (error.sqlState === FENCED_STATE)
-          throw fencedError(op.fence as NonNullable<WriteOp["fence"]>, epochOf(error));
-        if (error.sqlState?.startsWith("HF") === true) return false;
+      if (!(error instanceof SqlFailure)) throw persistenceError(operation, error);
+      if (error.outcome === "unknown" && error.isSettled) {
+        await this.#readBack(operation, op.fence, error, isRecorded);
+        return "recorded";
+      }
+      if (error.outcome === "not-written") {
+        if (error.sqlState === FENCED_STATE) throw fencedError(op.fence, epochOf(error));
+        if (error.sqlState?.startsWith("HF") === true) return "refused";
       }
       throw persistenceError(operation, error);
     }
+  }
+
+  /**
+   * Resolves if a commit of which nobody heard happened. Its server process is gone, so what is not there never will be.
+   * What is there is this caller's own if nobody claimed the shard since, which the lock on its row makes sure of.
+   *
+   * @throws {FencedError} @throws {PersistenceError} `not-written` where it did not happen
+   */
+  async #readBack(
+    operation: string,
+    fence: Fence,
+    lost: SqlFailure,
+    isRecorded: () => Promise<boolean>,
+  ): Promise<void> {
+    let epoch: Epoch | null;
+    let isThere: boolean;
+    try {
+      const { rows } = await this.driver.run<{ epoch: string | number }>({
+        name: "holdfast_lock_shard",
+        text: `SELECT epoch FROM "${this.schema}".shards WHERE shard_id = $1 FOR UPDATE`,
+        values: [fence.shardId],
+      });
+      epoch = rows[0] === undefined ? null : Number(rows[0].epoch);
+      isThere = await isRecorded();
+    } catch {
+      // The outcome stays unknown.
+      throw persistenceError(operation, lost);
+    }
+    if (epoch !== fence.epoch) throw fencedError(fence, epoch);
+    if (isThere) return;
+    throw persistenceError(
+      operation,
+      new SqlFailure(
+        { outcome: "not-written", sqlState: lost.sqlState, message: lost.message },
+        { cause: lost },
+      ),
+    );
   }
 
   /** Calls `listener` for the notifications of a channel. Resolves to what ends that. @throws {PersistenceError} */

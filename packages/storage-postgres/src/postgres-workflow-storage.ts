@@ -50,7 +50,11 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
       await this.#session.write("appendJournal", op);
       return;
     }
-    if (await this.#session.commit("appendJournal", op, opened)) return;
+    const isRecorded = async (): Promise<boolean> => {
+      const there = new Set((await this.readJournal(execution)).map(({ ordinal }) => ordinal));
+      return entries.every(({ ordinal }) => there.has(ordinal));
+    };
+    if ((await this.#session.commit("appendJournal", op, opened, isRecorded)) !== "refused") return;
     throw new PersistenceError({
       operation: "appendJournal",
       // An earlier attempt's commit, of which nobody heard, may be what is there: only reading the journal tells.

@@ -24,6 +24,7 @@ const LANES = 2;
 /** How long the server may take to end a process, and all of it together. */
 const TERMINATION_MS = 2_000;
 const RETIREMENT_MS = 5_000;
+const RETIREMENT_PAUSE_MS = 100;
 
 export class ServerDriver implements SqlDriver {
   readonly lanes: number = LANES;
@@ -67,7 +68,7 @@ export class ServerDriver implements SqlDriver {
       });
     }
     try {
-      return this.#transaction(await this.#connect(), leave);
+      return this.#transaction(await this.#connect(), leave, true);
     } catch (error) {
       leave();
       throw error;
@@ -96,24 +97,25 @@ export class ServerDriver implements SqlDriver {
       const isUsable = isPlainError(error);
       const { processId } = connection;
       connection.release(isUsable);
-      const isGone = !isUsable && (await this.#retire(processId));
+      const isGone = !isUsable && statement.isRead !== true && (await this.#retire(processId, false));
       throw failureOf(error, true, isGone);
     }
   }
 
   /** BEGIN, the statement and COMMIT leave together: still one trip where the connection is pipelined. */
   async #runPooled<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
-    return this.#transaction(await this.#connect(), () => undefined).commitAfter<Row>(statement);
+    const transaction = this.#transaction(await this.#connect(), () => undefined, false);
+    return transaction.commitAfter<Row>(statement);
   }
 
-  #transaction(connection: ServerConnection, released: () => void): ServerTransaction {
+  #transaction(connection: ServerConnection, released: () => void, isPatient: boolean): ServerTransaction {
     const { pooler, pool } = this.#settings;
     const begin = beginText(this.#settings, pooler === null && pool === undefined);
     return new ServerTransaction(connection, {
       // A pooler makes up the numbers of processes that it tells.
       begin: pooler === null ? begin : `${begin}; SELECT pg_backend_pid() AS pid`,
       released,
-      retire: (processId) => this.#retire(processId),
+      retire: (processId) => this.#retire(processId, isPatient),
     });
   }
 
@@ -128,13 +130,21 @@ export class ServerDriver implements SqlDriver {
   /**
    * Sees to it that a server process whose connection was lost writes nothing any more. Resolves to whether it is surely
    * gone. Never rejects: where it cannot be known, the outcome stays unknown.
+   *
+   * @param isPatient waits for a server that starts again
    */
-  async #retire(processId: number | null): Promise<boolean> {
+  async #retire(processId: number | null, isPatient: boolean): Promise<boolean> {
     if (processId === null) return false;
-    try {
-      return await within(this.#terminate(processId), RETIREMENT_MS, "the server process could not be ended");
-    } catch {
-      return false;
+    const givesUpAt = performance.now() + RETIREMENT_MS;
+    for (;;) {
+      const leftMs = givesUpAt - performance.now();
+      if (leftMs <= 0) return false;
+      try {
+        return await within(this.#terminate(processId), leftMs, "the server process could not be ended");
+      } catch {
+        if (!isPatient) return false;
+        await new Promise((resolve) => setTimeout(resolve, RETIREMENT_PAUSE_MS));
+      }
     }
   }
 
@@ -151,7 +161,7 @@ export class ServerDriver implements SqlDriver {
       return rows[0]?.gone === true;
     } catch (error) {
       connection.release(isPlainError(error));
-      return false;
+      throw error;
     }
   }
 

@@ -1,58 +1,133 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 
-/** A proxy before a server, which can lose a connection at the worst moment: after a statement went out, before its answer. */
+/** How a connection is cut where a text goes by, on its way to the server. */
+export interface Cut {
+  readonly needle: string;
+  /** What of the message that holds it still reaches the server at once. Default: all. */
+  readonly reaches?: "none" | "half" | "all";
+  /** Whether the server hears of the cut. Where not, the rest of the message waits for `deliverLate`. Default: true. */
+  readonly isTold?: boolean;
+}
+
+/**
+ * `black hole`: accepts, and passes nothing on. `no answers` and `no questions`: passes on in the other direction only.
+ * `byte by byte`: passes everything on in the smallest pieces.
+ */
+export type ProxyMode = "open" | "black hole" | "no answers" | "no questions" | "byte by byte";
+
+/** A proxy before a server, which can lose a connection at the worst moment, or be worse than lost. */
 export class CuttingProxy implements AsyncDisposable {
   readonly url: string;
+  mode: ProxyMode = "open";
   readonly #server: Server;
-  readonly #sockets: Set<Socket>;
-  readonly #state: { needle: string | null };
+  readonly #sockets = new Set<Socket>();
+  #cut: Cut | null = null;
+  #late: (() => Promise<void>)[] = [];
 
-  private constructor(url: string, server: Server, sockets: Set<Socket>, state: { needle: string | null }) {
-    this.url = url;
-    this.#server = server;
-    this.#sockets = sockets;
-    this.#state = state;
-  }
-
-  static async start(target: string): Promise<CuttingProxy> {
+  private constructor(target: string, server: Server) {
     const { hostname, port } = new URL(target);
-    const sockets = new Set<Socket>();
-    const state: { needle: string | null } = { needle: null };
-    const server = createServer((client) => {
-      const upstream = connect(Number(port === "" ? 5432 : port), hostname);
-      for (const socket of [client, upstream]) {
-        sockets.add(socket);
-        socket.on("error", () => undefined);
-        socket.on("close", () => {
-          sockets.delete(socket);
-          client.destroy();
-          upstream.end();
-        });
-      }
-      upstream.on("data", (data) => client.write(data));
-      client.on("data", (data) => {
-        upstream.write(data);
-        if (state.needle === null || !data.includes(state.needle)) return;
-        state.needle = null;
-        upstream.removeAllListeners("data");
-        upstream.resume();
-        client.destroy();
-      });
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const url = new URL(target);
     url.hostname = "127.0.0.1";
     url.port = String((server.address() as AddressInfo).port);
-    return new CuttingProxy(url.href, server, sockets, state);
+    this.url = url.href;
+    this.#server = server;
+    server.on("connection", (client) =>
+      this.#join(client, connect(Number(port === "" ? 5432 : port), hostname)),
+    );
+  }
+
+  static async start(target: string): Promise<CuttingProxy> {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return new CuttingProxy(target, server);
   }
 
   /** Forwards the next data that hold `needle`, and then cuts that connection. */
   cutAfter(needle: string): void {
-    this.#state.needle = needle;
+    this.#cut = { needle };
+  }
+
+  /** Cuts the next connection on which `needle` goes by. */
+  cutAt(cut: Cut): void {
+    this.#cut = cut;
+  }
+
+  /** Delivers what cut connections did not, and resolves once the server has closed each of them, or answered. */
+  async deliverLate(): Promise<void> {
+    await Promise.all(this.#late.splice(0).map((deliver) => deliver()));
+  }
+
+  get connections(): number {
+    return this.#sockets.size / 2;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+
+  #join(client: Socket, upstream: Socket): void {
+    const pass = { toServer: passer(upstream), toClient: passer(client) };
+    let isCut = false;
+    for (const socket of [client, upstream]) {
+      socket.setNoDelay(true);
+      this.#sockets.add(socket);
+      socket.on("error", () => undefined);
+      socket.on("close", () => {
+        this.#sockets.delete(socket);
+        if (isCut) return;
+        client.destroy();
+        upstream.end();
+      });
+    }
+    upstream.on("data", (data) => {
+      if (isCut || this.mode === "black hole" || this.mode === "no answers") return;
+      pass.toClient(data, this.mode);
+    });
+    client.on("data", (data) => {
+      if (this.mode === "black hole" || this.mode === "no questions") return;
+      const cut = this.#cut;
+      const at = cut === null ? -1 : data.indexOf(cut.needle);
+      if (cut === null || at < 0) {
+        pass.toServer(data, this.mode);
+        return;
+      }
+      this.#cut = null;
+      isCut = true;
+      // The needle of a plain query follows its kind and its length.
+      const end = { none: at - 5, half: at + 1, all: data.length }[cut.reaches ?? "all"];
+      upstream.write(data.subarray(0, end));
+      client.destroy();
+      if (cut.isTold !== false) {
+        upstream.end();
+        return;
+      }
+      this.#late.push(async () => {
+        if (upstream.destroyed) return;
+        const over = new Promise<void>((resolve) => {
+          upstream.once("data", () => resolve());
+          upstream.once("close", () => resolve());
+        });
+        upstream.write(data.subarray(end));
+        await over;
+      });
+    });
+  }
+}
+
+/** Writes in the order of calls, byte by byte where the mode says so. */
+function passer(to: Socket): (data: Buffer, mode: ProxyMode) => void {
+  let last: Promise<void> | null = null;
+  return (data, mode) => {
+    if (mode !== "byte by byte" && last === null) {
+      to.write(data);
+      return;
+    }
+    last = (last ?? Promise.resolve()).then(async () => {
+      for (const byte of data) {
+        to.write(Uint8Array.of(byte));
+        await new Promise(setImmediate);
+      }
+    });
+  };
 }

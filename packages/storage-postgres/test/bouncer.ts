@@ -1,0 +1,16 @@
+import { startPgBouncer } from "../../../test/services/pgbouncer.ts";
+import type { Service } from "../../../test/services/postgres.ts";
+
+/** PgBouncer in transaction mode before the server at `url`. Null, with a word on it, where there is none. */
+export async function bouncerBefore(url: string | null): Promise<Service | null> {
+  if (url === null) return null;
+  try {
+    return await startPgBouncer(url, { poolSize: 20 });
+  } catch (error) {
+    if (process.env["CI"] === "true") throw error;
+    console.warn(
+      `\nTests through PgBouncer do not run.\n${error instanceof Error ? error.message : String(error)}\n`,
+    );
+    return null;
+  }
+}

@@ -1,0 +1,40 @@
+// What the tests of this package do with a storage: requests, claims and transactions.
+
+import { randomUUID } from "node:crypto";
+import type { Envelope, Fence, MessageStorage, Reply, ShardId } from "@holdfast/core/adapter";
+import { PostgresTransaction } from "../src/postgres-transaction.ts";
+
+export function request(changes: Partial<Envelope> = {}): Envelope {
+  return {
+    requestId: randomUUID(),
+    address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
+    tag: "increment",
+    payload: "{}",
+    headers: {},
+    persisted: true,
+    expects: "reply",
+    deduplicationKey: null,
+    deliverAt: null,
+    uninterruptible: false,
+    fromInside: false,
+    sender: "test",
+    readPendingFirst: false,
+    ...changes,
+  };
+}
+
+export function succeeded(requestId: string): Reply {
+  return { requestId, exit: { ok: true, value: "1" } };
+}
+
+export async function claim(messages: MessageStorage, shardId: ShardId = "default:1"): Promise<Fence> {
+  const [epoch = 0] = await messages.claimShards([shardId]);
+  return { shardId, epoch };
+}
+
+export function begin(messages: MessageStorage): PostgresTransaction {
+  const transaction = messages.beginTransaction?.();
+  if (!(transaction instanceof PostgresTransaction))
+    throw new Error("The storage begins no transaction of its own.");
+  return transaction;
+}
