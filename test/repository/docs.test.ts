@@ -1,0 +1,153 @@
+// The pages hold what the code holds: each option with its default, each error, event and number, and links that lead somewhere.
+
+import { existsSync, globSync, readFileSync } from "node:fs";
+import * as core from "@holdfast/core";
+import ms from "ms";
+import { describe, expect, it } from "vitest";
+import { checkOptions } from "../../packages/core/src/cluster/config.ts";
+import { pgliteSettings, postgresSettings } from "../../packages/storage-postgres/src/options.ts";
+import { anchorsOf, linksOf, membersOf, readPage, tableRows, type TableRow } from "./pages.ts";
+
+const PAGES = [
+  "README.md",
+  ...globSync("docs/**/*.md", { exclude: ["docs/node_modules/**"] }),
+  ...globSync("packages/*/README.md"),
+  ...globSync("examples/*/README.md"),
+];
+
+interface OptionsOfAPage {
+  readonly page: string;
+  readonly sources: readonly { readonly path: string; readonly interfaces: readonly string[] }[];
+  /** The defaults as the code has them. A duration is under the option's name and "Ms". */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+const OPTIONS: readonly OptionsOfAPage[] = [
+  {
+    page: "docs/configuration.md",
+    sources: [{ path: "packages/core/src/cluster/config.ts", interfaces: ["ClusterOptions"] }],
+    settings: { ...checkOptions({}) },
+  },
+  {
+    page: "docs/postgres.md",
+    sources: [
+      {
+        path: "packages/storage-postgres/src/options.ts",
+        interfaces: ["CommonOptions", "PostgresOptions", "PGliteOptions"],
+      },
+    ],
+    settings: { ...pgliteSettings({}), ...postgresSettings({}) },
+  },
+];
+
+describe.each(OPTIONS)("$page", ({ page, sources, settings }) => {
+  const rows = tableRows(readPage(page)).filter(({ of }) => of === "option");
+  const declared = new Map(
+    sources.flatMap(({ path, interfaces }) => interfaces.flatMap((name) => [...membersOf(path, name)])),
+  );
+
+  it("has a row for each option, once, and for nothing else", () => {
+    expect(rows.map(({ name }) => name).toSorted()).toEqual([...declared.keys()].toSorted());
+  });
+
+  it.each(rows.filter(({ name }) => isSet(settings[name]) || isSet(settings[`${name}Ms`])))(
+    "says the default of $name",
+    (row) => {
+      expect(defaultOf(row)).toEqual(settings[`${row.name}Ms`] ?? settings[row.name]);
+    },
+  );
+});
+
+describe("the page of errors", () => {
+  const rows = tableRows(readPage("docs/errors.md"));
+  const sources = globSync("packages/core/src/errors/*.ts").map((path) => readFileSync(path, "utf8"));
+  const codes = new Map(
+    sources.flatMap((source) =>
+      [
+        ...source.matchAll(
+          /class (\w+) extends HoldfastError[\s\S]*?readonly code(?:: string;| = "(\w+)")/gu,
+        ),
+      ].map(([, name = "", code]): [string, string | undefined] => [name, code]),
+    ),
+  );
+
+  it("names each class that the library throws, with its code", () => {
+    const exported = Object.entries(core)
+      .filter(([, value]) => typeof value === "function" && value.prototype instanceof core.HoldfastError)
+      .map(([name]) => name);
+    expect(exported.length).toBeGreaterThan(20);
+    expect([...codes.keys()].toSorted()).toEqual(exported.toSorted());
+    for (const [name, code] of codes) {
+      const row = rows.find((each) => each.name === name);
+      expect(row, name).toBeDefined();
+      if (code !== undefined) expect(row?.cell("code"), name).toBe(code);
+    }
+  });
+});
+
+describe("the page on operating", () => {
+  const rows = tableRows(readPage("docs/operating.md"));
+  const namesOf = (head: string): readonly string[] =>
+    rows.filter(({ of }) => of === head).map(({ name }) => name);
+  const status = "packages/core/src/cluster/status.ts";
+
+  it("names each check of health()", () => {
+    expect(namesOf("check")).toEqual([...membersOf(status, "ClusterChecks").keys()]);
+  });
+
+  it("names each field of status()", () => {
+    const fields = new Set(namesOf("field").map((name) => name.replace(/\..*$/u, "")));
+    expect(fields).toEqual(new Set(membersOf(status, "ClusterStatus").keys()));
+  });
+
+  it("names each event", () => {
+    const events = membersOf("packages/core/src/cluster/events.ts", "ClusterEvents");
+    expect(new Set(namesOf("event"))).toEqual(new Set(events.keys()));
+  });
+
+  it("names each number of the metrics", async () => {
+    const cluster = await core.createCluster();
+    expect(new Set(namesOf("number"))).toEqual(new Set(Object.keys(cluster.metrics.snapshot())));
+  });
+});
+
+describe("the page of failures", () => {
+  it("quotes what the code logs", () => {
+    const code = globSync("packages/*/src/**/*.ts", { exclude: (path) => path.endsWith(".test.ts") })
+      .map((path) => readFileSync(path, "utf8"))
+      .join("\n");
+    const quotes = readPage("docs/failures.md")
+      .split("\n")
+      .flatMap((line) => line.split('"').filter((_, index) => index % 2 === 1))
+      .filter((said) => /^[A-Za-z]\S* \S+ /u.test(said));
+    expect(quotes.length).toBeGreaterThan(5);
+    expect(quotes.filter((said) => !code.includes(said))).toEqual([]);
+  });
+});
+
+describe("a link", () => {
+  it.each(PAGES)("of %s leads to a file of the repository, and to a heading that it has", (page) => {
+    for (const { text, path, anchor } of linksOf(page)) {
+      expect(existsSync(path), `${text}: ${path}`).toBe(true);
+      if (anchor !== null) expect([...anchorsOf(path)], `${text}: ${path}`).toContain(anchor);
+    }
+  });
+});
+
+/** What the page says, as the code would: a duration in milliseconds, a number, a word. */
+function defaultOf(row: TableRow): unknown {
+  const said = row.cell("default") ?? "";
+  // "20s, PGlite 10s": the first is what counts here.
+  const first = said.split(", ")[0]?.replaceAll('"', "") ?? "";
+  if (/^\[.*\]$/u.test(first)) return [first.slice(1, -1)];
+  if (first === "true" || first === "false") return first === "true";
+  const mebibytes = /^(\d+) MiB$/u.exec(first)?.[1];
+  if (mebibytes !== undefined) return Number(mebibytes) * 1024 * 1024;
+  if (/^[\d,]+$/u.test(first)) return Number(first.replaceAll(",", ""));
+  return ms(first as ms.StringValue) ?? first;
+}
+
+/** Whether there is a default to speak of. */
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null && !(typeof value === "object" && !Array.isArray(value));
+}
