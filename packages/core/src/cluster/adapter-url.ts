@@ -7,10 +7,11 @@ import type {
   TransportAdapter,
 } from "../adapter/storage-adapter.ts";
 import { AdapterNotInstalledError, ConfigError } from "../errors/config.ts";
+import { HoldfastError } from "../errors/holdfast-error.ts";
 import { memoryRunners, memoryStorage } from "../memory/memory-backend.ts";
 import { memoryTransport } from "../memory/memory-transport.ts";
 
-interface AdapterKinds {
+export interface AdapterKinds {
   storage: StorageAdapter;
   runners: RunnersAdapter;
   transport: TransportAdapter;
@@ -47,6 +48,7 @@ export type ImportModule = (packageName: string) => Promise<unknown>;
 /**
  * Turns what an option was given into its adapter.
  *
+ * @param variable the environment variable that gave it, for messages; null: the program did
  * @throws {ConfigError} no adapter and no URL with a scheme that this option takes
  * @throws {AdapterNotInstalledError} the scheme's package is not installed
  */
@@ -54,31 +56,34 @@ export async function resolveAdapter<Option extends Kind>(
   option: Option,
   given: AdapterKinds[Option] | string,
   importModule: ImportModule,
+  variable: string | null = null,
 ): Promise<AdapterKinds[Option]> {
+  const origin = variable === null ? "" : `It comes from ${variable} in the environment.`;
+  const refuse = (got: unknown, more: string = ""): ConfigError => {
+    const hint = [more, origin].filter((part) => part !== "").join(" ");
+    return new ConfigError({ option, got, takes: takes(option), ...(hint === "" ? {} : { hint }) });
+  };
   if (typeof given !== "string") {
-    if (typeof given === "object" && given !== null && given.kind === option) return given;
-    throw new ConfigError({ option, got: given, takes: takes(option) });
+    if (typeof given !== "object" || given === null) throw refuse(given);
+    if (given.kind === option) return given;
+    throw refuse(Object.hasOwn(PACKAGES, given.kind) ? `an adapter for ${given.kind}` : given);
   }
   const scheme = /^([a-z][a-z0-9+.-]*):/u.exec(given)?.[1];
   if (scheme === "memory") return MEMORY[option]();
   const packageName = scheme === undefined ? undefined : PACKAGES[option][scheme];
   // The rest of a URL may hold a password: only its scheme is shown.
   if (scheme === undefined || packageName === undefined) {
-    throw new ConfigError({
-      option,
-      got: scheme === undefined ? "without a scheme" : `${scheme}:`,
-      takes: takes(option),
-    });
+    throw refuse(scheme === undefined ? "without a scheme" : `${scheme}:`);
   }
   const fromUrl = factory(option, await load(option, scheme, packageName, importModule));
-  if (fromUrl === undefined)
-    throw new ConfigError({
-      option,
-      got: `${scheme}:`,
-      takes: takes(option),
-      hint: `${packageName} is too old for it.`,
-    });
-  return fromUrl(given);
+  if (fromUrl === undefined) throw refuse(`${scheme}:`, `${packageName} is too old for it.`);
+  try {
+    return fromUrl(given);
+  } catch (error) {
+    // An error that is not ours may quote the URL, password and all.
+    if (error instanceof HoldfastError) throw error;
+    throw refuse(`a ${scheme}: URL that ${packageName} cannot read`);
+  }
 }
 
 async function load(

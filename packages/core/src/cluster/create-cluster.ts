@@ -9,7 +9,7 @@ import type { Random } from "../adapter/random.ts";
 import type { Logger } from "../contract/logger.ts";
 import { ConfigError } from "../errors/config.ts";
 import { memoryRunners } from "../memory/memory-backend.ts";
-import { resolveAdapter, type ImportModule } from "./adapter-url.ts";
+import { resolveAdapter, type AdapterKinds, type ImportModule } from "./adapter-url.ts";
 import { clusterOf, type Cluster } from "./cluster.ts";
 import { checkOptions, type ClusterOptions } from "./config.ts";
 import { Member } from "./member.ts";
@@ -26,7 +26,12 @@ export interface ClusterServices {
  * Makes a member of a cluster. Nothing is connected before `start()`.
  *
  * `HOLDFAST_STORAGE`, `HOLDFAST_RUNNERS` and `HOLDFAST_TRANSPORT` in the environment override the options of these names,
- * so that a deployment swaps backends without a change of code.
+ * so that a deployment swaps backends without a change of code. Where an option is given more than once, the environment
+ * comes first, then what stands beside `config`, then the file, then the default.
+ *
+ * It installs no signal handlers. A program that is to drain when it is asked to stop says so itself:
+ * `process.once("SIGTERM", () => void cluster.shutdown())`. In a container the first process is not ended by a signal
+ * that nothing handles.
  *
  * @throws {ConfigError} an option is unknown or out of range; it says what it got and what it takes
  * @throws {AdapterNotInstalledError} a URL names an adapter whose package is not installed
@@ -42,7 +47,10 @@ export async function createCluster(options: ClusterOptions | ConfigFile = {}): 
   return clusterOf(member);
 }
 
-/** Options kept in a file, which exports what `defineConfig` returns as its default. Options beside it override the file's. */
+/**
+ * Options kept in a file, which exports what `defineConfig` returns as its default. Options beside it override the file's,
+ * one by one.
+ */
 export interface ConfigFile extends ClusterOptions {
   /** The file's path, relative to the working directory: `"holdfast.config.ts"`. */
   readonly config: string;
@@ -58,13 +66,15 @@ export async function createMember(
   given: ClusterOptions | ConfigFile,
   services: ClusterServices,
 ): Promise<Member> {
-  const options = withEnvironment(await withFile(given, services.importModule), services.environment);
-  const settings = checkOptions(options);
   const { importModule } = services;
-  const storage = await resolveAdapter("storage", options.storage ?? "memory:", importModule);
-  const runners =
-    options.runners === undefined ? null : await resolveAdapter("runners", options.runners, importModule);
-  const transport = await resolveAdapter("transport", options.transport ?? "memory:", importModule);
+  const options = await withFile(given, importModule);
+  const settings = checkOptions(options);
+  const resolve = <Option extends AdapterOption>(option: Option, otherwise: string) =>
+    resolveOption(option, options, otherwise, services);
+  const storage = await resolve("storage", "memory:");
+  const isWithoutRunners = options.runners === undefined && overrideOf("runners", services) === null;
+  const runners = isWithoutRunners ? null : await resolve("runners", "memory:");
+  const transport = await resolve("transport", "memory:");
   return new Member({
     settings,
     storage,
@@ -82,13 +92,25 @@ async function withFile(
   given: ClusterOptions | ConfigFile,
   importModule: ImportModule,
 ): Promise<ClusterOptions> {
-  if (!("config" in given)) return given;
+  if (typeof given !== "object" || given === null || !("config" in given) || given.config === undefined)
+    return given;
   const { config, ...options } = given;
   if (typeof config !== "string" || config === "")
     throw new ConfigError({ option: "config", got: config, takes: "the path of a config file" });
-  const path =
-    config.startsWith("/") || config.startsWith("file:") ? config : `./${config.replace(/^\.\//u, "")}`;
-  const module = (await importModule(path)) as { readonly default?: unknown };
+  const fromFile = await readFile(config, importModule);
+  // An option that is there without a value does not hide the file's.
+  const stated = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { ...fromFile, ...stated };
+}
+
+async function readFile(config: string, importModule: ImportModule): Promise<ClusterOptions> {
+  const path = /^(\/|\.|file:)/u.test(config) ? config : `./${config}`;
+  let module: { readonly default?: unknown };
+  try {
+    module = (await importModule(path)) as typeof module;
+  } catch (cause) {
+    throw new ConfigError({ option: "config", got: config, ...whyUnreadable(config, cause) }, { cause });
+  }
   if (typeof module.default !== "object" || module.default === null) {
     throw new ConfigError({
       option: "config",
@@ -96,22 +118,50 @@ async function withFile(
       takes: "a file whose default export is what defineConfig() returns",
     });
   }
-  return { ...module.default, ...options };
+  return module.default;
 }
 
-function withEnvironment(
-  options: ClusterOptions,
-  env: Readonly<Record<string, string | undefined>>,
-): ClusterOptions {
-  const storage = env["HOLDFAST_STORAGE"];
-  const runners = env["HOLDFAST_RUNNERS"];
-  const transport = env["HOLDFAST_TRANSPORT"];
+/** What a file threw may hold anything: it is the cause, and not in the message. */
+function whyUnreadable(config: string, cause: unknown): { takes: string; hint?: string } {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  const name = config.split("/").at(-1) ?? config;
+  // What the file itself imports may be missing, too.
+  const isMissing =
+    code === "ERR_MODULE_NOT_FOUND" && String(cause).split(" imported from ")[0]?.includes(name);
+  if (isMissing === true)
+    return { takes: "the path of a file that exists, relative to the working directory" };
+  const what = cause instanceof Error ? cause.name : typeof cause;
+  const takes = `a file that can be loaded; it ended with a ${what}, which is this error's cause`;
+  if (code !== "ERR_UNKNOWN_FILE_EXTENSION") return { takes };
   return {
-    ...options,
-    ...(storage === undefined || storage === "" ? {} : { storage }),
-    ...(runners === undefined || runners === "" ? {} : { runners }),
-    ...(transport === undefined || transport === "" ? {} : { transport }),
+    takes,
+    hint: "Node.js reads TypeScript from 22.18 on; write the file in JavaScript for an older one.",
   };
+}
+
+type AdapterOption = "storage" | "runners" | "transport";
+
+const OVERRIDES: Readonly<Record<AdapterOption, string>> = {
+  storage: "HOLDFAST_STORAGE",
+  runners: "HOLDFAST_RUNNERS",
+  transport: "HOLDFAST_TRANSPORT",
+};
+
+/** What the environment says of an option. An empty variable says nothing. */
+function overrideOf(option: AdapterOption, { environment: env }: ClusterServices): string | null {
+  const value = env[OVERRIDES[option]];
+  return value === undefined || value === "" ? null : value;
+}
+
+function resolveOption<Option extends AdapterOption>(
+  option: Option,
+  options: ClusterOptions,
+  otherwise: string,
+  services: ClusterServices,
+): Promise<AdapterKinds[Option]> {
+  const override = overrideOf(option, services);
+  const given = override ?? (options[option] as AdapterKinds[Option] | string | undefined) ?? otherwise;
+  return resolveAdapter(option, given, services.importModule, override === null ? null : OVERRIDES[option]);
 }
 
 /** Warnings and errors to the console; the rest is dropped. */

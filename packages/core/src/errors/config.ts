@@ -51,8 +51,10 @@ export class AdapterNotInstalledError extends HoldfastError {
 /** What a wrong value looks like in a message: short, and never a secret's worth of text. */
 function describe(value: unknown): string {
   if (value === undefined) return "missing";
-  if (typeof value === "string")
-    return value === "" ? "empty" : `"${value.length > 60 ? `${value.slice(0, 60)}…` : value}"`;
+  if (typeof value === "string") {
+    const shown = value.replaceAll(/:\/\/[^/@\s]*@/gu, "://***@");
+    return shown === "" ? "empty" : `"${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}"`;
+  }
   if (typeof value === "number" || typeof value === "boolean" || value === null) return String(value);
   return Array.isArray(value) ? "an array" : `a value of type ${typeof value}`;
 }
