@@ -53,20 +53,26 @@ class Witness {
   }
 }
 
-/** Kills, stops, cuts or starts a runner at random. One at least stays alive. */
+/** Kills, stops, cuts, cuts off, starts or sends away a runner at random. One at least stays alive. */
 async function wreck(cluster: TestCluster, random: SeededRandom): Promise<void> {
   const index = Math.floor(random.next() * RUNNERS);
   const isAlive = cluster.runners[index]?.isAlive === true;
   const others = cluster.runners.flatMap((runner, other) =>
     other !== index && runner.isAlive ? [other] : [],
   );
-  const act = Math.floor(random.next() * 6);
+  const act = Math.floor(random.next() * 9);
   if (act === 0 && others.length > 1) await cluster.crash(index);
   else if (act === 1 && !isAlive) await restart(cluster, index);
   else if (act === 2) await cluster.pause(index);
   else if (act === 3) for (const each of cluster.runners.keys()) await cluster.resume(each);
   else if (act === 4) cluster.partition([index], others);
   else if (act === 5) cluster.heal();
+  else if (act === 6 && others.length > 1) void cluster.runners[index]?.shutdown();
+  else if (act === 7) cluster.cut([index], others.slice(0, 1));
+  else if (act === 8) {
+    const backend = random.next() < 0.5 ? "storageErrorBeforeCommit" : "leaseErrorBeforeEffect";
+    cluster.faults({ [backend]: 1 }, [index]);
+  }
 }
 
 /** A start fails when the lease store does: then the process ends, and may be started again. */
@@ -78,6 +84,8 @@ async function mend(cluster: TestCluster): Promise<void> {
   cluster.faults({});
   cluster.heal();
   for (const index of cluster.runners.keys()) await cluster.resume(index);
+  // Who leaves in order is gone by then.
+  await cluster.advance("1 minute");
   for (const [index, runner] of cluster.runners.entries()) if (!runner.isAlive) await cluster.restart(index);
 }
 
@@ -97,9 +105,10 @@ describe("a cluster under havoc", () => {
         register: [witness.implementation()],
         seed,
         shardsPerGroup: 12,
+        detachmentEnabled: seed % 2 === 0,
       });
       const rate = (): number => random.next() * 0.05;
-      cluster.faults({
+      const faults = {
         drop: rate(),
         duplicate: rate(),
         delay: ["0ms", "80ms"],
@@ -109,7 +118,8 @@ describe("a cluster under havoc", () => {
         leaseDelay: ["0ms", "40ms"],
         leaseErrorBeforeEffect: rate(),
         leaseErrorAfterEffect: rate(),
-      });
+      } as const;
+      cluster.faults(faults);
       const entityOf = (sender: number, n: number) => cluster.entity(Ledger, `e${(sender + n) % ENTITIES}`);
       const keyOf = (sender: number, n: number) => ({ idempotencyKey: `${sender}/${n}` });
       const calls: Promise<unknown>[] = [];
@@ -128,6 +138,8 @@ describe("a cluster under havoc", () => {
         for (const sender of SENDERS) send(sender, n);
         await cluster.advance(Math.floor(random.next() * 100));
         await wreck(cluster, random);
+        // Nobody is cut off from a backend for ever.
+        if (n % 5 === 4) cluster.faults(faults);
         await cluster.advance(Math.floor(random.next() ** 3 * 40_000));
       }
       await mend(cluster);
