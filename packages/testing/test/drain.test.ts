@@ -343,4 +343,50 @@ describe("a runner that leaves in order", () => {
     await expect(call).resolves.toBe("kept");
     expect(tokens).toEqual([1]);
   });
+
+  it("breaks no persisted stream, however long it takes, and lets a volatile one end in its time", async () => {
+    const Tape = defineEntity({
+      name: "Tape",
+      concurrency: 0,
+      rpcs: {
+        play: rpc<number, number>({ stream: true }),
+        playKept: rpc<number, number>({ stream: true, persisted: true }),
+      },
+    });
+    let pause: () => Promise<void> = () => Promise.resolve();
+    async function* play(upTo: number): AsyncGenerator<number> {
+      for (let n = 0; n < upTo; n += 1) {
+        await pause();
+        yield n;
+      }
+    }
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [Tape.implement({ play, playKept: play })],
+      entityTerminationTimeout: "5s",
+    });
+    const ticks = new EventTarget();
+    pause = () => new Promise((resolve) => ticks.addEventListener("tick", () => resolve(), { once: true }));
+    const streams = [
+      collect(cluster.entity(Tape, "t").play(30)),
+      collect(cluster.entity(Tape, "t").playKept(200)),
+    ];
+    const tick = async (times: number): Promise<void> => {
+      for (let n = 0; n < times; n += 1) {
+        ticks.dispatchEvent(new Event("tick"));
+        await cluster.advance("100ms");
+      }
+    };
+    await cluster.advance("100ms");
+    await tick(5);
+    const index = cluster.runners.findIndex(
+      (runner) => (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0,
+    );
+    const leaving = leave(cluster, index);
+    await tick(300);
+    expect(leaving.tookMs).toBeLessThan(8_000);
+    const [whole, kept] = await Promise.all(streams);
+    expect(whole).toEqual(Array.from({ length: 30 }, (_, n) => n));
+    expect(kept).toEqual(Array.from({ length: 200 }, (_, n) => n));
+  });
 });

@@ -30,9 +30,15 @@ export interface Cluster extends AsyncDisposable {
   register(...registrations: readonly Registration[]): void;
   /** Resolves when this runner is a member and holds its shards. @throws {PersistenceError} a backend cannot be reached */
   start(): Promise<void>;
-  /** Drains: lets handlers end, hands its shards over, then leaves. */
+  /**
+   * Drains: lets handlers end, hands its shards over, then leaves. Takes no new calls from outside of handlers; calls under
+   * way end first. Where nothing runs it takes a fraction of a second, else `entityTerminationTimeout` and a few seconds at
+   * most, whatever is out of reach. May be called at any time, and often; a `start()` under way then rejects. Never rejects.
+   */
   shutdown(): Promise<void>;
+  /** What this member knows of itself and the others, at this moment. Asks nobody. */
   status(): ClusterStatus;
+  /** Whether this member is alive and ready, and why. Asks nobody: what it says of backends and peers is seconds old. */
   health(): ClusterHealth;
   readonly events: EventEmitter<ClusterEvents>;
   readonly deadLetters: DeadLetters;

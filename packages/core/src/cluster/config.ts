@@ -31,7 +31,10 @@ export interface ClusterOptions {
   readonly entityMailboxCapacity?: number;
   /** How many requests one entity handles at a time; 0 is unbounded. Default 1. */
   readonly entityMaxConcurrentRequests?: number;
-  /** How long handlers may go on when their shard moves or the cluster shuts down, before they are aborted. Default 15s. */
+  /**
+   * How long handlers may go on when their shard moves or the cluster shuts down, before they are aborted; at a shutdown also
+   * how long the calls of this process have to end. Default 15s.
+   */
   readonly entityTerminationTimeout?: Duration;
   /** How often pending work and replies are looked for although nothing announced them, 10ms or more. Default 500ms. */
   readonly storagePollInterval?: Duration;
@@ -43,11 +46,18 @@ export interface ClusterOptions {
   readonly runnerLockRefreshInterval?: Duration;
   /** How long to wait for more changes before shards move. Default 3s. */
   readonly shardRebalanceDebounce?: Duration;
-  /** How often a request that found no owner is sent again. Default 3. */
+  /**
+   * How often a request that found no owner is sent again. Default 3. What live runners turn away because its shard moves
+   * from one to the other does not count: it is sent again for as long as a move can take.
+   */
   readonly sendRetryCount?: number;
   /** The wait before a singleton that crashed is started again; doubled with each crash in a row. Default 1s. */
   readonly singletonCrashBackoffBase?: Duration;
-  /** Whether a runner gives its shards up while storage or leases are out of reach. Default false. */
+  /**
+   * Whether a runner gives its shards up when storage or the lease store gave it no answer for 5 s, so that others who can
+   * reach them take the shards, and takes shards again after both answered for 2 s; for longer each time it was soon again,
+   * up to a minute. Without it a runner keeps its shards while its lease lasts. Default false.
+   */
   readonly detachmentEnabled?: boolean;
   /** Whether the stack of a handler's error reaches its caller. Default true. */
   readonly exposeStacks?: boolean;
