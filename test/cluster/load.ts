@@ -38,7 +38,7 @@ export class Load {
   /** Starts the senders. @param reachesRunners without a transport there are no volatile calls and streams */
   start(reachesRunners: boolean): void {
     this.#run(6, "adder", (sender) => this.#add(sender, {}));
-    this.#run(2, "slow", (sender) => this.#add(sender, { lastsMs: 50 + sender.below(100) }));
+    this.#run(4, "slow", (sender) => this.#add(sender, { lastsMs: 50 + sender.below(300) }));
     this.#run(3, "notifier", (sender) => this.#notify(sender));
     this.#run(1, "scheduler", (sender) => this.#schedule(sender));
     this.#run(2, "passer", (sender) => this.#pass(sender));

@@ -6,7 +6,7 @@ import { chance } from "./chance.ts";
 import { machineNow } from "./clock.ts";
 import { tableOf } from "./report.ts";
 import { runScenario } from "./run-scenario.ts";
-import { SCENARIOS } from "./scenarios.ts";
+import { runnable } from "./scenarios.ts";
 import { startServices } from "./services.ts";
 import type { Result } from "./world.ts";
 
@@ -17,13 +17,13 @@ const minutes = Number(values.minutes ?? 0);
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 if (!(minutes >= 0 && Number.isInteger(seed)))
   throw new Error("--minutes takes a number, --seed a whole number");
-const scenarios = SCENARIOS.filter(({ name }) => name.includes(values.only));
-if (scenarios.length === 0) throw new Error(`No scenario has "${values.only}" in its name`);
-
 const below = chance(seed);
 const results: Result[] = [];
 const violations: string[] = [];
 const services = await startServices();
+const { scenarios: all, left } = runnable(services);
+for (const { name, reason } of left) console.warn(`Does not run: ${name}: ${reason}`);
+const scenarios = all.filter(({ name }) => name.includes(values.only));
 const deadline = machineNow() + minutes * 60_000;
 console.log(`seed ${seed}`);
 try {

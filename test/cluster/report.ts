@@ -5,6 +5,7 @@ const COLUMNS: readonly { readonly title: string; readonly of: (result: Result) 
   { title: "sent", of: ({ sent }) => String(sent) },
   { title: "answered", of: ({ answered }) => String(answered) },
   { title: "failed", of: ({ failed }) => String(failed) },
+  { title: "of them persisted", of: ({ failedPersisted }) => String(failedPersisted) },
   { title: "lost", of: ({ lost }) => String(lost) },
   { title: "doubled", of: ({ doubled }) => String(doubled) },
   { title: "no owner, s", of: ({ longestGapMs }) => (longestGapMs / 1_000).toFixed(2) },

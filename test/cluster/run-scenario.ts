@@ -1,3 +1,4 @@
+import { machineNow } from "./clock.ts";
 import type { Scenario } from "./scenarios.ts";
 import { World, type Result, type Services } from "./world.ts";
 
@@ -7,12 +8,9 @@ export async function runScenario(
   scenario: Scenario,
   seed: number,
 ): Promise<{ result: Result; violations: readonly string[] }> {
-  const name = `faults_${process.pid}_${scenario.name.replaceAll(/[^a-z0-9]+/giu, "_").toLowerCase()}`.slice(
-    0,
-    60,
-  );
-  const { runners, isProxied = false } = scenario;
-  const world = await World.start(services, { name, seed, runners, isProxied });
+  const name = `faults_${process.pid}_${Math.trunc(machineNow())}`;
+  const { leases, isProxied = false } = scenario;
+  const world = await World.start(services, { name, seed, leases, isProxied });
   try {
     await scenario.run(world);
     const result = await world.conclude(scenario.name);

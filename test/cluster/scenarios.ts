@@ -1,13 +1,15 @@
 // Scenarios: what is done to a cluster under load. What must hold after each is in check.ts.
 
 import { lasting } from "./clock.ts";
+import type { Conduct } from "./network.ts";
 import { TTL_MS } from "./settings.ts";
-import { RUNNERS, type Backends, type Result, type World } from "./world.ts";
 import { withDatabase } from "./tables.ts";
+import { RUNNERS, type LeaseStore, type Result, type Services, type World } from "./world.ts";
 
 export interface Scenario {
   readonly name: string;
-  readonly runners: Backends;
+  /** Where members and leases are. */
+  readonly leases: LeaseStore;
   /** Whether it comes between members: needs Linux, where one machine has many addresses. Default false. */
   readonly isProxied?: boolean;
   /** Breaks the cluster and mends it. */
@@ -20,6 +22,8 @@ export interface Scenario {
 const KILL_LIMIT_MS = TTL_MS + 2_000;
 /** The same when its owner gave it up in order. */
 const HAND_OVER_LIMIT_MS = 1_000;
+/** Long enough for a lease to run out, and for others to take over. */
+const OUTLASTING_MS = TTL_MS + 1_500;
 
 function gapWithin(limitMs: number): (result: Result) => readonly string[] {
   return ({ longestGapMs }) =>
@@ -30,31 +34,97 @@ function gapWithin(limitMs: number): (result: Result) => readonly string[] {
         ];
 }
 
-async function killInTurn({
-  fleet,
-  ...world
-}: Pick<World, "fleet"> & { owned(): Promise<void> }): Promise<void> {
-  for (const name of RUNNERS) {
-    await fleet.kill(name);
+/** While the database is there, what is persisted is answered, whatever else is not. */
+function noFailedPersisted({ failedPersisted }: Result): readonly string[] {
+  return failedPersisted === 0
+    ? []
+    : [`${failedPersisted} calls of persisted requests failed at their callers`];
+}
+
+function noFailedCall({ failed }: Result): readonly string[] {
+  return failed === 0 ? [] : [`${failed} calls failed at their callers`];
+}
+
+/** Lets some links of runner a behave so, one conduct after the other, each for longer than a lease. */
+async function estrange(
+  world: World,
+  links: readonly (readonly [runner: string, target: string])[],
+  conducts: readonly Conduct[],
+): Promise<void> {
+  for (const conduct of conducts) {
+    for (const [runner, target] of links) world.link(runner, target, conduct);
+    await lasting(OUTLASTING_MS);
     await world.owned();
-    await fleet.start(name);
-    await world.owned();
+    await world.healed();
   }
 }
 
+/** What is shown on either lease store. */
+function onEither(leases: "etcd" | "PostgreSQL"): readonly Scenario[] {
+  return [
+    {
+      name: `kill -9 of each runner in turn (leases in ${leases})`,
+      leases,
+      async run(world) {
+        for (const name of RUNNERS) {
+          await world.fleet.kill(name);
+          await world.owned();
+          await world.fleet.start(name);
+          await world.owned();
+        }
+      },
+      expect: (result) => [...gapWithin(KILL_LIMIT_MS)(result), ...noFailedPersisted(result)],
+    },
+    {
+      name: `all runners killed at once, and started again (leases in ${leases})`,
+      leases,
+      async run({ fleet }) {
+        await Promise.all(RUNNERS.map((name) => fleet.kill(name)));
+        await Promise.all(RUNNERS.map((name) => fleet.start(name)));
+      },
+      expect: noFailedPersisted,
+    },
+    {
+      name: `rolling restart (leases in ${leases})`,
+      leases,
+      async run(world) {
+        for (const name of RUNNERS) {
+          await world.fleet.terminate(name);
+          await world.owned();
+          await world.fleet.start(name);
+          await world.owned();
+        }
+      },
+      expect: (result) => [...gapWithin(HAND_OVER_LIMIT_MS)(result), ...noFailedCall(result)],
+    },
+    {
+      name: `a runner cut off from PostgreSQL only (leases in ${leases})`,
+      leases,
+      isProxied: true,
+      run: (world) => estrange(world, [["a", "postgres"]], ["cut", "silent"]),
+      expect: noFailedPersisted,
+    },
+  ];
+}
+
+const LINKS_OF_A_TO_OTHERS = [
+  ["a", "b"],
+  ["a", "c"],
+] as const;
+
+const LINKS_OF_OTHERS_TO_A = [
+  ["b", "a"],
+  ["c", "a"],
+] as const;
+
 export const SCENARIOS: readonly Scenario[] = [
-  {
-    name: "kill -9 of each runner in turn",
-    runners: "postgres",
-    run: (world) => killInTurn({ fleet: world.fleet, owned: () => world.owned() }),
-    expect: gapWithin(KILL_LIMIT_MS),
-  },
+  ...onEither("etcd"),
   {
     name: "SIGSTOP for longer than the lease, then SIGCONT",
-    runners: "postgres",
+    leases: "default",
     async run(world) {
       world.fleet.pause("a");
-      await lasting(TTL_MS + 1_000);
+      await lasting(OUTLASTING_MS);
       await world.owned();
       const before = world.fleet.losses.length;
       world.fleet.resume("a");
@@ -65,30 +135,30 @@ export const SCENARIOS: readonly Scenario[] = [
       if (lost === 0 && (metrics["fenced"] ?? 0) === 0)
         throw new Error("The runner that was stopped lost no shard and had no write refused");
     },
-    expect: gapWithin(KILL_LIMIT_MS),
+    expect: (result) => [...gapWithin(KILL_LIMIT_MS)(result), ...noFailedPersisted(result)],
   },
   {
     name: "PostgreSQL restarted (fast)",
-    runners: "postgres",
+    leases: "default",
     run: ({ services }) => services.postgres.control.restart({ mode: "fast" }),
   },
   {
     name: "PostgreSQL restarted (immediate)",
-    runners: "postgres",
+    leases: "default",
     run: ({ services }) => services.postgres.control.restart({ mode: "immediate" }),
   },
   {
     name: "PostgreSQL away for longer than the lease",
-    runners: "postgres",
+    leases: "default",
     async run({ services }) {
       await services.postgres.control.kill("SIGQUIT");
-      await lasting(TTL_MS + 1_000);
+      await lasting(OUTLASTING_MS);
       await services.postgres.control.start();
     },
   },
   {
     name: "PostgreSQL's backends killed, five times",
-    runners: "postgres",
+    leases: "default",
     async run({ url }) {
       for (let round = 0; round < 5; round += 1) {
         await withDatabase(url, (database) =>
@@ -102,53 +172,71 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    name: "a runner cut off from PostgreSQL only",
-    runners: "postgres",
+    name: "etcd restarted",
+    leases: "etcd",
+    run: async ({ services }) => services.etcd?.control.restart(),
+    // Shorter than the lease: no shard moves.
+    expect: (result) => [...gapWithin(0)(result), ...noFailedCall(result)],
+  },
+  {
+    name: "etcd away for longer than the lease",
+    leases: "etcd",
+    async run({ services }) {
+      await services.etcd?.control.kill("SIGKILL");
+      await lasting(OUTLASTING_MS);
+      await services.etcd?.control.start();
+    },
+    expect: noFailedPersisted,
+  },
+  {
+    name: "a runner cut off from etcd only",
+    leases: "etcd",
+    isProxied: true,
+    run: (world) => estrange(world, [["a", "etcd"]], ["cut", "silent"]),
+    expect: noFailedPersisted,
+  },
+  {
+    name: "a runner cut off from the other runners only",
+    leases: "default",
+    isProxied: true,
+    run: (world) => estrange(world, [...LINKS_OF_A_TO_OTHERS, ...LINKS_OF_OTHERS_TO_A], ["cut", "silent"]),
+    expect: noFailedPersisted,
+  },
+  {
+    name: "a runner that does not reach the others, which reach it, and the other way round",
+    leases: "default",
     isProxied: true,
     async run(world) {
-      for (const conduct of ["cut", "silent"] as const) {
-        world.link("a", "postgres", conduct);
-        await lasting(TTL_MS + 1_500);
-        await world.owned();
-        await world.healed();
-      }
+      await estrange(world, LINKS_OF_A_TO_OTHERS, ["silent", "deaf"]);
+      await estrange(world, LINKS_OF_OTHERS_TO_A, ["silent"]);
     },
+    expect: noFailedPersisted,
   },
   {
     name: "a runner that PostgreSQL hears and does not reach, the other way round, and slowly",
-    runners: "postgres",
+    leases: "default",
     isProxied: true,
-    async run(world) {
-      for (const conduct of ["mute", "deaf", "slow"] as const) {
-        world.link("a", "postgres", conduct);
-        await lasting(TTL_MS + 1_500);
-        await world.owned();
-        await world.healed();
-      }
-    },
+    run: (world) => estrange(world, [["a", "postgres"]], ["mute", "deaf", "slow"]),
+    expect: noFailedPersisted,
   },
-  {
-    name: "all runners killed at once, and started again",
-    runners: "postgres",
-    async run({ fleet }) {
-      await Promise.all(RUNNERS.map((name) => fleet.kill(name)));
-      await Promise.all(RUNNERS.map((name) => fleet.start(name)));
-    },
-  },
-  {
-    name: "rolling restart",
-    runners: "postgres",
-    async run(world) {
-      for (const name of RUNNERS) {
-        await world.fleet.terminate(name);
-        await world.owned();
-        await world.fleet.start(name);
-        await world.owned();
-      }
-    },
-    expect: (result) => [
-      ...gapWithin(HAND_OVER_LIMIT_MS)(result),
-      ...(result.failed === 0 ? [] : [`${result.failed} calls failed at their callers`]),
-    ],
-  },
+  ...onEither("PostgreSQL"),
 ];
+
+/** Those that can run with these services on this machine, and why the others cannot. */
+export function runnable({ etcd }: Services): {
+  readonly scenarios: readonly Scenario[];
+  readonly left: readonly { readonly name: string; readonly reason: string }[];
+} {
+  const reasonOf = ({ leases, isProxied = false }: Scenario): string | null => {
+    if (leases === "etcd" && etcd === null) return "there is no etcd";
+    if (isProxied && process.platform !== "linux") return "only Linux gives one machine many addresses";
+    return null;
+  };
+  return {
+    scenarios: SCENARIOS.filter((scenario) => reasonOf(scenario) === null),
+    left: SCENARIOS.flatMap((scenario) => {
+      const reason = reasonOf(scenario);
+      return reason === null ? [] : [{ name: scenario.name, reason }];
+    }),
+  };
+}

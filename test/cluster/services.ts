@@ -16,7 +16,7 @@ export async function startServices(): Promise<Services & { stop(): Promise<void
     await postgres.stop();
     throw error;
   }
-  return { postgres, stop: () => postgres.stop() };
+  return { postgres, etcd: null, stop: () => postgres.stop() };
 }
 
 /** Whether the services can be had; else why not. */

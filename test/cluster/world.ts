@@ -1,11 +1,12 @@
 // World: one cluster under test: a database of its own, runner processes, a client with its load, and what is observed.
 
-import { createCluster, createMemoryBackend, type Cluster, type Logger } from "@holdfast/core";
+import { existsSync } from "node:fs";
+import { createCluster, createMemoryBackend, RemoteError, type Cluster, type Logger } from "@holdfast/core";
 import type { PostgresControl } from "../services/postgres.ts";
 import { check, workLeft, type Findings } from "./check.ts";
 import { lasting, until } from "./clock.ts";
 import { Fleet } from "./fleet.ts";
-import { History } from "./history.ts";
+import { History, type OperationKind } from "./history.ts";
 import { Load } from "./load.ts";
 import { Network, type Conduct } from "./network.ts";
 import { Ownership } from "./ownership.ts";
@@ -13,19 +14,32 @@ import { SETTINGS, SHARDS } from "./settings.ts";
 import { createDatabase, dropDatabase, watchTables } from "./tables.ts";
 import { sourceOf, wire, type Place } from "./wiring.ts";
 
-/** The services that scenarios run on, and may break. */
-export interface Services {
-  readonly postgres: { readonly url: string; readonly control: PostgresControl };
+/** A service that scenarios run on, and may break. */
+export interface Breakable<Control> {
+  readonly url: string;
+  readonly control: Control;
 }
 
-export type Backends = "postgres" | "etcd";
+export interface Services {
+  readonly postgres: Breakable<PostgresControl>;
+  /** Null: there is none yet. */
+  readonly etcd: Breakable<EtcdControl> | null;
+}
+
+export interface EtcdControl {
+  kill(signal: NodeJS.Signals): Promise<void>;
+  start(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+/** Where members and leases are. Default: etcd, and PostgreSQL where there is none. */
+export type LeaseStore = "PostgreSQL" | "etcd" | "default";
 
 export interface WorldOptions {
   /** Names its database. */
   readonly name: string;
   readonly seed: number;
-  /** Where members and leases are. */
-  readonly runners: Backends;
+  readonly leases: LeaseStore;
   /** Whether the runners reach everything through proxies, so that `network` can come between. */
   readonly isProxied: boolean;
 }
@@ -35,8 +49,9 @@ export interface Result extends Findings {
   readonly scenario: string;
   readonly sent: number;
   readonly answered: number;
-  /** Calls that failed at their callers. */
+  /** Calls that failed at their callers, and those of them that were of persisted requests and executions. */
   readonly failed: number;
+  readonly failedPersisted: number;
   /** The longest time that a shard had no owner, and that a caller waited for an answer, in ms. */
   readonly longestGapMs: number;
   readonly slowestMs: number;
@@ -86,8 +101,8 @@ export class World {
     const network = new Network();
     const { client: clientUrls, places } = await wire(network, RUNNERS, {
       storage: url,
-      etcd: null,
-      hasTransport: false,
+      etcd: options.leases === "PostgreSQL" ? null : etcdUrl(services, options),
+      hasTransport: HAS_TRANSPORT,
       isProxied: options.isProxied,
     });
     const fleet = new Fleet(ownership, (name) => environmentOf(places.get(name), options.isProxied));
@@ -106,7 +121,7 @@ export class World {
       await watchTables(url);
       await Promise.all(RUNNERS.map((name) => fleet.start(name)));
       await world.owned();
-      world.#load.start(false);
+      world.#load.start(HAS_TRANSPORT);
       await lasting(CALM_MS);
       ownership.startCounting();
       world.#note("the fault begins");
@@ -153,6 +168,7 @@ export class World {
       sent: operations.length,
       answered: answered.length,
       failed: failed.length,
+      failedPersisted: failed.filter(({ kind }) => !VOLATILE.has(kind)).length,
       longestGapMs,
       slowestMs,
       lost: findings.lost,
@@ -184,15 +200,23 @@ export class World {
 
   /** A call may fail in a fault, but by an error that says so. */
   #strangeErrors(): readonly string[] {
-    const names = this.history.failed.map(({ kind, error }) => ({
-      kind,
-      name: error?.name ?? "",
-      message: error?.message,
-    }));
-    return names
-      .filter(({ name }) => !EXPECTED_ERRORS.has(name))
-      .map(({ kind, name, message }) => `A ${kind} failed with ${name}: ${message}`);
+    const counts = new Map<string, number>();
+    for (const { kind, error } of this.history.failed) {
+      // The handler's own, whose pool has no patience.
+      if (kind === "say" && error instanceof RemoteError) continue;
+      if (EXPECTED_ERRORS.has(error?.name ?? "")) continue;
+      const what = `A ${kind} failed with ${String(error)}`;
+      counts.set(what, (counts.get(what) ?? 0) + 1);
+    }
+    return [...counts].map(([what, count]) => `${what} (${count} times)`);
   }
+}
+
+/** A part of etcd that this cluster has for itself. */
+function etcdUrl({ etcd }: Services, { leases, name }: WorldOptions): string | null {
+  if (etcd !== null) return `${etcd.url}/${name}`;
+  if (leases === "etcd") throw new Error("There is no etcd");
+  return null;
 }
 
 function environmentOf(place: Place | undefined, isProxied: boolean): Readonly<Record<string, string>> {
@@ -214,10 +238,15 @@ const QUIET: Logger = {
   error: () => undefined,
 };
 
+const HAS_TRANSPORT = existsSync(new URL("../../packages/transport-grpc/src/index.ts", import.meta.url));
+
+const VOLATILE: ReadonlySet<OperationKind> = new Set(["say", "count"]);
+
 /** What a caller may get while the cluster is broken. */
 const EXPECTED_ERRORS: ReadonlySet<string> = new Set([
   "PersistenceError",
   "RunnerUnavailableError",
   "EntityNotAssignedError",
   "MailboxFullError",
+  "InterruptedError",
 ]);
