@@ -1,6 +1,7 @@
 import type { RunnersAdapter, StorageAdapter, TransportAdapter } from "../adapter/storage-adapter.ts";
 import { MemoryEpochs } from "./memory-epochs.ts";
-import { MemoryMessages, MemoryMessageStorage } from "./memory-message-storage.ts";
+import { MemoryMessageStorage } from "./memory-message-storage.ts";
+import { MemoryMessages } from "./memory-messages.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 import { MemoryRunners, MemoryRunnerStorage } from "./memory-runner-storage.ts";
 import { MemorySession } from "./memory-session.ts";
