@@ -2,26 +2,42 @@
 // not run for it; with CI=true it is an error.
 
 import type { TestProject } from "vitest/node";
+import { startEtcd } from "./etcd.ts";
 import { startPostgres } from "./postgres.ts";
+import type { Service } from "./programs.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
     /** Null: no PostgreSQL could be had, and what needs it does not run. */
     postgresUrl: string | null;
+    /** Null: no etcd could be had, and what needs it does not run. */
+    etcdUrl: string | null;
   }
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const [postgres, etcd] = await Promise.allSettled([startPostgres(), startEtcd()]);
+  const started = [postgres, etcd].flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const stop = async (): Promise<void> => {
+    await Promise.all(started.map((service) => service.stop()));
+  };
   try {
-    const postgres = await startPostgres();
-    project.provide("postgresUrl", postgres.url);
-    return () => postgres.stop();
+    project.provide("postgresUrl", urlOf("a PostgreSQL server", postgres));
+    project.provide("etcdUrl", urlOf("etcd", etcd));
   } catch (error) {
-    if (process.env["CI"] === "true") throw error;
-    console.warn(
-      `\nTests on a PostgreSQL server do not run.\n${error instanceof Error ? error.message : String(error)}\n`,
-    );
-    project.provide("postgresUrl", null);
-    return () => Promise.resolve();
+    await stop();
+    throw error;
   }
+  return stop;
+}
+
+/** @throws {Error} it could not be had, and CI=true */
+function urlOf(what: string, service: PromiseSettledResult<Service>): string | null {
+  if (service.status === "fulfilled") return service.value.url;
+  const reason: unknown = service.reason;
+  if (process.env["CI"] === "true") throw reason;
+  console.warn(
+    `\nTests on ${what} do not run.\n${reason instanceof Error ? reason.message : String(reason)}\n`,
+  );
+  return null;
 }
