@@ -5,6 +5,7 @@ import * as core from "@holdfast/core";
 import ms from "ms";
 import { describe, expect, it } from "vitest";
 import { checkOptions } from "../../packages/core/src/cluster/config.ts";
+import { checkOptions as etcdSettings } from "../../packages/runners-etcd/src/options.ts";
 import { pgliteSettings, postgresSettings } from "../../packages/storage-postgres/src/options.ts";
 import { anchorsOf, linksOf, membersOf, readPage, tableRows, type TableRow } from "./pages.ts";
 
@@ -37,6 +38,11 @@ const OPTIONS: readonly OptionsOfAPage[] = [
       },
     ],
     settings: { ...pgliteSettings({}), ...postgresSettings({}) },
+  },
+  {
+    page: "docs/etcd.md",
+    sources: [{ path: "packages/runners-etcd/src/options.ts", interfaces: ["EtcdOptions"] }],
+    settings: { ...etcdSettings({}) },
   },
 ];
 
