@@ -2,7 +2,8 @@
 
 export { clusterOf } from "./cluster/cluster.ts";
 export { createMember, type ClusterServices } from "./cluster/create-cluster.ts";
-export { Member, type MemberState } from "./cluster/member.ts";
+export { Member } from "./cluster/member.ts";
+export type { MemberState } from "./cluster/member-state.ts";
 export { SeededRandom } from "./clock/seeded-random.ts";
 export { SystemClock } from "./clock/system-clock.ts";
 export { SystemRandom } from "./clock/system-random.ts";

@@ -1,92 +1,36 @@
-// Member: one runner or client, wired together: lease, routes, shards, entities, singletons, delivery.
+// Member: one runner or client: starts its parts, stops them, and takes them off their shards and back.
 //
-// Owns the order in which things start and stop. Decides nothing itself.
+// Owns the order in which things start and stop. What the parts are, and how they know each other, is in parts.ts.
 //
 //   created -> starting -> running -> draining -> stopped, or `crash()` from any of them, which cleans nothing up.
 
 import { EventEmitter } from "node:events";
-import type { Clock } from "../adapter/clock.ts";
-import type { MessageStorage } from "../adapter/message-storage.ts";
-import type { Random } from "../adapter/random.ts";
-import type { RunnerStorage } from "../adapter/runner-storage.ts";
-import type {
-  OpenRunners,
-  OpenStorage,
-  RunnersAdapter,
-  StorageAdapter,
-  TransportAdapter,
-} from "../adapter/storage-adapter.ts";
-import type { Transport } from "../adapter/transport.ts";
-import { ClusterCaller } from "../client/caller.ts";
 import { sleep } from "../clock/sleep.ts";
 import { within } from "../clock/within.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
-import type { Fence } from "../data/epoch.ts";
-import type { RunnerRecord } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { Counters } from "../entity/counters.ts";
-import { Delivery } from "../entity/delivery.ts";
-import { EntityHost } from "../entity/entity-host.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
-import { LeaseKeeper } from "../sharding/lease-keeper.ts";
-import { PeerHealth } from "../sharding/peer-health.ts";
-import { Router } from "../sharding/router.ts";
-import { ShardOwner } from "../sharding/shard-owner.ts";
 import { BackendWatch } from "./backend-watch.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { ClusterEvents } from "./events.ts";
-import { checkRegistrations, entityTypesOf, type Registration } from "./registration.ts";
-import { Registry } from "./registry.ts";
+import { describeState, type MemberState } from "./member-state.ts";
+import { DRAIN_GRACE_MS, openParts, type MemberBasis, type Parts } from "./parts.ts";
+import { checkRegistrations, type Registration } from "./registration.ts";
 import { Switchboard } from "./switchboard.ts";
 
-export type MemberState = "created" | "starting" | "running" | "draining" | "stopped";
-
-export interface MemberOptions {
-  readonly settings: ClusterSettings;
-  readonly storage: StorageAdapter;
-  /** Null: the storage's own, else memory. */
-  readonly runners: RunnersAdapter | null;
-  readonly defaultRunners: RunnersAdapter;
-  readonly transport: TransportAdapter;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
+export interface MemberOptions extends MemberBasis {
   readonly registrations: readonly Registration[];
 }
 
-/** The version of what members say to each other. */
-const PROTOCOL_VERSION = 1;
 /** How long closing waits for each of transport, lease store and storage. */
 const CLOSE_TIMEOUT_MS = 2_000;
-/** What a drain may take longer than handlers may: for calls that free shards, or that fail to. */
-const DRAIN_GRACE_MS = 5_000;
 /** How long a runner that left still tells others that it has: what they sent before they heard of it is on its way. */
 const LINGER_MS = 200;
 /** How long a shutdown waits for a start under way to notice. */
 const START_ENDS_MS = 5_000;
-/** Peers are pinged every 2 s where a lease lasts 30 s, faster and slower with it, within these bounds. */
-const SHORTEST_PING_MS = 250;
-const LONGEST_PING_MS = 30_000;
 /** How long a message to this member's own address may take. */
 const OWN_ADDRESS_MS = 1_000;
-
-/** What exists while a member runs. */
-interface Parts {
-  readonly storage: OpenStorage;
-  readonly messages: MessageStorage;
-  readonly openRunners: OpenRunners | null;
-  readonly runners: RunnerStorage;
-  readonly transport: Transport;
-  readonly address: string;
-  readonly lease: LeaseKeeper;
-  readonly router: Router;
-  readonly peers: PeerHealth;
-  readonly owner: ShardOwner;
-  readonly host: EntityHost;
-  readonly delivery: Delivery;
-  readonly caller: ClusterCaller;
-  readonly registry: Registry;
-}
 
 export class Member {
   readonly events: EventEmitter<ClusterEvents> = new EventEmitter();
@@ -186,7 +130,15 @@ export class Member {
   async #start(): Promise<void> {
     this.#state = "starting";
     try {
-      const parts = await this.#open();
+      const parts = await openParts(this.#options, {
+        counters: this.counters,
+        events: this.events,
+        backends: this.backends,
+        switchboard: this.#switchboard,
+        state: () => this.#state,
+        registrations: () => this.#registrations,
+        closed: (fromInside) => this.#closedFor(fromInside),
+      });
       this.#parts = parts;
       this.#checkStarting();
       parts.host.start();
@@ -306,228 +258,6 @@ export class Member {
     }
   }
 
-  async #open(): Promise<Parts> {
-    const { clock, random } = this.#options;
-    const services = { clock, random };
-    const storage = await this.#options.storage.open(services);
-    let openRunners: OpenRunners | null = null;
-    try {
-      const ownRunners = this.#options.runners === null ? storage.runners : null;
-      openRunners =
-        ownRunners === null
-          ? await (this.#options.runners ?? this.#options.defaultRunners).open(services)
-          : null;
-      const transport = await this.#options.transport.open(services);
-      return await this.#wire(storage, openRunners, ownRunners ?? openRunners?.runners, transport);
-    } catch (error) {
-      await openRunners?.close().catch(() => undefined);
-      await storage.close().catch(() => undefined);
-      throw error;
-    }
-  }
-
-  async #wire(
-    storage: OpenStorage,
-    openRunners: OpenRunners | null,
-    runners: RunnerStorage | undefined,
-    transport: Transport,
-  ): Promise<Parts> {
-    const { settings, clock, random, logger } = this.#options;
-    if (runners === undefined) throw new Error("No runner storage was opened");
-    const { messages } = storage;
-    const host = new EntityHost({
-      messages,
-      clock,
-      logger,
-      counters: this.counters,
-      exposeStacks: settings.exposeStacks,
-      maxPayloadBytes: settings.maxPayloadBytes,
-      maxIdleTimeMs: settings.entityMaxIdleTimeMs,
-      mailboxCapacity: settings.entityMailboxCapacity,
-      concurrency: settings.entityMaxConcurrentRequests,
-      terminationTimeoutMs: settings.entityTerminationTimeoutMs,
-      pollIntervalMs: settings.storagePollIntervalMs,
-      maxRetries: settings.storageMessageMaxRetries,
-      leaseIsHeld: () => lease.isHeld() && !this.isDetached,
-      isDetached: () => this.isDetached,
-      fenced: (shardId) => owner.fenced(shardId),
-      deadLettered: (letter) => void this.events.emit("deadLettered", letter),
-      observed: (call) => this.backends.observed("storage", call),
-    });
-    const address = await transport.start({
-      receive: (from, message) => this.#switchboard.receive(from, message),
-      undelivered: (to, message) => delivery.undelivered(to, message),
-      disconnected: (peer) => {
-        host.forgetPeer(peer);
-        delivery.disconnected(peer);
-      },
-    });
-    const lease = new LeaseKeeper({
-      storage: runners,
-      clock,
-      random,
-      logger,
-      ttlMs: settings.runnerLockTtlMs,
-      refreshIntervalMs: settings.runnerLockRefreshIntervalMs,
-      record: (runnerId, isOnTrial) => this.#record(runnerId, address, isOnTrial),
-      lost: (reason) => owner.dropAll(reason),
-      joined: () => {
-        // The first time, start() goes on by itself.
-        if (this.#state === "running") void router.refresh().then(() => owner.reconcileSoon());
-      },
-      observed: (call) => this.backends.observed("leases", call),
-    });
-    const router = new Router({
-      storage: runners,
-      clock,
-      logger,
-      shardsPerGroup: settings.shardsPerGroup,
-      refreshIntervalMs: settings.runnerLockRefreshIntervalMs,
-      debounceMs: settings.shardRebalanceDebounceMs,
-      observed: (call) => this.backends.observed("leases", call),
-      changed: ({ joined, left, freesShards }) => {
-        for (const runner of joined) this.events.emit("runnerJoined", describeRunner(runner));
-        for (const runner of left) this.events.emit("runnerLeft", describeRunner(runner));
-        this.#checkShardCounts(joined);
-        if (settings.role === "runner") owner.reconcileSoon();
-        // Who started a moment ago has all of them to take after the debounce.
-        if (freesShards && this.#state === "running") owner.takeMissing();
-        delivery.routesChanged();
-      },
-    });
-    const peers = new PeerHealth({
-      clock,
-      random,
-      intervalMs: Math.min(Math.max(settings.runnerLockTtlMs / 15, SHORTEST_PING_MS), LONGEST_PING_MS),
-      peers: () =>
-        router.runners.flatMap((runner) =>
-          runner.role === "runner" && runner.address !== address ? [runner.address] : [],
-        ),
-      ping: (to, nonce) => transport.send(to, { type: "ping", nonce }),
-      changed: (peer, isReachable) => {
-        if (isReachable) logger.info("A runner answers again", { address: peer });
-        else logger.warn("A runner does not answer; requests go around it", { address: peer });
-      },
-      missing: () => void router.refresh(),
-    });
-    const delivery = new Delivery({
-      messages,
-      clock,
-      logger,
-      sendRetryCount: settings.sendRetryCount,
-      pollIntervalMs: settings.storagePollIntervalMs,
-      handOverMs: settings.shardRebalanceDebounceMs + settings.entityTerminationTimeoutMs + DRAIN_GRACE_MS,
-      isReachable: (peer) => peers.isReachable(peer),
-      ownerOf: (shardId) => {
-        const runner = router.ownerOf(shardId);
-        // What is still held here is answered here, whatever the newest list says: it is drained before it moves.
-        if (runner?.runnerId === lease.runnerId || host.serves(shardId)) return "here";
-        return runner?.address;
-      },
-      serves: (entityType) => router.serves(entityType),
-      reroute: (shardId) => router.doubt(shardId),
-      send: (to, message) => transport.send(to, message),
-      deliverHere: (message) => this.#switchboard.receiveHere(message),
-    });
-    const caller = new ClusterCaller({
-      delivery,
-      messages,
-      clock,
-      random,
-      maxPayloadBytes: settings.maxPayloadBytes,
-      shardOf: (group, entityId) => router.shardOf(group, entityId),
-      sender: () => lease.runnerId,
-      closed: (fromInside) => this.#closedFor(fromInside),
-    });
-    const registry = new Registry({ settings, clock, random, logger, storage, caller, host, router });
-    for (const registration of this.#registrations) registry.add(registration);
-    const owner = new ShardOwner({
-      lease,
-      runners,
-      messages,
-      clock,
-      logger,
-      guest: this.#guest(host, registry),
-      debounceMs: settings.shardRebalanceDebounceMs,
-      target: () => (this.isDetached ? [] : router.shardsOf(lease.runnerId, settings.shardGroups)),
-      acquired: (shardId) => void this.events.emit("shardAcquired", { shardId }),
-      lost: (shardId, reason) => void this.events.emit("shardLost", { shardId, reason }),
-      released: (shardIds) => {
-        for (const runner of router.runners) {
-          if (runner.runnerId !== lease.runnerId && runner.role === "runner")
-            transport.send(runner.address, { type: "released", shardIds });
-        }
-      },
-    });
-    return {
-      storage,
-      messages,
-      openRunners,
-      runners,
-      transport,
-      address,
-      lease,
-      router,
-      peers,
-      owner,
-      host,
-      delivery,
-      caller,
-      registry,
-    };
-  }
-
-  #guest(host: EntityHost, registry: Registry): ConstructorParameters<typeof ShardOwner>[0]["guest"] {
-    return {
-      expect: (shardIds) => host.expect(shardIds),
-      unexpect: (shardIds) => host.unexpect(shardIds),
-      take: (fence: Fence) => {
-        host.take(fence);
-        registry.take(fence);
-      },
-      isIdle: (shardId: ShardId) => host.isIdle(shardId),
-      drain: async (shardId: ShardId) => {
-        await Promise.all([host.drain(shardId), registry.drain(shardId)]);
-      },
-      drop: (shardIds, reason) => {
-        host.drop(shardIds, reason);
-        registry.drop(shardIds);
-      },
-    };
-  }
-
-  #record(runnerId: string, address: string, isOnTrial: boolean): RunnerRecord {
-    const { settings } = this.#options;
-    const hostsNothing =
-      settings.role === "client" || this.#state === "draining" || this.isDetached || isOnTrial;
-    return {
-      runnerId,
-      address,
-      role: settings.role,
-      weight: hostsNothing ? 0 : settings.runnerWeight,
-      shardGroups: settings.role === "client" ? [] : settings.shardGroups,
-      entityTypes: settings.role === "client" ? [] : entityTypesOf(this.#registrations),
-      shardsPerGroup: settings.shardsPerGroup,
-      protocolVersion: PROTOCOL_VERSION,
-    };
-  }
-
-  /** Members that count shards differently would send requests to the wrong entities: that must not go unseen. */
-  #checkShardCounts(runners: readonly RunnerRecord[]): void {
-    const { shardsPerGroup } = this.#options.settings;
-    for (const runner of runners) {
-      if (runner.shardsPerGroup === shardsPerGroup) continue;
-      this.#options.logger.error(
-        "A member counts another number of shards: shardsPerGroup must be the same everywhere",
-        {
-          address: runner.address,
-          theirs: runner.shardsPerGroup,
-          ours: shardsPerGroup,
-        },
-      );
-    }
-  }
-
   #closedFor(fromInside: boolean): string | null {
     // Handlers that are ending may still call others.
     const isOpen =
@@ -571,19 +301,7 @@ export class Member {
   }
 }
 
-function describeRunner(runner: RunnerRecord): {
-  runnerId: string;
-  address: string;
-  role: "runner" | "client";
-} {
-  return { runnerId: runner.runnerId, address: runner.address, role: runner.role };
-}
-
 /** An address that the memory transport chose by itself: other processes have the same ones. */
 function isAutomatic(address: string): boolean {
   return address.startsWith("memory://");
-}
-
-function describeState(state: MemberState): string {
-  return state === "created" ? "not started; await cluster.start() first" : state;
 }

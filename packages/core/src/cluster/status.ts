@@ -1,4 +1,5 @@
-import type { Member, MemberState } from "./member.ts";
+import type { Member } from "./member.ts";
+import type { MemberState } from "./member-state.ts";
 
 /** What a member knows of itself and the others. */
 export interface ClusterStatus {
