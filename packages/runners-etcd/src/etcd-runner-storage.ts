@@ -37,7 +37,9 @@ export class EtcdRunnerStorage implements RunnerStorage {
 
   async register(record: RunnerRecord, ttlMs: number): Promise<void> {
     const { runnerId } = record;
-    const held = await this.#leaseOf(runnerId);
+    // To put a key under a lease does not renew it.
+    const isHeld = (await this.refresh(runnerId)) === "held";
+    const held = isHeld ? await this.#leaseOf(runnerId) : null;
     if (held !== null && (await this.#put(record, held))) return;
     const lease = await this.#grant(ttlMs);
     this.#leases.set(runnerId, lease);
