@@ -1,0 +1,156 @@
+// Link: one stream to one peer, whichever end opened it.
+//
+//   opening -> open -> ending -> closed, or closed from any of them
+//
+//   L1  Nothing but the Hello is written before the peer's Hello was read, so that what is queued until then surely did
+//       not arrive if the stream fails.
+//   L2  What the stream does not take yet waits in a bounded queue (Q2), and goes on with `drain`.
+//   L3  `closed` is told once, and after everything that was read before.
+
+import type { WireMessage } from "@holdfast/core/adapter";
+import { decodeMessage, ProtocolViolation } from "./codec.ts";
+import { decodeFrame, encodeHello, PROTOCOL_VERSION, type Hello } from "./protocol.ts";
+import { SendQueue, type QueueBounds } from "./send-queue.ts";
+
+/** As much of a gRPC stream as is used; of either end. */
+export interface FrameStream {
+  write(frame: Buffer): boolean;
+  end(): void;
+  on(event: "data", listener: (frame: Buffer) => void): unknown;
+  on(event: "drain" | "end", listener: () => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+}
+
+export interface LinkOptions {
+  readonly stream: FrameStream;
+  readonly own: Hello;
+  readonly bounds: QueueBounds;
+  readonly helloTimeoutMs: number;
+  /** Ends the stream at once. The violation, if there was one, is why. */
+  readonly cancel: (violation: ProtocolViolation | null) => void;
+  /** The peer said who it is: messages may come and go. */
+  readonly opened: (hello: Hello) => void;
+  readonly receive: (message: WireMessage) => void;
+  /** It is over. `unsent` was never written; `wasOpen` whether anything else may have been lost. */
+  readonly closed: (end: { readonly unsent: readonly WireMessage[]; readonly wasOpen: boolean }) => void;
+}
+
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #queue: SendQueue;
+  readonly #helloTimer: NodeJS.Timeout;
+  #state: "opening" | "open" | "ending" | "closed" = "opening";
+  #wasOpen = false;
+  #isFlushing = false;
+  #isBlocked = false;
+  #hasEnded = false;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#queue = new SendQueue(options.bounds);
+    const { stream } = options;
+    stream.on("data", (frame) => this.#read(frame));
+    stream.on("drain", () => {
+      this.#isBlocked = false;
+      this.#flush();
+    });
+    stream.on("end", () => this.close());
+    stream.on("error", () => this.close());
+    this.#helloTimer = setTimeout(
+      () => this.close(new ProtocolViolation("no Hello in time")),
+      options.helloTimeoutMs,
+    );
+    this.#helloTimer.unref();
+    stream.write(encodeHello(options.own));
+  }
+
+  /** Whether new messages may be given to it. */
+  get takesMessages(): boolean {
+    return this.#state === "opening" || this.#state === "open";
+  }
+
+  /** Whether the queue had room. */
+  send(message: WireMessage, bytes: Buffer): boolean {
+    if (!this.#queue.add(message, bytes)) return false;
+    this.#flushSoon();
+    return true;
+  }
+
+  /** Sends what is queued, then ends this half; the peer ends the other. */
+  end(): void {
+    if (this.#state === "closed" || this.#state === "ending") return;
+    // Before it was open nothing may be written (L1): it goes on opening, and ends then.
+    this.#hasEnded = true;
+    if (this.#state === "open") {
+      this.#state = "ending";
+      this.#flush();
+    } else if (this.#queue.isEmpty) this.close();
+  }
+
+  /** Ends the stream now. */
+  close(violation: ProtocolViolation | null = null): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    clearTimeout(this.#helloTimer);
+    this.#options.cancel(violation);
+    this.#options.closed({ unsent: this.#queue.takeAll(), wasOpen: this.#wasOpen });
+  }
+
+  #read(bytes: Buffer): void {
+    if (this.#state === "closed") return;
+    try {
+      const { hello, messages } = decodeFrame(bytes);
+      if ((hello === undefined || hello === null) === !this.#wasOpen)
+        throw new ProtocolViolation(this.#wasOpen ? "a second Hello" : "no Hello in the first frame");
+      if (hello !== undefined && hello !== null) this.#open(hello);
+      for (const message of messages) {
+        const read = decodeMessage(message);
+        if (this.#isClosed()) return;
+        this.#options.receive(read);
+      }
+    } catch (error) {
+      this.close(
+        error instanceof ProtocolViolation
+          ? error
+          : new ProtocolViolation("a frame that cannot be read", { cause: error }),
+      );
+    }
+  }
+
+  /** The state may have changed in a call that TypeScript does not follow. */
+  #isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
+  #open(hello: Hello): void {
+    if (hello.protocolVersion !== PROTOCOL_VERSION)
+      throw new ProtocolViolation(`protocol version ${hello.protocolVersion}, this is ${PROTOCOL_VERSION}`);
+    if (hello.address === "" || hello.instanceId === "")
+      throw new ProtocolViolation("a Hello without a name");
+    clearTimeout(this.#helloTimer);
+    this.#wasOpen = true;
+    this.#state = this.#hasEnded ? "ending" : "open";
+    this.#options.opened(hello);
+    this.#flushSoon();
+  }
+
+  /** Once in a turn of the event loop: what is sent in the same turn shares a frame. */
+  #flushSoon(): void {
+    if (this.#isFlushing || this.#state === "opening") return;
+    this.#isFlushing = true;
+    setImmediate(() => {
+      this.#isFlushing = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#state !== "open" && this.#state !== "ending") return;
+    while (!this.#isBlocked) {
+      const frame = this.#queue.takeFrame();
+      if (frame === null) break;
+      this.#isBlocked = !this.#options.stream.write(frame);
+    }
+    if (this.#state === "ending" && this.#queue.isEmpty) this.#options.stream.end();
+  }
+}
