@@ -4,15 +4,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCluster } from "@holdfast/core";
 import { check, type Findings } from "./check.ts";
 import { History, type OperationKind } from "./history.ts";
-import { servicesOrReason } from "./services.ts";
+import { servicesOrReason, type StartedServices } from "./services.ts";
 import { createDatabase, watchTables, withDatabase } from "./tables.ts";
-import type { Services } from "./world.ts";
 
 const EFFECT = `insert into faults.effects
   (entity_type, entity_id, tag, request_id, key, sender, number, value, due_at, attempt, shard_id, epoch) values`;
 
 describe("the check of a history", () => {
-  let services: (Services & { stop(): Promise<void> }) | string = "they were not started";
+  let services: StartedServices | string = "they were not started";
   let databases = 0;
 
   beforeAll(async () => {

@@ -4,15 +4,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tableOf } from "./report.ts";
 import { runScenario } from "./run-scenario.ts";
 import { runnable, SCENARIOS } from "./scenarios.ts";
-import { servicesOrReason } from "./services.ts";
-import type { Result, Services } from "./world.ts";
+import { servicesOrReason, type StartedServices } from "./services.ts";
+import type { Result } from "./world.ts";
 
 const seed = Number(process.env["FAULTS_SEED"] ?? Date.now() % 1_000_000);
 const only = process.env["FAULTS_ONLY"] ?? "";
 
 describe(`a cluster of processes keeps its invariants (FAULTS_SEED=${seed})`, () => {
   const results: Result[] = [];
-  let services: (Services & { stop(): Promise<void> }) | string = "they were not started";
+  let services: StartedServices | string = "they were not started";
 
   beforeAll(async () => {
     services = await servicesOrReason();

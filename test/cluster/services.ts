@@ -1,9 +1,14 @@
+import { startOwnEtcd, type EtcdControl } from "../services/etcd.ts";
 import { startOwnPostgres } from "../services/postgres.ts";
 import { withDatabase } from "./tables.ts";
-import type { Services } from "./world.ts";
+import type { Breakable, Services } from "./world.ts";
 
-/** Starts the services of the scenarios: programs of this machine, so that they can be killed. */
-export async function startServices(): Promise<Services & { stop(): Promise<void> }> {
+export interface StartedServices extends Services {
+  stop(): Promise<void>;
+}
+
+/** Starts the services of the scenarios: programs of this machine, so that they can be killed. @throws {Error} one cannot be had */
+export async function startServices(): Promise<StartedServices> {
   // Durable: what a server forgets when it crashes is no fault of ours.
   const postgres = await startOwnPostgres({ durable: true });
   try {
@@ -12,19 +17,34 @@ export async function startServices(): Promise<Services & { stop(): Promise<void
       server.query("ALTER SYSTEM SET track_commit_timestamp = on"),
     );
     await postgres.control.restart({ mode: "fast" });
+    const etcd = await etcdOrNull();
+    return {
+      postgres,
+      etcd,
+      stop: async () => void (await Promise.all([postgres.stop(), etcd?.stop()])),
+    };
   } catch (error) {
     await postgres.stop();
     throw error;
   }
-  return { postgres, etcd: null, stop: () => postgres.stop() };
 }
 
-/** Whether the services can be had; else why not. */
-export async function servicesOrReason(): Promise<(Services & { stop(): Promise<void> }) | string> {
+/** The services, or why they cannot be had; with CI=true that is an error. */
+export async function servicesOrReason(): Promise<StartedServices | string> {
   try {
     return await startServices();
   } catch (error) {
     if (process.env["CI"] === "true") throw error;
     return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Null where there is no such program: then leases are in PostgreSQL. */
+async function etcdOrNull(): Promise<(Breakable<EtcdControl> & { stop(): Promise<void> }) | null> {
+  try {
+    return await startOwnEtcd();
+  } catch (error) {
+    if (process.env["CI"] === "true") throw error;
+    return null;
   }
 }

@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { createCluster, createMemoryBackend, RemoteError, type Cluster, type Logger } from "@holdfast/core";
+import type { EtcdControl } from "../services/etcd.ts";
 import type { PostgresControl } from "../services/postgres.ts";
 import { check, workLeft, type Findings } from "./check.ts";
 import { lasting, until } from "./clock.ts";
@@ -22,14 +23,8 @@ export interface Breakable<Control> {
 
 export interface Services {
   readonly postgres: Breakable<PostgresControl>;
-  /** Null: there is none yet. */
+  /** Null: this machine has none. */
   readonly etcd: Breakable<EtcdControl> | null;
-}
-
-export interface EtcdControl {
-  kill(signal: NodeJS.Signals): Promise<void>;
-  start(): Promise<void>;
-  restart(): Promise<void>;
 }
 
 /** Where members and leases are. Default: etcd, and PostgreSQL where there is none. */
