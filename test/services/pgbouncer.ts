@@ -58,6 +58,8 @@ async function fromProgram(postgresUrl: string, { poolSize = 10 }: PgBouncerOpti
       "pool_mode = transaction",
       `default_pool_size = ${poolSize}`,
       "max_client_conn = 500",
+      // Seconds: how long it leaves a server alone that it could not reach.
+      "server_login_retry = 0.2",
     ];
     const file = `${folder}/pgbouncer.ini`;
     await writeFile(file, `${settings.join("\n")}\n`, { mode: 0o644 });

@@ -32,6 +32,8 @@ export class PgPool implements ServerPool {
     this.#settings = settings;
     this.#pool = settings.pool === undefined ? new pg.Pool(poolConfig(settings)) : (settings.pool as Pool);
     if (settings.pool === undefined) this.#pool.on("error", ignore);
+    // At once: a server that shuts down may say so in the very data that made the connection.
+    this.#pool.on("connect", (client) => this.#guard(client));
     const { max }: PoolConfig = this.#pool.options;
     this.size = max ?? settings.poolSize;
   }
@@ -44,10 +46,8 @@ export class PgPool implements ServerPool {
       "no connection became free",
       (late) => late.release(),
     );
-    if (!this.#guarded.has(client)) {
-      this.#guarded.add(client);
-      client.on("error", ignore);
-    }
+    // A pool of the user's had connections before.
+    this.#guard(client);
     return new PgConnection(client, this.#settings);
   }
 
@@ -84,6 +84,12 @@ export class PgPool implements ServerPool {
 
   async end(): Promise<void> {
     if (this.#settings.pool === undefined && !this.#pool.ending) await this.#pool.end();
+  }
+
+  #guard(client: PoolClient): void {
+    if (this.#guarded.has(client)) return;
+    this.#guarded.add(client);
+    client.on("error", ignore);
   }
 }
 

@@ -11,6 +11,7 @@
 
 import { connect, type Socket } from "node:net";
 import type { SqlStatement } from "./driver.ts";
+import { nameArrays } from "./postgres-js-native.ts";
 import type { ServerResult } from "./server-connection.ts";
 import { parserOf, textOf } from "./value-text.ts";
 
@@ -36,8 +37,9 @@ interface PostgresJsParsed {
   readonly host: readonly string[];
   readonly port: readonly number[];
   readonly path: string | false | undefined;
-  readonly parsers: Record<number, unknown>;
+  readonly parsers: Record<number, ((text: string) => unknown) | undefined>;
   readonly serializers: Record<number, unknown>;
+  readonly shared: { readonly typeArrayMap: Record<number, number> };
 }
 
 interface PostgresJsQuery extends Promise<PostgresJsResult | PostgresJsResult[]> {
@@ -92,11 +94,14 @@ export class PostgresJsConnection {
       idle_timeout: null,
       max_lifetime: null,
       connect_timeout: 0,
+      // postgres.js lets nobody know when this fails: a loss at that moment would end the process.
+      fetch_types: false,
       onclose: () => this.end(new Error("the connection was closed")),
       onnotify: options.heard,
       // A promise of the socket: TLS, if it is on, is put around it by postgres.js.
       socket: (parsed: PostgresJsParsed) => this.#openSocket(parsed),
     });
+    nameArrays(this.#instance.options);
   }
 
   /** Rejects, with what failed, once the session surely is over. */

@@ -31,6 +31,7 @@ export function serverBackend(
   const schema = newSchema();
   const adapter = postgres({ connectionString: url, schema, poolSize: 6, ...options });
   const pool = new pg.Pool({ connectionString: url, max: 2 });
+  pool.on("error", () => undefined);
   const sql: Sql = async (text, params = []) => (await pool.query(text, params)).rows as never;
   return backend(adapter, schema, sql, () => pool.end());
 }

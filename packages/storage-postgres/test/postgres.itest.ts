@@ -456,25 +456,7 @@ describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
     });
   });
 
-  describe("a connection that is lost at COMMIT", () => {
-    it("leaves the outcome unknown, and then lookUp has the last word", async () => {
-      await using proxy = await CuttingProxy.start(url ?? "");
-      const { messages } = await open({ connectionString: proxy.url });
-      const fence = await claim(messages);
-      const envelope = request();
-      await messages.saveRequest(envelope, 1, fence);
-      await backend.transactions?.has("made");
-      const transaction = begin(messages);
-      await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('cut')`, []);
-      proxy.cutAfter("COMMIT");
-      const saving = messages.saveReply(succeeded(envelope.requestId), fence, transaction);
-      await expect(saving).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
-      const [state] = await messages.lookUp([envelope.requestId]);
-      // Whatever it is, it is final, and the handler's write shares its fate.
-      expect(await backend.transactions?.has("cut")).toBe(state?.state === "answered");
-      expect(await messages.lookUp([envelope.requestId])).toEqual([state]);
-    });
-
+  describe("a connection that is lost while a group is written", () => {
     it("tells every write of a group that its outcome is unknown, and a repetition finds what was written", async () => {
       await using proxy = await CuttingProxy.start(url ?? "");
       const { messages } = await open({ connectionString: proxy.url });
