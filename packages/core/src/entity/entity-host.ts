@@ -1,37 +1,32 @@
-// EntityHost: the owner's side of every request: admits it, queues it, answers it. One on each runner.
+// EntityHost: the owner's side of every request. One on each runner.
 //
 // Stands between transport or local callers (`receive`), the shards (`take`, `drain`, `drop`), storage's pending work
-// (inbox.ts) and the activations. Routes nothing.
+// (inbox.ts) and the activations. What is admitted, and when, is in admission.ts. Routes nothing.
 //
-//   H1  A request is admitted only while its shard is served and the lease is held at that very moment.
-//   H2  A persisted request goes straight to its mailbox only if everything accepted before it for that entity is in
-//       memory; else it is only stored, and read back in order (INV-4).
-//   H3  A request is in memory at most once, whoever sends it, however often.
-//   H4  Everyone who waits for a request that leaves memory is told: its reply, or that it must be asked for elsewhere.
+//   H1  A shard is served only while it is here, not draining, and the lease is held at that very moment.
+//   H2  A request is in memory at most once, whoever sends it, however often.
+//   H3  Everyone who waits for a request that leaves memory is told: its reply, or that it must be asked for elsewhere.
 
 import type { Clock } from "../adapter/clock.ts";
-import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
+import type { MessageStorage } from "../adapter/message-storage.ts";
 import { within } from "../clock/within.ts";
-import { decodePayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
-import { parse } from "../contract/schema.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
-import type { Envelope, PendingRequest } from "../data/envelope.ts";
+import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { RejectionCode } from "../data/wire-message.ts";
-import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { FencedError } from "../errors/storage.ts";
 import { Activation } from "./activation.ts";
-import { deadReply, describeInvalidInput, movedReply, readdress } from "./answers.ts";
+import { Admission } from "./admission.ts";
+import { deadReply, movedReply } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { Eviction } from "./eviction.ts";
-import { HostedRequest } from "./hosted-request.ts";
+import type { HostedRequest } from "./hosted-request.ts";
 import { HostedShard } from "./hosted-shard.ts";
 import { Inbox, type Sweep } from "./inbox.ts";
 import { KeptChunks } from "./kept-chunks.ts";
 import { Parking } from "./parking.ts";
-import { RecentIds } from "./recent-ids.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
 import { RequestRunner } from "./request-runner.ts";
 
@@ -58,13 +53,6 @@ export interface EntityHostOptions {
   readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
 }
 
-/** A request between its coming and its admission. */
-interface Arrival {
-  readonly envelope: Envelope;
-  /** Its caller left meanwhile. */
-  hasLeft: boolean;
-}
-
 /** How long a shard that drained waits for storage to put its counts of attempts right. */
 const LONGEST_CORRECTION_MS = 2_000;
 
@@ -77,12 +65,9 @@ export class EntityHost {
   readonly #shards = new Map<ShardId, HostedShard>();
   readonly #parking = new Parking();
   readonly #requests = new Map<string, HostedRequest>();
-  /** Requests that came and are not admitted or refused yet: their shard is expected, or they are being parsed. */
-  readonly #arriving = new Map<string, Arrival>();
   readonly #waiters = new ReplyWaiters();
-  /** Volatile requests seen lately, so that a message that comes twice runs once. */
-  readonly #recent = new RecentIds();
   readonly #unserved = new Set<string>();
+  readonly #admission: Admission;
   readonly #inbox: Inbox;
   readonly #eviction: Eviction;
   readonly #chunks: KeptChunks;
@@ -95,11 +80,28 @@ export class EntityHost {
       ...options,
       tell: (requestId, message) => this.#waiters.tell(requestId, message),
     });
+    this.#chunks = new KeptChunks(options.messages, options.logger);
+    this.#admission = new Admission({
+      ...options,
+      requests: this.#requests,
+      waiters: this.#waiters,
+      chunks: this.#chunks,
+      behaviors: this.#behaviors,
+      isClosing: () => this.#isClosing,
+      arrival: (shardId) => this.#arrival(shardId),
+      servedShard: (shardId) => this.#servedShard(shardId),
+      activation: (shard, behavior, address) => this.#activation(shard, behavior, address),
+      forget: (request, activation) => this.#forget(request, activation),
+      fenced: (shardId) => this.#fence(shardId),
+      unserved: (what) => this.#noteUnserved(what),
+      wake: () => this.#inbox.wake(),
+      noteDue: (at) => this.#inbox.noteDue(at),
+    });
     this.#inbox = new Inbox({
       ...options,
       begin: () => this.#beginRead(),
       held: () => this.#held(),
-      admit: (pending) => this.#admitStored(pending),
+      admit: (pending) => this.#admission.admitStored(pending),
     });
     const idleTimeOf = (behavior: EntityBehavior | undefined): number =>
       behavior?.contract.maxIdleTimeMs ?? options.maxIdleTimeMs;
@@ -111,7 +113,6 @@ export class EntityHost {
         Math.min(options.maxIdleTimeMs, ...[...this.#behaviors.values()].map(idleTimeOf)),
       evict: (activation) => this.#evict(activation),
     });
-    this.#chunks = new KeptChunks(options.messages, options.logger);
   }
 
   register(behavior: EntityBehavior): void {
@@ -223,58 +224,13 @@ export class EntityHost {
   // Requests ----------------------------------------------------------------------------------------------------------
 
   /** Takes a request from a peer or from this process. `answer` is told what becomes of it. Never rejects. */
-  async receive(envelope: Envelope, peer: string, answer: Answer): Promise<void> {
-    const arrival: Arrival = { envelope, hasLeft: false };
-    this.#arriving.set(envelope.requestId, arrival);
-    try {
-      await this.#admit(arrival, peer, answer);
-    } finally {
-      if (this.#arriving.get(envelope.requestId) === arrival) this.#arriving.delete(envelope.requestId);
-    }
-  }
-
-  async #admit(arrival: Arrival, peer: string, answer: Answer): Promise<void> {
-    const { envelope } = arrival;
-    const reject = (code: RejectionCode, detail: string): void => {
-      answer({ type: "rejected", requestId: envelope.requestId, code, detail });
-    };
-    const { shardId } = envelope.address;
-    if (!this.#shards.has(shardId) && this.#parking.isOpen(shardId)) await this.#parking.wait(shardId);
-    const shard = this.#servedShard(shardId);
-    if (shard === undefined) {
-      // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
-      if (this.#options.isDetached()) return reject("PERSISTENCE", "storage or leases are out of its reach");
-      return reject(this.#isClosing ? "CLOSING" : "NOT_ASSIGNED", "this runner does not own the shard");
-    }
-    const behavior = this.#behaviors.get(envelope.address.entityType);
-    if (behavior === undefined) return reject("UNKNOWN_ENTITY", this.entityTypes.join("\n"));
-    const rpc = Object.hasOwn(behavior.contract.rpcs, envelope.tag)
-      ? behavior.contract.rpcs[envelope.tag]
-      : undefined;
-    if (rpc === undefined) return reject("UNKNOWN_RPC", Object.keys(behavior.contract.rpcs).join("\n"));
-    if (rpc.visibility === "protected" && !envelope.fromInside) return reject("PROTECTED_RPC", "");
-    let request: HostedRequest;
-    try {
-      const what = `${envelope.address.entityType}.${envelope.tag}`;
-      const input = await parse(rpc.input, decodePayload(envelope.payload, `The input of ${what}`), what);
-      request = new HostedRequest(
-        { envelope, rpc, input },
-        { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },
-      );
-    } catch (error) {
-      return reject("INVALID_INPUT", describeInvalidInput(error));
-    }
-    if (arrival.hasLeft) return;
-    // Parsing may have awaited: ownership is asked again before anything is admitted (H1).
-    if (this.#servedShard(shardId) !== shard) return reject("NOT_ASSIGNED", "the shard moved");
-    if (envelope.persisted) await this.#receivePersisted(request, shard, behavior, peer, answer, reject);
-    else this.#receiveVolatile(request, shard, behavior, peer, answer, reject);
+  receive(envelope: Envelope, peer: string, answer: Answer): Promise<void> {
+    return this.#admission.receive(envelope, peer, answer);
   }
 
   /** The caller left: aborts the handler, or takes the request out of the queue. */
   interrupt(requestId: string, why: string): void {
-    const arrival = this.#arriving.get(requestId);
-    if (arrival !== undefined && !arrival.envelope.uninterruptible) arrival.hasLeft = true;
+    this.#admission.interrupt(requestId);
     const request = this.#requests.get(requestId);
     if (request === undefined || request.envelope.uninterruptible || request.rpc.uninterruptible) return;
     request.end("interrupted", why);
@@ -287,7 +243,7 @@ export class EntityHost {
   }
 
   knows(requestId: string): boolean {
-    return this.#requests.has(requestId) || this.#arriving.has(requestId) || this.#waiters.has(requestId);
+    return this.#requests.has(requestId) || this.#admission.knows(requestId) || this.#waiters.has(requestId);
   }
 
   /** A peer is gone: volatile requests that only it waited for are interrupted. */
@@ -297,212 +253,6 @@ export class EntityHost {
       if (request?.envelope.persisted === false) this.interrupt(requestId, "its caller is gone");
       request?.window?.close();
     }
-  }
-
-  #receiveVolatile(
-    request: HostedRequest,
-    shard: HostedShard,
-    behavior: EntityBehavior,
-    peer: string,
-    answer: Answer,
-    reject: (code: RejectionCode, detail: string) => void,
-  ): void {
-    if (!this.#recent.add(request.id)) return;
-    const activation = this.#activation(shard, behavior, request.envelope.address);
-    if (activation.isFull) return this.#refuseFull(activation, reject);
-    this.#options.counters.accepted += 1;
-    this.#requests.set(request.id, request);
-    if (request.envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
-    else this.#waiters.add(request.id, { peer, requestId: request.id, shardId: shard.fence.shardId }, answer);
-    activation.mailbox.push(request);
-    activation.pump();
-  }
-
-  async #receivePersisted(
-    request: HostedRequest,
-    shard: HostedShard,
-    behavior: EntityBehavior,
-    peer: string,
-    answer: Answer,
-    reject: (code: RejectionCode, detail: string) => void,
-  ): Promise<void> {
-    const { envelope } = request;
-    if (envelope.readPendingFirst) {
-      // If the read fails, the shard stays unread, and the request is only stored (H2).
-      shard.markUnread();
-      await this.#inbox.wake();
-      if (this.#servedShard(envelope.address.shardId) !== shard)
-        return reject("NOT_ASSIGNED", "the shard moved");
-    }
-    const known = this.#requests.get(request.id);
-    if (known?.isAccepted === true) return this.#join(known.envelope, request.id, peer, answer);
-    const activation = this.#activation(shard, behavior, envelope.address);
-    if (activation.isBacklogged || activation.isFull) {
-      return this.#refuseFull(activation, reject);
-    }
-    const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
-    const goesStraight = known === undefined && !isLater && !shard.isUnread;
-    if (goesStraight) {
-      // Its place in the mailbox is taken now and its acceptance awaited after, so that nothing overtakes it (M3).
-      request.attemptIsRecorded = activation.startsAtOnce;
-      request.attempts = request.attemptIsRecorded ? 1 : 0;
-      this.#requests.set(request.id, request);
-      activation.mailbox.push(request);
-    }
-    const asking = { peer, requestId: request.id, shardId: shard.fence.shardId };
-    if (envelope.expects !== "acceptance") this.#waiters.add(request.id, asking, answer);
-    try {
-      const save = (): Promise<SaveRequestResult> =>
-        this.#options.messages.saveRequest(envelope, request.attempts, activation.fence);
-      const saved = goesStraight || isLater ? await save() : await shard.store(save);
-      if (saved.outcome === "duplicate") {
-        if (goesStraight) this.#withdraw(request, activation, shard);
-        this.#waiters.remove(request.id, asking);
-        if (this.#servedShard(envelope.address.shardId) !== shard)
-          return reject("NOT_ASSIGNED", "the shard moved");
-        return await this.#answerDuplicate(envelope, shard, saved.existing, peer, answer);
-      }
-      this.#options.counters.accepted += 1;
-      if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
-      if (isLater && envelope.deliverAt !== null) return this.#inbox.noteDue(envelope.deliverAt);
-      if (!goesStraight) return void this.#inbox.wake();
-      request.sequence = saved.sequence;
-      request.isAccepted = true;
-      // Put back meanwhile, with what was in front of it: it is read in its turn.
-      if (this.#requests.get(request.id) !== request) {
-        shard.markUnread();
-        return void this.#inbox.wake();
-      }
-      // While it was stored the shard may have been drained: then the mailbox was emptied, and it waits in storage.
-      activation.pump();
-    } catch (error) {
-      if (goesStraight) this.#withdraw(request, activation, shard);
-      this.#waiters.remove(request.id, asking);
-      if (error instanceof FencedError) {
-        this.#fence(shard.fence.shardId);
-        return reject("NOT_ASSIGNED", "the shard was claimed by another runner");
-      }
-      // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
-      shard.markUnread();
-      void this.#inbox.wake();
-      reject("PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
-    }
-  }
-
-  #refuseFull(activation: Activation, reject: (code: RejectionCode, detail: string) => void): void {
-    this.#options.counters.mailboxFull += 1;
-    reject("MAILBOX_FULL", String(activation.mailbox.capacity));
-  }
-
-  async #answerDuplicate(
-    envelope: Envelope,
-    shard: HostedShard,
-    existing: RequestState,
-    peer: string,
-    answer: Answer,
-  ): Promise<void> {
-    this.#options.counters.duplicates += 1;
-    const isDue =
-      existing.state === "pending" &&
-      (existing.deliverAt === null || existing.deliverAt <= this.#options.clock.now());
-    if (isDue && !this.#requests.has(existing.requestId)) {
-      // Its sender believes it accepted, and what it sends next must not overtake it (H2).
-      shard.markUnread();
-      void this.#inbox.wake();
-    }
-    if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
-    // Whoever asked under another id is answered under its own.
-    const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
-    if (existing.state !== "pending") return this.#answerFrom(existing, envelope, toSender);
-    await this.#join(envelope, existing.requestId, peer, toSender);
-    if (this.#requests.has(existing.requestId)) return;
-    void this.#inbox.wake();
-    // It may have ended since storage said that it is pending, before anybody waited.
-    const [state] = await this.#options.messages.lookUp([existing.requestId]);
-    if (state === undefined || state.state === "pending") return;
-    this.#waiters.remove(existing.requestId, {
-      peer,
-      requestId: envelope.requestId,
-      shardId: envelope.address.shardId,
-    });
-    await this.#answerFrom(state, envelope, toSender);
-  }
-
-  /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. */
-  async #join(envelope: Envelope, requestId: string, peer: string, answer: Answer): Promise<void> {
-    if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
-    this.#waiters.add(
-      requestId,
-      { peer, requestId: envelope.requestId, shardId: envelope.address.shardId },
-      answer,
-    );
-    if (envelope.expects === "stream") await this.#chunks.send(requestId, answer);
-  }
-
-  async #answerFrom(
-    state: Exclude<RequestState, { state: "pending" }>,
-    envelope: Envelope,
-    answer: Answer,
-  ): Promise<void> {
-    if (envelope.expects === "stream") await this.#chunks.send(state.requestId, answer);
-    const reply =
-      state.state === "answered"
-        ? state.reply
-        : deadReply(state.requestId, envelope, {
-            attempts: state.deadLetter.attempts,
-            reason: state.deadLetter.error.message,
-          });
-    answer({ type: "reply", reply });
-  }
-
-  /** Takes a request that storage handed back, unless it is here, or has no room: then it is read again later. */
-  async #admitStored(pending: PendingRequest): Promise<void> {
-    const { envelope } = pending;
-    const shard = this.#servedShard(envelope.address.shardId);
-    const isTaken = (): boolean =>
-      this.#requests.has(envelope.requestId) || shard?.isHeldBack(envelope.address) === true;
-    if (shard === undefined || isTaken()) return;
-    const behavior = this.#behaviors.get(envelope.address.entityType);
-    const rpc = behavior?.contract.rpcs[envelope.tag];
-    if (behavior === undefined || rpc === undefined) {
-      const what =
-        behavior === undefined
-          ? envelope.address.entityType
-          : `${envelope.address.entityType}.${envelope.tag}`;
-      if (!this.#unserved.has(what))
-        this.#options.logger.warn("A stored request waits for a runner that serves it", { what });
-      this.#unserved.add(what);
-      shard.skip(envelope.address);
-      return;
-    }
-    let input: unknown;
-    let inputError: unknown = null;
-    try {
-      input = await parse(
-        rpc.input,
-        decodePayload(envelope.payload, "A stored input"),
-        `${envelope.address.entityType}.${envelope.tag}`,
-      );
-    } catch (error) {
-      // The schema changed since it was accepted: that becomes its reply.
-      inputError = error;
-    }
-    if (this.#servedShard(envelope.address.shardId) !== shard || isTaken()) return;
-    const activation = this.#activation(shard, behavior, envelope.address);
-    if (activation.isFull) {
-      activation.isBacklogged = true;
-      return;
-    }
-    const request = new HostedRequest(
-      { envelope, rpc, input },
-      { attempts: pending.attempts, attemptIsRecorded: false, isAccepted: true },
-    );
-    request.inputError = inputError;
-    request.sequence = pending.sequence;
-    this.#options.counters.accepted += 1;
-    this.#requests.set(request.id, request);
-    activation.mailbox.push(request);
-    activation.pump();
   }
 
   async #run(request: HostedRequest, activation: Activation): Promise<void> {
@@ -578,7 +328,7 @@ export class EntityHost {
     await within(clock, Promise.allSettled(corrected), LONGEST_CORRECTION_MS);
   }
 
-  /** A request leaves memory unanswered (H4): those who wait ask elsewhere, or learn that it may have run in part. */
+  /** A request leaves memory unanswered (H3): those who wait ask elsewhere, or learn that it may have run in part. */
   #release(request: HostedRequest, reason: string): void {
     this.#requests.delete(request.id);
     this.#inbox.settled(request.id);
@@ -611,19 +361,15 @@ export class EntityHost {
     if (activation.mailbox.remove(request)) activation.pump();
   }
 
-  /**
-   * A request that went straight to its mailbox has no right to its place: storage may have it from before, where what
-   * came behind it here was accepted after it. So that is put back, too, and all of it is read again in order (H2).
-   */
-  #withdraw(request: HostedRequest, activation: Activation, shard: HostedShard): void {
-    const behind = activation.mailbox.emptyAfter(request);
-    for (const other of behind) {
-      if (!other.envelope.persisted) activation.mailbox.push(other);
-      else if (this.#requests.get(other.id) === other) this.#requests.delete(other.id);
-    }
-    shard.holdBack(activation.address);
-    this.#forget(request, activation);
-    if (behind.length > 0) void this.#inbox.wake();
+  /** Resolves when a shard that is on its way here has come, or will not. Null: it is not on its way. */
+  #arrival(shardId: ShardId): Promise<void> | null {
+    return !this.#shards.has(shardId) && this.#parking.isOpen(shardId) ? this.#parking.wait(shardId) : null;
+  }
+
+  #noteUnserved(what: string): void {
+    if (!this.#unserved.has(what))
+      this.#options.logger.warn("A stored request waits for a runner that serves it", { what });
+    this.#unserved.add(what);
   }
 
   #fence(shardId: ShardId): void {

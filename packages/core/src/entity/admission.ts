@@ -1,0 +1,366 @@
+// Admission: decides of each request that comes, from a caller or out of storage, whether it gets a place in a mailbox.
+//
+// Runs nothing, and knows of shards only what it asks for.
+//
+//   A1  A request is admitted only while its shard is served at that very moment: it is asked again after each await.
+//   A2  A persisted request goes straight to its mailbox only if everything accepted before it for that entity is in
+//       memory; else it is only stored, and read back in order (INV-4).
+//   A3  Nothing runs twice because it came twice: not what is volatile and was seen lately, nor what storage knows.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
+import { decodePayload } from "../contract/payload.ts";
+import { parse } from "../contract/schema.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
+import type { Envelope, PendingRequest } from "../data/envelope.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import type { RejectionCode } from "../data/wire-message.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
+import type { Activation } from "./activation.ts";
+import { deadReply, describeInvalidInput, readdress } from "./answers.ts";
+import type { EntityBehavior } from "./behavior.ts";
+import type { Counters } from "./counters.ts";
+import { HostedRequest } from "./hosted-request.ts";
+import type { HostedShard } from "./hosted-shard.ts";
+import type { KeptChunks } from "./kept-chunks.ts";
+import { RecentIds } from "./recent-ids.ts";
+import type { Answer, ReplyWaiters } from "./reply-waiters.ts";
+
+export interface AdmissionOptions {
+  readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly counters: Counters;
+  /** Requests in memory here, by id. */
+  readonly requests: Map<string, HostedRequest>;
+  readonly waiters: ReplyWaiters;
+  readonly chunks: KeptChunks;
+  readonly behaviors: ReadonlyMap<string, EntityBehavior>;
+  /** Whether this runner keeps off its shards because storage or leases are out of reach. */
+  readonly isDetached: () => boolean;
+  /** Whether this runner takes no shards any more. */
+  readonly isClosing: () => boolean;
+  /** Resolves when a shard that is on its way here has come, or will not. Null: it is not on its way. */
+  readonly arrival: (shardId: ShardId) => Promise<void> | null;
+  /** The shard, while requests for it are admitted here. */
+  readonly servedShard: (shardId: ShardId) => HostedShard | undefined;
+  /** The entity's activation, made if there is none. */
+  readonly activation: (shard: HostedShard, behavior: EntityBehavior, address: EntityAddress) => Activation;
+  /** Lets a request leave memory. */
+  readonly forget: (request: HostedRequest, activation: Activation) => void;
+  /** Storage refused a write for this shard. */
+  readonly fenced: (shardId: ShardId) => void;
+  /** A stored request is for what no code here handles. */
+  readonly unserved: (what: string) => void;
+  /** Has storage's pending requests read. Resolves when a read that began after this call is done. */
+  readonly wake: () => Promise<void>;
+  /** Something falls due at this wall time. */
+  readonly noteDue: (at: number) => void;
+}
+
+/** A request between its coming and its admission. */
+interface Arrival {
+  readonly envelope: Envelope;
+  /** Its caller left meanwhile. */
+  hasLeft: boolean;
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  /** Requests that came and are not admitted or refused yet: their shard is expected, or they are being parsed. */
+  readonly #arriving = new Map<string, Arrival>();
+  /** Volatile requests seen lately, so that a message that comes twice runs once. */
+  readonly #recent = new RecentIds();
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** Whether this request came and is not admitted or refused yet. */
+  knows(requestId: string): boolean {
+    return this.#arriving.has(requestId);
+  }
+
+  /** The caller of a request that came left meanwhile. */
+  interrupt(requestId: string): void {
+    const arrival = this.#arriving.get(requestId);
+    if (arrival !== undefined && !arrival.envelope.uninterruptible) arrival.hasLeft = true;
+  }
+
+  /** Takes a request from a peer or from this process. `answer` is told what becomes of it. Never rejects. */
+  async receive(envelope: Envelope, peer: string, answer: Answer): Promise<void> {
+    const arrival: Arrival = { envelope, hasLeft: false };
+    this.#arriving.set(envelope.requestId, arrival);
+    try {
+      await this.#admit(arrival, peer, answer);
+    } finally {
+      if (this.#arriving.get(envelope.requestId) === arrival) this.#arriving.delete(envelope.requestId);
+    }
+  }
+
+  async #admit(arrival: Arrival, peer: string, answer: Answer): Promise<void> {
+    const { envelope } = arrival;
+    const reject = (code: RejectionCode, detail: string): void => {
+      answer({ type: "rejected", requestId: envelope.requestId, code, detail });
+    };
+    const { shardId } = envelope.address;
+    const shardComes = this.#options.arrival(shardId);
+    if (shardComes !== null) await shardComes;
+    const shard = this.#options.servedShard(shardId);
+    if (shard === undefined) {
+      // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
+      if (this.#options.isDetached()) return reject("PERSISTENCE", "storage or leases are out of its reach");
+      return reject(
+        this.#options.isClosing() ? "CLOSING" : "NOT_ASSIGNED",
+        "this runner does not own the shard",
+      );
+    }
+    const behavior = this.#options.behaviors.get(envelope.address.entityType);
+    if (behavior === undefined)
+      return reject("UNKNOWN_ENTITY", [...this.#options.behaviors.keys()].join("\n"));
+    const rpc = Object.hasOwn(behavior.contract.rpcs, envelope.tag)
+      ? behavior.contract.rpcs[envelope.tag]
+      : undefined;
+    if (rpc === undefined) return reject("UNKNOWN_RPC", Object.keys(behavior.contract.rpcs).join("\n"));
+    if (rpc.visibility === "protected" && !envelope.fromInside) return reject("PROTECTED_RPC", "");
+    let request: HostedRequest;
+    try {
+      const what = `${envelope.address.entityType}.${envelope.tag}`;
+      const input = await parse(rpc.input, decodePayload(envelope.payload, `The input of ${what}`), what);
+      request = new HostedRequest(
+        { envelope, rpc, input },
+        { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },
+      );
+    } catch (error) {
+      return reject("INVALID_INPUT", describeInvalidInput(error));
+    }
+    if (arrival.hasLeft) return;
+    // Parsing may have awaited: ownership is asked again before anything is admitted (A1).
+    if (this.#options.servedShard(shardId) !== shard) return reject("NOT_ASSIGNED", "the shard moved");
+    if (envelope.persisted) await this.#receivePersisted(request, shard, behavior, peer, answer, reject);
+    else this.#receiveVolatile(request, shard, behavior, peer, answer, reject);
+  }
+
+  #receiveVolatile(
+    request: HostedRequest,
+    shard: HostedShard,
+    behavior: EntityBehavior,
+    peer: string,
+    answer: Answer,
+    reject: (code: RejectionCode, detail: string) => void,
+  ): void {
+    if (!this.#recent.add(request.id)) return;
+    const activation = this.#options.activation(shard, behavior, request.envelope.address);
+    if (activation.isFull) return this.#refuseFull(activation, reject);
+    this.#options.counters.accepted += 1;
+    this.#options.requests.set(request.id, request);
+    if (request.envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
+    else
+      this.#options.waiters.add(
+        request.id,
+        { peer, requestId: request.id, shardId: shard.fence.shardId },
+        answer,
+      );
+    activation.mailbox.push(request);
+    activation.pump();
+  }
+
+  async #receivePersisted(
+    request: HostedRequest,
+    shard: HostedShard,
+    behavior: EntityBehavior,
+    peer: string,
+    answer: Answer,
+    reject: (code: RejectionCode, detail: string) => void,
+  ): Promise<void> {
+    const { envelope } = request;
+    if (envelope.readPendingFirst) {
+      // If the read fails, the shard stays unread, and the request is only stored (A2).
+      shard.markUnread();
+      await this.#options.wake();
+      if (this.#options.servedShard(envelope.address.shardId) !== shard)
+        return reject("NOT_ASSIGNED", "the shard moved");
+    }
+    const known = this.#options.requests.get(request.id);
+    if (known?.isAccepted === true) return this.#join(known.envelope, request.id, peer, answer);
+    const activation = this.#options.activation(shard, behavior, envelope.address);
+    if (activation.isBacklogged || activation.isFull) {
+      return this.#refuseFull(activation, reject);
+    }
+    const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
+    const goesStraight = known === undefined && !isLater && !shard.isUnread;
+    if (goesStraight) {
+      // Its place in the mailbox is taken now and its acceptance awaited after, so that nothing overtakes it (M3).
+      request.attemptIsRecorded = activation.startsAtOnce;
+      request.attempts = request.attemptIsRecorded ? 1 : 0;
+      this.#options.requests.set(request.id, request);
+      activation.mailbox.push(request);
+    }
+    const asking = { peer, requestId: request.id, shardId: shard.fence.shardId };
+    if (envelope.expects !== "acceptance") this.#options.waiters.add(request.id, asking, answer);
+    try {
+      const save = (): Promise<SaveRequestResult> =>
+        this.#options.messages.saveRequest(envelope, request.attempts, activation.fence);
+      const saved = goesStraight || isLater ? await save() : await shard.store(save);
+      if (saved.outcome === "duplicate") {
+        if (goesStraight) this.#withdraw(request, activation, shard);
+        this.#options.waiters.remove(request.id, asking);
+        if (this.#options.servedShard(envelope.address.shardId) !== shard)
+          return reject("NOT_ASSIGNED", "the shard moved");
+        return await this.#answerDuplicate(envelope, shard, saved.existing, peer, answer);
+      }
+      this.#options.counters.accepted += 1;
+      if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
+      if (isLater && envelope.deliverAt !== null) return this.#options.noteDue(envelope.deliverAt);
+      if (!goesStraight) return void this.#options.wake();
+      request.sequence = saved.sequence;
+      request.isAccepted = true;
+      // Put back meanwhile, with what was in front of it: it is read in its turn.
+      if (this.#options.requests.get(request.id) !== request) {
+        shard.markUnread();
+        return void this.#options.wake();
+      }
+      // While it was stored the shard may have been drained: then the mailbox was emptied, and it waits in storage.
+      activation.pump();
+    } catch (error) {
+      if (goesStraight) this.#withdraw(request, activation, shard);
+      this.#options.waiters.remove(request.id, asking);
+      if (error instanceof FencedError) {
+        this.#options.fenced(shard.fence.shardId);
+        return reject("NOT_ASSIGNED", "the shard was claimed by another runner");
+      }
+      // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
+      shard.markUnread();
+      void this.#options.wake();
+      reject("PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
+    }
+  }
+
+  #refuseFull(activation: Activation, reject: (code: RejectionCode, detail: string) => void): void {
+    this.#options.counters.mailboxFull += 1;
+    reject("MAILBOX_FULL", String(activation.mailbox.capacity));
+  }
+
+  async #answerDuplicate(
+    envelope: Envelope,
+    shard: HostedShard,
+    existing: RequestState,
+    peer: string,
+    answer: Answer,
+  ): Promise<void> {
+    this.#options.counters.duplicates += 1;
+    const isDue =
+      existing.state === "pending" &&
+      (existing.deliverAt === null || existing.deliverAt <= this.#options.clock.now());
+    if (isDue && !this.#options.requests.has(existing.requestId)) {
+      // Its sender believes it accepted, and what it sends next must not overtake it (A2).
+      shard.markUnread();
+      void this.#options.wake();
+    }
+    if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
+    // Whoever asked under another id is answered under its own.
+    const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
+    if (existing.state !== "pending") return this.#answerFrom(existing, envelope, toSender);
+    await this.#join(envelope, existing.requestId, peer, toSender);
+    if (this.#options.requests.has(existing.requestId)) return;
+    void this.#options.wake();
+    // It may have ended since storage said that it is pending, before anybody waited.
+    const [state] = await this.#options.messages.lookUp([existing.requestId]);
+    if (state === undefined || state.state === "pending") return;
+    this.#options.waiters.remove(existing.requestId, {
+      peer,
+      requestId: envelope.requestId,
+      shardId: envelope.address.shardId,
+    });
+    await this.#answerFrom(state, envelope, toSender);
+  }
+
+  /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. */
+  async #join(envelope: Envelope, requestId: string, peer: string, answer: Answer): Promise<void> {
+    if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
+    this.#options.waiters.add(
+      requestId,
+      { peer, requestId: envelope.requestId, shardId: envelope.address.shardId },
+      answer,
+    );
+    if (envelope.expects === "stream") await this.#options.chunks.send(requestId, answer);
+  }
+
+  async #answerFrom(
+    state: Exclude<RequestState, { state: "pending" }>,
+    envelope: Envelope,
+    answer: Answer,
+  ): Promise<void> {
+    if (envelope.expects === "stream") await this.#options.chunks.send(state.requestId, answer);
+    const reply =
+      state.state === "answered"
+        ? state.reply
+        : deadReply(state.requestId, envelope, {
+            attempts: state.deadLetter.attempts,
+            reason: state.deadLetter.error.message,
+          });
+    answer({ type: "reply", reply });
+  }
+
+  /** Takes a request that storage handed back, unless it is here, or has no room: then it is read again later. */
+  async admitStored(pending: PendingRequest): Promise<void> {
+    const { envelope } = pending;
+    const shard = this.#options.servedShard(envelope.address.shardId);
+    const isTaken = (): boolean =>
+      this.#options.requests.has(envelope.requestId) || shard?.isHeldBack(envelope.address) === true;
+    if (shard === undefined || isTaken()) return;
+    const behavior = this.#options.behaviors.get(envelope.address.entityType);
+    const rpc = behavior?.contract.rpcs[envelope.tag];
+    if (behavior === undefined || rpc === undefined) {
+      const what =
+        behavior === undefined
+          ? envelope.address.entityType
+          : `${envelope.address.entityType}.${envelope.tag}`;
+      this.#options.unserved(what);
+      shard.skip(envelope.address);
+      return;
+    }
+    let input: unknown;
+    let inputError: unknown = null;
+    try {
+      input = await parse(
+        rpc.input,
+        decodePayload(envelope.payload, "A stored input"),
+        `${envelope.address.entityType}.${envelope.tag}`,
+      );
+    } catch (error) {
+      // The schema changed since it was accepted: that becomes its reply.
+      inputError = error;
+    }
+    if (this.#options.servedShard(envelope.address.shardId) !== shard || isTaken()) return;
+    const activation = this.#options.activation(shard, behavior, envelope.address);
+    if (activation.isFull) {
+      activation.isBacklogged = true;
+      return;
+    }
+    const request = new HostedRequest(
+      { envelope, rpc, input },
+      { attempts: pending.attempts, attemptIsRecorded: false, isAccepted: true },
+    );
+    request.inputError = inputError;
+    request.sequence = pending.sequence;
+    this.#options.counters.accepted += 1;
+    this.#options.requests.set(request.id, request);
+    activation.mailbox.push(request);
+    activation.pump();
+  }
+
+  /**
+   * A request that went straight to its mailbox has no right to its place: storage may have it from before, where what
+   * came behind it here was accepted after it. So that is put back, too, and all of it is read again in order (A2).
+   */
+  #withdraw(request: HostedRequest, activation: Activation, shard: HostedShard): void {
+    const behind = activation.mailbox.emptyAfter(request);
+    for (const other of behind) {
+      if (!other.envelope.persisted) activation.mailbox.push(other);
+      else if (this.#options.requests.get(other.id) === other) this.#options.requests.delete(other.id);
+    }
+    shard.holdBack(activation.address);
+    this.#options.forget(request, activation);
+    if (behind.length > 0) void this.#options.wake();
+  }
+}
