@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { checkOptions } from "../../packages/core/src/cluster/config.ts";
 import { checkOptions as etcdSettings } from "../../packages/runners-etcd/src/options.ts";
 import { pgliteSettings, postgresSettings } from "../../packages/storage-postgres/src/options.ts";
+import { checkOptions as grpcSettings } from "../../packages/transport-grpc/src/options.ts";
 import { anchorsOf, linksOf, membersOf, readPage, tableRows, type TableRow } from "./pages.ts";
 
 const PAGES = [
@@ -43,6 +44,11 @@ const OPTIONS: readonly OptionsOfAPage[] = [
     page: "docs/etcd.md",
     sources: [{ path: "packages/runners-etcd/src/options.ts", interfaces: ["EtcdOptions"] }],
     settings: { ...etcdSettings({}) },
+  },
+  {
+    page: "docs/grpc.md",
+    sources: [{ path: "packages/transport-grpc/src/options.ts", interfaces: ["GrpcOptions"] }],
+    settings: { ...grpcSettings({}), listen: "127.0.0.1:0" },
   },
 ];
 
