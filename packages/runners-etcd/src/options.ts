@@ -67,15 +67,15 @@ export function checkOptions(options: EtcdOptions): EtcdSettings {
       takes: `at least one host, as in "${DEFAULT_HOST}"`,
     });
   for (const host of hosts) checkHost(host);
-  const isSecure = hosts.map((host) => host.startsWith("https://"));
-  if (isSecure.includes(true) && isSecure.includes(false))
+  const secureCount = hosts.filter((host) => host.startsWith("https://")).length;
+  if (secureCount > 0 && secureCount < hosts.length)
     throw new ConfigError({
       option: "runners.hosts",
       got: "both http:// and https://",
       takes: "hosts of one kind",
     });
   const tls = options.tls === undefined ? null : checkTls(options.tls);
-  if (tls !== null && isSecure.includes(false))
+  if (tls !== null && secureCount === 0)
     throw new ConfigError({
       option: "runners.tls",
       got: "given for hosts without https://",

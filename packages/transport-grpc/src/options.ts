@@ -84,7 +84,7 @@ const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1_048_576 + 65_536;
 const DEFAULT_MAX_QUEUED_BYTES = 64 * 1_048_576;
 const SHORTEST_TOKEN = 16;
 const HOST_PORT = /^(?<host>\[[0-9a-fA-F:.]+\]|[^:/?#@\s[\]]+):(?<port>\d{1,5})$/u;
-const EVERY_ADDRESS: readonly string[] = ["0.0.0.0", "[::]"];
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "[::]"]);
 const URL_FORM =
   '"grpc://host:port[?advertise=host:port&token=SECRET&certificate=FILE&key=FILE&ca=FILE&clientAuth=true&serverName=NAME]"';
 
@@ -100,7 +100,7 @@ export function checkOptions(options: GrpcOptions): GrpcSettings {
   }
   const listen = hostPort("listen", options.listen ?? "127.0.0.1:0");
   const advertise = options.advertise === undefined ? null : hostPort("advertise", options.advertise);
-  if (advertise === null && EVERY_ADDRESS.includes(listen.host)) {
+  if (advertise === null && EVERY_ADDRESS.has(listen.host)) {
     throw new ConfigError({
       option: "transport.advertise",
       got: undefined,

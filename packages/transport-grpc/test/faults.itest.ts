@@ -1,0 +1,102 @@
+// Peers that die, freeze, come back and read too slowly.
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { Member, ping } from "./member.ts";
+
+/** Starts a member in a process of its own. */
+async function spawnPeer(
+  listen = "127.0.0.1:0",
+): Promise<{ readonly address: string; readonly child: ChildProcess }> {
+  const program = fileURLToPath(new URL("peer.ts", import.meta.url));
+  const child = spawn(process.execPath, ["--conditions=@holdfast/source", program, listen], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const address = await new Promise<string>((resolve, reject) => {
+    child.stdout.on("data", (data: Buffer) => {
+      const found = /listening at (?<address>\S+)/u.exec(data.toString());
+      if (found?.groups !== undefined) resolve(found.groups["address"] ?? "");
+    });
+    child.once("exit", (code) => reject(new Error(`The peer ended with ${code}`)));
+  });
+  return { address, child };
+}
+
+async function untilReached(member: Member, address: string): Promise<void> {
+  while (!(await member.reaches(address))) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+describe("a peer that is killed", () => {
+  it("is missed at once, and reached again once it is back at its address", async () => {
+    await using member = await Member.start();
+    const first = await spawnPeer();
+    expect(await member.reaches(first.address)).toBe(true);
+    first.child.kill("SIGKILL");
+    await member.until(() => member.gone.includes(first.address));
+    expect(await member.reaches(first.address)).toBe(false);
+    await spawnPeer(first.address);
+    await untilReached(member, first.address);
+    // What came before and after the restart is in order, and nothing came twice.
+    const nonces = member.received.map((message) => ("nonce" in message ? message.nonce : ""));
+    expect(new Set(nonces).size).toBe(nonces.length);
+  });
+});
+
+describe("a peer that freezes", () => {
+  it("is missed by the one that sends and by the one that waits, and reached again once it goes on", async () => {
+    await using member = await Member.start({ keepAliveMs: 300 });
+    const peer = await spawnPeer();
+    expect(await member.reaches(peer.address)).toBe(true);
+    peer.child.kill("SIGSTOP");
+    await member.until(() => member.gone.includes(peer.address));
+    peer.child.kill("SIGCONT");
+    await untilReached(member, peer.address);
+  });
+
+  it("holds up no memory beyond the bounds: what does not fit comes back as undelivered", async () => {
+    await using member = await Member.start({ keepAliveMs: 60_000, maxQueuedBytes: 1_048_576 });
+    const peer = await spawnPeer();
+    expect(await member.reaches(peer.address)).toBe(true);
+    peer.child.kill("SIGSTOP");
+    const payload = "x".repeat(100_000);
+    let sent = 0;
+    while (member.lost.length === 0) {
+      member.transport.send(peer.address, ping(`${sent} ${payload}`));
+      sent += 1;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // Sockets take some; the queue one megabyte.
+    expect(sent * payload.length).toBeLessThan(64 * 1_048_576);
+    peer.child.kill("SIGCONT");
+    // All that was not refused arrives, in order.
+    const answers = (): readonly string[] =>
+      member.received.flatMap((message) => (message.type === "pong" ? [message.nonce.slice(0, 10)] : []));
+    await member.until(() => answers().length >= sent + 1 - member.lost.length);
+    const numbers = answers()
+      .slice(1)
+      .map((nonce) => Number(nonce.split(" ")[0]));
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+  });
+});
+
+describe("two members that call each other at once", () => {
+  it("hear everything in order, once, in each of many rounds", async () => {
+    for (let round = 0; round < 20; round += 1) {
+      await using first = await Member.start();
+      await using second = await Member.start();
+      for (let index = 0; index < 100; index += 1) {
+        first.transport.send(second.address, ping(index));
+        second.transport.send(first.address, ping(index));
+        if (index % 10 === round % 10) await new Promise((resolve) => setImmediate(resolve));
+      }
+      const pings = (member: Member): readonly number[] =>
+        member.received.flatMap((message) => (message.type === "ping" ? [Number(message.nonce)] : []));
+      await first.until(() => first.received.length >= 200);
+      await second.until(() => second.received.length >= 200);
+      const all = Array.from({ length: 100 }, (_, index) => index);
+      expect([pings(first), pings(second)]).toEqual([all, all]);
+    }
+  });
+});

@@ -1,0 +1,203 @@
+// Who gets in, and who does not.
+
+import { connect } from "node:net";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { Client, credentials, loadPackageDefinition, Metadata, status } from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { protoPath as healthProto } from "grpc-health-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { GrpcOptions, GrpcTls } from "../src/options.ts";
+import { certificateAuthority, type Certificates } from "./certificates.ts";
+import { Member, ping } from "./member.ts";
+
+const TOKEN = "a-secret-of-the-cluster";
+
+describe("a token", () => {
+  it.each<[string, GrpcOptions]>([
+    ["none", {}],
+    ["another one", { token: "another-secret-of-the-cluster" }],
+  ])("lets nobody in who brings %s, and disturbs nobody else", async (_, options) => {
+    await using guarded = await Member.start({ token: TOKEN });
+    await using friend = await Member.start({ token: TOKEN });
+    await using stranger = await Member.start(options);
+    expect(await stranger.reaches(guarded.address)).toBe(false);
+    expect(guarded.received).toEqual([]);
+    expect(guarded.transport.counters.refused).toBeGreaterThan(0);
+    expect(await friend.reaches(guarded.address)).toBe(true);
+  });
+});
+
+describe("TLS", () => {
+  let ours: Certificates;
+  let theirs: Certificates;
+  let good: GrpcTls;
+  let other: GrpcTls;
+
+  beforeAll(() => {
+    ours = certificateAuthority();
+    theirs = certificateAuthority();
+    good = { ...ours.issue("member"), ca: ours.ca };
+    other = { ...ours.issue("other"), ca: ours.ca };
+  });
+  afterAll(() => {
+    ours[Symbol.dispose]();
+    theirs[Symbol.dispose]();
+  });
+
+  it("carries messages both ways between members that both have certificates of the authority", async () => {
+    await using first = await Member.start({ tls: good });
+    await using second = await Member.start({ tls: other, token: TOKEN });
+    await using third = await Member.start({ tls: other });
+    expect(await first.reaches(third.address)).toBe(true);
+    expect(await third.reaches(first.address)).toBe(true);
+    // Both are asked for: a certificate does not stand in for the token.
+    expect(await first.reaches(second.address)).toBe(false);
+  });
+
+  it("refuses who shows no certificate, one of another authority, one that is over, or speaks no TLS", async () => {
+    await using guarded = await Member.start({ tls: good });
+    const strangers: Record<string, GrpcOptions> = {
+      "of another authority": { tls: { ...theirs.issue("stranger"), ca: ours.ca } },
+      over: { tls: { ...ours.issueExpired("late"), ca: ours.ca } },
+      "no TLS": {},
+    };
+    for (const [what, options] of Object.entries(strangers)) {
+      await using stranger = await Member.start(options);
+      expect([what, await stranger.reaches(guarded.address)]).toEqual([what, false]);
+    }
+    // What a client without any certificate gets.
+    const bare = new Client(guarded.address, credentials.createSsl(await pemOf(ours.ca)));
+    await expect(check(bare)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    bare.close();
+    expect(guarded.received).toEqual([]);
+    await using friend = await Member.start({ tls: other });
+    expect(await friend.reaches(guarded.address)).toBe(true);
+  });
+
+  it("sends nothing to a member whose certificate is of another authority", async () => {
+    await using impostor = await Member.start({
+      tls: { ...theirs.issue("impostor"), ca: ours.ca, clientAuth: false },
+    });
+    await using member = await Member.start({ tls: good });
+    expect(await member.reaches(impostor.address)).toBe(false);
+    expect(impostor.received).toEqual([]);
+  });
+
+  it("asks for no certificate where clientAuth is false", async () => {
+    await using open = await Member.start({ tls: { ...good, clientAuth: false } });
+    const client = new Client(open.address, credentials.createSsl(await pemOf(ours.ca)));
+    expect(await check(client)).toBe("SERVING");
+    client.close();
+  });
+});
+
+describe("health and reflection", () => {
+  it("say SERVING, and list the services to a client that knows nothing else", async () => {
+    await using member = await Member.start();
+    const client = new Client(member.address, credentials.createInsecure());
+    expect(await check(client)).toBe("SERVING");
+    expect(await check(client, "holdfast.transport.v1.Transport")).toBe("SERVING");
+    expect(await services(client)).toEqual(
+      expect.arrayContaining(["holdfast.transport.v1.Transport", "grpc.health.v1.Health"]),
+    );
+    client.close();
+  });
+
+  it("show health to everybody and reflection to who has the token", async () => {
+    await using member = await Member.start({ token: TOKEN });
+    const client = new Client(member.address, credentials.createInsecure());
+    expect(await check(client)).toBe("SERVING");
+    await expect(services(client)).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
+    const metadata = new Metadata();
+    metadata.set("authorization", `Bearer ${TOKEN}`);
+    expect(await services(client, metadata)).toContain("holdfast.transport.v1.Transport");
+    client.close();
+  });
+});
+
+describe("limits", () => {
+  it("takes no more connections than it may, and those that it has go on", async () => {
+    await using busy = await Member.start({ maxConnections: 1 });
+    await using first = await Member.start();
+    await using second = await Member.start();
+    expect(await first.reaches(busy.address)).toBe(true);
+    expect(await second.reaches(busy.address)).toBe(false);
+    expect(busy.transport.counters.overLimit).toBe(1);
+    expect(await first.reaches(busy.address)).toBe(true);
+  });
+
+  it("cuts off who sends a larger message than it takes", async () => {
+    await using small = await Member.start({ maxMessageBytes: 65_536 });
+    await using large = await Member.start();
+    await using third = await Member.start();
+    expect(await large.reaches(small.address)).toBe(true);
+    large.transport.send(small.address, ping("x".repeat(200_000)));
+    await large.until(() => large.gone.length > 0);
+    expect(small.received).toHaveLength(1);
+    expect(await third.reaches(small.address)).toBe(true);
+    expect(await large.reaches(small.address)).toBe(true);
+  });
+
+  it("closes on who connects and never says who it is", async () => {
+    await using member = await Member.start({ connectTimeoutMs: 200, keepAliveMs: 200 });
+    const [host = "", port = ""] = member.address.split(":");
+    const socket = connect(Number(port), host);
+    socket.on("error", () => undefined);
+    socket.resume();
+    await new Promise<void>((resolve) => socket.once("connect", resolve));
+    await using friend = await Member.start();
+    expect(await friend.reaches(member.address)).toBe(true);
+    socket.destroy();
+  });
+});
+
+async function pemOf(file: string): Promise<Buffer> {
+  const { readFile } = await import("node:fs/promises");
+  return readFile(file);
+}
+
+type Method = {
+  path: string;
+  requestSerialize(value: object): Buffer;
+  responseDeserialize(bytes: Buffer): unknown;
+};
+
+/** The health of a service, as any client of grpc.health.v1 learns it. */
+function check(client: Client, service = ""): Promise<unknown> {
+  const health = loadSync(healthProto, { enums: String })["grpc.health.v1.Health"] as unknown as Record<
+    string,
+    Method
+  >;
+  const { path, requestSerialize, responseDeserialize } = health["Check"] as Method;
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service }, (error, response) =>
+      error === null ? resolve((response as { status: unknown }).status) : reject(error),
+    );
+  });
+}
+
+/** The services of a member, as grpcurl lists them. */
+function services(client: Client, metadata = new Metadata()): Promise<readonly string[]> {
+  const folder = dirname(createRequire(import.meta.url).resolve("@grpc/reflection/package.json"));
+  const definitions = loadSync("grpc/reflection/v1/reflection.proto", {
+    includeDirs: [join(folder, "build/proto")],
+    oneofs: true,
+  });
+  expect(loadPackageDefinition(definitions)).toHaveProperty("grpc");
+  const { path, requestSerialize, responseDeserialize } = (
+    definitions["grpc.reflection.v1.ServerReflection"] as unknown as Record<string, Method>
+  )["ServerReflectionInfo"] as Method;
+  return new Promise((resolve, reject) => {
+    const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+    stream.on(
+      "data",
+      ({ listServicesResponse }: { listServicesResponse: { service: { name: string }[] } }) => {
+        resolve(listServicesResponse.service.map(({ name }) => name));
+        stream.end();
+      },
+    );
+    stream.on("error", reject);
+    stream.write({ listServices: "" });
+  });
+}
