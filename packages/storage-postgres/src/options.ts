@@ -71,7 +71,7 @@ export interface PgPool {
   readonly options: object;
   connect(): Promise<unknown>;
   end(): Promise<void>;
-  on(event: "error" | "connect", listener: (given: never) => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
 }
 
 /** As much of a postgres.js client as this package uses, so that any copy of it will do. */

@@ -21,7 +21,7 @@ import { Turnstile } from "./turnstile.ts";
 import { within } from "./within.ts";
 
 const LANES = 2;
-/** How long the server may take to end a process, and all of it together. */
+/** How long the server may take to end a process, and all of it together, if a statement may take that long. */
 const TERMINATION_MS = 2_000;
 const RETIREMENT_MS = 5_000;
 const RETIREMENT_PAUSE_MS = 100;
@@ -135,7 +135,8 @@ export class ServerDriver implements SqlDriver {
    */
   async #retire(processId: number | null, isPatient: boolean): Promise<boolean> {
     if (processId === null) return false;
-    const givesUpAt = performance.now() + RETIREMENT_MS;
+    const patienceMs = Math.min(RETIREMENT_MS, this.#settings.statementDeadlineMs);
+    const givesUpAt = performance.now() + patienceMs;
     for (;;) {
       const leftMs = givesUpAt - performance.now();
       if (leftMs <= 0) return false;
