@@ -47,6 +47,8 @@ export interface Result extends Findings {
   /** Calls that failed at their callers, and those of them that were of persisted requests and executions. */
   readonly failed: number;
   readonly failedPersisted: number;
+  /** How they failed, and how often each. */
+  readonly failures: readonly string[];
   /** The longest time that a shard had no owner, and that a caller waited for an answer, in ms. */
   readonly longestGapMs: number;
   readonly slowestMs: number;
@@ -164,6 +166,7 @@ export class World {
       answered: answered.length,
       failed: failed.length,
       failedPersisted: failed.filter(({ kind }) => !VOLATILE.has(kind)).length,
+      failures: counted(failed.map(({ kind, error }) => `${kind}: ${String(error)}`)),
       longestGapMs,
       slowestMs,
       lost: findings.lost,
@@ -195,16 +198,23 @@ export class World {
 
   /** A call may fail in a fault, but by an error that says so. */
   #strangeErrors(): readonly string[] {
-    const counts = new Map<string, number>();
-    for (const { kind, error } of this.history.failed) {
-      // The handler's own, whose pool has no patience.
-      if (kind === "say" && error instanceof RemoteError) continue;
-      if (EXPECTED_ERRORS.has(error?.name ?? "")) continue;
-      const what = `A ${kind} failed with ${String(error)}`;
-      counts.set(what, (counts.get(what) ?? 0) + 1);
-    }
-    return [...counts].map(([what, count]) => `${what} (${count} times)`);
+    const strange = this.history.failed.filter(
+      // The own error of a handler whose pool has no patience is none.
+      ({ kind, error }) =>
+        !EXPECTED_ERRORS.has(error?.name ?? "") && !(kind === "say" && error instanceof RemoteError),
+    );
+    return counted(strange.map(({ kind, error }) => `A ${kind} failed with ${String(error)}`));
   }
+}
+
+/** Each text once, with how often it is there. Addresses and names of entities are left out. */
+function counted(texts: readonly string[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const text of texts) {
+    const plain = text.replaceAll(/[\w-]+\/[\w-]+|\d+(?:\.\d+){3}:\d+/gu, "...");
+    counts.set(plain, (counts.get(plain) ?? 0) + 1);
+  }
+  return [...counts].map(([text, count]) => `${text} (${count} times)`);
 }
 
 /** A part of etcd that this cluster has for itself. */
