@@ -20,25 +20,25 @@ import { backoffMs } from "../clock/backoff.ts";
 import { decodeError, encodeError } from "../contract/error-codec.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
-import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import type { StorageTransaction } from "../contract/transaction.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
-import { FencedError, PersistenceError, TransactionUnavailableError } from "../errors/storage.ts";
+import { TransactionUnavailableError } from "../errors/storage.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
 import { NonDeterminismError } from "../errors/workflow.ts";
-import { runAttempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
+import type { ActivitySettings, AttemptBody } from "./activity-attempt.ts";
+import { ActivityStep, type ActivitySurroundings, type Settle } from "./activity-step.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
 import { Journal, type Outcome, type RecordedStep } from "./journal.ts";
+import { Replay, type Asked } from "./replay.ts";
 import { Waits } from "./waits.ts";
 
 /** A timer due sooner than this is awaited in memory: leaving and coming back would take about as long. */
 const RESIDENT_MS = 1_000;
 /** So long a replay may stand still, in code that awaits something of its own, before that counts as divergence. */
 const STALLED_MS = 1_000;
-/** So far down the causes of an activity's error a failure of storage is looked for. */
-const MAX_CAUSES = 8;
 const RPC_RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
 
 export interface ExecutionOptions {
@@ -53,25 +53,6 @@ export interface ExecutionOptions {
   readonly errors: readonly ErrorClass[];
   readonly beginTransaction: (() => StorageTransaction) | undefined;
 }
-
-/** What an activity's attempts leave to the next one, encoded. */
-interface Heartbeat {
-  details: string | undefined;
-}
-
-interface Asked {
-  readonly position: number;
-  readonly step: RecordedStep | undefined;
-}
-
-/**
- * Records a step's outcome and hands it to the code. Rejects where storage does. Resolves to the error of a transaction
- * that cannot commit, which makes a failed attempt of it.
- */
-type Settle = (
-  event: Outcome,
-  transaction: StorageTransaction | null,
-) => Promise<TransactionUnavailableError | undefined>;
 
 /** How a run of the code ended. */
 export type ExecutionEnd =
@@ -88,13 +69,10 @@ export class Execution {
   readonly #queue: DeliveryQueue;
   readonly #waits: Waits;
   readonly #abort = new AbortController();
-  /** Recorded steps that the code has not asked for yet. */
-  readonly #unasked: Set<number>;
-  /** Resolves when the replay is over (E5). */
-  readonly #caughtUp: Promise<void>;
-  #catchUp: () => void = () => undefined;
+  readonly #replay: Replay;
+  /** What the attempts of activities see of this. */
+  readonly #surroundings: ActivitySurroundings;
   #stalled: Timer | null = null;
-  #position = 0;
   /** Steps that are doing something here and now. While there are any, the execution stays. */
   #busy = 0;
   /** Of those, calls that another copy joins by their key: they need not end before the execution leaves. */
@@ -118,10 +96,21 @@ export class Execution {
     const recorded = [...this.#journal.steps];
     const delivered = recorded.filter((step) => step.outcome !== null && step.kind !== "value");
     const ordinals = delivered.map((step) => step.outcome?.ordinal ?? 0).toSorted((a, b) => a - b);
-    this.#unasked = new Set(recorded.map((step) => step.position));
-    this.#caughtUp = new Promise((resolve) => (this.#catchUp = resolve));
+    this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
     this.#queue = new DeliveryQueue(clock, ordinals, () => this.#check());
     this.#waits = new Waits(clock);
+    this.#surroundings = {
+      ...options,
+      executionId: entityId,
+      fence: call.fence,
+      signal: this.#abort.signal,
+      isStopped: () => this.#isStopped,
+      stop: (error) => this.#stop({ type: "stopped", error }),
+      ready: () => this.#ready(),
+      until: (at) => this.#idly(() => this.#waits.until(at)),
+      record: (position, kind, name, event) => this.#record(position, kind, name, event),
+      completed: (value, name) => this.#completed(value, name),
+    };
   }
 
   get id(): string {
@@ -130,7 +119,7 @@ export class Execution {
 
   /** Whether recorded results are still on their way to the code. */
   get isReplaying(): boolean {
-    return this.#unasked.size > 0 || this.#queue.isReplaying;
+    return !this.#replay.isOver || this.#queue.isReplaying;
   }
 
   /** Resolves when nothing that it recorded is on its way to storage any more; null: nothing is. After its end (J5). */
@@ -167,37 +156,9 @@ export class Execution {
     settings: ActivitySettings,
     body: AttemptBody,
   ): Promise<unknown> {
-    return this.#step(kind, name, async (position, step, settle) => {
-      let failures = step?.failures.length ?? 0;
-      let retryAt = step?.failures.at(-1)?.retryAt ?? 0;
-      const heartbeat: Heartbeat = { details: step?.failures.at(-1)?.lastHeartbeat };
-      for (;;) {
-        if (retryAt > this.#options.clock.now()) await this.#idly(() => this.#waits.until(retryAt));
-        await this.#ready();
-        const attempt = failures + 1;
-        let outcome = await this.#attempt(position, name, attempt, settings, heartbeat, body);
-        if (outcome === "settled") return;
-        if (outcome.type === "completed") {
-          const refused = await settle(outcome.event, outcome.transaction);
-          if (refused === undefined) return;
-          outcome = { type: "failed", error: refused };
-        }
-        const isFinal =
-          attempt > settings.retries ||
-          settings.nonRetryable.some((errorClass) => outcome.error instanceof errorClass);
-        const error = this.#encode(outcome.error);
-        if (isFinal) return void (await settle({ type: "failed", error }, null));
-        failures = attempt;
-        retryAt = this.#options.clock.now() + this.#pauseAfter(attempt, settings);
-        const lastHeartbeat = heartbeat.details === undefined ? {} : { lastHeartbeat: heartbeat.details };
-        this.#record(position, kind, name, {
-          type: "attempt-failed",
-          attempt,
-          error,
-          retryAt,
-          ...lastHeartbeat,
-        });
-      }
+    return this.#step(kind, name, (position, step, settle) => {
+      const activity = new ActivityStep({ position, kind, name, settings, body }, step, this.#surroundings);
+      return activity.perform(settle);
     });
   }
 
@@ -254,7 +215,7 @@ export class Execution {
     if (step?.outcome?.event.type === "completed")
       return decodePayload(step.outcome.event.value, name) as Value;
     // It was recorded before anything that followed it, so what is recorded further on followed another step (E5).
-    if (this.#unasked.size > 0) throw this.#diverge(this.#unaskedStep());
+    if (!this.#replay.isOver) throw this.#diverge(this.#replay.unaskedStep());
     const value = take();
     const text = encodeBoundedPayload(value, name, this.#options.maxPayloadBytes);
     this.#record(position, "value", name, { type: "completed", value: text });
@@ -263,16 +224,10 @@ export class Execution {
 
   /** The next step's position, and what is recorded of it (E1). @throws {NonDeterminismError} after stopping: it is another */
   #ask(kind: StepKind, name: string): Asked {
-    const position = this.#position;
-    const step = this.#journal.step(position);
-    if (step !== undefined && (step.kind !== kind || step.name !== name)) {
-      throw this.#diverge(
-        this.#divergence(position, describeStep(step.kind, step.name), describeStep(kind, name)),
-      );
-    }
-    this.#position += 1;
-    if (this.#unasked.delete(position) && !this.isReplaying) this.#catchUp();
-    return { position, step };
+    const asked = this.#replay.ask(kind, name);
+    if (asked instanceof NonDeterminismError) throw this.#diverge(asked);
+    if (this.#replay.isOver && !this.isReplaying) this.#replay.catchUp();
+    return asked;
   }
 
   /** Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to. */
@@ -316,7 +271,7 @@ export class Execution {
         return undefined;
       };
       const work = (): Promise<void> => this.#busily(() => perform(position, step, settle));
-      if (this.isReplaying) void this.#caughtUp.then(work);
+      if (this.isReplaying) void this.#replay.caughtUp.then(work);
       else void work();
     });
     // A step that nobody awaits, such as the loser of a race, must not end the process when it fails.
@@ -331,78 +286,6 @@ export class Execution {
     } catch {
       return null;
     }
-  }
-
-  async #attempt(
-    position: number,
-    name: string,
-    attempt: number,
-    settings: ActivitySettings,
-    heartbeat: Heartbeat,
-    body: AttemptBody,
-  ): Promise<
-    | { readonly type: "completed"; readonly event: Outcome; readonly transaction: StorageTransaction | null }
-    | { readonly type: "failed"; readonly error: unknown }
-    | "settled"
-  > {
-    const { clock, beginTransaction } = this.#options;
-    const transactions = new TransactionScope(
-      beginTransaction,
-      "the cluster's storage has no transactions for activities; configure one that has, such as Postgres",
-    );
-    const outcome = await runAttempt(
-      {
-        clock,
-        settings,
-        executionId: this.id,
-        position,
-        name,
-        attempt,
-        transactions,
-        signal: this.#abort.signal,
-        lastHeartbeat:
-          heartbeat.details === undefined
-            ? undefined
-            : decodePayload(heartbeat.details, `The last heartbeat of ${name}`),
-        heartbeat: (details) => {
-          // Without any it only says that the attempt is alive.
-          if (details === undefined) return;
-          const what = `The details of a heartbeat of ${name}`;
-          heartbeat.details = encodeBoundedPayload(details, what, this.#options.maxPayloadBytes);
-        },
-      },
-      body,
-    );
-    if (this.#isStopped) {
-      if (outcome.type === "completed") await outcome.transaction?.rollback().catch(() => undefined);
-      return "settled";
-    }
-    if (outcome.type === "failed") {
-      const ofStorage = this.#failureOfStorage(outcome.error, transactions);
-      if (ofStorage === null) return outcome;
-      this.#stop({ type: "stopped", error: ofStorage });
-      return "settled";
-    }
-    try {
-      return {
-        type: "completed",
-        event: this.#completed(outcome.value, name),
-        transaction: outcome.transaction,
-      };
-    } catch (error) {
-      await outcome.transaction?.rollback().catch(() => undefined);
-      return { type: "failed", error };
-    }
-  }
-
-  /** A lost fence, and a storage that fails, are no failures of the activity: this copy of the execution is over. */
-  #failureOfStorage(error: unknown, transactions: TransactionScope): FencedError | PersistenceError | null {
-    // A query builder may have wrapped what the transaction threw.
-    for (let at = error, depth = 0; at instanceof Error && depth < MAX_CAUSES; at = at.cause, depth += 1) {
-      if (at instanceof FencedError && at.shardId === this.#options.call.fence.shardId) return at;
-      if (at instanceof PersistenceError && transactions.transaction !== undefined) return at;
-    }
-    return null;
   }
 
   #encode(error: unknown): EncodedError {
@@ -459,18 +342,13 @@ export class Execution {
     this.#busy += 1;
   }
 
-  #pauseAfter(attempt: number, settings: ActivitySettings): number {
-    const { backoff: kind, initialIntervalMs: initialMs, maxIntervalMs: maxMs } = settings;
-    return backoffMs({ kind, initialMs, maxMs, jitter: 0 }, attempt, this.#options.random);
-  }
-
   /** Soon, when everything that is ready has run: does the code wait for nothing but time? Then it leaves memory. */
   #check(): void {
     if (this.#isChecking || this.#isStopped) return;
     this.#isChecking = true;
     void this.#options.clock.nextTurn().then(() => {
       this.#isChecking = false;
-      if (!this.isReplaying) this.#catchUp();
+      if (!this.isReplaying) this.#replay.catchUp();
       this.#leaveIfIdle();
     });
   }
@@ -480,7 +358,7 @@ export class Execution {
     const isLeaving = this.#options.call.leaving.aborted;
     if (this.#busy > (isLeaving ? this.#joinable : 0)) return;
     if (isLeaving) return this.#stop({ type: "suspended", until: 0 });
-    if (this.#unasked.size > 0) return this.#watchStall();
+    if (!this.#replay.isOver) return this.#watchStall();
     const earliest = this.#waits.earliest;
     if (earliest !== null && earliest - this.#options.clock.now() >= RESIDENT_MS) {
       this.#stop({ type: "suspended", until: earliest });
@@ -490,17 +368,17 @@ export class Execution {
   /** The replay does nothing. Unless the code awaits something of its own, it waits for what will never come. */
   #watchStall(): void {
     if (this.#stalled !== null) return;
-    const position = this.#position;
+    const { position } = this.#replay;
     this.#stalled = this.#options.clock.setTimer(STALLED_MS, () => {
       this.#stalled = null;
-      if (this.#isStopped || this.#unasked.size === 0) return;
-      if (this.#position === position) this.#diverge(this.#unaskedStep());
+      if (this.#isStopped || this.#replay.isOver) return;
+      if (this.#replay.position === position) this.#diverge(this.#replay.unaskedStep());
       else this.#check();
     });
   }
 
   #finish(end: ExecutionEnd): void {
-    if (this.#unasked.size > 0) this.#diverge(this.#unaskedStep());
+    if (!this.#replay.isOver) this.#diverge(this.#replay.unaskedStep());
     else this.#stop(end);
   }
 
@@ -518,30 +396,6 @@ export class Execution {
     this.#abort.abort(end.type === "stopped" ? end.error : new Error("The execution is over"));
     this.#end?.(end);
   }
-
-  #unaskedStep(): NonDeterminismError {
-    const position = Math.min(...this.#unasked);
-    const step = this.#journal.step(position);
-    return this.#divergence(
-      position,
-      step === undefined ? "another step" : describeStep(step.kind, step.name),
-      "no step there",
-    );
-  }
-
-  #divergence(position: number, recorded: string, asked: string): NonDeterminismError {
-    return new NonDeterminismError({
-      workflow: this.#options.workflow,
-      executionId: this.id,
-      position,
-      recorded,
-      asked,
-    });
-  }
-}
-
-function describeStep(kind: StepKind, name: string): string {
-  return `${kind} "${name}"`;
 }
 
 /** Whether a call that failed so is made again by the execution itself, instead of failing in its code. */
