@@ -4,10 +4,17 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import * as core from "@holdfast/core";
 import ms from "ms";
 import { describe, expect, it } from "vitest";
+import { storageFromUrl } from "@holdfast/storage-postgres";
 import { checkOptions } from "../../packages/core/src/cluster/config.ts";
-import { checkOptions as etcdSettings } from "../../packages/runners-etcd/src/options.ts";
+import {
+  checkOptions as etcdSettings,
+  optionsFromUrl as etcdOptions,
+} from "../../packages/runners-etcd/src/options.ts";
 import { pgliteSettings, postgresSettings } from "../../packages/storage-postgres/src/options.ts";
-import { checkOptions as grpcSettings } from "../../packages/transport-grpc/src/options.ts";
+import {
+  checkOptions as grpcSettings,
+  optionsFromUrl as grpcOptions,
+} from "../../packages/transport-grpc/src/options.ts";
 import { anchorsOf, linksOf, membersOf, readPage, tableRows, type TableRow } from "./pages.ts";
 
 const PAGES = [
@@ -134,6 +141,23 @@ describe("the page of failures", () => {
       .filter((said) => /^[A-Za-z]\S* \S+ /u.test(said));
     expect(quotes.length).toBeGreaterThan(5);
     expect(quotes.filter((said) => !code.includes(said))).toEqual([]);
+  });
+});
+
+describe("a URL of the pages", () => {
+  const readers: Readonly<Record<string, (url: string) => unknown>> = {
+    etcd: etcdOptions,
+    grpc: grpcOptions,
+    postgres: storageFromUrl,
+    pglite: storageFromUrl,
+  };
+  const urls = PAGES.flatMap((page) => [
+    ...readPage(page).matchAll(/(?<=HOLDFAST_[A-Z]+=)'?(?<url>[a-z]+:[^\s']+)/gu),
+  ]).map(({ groups }) => groups?.["url"] ?? "");
+
+  it.each(urls)("can be read: %s", (url) => {
+    const read = readers[url.replace(/:.*$/u, "")];
+    expect(read?.(url)).toEqual(expect.any(Object));
   });
 });
 
