@@ -122,6 +122,8 @@ export class Router {
       try {
         this.#update(await this.#options.observed(() => this.#options.storage.listRunners()));
       } catch (error) {
+        // Its connection was closed under it.
+        if (this.#closed) return;
         // The last list stays in force: a wrong route costs a rejection, no list at all would cost every request.
         this.#options.logger.warn("The members could not be listed", { error: String(error) });
       }
