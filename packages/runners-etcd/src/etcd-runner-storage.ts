@@ -8,7 +8,7 @@
 //   E3  The lease's id is chosen here, so that a call whose answer was lost can be made again.
 
 import type { Random, RunnerRecord, RunnerStorage, ShardId } from "@holdfast/core/adapter";
-import { EtcdLeaseInvalidError, GRPCFailedPreconditionError, type IRequestOp } from "etcd3";
+import { castGrpcError, EtcdLeaseInvalidError, GRPCFailedPreconditionError, type IRequestOp } from "etcd3";
 import type { CallOptions, EtcdSession } from "./etcd-session.ts";
 import { EtcdWatch, endOf } from "./etcd-watch.ts";
 
@@ -216,7 +216,8 @@ export class EtcdRunnerStorage implements RunnerStorage {
         resolve(TTL);
         stream.end();
       });
-      stream.on("error", reject);
+      // A stream's errors come as gRPC has them; whether to try again is asked of the client's own.
+      stream.on("error", (error: Error) => reject(castGrpcError(error)));
       stream.on("end", () => reject(new Error("etcd ended the stream without an answer")));
       stream.write({ ID: lease });
     });

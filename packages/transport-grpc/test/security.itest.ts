@@ -8,7 +8,7 @@ import { loadSync } from "@grpc/proto-loader";
 import { protoPath as healthProto } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GrpcOptions, GrpcTls } from "../src/options.ts";
-import { certificateAuthority, type Certificates } from "./certificates.ts";
+import { certificateAuthority, type Certificates } from "../../../test/services/certificates.ts";
 import { Member, ping } from "./member.ts";
 
 const TOKEN = "a-secret-of-the-cluster";

@@ -36,10 +36,18 @@ export function certificateAuthority(): Certificates {
   const issue = (name: string, time: readonly string[]): { certificate: string; key: string } => {
     openssl("req", ...newKey, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`);
     writeFileSync(file(`${name}.ext`), "subjectAltName=IP:127.0.0.1\n");
-    openssl(
-      ...["x509", "-req", "-in", `${name}.csr`, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"],
-      ...["-out", `${name}.pem`, "-extfile", `${name}.ext`, ...time],
-    );
+    const signed = [
+      "x509",
+      "-req",
+      "-in",
+      `${name}.csr`,
+      "-CA",
+      "ca.pem",
+      "-CAkey",
+      "ca.key",
+      "-CAcreateserial",
+    ];
+    openssl(...signed, "-out", `${name}.pem`, "-extfile", `${name}.ext`, ...time);
     return { certificate: file(`${name}.pem`), key: file(`${name}.key`) };
   };
   return {

@@ -1,0 +1,129 @@
+// etcd that restarts, stops, freezes or takes leases away.
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { PersistenceError, type ShardId } from "@holdfast/core/adapter";
+import { Etcd3 } from "etcd3";
+import { startOwnEtcd, type EtcdControl, type EtcdService } from "../../../test/services/etcd.ts";
+import { findProgram } from "../../../test/services/programs.ts";
+import { hostsOf, member, Sessions, TTL_MS } from "./backend.ts";
+
+/** Leases that outlive a restart of etcd by far. */
+const LONG_TTL_MS = 20_000;
+const SHARDS: readonly ShardId[] = ["default:0", "default:1", "default:2"];
+
+describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
+  let etcd: EtcdService & { readonly control: EtcdControl };
+  let sessions: Sessions;
+  const rejections: unknown[] = [];
+  const note = (reason: unknown): void => void rejections.push(reason);
+
+  beforeEach(async () => {
+    process.on("unhandledRejection", note);
+    etcd = await startOwnEtcd();
+    sessions = new Sessions({ hosts: hostsOf(etcd.url), timeoutMs: 500 });
+  });
+  afterEach(async () => {
+    await sessions[Symbol.asyncDispose]();
+    await etcd.stop();
+    process.off("unhandledRejection", note);
+    expect(rejections).toEqual([]);
+  });
+
+  /** Asks until etcd answers. */
+  async function untilItAnswers<Result>(call: () => Promise<Result>): Promise<Result> {
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        expect(error).toBeInstanceOf(PersistenceError);
+      }
+    }
+  }
+
+  it("keeps leases, records and shards over a restart within their term, and watches go on", async () => {
+    const runners = await sessions.open();
+    await runners.register(member("r1"), LONG_TTL_MS);
+    await runners.acquireShards("r1", SHARDS);
+    let told = 0;
+    const end = await runners.watch(() => {
+      told += 1;
+    });
+    await etcd.control.restart();
+    expect(await untilItAnswers(() => runners.refresh("r1"))).toBe("held");
+    expect(await runners.listShards()).toEqual(new Map(SHARDS.map((shardId) => [shardId, "r1"])));
+    expect(await runners.listRunners()).toEqual([member("r1")]);
+    // What others do after the restart is told, whatever was missed in it.
+    await expect.poll(() => told).toBeGreaterThan(0);
+    const others = await sessions.open();
+    const before = told;
+    await others.register(member("r2"), LONG_TTL_MS);
+    await expect.poll(() => told).toBeGreaterThan(before);
+    await end();
+  });
+
+  it.each(["SIGKILL", "SIGSTOP"] as const)(
+    "rejects in bounded time while it is gone (%s), says `lost` when it is back too late, and takes a new member",
+    async (signal) => {
+      const runners = await sessions.open();
+      await runners.register(member("r1"), TTL_MS);
+      await runners.acquireShards("r1", SHARDS);
+      await etcd.control.kill(signal);
+      for (const call of [
+        () => runners.refresh("r1"),
+        () => runners.acquireShards("r1", ["default:9"]),
+        () => runners.listRunners(),
+        () => runners.releaseShards("r1", SHARDS),
+        () => runners.unregister("r1"),
+      ]) {
+        await expect(call()).rejects.toBeInstanceOf(PersistenceError);
+      }
+      if (signal === "SIGSTOP") await etcd.control.kill("SIGCONT");
+      else await etcd.control.start();
+      // A restarted etcd gives each lease its term again: it runs out unless it is refreshed.
+      await expect
+        .poll(async () => (await untilItAnswers(() => runners.listRunners())).length, { timeout: 20_000 })
+        .toBe(0);
+      expect(await runners.refresh("r1")).toBe("lost");
+      expect(await runners.acquireShards("r1", SHARDS)).toEqual([]);
+      await runners.register(member("r1-again"), LONG_TTL_MS);
+      expect(await runners.acquireShards("r1-again", SHARDS)).toEqual(SHARDS);
+    },
+  );
+
+  it("that takes a lease away is noticed at the next refresh", async () => {
+    const runners = await sessions.open();
+    await runners.register(member("r1"), LONG_TTL_MS);
+    await runners.acquireShards("r1", SHARDS);
+    const operator = new Etcd3({ hosts: hostsOf(etcd.url) });
+    const { leases } = await operator.leaseClient.leaseLeases();
+    for (const { ID } of leases) await operator.leaseClient.leaseRevoke({ ID });
+    operator.close();
+    expect(await runners.refresh("r1")).toBe("lost");
+    expect(await runners.listShards()).toEqual(new Map());
+  });
+
+  it("does not matter where another host of the list answers", async () => {
+    const runners = await sessions.open({
+      hosts: ["http://127.0.0.1:1", hostsOf(etcd.url)],
+      timeoutMs: 3_000,
+    });
+    await runners.register(member("r1"), LONG_TTL_MS);
+    for (let round = 0; round < 10; round += 1) expect(await runners.refresh("r1")).toBe("held");
+  });
+
+  it("lets no two members hold one shard, however they race", async () => {
+    const racers = await Promise.all([sessions.open(), sessions.open(), sessions.open()]);
+    const ids = racers.map((_, index) => `r${index}`);
+    for (const [index, runners] of racers.entries())
+      await runners.register(member(ids[index] ?? ""), LONG_TTL_MS);
+    const shardIds = Array.from({ length: 250 }, (_, index): ShardId => `default:${index}`);
+    for (let round = 0; round < 10; round += 1) {
+      const held = await Promise.all(
+        racers.map((runners, index) => runners.acquireShards(ids[index] ?? "", shardIds)),
+      );
+      expect(held.flat().toSorted()).toEqual(shardIds.toSorted());
+      await Promise.all(racers.map((runners, index) => runners.releaseShards(ids[index] ?? "", shardIds)));
+      expect((await racers[0]?.listShards())?.size).toBe(0);
+    }
+  });
+});
