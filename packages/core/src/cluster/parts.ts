@@ -120,6 +120,7 @@ async function wire(
   const host = new EntityHost({
     messages,
     clock,
+    random,
     logger,
     counters,
     exposeStacks: settings.exposeStacks,

@@ -53,6 +53,7 @@ export class Registry {
     this.#options = options;
     this.#singletons = new SingletonHost({
       clock: options.clock,
+      random: options.random,
       logger: options.logger,
       shardsPerGroup: options.settings.shardsPerGroup,
       crashBackoffBaseMs: options.settings.singletonCrashBackoffBaseMs,

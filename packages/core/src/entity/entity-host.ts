@@ -9,6 +9,7 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
+import type { Random } from "../adapter/random.ts";
 import { within } from "../clock/within.ts";
 import type { Logger } from "../contract/logger.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
@@ -33,6 +34,7 @@ import { RequestRunner } from "./request-runner.ts";
 export interface EntityHostOptions {
   readonly messages: MessageStorage;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly counters: Counters;
   readonly exposeStacks: boolean;

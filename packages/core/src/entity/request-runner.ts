@@ -8,6 +8,8 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
+import type { Random } from "../adapter/random.ts";
+import { backoffMs, type Backoff } from "../clock/backoff.ts";
 import { encodeError, isRetryable } from "../contract/error-codec.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
@@ -28,6 +30,7 @@ import { ChunkWindow } from "./stream.ts";
 export interface RequestRunnerOptions {
   readonly messages: MessageStorage;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly counters: Counters;
   readonly exposeStacks: boolean;
@@ -51,8 +54,8 @@ type Attempt =
   | { readonly type: "retry"; readonly error: unknown }
   | Exclude<RunResult, { type: "answered" | "dead" }>;
 
-const FIRST_BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 10_000;
+/** The pauses between attempts, and between tries of a write that fails. */
+const BACKOFF: Backoff = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 };
 
 export class RequestRunner {
   readonly #options: RequestRunnerOptions;
@@ -308,7 +311,7 @@ export class RequestRunner {
 
   /** Waits before the next attempt, but not after the shard moved. */
   async #backOff(request: HostedRequest, failures: number): Promise<void> {
-    const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures - 1, 16), MAX_BACKOFF_MS);
+    const delayMs = backoffMs(BACKOFF, failures, this.#options.random);
     await new Promise<void>((resolve) => {
       const timer = this.#options.clock.setTimer(delayMs, resolve);
       void request.moved().then(() => {

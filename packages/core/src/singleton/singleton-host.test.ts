@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished } from "vitest";
+import { SeededRandom } from "../clock/seeded-random.ts";
 import { sleep } from "../clock/sleep.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -17,6 +18,7 @@ function hostOf(run: (scope: SingletonScope, number: number) => unknown) {
   const logger = { debug: () => {}, info: write("info"), warn: write("warn"), error: write("error") };
   const host = new SingletonHost({
     clock,
+    random: new SeededRandom(1, () => clock.now()),
     logger,
     shardsPerGroup: 300,
     crashBackoffBaseMs: SECOND,

@@ -11,6 +11,8 @@
 //       than the log.
 
 import type { Clock } from "../adapter/clock.ts";
+import type { Random } from "../adapter/random.ts";
+import { backoffMs } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Fence } from "../data/epoch.ts";
@@ -39,6 +41,7 @@ export interface SingletonScope {
 
 export interface SingletonHostOptions {
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly shardsPerGroup: number;
   /** The pause before a singleton that ended by itself is started again. Doubles with each crash in a row. */
@@ -144,7 +147,13 @@ class SingletonTask {
 
   /** Runs it again and again until the signal is aborted. Never rejects (G3). */
   async #runRepeatedly(scope: SingletonScope): Promise<void> {
-    const { clock, crashBackoffBaseMs } = this.#options;
+    const { clock, random, crashBackoffBaseMs: initialMs } = this.#options;
+    const backoff = {
+      kind: "exponential",
+      initialMs,
+      maxMs: Math.max(initialMs, LONGEST_BACKOFF_MS),
+      jitter: 0,
+    } as const;
     let crashes = 0;
     while (!scope.signal.aborted) {
       const startedAt = clock.monotonic();
@@ -152,7 +161,8 @@ class SingletonTask {
       const ranWell = clock.monotonic() - startedAt >= LONGEST_BACKOFF_MS;
       if (returned) crashes = 0;
       else crashes = ranWell ? 1 : crashes + 1;
-      await sleep(clock, restartDelayMs(crashBackoffBaseMs, crashes), scope.signal);
+      // Never 0: a singleton that always returns at once must leave a turn to others.
+      await sleep(clock, Math.max(1, backoffMs(backoff, crashes, random)), scope.signal);
     }
   }
 
@@ -172,13 +182,4 @@ class SingletonTask {
       return false;
     }
   }
-}
-
-/**
- * The base, doubled with each crash in a row after the first, up to a minute, or up to the base if that is longer. Never
- * 0: a singleton that always returns at once must leave a turn to others.
- */
-function restartDelayMs(baseMs: number, crashes: number): number {
-  const doublings = Math.min(Math.max(crashes - 1, 0), 30);
-  return Math.max(1, Math.min(baseMs * 2 ** doublings, Math.max(baseMs, LONGEST_BACKOFF_MS)));
 }
