@@ -58,10 +58,10 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd with certificates", 
     const server = ours.issue("server");
     const service = await startOwnEtcd({
       scheme: "https",
-      extra: [
-        ...["--cert-file", server.certificate, "--key-file", server.key],
-        ...["--client-cert-auth", "--trusted-ca-file", ours.ca],
-      ],
+      extra:
+        `--cert-file ${server.certificate} --key-file ${server.key} --client-cert-auth --trusted-ca-file ${ours.ca}`.split(
+          " ",
+        ),
     });
     onTestFinished(() => service.stop());
     const hosts = hostsOf(service.url, "https");
@@ -71,7 +71,9 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd with certificates", 
     await runners.register(member("r1"), TTL_MS);
     // The same from a URL, and with the PEMs themselves.
     const query = new URLSearchParams({ ca: ours.ca, certificate: client.certificate, key: client.key });
-    const fromUrl = await runnersFromUrl(`${service.url}${sessions.prefix}?${query}`).open(services());
+    const fromUrl = await runnersFromUrl(`${service.url}${sessions.prefix}?${query.toString()}`).open(
+      services(),
+    );
     expect(await fromUrl.runners.listRunners()).toEqual([member("r1")]);
     await fromUrl.close();
     const pems = { ca: readFileSync(ours.ca, "utf8") };

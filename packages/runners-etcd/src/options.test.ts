@@ -1,0 +1,59 @@
+import { ConfigError } from "@holdfast/core/adapter";
+import { describe, expect, it } from "vitest";
+import { checkOptions, optionsFromUrl, type EtcdOptions } from "./options.ts";
+
+describe("the options", () => {
+  it("have defaults for one machine", () => {
+    expect(checkOptions({})).toEqual({
+      hosts: ["http://127.0.0.1:2379"],
+      prefix: "/holdfast/",
+      auth: null,
+      tls: null,
+      timeoutMs: 3_000,
+    });
+  });
+
+  it("end a prefix with a slash, so that one cluster's keys are not the start of another's", () => {
+    expect(checkOptions({ prefix: "/orders" }).prefix).toBe("/orders/");
+  });
+
+  it.each<[string, EtcdOptions]>([
+    ["hosts", { hosts: [] }],
+    ["hosts", { hosts: "127.0.0.1" }],
+    ["hosts", { hosts: "http://user:secret@127.0.0.1:2379" }],
+    ["hosts", { hosts: ["http://a:1", "https://b:1"] }],
+    ["prefix", { prefix: "" }],
+    ["prefix", { prefix: "/" }],
+    ["prefix", { prefix: "/a b/" }],
+    ["auth", { auth: { username: "", password: "secret" } }],
+    ["tls", { hosts: "http://a:1", tls: {} }],
+    ["tls.ca", { hosts: "https://a:1", tls: { ca: "/nowhere.pem" } }],
+    ["tls", { hosts: "https://a:1", tls: { key: "/nowhere.key" } }],
+    ["timeoutMs", { timeoutMs: 0 }],
+    ["host", { host: "a:1" } as EtcdOptions],
+  ])("refuse bad %s, and show no password", (option, options) => {
+    const check = (): unknown => checkOptions(options);
+    expect(check).toThrow(ConfigError);
+    expect(check).toThrow(`runners.${option}`);
+    expect(check).not.toThrow("secret");
+  });
+});
+
+describe("a URL", () => {
+  it("says everything that the options do", () => {
+    expect(optionsFromUrl("etcd://me:s%40%3A@a:1,b/orders/?ca=x&timeoutMs=500")).toEqual({
+      hosts: ["https://a:1", "https://b:2379"],
+      prefix: "/orders/",
+      auth: { username: "me", password: "s@:" },
+      tls: { ca: "x" },
+      timeoutMs: 500,
+    });
+    expect(optionsFromUrl("etcd:")).toEqual({});
+    expect(optionsFromUrl("etcd://a")).toEqual({ hosts: ["http://a:2379"] });
+  });
+
+  it("is refused with a parameter that is none, without showing the password", () => {
+    expect(() => optionsFromUrl("etcd://me:secret@a?c=1")).toThrow(/"c"/u);
+    expect(() => optionsFromUrl("etcd://me:secret@a?c=1")).not.toThrow("secret");
+  });
+});

@@ -1,0 +1,62 @@
+import { ConfigError } from "@holdfast/core/adapter";
+import { describe, expect, it } from "vitest";
+import { checkOptions, optionsFromUrl, type GrpcOptions } from "./options.ts";
+
+const SECRET = "a-secret-of-the-cluster";
+
+describe("the options", () => {
+  it("have defaults for one machine", () => {
+    expect(checkOptions({})).toMatchObject({
+      listen: { host: "127.0.0.1", port: 0 },
+      advertise: null,
+      tls: null,
+      token: null,
+      maxMessageBytes: 4_259_840,
+    });
+  });
+
+  it("take names, IPv4 and IPv6", () => {
+    for (const listen of ["host.internal:9000", "10.0.0.1:9000", "[fd00::1]:9000"])
+      expect(checkOptions({ listen }).listen.port).toBe(9_000);
+  });
+
+  it.each<[string, GrpcOptions]>([
+    ["listen", { listen: "9000" }],
+    ["listen", { listen: "host:70000" }],
+    ["listen", { listen: "http://host:1" }],
+    ["advertise", { listen: "0.0.0.0:9000" }],
+    ["advertise", { listen: "[::]:9000" }],
+    ["advertise", { advertise: "host:0" }],
+    ["token", { token: "short" }],
+    ["token", { token: `${SECRET} ` }],
+    ["maxMessageBytes", { maxMessageBytes: 1 }],
+    ["maxQueuedMessages", { maxQueuedMessages: 0.5 }],
+    ["keepAliveMs", { keepAliveMs: Number.NaN }],
+    ["tls.certificate", { tls: { certificate: "/nowhere.pem", key: "/nowhere.key" } }],
+    ["listn", { listn: "host:1" } as GrpcOptions],
+  ])("refuse a bad %s, and show no secret", (option, options) => {
+    const check = (): unknown => checkOptions(options);
+    expect(check).toThrow(ConfigError);
+    expect(check).toThrow(`transport.${option}`);
+    expect(check).not.toThrow(SECRET);
+  });
+});
+
+describe("a URL", () => {
+  it("says everything that the options do", () => {
+    const url = `grpc://10.0.0.1:9000?advertise=host:1&token=${SECRET}&certificate=c&key=k&ca=a&clientAuth=false&maxConnections=5`;
+    expect(optionsFromUrl(url)).toEqual({
+      listen: "10.0.0.1:9000",
+      advertise: "host:1",
+      token: SECRET,
+      maxConnections: 5,
+      tls: { certificate: "c", key: "k", ca: "a", clientAuth: false },
+    });
+    expect(optionsFromUrl("grpc:")).toEqual({});
+  });
+
+  it("is refused with a parameter that is none, without showing it", () => {
+    expect(() => optionsFromUrl(`grpc://host:1?tokn=${SECRET}`)).toThrow(/"tokn"/u);
+    expect(() => optionsFromUrl(`grpc://host:1?tokn=${SECRET}`)).not.toThrow(SECRET);
+  });
+});
