@@ -70,9 +70,11 @@ export function mayBeOneRow(error: unknown): boolean {
   return error.sqlState === "57014" || !/^(?:08|25|53|57|58|F0|XX)/.test(error.sqlState);
 }
 
-/** Whether a transaction failed for being in another one's way: the same one again may well commit. */
+/** Whether a transaction failed for being in another one's way, or a table's change: the same one again may well commit. */
 export function isTransient(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
+  // A prepared statement whose table was altered since: it is prepared anew the next time.
+  if (sqlState === "0A000") return fieldOf(error, "routine") === "RevalidateCachedQuery";
   return sqlState === "40001" || sqlState === "40P01" || sqlState === "55P03";
 }
 
@@ -125,7 +127,7 @@ function describe(error: unknown): string {
   return fieldOf(error, "code") ?? error.name;
 }
 
-function fieldOf(error: unknown, field: "code" | "severity" | "detail"): string | null {
+function fieldOf(error: unknown, field: "code" | "severity" | "detail" | "routine"): string | null {
   if (typeof error !== "object" || error === null || !(field in error)) return null;
   const value = (error as Record<typeof field, unknown>)[field];
   return typeof value === "string" ? value : null;

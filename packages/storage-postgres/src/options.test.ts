@@ -1,4 +1,6 @@
 import { ConfigError } from "@holdfast/core/adapter";
+import { Pool } from "pg";
+import postgresJs from "postgres";
 import { describe, expect, it } from "vitest";
 import { pglite, postgres, runnersFromUrl, storageFromUrl } from "./index.ts";
 import { pgliteSettings, postgresSettings, type PostgresOptions } from "./options.ts";
@@ -31,10 +33,38 @@ describe("the options of postgres()", () => {
     ["lockTimeout", { lockTimeout: "2 days" }],
     ["statementDeadline", { statementDeadline: "soon" }],
     ["connectionString", { connectionString: "mysql://localhost" }],
+    ["driver", { driver: "mysql" } as unknown as PostgresOptions],
+    ["driver", { driver: "postgres.js", pool: new Pool() }],
+    ["driver", { driver: "pg", sql: postgresJs() }],
+    ["sql", { sql: postgresJs(), connectionString: "postgres://host/database" }],
+    ["sql", { sql: {} } as unknown as PostgresOptions],
+    ["pool", { pool: new Pool(), sql: postgresJs() }],
+    ["pooler", { pooler: "session" } as unknown as PostgresOptions],
+    ["prepare", { prepare: "yes" } as unknown as PostgresOptions],
+    ["listenConnectionString", { listenConnectionString: "postgres://host/database" }],
+    ["listenConnectionString", { pooler: "transaction", listenConnectionString: "host" }],
     ["poolsize", { poolsize: 4 } as PostgresOptions],
   ])("out of range are refused with a ConfigError that names %s", (option, options) => {
     expect(() => postgres(options)).toThrow(ConfigError);
     expect(() => postgres(options)).toThrow(`"${option}"`);
+  });
+
+  it("prepare statements, save behind a pooler", () => {
+    expect(postgresSettings({})).toMatchObject({ pooler: null, prepare: true });
+    expect(postgresSettings({ pooler: "transaction" })).toMatchObject({
+      pooler: "transaction",
+      prepare: false,
+    });
+    expect(postgresSettings({ pooler: "transaction", prepare: true }).prepare).toBe(true);
+  });
+
+  it("take the driver of the client that was given", () => {
+    expect(postgresSettings({}).driver).toBeNull();
+    expect(postgresSettings({ pool: new Pool() }).driver).toBe("pg");
+    expect(postgresSettings({ sql: postgresJs({ max: 5 }) })).toMatchObject({
+      driver: "postgres.js",
+      poolSize: 5,
+    });
   });
 
   it("never show a connection string, which may hold a password", () => {
@@ -62,6 +92,8 @@ describe("a URL", () => {
     "postgres://user@host:5432/database",
     "postgresql://host/database?schema=orders",
     "postgres:",
+    "postgres:?driver=postgres.js",
+    "postgres://host/database?driver=pg&pooler=transaction",
     "pglite:",
     "pglite:./data",
   ])("names a storage: %s", (url) => {
@@ -70,6 +102,11 @@ describe("a URL", () => {
 
   it("names members and leases on a server", () => {
     expect(runnersFromUrl("postgres://host/database").kind).toBe("runners");
+  });
+
+  it("names the driver and the pooler, which are checked", () => {
+    expect(() => storageFromUrl("postgres://host/database?driver=other")).toThrow(/"driver"/);
+    expect(() => storageFromUrl("postgres:?pooler=statement")).toThrow(/"pooler"/);
   });
 
   it("names the schema, which is checked", () => {

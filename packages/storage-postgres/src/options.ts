@@ -86,7 +86,10 @@ export interface PGliteInstance {
   query<Row>(
     text: string,
     params?: unknown[],
-    options?: { parsers?: Record<number, (text: string) => unknown> },
+    options?: {
+      parsers?: Record<number, (text: string) => unknown>;
+      serializers?: Record<number, (value: unknown) => string>;
+    },
   ): Promise<{ rows: Row[]; affectedRows?: number }>;
   exec(text: string): Promise<unknown>;
   transaction<Result>(run: (transaction: PGliteNative) => Promise<Result>): Promise<Result | undefined>;
@@ -100,7 +103,10 @@ export interface PGliteNative {
   query<Row>(
     text: string,
     params?: unknown[],
-    options?: { parsers?: Record<number, (text: string) => unknown> },
+    options?: {
+      parsers?: Record<number, (text: string) => unknown>;
+      serializers?: Record<number, (value: unknown) => string>;
+    },
   ): Promise<{ rows: Row[]; affectedRows?: number }>;
   exec(text: string): Promise<unknown>;
   rollback(): Promise<void>;

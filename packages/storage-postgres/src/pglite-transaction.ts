@@ -1,7 +1,7 @@
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, SqlFailure } from "./errors.ts";
 import type { PGliteInstance, PGliteNative } from "./options.ts";
-import { pgliteParsers } from "./value-text.ts";
+import { pgliteOptions } from "./value-text.ts";
 
 export interface PGliteTransactionOptions {
   /** Does not count once `native` was asked for: what is done through it is not seen here. */
@@ -11,6 +11,8 @@ export interface PGliteTransactionOptions {
   /** Called once, when the session is free. */
   readonly released: () => void;
 }
+
+const VALUES = pgliteOptions();
 
 /** One transaction on PGlite's one session. PGlite ends it when the function given to it ends: that function waits here. */
 export class PGliteTransaction implements SqlTransaction {
@@ -71,9 +73,7 @@ export class PGliteTransaction implements SqlTransaction {
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
     const native = await this.#open();
     try {
-      const { rows, affectedRows } = await native.query<Row>(text, [...params], {
-        parsers: pgliteParsers(),
-      });
+      const { rows, affectedRows } = await native.query<Row>(text, [...params], VALUES);
       // Of a read PGlite says 0: what it counts is writes.
       return {
         rows,

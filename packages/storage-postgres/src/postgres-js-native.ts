@@ -1,5 +1,5 @@
 import type { PostgresJsInstance } from "./postgres-js-connection.ts";
-import { parserOf, textOf } from "./value-text.ts";
+import { ARRAYS, parserOf, textOf } from "./value-text.ts";
 
 /** What libraries that wrap postgres.js change on an instance: Drizzle, for one, wants dates as text. */
 const CHANGED_BY_OTHERS = ["parsers", "serializers"] as const;
@@ -63,26 +63,6 @@ export function transactionSql(instance: PostgresJsInstance): {
     }
   }
 }
-
-/** The arrays that PostgreSQL has of its own types, by the type of their elements. */
-const ARRAYS = {
-  16: 1000,
-  17: 1001,
-  20: 1016,
-  21: 1005,
-  23: 1007,
-  25: 1009,
-  114: 199,
-  700: 1021,
-  701: 1022,
-  1043: 1015,
-  1082: 1182,
-  1114: 1115,
-  1184: 1185,
-  1700: 1231,
-  2950: 2951,
-  3802: 3807,
-};
 
 /** Tells an instance what postgres.js would ask the server for: which types are arrays, and of what. */
 export function nameArrays({ parsers, serializers, shared }: PostgresJsInstance["options"]): void {

@@ -3,17 +3,43 @@
 
 import pgTypes from "pg-types";
 
-/** Types whose values PGlite gives in another form than `pg`: int8 and its arrays, dates and times, intervals, bytes. */
-const OTHERWISE_ON_PGLITE = [17, 20, 1016, 1082, 1114, 1182, 1184, 1115, 1185, 1186, 1187, 1231, 600, 718];
+/** The arrays that PostgreSQL has of its own common types, by the type of their elements. */
+export const ARRAYS: Readonly<Record<number, number>> = {
+  16: 1000,
+  17: 1001,
+  20: 1016,
+  21: 1005,
+  23: 1007,
+  25: 1009,
+  114: 199,
+  700: 1021,
+  701: 1022,
+  1043: 1015,
+  1082: 1182,
+  1114: 1115,
+  1184: 1185,
+  1700: 1231,
+  2950: 2951,
+  3802: 3807,
+};
+const COMMON: readonly number[] = Object.entries(ARRAYS).flatMap(([type, array]) => [Number(type), array]);
+/** Intervals, points and circles: values of these have a form of their own, too. */
+const OTHERS: readonly number[] = [600, 718, 1186, 1187];
 
 /** Reads a value of the type with this number. */
 export function parserOf(type: number): (text: string) => unknown {
   return pgTypes.getTypeParser(type, "text") as (text: string) => unknown;
 }
 
-/** For PGlite's option `parsers`. */
-export function pgliteParsers(): Record<number, (text: string) => unknown> {
-  return Object.fromEntries(OTHERWISE_ON_PGLITE.map((type) => [type, parserOf(type)]));
+/** PGlite's options for a statement: it has other forms for some types, and is strict about what it takes for others. */
+export function pgliteOptions(): {
+  readonly parsers: Record<number, (text: string) => unknown>;
+  readonly serializers: Record<number, (value: unknown) => string>;
+} {
+  return {
+    parsers: Object.fromEntries([...COMMON, ...OTHERS].map((type) => [type, parserOf(type)])),
+    serializers: Object.fromEntries(COMMON.map((type) => [type, (value: unknown) => textOf(value) ?? ""])),
+  };
 }
 
 /** A parameter as PostgreSQL reads it, whatever its type there. */

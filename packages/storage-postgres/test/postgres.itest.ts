@@ -16,487 +16,500 @@ import { CuttingProxy } from "./cutting-proxy.ts";
 const url = inject("postgresUrl");
 const EVERYTHING = { now: 10_000, limit: 10_000, excludingSequences: [], excludingEntities: [] };
 
-describe.skipIf(url === null)("the storage on a PostgreSQL server", () => {
-  let backend: ReturnType<typeof serverBackend>;
-  let sessions: { close(): Promise<void> }[];
-  let made = 0;
+describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
+  "the storage on a PostgreSQL server, through %s",
+  (driver) => {
+    let backend: ReturnType<typeof serverBackend>;
+    let sessions: { close(): Promise<void> }[];
+    let made = 0;
 
-  beforeEach(() => {
-    backend = serverBackend(url ?? "");
-    sessions = [];
-  });
-  afterEach(async () => {
-    for (const session of sessions) await session.close();
-    await backend.dispose();
-  });
-
-  async function open(options: Parameters<typeof postgres>[0] = {}): Promise<OpenStorage> {
-    const session = await postgres({
-      ...(options.pool === undefined ? { connectionString: url ?? "", poolSize: 6 } : {}),
-      schema: backend.schema,
-      ...options,
-    }).open(services());
-    sessions.push(session);
-    return session;
-  }
-
-  /** A connection of the test's own, for statements that are stopped halfway. */
-  async function connect(): Promise<pg.Client> {
-    const client = new pg.Client({ connectionString: url ?? "" });
-    await client.connect();
-    sessions.push({ close: () => client.end() });
-    return client;
-  }
-
-  function request(changes: Partial<Envelope> = {}): Envelope {
-    made += 1;
-    return {
-      requestId: `request-${made}`,
-      address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
-      tag: "increment",
-      payload: "{}",
-      headers: {},
-      persisted: true,
-      expects: "reply",
-      deduplicationKey: null,
-      deliverAt: null,
-      uninterruptible: false,
-      fromInside: false,
-      sender: "test",
-      readPendingFirst: false,
-      ...changes,
-    };
-  }
-
-  function succeeded(requestId: string): { requestId: string; exit: { ok: true; value: string } } {
-    return { requestId, exit: { ok: true, value: "1" } };
-  }
-
-  async function claim(messages: MessageStorage, shardId: ShardId = "default:1"): Promise<Fence> {
-    const [epoch = 0] = await messages.claimShards([shardId]);
-    return { shardId, epoch };
-  }
-
-  function begin(messages: MessageStorage): PostgresTransaction {
-    const transaction = messages.beginTransaction?.();
-    if (!(transaction instanceof PostgresTransaction))
-      throw new Error("The storage begins no transaction of its own.");
-    return transaction;
-  }
-
-  /** Resolves once a statement that has `text` in it waits for a lock. */
-  async function waitsForLock(text: string): Promise<void> {
-    const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1`;
-    while ((await backend.sql(waiting, [`%"${backend.schema}".${text}%`])).length === 0);
-  }
-
-  async function journal(messages: MessageStorage, ids: readonly string[]): Promise<string[]> {
-    return (await messages.lookUp(ids)).map(({ requestId }) => requestId).toSorted();
-  }
-
-  describe("a fenced write and a claim, stopped at each statement (INV-1)", () => {
-    const claimText = (): string => `SELECT "${backend.schema}".claim_shards_v1('{default:1}')`;
-
-    it("lets a claim wait for a write that has locked its fence, and then the write is there", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const written = request();
-      const writer = await connect();
-      await writer.query("BEGIN");
-      const statement = writeGroupStatement(
-        backend.schema,
-        [{ type: "request", envelope: written, attempts: 0, fence }],
-        false,
-        0,
-      );
-      await writer.query(statement.text, [...statement.values]);
-
-      let isClaimed = false;
-      const claiming = claim((await open()).messages).finally(() => (isClaimed = true));
-      await waitsForLock("claim_shards_v1");
-      expect(isClaimed).toBe(false);
-      await writer.query("COMMIT");
-      await claiming;
-      expect(await journal(messages, [written.requestId])).toEqual([written.requestId]);
+    beforeEach(() => {
+      backend = serverBackend(url ?? "", { driver });
+      sessions = [];
+    });
+    afterEach(async () => {
+      for (const session of sessions) await session.close();
+      await backend.dispose();
     });
 
-    it("makes a write wait for a claim under way, and refuses it once that committed", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const claimer = await connect();
-      await claimer.query("BEGIN");
-      await claimer.query(claimText());
-      const written = request();
-      const writing = messages.saveRequest(written, 0, fence);
-      const refused = expect(writing).rejects.toBeInstanceOf(FencedError);
-      await waitsForLock("write_group_v1");
-      await claimer.query("COMMIT");
-      await refused;
-      expect(await messages.lookUp([written.requestId])).toEqual([]);
-    });
+    async function open(options: Parameters<typeof postgres>[0] = {}): Promise<OpenStorage> {
+      const session = await postgres({
+        ...(options.pool === undefined ? { driver, connectionString: url ?? "", poolSize: 6 } : {}),
+        schema: backend.schema,
+        ...options,
+      }).open(services());
+      sessions.push(session);
+      return session;
+    }
 
-    it("lets that write pass if the claim rolled back", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const claimer = await connect();
-      await claimer.query("BEGIN");
-      await claimer.query(claimText());
-      const writing = messages.saveRequest(request(), 0, fence);
-      await waitsForLock("write_group_v1");
-      await claimer.query("ROLLBACK");
-      expect(await writing).toMatchObject({ outcome: "accepted" });
-    });
+    /** A connection of the test's own, for statements that are stopped halfway. */
+    async function connect(): Promise<pg.Client> {
+      const client = new pg.Client({ connectionString: url ?? "" });
+      await client.connect();
+      sessions.push({ close: () => client.end() });
+      return client;
+    }
 
-    it("does not let a handler's transaction keep a claim waiting while the handler works", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const envelope = request();
-      await messages.saveRequest(envelope, 1, fence);
-      const transaction = begin(messages);
-      await transaction.query("SELECT 1", []);
-      const next = await claim((await open()).messages);
-      expect(next.epoch).toBeGreaterThan(fence.epoch);
-      await expect(
-        messages.saveReply(succeeded(envelope.requestId), fence, transaction),
-      ).rejects.toBeInstanceOf(FencedError);
-    });
-  });
+    function request(changes: Partial<Envelope> = {}): Envelope {
+      made += 1;
+      return {
+        requestId: `request-${made}`,
+        address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
+        tag: "increment",
+        payload: "{}",
+        headers: {},
+        persisted: true,
+        expects: "reply",
+        deduplicationKey: null,
+        deliverAt: null,
+        uninterruptible: false,
+        fromInside: false,
+        sender: "test",
+        readPendingFirst: false,
+        ...changes,
+      };
+    }
 
-  describe("a group", () => {
-    it("loses the writes of a stale shard and no other", async () => {
-      const { messages } = await open();
-      const stale = await claim(messages, "default:1");
-      await claim((await open()).messages, "default:1");
-      const held = await claim(messages, "default:2");
-      const other = { entityType: "Counter", entityId: "b", shardId: held.shardId };
-      const requests = Array.from({ length: 100 }, (_, index) =>
-        request(index % 2 === 0 ? { address: other } : {}),
-      );
-      const saved = await Promise.allSettled(
-        requests.map((envelope, index) => messages.saveRequest(envelope, 0, index % 2 === 0 ? held : stale)),
-      );
-      expect(saved.map(({ status }) => status)).toEqual(
-        requests.map((_, index) => (index % 2 === 0 ? "fulfilled" : "rejected")),
-      );
-      const expected = requests.filter((_, index) => index % 2 === 0).map(({ requestId }) => requestId);
-      expect(
-        await journal(
-          messages,
-          requests.map(({ requestId }) => requestId),
-        ),
-      ).toEqual(expected.toSorted());
-    });
+    function succeeded(requestId: string): { requestId: string; exit: { ok: true; value: string } } {
+      return { requestId, exit: { ok: true, value: "1" } };
+    }
 
-    it("is divided until a row that the database refuses fails alone, and says that it was not written", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const requests = Array.from({ length: 60 }, (_, index) =>
-        request(index === 37 ? { sender: "a \0 byte" } : {}),
-      );
-      const saved = await Promise.allSettled(
-        requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
-      );
-      const failed = saved.flatMap((result, index) =>
-        result.status === "rejected" ? [{ index, error: result.reason as unknown }] : [],
-      );
-      expect(failed).toEqual([{ index: 37, error: expect.any(PersistenceError) }]);
-      expect(failed[0]?.error).toMatchObject({ outcome: "not-written" });
-      const sequences = saved.flatMap((result) =>
-        result.status === "fulfilled" ? [result.value.sequence] : [],
-      );
-      expect(sequences).toEqual(sequences.toSorted((a, b) => a - b));
-      expect(sequences).toHaveLength(59);
-    });
+    async function claim(messages: MessageStorage, shardId: ShardId = "default:1"): Promise<Fence> {
+      const [epoch = 0] = await messages.claimShards([shardId]);
+      return { shardId, epoch };
+    }
 
-    it("fails every later append to a journal together with the one that failed", async () => {
-      const { messages, workflows } = await open();
-      const fence = await claim(messages);
-      const append = (executionId: string, ordinal: number, value: string): Promise<void> =>
-        workflows.appendJournal(
-          { entityType: "Order", executionId },
-          [{ ordinal, position: ordinal, kind: "run", name: "step", event: { type: "completed", value } }],
-          fence,
-          null,
+    function begin(messages: MessageStorage): PostgresTransaction {
+      const transaction = messages.beginTransaction?.();
+      if (!(transaction instanceof PostgresTransaction))
+        throw new Error("The storage begins no transaction of its own.");
+      return transaction;
+    }
+
+    /** Resolves once a statement that has `text` in it waits for a lock. */
+    async function waitsForLock(text: string): Promise<void> {
+      const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1`;
+      while ((await backend.sql(waiting, [`%"${backend.schema}".${text}%`])).length === 0);
+    }
+
+    async function journal(messages: MessageStorage, ids: readonly string[]): Promise<string[]> {
+      return (await messages.lookUp(ids)).map(({ requestId }) => requestId).toSorted();
+    }
+
+    describe("a fenced write and a claim, stopped at each statement (INV-1)", () => {
+      const claimText = (): string => `SELECT "${backend.schema}".claim_shards_v1('{default:1}')`;
+
+      it("lets a claim wait for a write that has locked its fence, and then the write is there", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const written = request();
+        const writer = await connect();
+        await writer.query("BEGIN");
+        const statement = writeGroupStatement(
+          backend.schema,
+          [{ type: "request", envelope: written, attempts: 0, fence }],
+          false,
+          0,
         );
-      const appends = await Promise.allSettled([
-        append("good", 0, "1"),
-        append("bad", 0, "1"),
-        append("bad", 1, "\0"),
-        append("bad", 2, "1"),
-        append("good", 1, "1"),
-      ]);
-      expect(appends.map(({ status }) => status)).toEqual([
-        "fulfilled",
-        "fulfilled",
-        "rejected",
-        "rejected",
-        "fulfilled",
-      ]);
-      const ordinals = async (executionId: string): Promise<number[]> =>
-        (await workflows.readJournal({ entityType: "Order", executionId })).map(({ ordinal }) => ordinal);
-      expect([await ordinals("good"), await ordinals("bad")]).toEqual([[0, 1], [0]]);
-    });
-  });
+        await writer.query(statement.text, [...statement.values]);
 
-  describe("a handler's transaction", () => {
-    it("gives the driver's own client once it has begun, and not before or after", async () => {
-      const { messages } = await open();
-      const transaction = begin(messages);
-      expect(() => transaction.native).toThrow(TransactionUnavailableError);
-      await transaction.begin();
-      const native = transaction.native as pg.PoolClient;
-      await native.query(`INSERT INTO ${backend.schema}_effects VALUES ('by native')`);
-      await transaction.rollback();
-      expect(() => transaction.native).toThrow(TransactionUnavailableError);
-      await expect(transaction.query("SELECT 1", [])).rejects.toBeInstanceOf(TransactionUnavailableError);
-      expect(await backend.transactions?.has("by native")).toBe(false);
-    });
-
-    it("shows the user's own error with its code, and says why it cannot commit after it", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const envelope = request();
-      await messages.saveRequest(envelope, 1, fence);
-      const transaction = begin(messages);
-      const insert = `INSERT INTO ${backend.schema}_effects VALUES ('twice')`;
-      await backend.transactions?.has("made");
-      await transaction.query(insert, []);
-      await expect(transaction.query(insert, [])).rejects.toMatchObject({ code: "23505" });
-      const saving = messages.saveReply(succeeded(envelope.requestId), fence, transaction);
-      await expect(saving).rejects.toThrow(/23505.*cannot commit/);
-      await expect(saving).rejects.toMatchObject({ code: "TRANSACTION_UNAVAILABLE", retryable: false });
-    });
-
-    it("goes on after a statement that failed behind a savepoint", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const envelope = request();
-      await messages.saveRequest(envelope, 1, fence);
-      const transaction = begin(messages);
-      await transaction.query("SAVEPOINT risky", []);
-      await expect(transaction.query("SELECT 1 / 0", [])).rejects.toMatchObject({ code: "22012" });
-      await transaction.query("ROLLBACK TO SAVEPOINT risky", []);
-      await expect(
-        messages.saveReply(succeeded(envelope.requestId), fence, transaction),
-      ).resolves.toMatchObject({ exit: { ok: true } });
-    });
-
-    it("that does nothing for too long is ended by the server, and nothing of it is written", async () => {
-      const { messages } = await open({ idleTransactionTimeout: 50 });
-      const fence = await claim(messages);
-      const envelope = request();
-      await messages.saveRequest(envelope, 1, fence);
-      await backend.transactions?.has("made");
-      const transaction = begin(messages);
-      await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('idle')`, []);
-      const [{ pid }] = (await transaction.query<{ pid: number }>("SELECT pg_backend_pid() AS pid", []))
-        .rows as [{ pid: number }];
-      while ((await backend.sql("SELECT 1 FROM pg_stat_activity WHERE pid = $1", [pid])).length > 0);
-      await expect(transaction.query("SELECT 1", [])).rejects.toMatchObject({
-        code: "PERSISTENCE",
-        outcome: "not-written",
+        let isClaimed = false;
+        const claiming = claim((await open()).messages).finally(() => (isClaimed = true));
+        await waitsForLock("claim_shards_v1");
+        expect(isClaimed).toBe(false);
+        await writer.query("COMMIT");
+        await claiming;
+        expect(await journal(messages, [written.requestId])).toEqual([written.requestId]);
       });
-      await expect(
-        messages.saveReply(succeeded(envelope.requestId), fence, transaction),
-      ).rejects.toBeInstanceOf(PersistenceError);
-      expect(await backend.transactions?.has("idle")).toBe(false);
-      await messages.saveReply(succeeded(envelope.requestId), fence, null);
-    });
 
-    it("is refused when all that handlers may hold are taken, and everything else goes on", async () => {
-      const { messages } = await open({ poolSize: 4, transactionWait: 50 });
-      const held = [begin(messages), begin(messages)];
-      for (const transaction of held) await transaction.query("SELECT 1", []);
-      const one = begin(messages);
-      const refused = expect(one.query("SELECT 1", [])).rejects;
-      await refused.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
-      expect(await messages.saveRequest(request(), 0, null)).toMatchObject({ outcome: "accepted" });
-      for (const transaction of held) await transaction.rollback();
-      await begin(messages).query("SELECT 1", []);
-    });
-
-    it("rolls back what would be recorded twice in a journal", async () => {
-      const { messages, workflows } = await open();
-      const fence = await claim(messages);
-      const execution = { entityType: "Order", executionId: "1" };
-      const entry = {
-        ordinal: 0,
-        position: 0,
-        kind: "run",
-        name: "step",
-        event: { type: "completed", value: "1" },
-      } as const;
-      await workflows.appendJournal(execution, [entry], fence, null);
-      await backend.transactions?.has("made");
-      const transaction = begin(messages);
-      await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('twice')`, []);
-      await expect(workflows.appendJournal(execution, [entry], fence, transaction)).rejects.toMatchObject({
-        outcome: "unknown",
+      it("makes a write wait for a claim under way, and refuses it once that committed", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const claimer = await connect();
+        await claimer.query("BEGIN");
+        await claimer.query(claimText());
+        const written = request();
+        const writing = messages.saveRequest(written, 0, fence);
+        const refused = expect(writing).rejects.toBeInstanceOf(FencedError);
+        await waitsForLock("write_group_v1");
+        await claimer.query("COMMIT");
+        await refused;
+        expect(await messages.lookUp([written.requestId])).toEqual([]);
       });
-      expect(await backend.transactions?.has("twice")).toBe(false);
+
+      it("lets that write pass if the claim rolled back", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const claimer = await connect();
+        await claimer.query("BEGIN");
+        await claimer.query(claimText());
+        const writing = messages.saveRequest(request(), 0, fence);
+        await waitsForLock("write_group_v1");
+        await claimer.query("ROLLBACK");
+        expect(await writing).toMatchObject({ outcome: "accepted" });
+      });
+
+      it("does not let a handler's transaction keep a claim waiting while the handler works", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const envelope = request();
+        await messages.saveRequest(envelope, 1, fence);
+        const transaction = begin(messages);
+        await transaction.query("SELECT 1", []);
+        const next = await claim((await open()).messages);
+        expect(next.epoch).toBeGreaterThan(fence.epoch);
+        await expect(
+          messages.saveReply(succeeded(envelope.requestId), fence, transaction),
+        ).rejects.toBeInstanceOf(FencedError);
+      });
     });
 
-    it("works on a pool of the user's, without pipelining, and leaves the pool open", async () => {
-      const pool = new pg.Pool({ connectionString: url ?? "", max: 4 });
-      try {
-        const session = await open({ pool });
-        const { messages } = session;
+    describe("a group", () => {
+      it("loses the writes of a stale shard and no other", async () => {
+        const { messages } = await open();
+        const stale = await claim(messages, "default:1");
+        await claim((await open()).messages, "default:1");
+        const held = await claim(messages, "default:2");
+        const other = { entityType: "Counter", entityId: "b", shardId: held.shardId };
+        const requests = Array.from({ length: 100 }, (_, index) =>
+          request(index % 2 === 0 ? { address: other } : {}),
+        );
+        const saved = await Promise.allSettled(
+          requests.map((envelope, index) =>
+            messages.saveRequest(envelope, 0, index % 2 === 0 ? held : stale),
+          ),
+        );
+        expect(saved.map(({ status }) => status)).toEqual(
+          requests.map((_, index) => (index % 2 === 0 ? "fulfilled" : "rejected")),
+        );
+        const expected = requests.filter((_, index) => index % 2 === 0).map(({ requestId }) => requestId);
+        expect(
+          await journal(
+            messages,
+            requests.map(({ requestId }) => requestId),
+          ),
+        ).toEqual(expected.toSorted());
+      });
+
+      it("is divided until a row that the database refuses fails alone, and says that it was not written", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const requests = Array.from({ length: 60 }, (_, index) =>
+          request(index === 37 ? { sender: "a \0 byte" } : {}),
+        );
+        const saved = await Promise.allSettled(
+          requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
+        );
+        const failed = saved.flatMap((result, index) =>
+          result.status === "rejected" ? [{ index, error: result.reason as unknown }] : [],
+        );
+        expect(failed).toEqual([{ index: 37, error: expect.any(PersistenceError) }]);
+        expect(failed[0]?.error).toMatchObject({ outcome: "not-written" });
+        const sequences = saved.flatMap((result) =>
+          result.status === "fulfilled" ? [result.value.sequence] : [],
+        );
+        expect(sequences).toEqual(sequences.toSorted((a, b) => a - b));
+        expect(sequences).toHaveLength(59);
+      });
+
+      it("fails every later append to a journal together with the one that failed", async () => {
+        const { messages, workflows } = await open();
+        const fence = await claim(messages);
+        const append = (executionId: string, ordinal: number, value: string): Promise<void> =>
+          workflows.appendJournal(
+            { entityType: "Order", executionId },
+            [{ ordinal, position: ordinal, kind: "run", name: "step", event: { type: "completed", value } }],
+            fence,
+            null,
+          );
+        const appends = await Promise.allSettled([
+          append("good", 0, "1"),
+          append("bad", 0, "1"),
+          append("bad", 1, "\0"),
+          append("bad", 2, "1"),
+          append("good", 1, "1"),
+        ]);
+        expect(appends.map(({ status }) => status)).toEqual([
+          "fulfilled",
+          "fulfilled",
+          "rejected",
+          "rejected",
+          "fulfilled",
+        ]);
+        const ordinals = async (executionId: string): Promise<number[]> =>
+          (await workflows.readJournal({ entityType: "Order", executionId })).map(({ ordinal }) => ordinal);
+        expect([await ordinals("good"), await ordinals("bad")]).toEqual([[0, 1], [0]]);
+      });
+    });
+
+    describe("a handler's transaction", () => {
+      it("gives the driver's own client once it has begun, and not before or after", async () => {
+        const { messages } = await open();
+        const transaction = begin(messages);
+        expect(() => transaction.native).toThrow(TransactionUnavailableError);
+        await transaction.begin();
+        const insert = `INSERT INTO ${backend.schema}_effects VALUES ('by native')`;
+        const native = transaction.native as {
+          query?(text: string): unknown;
+          unsafe?(text: string): unknown;
+        };
+        await (native.query?.(insert) ?? native.unsafe?.(insert));
+        await transaction.rollback();
+        expect(() => transaction.native).toThrow(TransactionUnavailableError);
+        await expect(transaction.query("SELECT 1", [])).rejects.toBeInstanceOf(TransactionUnavailableError);
+        expect(await backend.transactions?.has("by native")).toBe(false);
+      });
+
+      it("shows the user's own error with its code, and says why it cannot commit after it", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const envelope = request();
+        await messages.saveRequest(envelope, 1, fence);
+        const transaction = begin(messages);
+        const insert = `INSERT INTO ${backend.schema}_effects VALUES ('twice')`;
+        await backend.transactions?.has("made");
+        await transaction.query(insert, []);
+        await expect(transaction.query(insert, [])).rejects.toMatchObject({ code: "23505" });
+        const saving = messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+        await expect(saving).rejects.toThrow(/23505.*cannot commit/);
+        await expect(saving).rejects.toMatchObject({ code: "TRANSACTION_UNAVAILABLE", retryable: false });
+      });
+
+      it("goes on after a statement that failed behind a savepoint", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const envelope = request();
+        await messages.saveRequest(envelope, 1, fence);
+        const transaction = begin(messages);
+        await transaction.query("SAVEPOINT risky", []);
+        await expect(transaction.query("SELECT 1 / 0", [])).rejects.toMatchObject({ code: "22012" });
+        await transaction.query("ROLLBACK TO SAVEPOINT risky", []);
+        await expect(
+          messages.saveReply(succeeded(envelope.requestId), fence, transaction),
+        ).resolves.toMatchObject({ exit: { ok: true } });
+      });
+
+      it("that does nothing for too long is ended by the server, and nothing of it is written", async () => {
+        const { messages } = await open({ idleTransactionTimeout: 50 });
         const fence = await claim(messages);
         const envelope = request();
         await messages.saveRequest(envelope, 1, fence);
         await backend.transactions?.has("made");
         const transaction = begin(messages);
-        await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('mine')`, []);
-        const { rows } = await transaction.query<{ lock_timeout: string }>("SHOW lock_timeout", []);
-        expect(rows).toEqual([{ lock_timeout: "10s" }]);
-        await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
-        expect(await backend.transactions?.has("mine")).toBe(true);
-        await session.close();
-        expect((await pool.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
-      } finally {
-        await pool.end();
-      }
-    });
-  });
-
-  describe("the schema", () => {
-    it("is migrated once by any number of processes that start at once", async () => {
-      await Promise.all(Array.from({ length: 8 }, () => open({ poolSize: 2 })));
-      await open();
-      expect(await backend.sql(`SELECT version FROM ${backend.schema}.migrations`)).toEqual([{ version: 1 }]);
-    });
-
-    it("of a later release that this one cannot work beside is refused", async () => {
-      await open();
-      await backend.sql(`INSERT INTO ${backend.schema}.migrations VALUES (99, 98)`);
-      await expect(open()).rejects.toBeInstanceOf(ConfigError);
-    });
-
-    it("reads pending work without a look at sleepers or at what is answered", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const answered = Array.from({ length: 300 }, () => request());
-      await Promise.all(answered.map((envelope) => messages.saveRequest(envelope, 1, fence)));
-      await Promise.all(
-        answered.map(({ requestId }) => messages.saveReply(succeeded(requestId), fence, null)),
-      );
-      const sleepers = Array.from({ length: 3_000 }, (_, index) => request({ deliverAt: 1_000_000 + index }));
-      await Promise.all(sleepers.map((envelope) => messages.saveRequest(envelope, 0, fence)));
-      await Promise.all(Array.from({ length: 5 }, () => messages.saveRequest(request(), 0, fence)));
-      await backend.sql(`VACUUM ${backend.schema}.pending`);
-
-      const reader = await connect();
-      await reader.query("BEGIN");
-      const { rowCount } = await reader.query(
-        `SELECT * FROM ${backend.schema}.read_pending_v1('{default:1,default:2}', 10000, 100, '{}', '{}', '{}')`,
-      );
-      const { rows } = await reader.query<{ read: string }>(
-        `SELECT pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid) AS read
-          FROM pg_class c WHERE c.oid = '${backend.schema}.pending'::regclass`,
-      );
-      expect(rowCount).toBe(6);
-      expect(Number(rows[0]?.read)).toBeLessThan(20);
-    });
-  });
-
-  describe("a server that fails", () => {
-    it("loses and doubles nothing when its processes are ended under load", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const requests = Array.from({ length: 400 }, (_, index) =>
-        request({ deduplicationKey: `key-${index}` }),
-      );
-      const admin = await connect();
-      const endAll = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE application_name = 'holdfast' AND query LIKE '%"${backend.schema}".%'`;
-      let done = 0;
-      let failures = 0;
-      const save = async (envelope: Envelope): Promise<void> => {
-        for (;;) {
-          try {
-            await messages.saveRequest(envelope, 1, fence);
-            await messages.saveReply(succeeded(envelope.requestId), fence, null);
-            break;
-          } catch (error) {
-            expect(error).toBeInstanceOf(PersistenceError);
-            failures += 1;
-          }
-        }
-        done += 1;
-        if (done % 50 === 0 && done < requests.length) await admin.query(endAll);
-      };
-      const queue = [...requests];
-      const workers = Array.from({ length: 20 }, async () => {
-        for (let next = queue.pop(); next !== undefined; next = queue.pop()) await save(next);
-      });
-      await Promise.all(workers);
-      expect(failures).toBeGreaterThan(0);
-      const states = await messages.lookUp(requests.map(({ requestId }) => requestId));
-      expect(states.map(({ state }) => state)).toEqual(requests.map(() => "answered"));
-      expect((await messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] })).requests).toEqual([]);
-    });
-
-    it("says of a read that was cut off that nothing was written", async () => {
-      await using proxy = await CuttingProxy.start(url ?? "");
-      const { messages } = await open({ connectionString: proxy.url });
-      proxy.cutAfter("look_up_v1");
-      await expect(messages.lookUp(["request"])).rejects.toMatchObject({
-        code: "PERSISTENCE",
-        outcome: "not-written",
-      });
-      expect(await messages.lookUp(["request"])).toEqual([]);
-    });
-
-    it("that cannot be reached is a PersistenceError: nothing was written", async () => {
-      const opening = postgres({ connectionString: "postgres://user:secret@127.0.0.1:1/none" }).open(
-        services(),
-      );
-      await expect(opening).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
-      await expect(opening).rejects.not.toThrow(/secret/);
-    });
-  });
-
-  describe("a connection that is lost while a group is written", () => {
-    it("tells every write of a group that its outcome is unknown, and a repetition finds what was written", async () => {
-      await using proxy = await CuttingProxy.start(url ?? "");
-      const { messages } = await open({ connectionString: proxy.url });
-      const fence = await claim(messages);
-      const requests = Array.from({ length: 30 }, () => request());
-      await messages.saveRequest(request(), 0, fence);
-      proxy.cutAfter("holdfast_write_group");
-      const saved = await Promise.allSettled(
-        requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
-      );
-      for (const result of saved) {
-        expect(result).toMatchObject({
-          status: "rejected",
-          reason: { code: "PERSISTENCE", outcome: "unknown" },
+        await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('idle')`, []);
+        const [{ pid }] = (await transaction.query<{ pid: number }>("SELECT pg_backend_pid() AS pid", []))
+          .rows as [{ pid: number }];
+        while ((await backend.sql("SELECT 1 FROM pg_stat_activity WHERE pid = $1", [pid])).length > 0);
+        await expect(transaction.query("SELECT 1", [])).rejects.toMatchObject({
+          code: "PERSISTENCE",
+          outcome: "not-written",
         });
-      }
-      const repeated = await Promise.all(
-        requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
-      );
-      expect(new Set(repeated.map(({ sequence }) => sequence)).size).toBe(30);
-      expect((await messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] })).requests).toHaveLength(
-        31,
-      );
-    });
-  });
+        await expect(
+          messages.saveReply(succeeded(envelope.requestId), fence, transaction),
+        ).rejects.toBeInstanceOf(PersistenceError);
+        expect(await backend.transactions?.has("idle")).toBe(false);
+        await messages.saveReply(succeeded(envelope.requestId), fence, null);
+      });
 
-  it("wakes every shard that was ever claimed after the connection that listens was lost", async () => {
-    const { messages } = await open();
-    await messages.claimShards(["default:1", "default:7"]);
-    const woken = new Set<string>();
-    const heard = Promise.withResolvers<void>();
-    const end = await messages.watchPending?.((shardIds) => {
-      for (const shardId of shardIds) woken.add(shardId);
-      if (woken.has("default:7")) heard.resolve();
+      it("is refused when all that handlers may hold are taken, and everything else goes on", async () => {
+        const { messages } = await open({ poolSize: 4, transactionWait: 50 });
+        const held = [begin(messages), begin(messages)];
+        for (const transaction of held) await transaction.query("SELECT 1", []);
+        const one = begin(messages);
+        const refused = expect(one.query("SELECT 1", [])).rejects;
+        await refused.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+        expect(await messages.saveRequest(request(), 0, null)).toMatchObject({ outcome: "accepted" });
+        for (const transaction of held) await transaction.rollback();
+        await begin(messages).query("SELECT 1", []);
+      });
+
+      it("rolls back what would be recorded twice in a journal", async () => {
+        const { messages, workflows } = await open();
+        const fence = await claim(messages);
+        const execution = { entityType: "Order", executionId: "1" };
+        const entry = {
+          ordinal: 0,
+          position: 0,
+          kind: "run",
+          name: "step",
+          event: { type: "completed", value: "1" },
+        } as const;
+        await workflows.appendJournal(execution, [entry], fence, null);
+        await backend.transactions?.has("made");
+        const transaction = begin(messages);
+        await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('twice')`, []);
+        await expect(workflows.appendJournal(execution, [entry], fence, transaction)).rejects.toMatchObject({
+          outcome: "unknown",
+        });
+        expect(await backend.transactions?.has("twice")).toBe(false);
+      });
+
+      it("works on a pool of the user's, without pipelining, and leaves the pool open", async () => {
+        const pool = new pg.Pool({ connectionString: url ?? "", max: 4 });
+        try {
+          const session = await open({ pool });
+          const { messages } = session;
+          const fence = await claim(messages);
+          const envelope = request();
+          await messages.saveRequest(envelope, 1, fence);
+          await backend.transactions?.has("made");
+          const transaction = begin(messages);
+          await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('mine')`, []);
+          const { rows } = await transaction.query<{ lock_timeout: string }>("SHOW lock_timeout", []);
+          expect(rows).toEqual([{ lock_timeout: "10s" }]);
+          await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+          expect(await backend.transactions?.has("mine")).toBe(true);
+          await session.close();
+          expect((await pool.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+        } finally {
+          await pool.end();
+        }
+      });
     });
-    await backend.sql(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN "${backend.schema}_pending"'`,
-    );
-    await heard.promise;
-    expect([...woken].toSorted()).toEqual(["default:1", "default:7"]);
-    await end?.();
-  });
-});
+
+    describe("the schema", () => {
+      it("is migrated once by any number of processes that start at once", async () => {
+        await Promise.all(Array.from({ length: 8 }, () => open({ poolSize: 2 })));
+        await open();
+        expect(await backend.sql(`SELECT version FROM ${backend.schema}.migrations`)).toEqual([
+          { version: 1 },
+        ]);
+      });
+
+      it("of a later release that this one cannot work beside is refused", async () => {
+        await open();
+        await backend.sql(`INSERT INTO ${backend.schema}.migrations VALUES (99, 98)`);
+        await expect(open()).rejects.toBeInstanceOf(ConfigError);
+      });
+
+      it("reads pending work without a look at sleepers or at what is answered", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const answered = Array.from({ length: 300 }, () => request());
+        await Promise.all(answered.map((envelope) => messages.saveRequest(envelope, 1, fence)));
+        await Promise.all(
+          answered.map(({ requestId }) => messages.saveReply(succeeded(requestId), fence, null)),
+        );
+        const sleepers = Array.from({ length: 3_000 }, (_, index) =>
+          request({ deliverAt: 1_000_000 + index }),
+        );
+        await Promise.all(sleepers.map((envelope) => messages.saveRequest(envelope, 0, fence)));
+        await Promise.all(Array.from({ length: 5 }, () => messages.saveRequest(request(), 0, fence)));
+        await backend.sql(`VACUUM ${backend.schema}.pending`);
+
+        const reader = await connect();
+        await reader.query("BEGIN");
+        const { rowCount } = await reader.query(
+          `SELECT * FROM ${backend.schema}.read_pending_v1('{default:1,default:2}', 10000, 100, '{}', '{}', '{}')`,
+        );
+        const { rows } = await reader.query<{ read: string }>(
+          `SELECT pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid) AS read
+          FROM pg_class c WHERE c.oid = '${backend.schema}.pending'::regclass`,
+        );
+        expect(rowCount).toBe(6);
+        expect(Number(rows[0]?.read)).toBeLessThan(20);
+      });
+    });
+
+    describe("a server that fails", () => {
+      it("loses and doubles nothing when its processes are ended under load", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const requests = Array.from({ length: 400 }, (_, index) =>
+          request({ deduplicationKey: `key-${index}` }),
+        );
+        const admin = await connect();
+        const endAll = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'holdfast' AND query LIKE '%"${backend.schema}".%'`;
+        let done = 0;
+        let failures = 0;
+        const save = async (envelope: Envelope): Promise<void> => {
+          for (;;) {
+            try {
+              await messages.saveRequest(envelope, 1, fence);
+              await messages.saveReply(succeeded(envelope.requestId), fence, null);
+              break;
+            } catch (error) {
+              expect(error).toBeInstanceOf(PersistenceError);
+              failures += 1;
+            }
+          }
+          done += 1;
+          if (done % 50 === 0 && done < requests.length) await admin.query(endAll);
+        };
+        const queue = [...requests];
+        const workers = Array.from({ length: 20 }, async () => {
+          for (let next = queue.pop(); next !== undefined; next = queue.pop()) await save(next);
+        });
+        await Promise.all(workers);
+        expect(failures).toBeGreaterThan(0);
+        const states = await messages.lookUp(requests.map(({ requestId }) => requestId));
+        expect(states.map(({ state }) => state)).toEqual(requests.map(() => "answered"));
+        expect((await messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] })).requests).toEqual([]);
+      });
+
+      it("says of a read that was cut off that nothing was written", async () => {
+        await using proxy = await CuttingProxy.start(url ?? "");
+        const { messages } = await open({ connectionString: proxy.url });
+        proxy.cutAfter("look_up_v1");
+        await expect(messages.lookUp(["request"])).rejects.toMatchObject({
+          code: "PERSISTENCE",
+          outcome: "not-written",
+        });
+        expect(await messages.lookUp(["request"])).toEqual([]);
+      });
+
+      it("that cannot be reached is a PersistenceError: nothing was written", async () => {
+        const opening = postgres({ connectionString: "postgres://user:secret@127.0.0.1:1/none" }).open(
+          services(),
+        );
+        await expect(opening).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+        await expect(opening).rejects.not.toThrow(/secret/);
+      });
+    });
+
+    describe("a connection that is lost while a group is written", () => {
+      it("tells every write of a group that its outcome is unknown, and a repetition finds what was written", async () => {
+        await using proxy = await CuttingProxy.start(url ?? "");
+        const { messages } = await open({ connectionString: proxy.url });
+        const fence = await claim(messages);
+        const requests = Array.from({ length: 30 }, () => request({ sender: "cut here" }));
+        await messages.saveRequest(request(), 0, fence);
+        proxy.cutAfter("cut here");
+        const saved = await Promise.allSettled(
+          requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
+        );
+        for (const result of saved) {
+          expect(result).toMatchObject({
+            status: "rejected",
+            reason: { code: "PERSISTENCE", outcome: "unknown" },
+          });
+        }
+        const repeated = await Promise.all(
+          requests.map((envelope) => messages.saveRequest(envelope, 0, fence)),
+        );
+        expect(new Set(repeated.map(({ sequence }) => sequence)).size).toBe(30);
+        expect(
+          (await messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] })).requests,
+        ).toHaveLength(31);
+      });
+    });
+
+    it("wakes every shard that was ever claimed after the connection that listens was lost", async () => {
+      const { messages } = await open();
+      await messages.claimShards(["default:1", "default:7"]);
+      const woken = new Set<string>();
+      const heard = Promise.withResolvers<void>();
+      const end = await messages.watchPending?.((shardIds) => {
+        for (const shardId of shardIds) woken.add(shardId);
+        if (woken.has("default:7")) heard.resolve();
+      });
+      await backend.sql(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN "${backend.schema}_pending"'`,
+      );
+      await heard.promise;
+      expect([...woken].toSorted()).toEqual(["default:1", "default:7"]);
+      await end?.();
+    });
+  },
+);

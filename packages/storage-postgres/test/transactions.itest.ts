@@ -88,24 +88,27 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
   });
 }
 
-describe.skipIf(url === null)("postgresTx on a PostgreSQL server", () => {
-  const schema = newSchema();
-  let pool: pg.Pool;
-  beforeAll(() => {
-    pool = new pg.Pool({ connectionString: url ?? "", max: 2 });
-  });
-  afterAll(async () => {
-    await pool.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
-    await pool.end();
-  });
-  transactions(
-    () => postgres({ connectionString: url ?? "", schema }),
-    () =>
-      async (text, params = []) =>
-        (await pool.query(text, params)).rows as never,
-    `${schema}_accounts`,
-  );
-});
+describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
+  "postgresTx on a PostgreSQL server, through %s",
+  (driver) => {
+    const schema = newSchema();
+    let pool: pg.Pool;
+    beforeAll(() => {
+      pool = new pg.Pool({ connectionString: url ?? "", max: 2 });
+    });
+    afterAll(async () => {
+      await pool.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+      await pool.end();
+    });
+    transactions(
+      () => postgres({ driver, connectionString: url ?? "", schema }),
+      () =>
+        async (text, params = []) =>
+          (await pool.query(text, params)).rows as never,
+      `${schema}_accounts`,
+    );
+  },
+);
 
 describe("postgresTx on PGlite", () => {
   const schema = newSchema();

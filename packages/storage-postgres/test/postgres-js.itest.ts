@@ -1,0 +1,188 @@
+import { TransactionUnavailableError } from "@holdfast/core/adapter";
+import postgresJs, { type Sql, type TransactionSql } from "postgres";
+import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { postgres, type PostgresOptions } from "../src/index.ts";
+import { serverBackend, services } from "./backends.ts";
+import { bouncerBefore } from "./bouncer.ts";
+import { CuttingProxy } from "./cutting-proxy.ts";
+import { begin, claim, request, succeeded } from "./work.ts";
+
+const url = inject("postgresUrl");
+const bouncer = await bouncerBefore(url);
+afterAll(() => bouncer?.stop());
+
+describe.skipIf(url === null)("postgres.js", () => {
+  let backend: ReturnType<typeof serverBackend>;
+  let sessions: { close(): Promise<void> }[];
+  beforeEach(async () => {
+    backend = serverBackend(url ?? "");
+    sessions = [];
+    await backend.transactions?.has("made");
+  });
+  afterEach(async () => {
+    for (const session of sessions.toReversed()) await session.close();
+    await backend.dispose();
+  });
+
+  async function open(options: PostgresOptions = {}) {
+    const place =
+      options.sql === undefined ? { driver: "postgres.js" as const, connectionString: url ?? "" } : {};
+    const session = await postgres({ ...place, schema: backend.schema, ...options }).open(services());
+    sessions.push(session);
+    return session;
+  }
+
+  describe("the client of a handler's transaction", () => {
+    it("is a TransactionSql: what is done with it shares the transaction's fate", async () => {
+      const { messages } = await open();
+      const fence = await claim(messages);
+      for (const isKept of [true, false]) {
+        const envelope = request();
+        await messages.saveRequest(envelope, 1, fence);
+        const transaction = begin(messages);
+        await transaction.begin();
+        const sql = transaction.native as TransactionSql;
+        await sql`INSERT INTO ${sql(`${backend.schema}_effects`)} ${sql({ key: `kept ${isKept}` })}`;
+        const [row] = await sql<{ list: number[]; at: Date; object: { a: number } }[]>`
+          SELECT ${sql.array([1, 2])}::int[] AS list, now() AS at, ${sql.json({ a: 1 })}::jsonb AS object`;
+        expect(row).toMatchObject({ list: [1, 2], at: expect.any(Date) as unknown, object: { a: 1 } });
+        if (isKept) await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+        else await transaction.rollback();
+        expect(await backend.transactions?.has(`kept ${isKept}`)).toBe(isKept);
+        // Who kept it cannot reach the session, which is another one's by now.
+        expect(() => sql`SELECT 1`).toThrow(/the transaction is over/);
+        expect(() => sql.unsafe("SELECT 1")).toThrow(/the transaction is over/);
+        expect(() => transaction.native).toThrow(TransactionUnavailableError);
+      }
+    });
+
+    it("has savepoints, of which one that fails takes nothing else along", async () => {
+      const { messages } = await open();
+      const fence = await claim(messages);
+      const envelope = request();
+      await messages.saveRequest(envelope, 1, fence);
+      const transaction = begin(messages);
+      await transaction.begin();
+      const sql = transaction.native as TransactionSql;
+      const table = `${backend.schema}_effects`;
+      await sql.savepoint((inner) => inner`INSERT INTO ${inner(table)} VALUES ('inner')`);
+      const failing = sql.savepoint("risky", async (inner) => {
+        await inner`INSERT INTO ${inner(table)} VALUES ('undone')`;
+        await inner`SELECT 1 / 0`;
+      });
+      await expect(failing).rejects.toMatchObject({ code: "22012" });
+      await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+      expect(await backend.sql(`SELECT key FROM ${table}`)).toEqual([{ key: "inner" }]);
+    });
+
+    it("may be told to read values otherwise, for as long as the transaction lasts", async () => {
+      const { messages } = await open({ poolSize: 2 });
+      for (let turn = 0; turn < 4; turn += 1) {
+        const transaction = begin(messages);
+        await transaction.begin();
+        const sql = transaction.native as TransactionSql & Pick<Sql, "options">;
+        const [plain] = await sql.unsafe("SELECT now() AS at");
+        expect(plain?.["at"]).toBeInstanceOf(Date);
+        // What Drizzle does to the client that it is given.
+        (sql.options.parsers as Record<number, unknown>)[1184] = (text: string) => text;
+        const [other] = await sql.unsafe("SELECT now() AS at");
+        expect(other?.["at"]).toBeTypeOf("string");
+        const { rows } = await transaction.query<{ at: unknown }>("SELECT now() AS at", []);
+        expect(rows[0]?.at).toBeInstanceOf(Date);
+        await transaction.rollback();
+      }
+    });
+  });
+
+  it("writes nothing of a transaction whose session was lost, however many statements follow", async () => {
+    const { messages } = await open();
+    const transaction = begin(messages);
+    const table = `${backend.schema}_effects`;
+    const [{ pid }] = (await transaction.query<{ pid: number }>("SELECT pg_backend_pid() AS pid", []))
+      .rows as [{ pid: number }];
+    const sql = transaction.native as TransactionSql;
+    const killed = backend.sql("SELECT pg_terminate_backend($1, 5000)", [pid]);
+    const late = Promise.allSettled(
+      Array.from({ length: 20 }, (_, index) =>
+        index % 2 === 0
+          ? transaction.query(`INSERT INTO ${table} VALUES ($1)`, [`late ${index}`])
+          : sql`INSERT INTO ${sql(table)} VALUES (${`late ${index}`})`,
+      ),
+    );
+    await killed;
+    await late;
+    for (let index = 0; index < 5; index += 1) {
+      const again = transaction.query(`INSERT INTO ${table} VALUES ($1)`, [`later ${index}`]);
+      await expect(again).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+      await expect(sql`INSERT INTO ${sql(table)} VALUES ('latest')`).rejects.toThrow();
+    }
+    await transaction.rollback();
+    expect(await backend.sql(`SELECT * FROM ${table}`)).toEqual([]);
+  });
+
+  it("prepares a user's statement again after its table changed, which at worst costs one more attempt", async () => {
+    const { messages } = await open({ poolSize: 2 });
+    await backend.sql(`CREATE TABLE ${backend.schema}.mine (a int)`);
+    const read = async (): Promise<number> => {
+      const transaction = begin(messages);
+      try {
+        return (await transaction.query(`SELECT * FROM ${backend.schema}.mine WHERE a > $1`, [0])).rows
+          .length;
+      } finally {
+        await transaction.rollback();
+      }
+    };
+    expect(await read()).toBe(0);
+    await backend.sql(`ALTER TABLE ${backend.schema}.mine ADD COLUMN b int`);
+    const first = await read().catch((error: unknown) => error);
+    if (first !== 0) expect(first).toMatchObject({ code: "0A000", retryable: true });
+    expect(await read()).toBe(0);
+  });
+
+  it("uses the settings of a client of the user's, and leaves it open", async () => {
+    const sql = postgresJs(url ?? "", {
+      max: 3,
+      transform: postgresJs.camel,
+      connection: { application_name: "mine" },
+    });
+    sessions.push({ close: () => sql.end() });
+    const session = await open({ sql });
+    const { messages } = session;
+    const fence = await claim(messages);
+    const envelope = request();
+    await messages.saveRequest(envelope, 1, fence);
+    const transaction = begin(messages);
+    const { rows } = await transaction.query("SELECT current_setting('application_name') AS app_name", []);
+    expect(rows).toEqual([{ app_name: "mine" }]);
+    await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+    expect(await messages.lookUp([envelope.requestId])).toMatchObject([{ state: "answered" }]);
+    await session.close();
+    expect(await sql`SELECT 1 AS one_more`).toEqual([{ oneMore: 1 }]);
+  });
+
+  it("hears, through a connection past the pooler, what is saved by others, also after that was lost", async () => {
+    if (bouncer === null) return;
+    await using past = await CuttingProxy.start(url ?? "");
+    const pooled = { connectionString: bouncer.url, pooler: "transaction" } as const;
+    const { messages } = await open({ ...pooled, listenConnectionString: past.url });
+    const others = (await open({ ...pooled })).messages;
+    expect(messages.supports.wakeUps).toBe(true);
+    expect(others.supports.wakeUps).toBe(false);
+    await messages.claimShards(["default:1"]);
+    let heard = Promise.withResolvers<void>();
+    const end = await messages.watchPending?.((shardIds) => {
+      if (shardIds.includes("default:1")) heard.resolve();
+    });
+    await (await open()).messages.saveRequest(request(), 0, null);
+    await heard.promise;
+    heard = Promise.withResolvers<void>();
+    await backend.sql(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN "${backend.schema}_pending"'`,
+    );
+    await heard.promise;
+    heard = Promise.withResolvers<void>();
+    await (await open()).messages.saveRequest(request(), 0, null);
+    await heard.promise;
+    await end?.();
+  });
+});

@@ -1,0 +1,129 @@
+import { PGlite } from "@electric-sql/pglite";
+import type { StorageAdapter } from "@holdfast/core/adapter";
+import { afterAll, describe, expect, inject, it } from "vitest";
+import { pglite, postgres } from "../src/index.ts";
+import { newSchema, services } from "./backends.ts";
+import { bouncerBefore } from "./bouncer.ts";
+import { begin } from "./work.ts";
+
+const url = inject("postgresUrl");
+const bouncer = await bouncerBefore(url);
+afterAll(() => bouncer?.stop());
+
+const NOON = new Date("2026-02-03T12:34:56.789Z");
+
+/** Each a cast of a text, and what comes of it on every driver. */
+const READ: readonly (readonly [string, unknown])[] = [
+  ["'12'::int2", 12],
+  ["'-7'::int4", -7],
+  ["'9007199254740993'::int8", "9007199254740993"],
+  ["count(*)", "1"],
+  ["'12.50'::numeric", "12.50"],
+  ["'1.5'::float8", 1.5],
+  ["true", true],
+  ["'a''b'::text", "a'b"],
+  ["NULL::int4", null],
+  [`'{"a": [1, null]}'::json`, { a: [1, null] }],
+  [`'{"a": 1}'::jsonb`, { a: 1 }],
+  ["'2026-02-03 12:34:56.789+00'::timestamptz", NOON],
+  ["'2026-02-03 12:34:56'::timestamp", new Date(2026, 1, 3, 12, 34, 56)],
+  ["'2026-02-03'::date", new Date(2026, 1, 3)],
+  ["'{1,NULL,3}'::int4[]", [1, null, 3]],
+  ["'{9007199254740993}'::int8[]", ["9007199254740993"]],
+  [`'{a,"b,c",NULL}'::text[]`, ["a", "b,c", null]],
+  ["'b5e6c1f2-0000-4000-8000-000000000001'::uuid", "b5e6c1f2-0000-4000-8000-000000000001"],
+];
+
+/** Each a parameter, the type that it becomes, and what it is there, as text. */
+const SENT: readonly (readonly [unknown, string, string | null])[] = [
+  [5, "int4", "5"],
+  ["9007199254740993", "int8", "9007199254740993"],
+  [1.5, "float8", "1.5"],
+  [true, "bool", "true"],
+  [false, "bool", "false"],
+  [null, "text", null],
+  ["\\x00ff", "bytea", "\\x00ff"],
+  [{ a: [1, "b"] }, "json", '{"a":[1,"b"]}'],
+  ['{"a": 1}', "json", '{"a": 1}'],
+  [NOON, "timestamptz", "2026-02-03 12:34:56.789+00"],
+  ["2026-02-03", "date", "2026-02-03"],
+  [[1, null, 3], "int4[]", "{1,NULL,3}"],
+  [["a", 'b"c\\', "d,e"], "text[]", String.raw`{a,"b\"c\\","d,e"}`],
+];
+
+function values(adapter: () => StorageAdapter): void {
+  it("gives and takes values as every other driver does", async () => {
+    const session = await adapter().open(services());
+    try {
+      const transaction = begin(session.messages);
+      await transaction.query("SET LOCAL timezone = 'UTC'", []);
+      for (const [expression, value] of READ) {
+        const { rows } = await transaction.query<{ value: unknown }>(`SELECT ${expression} AS value`, []);
+        expect([expression, rows[0]?.value]).toEqual([expression, value]);
+        const again = await transaction.query<{ value: unknown }>(
+          `SELECT ${expression} AS value WHERE $1::int = 1`,
+          [1],
+        );
+        expect([expression, again.rows[0]?.value]).toEqual([expression, value]);
+      }
+      for (const [param, type, text] of SENT) {
+        const { rows } = await transaction.query<{ value: string | null }>(
+          `SELECT $1::${type}::text AS value`,
+          [param],
+        );
+        expect([type, rows[0]?.value]).toEqual([type, text]);
+      }
+      const { rows } = await transaction.query<{ bytes: Uint8Array }>(`SELECT $1::bytea AS bytes`, [
+        Uint8Array.of(0, 255),
+      ]);
+      expect(Array.from(rows[0]?.bytes ?? [])).toEqual([0, 255]);
+      await transaction.rollback();
+    } finally {
+      await session.close();
+    }
+  });
+
+  it("counts what a statement wrote or read", async () => {
+    const session = await adapter().open(services());
+    try {
+      const transaction = begin(session.messages);
+      const count = async (text: string, params: unknown[] = []): Promise<number> =>
+        (await transaction.query(text, params)).rowCount;
+      await transaction.query("CREATE TEMPORARY TABLE counted (id int) ON COMMIT DROP", []);
+      expect(await count("INSERT INTO counted SELECT generate_series(1, $1::int)", [5])).toBe(5);
+      expect(await count("UPDATE counted SET id = id WHERE id > $1", [3])).toBe(2);
+      expect(await count("SELECT id FROM counted WHERE id < $1", [4])).toBe(3);
+      expect(await count("DELETE FROM counted WHERE id = 99")).toBe(0);
+      await transaction.rollback();
+    } finally {
+      await session.close();
+    }
+  });
+}
+
+describe.skipIf(url === null).each(["pg", "postgres.js"] as const)("tx.query through %s", (driver) => {
+  const schema = newSchema();
+  values(() => postgres({ driver, connectionString: url ?? "", schema, poolSize: 2 }));
+});
+
+describe.skipIf(bouncer === null).each(["pg", "postgres.js"] as const)(
+  "tx.query through PgBouncer and %s",
+  (driver) => {
+    const schema = newSchema();
+    values(() =>
+      postgres({ driver, pooler: "transaction", connectionString: bouncer?.url ?? "", schema, poolSize: 2 }),
+    );
+  },
+);
+
+describe("tx.query on PGlite", () => {
+  const instance = PGlite.create();
+  afterAll(async () => (await instance).close());
+  values(() => {
+    const adapter: StorageAdapter = {
+      kind: "storage",
+      open: async (given) => pglite({ instance: await instance }).open(given),
+    };
+    return adapter;
+  });
+});
