@@ -4,6 +4,7 @@
 export type { Clock, Timer } from "./adapter/clock.ts";
 export type { Random } from "./adapter/random.ts";
 export type {
+  ForgetQuery,
   MessageStorage,
   MessageStorageSupport,
   PendingPage,

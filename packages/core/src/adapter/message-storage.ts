@@ -47,6 +47,18 @@ export interface PendingPage {
   readonly nextDueAt: number | null;
 }
 
+export interface ForgetQuery {
+  readonly entityType: string;
+  /** Wall time. */
+  readonly answeredBefore: number;
+  readonly limit: number;
+  /**
+   * The type is a workflow's, and requests of this tag are its executions: with each of them goes the journal of its
+   * execution, all or none. Not given: no journals.
+   */
+  readonly executionTag?: string;
+}
+
 /**
  * Keeps accepted requests and their replies. A caller that missed an outcome asks again: each method is safe to repeat
  * with the same arguments, and gives the same result or says that it is done.
@@ -135,8 +147,11 @@ export interface MessageStorage {
   /** Forgets a dead letter for good, its deduplication key included. Returns whether it was one. */
   dropDeadLetter(requestId: string): Promise<boolean>;
 
-  /** Forgets requests answered before this wall time, with their keys, replies and chunks, at most `limit`. Returns how many. */
-  forgetAnswered(query: { entityType: string; answeredBefore: number; limit: number }): Promise<number>;
+  /**
+   * Forgets requests answered before this wall time, with their keys, replies and chunks, at most `limit`. Returns how many.
+   * Dead letters and pending requests stay.
+   */
+  forgetAnswered(query: ForgetQuery): Promise<number>;
 
   /** Present where `supports.transactions`: a transaction that begins with its first statement. */
   beginTransaction?(): StorageTransaction;

@@ -51,6 +51,11 @@ export interface ClusterOptions {
    * from one to the other does not count: it is sent again for as long as a move can take.
    */
   readonly sendRetryCount?: number;
+  /**
+   * How long answered persisted requests of entities are kept, with their replies and keys, 1 minute or more: within it a
+   * duplicate gets the recorded reply, after it it is a new request. Workflows have their own. Default: for ever.
+   */
+  readonly requestRetention?: Duration;
   /** The wait before a singleton that crashed is started again; doubled with each crash in a row. Default 1s. */
   readonly singletonCrashBackoffBase?: Duration;
   /**
@@ -83,6 +88,8 @@ export interface ClusterSettings {
   readonly runnerLockRefreshIntervalMs: number;
   readonly shardRebalanceDebounceMs: number;
   readonly sendRetryCount: number;
+  /** Null: for ever. */
+  readonly requestRetentionMs: number | null;
   readonly singletonCrashBackoffBaseMs: number;
   readonly detachmentEnabled: boolean;
   readonly exposeStacks: boolean;
@@ -109,6 +116,7 @@ const OPTION_NAMES: Readonly<Record<keyof ClusterOptions, true>> = {
   runnerLockRefreshInterval: true,
   shardRebalanceDebounce: true,
   sendRetryCount: true,
+  requestRetention: true,
   singletonCrashBackoffBase: true,
   detachmentEnabled: true,
   exposeStacks: true,

@@ -172,6 +172,7 @@ async function wire(
       for (const runner of joined) events.emit("runnerJoined", describeRunner(runner));
       for (const runner of left) events.emit("runnerLeft", describeRunner(runner));
       checkShardCounts(basis, joined);
+      peers.renew();
       if (settings.role === "runner") owner.reconcileSoon();
       // Who started a moment ago has all of them to take after the debounce.
       if (freesShards && member.state() === "running") owner.takeMissing();
@@ -184,7 +185,7 @@ async function wire(
     intervalMs: Math.min(Math.max(settings.runnerLockTtlMs / 15, SHORTEST_PING_MS), LONGEST_PING_MS),
     peers: () =>
       router.runners.flatMap((runner) =>
-        runner.role === "runner" && runner.address !== address ? [runner.address] : [],
+        runner.role === "runner" && runner.address !== address ? [runner] : [],
       ),
     ping: (to, nonce) => transport.send(to, { type: "ping", nonce }),
     changed: (peer, isReachable) => {

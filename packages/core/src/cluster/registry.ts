@@ -11,6 +11,7 @@ import { workflowClients, type WorkflowClients } from "../client/workflow-handle
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
+import { EXECUTE } from "../contract/workflow-contract.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -21,6 +22,7 @@ import type { Call, EntityBehavior } from "../entity/behavior.ts";
 import type { EntityHost } from "../entity/entity-host.ts";
 import type { Router } from "../sharding/router.ts";
 import { CronRunner, TICK, tickOf } from "../singleton/cron-runner.ts";
+import { retentionSingleton } from "../singleton/retention.ts";
 import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { Registration } from "./registration.ts";
@@ -76,9 +78,11 @@ export class Registry {
   add(registration: Registration): void {
     switch (registration.kind) {
       case "entity":
-        return this.#addBehavior(registration.bind((call) => this.#handlerContext(call)));
+        this.#addBehavior(registration.bind((call) => this.#handlerContext(call)));
+        return this.#keep(registration.contract, this.#options.settings.requestRetentionMs, null);
       case "workflow":
-        return this.#addBehavior(this.#bindWorkflow(registration));
+        this.#addBehavior(this.#bindWorkflow(registration));
+        return this.#keep(registration.contract.entity, registration.contract.retentionMs, EXECUTE);
       case "singleton":
         return this.#singletons.register(bindSingleton(registration, (scope) => this.#runContext(scope)));
       case "cron":
@@ -106,6 +110,16 @@ export class Registry {
   #addBehavior(behavior: EntityBehavior): void {
     this.#contracts.set(behavior.contract.name, behavior.contract);
     this.#options.host.register(behavior);
+  }
+
+  /** Answers of this type are kept for so long, or for ever. */
+  #keep({ name, shardGroup }: EntityContract, retentionMs: number | null, executionTag: string | null): void {
+    if (retentionMs === null) return;
+    const { clock, random, logger, storage } = this.#options;
+    const policy = { entityType: name, shardGroup, retentionMs, executionTag };
+    this.#singletons.register(
+      retentionSingleton(policy, { clock, random, logger, messages: storage.messages }),
+    );
   }
 
   #bindWorkflow(implementation: WorkflowImplementation): EntityBehavior {

@@ -19,6 +19,8 @@ export interface WorkflowContract<T extends WorkflowTypes = WorkflowTypes> {
   readonly key: ((input: never) => string) | null;
   /** Whether the execution id is a hash of the key, or the key as it is. */
   readonly hashKey: boolean;
+  /** How long a finished execution is kept, or null for ever. */
+  readonly retentionMs: number | null;
   /** An execution is an entity of this hidden type, whose id is the execution id. */
   readonly entity: EntityContract;
   /** Never set: carries the types to clients and handlers. */

@@ -32,6 +32,7 @@ import {
   type AnyActivityGroup,
   type ActivityGroup,
 } from "./activity-group.ts";
+import { checkRetention } from "../singleton/retention.ts";
 import type { DefinitionMistake } from "./entity.ts";
 
 /** What `execute` of a workflow is given. Whatever it does besides computing goes through here, and is journaled. */
@@ -73,6 +74,11 @@ export interface WorkflowOptions<Input> {
   readonly hashKey?: boolean;
   /** Default `"default"`. */
   readonly shardGroup?: string;
+  /**
+   * How long a finished execution is kept, with its result and its journal, 1 minute or more. After it the same key starts
+   * a new execution. Default: for ever.
+   */
+  readonly retention?: Duration;
   /** Classes that arrive as themselves when an activity or the workflow throws them, and not as RemoteError. */
   readonly errors?: readonly ErrorClass[];
 }
@@ -168,6 +174,8 @@ export function defineWorkflow(
     output: options.output,
     key: options.key ?? null,
     hashKey: options.hashKey ?? true,
+    retentionMs:
+      options.retention === undefined ? null : checkRetention(options.retention, `retention of ${name}`),
     entity: executionContract(name, shardGroup, options.errors ?? []),
   };
   return Object.freeze({

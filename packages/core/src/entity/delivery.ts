@@ -10,8 +10,8 @@
 //   D4  Every wait ends: a probe finds out about requests and replies that were lost on the way.
 //   D5  While a shard moves, nothing fails: who is turned away by a live runner asks the next owner, at once where another
 //       one is known, and again for as long as a move can take. What nobody takes is counted, and fails.
-//   D6  Nothing is sent to a runner that is known to be out of reach: what is persisted goes round by storage, the rest
-//       fails at once.
+//   D6  Nothing is sent to a runner that is known to be out of reach: what is persisted goes round by storage at once. The
+//       rest is tried again, like what could not be delivered: the runner may have been busy, or its shard moves on.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
@@ -254,6 +254,9 @@ export class Delivery {
     outgoing.target = null;
     if (outgoing.storedAs !== null || outgoing.isStoring) return;
     if (envelope.persisted) return void this.#store(outgoing);
+    if (outgoing.retry !== null) return;
+    outgoing.refusals += 1;
+    if (outgoing.refusals <= this.#options.sendRetryCount) return this.#retryRefused(outgoing);
     this.#fail(
       outgoing,
       new RunnerUnavailableError({ address, what: describe(envelope), mayHaveRun: false }),
@@ -285,6 +288,10 @@ export class Delivery {
     this.#retryAfter(outgoing, Math.min(TURNED_AWAY_MS * 2 ** doublings, LONGEST_TURNED_AWAY_MS));
   }
 
+  #retryRefused(outgoing: Outgoing): void {
+    this.#retryAfter(outgoing, RETRY_MS * 3 ** (outgoing.refusals - 1));
+  }
+
   #retryAfter(outgoing: Outgoing, delayMs: number): void {
     outgoing.retry = this.#options.clock.setTimer(delayMs, () => {
       outgoing.retry = null;
@@ -301,9 +308,7 @@ export class Delivery {
     // What is stored is found by its owner, and its reply by the poll.
     if (outgoing.storedAs !== null || outgoing.isStoring || outgoing.retry !== null) return;
     this.#options.reroute(shardId);
-    if (outgoing.refusals <= this.#options.sendRetryCount) {
-      return this.#retryAfter(outgoing, RETRY_MS * 3 ** (outgoing.refusals - 1));
-    }
+    if (outgoing.refusals <= this.#options.sendRetryCount) return this.#retryRefused(outgoing);
     if (envelope.persisted) return void this.#store(outgoing);
     this.#fail(
       outgoing,

@@ -14,8 +14,8 @@ import { MemoryJournals, MemoryWorkflowStorage } from "./memory-workflow-storage
  */
 export function memoryStorage(): StorageAdapter {
   const epochs = new MemoryEpochs();
-  const messages = new MemoryMessages(epochs);
   const journals = new MemoryJournals(epochs);
+  const messages = new MemoryMessages(epochs, (execution) => journals.forget(execution));
   const members = new MemoryRunners();
   return {
     kind: "storage",

@@ -1,6 +1,7 @@
 // MemoryMessageStorage: one session's handle on requests and replies in the memory of one process (memory-messages.ts).
 
 import type {
+  ForgetQuery,
   MessageStorage,
   MessageStorageSupport,
   PendingPage,
@@ -126,11 +127,7 @@ export class MemoryMessageStorage implements MessageStorage {
     return this.#messages.dropDeadLetter(requestId);
   }
 
-  async forgetAnswered(query: {
-    entityType: string;
-    answeredBefore: number;
-    limit: number;
-  }): Promise<number> {
+  async forgetAnswered(query: ForgetQuery): Promise<number> {
     this.#session.assertOpen("forgetAnswered");
     return this.#messages.forgetAnswered(query);
   }

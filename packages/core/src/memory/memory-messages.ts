@@ -10,11 +10,13 @@
 //   S3  Times of answering never fall in the order of `#answered`, so that the oldest are found without a search.
 
 import type {
+  ForgetQuery,
   PendingPage,
   PendingQuery,
   RequestState,
   SaveRequestResult,
 } from "../adapter/message-storage.ts";
+import type { ExecutionKey } from "../adapter/workflow-storage.ts";
 import { BinaryHeap } from "../clock/binary-heap.ts";
 import type { DeadLetter } from "../data/dead-letter.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
@@ -49,6 +51,7 @@ interface StreamRecord {
 /** The data of a memory storage's requests, shared by its sessions. */
 export class MemoryMessages {
   readonly #epochs: MemoryEpochs;
+  readonly #forgetJournal: (execution: ExecutionKey) => void;
   readonly #requests = new Map<string, RequestRecord>();
   readonly #keys = new Map<string, RequestRecord>();
   readonly #pending = new Map<ShardId, PendingIndex<RequestRecord>>();
@@ -57,8 +60,10 @@ export class MemoryMessages {
   #lastAnsweredAt = 0;
   #lastSequence = 0;
 
-  constructor(epochs: MemoryEpochs) {
+  /** @param forgetJournal forgets the journal of an execution */
+  constructor(epochs: MemoryEpochs, forgetJournal: (execution: ExecutionKey) => void) {
     this.#epochs = epochs;
+    this.#forgetJournal = forgetJournal;
   }
 
   claimShards(shardIds: readonly ShardId[]): readonly Epoch[] {
@@ -253,7 +258,7 @@ export class MemoryMessages {
     return true;
   }
 
-  forgetAnswered(query: { entityType: string; answeredBefore: number; limit: number }): number {
+  forgetAnswered(query: ForgetQuery): number {
     const answered = this.#answered.get(query.entityType);
     let forgotten = 0;
     for (const record of answered ?? []) {
@@ -261,6 +266,9 @@ export class MemoryMessages {
       if (record.outcome.answeredAt >= query.answeredBefore) break;
       answered?.delete(record);
       this.#forget(record);
+      const { address, tag } = record.envelope;
+      if (tag === query.executionTag)
+        this.#forgetJournal({ entityType: address.entityType, executionId: address.entityId });
       forgotten += 1;
     }
     return forgotten;

@@ -32,6 +32,10 @@ export class MemoryJournals {
   read(execution: ExecutionKey): readonly JournalEntry[] {
     return this.#journals.get(keyOf(execution))?.slice() ?? [];
   }
+
+  forget(execution: ExecutionKey): void {
+    this.#journals.delete(keyOf(execution));
+  }
 }
 
 /** One session's handle on the journals. */

@@ -11,14 +11,17 @@ class Peers {
   readonly view = this.clock.view();
   readonly silent = new Set<string>();
   readonly changes: string[] = [];
-  addresses: readonly string[] = ["a", "b"];
+  runners: readonly { address: string; runnerId: string }[] = [
+    { address: "a", runnerId: "1" },
+    { address: "b", runnerId: "2" },
+  ];
   pings = 0;
   missing = 0;
   readonly health = new PeerHealth({
     clock: this.view,
     random: new SeededRandom(1, () => this.clock.now()),
     intervalMs: INTERVAL_MS,
-    peers: () => this.addresses,
+    peers: () => this.runners,
     ping: (address, nonce) => {
       this.pings += 1;
       if (!this.silent.has(address)) this.view.setTimer(10, () => this.health.pong(nonce));
@@ -65,12 +68,28 @@ describe("peer health", () => {
     peers.silent.add("b");
     peers.health.start();
     await peers.clock.advance(5 * INTERVAL_MS);
-    peers.addresses = ["a"];
+    peers.runners = [{ address: "a", runnerId: "1" }];
     await peers.clock.advance(INTERVAL_MS);
     expect([peers.health.unreachable, peers.health.known]).toEqual([[], 1]);
-    peers.addresses = ["a", "b"];
+    peers.runners = [...peers.runners, { address: "b", runnerId: "3" }];
     await peers.clock.advance(INTERVAL_MS);
     expect(peers.health.isReachable("b")).toBe(true);
+  });
+
+  it("takes a runner that is new for reachable at once, at the address of one that is silent", async () => {
+    const peers = new Peers();
+    peers.silent.add("b");
+    peers.health.start();
+    await peers.clock.advance(5 * INTERVAL_MS);
+    expect(peers.health.isReachable("b")).toBe(false);
+    peers.runners = [...peers.runners, { address: "b", runnerId: "3" }];
+    peers.health.renew();
+    expect(peers.health.isReachable("b")).toBe(true);
+    peers.runners = peers.runners.filter(({ runnerId }) => runnerId !== "2");
+    await peers.clock.advance(5 * INTERVAL_MS);
+    expect(peers.health.isReachable("b"), "the record of the former one that goes makes no difference").toBe(
+      false,
+    );
   });
 
   it("does not count rounds that this process slept through (P3)", async () => {

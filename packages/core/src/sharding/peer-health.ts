@@ -3,7 +3,7 @@
 // A view, not a verdict: two members may see the same runner differently. It steers requests around a runner that does not
 // answer; it moves no shard, which only the end of a lease does (docs/decisions/0004).
 //
-//   P1  A runner that is new counts as reachable.
+//   P1  A runner that is new counts as reachable, also at the address of one that was not.
 //   P2  It takes MISSES pings in a row without an answer to be unreachable, and ANSWERS in a row to be reachable again.
 //   P3  Rounds that this process slept through count for nothing.
 
@@ -18,8 +18,8 @@ export interface PeerHealthOptions {
   readonly random: Random;
   /** How often each runner is asked, in milliseconds. */
   readonly intervalMs: number;
-  /** The addresses of the other runners, now. */
-  readonly peers: () => readonly string[];
+  /** The other runners, now. */
+  readonly peers: () => readonly { readonly address: string; readonly runnerId: string }[];
   readonly ping: (address: string, nonce: string) => void;
   readonly changed: (address: string, isReachable: boolean) => void;
   /** Called at each round in which some runner is unreachable. */
@@ -27,6 +27,8 @@ export interface PeerHealthOptions {
 }
 
 interface Peer {
+  /** Those who say that they are at its address: for a while also one that is gone. */
+  runnerIds: ReadonlySet<string>;
   /** The ping that it has not answered yet. */
   nonce: string | null;
   misses: number;
@@ -70,6 +72,23 @@ export class PeerHealth {
 
   get unreachable(): readonly string[] {
     return [...this.#peers].flatMap(([address, peer]) => (peer.isReachable ? [] : [address])).toSorted();
+  }
+
+  /** The members changed: who is new is known at once, and who left forgotten. */
+  renew(): void {
+    const idsByAddress = new Map<string, Set<string>>();
+    for (const { address, runnerId } of this.#options.peers()) {
+      const ids = idsByAddress.get(address);
+      if (ids === undefined) idsByAddress.set(address, new Set([runnerId]));
+      else ids.add(runnerId);
+    }
+    for (const address of this.#peers.keys()) if (!idsByAddress.has(address)) this.#peers.delete(address);
+    for (const [address, runnerIds] of idsByAddress) {
+      const peer = this.#peers.get(address);
+      const isKnown = peer !== undefined && [...runnerIds].every((runnerId) => peer.runnerIds.has(runnerId));
+      if (isKnown) peer.runnerIds = runnerIds;
+      else this.#peers.set(address, { runnerIds, nonce: null, misses: 0, answers: 0, isReachable: true });
+    }
   }
 
   /** A peer answered. */
@@ -116,13 +135,10 @@ export class PeerHealth {
 
   #round(): void {
     const { clock, random, intervalMs, ping, missing } = this.#options;
-    const current = new Set(this.#options.peers());
-    for (const address of this.#peers.keys()) if (!current.has(address)) this.#peers.delete(address);
+    this.renew();
     // Then this process stood still, which says nothing about its peers.
     const isLate = clock.monotonic() - this.#roundDueAt > intervalMs / 2;
-    for (const address of current) {
-      const peer = this.#peers.get(address) ?? { nonce: null, misses: 0, answers: 0, isReachable: true };
-      this.#peers.set(address, peer);
+    for (const [address, peer] of this.#peers) {
       if (peer.nonce !== null && !isLate) {
         peer.answers = 0;
         peer.misses += 1;
