@@ -4,6 +4,9 @@ import { defineEntity, rpc, type HandlerContext } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
+/** The pauses between the tries of a volatile request: sendRetryCount is 3. */
+const TRIES_MS = 100 + 300 + 900;
+
 const Echo = defineEntity({
   name: "Echo",
   rpcs: { say: rpc<string, string>(), keep: rpc<string, string>({ persisted: true }) },
@@ -86,13 +89,13 @@ describe("a runner that is a member and does not answer", () => {
     }
   });
 
-  it("gets persisted requests by way of storage; volatile ones fail at once, and may be repeated", async () => {
+  it("gets persisted requests by way of storage; volatile ones fail after their tries, and may be repeated", async () => {
     await using cluster = await start();
     const [here, there] = [nameOn(cluster, 0, "relay"), nameOn(cluster, 1, "echo")];
     cluster.partition([0], [1]);
     await cluster.advance("10s");
     await expect(cluster.entity(Relay, here).say(there)).resolves.toBe(
-      "RUNNER_UNAVAILABLE retryable after 0",
+      `RUNNER_UNAVAILABLE retryable after ${TRIES_MS}`,
     );
     await expect(cluster.entity(Relay, here).keep(there)).resolves.toBe("kept");
     await expect(cluster.entity(Relay, here).say(nameOn(cluster, 2, "echo"))).resolves.toBe("said");
@@ -117,7 +120,7 @@ describe("a runner that is a member and does not answer", () => {
       await expect(cluster.entity(Echo, there).say("from elsewhere")).resolves.toBe("from elsewhere");
       await expect(cluster.entity(Relay, here).keep(there)).resolves.toBe("kept");
       await expect(cluster.entity(Relay, here).say(there)).resolves.toBe(
-        "RUNNER_UNAVAILABLE retryable after 0",
+        `RUNNER_UNAVAILABLE retryable after ${TRIES_MS}`,
       );
     },
   );
@@ -133,5 +136,24 @@ describe("a runner that is a member and does not answer", () => {
     // runnerLockTtl is 30s
     expect(acquired - lost).toBeLessThan(31_000);
     await expect(cluster.entity(Echo, there).say("hello")).resolves.toBe("hello");
+  });
+
+  it("fails no volatile request that is still being tried when its shard has its next owner", async () => {
+    await using cluster = await start();
+    const [here, there] = [nameOn(cluster, 0, "relay"), nameOn(cluster, 1, "echo")];
+    await cluster.crash(1);
+    await cluster.advance("5s");
+    let began = 0;
+    let outcome = "";
+    const failures: string[] = [];
+    let acquired = Number.POSITIVE_INFINITY;
+    cluster.events.on("shardAcquired", () => (acquired = Math.min(acquired, cluster.now())));
+    while (outcome !== "said") {
+      if (outcome !== "") failures.push(outcome);
+      began = cluster.now();
+      outcome = await cluster.entity(Relay, here).say(there);
+    }
+    expect(new Set(failures)).toEqual(new Set([`RUNNER_UNAVAILABLE retryable after ${TRIES_MS}`]));
+    expect(began).toBeLessThan(acquired);
   });
 });
