@@ -5,11 +5,12 @@ import { PeerHealth } from "./peer-health.ts";
 
 const INTERVAL_MS = 2_000;
 
-/** Peers that answer after 10 ms, but for those in `silent`. */
+/** Peers that answer after `answerMs`, but for those in `silent`. */
 class Peers {
   readonly clock = new VirtualClock();
   readonly view = this.clock.view();
   readonly silent = new Set<string>();
+  answerMs = 10;
   readonly changes: string[] = [];
   runners: readonly { address: string; runnerId: string }[] = [
     { address: "a", runnerId: "1" },
@@ -24,7 +25,7 @@ class Peers {
     peers: () => this.runners,
     ping: (address, nonce) => {
       this.pings += 1;
-      if (!this.silent.has(address)) this.view.setTimer(10, () => this.health.pong(nonce));
+      if (!this.silent.has(address)) this.view.setTimer(this.answerMs, () => this.health.pong(nonce));
     },
     changed: (address, isReachable) =>
       void this.changes.push(`${address} ${isReachable ? "answers" : "is silent"}`),
@@ -60,6 +61,19 @@ describe("peer health", () => {
     expect(peers.changes).toEqual(["b is silent"]);
     peers.silent.delete("b");
     await peers.clock.advance(3 * INTERVAL_MS);
+    expect(peers.changes).toEqual(["b is silent", "b answers"]);
+  });
+
+  it("takes a peer that answers later than the next ping for reachable, and for reachable again (P2)", async () => {
+    const peers = new Peers();
+    peers.answerMs = 1.5 * INTERVAL_MS;
+    peers.health.start();
+    await peers.clock.advance(10 * INTERVAL_MS);
+    expect(peers.changes).toEqual([]);
+    peers.silent.add("b");
+    await peers.clock.advance(6 * INTERVAL_MS);
+    peers.silent.delete("b");
+    await peers.clock.advance(6 * INTERVAL_MS);
     expect(peers.changes).toEqual(["b is silent", "b answers"]);
   });
 

@@ -4,7 +4,8 @@
 // answer; it moves no shard, which only the end of a lease does (docs/decisions/0004).
 //
 //   P1  A runner that is new counts as reachable, also at the address of one that was not.
-//   P2  It takes MISSES pings in a row without an answer to be unreachable, and ANSWERS in a row to be reachable again.
+//   P2  It takes MISSES rounds in a row without an answer to be unreachable, and ANSWERS in a row to be reachable again. One
+//       that comes late, to the ping of an earlier round, is an answer: whoever is slow is not out of reach.
 //   P3  Rounds that this process slept through count for nothing.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
@@ -12,6 +13,8 @@ import type { Random } from "../adapter/random.ts";
 
 const MISSES = 3;
 const ANSWERS = 2;
+/** An answer to an older ping than this many counts no more. */
+const REMEMBERED = 16;
 
 export interface PeerHealthOptions {
   readonly clock: Clock;
@@ -29,8 +32,10 @@ export interface PeerHealthOptions {
 interface Peer {
   /** Those who say that they are at its address: for a while also one that is gone. */
   runnerIds: ReadonlySet<string>;
-  /** The ping that it has not answered yet. */
-  nonce: string | null;
+  /** The latest pings, those after the last one that it answered. */
+  nonces: readonly string[];
+  /** Whether it answered since the last round. */
+  hasAnswered: boolean;
   misses: number;
   answers: number;
   isReachable: boolean;
@@ -87,15 +92,17 @@ export class PeerHealth {
       const peer = this.#peers.get(address);
       const isKnown = peer !== undefined && [...runnerIds].every((runnerId) => peer.runnerIds.has(runnerId));
       if (isKnown) peer.runnerIds = runnerIds;
-      else this.#peers.set(address, { runnerIds, nonce: null, misses: 0, answers: 0, isReachable: true });
+      else this.#peers.set(address, newPeer(runnerIds));
     }
   }
 
   /** A peer answered. */
   pong(nonce: string): void {
     for (const [address, peer] of this.#peers) {
-      if (peer.nonce !== nonce) continue;
-      peer.nonce = null;
+      const answered = peer.nonces.indexOf(nonce);
+      if (answered === -1) continue;
+      peer.nonces = peer.nonces.slice(answered + 1);
+      peer.hasAnswered = true;
       peer.misses = 0;
       peer.answers += 1;
       if (peer.answers >= ANSWERS) this.#set(address, peer, true);
@@ -139,13 +146,15 @@ export class PeerHealth {
     // Then this process stood still, which says nothing about its peers.
     const isLate = clock.monotonic() - this.#roundDueAt > intervalMs / 2;
     for (const [address, peer] of this.#peers) {
-      if (peer.nonce !== null && !isLate) {
+      if (peer.nonces.length > 0 && !peer.hasAnswered && !isLate) {
         peer.answers = 0;
         peer.misses += 1;
         if (peer.misses >= MISSES) this.#set(address, peer, false);
       }
-      peer.nonce = random.id();
-      ping(address, peer.nonce);
+      const nonce = random.id();
+      peer.nonces = [...peer.nonces, nonce].slice(-REMEMBERED);
+      peer.hasAnswered = false;
+      ping(address, nonce);
     }
     if (this.unreachable.length > 0) missing();
   }
@@ -155,4 +164,8 @@ export class PeerHealth {
     peer.isReachable = isReachable;
     this.#options.changed(address, isReachable);
   }
+}
+
+function newPeer(runnerIds: ReadonlySet<string>): Peer {
+  return { runnerIds, nonces: [], hasAnswered: false, misses: 0, answers: 0, isReachable: true };
 }
