@@ -9,6 +9,7 @@ import type { SqlDriver, SqlTransaction } from "./driver.ts";
 import { isTransient, persistenceError } from "./errors.ts";
 import { functionsOfVersion1 } from "./migration-1-functions.ts";
 import { tablesOfVersion1 } from "./migration-1.ts";
+import { functionsOfVersion2 } from "./migration-2.ts";
 
 interface Migration {
   readonly version: number;
@@ -19,6 +20,7 @@ interface Migration {
 
 const MIGRATIONS: readonly Migration[] = [
   { version: 1, worksFrom: 1, script: (schema) => tablesOfVersion1(schema) + functionsOfVersion1(schema) },
+  { version: 2, worksFrom: 1, script: functionsOfVersion2 },
 ];
 
 const LATEST = MIGRATIONS.length;

@@ -13,6 +13,7 @@ import {
   type Envelope,
   type Epoch,
   type Fence,
+  type ForgetQuery,
   type MessageStorage,
   type MessageStorageSupport,
   type PendingPage,
@@ -201,18 +202,13 @@ export class PostgresMessageStorage implements MessageStorage {
     return (await this.#session.call("dropDeadLetter", "drop_dead_letter_v1", [requestId])).length > 0;
   }
 
-  async forgetAnswered(query: {
-    entityType: string;
-    answeredBefore: number;
-    limit: number;
-  }): Promise<number> {
-    const { entityType, answeredBefore, limit } = query;
-    const rows = await this.#session.call<{ forget_answered_v1: number }>(
+  async forgetAnswered({ entityType, answeredBefore, limit, executionTag }: ForgetQuery): Promise<number> {
+    const rows = await this.#session.call<{ forget_answered_v2: number }>(
       "forgetAnswered",
-      "forget_answered_v1",
-      [entityType, Math.floor(answeredBefore), limit],
+      "forget_answered_v2",
+      [entityType, Math.floor(answeredBefore), limit, executionTag ?? null],
     );
-    return rows[0]?.forget_answered_v1 ?? 0;
+    return rows[0]?.forget_answered_v2 ?? 0;
   }
 
   beginTransaction(): StorageTransaction {

@@ -5,6 +5,7 @@ import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { Logger } from "../contract/logger.ts";
 import { DEFAULT_MAX_PAYLOAD_BYTES } from "../contract/payload.ts";
 import { ConfigError } from "../errors/config.ts";
+import { checkRetention } from "../singleton/retention.ts";
 import type { Registration } from "./registration.ts";
 
 /** What `createCluster` takes. Every option has a default. */
@@ -171,6 +172,10 @@ export function checkOptions(options: ClusterOptions): ClusterSettings {
     runnerLockRefreshIntervalMs,
     shardRebalanceDebounceMs: duration(options.shardRebalanceDebounce ?? "3s", "shardRebalanceDebounce", 0),
     sendRetryCount: whole(options.sendRetryCount ?? 3, "sendRetryCount", 0, 20),
+    requestRetentionMs:
+      options.requestRetention === undefined
+        ? null
+        : checkRetention(options.requestRetention, "requestRetention"),
     singletonCrashBackoffBaseMs: duration(
       options.singletonCrashBackoffBase ?? "1s",
       "singletonCrashBackoffBase",

@@ -51,7 +51,8 @@ export interface RetentionOptions {
 /** The sweeper of one type, as a singleton, so that one runner at a time sweeps. */
 export function retentionSingleton(policy: RetentionPolicy, options: RetentionOptions): Singleton {
   return {
-    name: `retention:${policy.entityType}`,
+    // No name that a user's singleton can have.
+    name: `retention of ${policy.entityType}`,
     shardGroup: policy.shardGroup,
     run: async ({ signal }) => {
       const waitMs = Math.min(LONGEST_WAIT_MS, policy.retentionMs / PART);

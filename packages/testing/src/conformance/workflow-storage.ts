@@ -25,6 +25,7 @@ export function workflowStorageConformance(
     journals(make);
     journalFences(make);
     journalTransactions(make);
+    forgetting(make);
   });
 }
 
@@ -175,6 +176,64 @@ function journals(factory: StorageFactory): void {
         const read = await workflows.readJournal(ORDER);
         await workflows.appendJournal(ORDER, [completed(1)], fence, null);
         expect(read).toEqual([completed(0)]);
+      }),
+    );
+  });
+}
+
+function forgetting(factory: StorageFactory): void {
+  const { describe, expect, it } = vitest();
+  const run = storageCases(factory);
+  const future = 4_102_444_800_000;
+  const execution = (executionId: string): { entityType: string; executionId: string } => ({
+    entityType: "Counter",
+    executionId,
+  });
+
+  describe("retention", () => {
+    it(
+      "takes the journal of an execution along with its answered request, and no other journal",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        const answered = context.request({
+          tag: "execute",
+          address: { entityType: "Counter", entityId: "done", shardId: fence.shardId },
+        });
+        const other = context.request({
+          tag: "signal",
+          address: { entityType: "Counter", entityId: "running", shardId: fence.shardId },
+        });
+        await context.save(messages, answered, other);
+        for (const id of ["done", "running"])
+          await workflows.appendJournal(execution(id), [completed(0), completed(1)], fence, null);
+        for (const { requestId } of [answered, other])
+          await messages.saveReply({ requestId, exit: { ok: true, value: "1" } }, fence, null);
+        const query = { entityType: "Counter", answeredBefore: future, limit: 10 };
+        expect(await messages.forgetAnswered({ ...query, executionTag: "execute" })).toBe(2);
+        expect(await workflows.readJournal(execution("done"))).toEqual([]);
+        expect(await workflows.readJournal(execution("running"))).toHaveLength(2);
+      }),
+    );
+
+    it(
+      "leaves journals alone where it is not told of executions",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        const request = context.request({
+          tag: "execute",
+          address: { entityType: "Counter", entityId: "done", shardId: fence.shardId },
+        });
+        await context.save(messages, request);
+        await workflows.appendJournal(execution("done"), [completed(0)], fence, null);
+        await messages.saveReply(
+          { requestId: request.requestId, exit: { ok: true, value: "1" } },
+          fence,
+          null,
+        );
+        expect(
+          await messages.forgetAnswered({ entityType: "Counter", answeredBefore: future, limit: 1 }),
+        ).toBe(1);
+        expect(await workflows.readJournal(execution("done"))).toHaveLength(1);
       }),
     );
   });
