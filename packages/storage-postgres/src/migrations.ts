@@ -10,6 +10,7 @@ import { isTransient, persistenceError } from "./errors.ts";
 import { functionsOfVersion1 } from "./migration-1-functions.ts";
 import { tablesOfVersion1 } from "./migration-1.ts";
 import { functionsOfVersion2 } from "./migration-2.ts";
+import { functionsOfVersion3 } from "./migration-3.ts";
 
 interface Migration {
   readonly version: number;
@@ -21,6 +22,7 @@ interface Migration {
 const MIGRATIONS: readonly Migration[] = [
   { version: 1, worksFrom: 1, script: (schema) => tablesOfVersion1(schema) + functionsOfVersion1(schema) },
   { version: 2, worksFrom: 1, script: functionsOfVersion2 },
+  { version: 3, worksFrom: 1, script: functionsOfVersion3 },
 ];
 
 const LATEST = MIGRATIONS.length;
