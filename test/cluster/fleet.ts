@@ -59,6 +59,7 @@ export class Fleet {
 
   /** kill -9. Resolves once it is gone. */
   async kill(name: string): Promise<void> {
+    this.log(`--- ${name} is killed\n`);
     const running = this.#take(name);
     running.isSilenced = true;
     this.#ownership.silenced(name, machineNow());
@@ -68,12 +69,14 @@ export class Fleet {
 
   /** SIGTERM. Resolves once it has ended by itself. @throws {Error} it does not */
   async terminate(name: string): Promise<void> {
+    this.log(`--- ${name} is told to end\n`);
     const { child, ended } = this.#take(name);
     child.kill("SIGTERM");
     let isOver = false;
     void ended.then(() => (isOver = true));
     try {
       await until(`runner ${name} has ended after SIGTERM`, STOP_LIMIT_MS, () => isOver);
+      this.log(`--- ${name} has ended\n`);
     } finally {
       child.kill("SIGKILL");
     }
@@ -81,6 +84,7 @@ export class Fleet {
 
   /** SIGSTOP: it does nothing until `resume`. */
   pause(name: string): void {
+    this.log(`--- ${name} is stopped\n`);
     const running = this.#get(name);
     running.isSilenced = true;
     running.child.kill("SIGSTOP");
@@ -88,6 +92,7 @@ export class Fleet {
   }
 
   resume(name: string): void {
+    this.log(`--- ${name} goes on\n`);
     const running = this.#get(name);
     running.isSilenced = false;
     running.child.kill("SIGCONT");
@@ -154,8 +159,11 @@ export class Fleet {
 
   #hear(name: string, running: Running, message: FromRunner): void {
     if (running.isSilenced) return;
-    if (message.type === "started") running.isStarted = true;
-    else if (message.type === "acquired") this.#ownership.acquired(name, message.shardId, message.at);
+    if (message.type === "started") {
+      running.isStarted = true;
+      this.log(`--- ${name} has started at ${message.address}\n`);
+    }
+    if (message.type === "acquired") this.#ownership.acquired(name, message.shardId, message.at);
     else if (message.type === "lost") {
       this.#ownership.lost(name, message.shardId, message.at);
       this.losses.push({ runner: name, shardId: message.shardId, reason: message.reason });

@@ -46,4 +46,4 @@ process.on("message", (message: ToRunner) => {
   if (message.type === "metrics") tell({ type: "metrics", metrics: cluster.metrics.snapshot() });
 });
 await cluster.start();
-tell({ type: "started", at: machineNow() });
+tell({ type: "started", address: cluster.status().address });

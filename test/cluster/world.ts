@@ -129,15 +129,21 @@ export class World {
     }
   }
 
+  /** Whether this runner has shards. */
+  serves(runner: string): boolean {
+    return this.ownership.heldBy(runner).length > 0;
+  }
+
   /** How the connections of one runner to a target behave from here on: another runner, `postgres` or `etcd`. */
   link(runner: string, target: string, conduct: Conduct): void {
+    this.#note(`${runner} to ${target}: ${conduct}`);
     this.network.set(sourceOf(runner), target, conduct);
   }
 
   /** Every link passes. Resolves when all runners serve shards again. */
   async healed(): Promise<void> {
     this.network.heal();
-    const isServing = (): boolean => RUNNERS.every((name) => this.ownership.heldBy(name).length > 0);
+    const isServing = (): boolean => RUNNERS.every((name) => this.serves(name));
     await until("each runner serves shards", OWNED_LIMIT_MS, isServing);
     await this.owned();
   }
