@@ -73,9 +73,12 @@ export function mayBeOneRow(error: unknown): boolean {
 /** Whether a transaction failed for being in another one's way, or a table's change: the same one again may well commit. */
 export function isTransient(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
-  // A prepared statement whose table was altered since: it is prepared anew the next time.
-  if (sqlState === "0A000") return fieldOf(error, "routine") === "RevalidateCachedQuery";
-  return sqlState === "40001" || sqlState === "40P01" || sqlState === "55P03";
+  return sqlState === "40001" || sqlState === "40P01" || sqlState === "55P03" || isOutdated(error);
+}
+
+/** Whether a prepared statement failed since its table was altered: it can be prepared anew. */
+export function isOutdated(error: unknown): boolean {
+  return sqlStateOf(error) === "0A000" && fieldOf(error, "routine") === "RevalidateCachedQuery";
 }
 
 /** @param operation the method of the interface that failed */

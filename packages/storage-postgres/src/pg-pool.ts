@@ -2,6 +2,7 @@
 
 import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryResult } from "pg";
 import type { SqlStatement } from "./driver.ts";
+import { isOutdated } from "./errors.ts";
 import type { PostgresSettings } from "./options.ts";
 import type {
   ListenerEvents,
@@ -11,6 +12,7 @@ import type {
   ServerResult,
 } from "./server-connection.ts";
 import { connectDeadline, sessionSettings } from "./session-settings.ts";
+import { StatementNames } from "./statement-names.ts";
 import { within } from "./within.ts";
 
 /** As much of the package `pg` as is used here. */
@@ -26,6 +28,7 @@ export class PgPool implements ServerPool {
   readonly #pool: Pool;
   /** Connections whose error event is listened to: one without a listener would end the process. */
   readonly #guarded = new WeakSet<PoolClient>();
+  readonly #names = new StatementNames();
 
   constructor(pg: PgModule, settings: PostgresSettings) {
     this.#pg = pg;
@@ -48,7 +51,7 @@ export class PgPool implements ServerPool {
     );
     // A pool of the user's had connections before.
     this.#guard(client);
-    return new PgConnection(client, this.#settings);
+    return new PgConnection(client, this.#settings, this.#names);
   }
 
   async openListener({ heard, lost }: ListenerEvents): Promise<ServerListener> {
@@ -98,10 +101,12 @@ class PgConnection implements ServerConnection {
   readonly isPipelined: boolean;
   readonly processId: number | null;
   readonly #settings: PostgresSettings;
+  readonly #names: StatementNames;
 
-  constructor(client: PoolClient, settings: PostgresSettings) {
+  constructor(client: PoolClient, settings: PostgresSettings, names: StatementNames) {
     this.native = client;
     this.#settings = settings;
+    this.#names = names;
     const { pipeline, processID } = client as unknown as { pipeline?: unknown; processID?: unknown };
     this.isPipelined = pipeline === true;
     this.processId = typeof processID === "number" && processID > 0 ? processID : null;
@@ -112,7 +117,13 @@ class PgConnection implements ServerConnection {
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
-    return this.#send({ text, values: [...params] });
+    const name = this.#settings.prepare && params.length > 0 ? this.#names.of(text) : undefined;
+    try {
+      return await this.#send<Row>({ text, values: [...params], ...(name === undefined ? {} : { name }) });
+    } catch (error) {
+      if (name !== undefined && isOutdated(error)) this.#names.renew();
+      throw error;
+    }
   }
 
   async run<Row>({ name, text, values }: SqlStatement): Promise<ServerResult<Row>> {

@@ -13,6 +13,7 @@ import { connect, type Socket } from "node:net";
 import type { SqlStatement } from "./driver.ts";
 import { nameArrays } from "./postgres-js-native.ts";
 import type { ServerResult } from "./server-connection.ts";
+import { StatementNames } from "./statement-names.ts";
 import { parserOf, textOf } from "./value-text.ts";
 
 /** As much of postgres.js as is used here. */
@@ -68,16 +69,14 @@ export interface PostgresJsConnectionOptions {
 
 /** The type `unknown`: the server finds out by itself, and postgres.js has no opinion on it. */
 const UNKNOWN_TYPE = 705;
-/** How many different texts of users one session prepares. Who puts values into texts gains nothing from it. */
-const MAX_PREPARED = 200;
-
 export class PostgresJsConnection {
   readonly isPipelined: boolean = true;
   readonly #options: PostgresJsConnectionOptions;
   readonly #instance: PostgresJsInstance;
   readonly #lost: Promise<never>;
   readonly #lose: (reason: Error) => void;
-  readonly #prepared = new Set<string>();
+  /** Not the names: postgres.js has its own. Which texts are prepared, that is. */
+  readonly #names = new StatementNames();
   #socket: Socket | null = null;
   #processId: number | null = null;
   #isOver = false;
@@ -134,8 +133,7 @@ export class PostgresJsConnection {
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
     if (params.length === 0) return this.script(text);
-    if (this.#prepared.size < MAX_PREPARED) this.#prepared.add(text);
-    return this.#sendWith(text, params, this.#prepared.has(text));
+    return this.#sendWith(text, params, this.#names.of(text) !== undefined);
   }
 
   async run<Row>({ text, values }: SqlStatement): Promise<ServerResult<Row>> {

@@ -1,6 +1,7 @@
 // PostgresJsPool: sessions through postgres.js, each an instance of its own (postgres-js-connection.ts says why).
 
 import type { SqlStatement } from "./driver.ts";
+import { isOutdated } from "./errors.ts";
 import type { PostgresSettings } from "./options.ts";
 import {
   PostgresJsConnection,
@@ -25,6 +26,7 @@ const LONGEST_IDLE_MS = 60_000;
 interface Idle {
   readonly connection: PostgresJsConnection;
   readonly diesAt: number;
+  readonly generation: number;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -37,6 +39,8 @@ export class PostgresJsPool implements ServerPool {
   readonly #idle: Idle[] = [];
   readonly #lent = new Set<PostgresJsConnection>();
   #ended: PromiseWithResolvers<void> | null = null;
+  /** Raised when a table changed under a prepared statement: sessions from before are not lent out again. */
+  #generation = 0;
 
   constructor(postgresJs: PostgresJsModule, settings: PostgresSettings) {
     this.#postgresJs = postgresJs;
@@ -51,7 +55,9 @@ export class PostgresJsPool implements ServerPool {
     if (leave === null) throw new Error(`no connection became free within ${statementDeadlineMs} ms`);
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
       clearTimeout(idle.timer);
-      if (!idle.connection.isOver) return this.#lend(idle.connection, idle.diesAt, leave);
+      if (idle.generation === this.#generation && !idle.connection.isOver)
+        return this.#lend(idle.connection, idle.diesAt, leave);
+      idle.connection.end(new Error("the connection was outdated"));
     }
     try {
       const diesAt = Date.now() + LONGEST_LIFE_MS * (0.5 + Math.random() / 2);
@@ -94,9 +100,14 @@ export class PostgresJsPool implements ServerPool {
 
   #lend(connection: PostgresJsConnection, diesAt: number, leave: () => void): ServerConnection {
     this.#lent.add(connection);
-    return new LentConnection(connection, (isUsable) => {
+    const generation = this.#generation;
+    const outdated = (): void => {
+      this.#generation += 1;
+    };
+    return new LentConnection(connection, outdated, (isUsable) => {
       this.#lent.delete(connection);
-      const isKept = isUsable && !connection.isOver && this.#ended === null && Date.now() < diesAt;
+      const isCurrent = generation === this.#generation && Date.now() < diesAt;
+      const isKept = isUsable && isCurrent && !connection.isOver && this.#ended === null;
       if (isKept) this.#keep(connection, diesAt);
       else connection.end(new Error("the connection was ended"));
       if (this.#lent.size === 0) this.#ended?.resolve();
@@ -110,7 +121,7 @@ export class PostgresJsPool implements ServerPool {
       connection.end(new Error("the connection was idle"));
     }, LONGEST_IDLE_MS);
     timer.unref();
-    const idle = { connection, diesAt, timer };
+    const idle = { connection, diesAt, generation: this.#generation, timer };
     this.#idle.push(idle);
   }
 
@@ -158,11 +169,13 @@ export class PostgresJsPool implements ServerPool {
 class LentConnection implements ServerConnection {
   readonly isPipelined: boolean = true;
   readonly #connection: PostgresJsConnection;
+  readonly #outdated: () => void;
   readonly #release: (isUsable: boolean) => void;
   #native: { readonly sql: unknown; readonly end: () => void } | null = null;
 
-  constructor(connection: PostgresJsConnection, release: (isUsable: boolean) => void) {
+  constructor(connection: PostgresJsConnection, outdated: () => void, release: (isUsable: boolean) => void) {
     this.#connection = connection;
+    this.#outdated = outdated;
     this.#release = release;
   }
 
@@ -179,8 +192,13 @@ class LentConnection implements ServerConnection {
     return this.#connection.script(text);
   }
 
-  query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
-    return this.#connection.query(text, params);
+  async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
+    try {
+      return await this.#connection.query<Row>(text, params);
+    } catch (error) {
+      if (isOutdated(error)) this.#outdated();
+      throw error;
+    }
   }
 
   run<Row>(statement: SqlStatement): Promise<ServerResult<Row>> {

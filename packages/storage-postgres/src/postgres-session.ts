@@ -1,6 +1,7 @@
 // PostgresSession: what the storages of one `open()` share: the driver, the committer, and whether it is still open.
 
 import { TransactionUnavailableError, type Clock, type Epoch, type Fence } from "@holdfast/core/adapter";
+import { commitStatement } from "./commit-statement.ts";
 import type { SqlDriver, SqlListener, SqlStatement, SqlValue } from "./driver.ts";
 import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
 import { GroupCommitter } from "./group-committer.ts";
@@ -104,7 +105,7 @@ export class PostgresSession {
   ): Promise<"committed" | "refused" | "recorded"> {
     try {
       this.assertOpen(operation);
-      await transaction.commitAfter(writeGroupStatement(this.schema, [op], true, this.clock.now()));
+      await transaction.commitAfter(commitStatement(this.schema, op, this.clock.now()));
       return "committed";
     } catch (error) {
       await transaction.rollback().catch(() => undefined);

@@ -120,25 +120,6 @@ describe.skipIf(url === null)("postgres.js", () => {
     expect(await backend.sql(`SELECT * FROM ${table}`)).toEqual([]);
   });
 
-  it("prepares a user's statement again after its table changed, which at worst costs one more attempt", async () => {
-    const { messages } = await open({ poolSize: 2 });
-    await backend.sql(`CREATE TABLE ${backend.schema}.mine (a int)`);
-    const read = async (): Promise<number> => {
-      const transaction = begin(messages);
-      try {
-        return (await transaction.query(`SELECT * FROM ${backend.schema}.mine WHERE a > $1`, [0])).rows
-          .length;
-      } finally {
-        await transaction.rollback();
-      }
-    };
-    expect(await read()).toBe(0);
-    await backend.sql(`ALTER TABLE ${backend.schema}.mine ADD COLUMN b int`);
-    const first = await read().catch((error: unknown) => error);
-    if (first !== 0) expect(first).toMatchObject({ code: "0A000", retryable: true });
-    expect(await read()).toBe(0);
-  });
-
   it("uses the settings of a client of the user's, and leaves it open", async () => {
     const sql = postgresJs(url ?? "", {
       max: 3,

@@ -275,6 +275,26 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await expect(saving).rejects.toMatchObject({ code: "TRANSACTION_UNAVAILABLE", retryable: false });
       });
 
+      it("prepares a user's statement again after its table changed, which at worst costs one more attempt", async () => {
+        const { messages } = await open();
+        await backend.sql(`CREATE TABLE ${backend.schema}.mine (a int)`);
+        const read = async (): Promise<number> => {
+          const transaction = begin(messages);
+          try {
+            return (await transaction.query(`SELECT * FROM ${backend.schema}.mine WHERE a > $1`, [0])).rows
+              .length;
+          } finally {
+            await transaction.rollback();
+          }
+        };
+        // On several connections at once, so that each of them has prepared it.
+        expect(await Promise.all([read(), read(), read()])).toEqual([0, 0, 0]);
+        await backend.sql(`ALTER TABLE ${backend.schema}.mine ADD COLUMN b int`);
+        const first = await read().catch((error: unknown) => error);
+        if (first !== 0) expect(first).toMatchObject({ code: "0A000", retryable: true });
+        expect(await Promise.all([read(), read(), read()])).toEqual([0, 0, 0]);
+      });
+
       it("goes on after a statement that failed behind a savepoint", async () => {
         const { messages } = await open();
         const fence = await claim(messages);
@@ -373,6 +393,8 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await open();
         expect(await backend.sql(`SELECT version FROM ${backend.schema}.migrations`)).toEqual([
           { version: 1 },
+          { version: 2 },
+          { version: 3 },
         ]);
       });
 

@@ -1,0 +1,1 @@
+export { postgres, postgresTx } from "../../src/index.ts";
