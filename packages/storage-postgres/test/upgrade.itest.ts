@@ -1,7 +1,6 @@
 // A rolling upgrade: members of the release before go on while one of this release migrates the schema, and beside it.
 
-import { createCluster, defineEntity, defineWorkflow, rpc, type Cluster } from "@holdfast/core";
-import { createMemoryBackend } from "@holdfast/core/internal";
+import { createCluster, createMemoryBackend, defineEntity, defineWorkflow, rpc, type Cluster } from "@holdfast/core";
 import { describe, expect, inject, it } from "vitest";
 import { postgres, postgresTx } from "../src/index.ts";
 import { newSchema, serverBackend, services } from "./backends.ts";
