@@ -1,7 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 
 /** How long something may take that happens by itself, and how often it is looked for. In milliseconds. */
-export const SOON = { timeout: 30_000, interval: 50 };
+export const SOON = { timeout: 60_000, interval: 50 };
 
 /** Resolves once it holds. @throws {Error} it took longer than anything may; says what it was last */
 export async function until<Seen>(

@@ -61,7 +61,7 @@ describe.skipIf(missing !== "")(`the cluster of the order book${missing && `: ${
     run.child.kill(signal);
     expect(await run.ended, run.output()).toBe(signal === "SIGTERM" ? 0 : null);
     // Those that lost their parent find out by themselves.
-    await expect.poll(() => aliveOf(run.output()), { timeout: 15_000 }).toEqual([]);
+    await expect.poll(() => aliveOf(run.output()), { timeout: 30_000 }).toEqual([]);
   });
 
   function start(args: readonly string[], env: Readonly<Record<string, string>>) {
