@@ -1,0 +1,198 @@
+// Counts what PostgreSQL itself saw: statements, commits of transactions that wrote, and bytes of WAL for each request and each activity.
+//
+// On a server of its own, which keeps statistics of statements; everything else that asks it anything is counted too, so
+// an idle runner is counted first, and its share is taken off.
+
+import { createCluster, defineWorkflow, activity } from "@holdfast/core";
+import { postgres, postgresTx } from "@holdfast/storage-postgres";
+import pg from "pg";
+import { startOwnPostgres } from "../../test/services/postgres.ts";
+import { Echo, echo, PAYLOAD, Steps, steps } from "./definitions.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** What the server did for one of something. */
+export interface Counted {
+  readonly name: string;
+  readonly statements: number;
+  readonly commits: number;
+  readonly walBytes: number;
+}
+
+interface Reading {
+  readonly statements: number;
+  readonly commits: number;
+  readonly walBytes: number;
+  readonly at: number;
+}
+
+const IDLE_MS = 3_000;
+const ONE_BY_ONE = 100;
+
+const SqlSteps = defineWorkflow<{ id: string; steps: number }, number>({
+  name: "SqlSteps",
+  key: ({ id }) => id,
+});
+const sqlSteps = SqlSteps.implement({
+  activities: {
+    step: activity(async (ctx, id: string, step: number): Promise<void> => {
+      await postgresTx(ctx).query("INSERT INTO bench_steps VALUES ($1, $2)", [id, step]);
+    }),
+  },
+  async execute(ctx, { id, steps: count }) {
+    for (let step = 0; step < count; step += 1) await ctx.activities.step(id, step);
+    return count;
+  },
+});
+
+/**
+ * Runs each kind of work alone, one by one and many at once, and returns what one of it cost; first, per second, what an
+ * idle runner costs.
+ *
+ * @param many how many requests make the load
+ */
+export async function countAtPostgres(many: number): Promise<readonly Counted[]> {
+  const server = await startOwnPostgres({ durable: true });
+  const reader = new pg.Client({ connectionString: server.url });
+  try {
+    await keepStatistics(server);
+    await reader.connect();
+    await reader.query("CREATE EXTENSION pg_stat_statements");
+    await reader.query("CREATE TABLE bench_steps (id text, step int)");
+    const cluster = await createCluster({
+      storage: postgres({ connectionString: server.url }),
+      register: [echo, steps, sqlSteps],
+      shardRebalanceDebounce: 0,
+      entityMailboxCapacity: 10_000,
+    });
+    await cluster.start();
+    try {
+      return await countAll(cluster, reader, many);
+    } finally {
+      await cluster.shutdown();
+    }
+  } finally {
+    await reader.end().catch(() => undefined);
+    await server.stop();
+  }
+}
+
+async function countAll(
+  cluster: Awaited<ReturnType<typeof createCluster>>,
+  reader: pg.Client,
+  many: number,
+): Promise<readonly Counted[]> {
+  const idleFrom = await read(reader);
+  await sleep(IDLE_MS);
+  const idle = difference(idleFrom, await read(reader));
+  const counted: Counted[] = [
+    per("an idle runner, per second", idle, (IDLE_MS / 1_000) * (idle.ms / IDLE_MS)),
+  ];
+  let execution = 0;
+  const request = (index: number): Promise<unknown> =>
+    cluster.entity(Echo, `e${index % 256}`).persisted(PAYLOAD);
+  const run = (definition: typeof Steps | typeof SqlSteps) => (): Promise<unknown> =>
+    cluster.workflow(definition).execute({ id: `x${(execution += 1)}`, steps: 10 });
+  const kinds = [
+    { name: "persisted rpc", units: 1, call: request, count: many },
+    { name: "activity, ten in a workflow", units: 10, call: run(Steps), count: many / 20 },
+    { name: "activity with SQL, ten in a workflow", units: 10, call: run(SqlSteps), count: many / 40 },
+  ];
+  for (const { name, units, call, count } of kinds) {
+    // Plans are made and entities come into memory.
+    await inFlight(20, 10, call);
+    for (const [how, calls, flight] of [
+      ["one by one", Math.ceil(ONE_BY_ONE / units), 1],
+      ["256 in flight", count, 256],
+    ] as const) {
+      const from = await read(reader);
+      await inFlight(calls, flight, call);
+      const cost = difference(from, await read(reader));
+      const share = cost.ms / idle.ms;
+      counted.push(
+        per(
+          `${name}, ${how}`,
+          {
+            statements: cost.statements - idle.statements * share,
+            commits: cost.commits - idle.commits * share,
+            walBytes: cost.walBytes - idle.walBytes * share,
+          },
+          calls * units,
+        ),
+      );
+    }
+  }
+  return counted;
+}
+
+/** Statistics of statements need a library that the server loads when it starts. */
+async function keepStatistics(server: Awaited<ReturnType<typeof startOwnPostgres>>): Promise<void> {
+  const client = new pg.Client({ connectionString: server.url });
+  await client.connect();
+  await client.query("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'");
+  await client.end();
+  await server.control.restart({ mode: "fast" });
+}
+
+/** Statements of the top level but for the reader's own, and transactions that wrote: those are what a commit costs a flush for. */
+async function read(reader: pg.Client): Promise<Reading> {
+  const { rows } = await reader.query<{ statements: string; commits: string; wal: string }>(
+    `SELECT (SELECT sum(calls) FROM pg_stat_statements WHERE toplevel AND query NOT LIKE '%pg_stat_%') AS statements,
+       pg_snapshot_xmax(pg_current_snapshot()) AS commits,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS wal`,
+  );
+  const [row] = rows;
+  return {
+    statements: Number(row?.statements),
+    commits: Number(row?.commits),
+    walBytes: Number(row?.wal),
+    at: performance.now(),
+  };
+}
+
+function difference(from: Reading, to: Reading): Omit<Reading, "at"> & { readonly ms: number } {
+  return {
+    statements: to.statements - from.statements,
+    commits: to.commits - from.commits,
+    walBytes: to.walBytes - from.walBytes,
+    ms: to.at - from.at,
+  };
+}
+
+function per(name: string, cost: Omit<Counted, "name">, units: number): Counted {
+  return {
+    name,
+    statements: cost.statements / units,
+    commits: cost.commits / units,
+    walBytes: cost.walBytes / units,
+  };
+}
+
+async function inFlight(
+  count: number,
+  flight: number,
+  call: (index: number) => Promise<unknown>,
+): Promise<void> {
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: flight }, async () => {
+      while (next < count) await call((next += 1));
+    }),
+  );
+}
+
+/** Prints the table. */
+export function reportCounts(counted: readonly Counted[]): void {
+  console.log("\nAt PostgreSQL, for each one");
+  console.table(
+    Object.fromEntries(
+      counted.map(({ name, statements, commits, walBytes }) => [
+        name,
+        {
+          statements: statements.toFixed(3),
+          commits: commits.toFixed(3),
+          "WAL bytes": Math.round(walBytes),
+        },
+      ]),
+    ),
+  );
+}
