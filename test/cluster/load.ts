@@ -35,8 +35,7 @@ export class Load {
     this.#below = chance(seed);
   }
 
-  /** Starts the senders. @param reachesRunners without a transport there are no volatile calls and streams */
-  start(reachesRunners: boolean): void {
+  start(): void {
     this.#run(6, "adder", (sender) => this.#add(sender, {}));
     this.#run(4, "slow", (sender) => this.#add(sender, { lastsMs: 50 + sender.below(300) }));
     this.#run(3, "notifier", (sender) => this.#notify(sender));
@@ -44,7 +43,6 @@ export class Load {
     this.#run(2, "passer", (sender) => this.#pass(sender));
     this.#run(6, "clerk", (sender) => this.#readOrWrite(sender));
     this.#run(3, "client", (sender) => this.#transfer(sender));
-    if (!reachesRunners) return;
     this.#run(3, "speaker", (sender) => this.#say(sender));
     this.#run(1, "counter", (sender) => this.#count(sender));
     this.#run(2, "reader", (sender) => this.#keptCount(sender));

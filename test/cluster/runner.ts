@@ -1,7 +1,7 @@
 // One runner process of a cluster under test, wired by HOLDFAST_STORAGE, HOLDFAST_RUNNERS and HOLDFAST_TRANSPORT. Ends in
 // order at SIGTERM, and at once when its parent is gone.
 
-import { createCluster, createMemoryBackend } from "@holdfast/core";
+import { createCluster } from "@holdfast/core";
 import pg from "pg";
 import { machineNow } from "./clock.ts";
 import { registrations } from "./handlers.ts";
@@ -21,14 +21,7 @@ const pool = new pg.Pool({
 });
 pool.on("error", () => undefined);
 
-const hasTransport = (process.env["HOLDFAST_TRANSPORT"] ?? "") !== "";
-const cluster = await createCluster({
-  ...SETTINGS,
-  ...(hasTransport ? {} : { sendRetryCount: 0 }),
-  // Where HOLDFAST_TRANSPORT names none: nobody listens, and what one runner asks of another's goes through the storage.
-  transport: createMemoryBackend().transport({ address: `memory://runner-${process.pid}` }),
-  register: registrations(pool),
-});
+const cluster = await createCluster({ ...SETTINGS, register: registrations(pool) });
 cluster.events.on("shardAcquired", ({ shardId }) => tell({ type: "acquired", shardId, at: machineNow() }));
 cluster.events.on("shardLost", ({ shardId, reason }) =>
   tell({ type: "lost", shardId, reason, at: machineNow() }),

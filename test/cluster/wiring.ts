@@ -8,8 +8,7 @@ import type { Network } from "./network.ts";
 export interface BackendUrls {
   readonly storage: string;
   readonly runners: string;
-  /** Null: no transport; what is asked of another runner's entities goes through the storage. */
-  readonly transport: string | null;
+  readonly transport: string;
 }
 
 /** Where connections of a runner come from, and what it is called as a target. */
@@ -23,13 +22,9 @@ export interface WiringOptions {
   readonly storage: string;
   /** Its own lease store, or null: the database. */
   readonly etcd: string | null;
-  readonly hasTransport: boolean;
   /** Whether the runners reach everything through proxies. */
   readonly isProxied: boolean;
 }
-
-/** What the client's connections come from. */
-export const CLIENT_SOURCE = "127.0.0.1";
 
 /** Where each runner's connections come from. */
 export function sourceOf(name: string): string {
@@ -42,7 +37,7 @@ export async function wire(
   names: readonly string[],
   options: WiringOptions,
 ): Promise<{ readonly client: BackendUrls; readonly places: ReadonlyMap<string, Place> }> {
-  const { storage, etcd, hasTransport, isProxied } = options;
+  const { storage, etcd, isProxied } = options;
   const proxied = async (target: string, url: string): Promise<string> => {
     const through = new URL(url);
     const to = { host: through.hostname, port: Number(through.port) };
@@ -60,17 +55,18 @@ export async function wire(
       urls: {
         storage: forRunners.storage,
         runners: forRunners.etcd ?? forRunners.storage,
-        transport: hasTransport ? await transportOf(network, name, isProxied) : null,
+        transport: await transportOf(network, name, isProxied),
       },
     });
   }
-  const client = { storage, runners: etcd ?? storage, transport: hasTransport ? "grpc://127.0.0.1:0" : null };
+  const client = { storage, runners: etcd ?? storage, transport: "grpc://127.0.0.1:0" };
   return { client, places };
 }
 
+/** A runner has the same address each time that it is started. */
 async function transportOf(network: Network, name: string, isProxied: boolean): Promise<string> {
-  if (!isProxied) return "grpc://127.0.0.1:0";
   const port = await freePort();
+  if (!isProxied) return `grpc://127.0.0.1:${port}`;
   const advertised = await network.open(name, { host: "127.0.0.1", port }, { host: "127.0.0.1", port: 0 });
   return `grpc://127.0.0.1:${port}?advertise=127.0.0.1:${advertised}`;
 }

@@ -1,7 +1,6 @@
 // World: one cluster under test: a database of its own, runner processes, a client with its load, and what is observed.
 
-import { existsSync } from "node:fs";
-import { createCluster, createMemoryBackend, RemoteError, type Cluster, type Logger } from "@holdfast/core";
+import { createCluster, RemoteError, type Cluster, type Logger } from "@holdfast/core";
 import type { EtcdControl } from "../services/etcd.ts";
 import type { PostgresControl } from "../services/postgres.ts";
 import { check, workLeft, type Findings } from "./check.ts";
@@ -99,16 +98,12 @@ export class World {
     const { client: clientUrls, places } = await wire(network, RUNNERS, {
       storage: url,
       etcd: options.leases === "PostgreSQL" ? null : etcdUrl(services, options),
-      hasTransport: HAS_TRANSPORT,
       isProxied: options.isProxied,
     });
     const fleet = new Fleet(ownership, (name) => environmentOf(places.get(name), options.isProxied));
     const client = await createCluster({
       ...SETTINGS,
-      ...(clientUrls.transport === null ? { sendRetryCount: 0 } : {}),
-      storage: clientUrls.storage,
-      runners: clientUrls.runners,
-      transport: clientUrls.transport ?? createMemoryBackend().transport({ address: "memory://load" }),
+      ...clientUrls,
       role: "client",
       logger: QUIET,
     });
@@ -118,7 +113,7 @@ export class World {
       await watchTables(url);
       await Promise.all(RUNNERS.map((name) => fleet.start(name)));
       await world.owned();
-      world.#load.start(HAS_TRANSPORT);
+      world.#load.start();
       await lasting(CALM_MS);
       ownership.startCounting();
       world.#note("the fault begins");
@@ -236,7 +231,7 @@ function environmentOf(place: Place | undefined, isProxied: boolean): Readonly<R
   return {
     HOLDFAST_STORAGE: storage,
     HOLDFAST_RUNNERS: runners,
-    HOLDFAST_TRANSPORT: transport ?? "",
+    HOLDFAST_TRANSPORT: transport,
     ...(isProxied ? { FAULTS_ADDRESS: place.source } : {}),
   };
 }
@@ -248,8 +243,6 @@ const QUIET: Logger = {
   warn: () => undefined,
   error: () => undefined,
 };
-
-const HAS_TRANSPORT = existsSync(new URL("../../packages/transport-grpc/src/index.ts", import.meta.url));
 
 const VOLATILE: ReadonlySet<OperationKind> = new Set(["say", "count"]);
 
