@@ -24,7 +24,7 @@ try {
   const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
     devDependencies: Record<string, string>;
   };
-  const peers = ["vitest", "pg", "@electric-sql/pglite"].map((name) => `${name}@${devDependencies[name]}`);
+  const peers = ["vitest", "pg", "postgres", "@electric-sql/pglite"].map((name) => `${name}@${devDependencies[name]}`);
   run(
     "npm",
     ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", ...tarballs, ...peers],
@@ -36,13 +36,20 @@ try {
 import * as adapter from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { postgresTx } from "@holdfast/storage-postgres";
+import { etcd } from "@holdfast/runners-etcd";
+import { grpc } from "@holdfast/transport-grpc";
 
 const Greeter = defineEntity({ name: "Greeter", rpcs: { greet: rpc({ persisted: true }) } });
 const greeter = Greeter.implement({ async greet() { return "hello"; } });
-await using cluster = await createCluster({ register: [greeter], shardRebalanceDebounce: 0 });
+// The gRPC transport reads its .proto files from the installed package.
+await using cluster = await createCluster({
+  transport: grpc({ listen: "127.0.0.1:0" }),
+  register: [greeter],
+  shardRebalanceDebounce: 0,
+});
 await cluster.start();
 const reply = await cluster.entity(Greeter, "ada").greet();
-const parts = [typeof createTestCluster, typeof postgresTx, typeof adapter.FencedError];
+const parts = [typeof createTestCluster, typeof postgresTx, typeof etcd, typeof adapter.FencedError];
 if (reply !== "hello" || parts.some((part) => part !== "function")) throw new Error("The installed packages do not work");
 console.log("installed packages work");
 `,
