@@ -24,7 +24,9 @@ try {
   const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
     devDependencies: Record<string, string>;
   };
-  const peers = ["vitest", "pg", "postgres", "@electric-sql/pglite"].map((name) => `${name}@${devDependencies[name]}`);
+  const peers = ["vitest", "pg", "postgres", "@electric-sql/pglite"].map(
+    (name) => `${name}@${devDependencies[name]}`,
+  );
   run(
     "npm",
     ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", ...tarballs, ...peers],
