@@ -1,10 +1,10 @@
 // Three runners behind one HTTP front, until Ctrl-C.
 
-import { endInOrder } from "@holdfast/example-cluster/process-end.ts";
+import { endInOrder, WITH_CHILDREN_MS } from "@holdfast/example-cluster/process-end.ts";
 import { startSuite } from "./start-suite.ts";
 
 const ending = new AsyncDisposableStack();
-endInOrder(() => ending.disposeAsync());
+endInOrder(() => ending.disposeAsync(), WITH_CHILDREN_MS);
 const { url, how } = await startSuite(ending, {
   postgresUrl: process.env["CLUSTER_POSTGRES_URL"] ?? process.env["TEST_POSTGRES_URL"],
   etcdUrl: process.env["CLUSTER_ETCD_URL"] ?? process.env["TEST_ETCD_URL"],

@@ -13,7 +13,7 @@ import { startBackends } from "./backends.ts";
 import { chaos } from "./chaos.ts";
 import { Fleet } from "./fleet.ts";
 import { watchKeys } from "./keys.ts";
-import { endInOrder } from "./process-end.ts";
+import { endInOrder, WITH_CHILDREN_MS } from "./process-end.ts";
 import { Screen, type RunnerLine } from "./screen.ts";
 import { SETTINGS } from "./settings.ts";
 import { ShardWatch } from "./shard-watch.ts";
@@ -37,7 +37,7 @@ const end = (): Promise<void> => {
   isEnding = true;
   return ending.disposeAsync();
 };
-endInOrder(end);
+endInOrder(end, WITH_CHILDREN_MS);
 
 const databaseUrl = process.env["CLUSTER_DATABASE_URL"];
 if (values.attach && databaseUrl === undefined) throw new Error("CLUSTER_DATABASE_URL is not set");

@@ -2,17 +2,19 @@
 
 /** Longer than handlers may take to end, and shorter than whoever sent the signal waits before it kills. */
 const WITHIN_MS = 6_000;
+/** For a process that first ends others, which may take as long. */
+export const WITH_CHILDREN_MS = 20_000;
 
 /**
  * Calls `end` once, on SIGTERM or when the process that forked this one is gone, and then exits with 0. A process that is
  * not done in time, since its database is gone, say, exits with 1. Call it before anything that takes long.
  */
-export function endInOrder(end: () => Promise<void>): void {
+export function endInOrder(end: () => Promise<void>, withinMs: number = WITHIN_MS): void {
   let isEnding = false;
   const begin = (): void => {
     if (isEnding) return;
     isEnding = true;
-    setTimeout(() => process.exit(1), WITHIN_MS).unref();
+    setTimeout(() => process.exit(1), withinMs).unref();
     end().then(
       () => process.exit(0),
       (error: unknown) => {
