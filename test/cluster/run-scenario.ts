@@ -18,6 +18,14 @@ export async function runScenario(
   } catch (error) {
     throw new Error(`${scenario.name}: ${String(error)}\n${world.fleet.output()}`, { cause: error });
   } finally {
+    await mend(services);
     await world.end();
   }
+}
+
+/** A scenario that failed halfway may have left a service broken. */
+async function mend({ postgres, etcd }: Services): Promise<void> {
+  await postgres.control.start();
+  await etcd?.control.kill("SIGCONT").catch(() => undefined);
+  await etcd?.control.start();
 }
