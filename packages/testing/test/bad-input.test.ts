@@ -159,6 +159,24 @@ describe("bad input", () => {
     expect(error.message).toMatch(/^Option "entityId" is empty/u);
   });
 
+  it("with an id, a key or a tag that storages cannot look up is refused", async () => {
+    await using test = await cluster();
+    const charge = (id: string, idempotencyKey: string): Promise<number> =>
+      test.entity(Desk, id).charge({ cents: 1 }, { idempotencyKey });
+    // Three bytes each.
+    const refused = [
+      ["entityId", charge("鍵".repeat(342), "k")],
+      ["idempotencyKey", charge("a", "鍵".repeat(342))],
+      ["tag", test.entityClient("Desk").sendPersisted("a", "t".repeat(257), 1)],
+    ] as const;
+    for (const [option, call] of refused) {
+      const error = await errorOf(call);
+      expect(error).toBeInstanceOf(ConfigError);
+      expect((error as ConfigError).option).toBe(option);
+    }
+    expect(await charge("鍵".repeat(341), "鍵".repeat(341))).toBe(1);
+  });
+
   it("with options that only persisted rpcs take is refused", async () => {
     await using test = await cluster();
     for (const options of [{ idempotencyKey: "k" }, { deliverAt: new Date(0) }]) {

@@ -6,6 +6,7 @@ import type { Random } from "../adapter/random.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { decodeError } from "../contract/error-codec.ts";
+import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import { parse } from "../contract/schema.ts";
@@ -74,7 +75,6 @@ export interface CallerOptions {
   readonly closed: (fromInside: boolean) => string | null;
 }
 
-const MAX_ID_LENGTH = 1_024;
 const MAX_HEADERS_BYTES = 16 * 1_024;
 const GAP_CHECK_MS = 2_000;
 
@@ -208,18 +208,19 @@ export class ClusterCaller implements Caller {
       throw new ProtectedRpcError({ entityType: target.contract.name, tag: target.tag });
     }
     const { contract, entityId } = target;
-    if (typeof entityId !== "string" || entityId === "" || entityId.length > MAX_ID_LENGTH) {
+    checkKey(entityId, "entityId");
+    if (!takesAtMost(target.tag, MAX_NAME_BYTES)) {
       throw new ConfigError({
-        option: "entityId",
-        got: entityId,
-        takes: `a string of 1 to ${MAX_ID_LENGTH} characters`,
+        option: "tag",
+        got: target.tag,
+        takes: `at most ${MAX_NAME_BYTES} bytes in UTF-8`,
       });
     }
     const persisted = target.persisted ?? rpc?.persisted ?? false;
     const parsed = await parse(rpc?.input, input, `${contract.name}.${target.tag}`);
     const deduplicationKey =
       options.idempotencyKey ?? (persisted ? (rpc?.primaryKey?.(parsed as never) ?? null) : null);
-    if (deduplicationKey !== null) checkKey(deduplicationKey);
+    if (deduplicationKey !== null) checkKey(deduplicationKey, "idempotencyKey");
     if (!persisted) forbidForVolatile(options);
     return {
       requestId: this.#options.random.id(),
@@ -284,16 +285,6 @@ function rpcOf(target: CallTarget): AnyRpc | undefined {
 
 function describe(target: CallTarget): string {
   return `${target.contract.name}/${target.entityId}.${target.tag}`;
-}
-
-function checkKey(key: unknown): void {
-  if (typeof key !== "string" || key === "" || key.length > MAX_ID_LENGTH) {
-    throw new ConfigError({
-      option: "idempotencyKey",
-      got: key,
-      takes: `a string of 1 to ${MAX_ID_LENGTH} characters`,
-    });
-  }
 }
 
 function forbidForVolatile(options: CallOptions): void {

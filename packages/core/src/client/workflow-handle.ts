@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { decodeError } from "../contract/error-codec.ts";
+import { checkKey } from "../contract/key.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
 import { parse } from "../contract/schema.ts";
 import {
@@ -11,7 +12,6 @@ import {
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
 import type { RequestState } from "../adapter/message-storage.ts";
-import { ConfigError } from "../errors/config.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
 import { UnknownExecutionError } from "../errors/workflow.ts";
 import type { CallOptions, CallTarget, Caller } from "./caller.ts";
@@ -60,9 +60,9 @@ function workflowClient(caller: Caller, contract: AnyWorkflowContract): Workflow
   return {
     ...byDefinition,
     poll: (executionId) => handle(caller, contract, executionId).poll(),
-    withKey: (key) => starter(caller, contract, () => hashOf(checkKey(key))),
-    withRawKey: (key) => starter(caller, contract, () => checkKey(key)),
-    get: (executionId) => handle(caller, contract, checkKey(executionId)),
+    withKey: (key) => starter(caller, contract, () => hashOf(checkKey(key, "key"))),
+    withRawKey: (key) => starter(caller, contract, () => checkKey(key, "key")),
+    get: (executionId) => handle(caller, contract, checkKey(executionId, "executionId")),
   };
 }
 
@@ -139,17 +139,10 @@ function target(contract: AnyWorkflowContract, executionId: string): CallTarget 
 
 function executionIdOf(contract: AnyWorkflowContract, input: unknown): string {
   if (contract.key === null) return hashOf(encodePayload(input, `The input of ${contract.name}`));
-  const key = checkKey(contract.key(input as never));
+  const key = checkKey(contract.key(input as never), "key");
   return contract.hashKey ? hashOf(key) : key;
 }
 
 function hashOf(key: string): string {
   return createHash("sha256").update(key).digest("hex");
-}
-
-function checkKey(key: unknown): string {
-  if (typeof key !== "string" || key === "" || key.length > 1_024) {
-    throw new ConfigError({ option: "key", got: key, takes: "a string of 1 to 1024 characters" });
-  }
-  return key;
 }

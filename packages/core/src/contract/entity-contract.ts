@@ -1,4 +1,5 @@
 import { DefinitionError } from "../errors/config.ts";
+import { MAX_NAME_BYTES, takesAtMost } from "./key.ts";
 import type { AnyRpcs } from "./rpc.ts";
 
 /** What callers and runners agree on about one entity type. */
@@ -21,9 +22,10 @@ const NAME = /^[\p{L}\p{N}_.:-]{1,128}$/u;
 
 /** @throws {DefinitionError} `name` is empty, too long, or has characters that keys do not take */
 export function checkName(kind: string, name: unknown): string {
-  if (typeof name !== "string" || !NAME.test(name)) {
+  if (typeof name !== "string" || !NAME.test(name) || !takesAtMost(name, MAX_NAME_BYTES)) {
     throw new DefinitionError(
-      `The name of ${kind} is ${JSON.stringify(name) ?? "missing"}, but it takes 1 to 128 letters, digits, "_", ".", ":" or "-".`,
+      `The name of ${kind} is ${JSON.stringify(name) ?? "missing"}, but it takes 1 to 128 letters, digits, "_", ".", ":" or "-", ` +
+        `and at most ${MAX_NAME_BYTES} bytes in UTF-8.`,
     );
   }
   return name;

@@ -1,3 +1,4 @@
+import { MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import type { AnyRpc, AnyRpcs, IsStream, RpcHandlerInput, RpcHandlerOutput } from "../contract/rpc.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Epoch } from "../data/epoch.ts";
@@ -33,6 +34,11 @@ export function checkRpcs<Rpcs extends AnyRpcs>(of: string, rpcs: Rpcs): Rpcs {
     if (["then", "constructor", "toJSON", "__proto__", ""].includes(tag)) {
       throw new DefinitionError(
         `${capital(of)} has an rpc named "${tag}", which no client can have. Choose another name.`,
+      );
+    }
+    if (!takesAtMost(tag, MAX_NAME_BYTES)) {
+      throw new DefinitionError(
+        `${capital(of)} has an rpc whose name takes more than ${MAX_NAME_BYTES} bytes in UTF-8. Choose a shorter one.`,
       );
     }
     if (typeof rpc !== "object" || rpc === null || !("kind" in rpc) || rpc.kind !== "rpc") {

@@ -18,6 +18,7 @@ import type { Random } from "../adapter/random.ts";
 import type { WorkflowStorage } from "../adapter/workflow-storage.ts";
 import { backoffMs } from "../clock/backoff.ts";
 import { decodeError, encodeError } from "../contract/error-codec.ts";
+import { isKey } from "../contract/key.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
@@ -295,8 +296,8 @@ export class Execution {
   /** Names a step for others, and is the same however often it is repeated. */
   #keyOf(position: number): string {
     const key = `${this.#options.call.envelope.address.entityType}/${this.id}/${position}`;
-    // Entities take keys of up to 1024 characters, and an execution's id may have as many.
-    return key.length <= 512 ? key : createHash("sha256").update(key).digest("hex");
+    // An execution's id may be as long as a key may, and here the rest is added to it.
+    return key.length <= 512 && isKey(key) ? key : createHash("sha256").update(key).digest("hex");
   }
 
   #completed(value: unknown, name: string): Outcome {

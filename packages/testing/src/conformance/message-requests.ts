@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { shardIdOf, type Envelope, type MessageStorage } from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { address, failure, storageCases, succeeded } from "./storage-case.ts";
@@ -51,6 +52,34 @@ export function messageRequests(factory: StorageFactory): void {
         await context.save(messages, plain, odd, acceptance);
         const page = await messages.readPending(everything("default:1", shardIdOf("a:group", 7)));
         expect(page.requests.map(({ envelope }) => envelope)).toEqual([plain, odd, acceptance]);
+      }),
+    );
+
+    it(
+      "keeps and finds ids, keys, types and tags that are as long as they may be",
+      run(async ({ messages }, context) => {
+        // Such texts cannot be compressed.
+        const text = (seed: string, bytes: number): string =>
+          Array.from({ length: bytes / 64 }, (_, part) =>
+            createHash("sha256").update(`${seed} ${part}`).digest("hex"),
+          ).join("");
+        const longest = context.request({
+          address: address(text("entity", 1_024), "default:1", text("type", 256)),
+          tag: text("tag", 256),
+          deduplicationKey: text("key", 1_024),
+        });
+        await context.save(messages, longest);
+        const { requestId } = longest;
+        expect(await messages.lookUpByKey(longest.address, longest.tag, text("key", 1_024))).toMatchObject({
+          requestId,
+        });
+        const other = { ...longest, requestId: context.request().requestId };
+        expect(await messages.saveRequest(other, 0, null)).toMatchObject({
+          outcome: "duplicate",
+          existing: { requestId },
+        });
+        const last = { ...other, deduplicationKey: `${text("key", 1_024).slice(0, -1)}-` };
+        expect(await messages.saveRequest(last, 0, null)).toMatchObject({ outcome: "accepted" });
       }),
     );
 

@@ -1,0 +1,23 @@
+import { Buffer } from "node:buffer";
+import { ConfigError } from "../errors/config.ts";
+
+// Storages look a request up by entity type, entity, tag and key in one index, whole. PostgreSQL's entries take 2,704 bytes.
+const MAX_KEY_BYTES = 1_024;
+/** The most that a definition's name or a tag may take in UTF-8. */
+export const MAX_NAME_BYTES = 256;
+
+/** Whether it is a key: an entity's id, an idempotency key, or an execution's id that every storage can look up. */
+export function isKey(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && takesAtMost(value, MAX_KEY_BYTES);
+}
+
+/** @throws {ConfigError} it is no key; names `option` */
+export function checkKey(value: unknown, option: string): string {
+  if (isKey(value)) return value;
+  throw new ConfigError({ option, got: value, takes: `a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8` });
+}
+
+/** Whether a text takes as many bytes in UTF-8, or fewer. */
+export function takesAtMost(text: string, bytes: number): boolean {
+  return text.length <= bytes && Buffer.byteLength(text) <= bytes;
+}
