@@ -76,6 +76,8 @@ export async function startProgram(
     cwd: options.cwd,
     ...identity,
     stdio: ["ignore", "pipe", "pipe", "pipe"],
+    // A terminal's Ctrl-C goes to the group of this process, whose programs may still need the service to end in order.
+    detached: true,
   });
   let output = "";
   await new Promise<void>((resolve, reject) => {
