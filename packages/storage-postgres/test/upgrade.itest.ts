@@ -1,6 +1,13 @@
 // A rolling upgrade: members of the release before go on while one of this release migrates the schema, and beside it.
 
-import { createCluster, createMemoryBackend, defineEntity, defineWorkflow, rpc, type Cluster } from "@holdfast/core";
+import {
+  createCluster,
+  createMemoryBackend,
+  defineEntity,
+  defineWorkflow,
+  rpc,
+  type Cluster,
+} from "@holdfast/core";
 import { describe, expect, inject, it } from "vitest";
 import { postgres, postgresTx } from "../src/index.ts";
 import { newSchema, serverBackend, services } from "./backends.ts";
@@ -61,10 +68,10 @@ describe.skipIf(url === "")("an upgrade while members of the release before work
     expect(await effects.versions()).toEqual([1]);
 
     const expected: string[] = [];
-    let isOver = false;
+    const end = new AbortController();
     let at = old[0] as Cluster;
     const callers = Array.from({ length: CALLERS }, async (_, caller) => {
-      for (let call = 0; !isOver; call += 1) {
+      for (let call = 0; !end.signal.aborted; call += 1) {
         const id = `${caller}-${call}`;
         // One id for all attempts, as whoever must not pay twice does.
         if (call % 4 === 0) {
@@ -86,12 +93,12 @@ describe.skipIf(url === "")("an upgrade while members of the release before work
     await Promise.all(fresh.map((each) => each.start()));
     expect((await effects.versions()).length).toBeGreaterThan(1);
     await some();
-    at = fresh[0] as Cluster;
+    at = fresh[0];
     await old[0]?.shutdown();
     await some();
     await old[1]?.shutdown();
     await some();
-    isOver = true;
+    end.abort();
     await Promise.all(callers);
     expect((await effects.all()).toSorted()).toEqual(expected.toSorted());
     for (const each of fresh) await each.shutdown();
