@@ -7,6 +7,7 @@ import {
 } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { commitStatement } from "../src/commit-statement.ts";
 import { postgres } from "../src/index.ts";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { writeGroupStatement } from "../src/write-group.ts";
@@ -162,6 +163,57 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           messages.saveReply(succeeded(envelope.requestId), fence, transaction),
         ).rejects.toBeInstanceOf(FencedError);
       });
+
+      it("lets a claim wait for the end of a handler's transaction that has locked its fence", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const envelope = request();
+        await messages.saveRequest(envelope, 1, fence);
+        const handler = await connect();
+        await handler.query("BEGIN");
+        const op = { type: "reply", reply: succeeded(envelope.requestId), fence } as const;
+        const statement = commitStatement(backend.schema, op, 0);
+        await handler.query(statement.text, [...statement.values]);
+
+        let isClaimed = false;
+        const other = (await open()).messages;
+        const claiming = claim(other).finally(() => (isClaimed = true));
+        await waitsForLock("claim_shards_v1");
+        expect(isClaimed).toBe(false);
+        await handler.query("COMMIT");
+        await claiming;
+        expect(await other.lookUp([envelope.requestId])).toMatchObject([{ state: "answered" }]);
+      });
+
+      it.each(["reply", "step"] as const)(
+        "makes the end of a handler's transaction wait for a claim under way, and rolls all of it back (%s)",
+        async (kind) => {
+          const { messages, workflows } = await open();
+          const fence = await claim(messages);
+          const envelope = request();
+          await messages.saveRequest(envelope, 1, fence);
+          const claimer = await connect();
+          await claimer.query("BEGIN");
+          await claimer.query(claimText());
+
+          const transaction = begin(messages);
+          await backend.transactions?.write(transaction, "late");
+          const execution = { entityType: "Order", executionId: "x" };
+          const event = { type: "completed", value: "1" } as const;
+          const entry = { ordinal: 0, position: 0, kind: "run", name: "step", event } as const;
+          const ending =
+            kind === "reply"
+              ? messages.saveReply(succeeded(envelope.requestId), fence, transaction)
+              : workflows.appendJournal(execution, [entry], fence, transaction);
+          const refused = expect(ending).rejects.toBeInstanceOf(FencedError);
+          await waitsForLock(kind === "reply" ? "commit_reply_v3" : "commit_step_v3");
+          await claimer.query("COMMIT");
+          await refused;
+          expect(await messages.lookUp([envelope.requestId])).toMatchObject([{ state: "pending" }]);
+          expect(await workflows.readJournal(execution)).toEqual([]);
+          expect(await backend.transactions?.has("late")).toBe(false);
+        },
+      );
     });
 
     describe("a group", () => {
@@ -430,6 +482,48 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         );
         expect(rowCount).toBe(6);
         expect(Number(rows[0]?.read)).toBeLessThan(20);
+      });
+    });
+
+    describe("a sweep", () => {
+      it("reads what it forgets and no more, however much is kept", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const requests = Array.from({ length: 3_000 }, () => request());
+        await Promise.all(requests.map((envelope) => messages.saveRequest(envelope, 1, fence)));
+        await Promise.all(
+          requests.map(({ requestId }) => messages.saveReply(succeeded(requestId), fence, null)),
+        );
+        const reader = await connect();
+        await reader.query("BEGIN");
+        const { rows: forgotten } = await reader.query<{ count: number }>(
+          `SELECT ${backend.schema}.forget_answered_v2('Counter', ${Date.now() + 60_000}, 20, 'execute') AS count`,
+        );
+        const { rows } = await reader.query<{ read: string }>(
+          `SELECT sum(pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)) AS read
+          FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = '${backend.schema}'::regnamespace`,
+        );
+        expect(forgotten).toEqual([{ count: 20 }]);
+        expect(Number(rows[0]?.read)).toBeLessThan(200);
+      });
+
+      it("leaves to another one what that has in hand, and waits for nobody", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const requests = Array.from({ length: 30 }, () => request());
+        await Promise.all(requests.map((envelope) => messages.saveRequest(envelope, 1, fence)));
+        await Promise.all(
+          requests.map(({ requestId }) => messages.saveReply(succeeded(requestId), fence, null)),
+        );
+        const query = { entityType: "Counter", answeredBefore: Date.now() + 60_000, limit: 20 };
+        const other = await connect();
+        await other.query("BEGIN");
+        await other.query(
+          `SELECT ${backend.schema}.forget_answered_v2('Counter', ${query.answeredBefore}, 20, NULL)`,
+        );
+        expect(await messages.forgetAnswered(query)).toBe(10);
+        await other.query("COMMIT");
+        expect(await messages.forgetAnswered(query)).toBe(0);
       });
     });
 

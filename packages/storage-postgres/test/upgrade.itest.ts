@@ -1,5 +1,6 @@
 // A rolling upgrade: members of the release before go on while one of this release migrates the schema, and beside it.
 
+import { PGlite } from "@electric-sql/pglite";
 import {
   createCluster,
   createMemoryBackend,
@@ -8,8 +9,9 @@ import {
   rpc,
   type Cluster,
 } from "@holdfast/core";
+import type { Envelope, Reply } from "@holdfast/core/adapter";
 import { describe, expect, inject, it } from "vitest";
-import { postgres, postgresTx } from "../src/index.ts";
+import { pglite, postgres, postgresTx } from "../src/index.ts";
 import { newSchema, serverBackend, services } from "./backends.ts";
 import * as previous from "./previous/version-1.js";
 
@@ -124,6 +126,66 @@ describe.skipIf(url === "")("an upgrade while members of the release before work
     await after.close();
   });
 });
+
+describe("an upgrade on PGlite", () => {
+  it("keeps what the release before wrote, and that release still reads it", async () => {
+    const instance = await PGlite.create();
+    try {
+      const requests = ["answered", "pending"].map(request);
+      const before = await previous.pglite({ instance }).open(services());
+      const [epoch = 0] = await before.messages.claimShards(["default:1"]);
+      for (const each of requests) await before.messages.saveRequest(each, 0, null);
+      await before.messages.saveReply(replyTo("answered"), { shardId: "default:1", epoch }, null);
+      await before.close();
+
+      const after = await pglite({ instance }).open(services());
+      const ids = requests.map(({ requestId }) => requestId);
+      expect((await after.messages.lookUp(ids)).map(({ state }) => state).toSorted()).toEqual([
+        "answered",
+        "pending",
+      ]);
+      const [next = 0] = await after.messages.claimShards(["default:1"]);
+      expect(next).toBeGreaterThan(epoch);
+      await after.messages.saveReply(replyTo("pending"), { shardId: "default:1", epoch: next }, null);
+      const query = {
+        entityType: "Account",
+        answeredBefore: Date.now() + 60_000,
+        limit: 1,
+        executionTag: "execute",
+      };
+      expect(await after.messages.forgetAnswered(query)).toBe(1);
+      await after.close();
+
+      const back = await previous.pglite({ instance }).open(services());
+      expect(await back.messages.lookUp(ids)).toMatchObject([{ state: "answered" }]);
+      await back.close();
+    } finally {
+      await instance.close();
+    }
+  });
+});
+
+function request(requestId: string): Envelope {
+  return {
+    requestId,
+    address: { entityType: "Account", entityId: "a", shardId: "default:1" },
+    tag: "deposit",
+    payload: "{}",
+    headers: {},
+    persisted: true,
+    expects: "reply",
+    deduplicationKey: null,
+    deliverAt: null,
+    uninterruptible: false,
+    fromInside: false,
+    sender: "test",
+    readPendingFirst: false,
+  };
+}
+
+function replyTo(requestId: string): Reply {
+  return { requestId, exit: { ok: true, value: "1" } };
+}
 
 /** A table without a unique index, so that a doubled effect shows. */
 function effectsOf(schema: string): {

@@ -1,1 +1,1 @@
-export { postgres, postgresTx } from "../../src/index.ts";
+export { pglite, postgres, postgresTx } from "../../src/index.ts";
