@@ -14,6 +14,8 @@ export default defineConfig({
           name: "unit",
           environment: "node",
           include: ["packages/*/{src,test}/**/*.test.ts", "test/**/*.test.ts"],
+          // Days of virtual time take seconds, and longer on a machine that is busy.
+          testTimeout: 30_000,
           typecheck: {
             enabled: true,
             checker: "tsc",

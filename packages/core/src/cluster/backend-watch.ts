@@ -10,12 +10,15 @@ import { Detachment, type Backend } from "../sharding/detachment.ts";
 const TICK_MS = 500;
 /** A tick that comes so much late says that this process stood still. */
 const LATE_MS = 1_000;
-/** A backend that nobody asked for this long is asked; in trouble or detached, at each tick. Also how often it looks otherwise. */
-const QUIET_MS = 10_000;
 const BACKENDS: readonly Backend[] = ["storage", "leases"];
 
 export interface BackendWatchOptions {
   readonly clock: Clock;
+  /**
+   * A backend that nobody asked for this long is asked; in trouble or detached, at each tick. Also how often it looks where
+   * it may not detach. In milliseconds.
+   */
+  readonly quietMs: number;
   /** Whether to detach at all. */
   readonly detaches: boolean;
   readonly detach: (reason: string) => void;
@@ -83,7 +86,7 @@ export class BackendWatch {
   }
 
   #schedule(): void {
-    const delayMs = this.#options.detaches ? TICK_MS : QUIET_MS;
+    const delayMs = this.#options.detaches ? TICK_MS : this.#options.quietMs;
     this.#tickDueAt = this.#options.clock.monotonic() + delayMs;
     this.#timer = this.#options.clock.setTimer(delayMs, () => {
       this.#tick();
@@ -92,7 +95,7 @@ export class BackendWatch {
   }
 
   #tick(): void {
-    const { clock, detaches, detach, attach } = this.#options;
+    const { clock, quietMs, detaches, detach, attach } = this.#options;
     const now = clock.monotonic();
     const stoodStill = now - this.#tickDueAt > LATE_MS;
     for (const backend of BACKENDS) {
@@ -100,7 +103,7 @@ export class BackendWatch {
       if (stoodStill) reachability.stoodStill(now);
       // One call that failed must not count for longer than it takes to ask again.
       const isUrgent = this.isDetached || reachability.isTroubled(now);
-      if (isUrgent || reachability.silentMs(now) >= QUIET_MS) void this.#ask(backend);
+      if (isUrgent || reachability.silentMs(now) >= quietMs) void this.#ask(backend);
     }
     if (!detaches) return;
     const decision = this.#detachment.decide(now);

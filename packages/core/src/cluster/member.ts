@@ -29,6 +29,9 @@ const CLOSE_TIMEOUT_MS = 2_000;
 const LINGER_MS = 200;
 /** How long a shutdown waits for a start under way to notice. */
 const START_ENDS_MS = 5_000;
+/** A backend that nobody asks is asked as often as leases are refreshed, within these bounds. */
+const SHORTEST_QUIET_MS = 10_000;
+const LONGEST_QUIET_MS = 60_000;
 /** How long a message to this member's own address may take. */
 const OWN_ADDRESS_MS = 1_000;
 
@@ -49,6 +52,10 @@ export class Member {
     this.#options = options;
     this.backends = new BackendWatch({
       clock: options.clock,
+      quietMs: Math.min(
+        Math.max(options.settings.runnerLockRefreshIntervalMs, SHORTEST_QUIET_MS),
+        LONGEST_QUIET_MS,
+      ),
       detaches: options.settings.detachmentEnabled && options.settings.role === "runner",
       detach: (reason) => this.#detach(reason),
       attach: () => this.#attach(),
@@ -226,7 +233,8 @@ export class Member {
       parts.host.stop();
       await within(clock, parts.lease.leave(), CLOSE_TIMEOUT_MS);
       const isAlone = parts.router.runners.every(({ runnerId }) => runnerId === parts.lease.runnerId);
-      if (!isAlone) await sleep(clock, LINGER_MS);
+      // Nobody asks a client for anything.
+      if (!isAlone && settings.role === "runner") await sleep(clock, LINGER_MS);
     }
     await this.#close();
   }

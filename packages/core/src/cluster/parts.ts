@@ -65,7 +65,7 @@ const PROTOCOL_VERSION = 1;
 export const DRAIN_GRACE_MS = 5_000;
 /** Peers are pinged every 2 s where a lease lasts 30 s, faster and slower with it, within these bounds. */
 const SHORTEST_PING_MS = 250;
-const LONGEST_PING_MS = 30_000;
+const LONGEST_PING_MS = 60_000;
 
 /** What exists while a member runs. */
 export interface Parts {
