@@ -129,7 +129,6 @@ function leave(cluster: TestCluster, index: number): { tookMs: number | null } {
 describe("a runner that leaves in order, under load", () => {
   it.each([1, 2, 3, 4])(
     "fails no call, and leaves no shard without an owner for long, with seed %i",
-
     async (seed) => {
       await using cluster = await createTestCluster({ runners: 3, register: [echo], seed });
       cluster.faults(LATENCIES);
