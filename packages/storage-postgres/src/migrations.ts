@@ -3,6 +3,10 @@
 // Versions follow one another and each is applied once, all of a run in one transaction under a lock, so that any number
 // of processes may start at once. A version never takes away what the release before it uses: functions bear a version in
 // their names and stay for a release, so that a rolling upgrade has both at work.
+//
+// A statement that waits for a table's lock has writers wait behind it, for the session's lock_timeout at the most: then
+// nothing was done, and the next start tries again. An index on a table that may be large would hold writers up for
+// longer, and CONCURRENTLY needs a step outside of the transaction, which no version has needed yet.
 
 import { ConfigError } from "@holdfast/core/adapter";
 import type { SqlDriver, SqlTransaction } from "./driver.ts";
