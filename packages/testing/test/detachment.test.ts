@@ -103,6 +103,20 @@ describe("a runner with detachmentEnabled that alone cannot reach", () => {
   });
 });
 
+describe("a runner that waits for storage to give it the shards of another", () => {
+  it("frees them and its own when it detaches, although storage never answers", async () => {
+    await using cluster = await createTestCluster({ runners: 3, register: [echo], detachmentEnabled: true });
+    const events = detachments(cluster);
+    cluster.faults({ storageDelay: ["10 minutes", "10 minutes"] }, [0]);
+    // Its shards go to the other two, one of which can lease them and not claim them.
+    const stopped = cluster.runners[2]?.shutdown();
+    await cluster.advance("10s");
+    await stopped;
+    expect(events).toEqual(["storage is out of reach"]);
+    expect(owned(cluster).slice(0, 2)).toEqual([0, 300]);
+  });
+});
+
 describe("a cluster with detachmentEnabled, all of whose runners lose", () => {
   it.each([
     ["storage", NO_STORAGE],

@@ -5,7 +5,8 @@
 //
 //   S1  A shard is served only under a lease held now and an epoch claimed after that lease was taken.
 //   S2  A shard given up is drained first and freed after; a shard lost is dropped at once, all lost shards together.
-//   S3  What an await brings back counts only if lease, identity and target are still the same.
+//   S3  What an await brings back counts only if lease, identity and target are still the same. None is waited for once
+//       everything is dropped: a backend that does not answer must not keep what is leased here from being freed.
 //   S4  A shard that may be leased to this runner, and is neither held nor wanted, is freed, however often that takes: its
 //       lease would not run out by itself while this runner is a member.
 //   S5  Shards are given up after the debounce only, so that they move once when several runners come. They are taken as
@@ -69,6 +70,8 @@ export class ShardOwner {
   /** What is to be taken next, of what is missing. */
   #asked = new Set<ShardId>();
   #takeAgain = false;
+  /** Ends the wait of `#takeMissing`, while it waits. */
+  #stopWaiting: (() => void) | undefined;
   readonly #handOver: HandOver;
   #stopped = false;
   #settled: (() => void)[] = [];
@@ -133,6 +136,7 @@ export class ShardOwner {
   dropAll(reason: string): void {
     this.#drop([...this.#held.keys()], reason);
     this.#expect([]);
+    this.#stopWaiting?.();
   }
 
   /** A write was refused: another runner claimed the shard. */
@@ -221,11 +225,13 @@ export class ShardOwner {
     try {
       // Noted before: whatever the outcome, they may be leased now.
       for (const shardId of asked) this.#leased.add(shardId);
-      const leased = await runners.acquireShards(runnerId, asked);
+      const leased = await this.#unlessDropped(runners.acquireShards(runnerId, asked));
       if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
+      if (leased === null) return this.#retryMissing(runnerId);
       if (leased.length > 0) {
-        const epochs = await messages.claimShards(leased);
+        const epochs = await this.#unlessDropped(messages.claimShards(leased));
         if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
+        if (epochs === null) return this.#retryMissing(runnerId);
         for (const [index, shardId] of leased.entries()) {
           const epoch = epochs[index];
           if (epoch === undefined || this.#held.has(shardId)) continue;
@@ -245,6 +251,18 @@ export class ShardOwner {
     // The target may have changed meanwhile.
     this.#giveUpUnwanted();
     this.#retryMissing(runnerId);
+  }
+
+  /** Waits for a call, but not beyond `dropAll()`: then null. What the call did all the same, a later one settles (S4). */
+  async #unlessDropped<Result>(call: Promise<Result>): Promise<Result | null> {
+    const dropped = new Promise<null>((resolve) => {
+      this.#stopWaiting = () => resolve(null);
+    });
+    try {
+      return await Promise.race([call, dropped]);
+    } finally {
+      this.#stopWaiting = undefined;
+    }
   }
 
   #retryMissing(runnerId: string): void {
