@@ -13,7 +13,7 @@ import { PostgresRunnerStorage } from "./postgres-runner-storage.ts";
 import { PostgresSession } from "./postgres-session.ts";
 import { PostgresWorkflowStorage } from "./postgres-workflow-storage.ts";
 import type { SqlDriver } from "./driver.ts";
-import type { PostgresJsModule } from "./postgres-js-connection.ts";
+import type { PostgresJsModule } from "./postgres-js-module.ts";
 import type { ServerPool } from "./server-connection.ts";
 import { ServerDriver } from "./server-driver.ts";
 import { WakeUps } from "./wake-ups.ts";

@@ -11,49 +11,16 @@
 
 import { connect, type Socket } from "node:net";
 import type { SqlStatement } from "./driver.ts";
+import type {
+  PostgresJsInstance,
+  PostgresJsParsed,
+  PostgresJsQuery,
+  PostgresJsResult,
+} from "./postgres-js-module.ts";
 import { nameArrays } from "./postgres-js-native.ts";
 import type { ServerResult } from "./server-connection.ts";
 import { StatementNames } from "./statement-names.ts";
 import { parserOf, textOf } from "./value-text.ts";
-
-/** As much of postgres.js as is used here. */
-export type PostgresJsModule = (url: string | object, options?: object) => PostgresJsInstance;
-
-/** As much of an instance of postgres.js as is used here. */
-export interface PostgresJsInstance {
-  (...parts: unknown[]): unknown;
-  readonly options: PostgresJsParsed;
-  readonly types: unknown;
-  readonly array: unknown;
-  readonly json: unknown;
-  readonly PostgresError: unknown;
-  notify(channel: string, payload: string): Promise<unknown>;
-  file(...parts: unknown[]): unknown;
-  unsafe(text: string, params?: readonly unknown[], options?: object): PostgresJsQuery;
-  readonly typed: (value: unknown, type: number) => unknown;
-  end(options: { timeout: number }): Promise<void>;
-}
-
-interface PostgresJsParsed {
-  readonly host: readonly string[];
-  readonly port: readonly number[];
-  readonly path: string | false | undefined;
-  readonly parsers: Record<number, ((text: string) => unknown) | undefined>;
-  readonly serializers: Record<number, unknown>;
-  readonly shared: { readonly typeArrayMap: Record<number, number> };
-}
-
-interface PostgresJsQuery extends Promise<PostgresJsResult | PostgresJsResult[]> {
-  raw(): PostgresJsQuery;
-  execute(): PostgresJsQuery;
-}
-
-type PostgresJsResult = readonly (readonly (Uint8Array | null)[])[] & {
-  readonly columns?: readonly { readonly name: string; readonly type: number }[] | null;
-  readonly count: number | null;
-  readonly command: string | null;
-  readonly state: { readonly pid: number | null } | null;
-};
 
 export interface PostgresJsConnectionOptions {
   /** What the instance is made of. */

@@ -1,4 +1,4 @@
-import type { PostgresJsInstance } from "./postgres-js-connection.ts";
+import type { PostgresJsInstance } from "./postgres-js-module.ts";
 import { ARRAYS, parserOf, textOf } from "./value-text.ts";
 
 /** What libraries that wrap postgres.js change on an instance: Drizzle, for one, wants dates as text. */

@@ -3,11 +3,8 @@
 import type { SqlStatement } from "./driver.ts";
 import { isOutdated } from "./errors.ts";
 import type { PostgresSettings } from "./options.ts";
-import {
-  PostgresJsConnection,
-  type PostgresJsInstance,
-  type PostgresJsModule,
-} from "./postgres-js-connection.ts";
+import { PostgresJsConnection } from "./postgres-js-connection.ts";
+import type { PostgresJsInstance, PostgresJsModule } from "./postgres-js-module.ts";
 import { transactionSql } from "./postgres-js-native.ts";
 import type {
   ListenerEvents,
