@@ -90,6 +90,8 @@ interface Outgoing {
   /** The store up to which its owner was told to read first, or null. */
   readsUpTo: number | null;
   unanswered: number;
+  /** Whether `target` was asked if it knows the request. */
+  isProbed: boolean;
   retry: Timer | null;
 }
 
@@ -131,6 +133,7 @@ export class Delivery {
       isStoring: false,
       readsUpTo: null,
       unanswered: 0,
+      isProbed: false,
       retry: null,
     };
     this.#outgoing.set(envelope.requestId, outgoing);
@@ -176,7 +179,9 @@ export class Delivery {
         const outgoing = this.#heard(message.requestId);
         if (outgoing === undefined) return;
         if (message.known) forgetRefusals(outgoing);
-        else if (outgoing.target !== "here") this.#lost(outgoing, "the runner does not know it");
+        // Where it was asked for before it was sent on, it is rightly not known any more.
+        else if (outgoing.isProbed && outgoing.target !== null)
+          this.#lost(outgoing, "the runner does not know it");
         return;
       }
       default:
@@ -228,6 +233,7 @@ export class Delivery {
     if (target === undefined) return this.#refused(outgoing);
     if (target !== "here" && !this.#options.isReachable(target)) return this.#goRound(outgoing, target);
     outgoing.target = target;
+    outgoing.isProbed = false;
     outgoing.unanswered = 0;
     outgoing.readsUpTo =
       envelope.persisted && outgoing.storedAs === null ? (this.#storedFor.get(shardId) ?? null) : null;
@@ -467,7 +473,10 @@ export class Delivery {
         // It is a member still, but out of reach from here: for what is persisted there is another way.
         outgoing.refusals = this.#options.sendRetryCount;
         this.#lost(outgoing, "it does not answer");
-      } else this.#say(outgoing, { type: "probe", requestId: outgoing.envelope.requestId });
+      } else {
+        outgoing.isProbed = true;
+        this.#say(outgoing, { type: "probe", requestId: outgoing.envelope.requestId });
+      }
     }
     if (this.#outgoing.size > 0) this.#probe = this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
   }

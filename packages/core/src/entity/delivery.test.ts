@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { createMemoryBackend } from "../memory/memory-backend.ts";
+import { SeededRandom } from "../clock/seeded-random.ts";
+import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { Envelope } from "../data/envelope.ts";
+import type { WireMessage } from "../data/wire-message.ts";
+import { Delivery } from "./delivery.ts";
+
+const PROBE_MS = 2_000;
+const REQUEST: Envelope = {
+  requestId: "r1",
+  address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
+  tag: "add",
+  payload: "1",
+  headers: {},
+  persisted: false,
+  expects: "reply",
+  deduplicationKey: null,
+  deliverAt: null,
+  uninterruptible: false,
+  fromInside: false,
+  sender: "s",
+  readPendingFirst: false,
+};
+
+/** A sender whose peers are the test. */
+async function sender(): Promise<{
+  readonly delivery: Delivery;
+  readonly clock: VirtualClock;
+  readonly sent: string[];
+  readonly end: unknown[];
+  owner: string;
+}> {
+  const clock = new VirtualClock();
+  const sent: string[] = [];
+  const end: unknown[] = [];
+  const storage = await createMemoryBackend().storage.open({ clock, random: new SeededRandom(1) });
+  const test = { clock, sent, end, owner: "first" };
+  const delivery = new Delivery({
+    messages: storage.messages,
+    clock,
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+    sendRetryCount: 3,
+    pollIntervalMs: 500,
+    handOverMs: 10_000,
+    isReachable: () => true,
+    ownerOf: () => test.owner,
+    serves: () => true,
+    reroute: () => undefined,
+    send: (to, message: WireMessage) => void sent.push(`${message.type} to ${to}`),
+    deliverHere: () => undefined,
+  });
+  delivery.send(REQUEST, {
+    accepted: () => undefined,
+    chunk: () => undefined,
+    reply: ({ exit }) => void end.push(exit),
+    failed: (error) => void end.push(error.name),
+  });
+  return Object.assign(test, { delivery });
+}
+
+describe("a volatile request that was sent on to the next owner", () => {
+  it("is not given up for what the one before says when it is asked late (D5)", async () => {
+    const test = await sender();
+    await test.clock.advance(PROBE_MS);
+    expect(test.sent).toEqual(["request to first", "probe to first"]);
+    // It moved while the probe was on its way: first the refusal comes, then the answer to the probe.
+    test.owner = "second";
+    test.delivery.receive({ type: "rejected", requestId: "r1", code: "NOT_ASSIGNED", detail: "" });
+    expect(test.sent.at(-1)).toBe("request to second");
+    test.delivery.receive({ type: "known", requestId: "r1", known: false });
+    expect(test.end).toEqual([]);
+    test.delivery.receive({ type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "2" } } });
+    expect(test.end).toEqual([{ ok: true, value: "2" }]);
+  });
+
+  it("nor while it waits to be sent again", async () => {
+    const test = await sender();
+    await test.clock.advance(PROBE_MS);
+    test.delivery.receive({ type: "rejected", requestId: "r1", code: "NOT_ASSIGNED", detail: "" });
+    test.delivery.receive({ type: "known", requestId: "r1", known: false });
+    expect(test.end).toEqual([]);
+    await test.clock.advance(500);
+    expect(test.sent.at(-1)).toBe("request to first");
+  });
+
+  it("is given up once its own runner does not know it", async () => {
+    const test = await sender();
+    await test.clock.advance(PROBE_MS);
+    test.delivery.receive({ type: "known", requestId: "r1", known: false });
+    expect(test.end).toEqual(["RunnerUnavailableError"]);
+  });
+});
