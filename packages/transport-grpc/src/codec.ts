@@ -17,6 +17,13 @@ import { messageType, type ProtoMessage } from "./protocol.ts";
 /** What a peer sent is no message of this protocol. */
 export class ProtocolViolation extends Error {
   override readonly name = "ProtocolViolation";
+  /** Whether it is a protocol, but another version of it. */
+  readonly isVersion: boolean;
+
+  constructor(message: string, options: ErrorOptions & { readonly isVersion?: boolean } = {}) {
+    super(message, options);
+    this.isVersion = options.isVersion ?? false;
+  }
 }
 
 /** Errors have causes; a chain that is longer is no error that anybody made. */

@@ -136,12 +136,21 @@ export class GrpcTransport implements Transport {
       cancel: (violation) => {
         this.#incoming -= 1;
         if (violation === null) stream.end();
+        else if (violation.isVersion)
+          refuse(
+            stream,
+            status.FAILED_PRECONDITION,
+            `This member cannot talk to yours: ${violation.message}.`,
+          );
         else refuse(stream, status.INVALID_ARGUMENT, `This is not the protocol: ${violation.message}.`);
       },
       opened: (hello) => {
         peer = hello.address;
-        // One that this member opened and sends on already stays (G1).
-        if (this.#current.get(peer)?.takesMessages !== true) this.#current.set(peer, link);
+        const current = this.#current.get(peer);
+        // One that this member opened and sends on already stays (G1), unless the peer has given it up.
+        if (current?.takesMessages === true && !current.isSupersededBy(hello)) return;
+        this.#current.set(peer, link);
+        current?.close();
       },
       peer: () => peer,
     });

@@ -40,6 +40,8 @@ export class Link {
   readonly #queue: SendQueue;
   readonly #helloTimer: NodeJS.Timeout;
   #state: "opening" | "open" | "ending" | "closed" = "opening";
+  /** Which start of which member the peer is, and since when that is known (monotonic, in ms). */
+  #peer: { readonly instanceId: string; readonly since: number } | null = null;
   #wasOpen = false;
   #isFlushing = false;
   #isBlocked = false;
@@ -67,6 +69,17 @@ export class Link {
   /** Whether new messages may be given to it. */
   get takesMessages(): boolean {
     return this.#state === "opening" || this.#state === "open";
+  }
+
+  /**
+   * Whether a stream that this peer opened now shows that this one is of no use any more: it comes from another start of
+   * the member, or from a peer that had this one to send on, and still opened another.
+   */
+  isSupersededBy(hello: Hello): boolean {
+    if (this.#peer === null) return false;
+    const { instanceId, since } = this.#peer;
+    // Both ends may have opened one at once. A stream that is opened at that moment is here within the time-out.
+    return hello.instanceId !== instanceId || performance.now() - since > this.#options.helloTimeoutMs;
   }
 
   /** Whether the queue had room. */
@@ -124,11 +137,14 @@ export class Link {
 
   #open(hello: Hello): void {
     if (hello.protocolVersion !== PROTOCOL_VERSION)
-      throw new ProtocolViolation(`protocol version ${hello.protocolVersion}, this is ${PROTOCOL_VERSION}`);
+      throw new ProtocolViolation(`protocol version ${hello.protocolVersion}, this is ${PROTOCOL_VERSION}`, {
+        isVersion: true,
+      });
     if (hello.address === "" || hello.instanceId === "")
       throw new ProtocolViolation("a Hello without a name");
     clearTimeout(this.#helloTimer);
     this.#wasOpen = true;
+    this.#peer = { instanceId: hello.instanceId, since: performance.now() };
     this.#state = this.#hasEnded ? "ending" : "open";
     this.#options.opened(hello);
     this.#flushSoon();

@@ -55,6 +55,20 @@ describe("a peer that freezes", () => {
     await untilReached(member, peer.address);
   });
 
+  it("is forgotten for its successor at its address, which gets its answers at once", async () => {
+    // Nobody would miss the frozen one within this test.
+    await using member = await Member.start({ keepAliveMs: 600_000 });
+    const peer = await spawnPeer();
+    expect(await member.reaches(peer.address)).toBe(true);
+    peer.child.kill("SIGSTOP");
+    await using successor = await Member.start({ advertise: peer.address });
+    expect(await successor.reaches(member.address)).toBe(true);
+    expect(member.gone).toEqual([peer.address]);
+    // And what the member sends there goes to the successor.
+    expect(await member.reaches(peer.address)).toBe(true);
+    expect(successor.received.some(({ type }) => type === "ping")).toBe(true);
+  });
+
   it("holds up no memory beyond the bounds: what does not fit comes back as undelivered", async () => {
     await using member = await Member.start({ keepAliveMs: 60_000, maxQueuedBytes: 1_048_576 });
     const peer = await spawnPeer();

@@ -9,6 +9,7 @@ import { protoPath as healthProto } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GrpcOptions, GrpcTls } from "../src/options.ts";
 import { certificateAuthority, type Certificates } from "../../../test/services/certificates.ts";
+import { encodeHello, service as transportService } from "../src/protocol.ts";
 import { Member, ping } from "./member.ts";
 
 const TOKEN = "a-secret-of-the-cluster";
@@ -137,6 +138,18 @@ describe("limits", () => {
     expect(small.received).toHaveLength(1);
     expect(await third.reaches(small.address)).toBe(true);
     expect(await large.reaches(small.address)).toBe(true);
+  });
+
+  it("tells a peer of another version that it is one", async () => {
+    await using member = await Member.start();
+    const client = new Client(member.address, credentials.createInsecure());
+    const { path, requestSerialize, responseDeserialize } = transportService["Connect"] as Method;
+    const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    stream.resume();
+    stream.write(encodeHello({ protocolVersion: 99, address: "127.0.0.1:1", instanceId: "x" }));
+    const error = await new Promise<{ code?: number }>((resolve) => stream.on("error", resolve));
+    expect(error.code).toBe(status.FAILED_PRECONDITION);
+    client.close();
   });
 
   it("closes on who connects and never says who it is", async () => {
