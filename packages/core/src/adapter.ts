@@ -23,16 +23,29 @@ export type {
   TransportAdapter,
 } from "./adapter/storage-adapter.ts";
 export type { Transport, TransportListener } from "./adapter/transport.ts";
-export type { ExecutionKey, WorkflowStorage } from "./adapter/workflow-storage.ts";
+export type {
+  ExecutionKey,
+  ExecutionQuery,
+  InboxMessage,
+  StoredExecution,
+  WorkflowStorage,
+} from "./adapter/workflow-storage.ts";
 
 export type { DeadLetter } from "./data/dead-letter.ts";
 export type { EncodedError } from "./data/encoded-error.ts";
 export { entityKey, type EntityAddress } from "./data/entity-address.ts";
 export type { Envelope, PendingRequest } from "./data/envelope.ts";
 export type { Epoch, Fence } from "./data/epoch.ts";
+export {
+  CANCELLED_CODE,
+  type AttributeValue,
+  type ExecutionRecord,
+  type ExecutionStatus,
+} from "./data/execution-record.ts";
 export type { JournalEntry, JournalEvent, StepKind } from "./data/journal-entry.ts";
 export type { Chunk, Exit, Reply } from "./data/reply.ts";
 export type { RunnerRecord } from "./data/runner-record.ts";
+export { firstRequestIdOf, timeOfRequestId } from "./data/request-id.ts";
 export { shardGroupOf, shardIdOf, type ShardId } from "./data/shard-id.ts";
 export type { RejectionCode, WireMessage } from "./data/wire-message.ts";
 

@@ -15,6 +15,7 @@ import { functionsOfVersion1 } from "./migration-1-functions.ts";
 import { tablesOfVersion1 } from "./migration-1.ts";
 import { functionsOfVersion2 } from "./migration-2.ts";
 import { functionsOfVersion3 } from "./migration-3.ts";
+import { tablesAndFunctionsOfVersion4 } from "./migration-4.ts";
 
 interface Migration {
   readonly version: number;
@@ -27,6 +28,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 1, worksFrom: 1, script: (schema) => tablesOfVersion1(schema) + functionsOfVersion1(schema) },
   { version: 2, worksFrom: 1, script: functionsOfVersion2 },
   { version: 3, worksFrom: 1, script: functionsOfVersion3 },
+  { version: 4, worksFrom: 1, script: tablesAndFunctionsOfVersion4 },
 ];
 
 const LATEST = MIGRATIONS.length;

@@ -42,9 +42,10 @@ export function storageOn(
   services: AdapterServices,
 ): OpenStorage {
   const session = new PostgresSession(driver, services.clock, settings);
+  const wakeUps = driver.hearsOthers ? new WakeUps(session) : null;
   return {
-    messages: new PostgresMessageStorage(session, driver.hearsOthers ? new WakeUps(session) : null),
-    workflows: new PostgresWorkflowStorage(session),
+    messages: new PostgresMessageStorage(session, wakeUps),
+    workflows: new PostgresWorkflowStorage(session, wakeUps),
     runners: new PostgresRunnerStorage(session),
     close: () => session.close(),
   };

@@ -203,12 +203,12 @@ export class PostgresMessageStorage implements MessageStorage {
   }
 
   async forgetAnswered({ entityType, answeredBefore, limit, executionTag }: ForgetQuery): Promise<number> {
-    const rows = await this.#session.call<{ forget_answered_v2: number }>(
+    const rows = await this.#session.call<{ forget_answered_v4: number }>(
       "forgetAnswered",
-      "forget_answered_v2",
+      "forget_answered_v4",
       [entityType, Math.floor(answeredBefore), limit, executionTag ?? null],
     );
-    return rows[0]?.forget_answered_v2 ?? 0;
+    return rows[0]?.forget_answered_v4 ?? 0;
   }
 
   beginTransaction(): StorageTransaction {

@@ -45,6 +45,23 @@ export class PostgresSession {
     return this.run(operation, this.#functionCall(functionName, values));
   }
 
+  /** Calls a function of the schema that writes under a fence, and returns its rows. @throws {FencedError} @throws {PersistenceError} */
+  async callFenced<Row>(
+    operation: string,
+    functionName: string,
+    values: readonly SqlValue[],
+    fence: Fence,
+  ): Promise<Row[]> {
+    this.assertOpen(operation);
+    try {
+      return (await this.driver.run<Row>(this.#functionCall(functionName, values))).rows;
+    } catch (error) {
+      if (error instanceof SqlFailure && error.sqlState === FENCED_STATE)
+        throw fencedError(fence, epochOf(error));
+      throw persistenceError(operation, error);
+    }
+  }
+
   /** Calls a function of the schema that only reads. @throws {PersistenceError} `not-written` */
   async read<Row>(operation: string, functionName: string, values: readonly SqlValue[]): Promise<Row[]> {
     return this.query(operation, this.#functionCall(functionName, values));

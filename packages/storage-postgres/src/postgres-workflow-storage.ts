@@ -1,32 +1,39 @@
+// PostgresWorkflowStorage: executions in PostgreSQL.
+//
+// Journals are appended with the group commit, or with a handler's transaction; the rest are single calls. What listings
+// filter by follows the journal in the database (migration-4.ts), whoever appends to it.
+
 import {
+  CANCELLED_CODE,
+  firstRequestIdOf,
   PersistenceError,
+  type EntityAddress,
   type ExecutionKey,
+  type ExecutionQuery,
+  type ExecutionRecord,
   type Fence,
   type JournalEntry,
-  type StepKind,
+  type ShardId,
   type StorageTransaction,
+  type StoredExecution,
   type WorkflowStorage,
 } from "@holdfast/core/adapter";
 import { assertStorable } from "./errors.ts";
+import { executionOf, storedOf, type ExecutionRow, type StoredRow } from "./execution-row.ts";
 import { openedHere } from "./postgres-message-storage.ts";
 import type { PostgresSession } from "./postgres-session.ts";
-import { eventOf } from "./write-group.ts";
+import { plainArray, textArray } from "./sql-array.ts";
+import type { WakeUps } from "./wake-ups.ts";
+import { errorBeginning } from "./write-group.ts";
 
-interface JournalRow {
-  readonly ordinal: number;
-  readonly position: number;
-  readonly kind: string;
-  readonly name: string;
-  readonly event: string;
-  readonly data: string;
-}
-
-/** Journals in PostgreSQL: appended with the group commit, or with a handler's transaction, read in one statement. */
 export class PostgresWorkflowStorage implements WorkflowStorage {
   readonly #session: PostgresSession;
+  readonly #wakeUps: WakeUps | null;
 
-  constructor(session: PostgresSession) {
+  /** @param wakeUps null where no other process could save anything */
+  constructor(session: PostgresSession, wakeUps: WakeUps | null) {
     this.#session = session;
+    this.#wakeUps = wakeUps;
   }
 
   async appendJournal(
@@ -38,7 +45,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     const opened = transaction === null ? null : await openedHere(transaction);
     try {
       assertStorable(execution.executionId, "The id of an execution");
-      for (const { name } of entries) assertStorable(name, "The name of a step");
+      for (const entry of entries) assertStorableEntry(entry);
     } catch (error) {
       await opened?.rollback();
       throw error;
@@ -51,7 +58,8 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
       return;
     }
     const isRecorded = async (): Promise<boolean> => {
-      const there = new Set((await this.readJournal(execution)).map(({ ordinal }) => ordinal));
+      const recorded = await this.readExecution(execution, []);
+      const there = new Set(recorded.entries.map(({ ordinal }) => ordinal));
       return entries.every(({ ordinal }) => there.has(ordinal));
     };
     if ((await this.#session.commit("appendJournal", op, opened, isRecorded)) !== "refused") return;
@@ -63,18 +71,75 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     });
   }
 
-  async readJournal(execution: ExecutionKey): Promise<readonly JournalEntry[]> {
+  async readExecution(execution: ExecutionKey, inboxTags: readonly string[]): Promise<StoredExecution> {
     const { entityType, executionId } = execution;
-    const rows = await this.#session.read<JournalRow>("readJournal", "read_journal_v1", [
+    const rows = await this.#session.read<StoredRow>("readExecution", "read_execution_v4", [
       entityType,
       executionId,
+      textArray(inboxTags),
     ]);
-    return rows.map(({ ordinal, position, kind, name, event, data }) => ({
-      ordinal,
-      position,
-      kind: kind as StepKind,
-      name,
-      event: eventOf(event, data),
-    }));
+    return storedOf(rows);
+  }
+
+  async trimExecution(
+    { entityType, executionId }: ExecutionKey,
+    { belowOrdinal, requestIds }: { readonly belowOrdinal: number; readonly requestIds: readonly string[] },
+    fence: Fence,
+  ): Promise<void> {
+    await this.#session.callFenced(
+      "trimExecution",
+      "trim_execution_v4",
+      [fence.shardId, fence.epoch, entityType, executionId, belowOrdinal, textArray(requestIds)],
+      fence,
+    );
+  }
+
+  async listExecutions(query: ExecutionQuery): Promise<readonly ExecutionRecord[]> {
+    const { startedFrom, startedBefore, after } = query;
+    const attributes = Object.entries(query.attributes);
+    const below = [after, startedBefore === null ? null : firstRequestIdOf(startedBefore)].filter(
+      (bound) => bound !== null,
+    );
+    const rows = await this.#session.read<ExecutionRow>("listExecutions", "list_executions_v4", [
+      query.entityType,
+      query.tag,
+      query.executionId,
+      query.status,
+      startedFrom === null ? null : firstRequestIdOf(startedFrom),
+      below.toSorted()[0] ?? null,
+      textArray(attributes.map(([name]) => name)),
+      textArray(attributes.map(([, value]) => JSON.stringify(value))),
+      Math.floor(query.now),
+      query.limit,
+      errorBeginning(CANCELLED_CODE),
+    ]);
+    return rows.map(executionOf);
+  }
+
+  async reopenExecution(
+    { entityType, executionId }: ExecutionKey,
+    requestId: string,
+    ordinals: readonly number[],
+  ): Promise<EntityAddress | null> {
+    const [row] = await this.#session.call<{ shard_id: string }>("reopenExecution", "reopen_execution_v4", [
+      entityType,
+      executionId,
+      requestId,
+      plainArray(ordinals),
+    ]);
+    if (row === undefined) return null;
+    const shardId = row.shard_id as ShardId;
+    this.#wakeUps?.announce(shardId);
+    return { entityType, entityId: executionId, shardId };
+  }
+}
+
+/** @throws {SerializationError} */
+function assertStorableEntry({ kind, name, event }: JournalEntry): void {
+  assertStorable(name, "The name of a step");
+  if (kind !== "attributes" || event.type !== "completed") return;
+  for (const [attribute, value] of Object.entries(JSON.parse(event.value) as object)) {
+    assertStorable(attribute, "The name of an attribute");
+    if (typeof value === "string") assertStorable(value, `The attribute ${attribute}`);
   }
 }

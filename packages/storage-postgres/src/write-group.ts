@@ -114,8 +114,15 @@ export function eventOf(event: string, data: string): JournalEvent {
   return { type: event, ...(JSON.parse(data) as object) } as JournalEvent;
 }
 
+/** An error as JSON that begins with its code, so that one with a certain code is found without being read whole. */
 export function errorText(error: EncodedError): string {
-  return JSON.stringify(error);
+  const { code, ...rest } = error;
+  return JSON.stringify({ code, ...rest });
+}
+
+/** How the text of an error with this code begins. */
+export function errorBeginning(code: string): string {
+  return `{"code":${JSON.stringify(code)},`;
 }
 
 /** The rows of a write, without the place of its fence. */

@@ -49,7 +49,7 @@ function deadlines(connectionString: string, options: PostgresOptions): void {
       const ended = await Promise.allSettled([
         messages.lookUp([envelope.requestId]),
         messages.saveRequest(request(), 0, fence),
-        workflows.readJournal({ entityType: "Order", executionId: "1" }),
+        workflows.readExecution({ entityType: "Order", executionId: "1" }, []),
         transaction.query("SELECT 1", []),
         begin(messages).query("SELECT 1", []),
         messages.claimShards(["default:2"]),

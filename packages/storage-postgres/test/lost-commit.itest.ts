@@ -93,7 +93,7 @@ function lostCommits(connectionString: string, options: Parameters<typeof postgr
         .then(() => null)
         .catch((error: unknown) => error);
       await proxy.deliverLate();
-      const entries = await workflows.readJournal(execution);
+      const { entries } = await workflows.readExecution(execution, []);
       expect(await backend.transactions?.has("effect")).toBe(entries.length === 1);
       if (entries.length === 1) expect(failure).toBeNull();
       else expect(failure).toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });

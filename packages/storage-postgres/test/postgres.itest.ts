@@ -210,7 +210,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           await claimer.query("COMMIT");
           await refused;
           expect(await messages.lookUp([envelope.requestId])).toMatchObject([{ state: "pending" }]);
-          expect(await workflows.readJournal(execution)).toEqual([]);
+          expect((await workflows.readExecution(execution, [])).entries).toEqual([]);
           expect(await backend.transactions?.has("late")).toBe(false);
         },
       );
@@ -288,8 +288,10 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           "rejected",
           "fulfilled",
         ]);
-        const ordinals = async (executionId: string): Promise<number[]> =>
-          (await workflows.readJournal({ entityType: "Order", executionId })).map(({ ordinal }) => ordinal);
+        const ordinals = async (executionId: string): Promise<number[]> => {
+          const { entries } = await workflows.readExecution({ entityType: "Order", executionId }, []);
+          return entries.map(({ ordinal }) => ordinal);
+        };
         expect([await ordinals("good"), await ordinals("bad")]).toEqual([[0, 1], [0]]);
       });
     });
@@ -447,6 +449,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           { version: 1 },
           { version: 2 },
           { version: 3 },
+          { version: 4 },
         ]);
       });
 
@@ -489,7 +492,10 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
       it("reads what it forgets and no more, however much is kept", async () => {
         const { messages } = await open();
         const fence = await claim(messages);
-        const requests = Array.from({ length: 3_000 }, () => request());
+        const requests = Array.from({ length: 3_000 }, (_, index) => {
+          const address = { entityType: "workflow:Order", entityId: `e${index}`, shardId: fence.shardId };
+          return request({ address, tag: "execute", deduplicationKey: "execute" });
+        });
         await Promise.all(requests.map((envelope) => messages.saveRequest(envelope, 1, fence)));
         await Promise.all(
           requests.map(({ requestId }) => messages.saveReply(succeeded(requestId), fence, null)),
@@ -497,7 +503,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         const reader = await connect();
         await reader.query("BEGIN");
         const { rows: forgotten } = await reader.query<{ count: number }>(
-          `SELECT ${backend.schema}.forget_answered_v2('Counter', ${Date.now() + 60_000}, 20, 'execute') AS count`,
+          `SELECT ${backend.schema}.forget_answered_v4('workflow:Order', ${Date.now() + 60_000}, 20, 'execute') AS count`,
         );
         const { rows } = await reader.query<{ read: string }>(
           `SELECT sum(pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)) AS read
@@ -519,7 +525,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         const other = await connect();
         await other.query("BEGIN");
         await other.query(
-          `SELECT ${backend.schema}.forget_answered_v2('Counter', ${query.answeredBefore}, 20, NULL)`,
+          `SELECT ${backend.schema}.forget_answered_v4('Counter', ${query.answeredBefore}, 20, NULL)`,
         );
         expect(await messages.forgetAnswered(query)).toBe(10);
         await other.query("COMMIT");

@@ -169,7 +169,7 @@ async function executeSteps(
     });
     if (outcome !== "written") {
       await transaction.rollback();
-      ordinal = (await persist(tally, () => workflows.readJournal(execution))).length;
+      ordinal = (await persist(tally, () => workflows.readExecution(execution, []))).entries.length;
     } else ordinal += 1;
   }
   tally.steps += steps;

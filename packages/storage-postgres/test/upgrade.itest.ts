@@ -9,7 +9,14 @@ import {
   rpc,
   type Cluster,
 } from "@holdfast/core";
-import type { Envelope, Reply } from "@holdfast/core/adapter";
+import type {
+  Envelope,
+  ExecutionKey,
+  ExecutionQuery,
+  JournalEntry,
+  Reply,
+  WorkflowStorage,
+} from "@holdfast/core/adapter";
 import { describe, expect, inject, it } from "vitest";
 import { pglite, postgres, postgresTx } from "../src/index.ts";
 import { newSchema, serverBackend, services } from "./backends.ts";
@@ -24,9 +31,47 @@ const Account = defineEntity({
 });
 const Transfer = defineWorkflow<{ id: string }, string>({ name: "Transfer", key: ({ id }) => id });
 
+interface Release {
+  readonly postgres: typeof postgres;
+  readonly postgresTx: typeof postgresTx;
+}
+
+/** The release before, asked by this one's core: its storage read journals alone, and there was nothing else to read. */
+const releaseBefore: Release = {
+  ...previous,
+  postgres: (options) => {
+    const adapter = previous.postgres(options);
+    return {
+      ...adapter,
+      open: async (service) => {
+        const session = await adapter.open(service);
+        const workflows = session.workflows as unknown as Pick<WorkflowStorage, "appendJournal"> & {
+          readJournal(execution: ExecutionKey): Promise<readonly JournalEntry[]>;
+        };
+        const never = (): never => {
+          throw new Error("The release before has no such method.");
+        };
+        return {
+          ...session,
+          workflows: {
+            appendJournal: (...given) => workflows.appendJournal(...given),
+            readExecution: async (execution) => ({
+              entries: await workflows.readJournal(execution),
+              inbox: [],
+            }),
+            trimExecution: never,
+            listExecutions: never,
+            reopenExecution: never,
+          },
+        };
+      },
+    };
+  },
+};
+
 /** A member of one release: its storage, and code that writes through that release's transactions. */
 function member(
-  release: { postgres: typeof postgres; postgresTx: typeof postgresTx },
+  release: Release,
   schema: string,
   backend: ReturnType<typeof createMemoryBackend>,
 ): Promise<Cluster> {
@@ -65,7 +110,7 @@ describe.skipIf(url === "")("an upgrade while members of the release before work
     await using effects = effectsOf(schema);
     await effects.made;
     const backend = createMemoryBackend();
-    const old = [await member(previous, schema, backend), await member(previous, schema, backend)];
+    const old = [await member(releaseBefore, schema, backend), await member(releaseBefore, schema, backend)];
     for (const each of old) await each.start();
     expect(await effects.versions()).toEqual([1]);
 
@@ -151,7 +196,6 @@ describe("an upgrade on PGlite", () => {
         entityType: "Account",
         answeredBefore: Date.now() + 60_000,
         limit: 1,
-        executionTag: "execute",
       };
       expect(await after.messages.forgetAnswered(query)).toBe(1);
       await after.close();
@@ -163,7 +207,68 @@ describe("an upgrade on PGlite", () => {
       await instance.close();
     }
   });
+
+  it("lists what the release before runs beside it, as it does its own", async () => {
+    const instance = await PGlite.create();
+    try {
+      const after = await pglite({ instance }).open(services());
+      const before = await previous.pglite({ instance }).open(services());
+      const [epoch = 0] = await before.messages.claimShards(["default:1"]);
+      const fence = { shardId: "default:1", epoch } as const;
+      const requests = ["failed", "running", "tagged"].map(executionOf);
+      for (const each of requests) await before.messages.saveRequest(each, 1, fence);
+      const error = {
+        name: "Error",
+        message: "no",
+        code: "E1",
+        stack: null,
+        data: null,
+        cause: null,
+        own: false,
+      };
+      await before.messages.saveReply({ requestId: "failed", exit: { ok: false, error } }, fence, null);
+      const execution = { entityType: "workflow:Order", executionId: "tagged" };
+      const event = { type: "completed", value: '{"tenant":"a"}' } as const;
+      const entry = { ordinal: 0, position: 0, kind: "attributes", name: "attributes", event } as const;
+      await before.workflows.appendJournal(execution, [entry], fence, null);
+
+      const list = async (changes: Partial<ExecutionQuery>): Promise<string[]> =>
+        (await after.workflows.listExecutions({ ...QUERY, ...changes })).map(
+          ({ envelope }) => envelope.requestId,
+        );
+      expect(await list({})).toEqual(["tagged", "running", "failed"]);
+      expect(await list({ status: "failed" })).toEqual(["failed"]);
+      expect(await list({ status: "running" })).toEqual(["tagged", "running"]);
+      expect(await list({ attributes: { tenant: "a" } })).toEqual(["tagged"]);
+      await before.close();
+      await after.close();
+    } finally {
+      await instance.close();
+    }
+  });
 });
+
+const QUERY: ExecutionQuery = {
+  entityType: "workflow:Order",
+  tag: "execute",
+  executionId: null,
+  status: null,
+  startedFrom: null,
+  startedBefore: null,
+  attributes: {},
+  now: 1_000_000,
+  limit: 10,
+  after: null,
+};
+
+function executionOf(id: string): Envelope {
+  return {
+    ...request(id),
+    address: { entityType: "workflow:Order", entityId: id, shardId: "default:1" },
+    tag: "execute",
+    deduplicationKey: "execute",
+  };
+}
 
 function request(requestId: string): Envelope {
   return {

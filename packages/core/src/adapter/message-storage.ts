@@ -53,8 +53,8 @@ export interface ForgetQuery {
   readonly answeredBefore: number;
   readonly limit: number;
   /**
-   * The type is a workflow's, and requests of this tag are its executions: with each of them goes the journal of its
-   * execution, all or none. Not given: no journals.
+   * The type is a workflow's, and requests of this tag are its executions: they alone are looked for, and with each of them
+   * go its journal, its attributes and every other request to it, answered or not, all or none. Not given: no journals.
    */
   readonly executionTag?: string;
 }

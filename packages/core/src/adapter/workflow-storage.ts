@@ -1,5 +1,7 @@
 import type { StorageTransaction } from "../contract/transaction.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
+import type { AttributeValue, ExecutionRecord, ExecutionStatus } from "../data/execution-record.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 
 /** Which execution: its workflow's entity type and its id. */
@@ -8,13 +10,52 @@ export interface ExecutionKey {
   readonly executionId: string;
 }
 
-/** Keeps the journals of executions. Appended by one owner at a time, read whole when an execution comes into memory. */
+/** A request to an execution besides its start: a signal, a request to cancel. Accepted is received: it stays until it is trimmed. */
+export interface InboxMessage {
+  readonly requestId: string;
+  readonly tag: string;
+  /** The encoded input. */
+  readonly payload: string;
+}
+
+export interface StoredExecution {
+  /** The whole journal in the order of ordinals; empty where there is none. */
+  readonly entries: readonly JournalEntry[];
+  /** In the order in which they were accepted. */
+  readonly inbox: readonly InboxMessage[];
+}
+
+export interface ExecutionQuery {
+  readonly entityType: string;
+  /** The tag of the request that is an execution. */
+  readonly tag: string;
+  /** Only this one; null: any. */
+  readonly executionId: string | null;
+  /** Null: any. */
+  readonly status: ExecutionStatus | null;
+  /** Wall times in milliseconds since 1970: not before, and before. Null: any. */
+  readonly startedFrom: number | null;
+  readonly startedBefore: number | null;
+  /** Those that have all of these. */
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  /** Wall time: tells a suspended execution from one that is due. */
+  readonly now: number;
+  readonly limit: number;
+  /** The request id of the last one seen, for the next page; null: from the start. */
+  readonly after: string | null;
+}
+
+/**
+ * Keeps the journals of executions, on the same backend as the requests that they are. Appended by one owner at a time,
+ * read whole when an execution comes into memory.
+ */
 export interface WorkflowStorage {
   /**
    * Appends entries, all or none, in `transaction` if one is given, which then commits: the writes made in it and the
    * entries are durable together, or neither. Calls for one execution without a transaction become durable in the
    * order in which they were made. Entries whose ordinals are there already stay as they were, so that a repeated call
-   * does no harm.
+   * does no harm. The value of a completed step of kind `attributes` changes what `listExecutions` finds it by, in the same
+   * write: what it does not name stays, a null takes away.
    *
    * On any rejection the transaction is over, too.
    *
@@ -30,6 +71,34 @@ export interface WorkflowStorage {
     transaction: StorageTransaction | null,
   ): Promise<void>;
 
-  /** The whole journal in the order of ordinals; empty for an execution that has none. @throws {PersistenceError} */
-  readJournal(execution: ExecutionKey): Promise<readonly JournalEntry[]>;
+  /**
+   * The journal, and the accepted requests of `inboxTags` to the execution's entity that have a deduplication key,
+   * answered or not. As of one moment. @throws {PersistenceError}
+   */
+  readExecution(execution: ExecutionKey, inboxTags: readonly string[]): Promise<StoredExecution>;
+
+  /**
+   * Forgets the entries below an ordinal, and requests of the inbox with their replies. Safe to repeat.
+   *
+   * @throws {FencedError} the shard was claimed again; nothing was forgotten
+   */
+  trimExecution(
+    execution: ExecutionKey,
+    trim: { readonly belowOrdinal: number; readonly requestIds: readonly string[] },
+    fence: Fence,
+  ): Promise<void>;
+
+  /** Executions in the order of their request ids, the newest first; the first `limit` that match. @throws {PersistenceError} */
+  listExecutions(query: ExecutionQuery): Promise<readonly ExecutionRecord[]>;
+
+  /**
+   * Takes back the error with which an execution ended, forgets these entries of its journal, and makes its request pending
+   * and due now, with no attempts on its count: all or nothing, and with no fenced write for its shard under way beside it.
+   * Returns its address, or null if the request is not answered with an error: then nothing changed.
+   */
+  reopenExecution(
+    execution: ExecutionKey,
+    requestId: string,
+    ordinals: readonly number[],
+  ): Promise<EntityAddress | null>;
 }

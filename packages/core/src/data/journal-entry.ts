@@ -11,7 +11,19 @@ export type StepKind =
   | "value"
   | "patch"
   | "compensate"
-  | "attributes";
+  /** What queries read. */
+  | "state"
+  /** What listings filter by: the value is a JSON object of strings, numbers, booleans and, for what goes away, nulls. */
+  | "attributes"
+  /** The execution begins anew here: what was recorded before is over. Its value is the new run's (workflow/recorded-run.ts). */
+  | "continue"
+  // These are no steps of the code, and their position is -1:
+  /** It was cancelled: the value is the reason. */
+  | "cancel"
+  /** It began with steps of another execution's journal. */
+  | "fork"
+  /** The version of the workflow that began it. */
+  | "version";
 
 /**
  * One durable fact about one step of an execution. `position` says which step, by the order in which the code asked;
@@ -20,6 +32,7 @@ export type StepKind =
 export interface JournalEntry {
   /** Unique within the execution and rising; gaps are left by transactions that rolled back. */
   readonly ordinal: number;
+  /** From 0 in each run of the code; -1 for what no step of the code is. */
   readonly position: number;
   readonly kind: StepKind;
   /** `group.activity`, the name of an inline activity, the tag of an rpc, ... */
@@ -40,4 +53,9 @@ export type JournalEvent =
       readonly lastHeartbeat?: string;
     }
   | { readonly type: "completed"; readonly value: string }
-  | { readonly type: "failed"; readonly error: EncodedError };
+  | {
+      readonly type: "failed";
+      readonly error: EncodedError;
+      /** How many steps the code had asked for by then: those from there on may have followed from the failure. */
+      readonly asked?: number;
+    };

@@ -1,12 +1,15 @@
 import type { RunnersAdapter, StorageAdapter, TransportAdapter } from "../adapter/storage-adapter.ts";
 import { MemoryEpochs } from "./memory-epochs.ts";
+import { MemoryExecutions } from "./memory-executions.ts";
+import { MemoryJournals } from "./memory-journals.ts";
 import { MemoryMessageStorage } from "./memory-message-storage.ts";
 import { MemoryMessages } from "./memory-messages.ts";
 import { MemoryNetwork } from "./memory-network.ts";
+import { MemoryRequests } from "./memory-requests.ts";
 import { MemoryRunners, MemoryRunnerStorage } from "./memory-runner-storage.ts";
 import { MemorySession } from "./memory-session.ts";
 import { memoryTransport } from "./memory-transport.ts";
-import { MemoryJournals, MemoryWorkflowStorage } from "./memory-workflow-storage.ts";
+import { MemoryWorkflowStorage } from "./memory-workflow-storage.ts";
 
 /**
  * A storage in the memory of this process. Each `open` gives one more session on the same data; closing a session ends
@@ -15,7 +18,9 @@ import { MemoryJournals, MemoryWorkflowStorage } from "./memory-workflow-storage
 export function memoryStorage(): StorageAdapter {
   const epochs = new MemoryEpochs();
   const journals = new MemoryJournals(epochs);
-  const messages = new MemoryMessages(epochs, (execution) => journals.forget(execution));
+  const requests = new MemoryRequests();
+  const messages = new MemoryMessages(epochs, requests, (execution) => journals.forget(execution));
+  const executions = new MemoryExecutions(epochs, requests, messages, journals);
   const members = new MemoryRunners();
   return {
     kind: "storage",
@@ -24,7 +29,7 @@ export function memoryStorage(): StorageAdapter {
       const runners = new MemoryRunnerStorage(members, session, clock);
       return {
         messages: new MemoryMessageStorage(messages, session, clock),
-        workflows: new MemoryWorkflowStorage(journals, session),
+        workflows: new MemoryWorkflowStorage(journals, executions, session),
         runners,
         close: async () => {
           session.close();

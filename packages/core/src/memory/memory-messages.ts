@@ -1,12 +1,13 @@
-// MemoryMessages: the data of requests and replies in the memory of one process. Sessions' handles on it are in
-// memory-message-storage.ts.
+// MemoryMessages: what becomes of requests in the memory of one process: their table is in memory-requests.ts, sessions'
+// handles on both in memory-message-storage.ts.
 //
 // Each method checks its fence and writes without an `await` between, so that nothing comes between the two, and no write
 // is ever in flight: a claim waits for none. What was written is as durable as this object. Values are kept and handed out
 // as they are: they never change.
 //
-//   S1  `#requests` has every request that is not forgotten; `#keys` those of them that have a deduplication key.
-//   S2  A record is in its shard's PendingIndex if and only if its state is pending, and in `#dead` if and only if dead.
+//   S1  `#requests` has every request that is not forgotten.
+//   S2  A record is in its shard's PendingIndex if and only if its state is pending, in `#dead` if and only if dead, and in
+//       `#answered` if and only if answered.
 //   S3  Times of answering never fall in the order of `#answered`, so that the oldest are found without a search.
 
 import type {
@@ -27,42 +28,27 @@ import type { Chunk, Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { PersistenceError } from "../errors/storage.ts";
 import type { MemoryEpochs } from "./memory-epochs.ts";
-import { PendingIndex, type PendingEntry } from "./pending-index.ts";
+import { stateOf, type MemoryRequests, type RequestRecord } from "./memory-requests.ts";
+import { PendingIndex } from "./pending-index.ts";
 
-interface RequestRecord extends PendingEntry {
-  readonly envelope: Envelope;
-  attempts: number;
-  outcome: Outcome | null;
-  stream: StreamRecord | null;
-}
-
-/** How a request ended; null while it is pending. */
-type Outcome =
-  | { readonly state: "answered"; readonly reply: Reply; readonly answeredAt: number }
-  | { readonly state: "dead"; readonly deadLetter: DeadLetter };
-
-interface StreamRecord {
-  /** Kept chunks by index. */
-  readonly chunks: Map<number, Chunk>;
-  saved: number;
-  acknowledged: number;
-}
-
-/** The data of a memory storage's requests, shared by its sessions. */
+/** What becomes of a memory storage's requests, shared by its sessions. */
 export class MemoryMessages {
   readonly #epochs: MemoryEpochs;
   readonly #forgetJournal: (execution: ExecutionKey) => void;
-  readonly #requests = new Map<string, RequestRecord>();
-  readonly #keys = new Map<string, RequestRecord>();
+  readonly #requests: MemoryRequests;
   readonly #pending = new Map<ShardId, PendingIndex<RequestRecord>>();
   readonly #dead = new Map<string, RequestRecord & { readonly outcome: { readonly state: "dead" } }>();
   readonly #answered = new Map<string, Set<RequestRecord>>();
   #lastAnsweredAt = 0;
-  #lastSequence = 0;
 
-  /** @param forgetJournal forgets the journal of an execution */
-  constructor(epochs: MemoryEpochs, forgetJournal: (execution: ExecutionKey) => void) {
+  /** @param forgetJournal forgets the journal and the attributes of an execution */
+  constructor(
+    epochs: MemoryEpochs,
+    requests: MemoryRequests,
+    forgetJournal: (execution: ExecutionKey) => void,
+  ) {
     this.#epochs = epochs;
+    this.#requests = requests;
     this.#forgetJournal = forgetJournal;
   }
 
@@ -72,26 +58,11 @@ export class MemoryMessages {
 
   saveRequest(envelope: Envelope, attempts: number, fence: Fence | null): SaveRequestResult {
     if (fence !== null) this.#epochs.check(fence);
-    const key =
-      envelope.deduplicationKey === null
-        ? null
-        : keyOf(envelope.address, envelope.tag, envelope.deduplicationKey);
-    const existing =
-      this.#requests.get(envelope.requestId) ?? (key === null ? undefined : this.#keys.get(key));
+    const existing = this.#requests.same(envelope);
     if (existing !== undefined) {
       return { outcome: "duplicate", sequence: existing.sequence, existing: stateOf(existing) };
     }
-    const record: RequestRecord = {
-      envelope,
-      sequence: (this.#lastSequence += 1),
-      attempts,
-      deliverAt: envelope.deliverAt,
-      outcome: null,
-      stream: null,
-      place: "none",
-    };
-    this.#requests.set(envelope.requestId, record);
-    if (key !== null) this.#keys.set(key, record);
+    const record = this.#requests.add(envelope, attempts);
     this.#pendingOf(envelope.address.shardId).add(record);
     return { outcome: "accepted", sequence: record.sequence };
   }
@@ -151,8 +122,7 @@ export class MemoryMessages {
       });
     }
     if (record.outcome?.state === "answered") return record.outcome.reply;
-    this.#leavePending(record);
-    this.#dead.delete(reply.requestId);
+    this.#leave(record);
     this.#lastAnsweredAt = Math.max(this.#lastAnsweredAt, now);
     record.outcome = { state: "answered", reply, answeredAt: this.#lastAnsweredAt };
     const { entityType } = record.envelope.address;
@@ -174,7 +144,7 @@ export class MemoryMessages {
     tag: string,
     deduplicationKey: string,
   ): RequestState | null {
-    const record = this.#keys.get(keyOf(entity, tag, deduplicationKey));
+    const record = this.#requests.withKey(entity, tag, deduplicationKey);
     return record === undefined ? null : stateOf(record);
   }
 
@@ -222,7 +192,7 @@ export class MemoryMessages {
     this.#epochs.check(fence);
     const record = this.#requests.get(requestId);
     if (record?.outcome !== null) return;
-    this.#leavePending(record);
+    this.#leave(record);
     record.attempts = letter.attempts;
     const { envelope } = record;
     const outcome = { state: "dead", deadLetter: { envelope, ...letter } } as const;
@@ -240,38 +210,48 @@ export class MemoryMessages {
   }
 
   requeueDeadLetter(requestId: string): EntityAddress | null {
-    const record: RequestRecord | undefined = this.#dead.get(requestId);
+    const record = this.#dead.get(requestId);
     if (record === undefined) return null;
-    this.#dead.delete(requestId);
-    record.outcome = null;
-    record.attempts = 0;
-    record.deliverAt = null;
-    this.#pendingOf(record.envelope.address.shardId).add(record);
+    this.handleAgain(record);
     return record.envelope.address;
   }
 
   dropDeadLetter(requestId: string): boolean {
     const record = this.#dead.get(requestId);
     if (record === undefined) return false;
-    this.#dead.delete(requestId);
-    this.#forget(record);
+    this.forget(record);
     return true;
   }
 
-  forgetAnswered(query: ForgetQuery): number {
-    const answered = this.#answered.get(query.entityType);
+  forgetAnswered({ entityType, answeredBefore, limit, executionTag }: ForgetQuery): number {
     let forgotten = 0;
-    for (const record of answered ?? []) {
-      if (forgotten >= query.limit || record.outcome?.state !== "answered") break;
-      if (record.outcome.answeredAt >= query.answeredBefore) break;
-      answered?.delete(record);
-      this.#forget(record);
+    for (const record of this.#answered.get(entityType) ?? []) {
+      if (forgotten >= limit || record.outcome?.state !== "answered") break;
+      if (record.outcome.answeredAt >= answeredBefore) break;
       const { address, tag } = record.envelope;
-      if (tag === query.executionTag)
-        this.#forgetJournal({ entityType: address.entityType, executionId: address.entityId });
+      if (executionTag === undefined) this.forget(record);
+      else if (tag === executionTag) {
+        for (const each of this.#requests.of(address)) this.forget(each);
+        this.#forgetJournal({ entityType, executionId: address.entityId });
+      } else continue;
       forgotten += 1;
     }
     return forgotten;
+  }
+
+  /** Forgets a request, whatever became of it. */
+  forget(record: RequestRecord): void {
+    this.#leave(record);
+    this.#requests.remove(record);
+  }
+
+  /** Takes back what became of a request, and makes it pending and due, with no attempts on its count. */
+  handleAgain(record: RequestRecord): void {
+    this.#leave(record);
+    record.outcome = null;
+    record.attempts = 0;
+    record.deliverAt = null;
+    this.#pendingOf(record.envelope.address.shardId).add(record);
   }
 
   #pendingOf(shardId: ShardId): PendingIndex<RequestRecord> {
@@ -280,35 +260,13 @@ export class MemoryMessages {
     return index;
   }
 
-  #leavePending(record: RequestRecord): void {
-    this.#pending.get(record.envelope.address.shardId)?.remove(record);
+  /** Takes a record out of where its state has put it (S2). */
+  #leave(record: RequestRecord): void {
+    const { requestId, address } = record.envelope;
+    this.#pending.get(address.shardId)?.remove(record);
+    this.#dead.delete(requestId);
+    this.#answered.get(address.entityType)?.delete(record);
   }
-
-  #forget({ envelope }: RequestRecord): void {
-    this.#requests.delete(envelope.requestId);
-    if (envelope.deduplicationKey !== null) {
-      this.#keys.delete(keyOf(envelope.address, envelope.tag, envelope.deduplicationKey));
-    }
-  }
-}
-
-function stateOf(record: RequestRecord): RequestState {
-  const { requestId } = record.envelope;
-  if (record.outcome === null) {
-    return { state: "pending", requestId, deliverAt: record.deliverAt, attempts: record.attempts };
-  }
-  return record.outcome.state === "answered"
-    ? { state: "answered", requestId, reply: record.outcome.reply }
-    : { state: "dead", requestId, deadLetter: record.outcome.deadLetter };
-}
-
-/** Types and tags are checked names without `/`, and the length says where the id ends: no two keys share one. */
-function keyOf(
-  entity: { entityType: string; entityId: string },
-  tag: string,
-  deduplicationKey: string,
-): string {
-  return `${entity.entityType}/${tag}/${entity.entityId.length}/${entity.entityId}/${deduplicationKey}`;
 }
 
 /** The due records of several shards in the order of their sequences. */

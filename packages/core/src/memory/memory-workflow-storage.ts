@@ -1,50 +1,31 @@
-// MemoryWorkflowStorage: journals in the memory of one process. Made as memory-message-storage.ts is: the data, and one
-// session's handle on it; a fence is checked and the entries written without an `await` between.
-//
-//   J1  A journal is in the order of its ordinals, each there once.
+// MemoryWorkflowStorage: one session's handle on the journals and executions in the memory of one process
+// (memory-journals.ts, memory-executions.ts).
 
-import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
+import type {
+  ExecutionKey,
+  ExecutionQuery,
+  StoredExecution,
+  WorkflowStorage,
+} from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
+import type { ExecutionRecord } from "../data/execution-record.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
-import type { MemoryEpochs } from "./memory-epochs.ts";
+import type { MemoryExecutions } from "./memory-executions.ts";
+import type { MemoryJournals } from "./memory-journals.ts";
 import { refuse } from "./memory-message-storage.ts";
 import type { MemorySession } from "./memory-session.ts";
 
-/** The data of a memory storage's journals, shared by its sessions. */
-export class MemoryJournals {
-  readonly #epochs: MemoryEpochs;
-  readonly #journals = new Map<string, JournalEntry[]>();
-
-  constructor(epochs: MemoryEpochs) {
-    this.#epochs = epochs;
-  }
-
-  append(execution: ExecutionKey, entries: readonly JournalEntry[], fence: Fence): void {
-    this.#epochs.check(fence);
-    if (entries.length === 0) return;
-    const key = keyOf(execution);
-    let journal = this.#journals.get(key);
-    if (journal === undefined) this.#journals.set(key, (journal = []));
-    for (const entry of entries) insert(journal, entry);
-  }
-
-  read(execution: ExecutionKey): readonly JournalEntry[] {
-    return this.#journals.get(keyOf(execution))?.slice() ?? [];
-  }
-
-  forget(execution: ExecutionKey): void {
-    this.#journals.delete(keyOf(execution));
-  }
-}
-
-/** One session's handle on the journals. */
+/** One session's handle on the journals and executions. */
 export class MemoryWorkflowStorage implements WorkflowStorage {
   readonly #journals: MemoryJournals;
+  readonly #executions: MemoryExecutions;
   readonly #session: MemorySession;
 
-  constructor(journals: MemoryJournals, session: MemorySession) {
+  constructor(journals: MemoryJournals, executions: MemoryExecutions, session: MemorySession) {
     this.#journals = journals;
+    this.#executions = executions;
     this.#session = session;
   }
 
@@ -59,21 +40,31 @@ export class MemoryWorkflowStorage implements WorkflowStorage {
     this.#journals.append(execution, entries, fence);
   }
 
-  async readJournal(execution: ExecutionKey): Promise<readonly JournalEntry[]> {
-    this.#session.assertOpen("readJournal");
-    return this.#journals.read(execution);
+  async readExecution(execution: ExecutionKey, inboxTags: readonly string[]): Promise<StoredExecution> {
+    this.#session.assertOpen("readExecution");
+    return this.#executions.read(execution, inboxTags);
   }
-}
 
-/** Entity types are checked names without `/`. */
-function keyOf(execution: ExecutionKey): string {
-  return `${execution.entityType}/${execution.executionId}`;
-}
+  async trimExecution(
+    execution: ExecutionKey,
+    trim: { readonly belowOrdinal: number; readonly requestIds: readonly string[] },
+    fence: Fence,
+  ): Promise<void> {
+    this.#session.assertOpen("trimExecution");
+    this.#executions.trim(execution, trim, fence);
+  }
 
-function insert(journal: JournalEntry[], entry: JournalEntry): void {
-  // Nearly always the last one: found in one step from the end.
-  let at = journal.length;
-  while (at > 0 && (journal[at - 1] as JournalEntry).ordinal > entry.ordinal) at -= 1;
-  if (at > 0 && journal[at - 1]?.ordinal === entry.ordinal) return;
-  journal.splice(at, 0, entry);
+  async listExecutions(query: ExecutionQuery): Promise<readonly ExecutionRecord[]> {
+    this.#session.assertOpen("listExecutions");
+    return this.#executions.list(query);
+  }
+
+  async reopenExecution(
+    execution: ExecutionKey,
+    requestId: string,
+    ordinals: readonly number[],
+  ): Promise<EntityAddress | null> {
+    this.#session.assertOpen("reopenExecution");
+    return this.#executions.reopen(execution, requestId, ordinals);
+  }
 }

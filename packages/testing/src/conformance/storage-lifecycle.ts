@@ -1,4 +1,5 @@
 import { PersistenceError, type Fence, type OpenStorage, type PendingQuery } from "@holdfast/core/adapter";
+import { queryOf } from "./execution-case.ts";
 import type { StorageFactory } from "./storage-backend.ts";
 import { completed, failure, storageCases, succeeded } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -75,7 +76,11 @@ export function storageLifecycle(factory: StorageFactory): void {
       forgetAnswered: ({ messages }) =>
         messages.forgetAnswered({ entityType: "Counter", answeredBefore: 1, limit: 1 }),
       appendJournal: ({ workflows }) => workflows.appendJournal(execution, [completed(0)], fence, null),
-      readJournal: ({ workflows }) => workflows.readJournal(execution),
+      readExecution: ({ workflows }) => workflows.readExecution(execution, ["signal"]),
+      trimExecution: ({ workflows }) =>
+        workflows.trimExecution(execution, { belowOrdinal: 1, requestIds: [requestId] }, fence),
+      listExecutions: ({ workflows }) => workflows.listExecutions(queryOf()),
+      reopenExecution: ({ workflows }) => workflows.reopenExecution(execution, requestId, [0]),
     };
 
     it(

@@ -4,11 +4,16 @@ import {
   type JournalEntry,
   type StepKind,
 } from "@holdfast/core/adapter";
+import { journalOf, ORDER } from "./execution-case.ts";
 import type { StorageFactory } from "./storage-backend.ts";
 import { completed, failure, storageCases } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
-
-const ORDER = { entityType: "OrderWorkflow", executionId: "order-1" };
+import { workflowAttributes } from "./workflow-attributes.ts";
+import { workflowFilters } from "./workflow-filters.ts";
+import { workflowInbox } from "./workflow-inbox.ts";
+import { workflowListing } from "./workflow-listing.ts";
+import { workflowReopening } from "./workflow-reopening.ts";
+import { workflowRetention } from "./workflow-retention.ts";
 
 /** Defines the vitest cases that every WorkflowStorage must pass: one for each sentence of the interface, and more. */
 export function workflowStorageConformance(factory: StorageFactory): void;
@@ -25,7 +30,12 @@ export function workflowStorageConformance(
     journals(make);
     journalFences(make);
     journalTransactions(make);
-    forgetting(make);
+    workflowInbox(make);
+    workflowAttributes(make);
+    workflowListing(make);
+    workflowFilters(make);
+    workflowReopening(make);
+    workflowRetention(make);
   });
 }
 
@@ -37,7 +47,7 @@ function journals(factory: StorageFactory): void {
     it(
       "is empty for an execution that has none",
       run(async ({ workflows }) => {
-        expect(await workflows.readJournal(ORDER)).toEqual([]);
+        expect(await journalOf(workflows, ORDER)).toEqual([]);
       }),
     );
 
@@ -49,7 +59,7 @@ function journals(factory: StorageFactory): void {
         await session.workflows.appendJournal(ORDER, [completed(2)], fence, null);
         await session.close();
         const { workflows } = await context.open();
-        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1), completed(2)]);
+        expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1), completed(2)]);
       }),
     );
 
@@ -67,8 +77,14 @@ function journals(factory: StorageFactory): void {
           "value",
           "patch",
           "compensate",
+          "state",
           "attributes",
+          "continue",
+          "cancel",
+          "fork",
+          "version",
         ];
+        const ofNoStep = new Set<StepKind>(["cancel", "fork", "version"]);
         const events: JournalEntry["event"][] = [
           { type: "begun", dueAt: 1_893_456_000_123, detail: '{"id":"ü 🚀"}' },
           { type: "begun", dueAt: null, detail: null },
@@ -81,15 +97,20 @@ function journals(factory: StorageFactory): void {
           { type: "completed", value: '{"text":"\\u0000 \\"quoted\\""}' },
           { type: "completed", value: "" },
           { type: "failed", error: { ...failure(""), code: "E1", stack: "at x", data: "{}", own: true } },
+          { type: "failed", error: failure("\0"), asked: 0 },
+          { type: "failed", error: failure("no"), asked: 12 },
         ];
         const entries = kinds.flatMap((kind, kindIndex) =>
-          events.map((event, eventIndex): JournalEntry => {
+          events.map((given, eventIndex): JournalEntry => {
             const ordinal = kindIndex * events.length + eventIndex;
-            return { ordinal, position: kindIndex, kind, name: `Group.${kind} '${eventIndex}'`, event };
+            const position = ofNoStep.has(kind) ? -1 : kindIndex;
+            const isObject = kind === "attributes" && given.type === "completed";
+            const event = isObject ? { ...given, value: '{"text":"ü 🚀 \\"quoted\\"","gone":null}' } : given;
+            return { ordinal, position, kind, name: `Group.${kind} '${eventIndex}'`, event };
           }),
         );
         await workflows.appendJournal(ORDER, entries, fence, null);
-        expect(await workflows.readJournal(ORDER)).toEqual(entries);
+        expect(await journalOf(workflows, ORDER)).toEqual(entries);
       }),
     );
 
@@ -99,9 +120,7 @@ function journals(factory: StorageFactory): void {
         const fence = await context.claim(messages);
         await workflows.appendJournal(ORDER, [completed(3), completed(10)], fence, null);
         await workflows.appendJournal(ORDER, [completed(7), completed(2)], fence, null);
-        expect(await workflows.readJournal(ORDER)).toEqual(
-          [2, 3, 7, 10].map((ordinal) => completed(ordinal)),
-        );
+        expect(await journalOf(workflows, ORDER)).toEqual([2, 3, 7, 10].map((ordinal) => completed(ordinal)));
       }),
     );
 
@@ -118,7 +137,7 @@ function journals(factory: StorageFactory): void {
           await workflows.appendJournal(execution, [completed(0, String(index))], fence, null);
         }
         for (const [index, execution] of executions.entries()) {
-          expect(await workflows.readJournal(execution)).toEqual([completed(0, String(index))]);
+          expect(await journalOf(workflows, execution)).toEqual([completed(0, String(index))]);
         }
       }),
     );
@@ -131,12 +150,12 @@ function journals(factory: StorageFactory): void {
         await workflows.appendJournal(ORDER, entries, fence, null);
         await workflows.appendJournal(ORDER, entries, fence, null);
         await workflows.appendJournal(ORDER, [completed(1, "changed"), completed(2)], fence, null);
-        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1), completed(2)]);
+        expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1), completed(2)]);
         await Promise.all([
           workflows.appendJournal(ORDER, [completed(3, "first")], fence, null),
           workflows.appendJournal(ORDER, [completed(3, "second"), completed(4)], fence, null),
         ]);
-        expect(await workflows.readJournal(ORDER)).toEqual([
+        expect(await journalOf(workflows, ORDER)).toEqual([
           completed(0),
           completed(1),
           completed(2),
@@ -151,7 +170,7 @@ function journals(factory: StorageFactory): void {
       run(async ({ messages, workflows }, context) => {
         const fence = await context.claim(messages);
         await workflows.appendJournal(ORDER, [], fence, null);
-        expect(await workflows.readJournal(ORDER)).toEqual([]);
+        expect(await journalOf(workflows, ORDER)).toEqual([]);
       }),
     );
 
@@ -164,7 +183,7 @@ function journals(factory: StorageFactory): void {
         await Promise.all(
           entries.slice(1_500).map((entry) => workflows.appendJournal(ORDER, [entry], fence, null)),
         );
-        expect(await workflows.readJournal(ORDER)).toEqual(entries);
+        expect(await journalOf(workflows, ORDER)).toEqual(entries);
       }),
     );
 
@@ -173,67 +192,9 @@ function journals(factory: StorageFactory): void {
       run(async ({ messages, workflows }, context) => {
         const fence = await context.claim(messages);
         await workflows.appendJournal(ORDER, [completed(0)], fence, null);
-        const read = await workflows.readJournal(ORDER);
+        const read = await journalOf(workflows, ORDER);
         await workflows.appendJournal(ORDER, [completed(1)], fence, null);
         expect(read).toEqual([completed(0)]);
-      }),
-    );
-  });
-}
-
-function forgetting(factory: StorageFactory): void {
-  const { describe, expect, it } = vitest();
-  const run = storageCases(factory);
-  const future = 4_102_444_800_000;
-  const execution = (executionId: string): { entityType: string; executionId: string } => ({
-    entityType: "Counter",
-    executionId,
-  });
-
-  describe("retention", () => {
-    it(
-      "takes the journal of an execution along with its answered request, and no other journal",
-      run(async ({ messages, workflows }, context) => {
-        const fence = await context.claim(messages);
-        const answered = context.request({
-          tag: "execute",
-          address: { entityType: "Counter", entityId: "done", shardId: fence.shardId },
-        });
-        const other = context.request({
-          tag: "signal",
-          address: { entityType: "Counter", entityId: "running", shardId: fence.shardId },
-        });
-        await context.save(messages, answered, other);
-        for (const id of ["done", "running"])
-          await workflows.appendJournal(execution(id), [completed(0), completed(1)], fence, null);
-        for (const { requestId } of [answered, other])
-          await messages.saveReply({ requestId, exit: { ok: true, value: "1" } }, fence, null);
-        const query = { entityType: "Counter", answeredBefore: future, limit: 10 };
-        expect(await messages.forgetAnswered({ ...query, executionTag: "execute" })).toBe(2);
-        expect(await workflows.readJournal(execution("done"))).toEqual([]);
-        expect(await workflows.readJournal(execution("running"))).toHaveLength(2);
-      }),
-    );
-
-    it(
-      "leaves journals alone where it is not told of executions",
-      run(async ({ messages, workflows }, context) => {
-        const fence = await context.claim(messages);
-        const request = context.request({
-          tag: "execute",
-          address: { entityType: "Counter", entityId: "done", shardId: fence.shardId },
-        });
-        await context.save(messages, request);
-        await workflows.appendJournal(execution("done"), [completed(0)], fence, null);
-        await messages.saveReply(
-          { requestId: request.requestId, exit: { ok: true, value: "1" } },
-          fence,
-          null,
-        );
-        expect(
-          await messages.forgetAnswered({ entityType: "Counter", answeredBefore: future, limit: 1 }),
-        ).toBe(1);
-        expect(await workflows.readJournal(execution("done"))).toHaveLength(1);
       }),
     );
   });
@@ -253,9 +214,9 @@ function journalFences(factory: StorageFactory): void {
         const refused = workflows.appendJournal(ORDER, [completed(1), completed(2)], stale, null);
         await expect(refused).rejects.toBeInstanceOf(FencedError);
         await expect(refused).rejects.toMatchObject({ shardId: "default:1" });
-        expect(await workflows.readJournal(ORDER)).toEqual([completed(0)]);
+        expect(await journalOf(workflows, ORDER)).toEqual([completed(0)]);
         await workflows.appendJournal(ORDER, [completed(1)], fence, null);
-        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1)]);
+        expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1)]);
       }),
     );
 
@@ -272,7 +233,7 @@ function journalFences(factory: StorageFactory): void {
           workflows.appendJournal(other, [completed(1)], held, null),
         ]);
         expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
-        expect(await workflows.readJournal(other)).toEqual([completed(0), completed(1)]);
+        expect(await journalOf(workflows, other)).toEqual([completed(0), completed(1)]);
       }),
     );
 
@@ -291,11 +252,11 @@ function journalFences(factory: StorageFactory): void {
           appends.push(...entries.slice(20).map(append));
           const settling = Promise.allSettled(appends);
           await claiming;
-          const atClaim = await next.workflows.readJournal(ORDER);
+          const atClaim = await journalOf(next.workflows, ORDER);
           const settled = await settling;
           const written = settled.filter(({ status }) => status === "fulfilled").length;
           expect(atClaim).toEqual(entries.slice(0, written));
-          expect(await next.workflows.readJournal(ORDER)).toEqual(atClaim);
+          expect(await journalOf(next.workflows, ORDER)).toEqual(atClaim);
           for (const outcome of settled) {
             if (outcome.status === "rejected") expect(outcome.reason).toBeInstanceOf(FencedError);
           }
@@ -324,7 +285,7 @@ function journalTransactions(factory: StorageFactory): void {
         await probe.write(first, "reserved");
         await workflows.appendJournal(ORDER, [completed(0), completed(1)], fence, first);
         expect(await probe.has("reserved")).toBe(true);
-        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1)]);
+        expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1)]);
 
         const rolledBack = messages.beginTransaction();
         await probe.write(rolledBack, "rolled back");
@@ -346,7 +307,7 @@ function journalTransactions(factory: StorageFactory): void {
 
         for (const key of ["rolled back", "failed", "fenced"])
           expect([key, await probe.has(key)]).toEqual([key, false]);
-        expect(await workflows.readJournal(ORDER)).toEqual([completed(0), completed(1)]);
+        expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1)]);
       }),
     );
   });

@@ -1,0 +1,114 @@
+// Migration 4: the functions that read, trim, reopen and forget executions.
+
+import { PLANNING } from "./migration-1-write.ts";
+
+/** @param s the quoted schema */
+export function functionsOfVersion4(s: string): string {
+  return [readExecution(s), trimExecution(s), reopenExecution(s), forgetAnswered(s)].join("\n");
+}
+
+/** The journal, and then the inbox in rows without an ordinal: of one moment, since a stable function sees what its caller does. */
+function readExecution(s: string): string {
+  return `
+CREATE FUNCTION ${s}.read_execution_v4(p_type text, p_execution text, p_tags text[])
+RETURNS TABLE (ordinal int, "position" int, kind text, name text, event text, data text, request_id text, tag text, payload text)
+LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT j.ordinal, j.position, j.kind, j.name, j.event, j.data, NULL, NULL, NULL FROM ${s}.journal j
+    WHERE j.entity_type = p_type AND j.execution_id = p_execution ORDER BY j.ordinal;
+  RETURN QUERY SELECT NULL::int, NULL::int, NULL, NULL, NULL, NULL, q.request_id, q.tag, q.payload FROM ${s}.requests q
+    WHERE q.entity_type = p_type AND q.entity_id = p_execution AND q.tag = ANY (p_tags) AND q.deduplication_key IS NOT NULL
+    ORDER BY q.sequence;
+END $fn$;`;
+}
+
+/** Forgets the requests of `v_old`, whatever became of them. */
+function forgetOld(s: string): string {
+  return ["pending", "chunks", "streams", "dead_letters", "replies", "requests"]
+    .map((table) => `DELETE FROM ${s}.${table} o WHERE o.sequence = ANY (v_old);`)
+    .join("\n  ");
+}
+
+/** Takes the shard's row alone: a reply that was under way beside it to one of the requests would outlive that. */
+function trimExecution(s: string): string {
+  return `
+CREATE FUNCTION ${s}.trim_execution_v4(
+  p_shard text, p_epoch bigint, p_type text, p_execution text, p_below bigint, p_ids text[]
+) RETURNS void LANGUAGE plpgsql ${PLANNING} AS $fn$
+DECLARE v_epoch bigint; v_old bigint[];
+BEGIN
+  SELECT e.epoch INTO v_epoch FROM ${s}.shards e WHERE e.shard_id = p_shard FOR UPDATE;
+  IF v_epoch IS DISTINCT FROM p_epoch THEN
+    RAISE EXCEPTION 'the shard was claimed again' USING ERRCODE = 'HF001', DETAIL = coalesce(v_epoch::text, '');
+  END IF;
+  DELETE FROM ${s}.journal j WHERE j.entity_type = p_type AND j.execution_id = p_execution AND j.ordinal < p_below;
+  v_old := ARRAY(SELECT q.sequence FROM ${s}.requests q
+    WHERE q.request_id = ANY (p_ids) AND q.entity_type = p_type AND q.entity_id = p_execution);
+  ${forgetOld(s)}
+END $fn$;`;
+}
+
+/** Rare and unfenced, as requeueing is: takes the shard's row alone, so that no fenced write is under way beside it. */
+function reopenExecution(s: string): string {
+  return `
+CREATE FUNCTION ${s}.reopen_execution_v4(p_type text, p_execution text, p_id text, p_ordinals int[])
+RETURNS TABLE (entity_type text, entity_id text, shard_id text) LANGUAGE plpgsql ${PLANNING} AS $fn$
+#variable_conflict use_column
+DECLARE v_sequence bigint; v_shard text;
+BEGIN
+  SELECT q.sequence, q.shard_id INTO v_sequence, v_shard FROM ${s}.requests q
+    WHERE q.request_id = p_id AND q.entity_type = p_type AND q.entity_id = p_execution;
+  IF NOT FOUND THEN RETURN; END IF;
+  PERFORM 1 FROM ${s}.shards e WHERE e.shard_id = v_shard FOR UPDATE;
+  DELETE FROM ${s}.replies r WHERE r.sequence = v_sequence AND NOT r.ok;
+  IF NOT FOUND THEN RETURN; END IF;
+  DELETE FROM ${s}.journal j
+    WHERE j.entity_type = p_type AND j.execution_id = p_execution AND j.ordinal = ANY (p_ordinals);
+  INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
+    VALUES (v_sequence, v_shard, p_type, p_execution, 0, NULL);
+  RETURN QUERY SELECT p_type, p_execution, v_shard;
+END $fn$;`;
+}
+
+/**
+ * Each answered request is locked, or left to whoever has it. With an execution everything goes that is known of it, in the
+ * same transaction, so that a key that can be used again has no journal, attributes or signals left from before. A reply
+ * that came to one of its other requests while that was forgotten has none, and goes with the next sweep.
+ *
+ * Old replies to the other requests of executions that go on are looked at again by each sweep. They are few, since what a
+ * long execution has in its inbox is trimmed.
+ */
+function forgetAnswered(s: string): string {
+  const old = `r.entity_type = p_type AND r.answered_at < p_before`;
+  return `
+CREATE FUNCTION ${s}.forget_answered_v4(p_type text, p_before bigint, p_limit int, p_execution_tag text) RETURNS int
+LANGUAGE plpgsql ${PLANNING} AS $fn$
+DECLARE v_old bigint[]; v_executions text[]; v_count int;
+BEGIN
+  IF p_execution_tag IS NULL THEN
+    SELECT array_agg(o.sequence) INTO v_old FROM (
+      SELECT r.sequence FROM ${s}.replies r WHERE ${old} ORDER BY r.answered_at LIMIT p_limit FOR UPDATE SKIP LOCKED) o;
+  ELSE
+    SELECT array_agg(o.sequence), array_agg(o.entity_id) INTO v_old, v_executions FROM (
+      SELECT r.sequence, q.entity_id FROM ${s}.replies r LEFT JOIN LATERAL (
+        SELECT o.tag, o.entity_id FROM ${s}.requests o WHERE o.sequence = r.sequence OFFSET 0) q ON true
+        WHERE ${old} AND (q.tag IS NULL OR q.tag = p_execution_tag)
+        ORDER BY r.answered_at LIMIT p_limit FOR UPDATE OF r SKIP LOCKED) o;
+  END IF;
+  IF v_old IS NULL THEN RETURN 0; END IF;
+  v_count := cardinality(v_old);
+  IF p_execution_tag IS NOT NULL THEN
+    DELETE FROM ${s}.journal j WHERE j.entity_type = p_type AND j.execution_id = ANY (v_executions);
+    DELETE FROM ${s}.attributes a WHERE a.entity_type = p_type AND a.execution_id = ANY (v_executions);
+    v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
+      WHERE q.entity_type = p_type AND q.entity_id = ANY (v_executions) AND q.deduplication_key IS NOT NULL);
+    -- Planned for this type, which says whether the index of workflows' requests has them.
+    EXECUTE 'SELECT $1 || ARRAY(SELECT q.sequence FROM ${s}.requests q
+      WHERE q.entity_type = $2 AND q.entity_id = ANY ($3) AND q.deduplication_key IS NULL)'
+      INTO v_old USING v_old, p_type, v_executions;
+  END IF;
+  ${forgetOld(s)}
+  RETURN v_count;
+END $fn$;`;
+}

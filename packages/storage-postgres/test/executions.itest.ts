@@ -1,0 +1,288 @@
+// Executions on a server: what a listing reads, and locks that only a server has.
+
+import {
+  FencedError,
+  SerializationError,
+  type Envelope,
+  type ExecutionQuery,
+  type JournalEntry,
+  type OpenStorage,
+  type Reply,
+  type StepKind,
+} from "@holdfast/core/adapter";
+import pg from "pg";
+import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { commitStatement } from "../src/commit-statement.ts";
+import type { SqlDriver, SqlStatement } from "../src/driver.ts";
+import { postgres } from "../src/index.ts";
+import { postgresSettings } from "../src/options.ts";
+import { PostgresSession } from "../src/postgres-session.ts";
+import { PostgresWorkflowStorage } from "../src/postgres-workflow-storage.ts";
+import { serverBackend, services } from "./backends.ts";
+import { begin, claim, request, succeeded } from "./work.ts";
+
+const url = inject("postgresUrl");
+const ORDER = { entityType: "workflow:Order", executionId: "order-1" };
+const QUERY: ExecutionQuery = {
+  entityType: ORDER.entityType,
+  tag: "execute",
+  executionId: null,
+  status: null,
+  startedFrom: null,
+  startedBefore: null,
+  attributes: {},
+  now: 1_000_000,
+  limit: 20,
+  after: null,
+};
+
+/** How many executions there are, all of them completed but for a few. */
+const MANY = 12_000;
+/** More than are few to a listing. */
+const COUNTED = 10_001;
+
+describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
+  let backend: ReturnType<typeof serverBackend>;
+  let sessions: { close(): Promise<void> }[];
+
+  beforeEach(() => {
+    backend = serverBackend(url ?? "");
+    sessions = [];
+  });
+  afterEach(async () => {
+    for (const session of sessions) await session.close();
+    await backend.dispose();
+  });
+
+  async function open(): Promise<OpenStorage> {
+    const { schema } = backend;
+    const session = await postgres({ connectionString: url ?? "", poolSize: 6, schema }).open(services());
+    sessions.push(session);
+    return session;
+  }
+
+  async function connect(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: url ?? "" });
+    await client.connect();
+    sessions.push({ close: () => client.end() });
+    return client;
+  }
+
+  async function waitsForLock(text: string): Promise<void> {
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1`;
+    while ((await backend.sql(waiting, [`%"${backend.schema}".${text}%`])).length === 0);
+  }
+
+  /** Executions e1 to e12000, each a second after the other, and as many answered requests of an entity. */
+  async function fill(): Promise<void> {
+    const { schema } = backend;
+    await backend.sql(
+      `INSERT INTO ${schema}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
+         headers, expects, uninterruptible, from_inside, read_pending_first, sender)
+       SELECT lpad(to_hex(1700000000000 + i * 1000), 12, '0') || lpad(i::text, 19, '0') || e.place, 'default:1', e.type,
+           'e' || i, 'execute', 'execute', '{}', '{}', 'reply', true, false, false, 'test'
+         FROM generate_series(1, $1::int) AS i, (VALUES ('workflow:Order', 0), ('Counter', 1)) AS e (type, place)`,
+      [MANY],
+    );
+    const isOf = (numbers: string): string =>
+      `q.entity_type = 'workflow:Order' AND q.entity_id IN (${numbers})`;
+    const pending = `'e1', 'e2', 'e3', 'e4'`;
+    await backend.sql(
+      `INSERT INTO ${schema}.pending SELECT q.sequence, q.shard_id, q.entity_type, q.entity_id,
+           CASE q.entity_id WHEN 'e2' THEN 1 ELSE 0 END, CASE WHEN q.entity_id IN ('e3', 'e4') THEN 2000000 END
+         FROM ${schema}.requests q WHERE ${isOf(pending)}`,
+    );
+    await backend.sql(
+      `INSERT INTO ${schema}.dead_letters SELECT q.sequence, q.request_id, 1, '{}', 1
+         FROM ${schema}.requests q WHERE ${isOf("'e5'")}`,
+    );
+    await backend.sql(
+      `INSERT INTO ${schema}.replies SELECT q.sequence, q.entity_type, NOT (${isOf("'e6', 'e7'")}),
+           CASE q.entity_id WHEN 'e7' THEN '{"code":"WORKFLOW_CANCELLED","name":"E"}' ELSE '{"code":null,"name":"E"}' END, 1
+         FROM ${schema}.requests q WHERE NOT (${isOf(`${pending}, 'e5'`)})`,
+    );
+    await backend.sql(
+      `INSERT INTO ${schema}.attributes SELECT q.entity_type, q.entity_id, a.name, a.value
+         FROM ${schema}.requests q, LATERAL (VALUES ('tenant', '"a"'), ('order', substr(q.entity_id, 2))) AS a (name, value)
+         WHERE q.entity_type = 'workflow:Order'`,
+    );
+  }
+
+  it("are listed without a look at others than those that are asked for, although nobody counted the tables", async () => {
+    await open();
+    await fill();
+    const cases: readonly [Partial<ExecutionQuery>, found: number, read: number][] = [
+      [{}, 20, 300],
+      [{ startedFrom: 1_700_000_100_000, startedBefore: 1_700_000_110_000 }, 10, 100],
+      [{ executionId: "e100" }, 1, 20],
+      [{ status: "pending" }, 1, 20],
+      [{ status: "running" }, 1, 20],
+      [{ status: "suspended" }, 2, 30],
+      [{ status: "failed" }, 2, 30],
+      [{ status: "cancelled" }, 1, 20],
+      [{ status: "completed" }, 20, COUNTED + 300],
+      [{ attributes: { order: 77 } }, 1, 20],
+      [{ attributes: { order: 77, tenant: "a" } }, 1, 20],
+      [{ attributes: { tenant: "a", order: 78 } }, 1, COUNTED + 20],
+      [{ attributes: { tenant: "a" } }, 20, COUNTED + 300],
+      [{ attributes: { tenant: "a" }, status: "failed" }, 2, 50],
+      [{ attributes: { tenant: "b" } }, 0, 10],
+    ];
+    const reader = await connect();
+    const session = new PostgresSession(
+      driverOn(reader),
+      services().clock,
+      postgresSettings({ schema: backend.schema }),
+    );
+    const counted = new PostgresWorkflowStorage(session, null);
+    await reader.query("BEGIN");
+    const rowsRead = async (): Promise<number> => {
+      const { rows } = await reader.query<{ read: string }>(
+        `SELECT sum(pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)) AS read
+          FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = '${backend.schema}'::regnamespace`,
+      );
+      return Number(rows[0]?.read);
+    };
+    for (const [changes, found, most] of cases) {
+      const before = await rowsRead();
+      const listed = await counted.listExecutions({ ...QUERY, ...changes });
+      const read = (await rowsRead()) - before;
+      expect([changes, listed.length]).toEqual([changes, found]);
+      expect([changes, Math.max(read, most)]).toEqual([changes, most]);
+    }
+  });
+
+  it("are not reopened beside a fenced write for their shard: it comes first, and is seen", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    const start = startOf("order-1");
+    await messages.saveRequest(start, 1, fence);
+    await messages.saveReply(failed(start.requestId), fence, null);
+    const writer = await connect();
+    await writer.query("BEGIN");
+    const entry = entryOf(7, "value", "1");
+    const op = { type: "journal", execution: ORDER, entries: [entry], fence } as const;
+    const statement = commitStatement(backend.schema, op, 0);
+    await writer.query(statement.text, [...statement.values]);
+
+    const reopening = workflows.reopenExecution(ORDER, start.requestId, [7]);
+    await waitsForLock("reopen_execution_v4");
+    await writer.query("COMMIT");
+    expect(await reopening).toEqual(start.address);
+    expect(await workflows.readExecution(ORDER, [])).toEqual({ entries: [], inbox: [] });
+  });
+
+  it("are not trimmed beside a claim: a trim waits for it, and is refused (INV-1)", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    await workflows.appendJournal(ORDER, [entryOf(0, "value", "1")], fence, null);
+    const claimer = await connect();
+    await claimer.query("BEGIN");
+    await claimer.query(`SELECT "${backend.schema}".claim_shards_v1('{default:1}')`);
+    const trimming = workflows.trimExecution(ORDER, { belowOrdinal: 1, requestIds: [] }, fence);
+    const refused = expect(trimming).rejects.toThrow(`carried epoch ${fence.epoch}, the shard is at`);
+    await waitsForLock("trim_execution_v4");
+    await claimer.query("COMMIT");
+    await refused;
+    await expect(trimming).rejects.toBeInstanceOf(FencedError);
+    expect((await workflows.readExecution(ORDER, [])).entries).toHaveLength(1);
+  });
+
+  it("let a claim wait for a trim under way", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    await workflows.appendJournal(ORDER, [entryOf(0, "value", "1")], fence, null);
+    const trimmer = await connect();
+    await trimmer.query("BEGIN");
+    await trimmer.query(
+      `SELECT "${backend.schema}".trim_execution_v4('default:1', $1, 'workflow:Order', 'order-1', 1, '{}')`,
+      [fence.epoch],
+    );
+    let isClaimed = false;
+    const claiming = claim((await open()).messages).finally(() => (isClaimed = true));
+    await waitsForLock("claim_shards_v1");
+    expect(isClaimed).toBe(false);
+    await trimmer.query("COMMIT");
+    await claiming;
+    expect((await workflows.readExecution(ORDER, [])).entries).toEqual([]);
+  });
+
+  it("refuse attributes that PostgreSQL cannot keep, and end the transaction that they came with", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    await messages.saveRequest(startOf("order-1"), 1, fence);
+    for (const value of ['{"a":"\\u0000"}', '{"a":"\\ud800"}', '{"\\u0000":1}']) {
+      const entries = [entryOf(0, "attributes", value)];
+      const transaction = begin(messages);
+      await backend.transactions?.write(transaction, value);
+      for (const each of [null, transaction]) {
+        const appending = workflows.appendJournal(ORDER, entries, fence, each);
+        await expect(appending).rejects.toBeInstanceOf(SerializationError);
+      }
+      expect(await backend.transactions?.has(value)).toBe(false);
+    }
+    expect((await workflows.readExecution(ORDER, [])).entries).toEqual([]);
+    expect(await workflows.listExecutions(QUERY)).toMatchObject([{ attributes: {} }]);
+  });
+
+  it("leave nothing that was answered while they were forgotten: the next sweep takes it", async () => {
+    const { messages } = await open();
+    const fence = await claim(messages);
+    const start = startOf("order-1");
+    await messages.saveRequest(start, 1, fence);
+    await messages.saveReply(succeeded(start.requestId), fence, null);
+    // As if its request had been forgotten just before.
+    await backend.sql(
+      `INSERT INTO ${backend.schema}.replies VALUES (1000000, 'workflow:Order', true, '1', 1)`,
+    );
+    const query = { entityType: ORDER.entityType, limit: 10, executionTag: "execute" };
+    await messages.forgetAnswered({ ...query, answeredBefore: 2 });
+    expect(await backend.sql(`SELECT sequence FROM ${backend.schema}.replies`)).toHaveLength(1);
+    expect(await messages.forgetAnswered({ ...query, answeredBefore: Date.now() + 60_000 })).toBe(1);
+    expect(await backend.sql(`SELECT sequence FROM ${backend.schema}.replies`)).toEqual([]);
+  });
+});
+
+/** Runs our own statements on one connection, in its transaction. */
+function driverOn(client: pg.Client): SqlDriver {
+  const never = (): never => {
+    throw new Error("Nothing is to be written here.");
+  };
+  return {
+    lanes: 1,
+    listens: false,
+    hearsOthers: false,
+    run: async <Row>({ text, values }: SqlStatement) => {
+      const { rows, rowCount } = await client.query(text, [...values]);
+      return { rows: rows as Row[], rowCount: rowCount ?? 0 };
+    },
+    begin: never,
+    listen: never,
+    close: async () => undefined,
+  };
+}
+
+function startOf(executionId: string): Envelope {
+  return request({
+    address: { entityType: ORDER.entityType, entityId: executionId, shardId: "default:1" },
+    tag: "execute",
+    deduplicationKey: "execute",
+  });
+}
+
+function failed(requestId: string): Reply {
+  const error = {
+    name: "Error",
+    message: "no",
+    code: null,
+    stack: null,
+    data: null,
+    cause: null,
+    own: false,
+  };
+  return { requestId, exit: { ok: false, error } };
+}
+
+function entryOf(ordinal: number, kind: StepKind, value: string): JournalEntry {
+  return { ordinal, position: ordinal, kind, name: "step", event: { type: "completed", value } };
+}
