@@ -18,10 +18,14 @@ export {
 } from "./contract/rpc.ts";
 export {
   defineWorkflow,
-  type WorkflowContext,
+  type ContextOf,
   type WorkflowDefinition,
   type WorkflowImplementation,
+  type WorkflowOptions,
 } from "./define/workflow.ts";
+export type { WorkflowContext } from "./define/workflow-context.ts";
+export type { ChildHandle, ChildOptions, ChildWorkflow } from "./define/child-workflow.ts";
+export { query } from "./define/query.ts";
 export {
   activity,
   defineActivityGroup,
@@ -56,7 +60,13 @@ export type { CallOptions } from "./client/caller.ts";
 export type { EntityClient, EntityPeer } from "./client/entity-client.ts";
 export type { HandlerContext, RunContext } from "./client/handler-context.ts";
 export type { UntypedEntityClient } from "./client/untyped-client.ts";
-export type { WorkflowClient, WorkflowHandle } from "./client/workflow-handle.ts";
+export type { WorkflowClient, WorkflowStarter } from "./client/workflow-client.ts";
+export type { WorkflowHandle } from "./client/workflow-handle.ts";
+export type { ExecutionDescription } from "./client/execution-description.ts";
+export type { ExecutionFilter, ExecutionSummary } from "./client/execution-listing.ts";
+export type { AttributeValue, ExecutionStatus } from "./data/execution-record.ts";
+export type { ExportedJournal } from "./workflow/exported-journal.ts";
+export type { StepDescription } from "./workflow/step-description.ts";
 export type { Duration } from "./contract/duration.ts";
 export type { Logger, LogFields } from "./contract/logger.ts";
 export type { Schema } from "./contract/schema.ts";
@@ -94,6 +104,8 @@ export {
 } from "./errors/storage.ts";
 export {
   ActivityTimeoutError,
+  ExecutionStateError,
+  JournalFullError,
   NonDeterminismError,
   SignalTimeoutError,
   UnknownExecutionError,

@@ -3,6 +3,7 @@
 export { createTestCluster, type TestCluster, type TestClusterOptions } from "./test-cluster.ts";
 export type { BackendFaultOptions, FaultOptions } from "./faults.ts";
 export type { TestRunner } from "./test-runner.ts";
+export { replayWorkflow, type ReplayResult } from "./replay-workflow.ts";
 export { messageStorageConformance } from "./conformance/message-storage.ts";
 export { runnerStorageConformance } from "./conformance/runner-storage.ts";
 export { transportConformance } from "./conformance/transport.ts";

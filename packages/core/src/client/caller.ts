@@ -9,7 +9,7 @@ import { decodeError } from "../contract/error-codec.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import { parse } from "../contract/schema.ts";
+import { parse, parseWhat } from "../contract/schema.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -171,7 +171,7 @@ export class ClusterCaller implements Caller {
       for (;;) {
         const chunk = await queue.take();
         if (chunk === undefined) break;
-        yield await parse(rpc?.output, decodePayload(chunk, `A chunk of ${what}`), `a chunk of ${what}`);
+        yield await parseWhat(rpc?.output, decodePayload(chunk, `A chunk of ${what}`), `A chunk of ${what}`);
       }
       isComplete = true;
     } finally {
@@ -246,10 +246,10 @@ export class ClusterCaller implements Caller {
 
   async #decode(reply: Reply, rpc: AnyRpc | undefined, what: string): Promise<unknown> {
     if (!reply.exit.ok) throw decodeError(reply.exit.error, rpc?.errors ?? []);
-    return parse(
+    return parseWhat(
       rpc?.output,
       decodePayload(reply.exit.value, `The reply of ${what}`),
-      `the reply of ${what}`,
+      `The reply of ${what}`,
     );
   }
 

@@ -3,7 +3,7 @@ import type { TRANSACTION_SCOPE, TransactionScope } from "../contract/transactio
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Epoch } from "../data/epoch.ts";
 import type { EntityPeers } from "./entity-client.ts";
-import type { WorkflowClients } from "./workflow-handle.ts";
+import type { WorkflowClients } from "./workflow-client.ts";
 
 /** What code that runs inside the cluster is given: handlers, singletons, crons. */
 export interface RunContext {

@@ -3,8 +3,10 @@
 import type { EventEmitter } from "node:events";
 import { entityClient, type EntityClients } from "../client/entity-client.ts";
 import { untypedClient, type UntypedEntityClient } from "../client/untyped-client.ts";
-import { workflowClients, type WorkflowClients } from "../client/workflow-handle.ts";
+import type { ExecutionAccess } from "../client/execution-access.ts";
+import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { Caller } from "../client/caller.ts";
+import { EXECUTE } from "../contract/workflow-contract.ts";
 import { deadLetters, type DeadLetters } from "./dead-letters.ts";
 import type { ClusterEvents } from "./events.ts";
 import type { Member } from "./member.ts";
@@ -87,11 +89,16 @@ export function clusterOf(member: Member, attend: Attend = (call) => call()): Cl
           : { name: entityType, shardGroup: options.shardGroup ?? "default", rpcs: {} };
       return untypedClient(attended, contract, false);
     },
-    // Starting is attended, too; a result is not: executions may sleep for days.
-    workflow: workflowClients({
-      ...caller,
-      notify: (target, input, options) => attended.notify(target, input, options),
-    }),
+    // What comes back soon is attended; a result is not: executions may sleep for days.
+    workflow: workflowClients(
+      {
+        ...caller,
+        call: (target, input, options) =>
+          (target.tag === EXECUTE ? caller : attended).call(target, input, options),
+        notify: (target, input, options) => attended.notify(target, input, options),
+      },
+      executionsOf(member),
+    ),
     register: (...registrations) => member.register(...registrations),
     start: () => member.start(),
     shutdown: () => member.shutdown(),
@@ -104,5 +111,16 @@ export function clusterOf(member: Member, attend: Attend = (call) => call()): Cl
     ),
     metrics: metricsOf(member),
     [Symbol.asyncDispose]: () => member.shutdown(),
+  };
+}
+
+/** Found when it is asked for, as the caller is. */
+function executionsOf(member: Member): ExecutionAccess {
+  return {
+    workflows: () => member.parts.executions.workflows(),
+    messages: () => member.parts.executions.messages(),
+    wakeOwner: (shardId) => member.parts.executions.wakeOwner(shardId),
+    now: () => member.parts.executions.now(),
+    newId: () => member.parts.executions.newId(),
   };
 }

@@ -15,6 +15,7 @@ import type {
 } from "../adapter/storage-adapter.ts";
 import type { Transport } from "../adapter/transport.ts";
 import { ClusterCaller } from "../client/caller.ts";
+import type { ExecutionAccess } from "../client/execution-access.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
@@ -82,6 +83,7 @@ export interface Parts {
   readonly host: EntityHost;
   readonly delivery: Delivery;
   readonly caller: ClusterCaller;
+  readonly executions: ExecutionAccess;
   readonly registry: Registry;
 }
 
@@ -223,7 +225,24 @@ async function wire(
     sender: () => lease.runnerId,
     closed: (fromInside) => member.closed(fromInside),
   });
-  const registry = new Registry({ settings, clock, random, logger, storage, caller, host, router });
+  const executions: ExecutionAccess = {
+    workflows: () => storage.workflows,
+    messages: () => messages,
+    wakeOwner: (shardId) => delivery.wakeOwner(shardId),
+    now: () => clock.now(),
+    newId: () => random.id(),
+  };
+  const registry = new Registry({
+    settings,
+    clock,
+    random,
+    logger,
+    storage,
+    caller,
+    executions,
+    host,
+    router,
+  });
   for (const registration of member.registrations()) registry.add(registration);
   const owner = new ShardOwner({
     lease,
@@ -257,6 +276,7 @@ async function wire(
     host,
     delivery,
     caller,
+    executions,
     registry,
   };
 }

@@ -7,11 +7,12 @@ import type { Random } from "../adapter/random.ts";
 import type { ClusterCaller } from "../client/caller.ts";
 import { entityClient, type EntityPeers } from "../client/entity-client.ts";
 import type { HandlerContext, RunContext } from "../client/handler-context.ts";
-import { workflowClients, type WorkflowClients } from "../client/workflow-handle.ts";
+import type { ExecutionAccess } from "../client/execution-access.ts";
+import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
-import { EXECUTE } from "../contract/workflow-contract.ts";
+import { EXECUTE, WAKE } from "../contract/workflow-contract.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -37,6 +38,7 @@ export interface RegistryOptions {
   readonly logger: Logger;
   readonly storage: OpenStorage;
   readonly caller: ClusterCaller;
+  readonly executions: ExecutionAccess;
   readonly host: EntityHost;
   readonly router: Router;
 }
@@ -63,7 +65,7 @@ export class Registry {
     });
     this.#peers = ((definition, entityId) =>
       entityClient(options.caller, definition, entityId, true)) as EntityPeers;
-    this.#workflows = workflowClients(options.caller);
+    this.#workflows = workflowClients(options.caller, options.executions);
   }
 
   /** What is known of an entity type here: its schemas and shard group. */
@@ -123,7 +125,7 @@ export class Registry {
   }
 
   #bindWorkflow(implementation: WorkflowImplementation): EntityBehavior {
-    const { settings, clock, random, logger, storage, caller } = this.#options;
+    const { settings, clock, random, logger, storage, caller, host } = this.#options;
     const { messages } = storage;
     return implementation.bind({
       storage: storage.workflows,
@@ -133,6 +135,17 @@ export class Registry {
       exposeStacks: settings.exposeStacks,
       maxPayloadBytes: settings.maxPayloadBytes,
       beginTransaction: messages.beginTransaction?.bind(messages),
+      lookUp: (entityType, executionId) =>
+        messages.lookUpByKey({ entityType, entityId: executionId }, EXECUTE, EXECUTE),
+      isHosted: (requestId) => host.hosts(requestId),
+      hasten: (requestId, fence) => host.hasten(requestId, fence),
+      wake: ({ entityType, executionId, shardGroup }) => {
+        const contract = { name: entityType, shardGroup, rpcs: {} };
+        return caller.notify(
+          { contract, entityId: executionId, tag: WAKE, fromInside: true, persisted: true },
+          null,
+        );
+      },
       callEntity: (target, input, options) => caller.call(target, input, options),
       notifyEntity: (target, input, options) => caller.notify(target, input, options),
       entity: this.#peers,

@@ -51,7 +51,7 @@ export interface ClusterChecks {
   readonly shards: ClusterCheck;
   /** It keeps off no shards because storage or the lease store are out of reach. */
   readonly attached: ClusterCheck;
-  /** Nothing waits in its shards for an entity type that it does not serve. */
+  /** Nothing waits in its shards for an entity type that it does not serve, and no execution for other code than it has. */
   readonly served: ClusterCheck;
   /** Storage answered when it was asked last: each `storagePollInterval` on a runner, every 10 s elsewhere. */
   readonly storage: ClusterCheck;
@@ -100,7 +100,6 @@ export function healthOf(member: Member): ClusterHealth {
     parts === null || role === "client"
       ? 0
       : parts.router.shardsOf(parts.lease.runnerId, member.settings.shardGroups).length;
-  const unserved = parts?.host.unservedTypes ?? [];
   const checks = {
     started: { ok: member.state === "running", detail: member.state },
     lease: {
@@ -112,10 +111,7 @@ export function healthOf(member: Member): ClusterHealth {
       ok: !member.isDetached,
       detail: member.backends.reason ?? "attached",
     },
-    served: {
-      ok: unserved.length === 0,
-      detail: unserved.length === 0 ? "all" : `requests wait for: ${unserved.join(", ")}`,
-    },
+    served: servedCheck(member),
     storage: member.backends.check("storage"),
     leases: member.backends.check("leases"),
     ...peerChecks(member),
@@ -126,6 +122,22 @@ export function healthOf(member: Member): ClusterHealth {
     ready: checks.started.ok && checks.lease.ok && checks.shards.ok && checks.attached.ok,
     checks,
   };
+}
+
+/** So many executions are named; the others are counted. */
+const NAMED = 5;
+
+function servedCheck(member: Member): ClusterCheck {
+  const unserved = member.partsIfAny?.host.unservedTypes ?? [];
+  const waiting = member.partsIfAny?.host.waitingForCode ?? [];
+  const more = waiting.length > NAMED ? `, and ${waiting.length - NAMED} more` : "";
+  const detail = [
+    ...(unserved.length === 0 ? [] : [`requests wait for: ${unserved.join(", ")}`]),
+    ...(waiting.length === 0
+      ? []
+      : [`executions wait for other code: ${waiting.slice(0, NAMED).join(", ")}${more}`]),
+  ];
+  return { ok: detail.length === 0, detail: detail.length === 0 ? "all" : detail.join("; ") };
 }
 
 function peerChecks(member: Member): { transport: ClusterCheck; peers: ClusterCheck } {

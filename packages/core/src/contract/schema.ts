@@ -10,15 +10,20 @@ export type SchemaInput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.Infer
 /** What comes out of a schema once it is parsed. */
 export type SchemaOutput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : void;
 
-/** Parses `value`; without a schema it is returned as it is. @throws {InvalidInputError} names `of` and the issues */
-export async function parse(
+/** Parses an input of `of`; without a schema it is returned as it is. @throws {InvalidInputError} names it and the issues */
+export function parse(schema: StandardSchemaV1 | undefined, value: unknown, of: string): Promise<unknown> {
+  return parseWhat(schema, value, `The input of ${of}`);
+}
+
+/** The same for what is no input: `what` names it whole, "The reply of ...". @throws {InvalidInputError} */
+export async function parseWhat(
   schema: StandardSchemaV1 | undefined,
   value: unknown,
-  of: string,
+  what: string,
 ): Promise<unknown> {
   if (schema === undefined) return value;
   let result = schema["~standard"].validate(value);
   if (result instanceof Promise) result = await result;
-  if (result.issues !== undefined) throw new InvalidInputError({ of, issues: result.issues });
+  if (result.issues !== undefined) throw new InvalidInputError({ what, issues: result.issues });
   return result.value;
 }

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { StepKind } from "../data/journal-entry.ts";
 import type { EntityContract } from "./entity-contract.ts";
 import { rpc, type ErrorClass } from "./rpc.ts";
 
@@ -8,19 +9,44 @@ export interface WorkflowTypes {
   input: unknown;
   output: unknown;
   callerOutput: unknown;
+  signals: SignalSchemas;
+  queries: AnyQueries;
 }
+
+/** Schemas of signals, by name. */
+export type SignalSchemas = Readonly<Record<string, StandardSchemaV1>>;
+
+/** A question that an execution answers from its state. Made by `query()`. */
+export interface Query<In = unknown, Out = unknown> {
+  readonly kind: "query";
+  readonly input: StandardSchemaV1 | undefined;
+  readonly output: StandardSchemaV1 | undefined;
+  /** Never set: carries the types to handles and implementations. */
+  readonly types?: { readonly input: In; readonly output: Out };
+}
+
+// oxlint-disable-next-line no-explicit-any -- any query at all
+export type AnyQuery = Query<any, any>;
+export type AnyQueries = Readonly<Record<string, AnyQuery>>;
 
 /** What callers and runners agree on about one workflow. */
 export interface WorkflowContract<T extends WorkflowTypes = WorkflowTypes> {
   readonly name: string;
   readonly input: StandardSchemaV1 | undefined;
   readonly output: StandardSchemaV1 | undefined;
+  /** By name; null: no names are known, and any signal is taken as it is. */
+  readonly signals: SignalSchemas | null;
+  readonly queries: AnyQueries;
   /** Names the execution of an input; null: the input itself does. */
   readonly key: ((input: never) => string) | null;
   /** Whether the execution id is a hash of the key, or the key as it is. */
   readonly hashKey: boolean;
   /** How long a finished execution is kept, or null for ever. */
   readonly retentionMs: number | null;
+  /** The version of the code that new executions begin with; null: the code has none. */
+  readonly version: string | null;
+  /** Steps that one journal may have. */
+  readonly maxSteps: number;
   /** An execution is an entity of this hidden type, whose id is the execution id. */
   readonly entity: EntityContract;
   /** Never set: carries the types to clients and handlers. */
@@ -30,8 +56,62 @@ export interface WorkflowContract<T extends WorkflowTypes = WorkflowTypes> {
 // oxlint-disable-next-line no-explicit-any -- any workflow at all; `unknown` would not be assignable both ways
 export type AnyWorkflowContract = WorkflowContract<any>;
 
-/** The one rpc of an execution's entity. */
+/** The tags of an execution's entity: it is the first one, and the others are what reaches it from outside. */
 export const EXECUTE = "execute";
+/** `{ name, payload }`. Each has a deduplication key of its own. */
+export const SIGNAL = "signal";
+/** The reason. The first one counts. */
+export const CANCEL = "cancel";
+/** The entity of an execution that waits for this one's end, and is to be woken then. */
+export const WATCH = "watch";
+/** What the execution waits for may have come. */
+export const WAKE = "wake";
+/** `{ name, input }`. Answered from the execution's state. */
+export const QUERY = "query";
+/** What its owner knows of the execution beyond its journal. */
+export const INSPECT = "inspect";
+
+/** The tags of what stays to be read when the execution comes into memory. */
+export const INBOX_TAGS: readonly string[] = [SIGNAL, CANCEL, WATCH];
+
+/** A signal on its way. */
+export interface SignalMessage {
+  readonly name: string;
+  readonly payload: unknown;
+}
+
+/** Who waits for an execution's end: enough to address it. */
+export interface Watcher {
+  readonly entityType: string;
+  readonly executionId: string;
+  readonly shardGroup: string;
+}
+
+/** What `INSPECT` answers. */
+export interface Inspection {
+  /** Why the execution waits for other code, or null. */
+  readonly waitsForCode: string | null;
+  /** The steps that its code waits for, if it is in memory. */
+  readonly open: readonly OpenStepInfo[];
+}
+
+export interface OpenStepInfo {
+  readonly position: number;
+  readonly kind: StepKind;
+  readonly name: string;
+  /** Whether it does nothing but wait. */
+  readonly isWait: boolean;
+}
+
+/** The header of a start that begins with steps of another execution: `{ executionId, fromStep }` as JSON. */
+export const FORK_HEADER = "holdfast-fork";
+
+/** Where a fork's first steps come from. */
+export interface ForkOrigin {
+  readonly executionId: string;
+  /** Steps with lower positions are taken over. */
+  readonly fromStep: number;
+}
 
 /** The hidden entity type of a workflow's executions. */
 export function executionEntityType(workflow: string): string {
@@ -39,7 +119,7 @@ export function executionEntityType(workflow: string): string {
 }
 
 /**
- * The entity behind a workflow's executions. Its one rpc has a constant key: whoever starts, executes or joins an
+ * The entity behind a workflow's executions. EXECUTE has a constant key: whoever starts, executes or joins an
  * execution sends the same request, for ever. It has no schema, since joining needs no input: clients and the execution
  * itself check inputs and outputs.
  */
@@ -48,6 +128,7 @@ export function executionContract(
   shardGroup: string,
   errors: readonly ErrorClass[],
 ): EntityContract {
+  const message = rpc<unknown, unknown>({ persisted: true, uninterruptible: true });
   return {
     name: executionEntityType(workflow),
     shardGroup,
@@ -61,6 +142,12 @@ export function executionContract(
         primaryKey: () => EXECUTE,
         errors,
       }),
+      [SIGNAL]: message,
+      [CANCEL]: message,
+      [WATCH]: message,
+      [WAKE]: message,
+      [QUERY]: rpc<unknown, unknown>({ errors }),
+      [INSPECT]: rpc<unknown, unknown>(),
     },
   };
 }

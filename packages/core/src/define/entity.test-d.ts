@@ -7,7 +7,7 @@ import type { CallOptions } from "../client/caller.ts";
 import type { EntityClient, EntityClients, EntityPeer, EntityPeers } from "../client/entity-client.ts";
 import type { HandlerContext } from "../client/handler-context.ts";
 import type { UntypedEntityClient } from "../client/untyped-client.ts";
-import type { WorkflowClients } from "../client/workflow-handle.ts";
+import type { WorkflowClients } from "../client/workflow-client.ts";
 import type { Logger } from "../contract/logger.ts";
 import { rpc, type RpcInput, type RpcOutput } from "../contract/rpc.ts";
 import { defineEntity, type EntityImplementation } from "./entity.ts";

@@ -3,13 +3,15 @@ import * as v from "valibot";
 import { describe, expectTypeOf, it } from "vitest";
 import * as z from "zod";
 import type { HandlerContext, RunContext } from "../client/handler-context.ts";
-import type { WorkflowClient, WorkflowClients, WorkflowHandle } from "../client/workflow-handle.ts";
+import type { WorkflowClient, WorkflowClients } from "../client/workflow-client.ts";
+import type { WorkflowHandle } from "../client/workflow-handle.ts";
 import type { Logger } from "../contract/logger.ts";
 import { rpc } from "../contract/rpc.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import { activity, defineActivityGroup, type ActivityContext, type ActivityGroup } from "./activity-group.ts";
 import { defineEntity } from "./entity.ts";
-import { defineWorkflow, type WorkflowContext, type WorkflowImplementation } from "./workflow.ts";
+import type { WorkflowContext } from "./workflow-context.ts";
+import { defineWorkflow, type WorkflowImplementation } from "./workflow.ts";
 
 declare const cluster: Pick<Cluster, "workflow" | "entity">;
 

@@ -1,69 +1,36 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { milliseconds, type Duration } from "../contract/duration.ts";
-import { checkName, type EntityContract } from "../contract/entity-contract.ts";
-import { withFields, type Logger } from "../contract/logger.ts";
-import type { AnyRpcs, ErrorClass } from "../contract/rpc.ts";
-import type { SchemaInput, SchemaOutput } from "../contract/schema.ts";
-import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
+import type { Duration } from "../contract/duration.ts";
+import { checkName } from "../contract/entity-contract.ts";
+import type { ErrorClass } from "../contract/rpc.ts";
+import { encodeBoundedPayload } from "../contract/payload.ts";
+import { parseWhat, type SchemaInput, type SchemaOutput } from "../contract/schema.ts";
 import {
   executionContract,
   executionEntityType,
+  type AnyQueries,
   type AnyWorkflowContract,
+  type SignalSchemas,
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
-import type { CallOptions, CallTarget } from "../client/caller.ts";
-import type { EntityPeer, EntityPeers } from "../client/entity-client.ts";
-import type { WorkflowClients } from "../client/workflow-handle.ts";
+import type { QueryInput, QueryOutput } from "../client/workflow-handle.ts";
 import type { Call, EntityBehavior } from "../entity/behavior.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
-import type { AttemptScope } from "../workflow/activity-attempt.ts";
-import { DeterministicRandom } from "../workflow/deterministic-random.ts";
+import { checkRetention } from "../singleton/retention.ts";
+import { Children } from "../workflow/children.ts";
+import { Compensations } from "../workflow/compensation.ts";
 import type { Execution } from "../workflow/execution.ts";
-import { executionBehavior, type ExecutionServices } from "../workflow/execution-behavior.ts";
+import { executionBehavior } from "../workflow/execution-behavior.ts";
 import {
-  activitySettings,
   checkActivities,
-  type ActivityCalls,
-  type ActivityContext,
-  type ActivityOptions,
   type AnyActivities,
   type AnyActivity,
   type AnyActivityGroup,
   type ActivityGroup,
 } from "./activity-group.ts";
-import { checkRetention } from "../singleton/retention.ts";
 import type { DefinitionMistake } from "./entity.ts";
-
-/** What `execute` of a workflow is given. Whatever it does besides computing goes through here, and is journaled. */
-export interface WorkflowContext<Activities extends AnyActivities = AnyActivities> {
-  readonly executionId: string;
-  /** The workflow's own activities and those of its groups. */
-  readonly activities: ActivityCalls<Activities>;
-  /** An inline activity. Its result is recorded under `name`. */
-  run<Out>(name: string, body: (ctx: ActivityContext) => Out | Promise<Out>): Promise<Out>;
-  run<Out>(
-    name: string,
-    options: ActivityOptions,
-    body: (ctx: ActivityContext) => Out | Promise<Out>,
-  ): Promise<Out>;
-  /** A durable timer. An execution that waits for nothing else leaves memory meanwhile. */
-  sleep(duration: Duration): Promise<void>;
-  /** A durable timer. A date in the past is due at once. */
-  sleepUntil(date: Date): Promise<void>;
-  /** Clients of entities. A call is journaled: a persisted rpc is sent once, however often the code is replayed. */
-  readonly entity: EntityPeers;
-  /** The time of the step that asked first, in milliseconds since 1970. */
-  now(): number;
-  /** A number in [0, 1), the same in every replay. */
-  random(): number;
-  /** A UUID, the same in every replay. */
-  uuid(): string;
-  /** Silent while replaying. */
-  readonly log: Logger;
-  /** Whether what the code does now was recorded by an earlier run of it. */
-  readonly isReplaying: boolean;
-}
+import type { NamedActivities, WorkflowServices } from "./context-parts.ts";
+import { workflowContext, type WorkflowContext } from "./workflow-context.ts";
 
 /** What `defineWorkflow` takes. */
 export interface WorkflowOptions<Input> {
@@ -79,9 +46,26 @@ export interface WorkflowOptions<Input> {
    * a new execution. Default: for ever.
    */
   readonly retention?: Duration;
+  /**
+   * Names the code that new executions begin with: change it where old ones must go on with the code that began them, which
+   * `implement` then takes under `versions`. An execution of a version that a runner does not have waits there, visibly.
+   */
+  readonly version?: string;
+  /** Steps that one execution may ask for, before it fails with JournalFullError; 1 or more. Default 10,000. */
+  readonly maxSteps?: number;
   /** Classes that arrive as themselves when an activity or the workflow throws them, and not as RemoteError. */
   readonly errors?: readonly ErrorClass[];
 }
+
+/** The functions that answer queries: each is given the state, undefined before `ctx.setState`, and the query's input. */
+export type QueryHandlers<Queries extends AnyQueries> = {
+  readonly [Name in keyof Queries]: (
+    // oxlint-disable-next-line no-explicit-any -- the state is whatever the code says it is
+    state: any,
+    input: QueryInput<Queries[Name]>,
+  ) => QueryReturn<Queries[Name]>;
+};
+type QueryReturn<Q extends AnyQueries[string]> = QueryOutput<Q> | Promise<QueryOutput<Q>>;
 
 type ActivitiesOfGroups<Groups extends readonly AnyActivityGroup[]> = Groups extends readonly [
   ActivityGroup<infer First>,
@@ -113,12 +97,40 @@ export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowCon
   implement<
     const Own extends AnyActivities = Record<never, never>,
     const Groups extends readonly AnyActivityGroup[] = readonly [],
-  >(code: {
-    readonly groups?: Groups & WithoutClashes<Own, Groups>;
-    readonly activities?: Own;
-    execute(ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>>, input: T["input"]): Promise<T["output"]>;
-  }): WorkflowImplementation;
+  >(
+    code: {
+      readonly groups?: Groups & WithoutClashes<Own, Groups>;
+      readonly activities?: Own;
+      execute(
+        ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"]>,
+        input: T["input"],
+      ): Promise<T["output"]>;
+      /** The code of earlier versions, for executions that began with it; `""` for those that began before there were any. */
+      readonly versions?: Readonly<
+        Record<
+          string,
+          (
+            ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"]>,
+            input: T["input"],
+          ) => Promise<T["output"]>
+        >
+      >;
+    } & QueriesOf<T["queries"]>,
+  ): WorkflowImplementation;
 }
+
+/** Left out where the workflow defines no queries. */
+type QueriesOf<Queries extends AnyQueries> = [keyof Queries] extends [never]
+  ? { readonly queries?: Readonly<Record<string, never>> }
+  : string extends keyof Queries
+    ? { readonly queries?: QueryHandlers<Queries> }
+    : { readonly queries: QueryHandlers<Queries> };
+
+/** What the code of a workflow is given, for functions of its own that take it: `ContextOf<typeof Order, typeof activities>`. */
+export type ContextOf<
+  Definition extends AnyWorkflowContract,
+  Activities extends AnyActivities = Record<never, never>,
+> = WorkflowContext<Activities, NonNullable<Definition["types"]>["signals"]>;
 
 /** A workflow as runners register it. */
 export interface WorkflowImplementation {
@@ -130,35 +142,54 @@ export interface WorkflowImplementation {
   bind(services: WorkflowServices): EntityBehavior;
 }
 
-/** What the cluster gives a workflow. */
-export interface WorkflowServices extends ExecutionServices {
-  readonly entity: EntityPeers;
-  readonly workflow: WorkflowClients;
-  readonly callEntity: (target: CallTarget, input: unknown, options: CallOptions) => Promise<unknown>;
-  readonly notifyEntity: (target: CallTarget, input: unknown, options: CallOptions) => Promise<void>;
+interface Messages<Signals extends SignalSchemas, Queries extends AnyQueries> {
+  /** What executions can be sent while they run, by name: the schema of each. */
+  readonly signals?: Signals;
+  /** What executions can be asked, by name. */
+  readonly queries?: Queries;
 }
+
+const DEFAULT_MAX_STEPS = 10_000;
 
 /** Defines a workflow: its name, its types, and what names its executions. Callers import it; runners implement it. */
 export function defineWorkflow<
   I extends StandardSchemaV1 | undefined = undefined,
   O extends StandardSchemaV1 | undefined = undefined,
+  const Signals extends SignalSchemas = Record<never, never>,
+  const Queries extends AnyQueries = Record<never, never>,
 >(
-  options: { readonly input?: I; readonly output?: O } & WorkflowOptions<SchemaOutput<I>>,
+  options: { readonly input?: I; readonly output?: O } & WorkflowOptions<SchemaOutput<I>> &
+    Messages<Signals, Queries>,
 ): WorkflowDefinition<{
   callerInput: SchemaInput<I>;
   input: SchemaOutput<I>;
   output: SchemaInput<O>;
   callerOutput: SchemaOutput<O>;
+  signals: Signals;
+  queries: Queries;
 }>;
-/** Types given as type arguments, nothing checked at run time. */
-export function defineWorkflow<In, Out>(
-  options: WorkflowOptions<In>,
-): WorkflowDefinition<{ callerInput: In; input: In; output: Out; callerOutput: Out }>;
+/** Types given as type arguments, nothing checked at run time but signals and queries that have schemas. */
+export function defineWorkflow<
+  In,
+  Out,
+  Signals extends SignalSchemas = SignalSchemas,
+  Queries extends AnyQueries = AnyQueries,
+>(
+  options: WorkflowOptions<In> & Messages<Signals, Queries>,
+): WorkflowDefinition<{
+  callerInput: In;
+  input: In;
+  output: Out;
+  callerOutput: Out;
+  signals: Signals;
+  queries: Queries;
+}>;
 export function defineWorkflow(
   options: {
     readonly input?: StandardSchemaV1 | undefined;
     readonly output?: StandardSchemaV1 | undefined;
-  } & WorkflowOptions<never>,
+  } & WorkflowOptions<never> &
+    Messages<SignalSchemas, AnyQueries>,
 ): WorkflowDefinition<WorkflowTypes> {
   const name = checkName("a workflow", options.name);
   checkName(`the entity type of workflow "${name}"`, executionEntityType(name));
@@ -172,10 +203,15 @@ export function defineWorkflow(
     name,
     input: options.input,
     output: options.output,
+    signals: options.signals ?? null,
+    queries: options.queries ?? {},
     key: options.key ?? null,
     hashKey: options.hashKey ?? true,
     retentionMs:
       options.retention === undefined ? null : checkRetention(options.retention, `retention of ${name}`),
+    version:
+      options.version === undefined ? null : checkName(`the version of workflow "${name}"`, options.version),
+    maxSteps: checkMaxSteps(options.maxSteps ?? DEFAULT_MAX_STEPS),
     entity: executionContract(name, shardGroup, options.errors ?? []),
   };
   return Object.freeze({
@@ -185,9 +221,13 @@ export function defineWorkflow(
   }) as WorkflowDefinition<WorkflowTypes>;
 }
 
+type QueryFunction = (state: unknown, input: unknown) => unknown;
+
 interface WorkflowCode {
   readonly groups?: readonly AnyActivityGroup[];
   readonly activities?: AnyActivities;
+  readonly queries?: Readonly<Record<string, QueryFunction>>;
+  readonly versions?: Readonly<Record<string, WorkflowCode["execute"]>>;
   execute(ctx: WorkflowContext, input: unknown): Promise<unknown>;
 }
 
@@ -196,15 +236,73 @@ function implement(contract: WorkflowContract, code: WorkflowCode): WorkflowImpl
   if (typeof code?.execute !== "function")
     throw new DefinitionError(`The implementation of ${of} has no execute(ctx, input).`);
   const activities = namedActivities(of, checkActivities(of, code.activities ?? {}), code.groups ?? []);
+  const queries = new Map(Object.entries<QueryFunction>(code.queries ?? {}));
+  for (const name of Object.keys(contract.queries)) {
+    if (typeof queries.get(name) !== "function")
+      throw new DefinitionError(`The implementation of ${of} has no function for its query "${name}".`);
+  }
+  const versions = new Map<string | null, WorkflowCode["execute"]>();
+  for (const [version, execute] of Object.entries(code.versions ?? {})) {
+    if (typeof execute !== "function")
+      throw new DefinitionError(`The version "${version}" of ${of} is no function (ctx, input).`);
+    versions.set(version === "" ? null : version, execute);
+  }
+  versions.set(contract.version, (ctx, input) => code.execute(ctx, input));
   return Object.freeze({
     kind: "workflow",
     contract,
     entityType: contract.entity.name,
     bind: (services) =>
-      executionBehavior(contract, services, (execution, call, input) =>
-        code.execute(workflowContext(execution, call, activities, services), input),
-      ),
+      executionBehavior(contract, services, {
+        queries,
+        versions: new Map(
+          [...versions].map(([version, execute]) => [
+            version,
+            (execution, call, seed, input) =>
+              perform({ execution, call, contract, activities, services, seed }, execute, input),
+          ]),
+        ),
+      }),
   } satisfies WorkflowImplementation);
+}
+
+/** Runs the code of one execution to its end, its compensations included. */
+async function perform(
+  of: {
+    readonly execution: Execution;
+    readonly call: Call;
+    readonly contract: WorkflowContract;
+    readonly activities: NamedActivities;
+    readonly services: WorkflowServices;
+    readonly seed: string;
+  },
+  execute: WorkflowCode["execute"],
+  input: unknown,
+): Promise<unknown> {
+  const { execution } = of;
+  const compensations = new Compensations(execution);
+  const children = new Children(execution.scope);
+  execution.whenCancelled((reason) => children.cancel(reason));
+  try {
+    const ctx = workflowContext({ ...of, compensations, children });
+    const output = await Promise.race([execute(ctx, input), execution.overflow]);
+    await checkOutput(of, output);
+    return output;
+  } catch (error) {
+    return await compensations.run(error);
+  } finally {
+    await children.told();
+  }
+}
+
+/** A result that cannot be kept fails the execution, and what it did is compensated. @throws {HoldfastError} */
+async function checkOutput(
+  { contract, services }: { readonly contract: WorkflowContract; readonly services: WorkflowServices },
+  output: unknown,
+): Promise<void> {
+  const what = `The result of ${contract.name}`;
+  await parseWhat(contract.output, output, what);
+  encodeBoundedPayload(output, what, services.maxPayloadBytes);
 }
 
 /** The activities as the code calls them, each with its name in the journal. */
@@ -212,7 +310,7 @@ function namedActivities(
   of: string,
   own: AnyActivities,
   groups: readonly AnyActivityGroup[],
-): ReadonlyMap<string, { readonly journalName: string; readonly activity: AnyActivity }> {
+): NamedActivities {
   const named = new Map<string, { journalName: string; activity: AnyActivity }>();
   for (const [name, each] of Object.entries(own)) named.set(name, { journalName: name, activity: each });
   for (const group of groups) {
@@ -229,119 +327,7 @@ function namedActivities(
   return named;
 }
 
-function workflowContext(
-  execution: Execution,
-  call: Call,
-  activities: ReadonlyMap<string, { readonly journalName: string; readonly activity: AnyActivity }>,
-  services: WorkflowServices,
-): WorkflowContext {
-  const random = new DeterministicRandom(execution.id);
-  const logger = withFields(services.logger, { executionId: execution.id });
-  const quiet: Logger = {
-    debug: (message, fields) => (execution.isReplaying ? undefined : logger.debug(message, fields)),
-    info: (message, fields) => (execution.isReplaying ? undefined : logger.info(message, fields)),
-    warn: (message, fields) => (execution.isReplaying ? undefined : logger.warn(message, fields)),
-    error: (message, fields) => (execution.isReplaying ? undefined : logger.error(message, fields)),
-  };
-  const attemptContext = (scope: AttemptScope): ActivityContext => activityContext(scope, call, services);
-  return {
-    executionId: execution.id,
-    activities: Object.fromEntries(
-      [...activities].map(
-        ([
-          name,
-          {
-            journalName,
-            activity: { settings, body },
-          },
-        ]) => [
-          name,
-          (...args: unknown[]) =>
-            execution.activity("activity", journalName, settings, (scope) =>
-              body(attemptContext(scope), ...args),
-            ),
-        ],
-      ),
-    ) as WorkflowContext["activities"],
-    run(name: string, first: unknown, second?: unknown) {
-      const [options, body] = typeof first === "function" ? [{}, first] : [first as ActivityOptions, second];
-      if (typeof body !== "function") throw new DefinitionError(`ctx.run("${name}") needs a function.`);
-      return execution.activity("run", name, activitySettings(options), (scope) =>
-        body(attemptContext(scope)),
-      ) as Promise<never>;
-    },
-    async sleep(duration) {
-      const delayMs = milliseconds(duration, "sleep");
-      await execution.sleep("sleep", () => services.clock.now() + delayMs);
-    },
-    async sleepUntil(date) {
-      const dueAt = date instanceof Date ? date.getTime() : Number.NaN;
-      if (Number.isNaN(dueAt))
-        throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
-      await execution.sleep("sleepUntil", () => dueAt);
-    },
-    entity: ((definition: EntityContract, entityId: string) =>
-      journaledPeer(execution, services, definition, entityId)) as EntityPeers,
-    now: () => execution.value("now", () => services.clock.now()),
-    random: () => random.next(),
-    uuid: () => random.uuid(),
-    log: quiet,
-    get isReplaying() {
-      return execution.isReplaying;
-    },
-  };
-}
-
-function activityContext(scope: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {
-  const { entityType } = call.envelope.address;
-  const id = `${entityType}/${scope.executionId}/${scope.position}`;
-  return {
-    executionId: scope.executionId,
-    activityId: id,
-    attempt: scope.attempt,
-    idempotencyKey: id,
-    signal: scope.signal,
-    fencingToken: call.fence.epoch,
-    heartbeat: (details) => scope.heartbeat(details),
-    lastHeartbeat: scope.lastHeartbeat,
-    log: withFields(services.logger, {
-      executionId: scope.executionId,
-      activity: scope.name,
-      attempt: scope.attempt,
-    }),
-    entity: services.entity,
-    workflow: services.workflow,
-    [TRANSACTION_SCOPE]: scope.transactions,
-  };
-}
-
-/** An entity's client whose calls are steps of the execution. */
-function journaledPeer(
-  execution: Execution,
-  services: WorkflowServices,
-  contract: EntityContract,
-  entityId: string,
-): EntityPeer<AnyRpcs> {
-  const peer: Record<string, unknown> = {};
-  for (const [tag, rpc] of Object.entries(contract.rpcs)) {
-    const target: CallTarget = { contract, entityId, tag, fromInside: true };
-    const name = `${contract.name}.${tag}`;
-    const step =
-      (send: WorkflowServices["callEntity"]) =>
-      (input: unknown, options: CallOptions = {}) =>
-        execution.rpc(name, rpc.persisted, async (key, signal) => {
-          const idempotencyKey = rpc.persisted && rpc.primaryKey === undefined ? { idempotencyKey: key } : {};
-          // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
-          const uninterruptible = rpc.persisted || rpc.uninterruptible;
-          return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal });
-        });
-    peer[tag] = rpc.stream
-      ? () => {
-          throw new DefinitionError(
-            `${name} streams its reply, which a workflow cannot journal. Call it in an activity, and return what you need of it.`,
-          );
-        }
-      : Object.assign(step(services.callEntity), { notify: step(services.notifyEntity) });
-  }
-  return Object.freeze(peer) as EntityPeer<AnyRpcs>;
+function checkMaxSteps(maxSteps: number): number {
+  if (Number.isInteger(maxSteps) && maxSteps >= 1) return maxSteps;
+  throw new ConfigError({ option: "maxSteps", got: maxSteps, takes: "a whole number of 1 or more" });
 }

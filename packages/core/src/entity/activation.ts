@@ -119,6 +119,8 @@ export class Activation {
   async #start(request: HostedRequest): Promise<void> {
     this.#running.add(request);
     request.isRunning = true;
+    // What came before, it reads now.
+    request.isHastened = false;
     await this.#options.run(request, this);
     this.#running.delete(request);
     this.pump();

@@ -42,6 +42,8 @@ export interface EntityBehavior {
   activate(
     scope: ActivationScope,
   ): Readonly<Record<string, Handler>> | Promise<Readonly<Record<string, Handler>>>;
+  /** Requests that were put off here because they wait for other code, and the fence under which they were. */
+  waiting?(): readonly { readonly what: string; readonly fence: Fence }[];
 }
 
 /**

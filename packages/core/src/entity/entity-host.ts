@@ -16,7 +16,6 @@ import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { FencedError } from "../errors/storage.ts";
 import { Activation } from "./activation.ts";
 import { Admission } from "./admission.ts";
 import { deadReply, movedReply } from "./answers.ts";
@@ -28,6 +27,7 @@ import { HostedShard } from "./hosted-shard.ts";
 import { Inbox, type Sweep } from "./inbox.ts";
 import { KeptChunks } from "./kept-chunks.ts";
 import { Parking } from "./parking.ts";
+import { PuttingOff } from "./putting-off.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
 import { RequestRunner } from "./request-runner.ts";
 
@@ -58,9 +58,6 @@ export interface EntityHostOptions {
 /** How long a shard that drained waits for storage to put its counts of attempts right. */
 const LONGEST_CORRECTION_MS = 2_000;
 
-/** When an execution is put off without a time, something else wakes it. */
-const FAR_FUTURE_MS = 8.64e15;
-
 export class EntityHost {
   readonly #options: EntityHostOptions;
   readonly #behaviors = new Map<string, EntityBehavior>();
@@ -74,6 +71,7 @@ export class EntityHost {
   readonly #eviction: Eviction;
   readonly #chunks: KeptChunks;
   readonly #runner: RequestRunner;
+  readonly #puttingOff: PuttingOff;
   #isClosing = false;
 
   constructor(options: EntityHostOptions) {
@@ -104,6 +102,13 @@ export class EntityHost {
       begin: () => this.#beginRead(),
       held: () => this.#held(),
       admit: (pending) => this.#admission.admitStored(pending),
+    });
+    this.#puttingOff = new PuttingOff({
+      ...options,
+      requests: this.#requests,
+      inbox: this.#inbox,
+      fenced: (shardId) => this.#fence(shardId),
+      forget: (request, activation) => this.#forget(request, activation),
     });
     const idleTimeOf = (behavior: EntityBehavior | undefined): number =>
       behavior?.contract.maxIdleTimeMs ?? options.maxIdleTimeMs;
@@ -248,6 +253,24 @@ export class EntityHost {
     return this.#requests.has(requestId) || this.#admission.knows(requestId) || this.#waiters.has(requestId);
   }
 
+  /** Whether a request is in memory here: it waits or runs, is being put off, or its reply is being recorded. */
+  hosts(requestId: string): boolean {
+    return this.#requests.has(requestId);
+  }
+
+  /** Has a request that was put off run now. @throws {FencedError} @throws {PersistenceError} */
+  hasten(requestId: string, fence: Fence): Promise<void> {
+    return this.#puttingOff.hasten(requestId, fence);
+  }
+
+  /** Executions on shards of this runner that wait for other code than it has. */
+  get waitingForCode(): readonly string[] {
+    const waiting = [...this.#behaviors.values()].flatMap((behavior) => behavior.waiting?.() ?? []);
+    return waiting
+      .filter(({ fence }) => this.#shards.get(fence.shardId)?.fence.epoch === fence.epoch)
+      .map(({ what }) => what);
+  }
+
   /** A peer is gone: volatile requests that only it waited for are interrupted. */
   forgetPeer(peer: string): void {
     for (const requestId of this.#waiters.forgetPeer(peer)) {
@@ -280,29 +303,12 @@ export class EntityHost {
         });
       }
       case "suspended":
-        return this.#suspend(request, activation, result.until);
+        return this.#puttingOff.putOff(request, activation, result.until);
       case "fenced":
         return this.#fence(activation.fence.shardId);
       case "moved":
         return this.#forget(request, activation);
     }
-  }
-
-  async #suspend(request: HostedRequest, activation: Activation, until: number | null): Promise<void> {
-    const deliverAt = until ?? FAR_FUTURE_MS;
-    try {
-      await this.#options.messages.reschedule(request.id, { deliverAt, attempts: 0 }, activation.fence);
-      this.#options.counters.suspended += 1;
-    } catch (error) {
-      if (error instanceof FencedError) return this.#fence(activation.fence.shardId);
-      // It stays pending with its old due time, so it is read again and finds out anew that it has to wait.
-      this.#options.logger.warn("A request could not be put off", {
-        requestId: request.id,
-        error: String(error),
-      });
-    }
-    this.#forget(request, activation);
-    this.#inbox.noteDue(deliverAt);
   }
 
   /** A running request was told to end; waits until it has, then aborts it, then leaves it behind. */

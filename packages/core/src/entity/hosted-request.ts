@@ -19,6 +19,8 @@ export class HostedRequest {
   sequence: number | null = null;
   isAccepted: boolean;
   isRunning = false;
+  /** Something came for it: if it is being put off, it is due at once. */
+  isHastened = false;
   /** Why a stored input does not fit its schema any more; becomes the reply. */
   inputError: unknown = null;
   /** For a streamed reply: how far the producer may run ahead. */

@@ -13,7 +13,7 @@ import { backoffMs, type Backoff } from "../clock/backoff.ts";
 import { encodeError, isRetryable } from "../contract/error-codec.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
-import { parse } from "../contract/schema.ts";
+import { parseWhat } from "../contract/schema.ts";
 import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import { entityKey } from "../data/entity-address.ts";
@@ -155,7 +155,7 @@ export class RequestRunner {
         ? await this.#pipe(handler(request.input, call), request, activation.fence)
         : await handler(request.input, call);
       if (returned instanceof Suspension) return { type: "suspended", until: returned.until };
-      if (!rpc.stream) await parse(rpc.output, returned, `the reply of ${describeCall(request)}`);
+      if (!rpc.stream) await parseWhat(rpc.output, returned, `The reply of ${describeCall(request)}`);
       const value = encodeBoundedPayload(
         returned,
         `The reply of ${describeCall(request)}`,
@@ -191,7 +191,7 @@ export class RequestRunner {
     const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
     let index = 0;
     for await (const element of iterable) {
-      await parse(request.rpc.output, element, what);
+      await parseWhat(request.rpc.output, element, what);
       const chunk = {
         requestId: request.id,
         index,

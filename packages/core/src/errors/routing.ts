@@ -8,11 +8,13 @@ export class InvalidInputError extends HoldfastError {
   /** What the schema found wrong, as Standard Schema gives it. Empty when the runner refused it. */
   readonly issues: readonly StandardSchemaV1.Issue[];
 
-  constructor(input: { of: string; issues: readonly StandardSchemaV1.Issue[] }, options?: ErrorOptions) {
-    super(
-      `The input of ${input.of} does not fit its schema: ${input.issues.map(describeIssue).join("; ")}.`,
-      options,
-    );
+  /** `what` is all of what does not fit; `of` alone says whose input it is. */
+  constructor(
+    input: { issues: readonly StandardSchemaV1.Issue[] } & ({ of: string } | { what: string }),
+    options?: ErrorOptions,
+  ) {
+    const what = "what" in input ? input.what : `The input of ${input.of}`;
+    super(`${what} does not fit its schema: ${input.issues.map(describeIssue).join("; ")}.`, options);
     this.issues = input.issues;
   }
 }

@@ -1,18 +1,41 @@
+import type { ExecutionStatus } from "../data/execution-record.ts";
 import { HoldfastError } from "./holdfast-error.ts";
+
+/** A compensation that failed, too. */
+export interface FailedCompensation {
+  readonly name: string;
+  readonly reason: string;
+}
 
 /** An execution ended with an error, which is the `cause`. */
 export class WorkflowFailedError extends HoldfastError {
   override readonly name = "WorkflowFailedError";
   readonly code = "WORKFLOW_FAILED";
   readonly executionId: string;
+  /** Compensations that failed, in the order in which they ran: what they were to undo is not undone. */
+  readonly failedCompensations: readonly FailedCompensation[];
 
-  constructor(execution: { workflow: string; executionId: string; reason: string }, options?: ErrorOptions) {
+  constructor(
+    execution: {
+      workflow: string;
+      executionId: string;
+      reason: string;
+      failedCompensations?: readonly FailedCompensation[];
+    },
+    options?: ErrorOptions,
+  ) {
+    const { executionId, workflow, reason, failedCompensations = [] } = execution;
     super(
-      `The execution ${execution.executionId} of ${execution.workflow} failed: ${execution.reason}`,
+      `The execution ${executionId} of ${workflow} failed: ${reason}${undone(failedCompensations)}`,
       options,
     );
-    this.executionId = execution.executionId;
+    this.executionId = executionId;
+    this.failedCompensations = failedCompensations;
   }
+}
+
+function undone(failed: readonly FailedCompensation[]): string {
+  return failed.map(({ name, reason }) => ` The compensation "${name}" failed, too: ${reason}.`).join("");
 }
 
 /** There is no execution of this id, or no more: it was never started, or retention forgot it. */
@@ -30,19 +53,80 @@ export class UnknownExecutionError extends HoldfastError {
   }
 }
 
-/** An execution was cancelled. */
+/** What was asked does not fit where the execution stands: a signal to one that ended, `resume()` of one that did not fail. */
+export class ExecutionStateError extends HoldfastError {
+  override readonly name = "ExecutionStateError";
+  readonly code = "EXECUTION_STATE";
+  readonly executionId: string;
+  /** Where it stood a moment later. */
+  readonly status: ExecutionStatus;
+
+  constructor(
+    execution: { workflow: string; executionId: string; status: ExecutionStatus; what: string; hint: string },
+    options?: ErrorOptions,
+  ) {
+    const { workflow, executionId, status, what, hint } = execution;
+    super(`${what} is refused: the execution ${executionId} of ${workflow} is ${status}. ${hint}`, options);
+    this.executionId = executionId;
+    this.status = status;
+  }
+}
+
+/** An execution was cancelled. Inside of its code: it is asked to end, and may clean up first. */
 export class WorkflowCancelledError extends HoldfastError {
   override readonly name = "WorkflowCancelledError";
   readonly code = "WORKFLOW_CANCELLED";
   readonly executionId: string;
+  readonly reason: string;
+  /** Compensations that failed, in the order in which they ran: what they were to undo is not undone. */
+  readonly failedCompensations: readonly FailedCompensation[];
 
-  constructor(execution: { workflow: string; executionId: string; reason: string }, options?: ErrorOptions) {
+  constructor(
+    execution: {
+      workflow: string;
+      executionId: string;
+      reason: string;
+      failedCompensations?: readonly FailedCompensation[];
+    },
+    options?: ErrorOptions,
+  ) {
+    const { executionId, workflow, reason, failedCompensations = [] } = execution;
     super(
-      `The execution ${execution.executionId} of ${execution.workflow} was cancelled: ${execution.reason}.`,
+      `The execution ${executionId} of ${workflow} was cancelled: ${reason}.${undone(failedCompensations)}`,
+      options,
+    );
+    this.executionId = executionId;
+    this.reason = reason;
+    this.failedCompensations = failedCompensations;
+  }
+}
+
+/** An execution asked for more steps than a journal may have. */
+export class JournalFullError extends HoldfastError {
+  override readonly name = "JournalFullError";
+  readonly code = "JOURNAL_FULL";
+  readonly executionId: string;
+  readonly maxSteps: number;
+
+  constructor(
+    execution: { workflow: string; executionId: string; maxSteps: number },
+    options?: ErrorOptions,
+  ) {
+    super(
+      `The execution ${execution.executionId} of ${execution.workflow} asks for more than ${execution.maxSteps} steps. ` +
+        `Begin anew with ctx.continueAsNew(input) every so often, move loops into child workflows, or raise maxSteps of the workflow.`,
       options,
     );
     this.executionId = execution.executionId;
+    this.maxSteps = execution.maxSteps;
   }
+}
+
+/** A step as an error shows it. */
+export interface ShownStep {
+  readonly position: number;
+  /** Kind and name: `activity "Inventory.reserve"`. */
+  readonly step: string;
 }
 
 /** The code asks for another step than the journal holds. The journal is untouched; the fixed code resumes it. */
@@ -50,20 +134,42 @@ export class NonDeterminismError extends HoldfastError {
   override readonly name = "NonDeterminismError";
   readonly code = "NON_DETERMINISM";
   readonly executionId: string;
+  /** Where they part. */
   readonly position: number;
+  /** What the journal holds there. */
+  readonly recorded: string;
+  /** What the code asks for. */
+  readonly asked: string;
+  /** The journal around it, in the order of positions. */
+  readonly journal: readonly ShownStep[];
 
   constructor(
-    divergence: { workflow: string; executionId: string; position: number; recorded: string; asked: string },
+    divergence: {
+      workflow: string;
+      executionId: string;
+      position: number;
+      recorded: string;
+      asked: string;
+      journal: readonly ShownStep[];
+    },
     options?: ErrorOptions,
   ) {
+    const { workflow, executionId, position, recorded, asked, journal } = divergence;
+    const around = journal.map(
+      (each) => `  ${each.position === position ? ">" : " "} ${each.position}  ${each.step}`,
+    );
     super(
-      `The execution ${divergence.executionId} of ${divergence.workflow} diverges at step ${divergence.position}: its ` +
-        `journal holds ${divergence.recorded}, the code asks for ${divergence.asked}. The journal is unchanged; deploy ` +
-        `code that asks for the same steps in the same order, and the execution goes on.`,
+      `The execution ${executionId} of ${workflow} diverges at step ${position}: its ` +
+        `journal holds ${recorded}, the code asks for ${asked}. The journal is unchanged; deploy ` +
+        `code that asks for the same steps in the same order, and the execution goes on.` +
+        (around.length === 0 ? "" : ` Its journal there:\n${around.join("\n")}`),
       options,
     );
-    this.executionId = divergence.executionId;
-    this.position = divergence.position;
+    this.executionId = executionId;
+    this.position = position;
+    this.recorded = recorded;
+    this.asked = asked;
+    this.journal = journal;
   }
 }
 
@@ -71,9 +177,11 @@ export class NonDeterminismError extends HoldfastError {
 export class SignalTimeoutError extends HoldfastError {
   override readonly name = "SignalTimeoutError";
   readonly code = "SIGNAL_TIMEOUT";
+  readonly signal: string;
 
   constructor(wait: { signal: string; timeoutMs: number }, options?: ErrorOptions) {
     super(`No signal "${wait.signal}" came within ${wait.timeoutMs} ms.`, options);
+    this.signal = wait.signal;
   }
 }
 

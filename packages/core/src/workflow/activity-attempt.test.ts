@@ -46,8 +46,9 @@ function stage(rollback: () => Promise<void> = async () => undefined): Stage {
           clock,
           settings: { ...DEFAULT_ACTIVITY_SETTINGS, ...settings },
           executionId: "e",
-          position: 3,
           name: "charge",
+          key: "e/3",
+          open: { whenCut: () => () => undefined },
           attempt: 2,
           transactions,
           signal: abort.signal,
@@ -64,9 +65,9 @@ const never = (): Promise<never> => new Promise(() => undefined);
 describe("an attempt", () => {
   it("is given who it is and what the one before left", async () => {
     const { run } = stage();
-    const outcome = await run(({ executionId, position, name, attempt, lastHeartbeat, signal }) => [
+    const outcome = await run(({ executionId, key, name, attempt, lastHeartbeat, signal }) => [
       executionId,
-      position,
+      key,
       name,
       attempt,
       lastHeartbeat,
@@ -74,7 +75,7 @@ describe("an attempt", () => {
     ]);
     expect(outcome).toEqual({
       type: "completed",
-      value: ["e", 3, "charge", 2, "page 4", false],
+      value: ["e", "e/3", "charge", 2, "page 4", false],
       transaction: null,
     });
   });

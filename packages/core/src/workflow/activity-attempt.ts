@@ -3,6 +3,7 @@
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { StorageTransaction, TransactionScope } from "../contract/transaction.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
+import type { OpenStep } from "./cancellation.ts";
 
 /** How an activity is run. Durations in milliseconds. */
 export interface ActivitySettings {
@@ -32,8 +33,9 @@ export const DEFAULT_ACTIVITY_SETTINGS: ActivitySettings = {
 /** What an attempt's body is given. */
 export interface AttemptScope {
   readonly executionId: string;
-  readonly position: number;
   readonly name: string;
+  /** Names the step, the same for every attempt. */
+  readonly key: string;
   readonly attempt: number;
   readonly signal: AbortSignal;
   readonly transactions: TransactionScope;
@@ -52,12 +54,14 @@ export interface AttemptOptions {
   readonly clock: Clock;
   readonly settings: ActivitySettings;
   readonly executionId: string;
-  readonly position: number;
   readonly name: string;
+  readonly key: string;
   readonly attempt: number;
   readonly transactions: TransactionScope;
   /** Aborted when the execution may not go on here. */
   readonly signal: AbortSignal;
+  /** Asks the body to end, which it is waited for: the execution was cancelled. */
+  readonly open: Pick<OpenStep, "whenCut">;
   readonly lastHeartbeat: unknown;
   readonly heartbeat: (details: unknown) => void;
 }
@@ -73,32 +77,34 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
     return { type: "failed", error: options.signal.reason };
   }
   const abort = new AbortController();
-  const onStop = (): void => abort.abort(options.signal.reason);
+  const shortened = Promise.withResolvers<AttemptOutcome>();
+  let isOver = false;
+  const end = (reason: unknown): void => {
+    isOver = true;
+    abort.abort(reason);
+    shortened.resolve({ type: "failed", error: reason });
+  };
+  const onStop = (): void => end(options.signal.reason);
   options.signal.addEventListener("abort", onStop, { once: true });
-
-  const cutShort = new Promise<AttemptOutcome>((resolve) => {
-    const onAbort = (): void => resolve({ type: "failed", error: abort.signal.reason });
-    abort.signal.addEventListener("abort", onAbort, { once: true });
-  });
+  const stopAsking = options.open.whenCut((reason) => abort.abort(reason));
   const expire = (timeoutMs: number, kind: "timeout" | "heartbeat"): Timer =>
     clock.setTimer(timeoutMs, () =>
-      abort.abort(new ActivityTimeoutError({ activity: name, attempt, timeoutMs, kind })),
+      end(new ActivityTimeoutError({ activity: name, attempt, timeoutMs, kind })),
     );
   const { timeoutMs, heartbeatTimeoutMs } = settings;
   const timeout = timeoutMs === null ? null : expire(timeoutMs, "timeout");
   let heartbeat = heartbeatTimeoutMs === null ? null : expire(heartbeatTimeoutMs, "heartbeat");
-  let isOver = false;
 
   const scope: AttemptScope = {
     executionId: options.executionId,
-    position: options.position,
     name,
+    key: options.key,
     attempt,
     signal: abort.signal,
     transactions,
     heartbeat(details) {
       // A body that was left behind has nothing to say to the next attempt.
-      if (isOver || abort.signal.aborted) return;
+      if (isOver) return;
       options.heartbeat(details);
       if (heartbeatTimeoutMs === null) return;
       heartbeat?.cancel();
@@ -106,11 +112,12 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
     },
     lastHeartbeat: options.lastHeartbeat,
   };
-  const outcome = await Promise.race([run(body, scope), cutShort]);
+  const outcome = await Promise.race([run(body, scope), shortened.promise]);
   isOver = true;
   timeout?.cancel();
   heartbeat?.cancel();
   options.signal.removeEventListener("abort", onStop);
+  stopAsking();
   transactions.close();
   const transaction = transactions.transaction ?? null;
   if (outcome.type === "completed") return { ...outcome, transaction };

@@ -3,60 +3,22 @@
 // Journals each failed attempt, so that no copy of the execution starts to count anew. One attempt is in
 // activity-attempt.ts; what a step is, in execution.ts.
 
-import type { Clock } from "../adapter/clock.ts";
-import type { Random } from "../adapter/random.ts";
 import { backoffMs } from "../clock/backoff.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
-import type { Fence } from "../data/epoch.ts";
-import type { JournalEvent, StepKind } from "../data/journal-entry.ts";
-import { FencedError, PersistenceError, type TransactionUnavailableError } from "../errors/storage.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { runAttempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
-import type { Outcome, RecordedStep } from "./journal.ts";
+import type { Outcome } from "./journal.ts";
+import type { Step, StepScope } from "./step.ts";
 
 /** So far down the causes of an activity's error a failure of storage is looked for. */
 const MAX_CAUSES = 8;
 
-/**
- * Records a step's outcome and hands it to the code. Rejects where storage does. Resolves to the error of a transaction
- * that cannot commit, which makes a failed attempt of it.
- */
-export type Settle = (
-  event: Outcome,
-  transaction: StorageTransaction | null,
-) => Promise<TransactionUnavailableError | undefined>;
-
-/** What is to be done. */
+/** How an activity is done. */
 export interface ActivityOfStep {
-  readonly position: number;
-  readonly kind: "activity" | "run";
-  readonly name: string;
   readonly settings: ActivitySettings;
   readonly body: AttemptBody;
-}
-
-/** What a step's attempts see of their execution. */
-export interface ActivitySurroundings {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly executionId: string;
-  readonly exposeStacks: boolean;
-  readonly maxPayloadBytes: number;
-  readonly fence: Fence;
-  readonly beginTransaction: (() => StorageTransaction) | undefined;
-  /** Aborted when the execution is over or has to leave. */
-  readonly signal: AbortSignal;
-  readonly isStopped: () => boolean;
-  /** Ends this copy of the execution: storage refused, or failed. */
-  readonly stop: (error: unknown) => void;
-  /** Resolves when a side effect may start; never once the execution is over or has to leave. */
-  readonly ready: () => Promise<void>;
-  /** Resolves at a wall time. The execution may leave memory meanwhile. */
-  readonly until: (at: number) => Promise<void>;
-  readonly record: (position: number, kind: StepKind, name: string, event: JournalEvent) => void;
-  /** The outcome of a step that came to this value. @throws {SerializationError} @throws {PayloadTooLargeError} */
-  readonly completed: (value: unknown, name: string) => Outcome;
 }
 
 /** What an activity's attempts leave to the next one, encoded. */
@@ -65,30 +27,29 @@ interface Heartbeat {
 }
 
 export class ActivityStep {
+  readonly #step: Step;
+  readonly #scope: StepScope;
   readonly #activity: ActivityOfStep;
-  readonly #recorded: RecordedStep | undefined;
-  readonly #surroundings: ActivitySurroundings;
 
-  constructor(
-    activity: ActivityOfStep,
-    recorded: RecordedStep | undefined,
-    surroundings: ActivitySurroundings,
-  ) {
+  constructor(step: Step, scope: StepScope, activity: ActivityOfStep) {
+    this.#step = step;
+    this.#scope = scope;
     this.#activity = activity;
-    this.#recorded = recorded;
-    this.#surroundings = surroundings;
   }
 
   /** Attempts it until it succeeds or may not be tried again, and settles it. Rejects where storage does. */
-  async perform(settle: Settle): Promise<void> {
-    const { position, kind, name, settings } = this.#activity;
-    const { clock, exposeStacks, until, ready, record } = this.#surroundings;
-    let failures = this.#recorded?.failures.length ?? 0;
-    let retryAt = this.#recorded?.failures.at(-1)?.retryAt ?? 0;
-    const heartbeat: Heartbeat = { details: this.#recorded?.failures.at(-1)?.lastHeartbeat };
+  async perform(): Promise<void> {
+    const { recorded, open, settle } = this.#step;
+    const { settings } = this.#activity;
+    const { clock, until, ready, record, failed } = this.#scope;
+    let failures = recorded?.failures.length ?? 0;
+    let retryAt = recorded?.failures.at(-1)?.retryAt ?? 0;
+    const heartbeat: Heartbeat = { details: recorded?.failures.at(-1)?.lastHeartbeat };
     for (;;) {
-      if (retryAt > clock.now()) await until(retryAt);
+      if (retryAt > clock.now()) await until(retryAt, open);
       await ready();
+      // The execution was cancelled: what has not begun does not begin any more.
+      if (open.cutBy !== null) return void (await settle(failed(open.cutBy), null));
       const attempt = failures + 1;
       let outcome = await this.#attempt(attempt, heartbeat);
       if (outcome === "settled") return;
@@ -97,20 +58,19 @@ export class ActivityStep {
         if (refused === undefined) return;
         outcome = { type: "failed", error: refused };
       }
+      const { error } = outcome;
+      if (open.cutBy !== null) return void (await settle(failed(open.cutBy), null));
       const isFinal =
-        attempt > settings.retries ||
-        settings.nonRetryable.some((errorClass) => outcome.error instanceof errorClass);
-      const error = encodeError(outcome.error, { exposeStacks });
-      if (isFinal) return void (await settle({ type: "failed", error }, null));
+        attempt > settings.retries || settings.nonRetryable.some((errorClass) => error instanceof errorClass);
+      if (isFinal) return void (await settle(failed(error), null));
       failures = attempt;
       retryAt = clock.now() + this.#pauseAfter(attempt);
-      const lastHeartbeat = heartbeat.details === undefined ? {} : { lastHeartbeat: heartbeat.details };
-      record(position, kind, name, {
+      record(this.#step, {
         type: "attempt-failed",
         attempt,
-        error,
+        error: encodeError(error, this.#scope),
         retryAt,
-        ...lastHeartbeat,
+        ...(heartbeat.details === undefined ? {} : { lastHeartbeat: heartbeat.details }),
       });
     }
   }
@@ -123,9 +83,10 @@ export class ActivityStep {
     | { readonly type: "failed"; readonly error: unknown }
     | "settled"
   > {
-    const { position, name, settings, body } = this.#activity;
+    const { position, name, open } = this.#step;
+    const { settings, body } = this.#activity;
     const { clock, beginTransaction, maxPayloadBytes, executionId, signal, isStopped, stop, completed } =
-      this.#surroundings;
+      this.#scope;
     const transactions = new TransactionScope(
       beginTransaction,
       "the cluster's storage has no transactions for activities; configure one that has, such as Postgres",
@@ -135,11 +96,12 @@ export class ActivityStep {
         clock,
         settings,
         executionId,
-        position,
         name,
         attempt,
         transactions,
         signal,
+        open,
+        key: this.#scope.keyOf(position),
         lastHeartbeat:
           heartbeat.details === undefined
             ? undefined
@@ -179,7 +141,7 @@ export class ActivityStep {
   #failureOfStorage(error: unknown, transactions: TransactionScope): FencedError | PersistenceError | null {
     // A query builder may have wrapped what the transaction threw.
     for (let at = error, depth = 0; at instanceof Error && depth < MAX_CAUSES; at = at.cause, depth += 1) {
-      if (at instanceof FencedError && at.shardId === this.#surroundings.fence.shardId) return at;
+      if (at instanceof FencedError && at.shardId === this.#scope.fence.shardId) return at;
       if (at instanceof PersistenceError && transactions.transaction !== undefined) return at;
     }
     return null;
@@ -187,6 +149,6 @@ export class ActivityStep {
 
   #pauseAfter(attempt: number): number {
     const { backoff: kind, initialIntervalMs: initialMs, maxIntervalMs: maxMs } = this.#activity.settings;
-    return backoffMs({ kind, initialMs, maxMs, jitter: 0 }, attempt, this.#surroundings.random);
+    return backoffMs({ kind, initialMs, maxMs, jitter: 0 }, attempt, this.#scope.random);
   }
 }

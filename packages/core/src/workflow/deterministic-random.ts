@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto";
 
 /**
- * Chance for workflow code: the same in every replay, other for each execution. Number `n` of an execution is a hash of
- * its id and `n`, so nothing need be recorded.
+ * Chance for workflow code: the same in every replay, other for each run of an execution. Number `n` is a hash of the seed
+ * and `n`, so nothing need be recorded.
  */
 export class DeterministicRandom {
-  readonly #executionId: string;
+  readonly #seed: string;
   #count = 0;
 
-  constructor(executionId: string) {
-    this.#executionId = executionId;
+  constructor(seed: string) {
+    this.#seed = seed;
   }
 
   /** A number in [0, 1), of 48 bits. */
@@ -28,6 +28,6 @@ export class DeterministicRandom {
 
   #bytes(): Buffer {
     this.#count += 1;
-    return createHash("sha256").update(`${this.#executionId}\n${this.#count}`).digest();
+    return createHash("sha256").update(`${this.#seed}\n${this.#count}`).digest();
   }
 }

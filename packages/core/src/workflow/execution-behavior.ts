@@ -1,84 +1,89 @@
 // Execution behavior: what runs a workflow's executions as entities of its hidden type.
+//
+//   B1  At most one copy of an execution runs here. What comes for it while it is in memory goes to that copy; else it is
+//       in the inbox, and the execution is woken.
 
-import type { Clock } from "../adapter/clock.ts";
-import type { Random } from "../adapter/random.ts";
-import type { WorkflowStorage } from "../adapter/workflow-storage.ts";
-import type { Logger } from "../contract/logger.ts";
-import { backoffMs } from "../clock/backoff.ts";
-import { parse } from "../contract/schema.ts";
-import type { StorageTransaction } from "../contract/transaction.ts";
-import { EXECUTE, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
-import { Suspension, type Call, type EntityBehavior } from "../entity/behavior.ts";
-import { NonDeterminismError, WorkflowFailedError } from "../errors/workflow.ts";
-import { Execution } from "./execution.ts";
+import type { InboxMessage } from "../adapter/workflow-storage.ts";
+import { decodePayload } from "../contract/payload.ts";
+import { parseWhat } from "../contract/schema.ts";
+import {
+  CANCEL,
+  EXECUTE,
+  INSPECT,
+  QUERY,
+  SIGNAL,
+  WAKE,
+  WATCH,
+  type AnyWorkflowContract,
+  type Inspection,
+  type SignalMessage,
+  type Watcher,
+} from "../contract/workflow-contract.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
+import type { Call, EntityBehavior, Handler } from "../entity/behavior.ts";
+import { ExecutionRunner } from "./execution-runner.ts";
+import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
+import { recordedRun } from "./recorded-run.ts";
 
-export interface ExecutionServices {
-  readonly storage: WorkflowStorage;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly exposeStacks: boolean;
-  readonly maxPayloadBytes: number;
-  /** Undefined where the storage has no transactions for activities. */
-  readonly beginTransaction: (() => StorageTransaction) | undefined;
-}
-
-/** How often an execution whose code diverged looks whether fixed code was deployed: less and less. */
-const PARKED = { kind: "exponential", initialMs: 10_000, maxMs: 60_000, jitter: 0 } as const;
-
-/** @param execute runs the workflow's code on an execution, with the parsed input */
 export function executionBehavior(
   contract: AnyWorkflowContract,
   services: ExecutionServices,
-  execute: (execution: Execution, call: Call, input: unknown) => Promise<unknown>,
+  code: WorkflowCode,
 ): EntityBehavior {
-  /** By fence and execution: what its last copy here has on its way to storage (journal.ts, J5). */
-  const underWay = new Map<string, Promise<void>>();
-  /** How often in a row an execution has been parked here. */
-  const parked = new Map<string, number>();
-  const run = async (input: unknown, call: Call): Promise<unknown> => {
-    const { entityType, entityId: executionId } = call.envelope.address;
-    // A claim waits for the writes under older epochs, so those of other fences have ended.
-    const copy = `${call.fence.shardId}/${call.fence.epoch}/${executionId}`;
-    await underWay.get(copy);
-    const entries = await services.storage.readJournal({ entityType, executionId });
-    const errors = contract.entity.rpcs[EXECUTE]?.errors ?? [];
-    const execution = new Execution({ ...services, workflow: contract.name, call, entries, errors });
-    const end = await execution.run(async () => {
-      const output = await execute(
-        execution,
-        call,
-        await parse(contract.input, input, `the workflow ${contract.name}`),
-      );
-      await parse(contract.output, output, `the result of ${contract.name}`);
-      return output;
-    });
-    const settled = execution.settled();
-    if (settled !== null)
-      underWay.set(
-        copy,
-        settled.finally(() => underWay.delete(copy)),
-      );
-    const isParked = end.type === "stopped" && end.error instanceof NonDeterminismError;
-    const parkings = isParked ? (parked.get(executionId) ?? 0) + 1 : 0;
-    if (isParked) parked.set(executionId, parkings);
-    else parked.delete(executionId);
-    switch (end.type) {
-      case "completed":
-        return end.value;
-      case "suspended":
-        return new Suspension(end.until);
-      case "failed": {
-        const reason =
-          end.error instanceof Error ? end.error.message : "something that is not an Error was thrown";
-        throw new WorkflowFailedError({ workflow: contract.name, executionId, reason }, { cause: end.error });
-      }
-      case "stopped":
-        if (!(end.error instanceof NonDeterminismError)) throw end.error;
-        // A matter of deploying: it waits, and its journal stays as it is.
-        services.logger.error("An execution waits for fixed code", { executionId, error: end.error.message });
-        return new Suspension(services.clock.now() + backoffMs(PARKED, parkings, services.random));
-    }
+  const runner = new ExecutionRunner(contract, services, code);
+  const receive: Handler = async (input, { envelope, fence }) => {
+    const { address, requestId, tag, payload } = envelope;
+    const message: InboxMessage = { requestId, tag, payload };
+    // A wake is in no inbox: a copy that is about to leave memory must come back for it.
+    if (tag !== WAKE && runner.receive(address.entityId, message)) return;
+    // No copy is here that takes it. It is in the inbox, so the next one has it from there.
+    const state = await services.lookUp(address.entityType, address.entityId);
+    if (state === null) return;
+    if (tag === WATCH) {
+      // One that ends at this moment, or is about to leave memory, may have read its inbox before: better woken in vain.
+      if (state.state !== "pending" || services.isHosted(state.requestId))
+        await services.wake(input as Watcher);
+    } else if (state.state === "pending") await services.hasten(state.requestId, fence);
   };
-  return { contract: contract.entity, activate: () => ({ [EXECUTE]: run }) };
+  const query = async (input: unknown, { envelope }: Call): Promise<unknown> => {
+    const { name, payload } = input as SignalMessage;
+    const definition = contract.queries[name];
+    const answer = code.queries.get(name);
+    const what = `The query ${name} of ${contract.name}`;
+    if (answer === undefined) throw new Error(`${what} is not implemented here.`);
+    const state = await stateOf(envelope.address);
+    const answered: unknown = await answer(state, await parseWhat(definition?.input, payload, what));
+    await parseWhat(definition?.output, answered, `The answer of the query ${name} of ${contract.name}`);
+    return answered;
+  };
+  const stateOf = async (address: EntityAddress): Promise<unknown> => {
+    const executionId = address.entityId;
+    const copy = runner.copyOf(executionId);
+    const text =
+      copy === undefined
+        ? recordedRun(
+            await services.storage.readExecution({ entityType: address.entityType, executionId }, []),
+          ).state
+        : copy.instant.state;
+    return text === null ? undefined : decodePayload(text, `The state of ${contract.name}`);
+  };
+  const inspect = (_input: unknown, { envelope }: Call): Inspection => ({
+    waitsForCode: runner.parked.reasonOf(envelope.address.entityId),
+    open: runner.copyOf(envelope.address.entityId)?.openSteps ?? [],
+  });
+  const handlers: Readonly<Record<string, Handler>> = {
+    [EXECUTE]: (input, call) => runner.run(input, call),
+    [SIGNAL]: receive,
+    [CANCEL]: receive,
+    [WATCH]: receive,
+    [WAKE]: receive,
+    [QUERY]: query,
+    [INSPECT]: inspect,
+  };
+  return {
+    contract: contract.entity,
+    activate: () => handlers,
+    waiting: () =>
+      runner.parked.all.map((each) => ({ ...each, what: `${contract.name}/${each.executionId}` })),
+  };
 }

@@ -1,7 +1,8 @@
 // Execution: one run of a workflow's code over its journal, in memory until it ends, waits long, or has to leave.
 //
-// Gives each step its position, finds what is recorded of it, does what is not, and decides when the code waits for
-// nothing but time. Knows nothing of what a step means to users (define/workflow.ts), nor of messages.
+// Gives each step its position, finds what is recorded of it, has done what is not (the files *-step.ts), and decides when
+// the code waits for nothing but time and what wakes it. Knows nothing of what a step means to users (define/), nor how
+// messages come.
 //
 //   E1  A step's position is the order in which the code asked for it. Kind and name must be those of the journal.
 //   E2  What the code gets for a step is what replay would give it: decoded from what is recorded, in the recorded order
@@ -11,48 +12,57 @@
 //   E5  Nothing is recorded or started before the code has asked for, and was given, everything that is recorded. What a
 //       recorded step followed from is recorded, too (J4), so a replay gets there by itself; one that does not has
 //       diverged, and its journal is as it was.
+//   E6  What came from outside waits until then (arrivals.ts). It leaves the inbox only by an entry of the journal.
 
 import { createHash } from "node:crypto";
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
-import type { WorkflowStorage } from "../adapter/workflow-storage.ts";
-import { backoffMs } from "../clock/backoff.ts";
+import type { InboxMessage, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import { decodeError, encodeError } from "../contract/error-codec.ts";
 import { isKey } from "../contract/key.ts";
-import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
+import type { Logger } from "../contract/logger.ts";
+import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
-import type { EncodedError } from "../data/encoded-error.ts";
-import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
+import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
+import type { StepKind } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
-import { isHoldfastError } from "../errors/holdfast-error.ts";
-import { TransactionUnavailableError } from "../errors/storage.ts";
-import { ClusterClosedError } from "../errors/routing.ts";
-import { NonDeterminismError } from "../errors/workflow.ts";
-import type { ActivitySettings, AttemptBody } from "./activity-attempt.ts";
-import { ActivityStep, type ActivitySurroundings, type Settle } from "./activity-step.ts";
+import { JournalFullError, NonDeterminismError, WorkflowCancelledError } from "../errors/workflow.ts";
+import { Arrivals } from "./arrivals.ts";
+import { Cancellation, OpenStep, type StepRole } from "./cancellation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
-import { Journal, type Outcome, type RecordedStep } from "./journal.ts";
+import { InstantSteps } from "./instant-steps.ts";
+import { Journal, type Outcome } from "./journal.ts";
+import { continueEntry, signalValueOf, type RecordedRun } from "./recorded-run.ts";
+import { Recorder, recordedOrdinals } from "./recorder.ts";
 import { Replay, type Asked } from "./replay.ts";
-import { Waits } from "./waits.ts";
+import { Residence } from "./residence.ts";
+import type { SignalBuffer } from "./signal-buffer.ts";
+import type { Perform, Settle, StepScope } from "./step.ts";
 
-/** A timer due sooner than this is awaited in memory: leaving and coming back would take about as long. */
-const RESIDENT_MS = 1_000;
 /** So long a replay may stand still, in code that awaits something of its own, before that counts as divergence. */
 const STALLED_MS = 1_000;
-const RPC_RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
+/** From this part of `maxSteps` on the log warns. */
+const WARNED_PART = 0.8;
 
 export interface ExecutionOptions {
   readonly workflow: string;
+  readonly version: string | null;
   readonly call: Call;
-  readonly entries: readonly JournalEntry[];
+  readonly run: RecordedRun;
+  /** What came and is in no run's journal. */
+  readonly inbox: readonly InboxMessage[];
   readonly storage: WorkflowStorage;
   readonly clock: Clock;
   readonly random: Random;
+  readonly logger: Logger;
   readonly exposeStacks: boolean;
   readonly maxPayloadBytes: number;
+  readonly maxSteps: number;
   readonly errors: readonly ErrorClass[];
   readonly beginTransaction: (() => StorageTransaction) | undefined;
+  /** Whether it only looks if the code fits the journal: then it ends where that does, and nothing is done. */
+  readonly replayOnly: boolean;
 }
 
 /** How a run of the code ended. */
@@ -60,7 +70,10 @@ export type ExecutionEnd =
   | { readonly type: "completed"; readonly value: unknown }
   /** The code threw. */
   | { readonly type: "failed"; readonly error: unknown }
-  | { readonly type: "suspended"; readonly until: number }
+  /** Null: until something wakes it. */
+  | { readonly type: "suspended"; readonly until: number | null }
+  /** The next run is recorded. */
+  | { readonly type: "continued" }
   /** It may not go on here; what is recorded stays, and another copy takes it from there. */
   | { readonly type: "stopped"; readonly error: unknown };
 
@@ -68,50 +81,60 @@ export class Execution {
   readonly #options: ExecutionOptions;
   readonly #journal: Journal;
   readonly #queue: DeliveryQueue;
-  readonly #waits: Waits;
+  readonly #residence: Residence;
   readonly #abort = new AbortController();
   readonly #replay: Replay;
-  /** What the attempts of activities see of this. */
-  readonly #surroundings: ActivitySurroundings;
+  readonly #cancellation = new Cancellation();
+  readonly #arrivals: Arrivals;
+  readonly #recorder: Recorder;
+  #isCaughtUp = false;
+  /** Resolves when a cancellation that is recorded has reached the code; null: none is on its way. */
+  #cancelling: Promise<void> | null = null;
+  #onCancel: ((reason: string) => void) | null = null;
   #stalled: Timer | null = null;
-  /** Steps that are doing something here and now. While there are any, the execution stays. */
-  #busy = 0;
-  /** Of those, calls that another copy joins by their key: they need not end before the execution leaves. */
-  #joinable = 0;
   #isStopped = false;
   #isChecking = false;
+  #isCompensating = false;
+  #overflow: (error: Error) => void = () => undefined;
   #end: ((end: ExecutionEnd) => void) | null = null;
+  /** What the steps' work sees of this. */
+  readonly scope: StepScope;
+  /** Steps that need no work. */
+  readonly instant: InstantSteps;
+  /** Rejects when the code asked for more steps than it may. */
+  readonly overflow: Promise<never>;
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
-    const { call, storage, entries, clock } = options;
+    const { call, storage, run, clock } = options;
     const { entityType, entityId } = call.envelope.address;
     this.#journal = new Journal({
       storage,
       execution: { entityType, executionId: entityId },
       fence: call.fence,
-      entries,
+      entries: run.entries,
+      nextOrdinal: run.nextOrdinal,
       written: () => this.#check(),
       failed: (error) => this.#stop({ type: "stopped", error }),
     });
-    const recorded = [...this.#journal.steps];
-    const delivered = recorded.filter((step) => step.outcome !== null && step.kind !== "value");
-    const ordinals = delivered.map((step) => step.outcome?.ordinal ?? 0).toSorted((a, b) => a - b);
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
-    this.#queue = new DeliveryQueue(clock, ordinals, () => this.#check());
-    this.#waits = new Waits(clock);
-    this.#surroundings = {
-      ...options,
-      executionId: entityId,
-      fence: call.fence,
-      signal: this.#abort.signal,
+    this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), () => this.#check());
+    this.#recorder = new Recorder(this.#journal, this.#queue, run, () => this.#isStopped);
+    this.#residence = new Residence(clock, () => this.#check());
+    this.instant = new InstantSteps({
+      replay: this.#replay,
+      maxPayloadBytes: options.maxPayloadBytes,
+      state: run.state,
       isStopped: () => this.#isStopped,
-      stop: (error) => this.#stop({ type: "stopped", error }),
-      ready: () => this.#ready(),
-      until: (at) => this.#idly(() => this.#waits.until(at)),
-      record: (position, kind, name, event) => this.#record(position, kind, name, event),
-      completed: (value, name) => this.#completed(value, name),
-    };
+      isReplaying: () => this.isReplaying,
+      ask: (kind, name) => this.#ask(kind, name),
+      append: (entry) => void this.#recorder.append(entry),
+      diverge: (error) => this.#diverge(error),
+    });
+    this.scope = this.#scopeOfSteps();
+    this.overflow = new Promise((_resolve, reject) => (this.#overflow = reject));
+    this.overflow.catch(() => undefined);
+    this.#arrivals = new Arrivals(options.inbox, (reason) => this.#requestCancel(reason));
   }
 
   get id(): string {
@@ -123,6 +146,34 @@ export class Execution {
     return !this.#replay.isOver || this.#queue.isReplaying;
   }
 
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  get signals(): SignalBuffer {
+    return this.#arrivals.signals;
+  }
+
+  /** Aborted when a cancellation reaches the code. */
+  get cancelled(): AbortSignal {
+    return this.#cancellation.signal;
+  }
+
+  /** What reached the code, or null. */
+  get cancelledBy(): WorkflowCancelledError | null {
+    return this.#cancellation.error;
+  }
+
+  /** Who is to be woken at its end. */
+  get watchers(): readonly Watcher[] {
+    return this.#arrivals.watchers;
+  }
+
+  /** What the code waits for. */
+  get openSteps(): readonly OpenStepInfo[] {
+    return [...this.#cancellation.open].map(({ step, isWait }) => ({ ...step, isWait }));
+  }
+
   /** Resolves when nothing that it recorded is on its way to storage any more; null: nothing is. After its end (J5). */
   settled(): Promise<void> | null {
     return this.#journal.isSettled ? null : this.#journal.settled();
@@ -130,7 +181,7 @@ export class Execution {
 
   /** Runs the code until it ends, waits long, or has to stop. Never rejects. */
   async run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
-    const { call } = this.#options;
+    const { call, run } = this.#options;
     const ended = new Promise<ExecutionEnd>((resolve) => (this.#end = resolve));
     const onAbort = (): void => this.#stop({ type: "stopped", error: call.signal.reason });
     const onLeaving = (): void => this.#check();
@@ -138,6 +189,9 @@ export class Execution {
     call.leaving.addEventListener("abort", onLeaving, { once: true });
     if (call.signal.aborted) onAbort();
     else {
+      const { cancellation } = run;
+      if (cancellation !== null)
+        this.#queue.deliver(cancellation.ordinal, () => this.#cancel(cancellation.reason));
       code().then(
         (value) => this.#finish({ type: "completed", value }),
         (error: unknown) => this.#finish({ type: "failed", error }),
@@ -150,134 +204,120 @@ export class Execution {
     return end;
   }
 
-  /** A step with a body that is run until it succeeds or may not be tried again. */
-  activity(
-    kind: "activity" | "run",
-    name: string,
-    settings: ActivitySettings,
-    body: AttemptBody,
-  ): Promise<unknown> {
-    return this.#step(kind, name, (position, step, settle) => {
-      const activity = new ActivityStep({ position, kind, name, settings, body }, step, this.#surroundings);
-      return activity.perform(settle);
-    });
-  }
-
-  /** A durable timer. `dueAt` is asked for when the step is new. */
-  sleep(name: string, dueAt: () => number): Promise<unknown> {
-    return this.#step("sleep", name, async (position, step, settle) => {
-      const due = step?.dueAt ?? dueAt();
-      if (step?.dueAt === undefined || step.dueAt === null) {
-        this.#record(position, "sleep", name, { type: "begun", dueAt: due, detail: null });
-        // It may leave memory only once its due time is known for good.
-        await this.#journal.durable();
-      }
-      await this.#idly(() => this.#waits.until(due));
-      await settle({ type: "completed", value: "null" }, null);
-    });
-  }
-
-  /**
-   * A call of an entity. What surely did not run is called again; `send` gets a key that is the same however often the
-   * step is repeated, so that a persisted rpc runs once.
-   *
-   * @param isJoinable whether the same call with the same key, made elsewhere, joins this one
-   */
-  rpc(
-    name: string,
-    isJoinable: boolean,
-    send: (idempotencyKey: string, signal: AbortSignal) => Promise<unknown>,
-  ): Promise<unknown> {
-    return this.#step("rpc", name, async (position, _step, settle) => {
-      const joinable = isJoinable ? 1 : 0;
-      for (let attempt = 1; ; attempt += 1) {
-        await this.#ready();
-        this.#joinable += joinable;
-        try {
-          const value = await send(this.#keyOf(position), this.#abort.signal);
-          return void (await settle(this.#completed(value, name), null));
-        } catch (error) {
-          if (this.#isStopped) return;
-          if (!mayBeSentAgain(error, isJoinable)) {
-            return void (await settle({ type: "failed", error: this.#encode(error) }, null));
-          }
-        } finally {
-          this.#joinable -= joinable;
-        }
-        const until = this.#options.clock.now() + backoffMs(RPC_RETRY, attempt, this.#options.random);
-        await this.#idly(() => this.#waits.until(until));
-      }
-    });
-  }
-
-  /** A value taken once, at once, and the same in every replay. */
-  value<Value>(name: string, take: () => Value): Value {
-    const { position, step } = this.#ask("value", name);
-    if (step?.outcome?.event.type === "completed")
-      return decodePayload(step.outcome.event.value, name) as Value;
-    // It was recorded before anything that followed it, so what is recorded further on followed another step (E5).
-    if (!this.#replay.isOver) throw this.#diverge(this.#replay.unaskedStep());
-    const value = take();
-    const text = encodeBoundedPayload(value, name, this.#options.maxPayloadBytes);
-    this.#record(position, "value", name, { type: "completed", value: text });
-    return value;
-  }
-
-  /** The next step's position, and what is recorded of it (E1). @throws {NonDeterminismError} after stopping: it is another */
-  #ask(kind: StepKind, name: string): Asked {
-    const asked = this.#replay.ask(kind, name);
-    if (asked instanceof NonDeterminismError) throw this.#diverge(asked);
-    if (this.#replay.isOver && !this.isReplaying) this.#replay.catchUp();
-    return asked;
+  /** Takes a message that came for it. Returns false where it is over: then the next copy finds it in the inbox. */
+  receive(message: InboxMessage): boolean {
+    if (this.#isStopped) return false;
+    this.#arrivals.add(message);
+    return true;
   }
 
   /** Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to. */
-  #step(
-    kind: StepKind,
-    name: string,
-    perform: (position: number, step: RecordedStep | undefined, settle: Settle) => Promise<void>,
-  ): Promise<unknown> {
+  step(kind: StepKind, name: string, role: StepRole, perform: Perform): Promise<unknown> {
     const promise = new Promise<unknown>((resolve, reject) => {
       if (this.#isStopped) return;
       const asked = this.#tryAsk(kind, name);
       if (asked === null) return;
-      const { position, step } = asked;
+      const { position, step: recorded } = asked;
+      // What is recorded of a step says that it was asked for before.
+      const cancelled = recorded === undefined ? this.#cancellation.takeUnheard() : null;
+      if (cancelled !== null) return reject(cancelled);
+      const open = new OpenStep({ position, kind, name }, role, reject);
+      open.isRecorded = recorded !== undefined;
+      this.#cancellation.opened(open);
       const hand = (event: Outcome): void => {
         if (this.#isStopped) return;
-        if (event.type === "completed") resolve(decodePayload(event.value, `The result of ${name}`));
-        else reject(decodeError(event.error, this.#options.errors));
+        const error = event.type === "failed" ? decodeError(event.error, this.#options.errors) : null;
+        this.#cancellation.closed(open, error);
+        if (open.isSilenced) return;
+        if (event.type === "completed") resolve(valueOf(kind, name, event.value));
+        else reject(error);
       };
-      if (step !== undefined && step.outcome !== null) {
-        const { ordinal, event } = step.outcome;
+      if (recorded !== undefined && recorded.outcome !== null) {
+        const { ordinal, event } = recorded.outcome;
         return this.#queue.deliver(ordinal, () => hand(event));
       }
-      const settle: Settle = async (event, transaction) => {
-        if (this.#isStopped) {
-          await transaction?.rollback();
-          return undefined;
-        }
-        const entry: JournalEntry = { ordinal: this.#journal.takeOrdinal(), position, kind, name, event };
-        this.#queue.announce(entry.ordinal);
-        if (transaction === null) this.#journal.append(entry);
-        else {
-          try {
-            await this.#journal.commit(entry, transaction);
-          } catch (error) {
-            if (!(error instanceof TransactionUnavailableError)) throw error;
-            this.#queue.giveUp(entry.ordinal);
-            return error;
-          }
-        }
-        this.#queue.deliver(entry.ordinal, () => hand(event));
-        return undefined;
+      const settle: Settle = (event, transaction) => {
+        const outcome = event.type === "failed" ? { ...event, asked: this.#replay.position } : event;
+        return this.#recorder.settle({ position, kind, name, event: outcome }, transaction, hand);
       };
-      const work = (): Promise<void> => this.#busily(() => perform(position, step, settle));
-      if (this.isReplaying) void this.#replay.caughtUp.then(work);
-      else void work();
+      const work = (): void => {
+        // It only waited, and was cut before this copy came to it.
+        if (open.isWait && open.cutBy !== null) return;
+        void this.#busily(() => perform({ position, kind, name, recorded, open, settle }));
+      };
+      if (this.#isCaughtUp && !this.#options.replayOnly) work();
+      else void this.#replay.caughtUp.then(work);
     });
     // A step that nobody awaits, such as the loser of a race, must not end the process when it fails.
     promise.catch(() => undefined);
     return promise;
+  }
+
+  /** Ends this run and begins the next one, with this input. The promise never settles: the code is over. */
+  continueAsNew(input: string): Promise<never> {
+    const over = new Promise<never>(() => undefined);
+    if (this.#isStopped) return over;
+    const asked = this.#tryAsk("continue", "continueAsNew");
+    if (asked === null) return over;
+    void this.#replay.caughtUp.then(() =>
+      this.#busily(async () => {
+        await this.scope.ready();
+        const { run, version } = this.#options;
+        const { consumed } = this.#recorder;
+        const start = { number: run.number + 1, input, version, state: this.instant.state, consumed };
+        this.#journal.append(continueEntry(this.#journal.takeOrdinal(), asked.position, start));
+        await this.#journal.durable();
+        this.#stop({ type: "continued" });
+      }),
+    );
+    this.#check();
+    return over;
+  }
+
+  /** Is told the reason when a cancellation reaches the code, before the code is. */
+  whenCancelled(callback: (reason: string) => void): void {
+    this.#onCancel = callback;
+    if (this.cancelledBy !== null) callback(this.cancelledBy.reason);
+  }
+
+  /** The code failed: what it left open is asked to end, and awaited. Steps from now on are the compensations'. */
+  async beginCompensation(error: unknown): Promise<void> {
+    this.#isCompensating = true;
+    await this.#cancellation.windDown(error instanceof Error ? error : new Error("The execution failed"));
+  }
+
+  /** Names a step for others, and is the same however often it is repeated. */
+  #keyOf(position: number): string {
+    const { number } = this.#options.run;
+    const place = number === 0 ? `${position}` : `${number}.${position}`;
+    const key = `${this.#options.call.envelope.address.entityType}/${this.id}/${place}`;
+    // An execution's id may be as long as a key may, and here the rest is added to it.
+    return key.length <= 512 && isKey(key) ? key : createHash("sha256").update(key).digest("hex");
+  }
+
+  /** The next step's position, and what is recorded of it (E1). @throws {NonDeterminismError} after stopping: it is another */
+  #ask(kind: StepKind, name: string): Asked {
+    const { workflow, maxSteps, logger, replayOnly } = this.#options;
+    if (this.#replay.position >= maxSteps && !this.#isCompensating && kind !== "continue") {
+      const error = new JournalFullError({ workflow, executionId: this.id, maxSteps });
+      this.#overflow(error);
+      throw error;
+    }
+    const asked = this.#replay.ask(kind, name);
+    if (asked instanceof NonDeterminismError) throw this.#diverge(asked);
+    if (this.#replay.isOver && !this.isReplaying) this.#catchUp();
+    if (replayOnly && this.#isCaughtUp && asked.step === undefined) {
+      this.#stop({ type: "suspended", until: null });
+      throw new Error("The journal ends here");
+    }
+    if (asked.step === undefined && asked.position === Math.floor(maxSteps * WARNED_PART)) {
+      const fields = { workflow, executionId: this.id, steps: asked.position, maxSteps };
+      logger.warn(
+        "An execution comes near the most steps that its journal may have; use continueAsNew",
+        fields,
+      );
+    }
+    return asked;
   }
 
   /** Like `#ask`, and null where that throws: code that asks for a step just never goes on (E4). */
@@ -289,58 +329,83 @@ export class Execution {
     }
   }
 
-  #encode(error: unknown): EncodedError {
-    return encodeError(error, { exposeStacks: this.#options.exposeStacks });
+  /** The replay is over: what waits for that goes on, and what came meanwhile is taken. */
+  #catchUp(): void {
+    if (this.#isCaughtUp || this.#isStopped) return;
+    this.#isCaughtUp = true;
+    this.#arrivals.open();
+    // Where it only looks whether the code fits, what is not recorded is not done.
+    if (!this.#options.replayOnly) this.#replay.catchUp();
   }
 
-  /** Names a step for others, and is the same however often it is repeated. */
-  #keyOf(position: number): string {
-    const key = `${this.#options.call.envelope.address.entityType}/${this.id}/${position}`;
-    // An execution's id may be as long as a key may, and here the rest is added to it.
-    return key.length <= 512 && isKey(key) ? key : createHash("sha256").update(key).digest("hex");
+  /** A request to cancel came: the first one that is recorded counts. */
+  #requestCancel(reason: string): void {
+    if (this.#options.run.cancellation !== null || this.#cancelling !== null) return;
+    const event = { type: "completed", value: encodePayload(reason, "A reason") } as const;
+    this.#cancelling = new Promise((resolve) =>
+      this.#recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {
+        this.#cancel(reason);
+        resolve();
+      }),
+    );
   }
 
-  #completed(value: unknown, name: string): Outcome {
-    return {
-      type: "completed",
-      value: encodeBoundedPayload(value, `The result of ${name}`, this.#options.maxPayloadBytes),
-    };
-  }
-
-  #record(position: number, kind: StepKind, name: string, event: JournalEvent): void {
+  #cancel(reason: string): void {
     if (this.#isStopped) return;
-    this.#journal.append({ ordinal: this.#journal.takeOrdinal(), position, kind, name, event });
+    const { workflow } = this.#options;
+    this.#onCancel?.(reason);
+    this.#cancellation.deliver(new WorkflowCancelledError({ workflow, executionId: this.id, reason }));
+  }
+
+  #scopeOfSteps(): StepScope {
+    const { clock, random, exposeStacks, maxPayloadBytes, call, beginTransaction } = this.#options;
+    return {
+      clock,
+      random,
+      exposeStacks,
+      maxPayloadBytes,
+      beginTransaction,
+      executionId: this.id,
+      fence: call.fence,
+      signal: this.#abort.signal,
+      isStopped: () => this.#isStopped,
+      stop: (error) => this.#stop({ type: "stopped", error }),
+      ready: () => this.#ready(),
+      durable: () => this.#journal.durable(),
+      until: (at, open) => this.#residence.wait<never>(at, open, null),
+      message: (dueAt, open, listen) => this.#residence.wait(dueAt, open, listen),
+      joinably: (work) => this.#residence.joinably(work),
+      record: ({ position, kind, name, open }, event) => {
+        open.isRecorded = true;
+        if (!this.#isStopped) this.#recorder.append({ position, kind, name, event });
+      },
+      completed: (value, name) => ({
+        type: "completed",
+        value: encodeBoundedPayload(value, `The result of ${name}`, maxPayloadBytes),
+      }),
+      failed: (error) => ({ type: "failed", error: encodeError(error, { exposeStacks }) }),
+      keyOf: (position) => this.#keyOf(position),
+    };
   }
 
   /** Resolves when a side effect may start (E3); never once the execution is over or has to leave. */
   async #ready(): Promise<void> {
     await this.#journal.durable();
+    // What was asked for before a cancellation that is on its way does not begin any more.
+    if (this.#cancelling !== null) await this.#cancelling;
     if (this.#isStopped || this.#options.call.leaving.aborted) {
-      this.#busy -= 1;
-      this.#check();
+      this.#residence.give();
       await new Promise<never>(() => undefined);
     }
   }
 
-  /** Runs a step's work; while it runs the execution stays in memory. */
   async #busily(work: () => Promise<void>): Promise<void> {
-    this.#busy += 1;
     try {
-      await work();
+      await this.#residence.busily(work);
     } catch (error) {
       // Only storage's refusals come here: what is written is read back by the next copy (J3).
       this.#stop({ type: "stopped", error });
     }
-    this.#busy -= 1;
-    this.#check();
-  }
-
-  /** Waits for time alone: the execution may leave memory meanwhile. */
-  async #idly(wait: () => Promise<void>): Promise<void> {
-    this.#busy -= 1;
-    this.#check();
-    await wait();
-    this.#busy += 1;
   }
 
   /** Soon, when everything that is ready has run: does the code wait for nothing but time? Then it leaves memory. */
@@ -349,7 +414,7 @@ export class Execution {
     this.#isChecking = true;
     void this.#options.clock.nextTurn().then(() => {
       this.#isChecking = false;
-      if (!this.isReplaying) this.#replay.catchUp();
+      if (!this.isReplaying) this.#catchUp();
       this.#leaveIfIdle();
     });
   }
@@ -357,13 +422,24 @@ export class Execution {
   #leaveIfIdle(): void {
     if (this.#isStopped || this.#queue.isPumping || this.#journal.isWriting) return;
     const isLeaving = this.#options.call.leaving.aborted;
-    if (this.#busy > (isLeaving ? this.#joinable : 0)) return;
+    if (this.#residence.isBusy(isLeaving)) return;
     if (isLeaving) return this.#stop({ type: "suspended", until: 0 });
     if (!this.#replay.isOver) return this.#watchStall();
-    const earliest = this.#waits.earliest;
-    if (earliest !== null && earliest - this.#options.clock.now() >= RESIDENT_MS) {
-      this.#stop({ type: "suspended", until: earliest });
+    if (this.#options.replayOnly) return this.#stop({ type: "suspended", until: null });
+    const until = this.#residence.leavesUntil();
+    if (until === undefined) return;
+    // Who asks later what it waits for finds it in the journal. The end of that write comes here again.
+    if (!this.#recordWaits()) this.#stop({ type: "suspended", until });
+  }
+
+  /** Records that the steps that are waited for have begun. Returns whether there were any of which it was not known. */
+  #recordWaits(): boolean {
+    const unknown = [...this.#cancellation.open].filter((open) => !open.isRecorded);
+    for (const open of unknown) {
+      open.isRecorded = true;
+      this.#recorder.append({ ...open.step, event: { type: "begun", dueAt: null, detail: null } });
     }
+    return unknown.length > 0;
   }
 
   /** The replay does nothing. Unless the code awaits something of its own, it waits for what will never come. */
@@ -392,18 +468,13 @@ export class Execution {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#queue.stop();
-    this.#waits.stop();
+    this.#residence.stop();
     this.#stalled?.cancel();
     this.#abort.abort(end.type === "stopped" ? end.error : new Error("The execution is over"));
     this.#end?.(end);
   }
 }
 
-/** Whether a call that failed so is made again by the execution itself, instead of failing in its code. */
-function mayBeSentAgain(error: unknown, isJoinable: boolean): boolean {
-  if (!isHoldfastError(error)) return false;
-  // The member is on its way out: the execution will be, too.
-  if (error instanceof ClusterClosedError) return true;
-  // A volatile rpc that was cut short may have run: that is for the code to decide.
-  return error.retryable && (isJoinable || error.name !== "InterruptedError");
+function valueOf(kind: StepKind, name: string, recorded: string): unknown {
+  return decodePayload(kind === "signal" ? signalValueOf(recorded) : recorded, `The result of ${name}`);
 }

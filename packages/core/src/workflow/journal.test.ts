@@ -41,8 +41,7 @@ function journalOf(entries: readonly JournalEntry[] = []): {
   const failures: unknown[] = [];
   const finish: ((error?: Error) => void)[] = [];
   let written = 0;
-  const storage: WorkflowStorage = {
-    readJournal: async () => entries,
+  const storage: Pick<WorkflowStorage, "appendJournal"> = {
     appendJournal: (execution, appended, fence, transaction) => {
       expect([execution, fence]).toEqual([EXECUTION, FENCE]);
       writes.push({ entries: appended.map(({ ordinal }) => ordinal), transaction });
@@ -56,6 +55,7 @@ function journalOf(entries: readonly JournalEntry[] = []): {
     execution: EXECUTION,
     fence: FENCE,
     entries,
+    nextOrdinal: (entries.at(-1)?.ordinal ?? -1) + 1,
     written: () => (written += 1),
     failed: (error) => failures.push(error),
   });

@@ -20,6 +20,8 @@ export interface RecordedStep {
   readonly kind: StepKind;
   readonly name: string;
   readonly dueAt: number | null;
+  /** What it noted when it began. */
+  readonly detail: string | null;
   /** Attempts that failed, in order. */
   readonly failures: readonly {
     readonly attempt: number;
@@ -33,10 +35,13 @@ export interface RecordedStep {
 export type Outcome = Extract<JournalEvent, { type: "completed" | "failed" }>;
 
 export interface JournalOptions {
-  readonly storage: WorkflowStorage;
+  readonly storage: Pick<WorkflowStorage, "appendJournal">;
   readonly execution: ExecutionKey;
   readonly fence: Fence;
+  /** Those of this run of the code. */
   readonly entries: readonly JournalEntry[];
+  /** Higher than all that is recorded. */
+  readonly nextOrdinal: number;
   /** Everything appended so far is durable. */
   readonly written: () => void;
   /** A write failed (J3). */
@@ -55,7 +60,7 @@ export class Journal {
   constructor(options: JournalOptions) {
     this.#options = options;
     this.#steps = stepsOf(options.entries);
-    this.#nextOrdinal = (options.entries.at(-1)?.ordinal ?? -1) + 1;
+    this.#nextOrdinal = options.nextOrdinal;
   }
 
   /** What was recorded before this copy of the execution began. */
@@ -130,13 +135,23 @@ export class Journal {
   }
 }
 
-function stepsOf(entries: readonly JournalEntry[]): ReadonlyMap<number, RecordedStep> {
+/** What the entries of one run say of each step, by position. */
+export function stepsOf(entries: readonly JournalEntry[]): ReadonlyMap<number, RecordedStep> {
   const steps = new Map<number, RecordedStep>();
   for (const { ordinal, position, kind, name, event } of entries) {
-    const step = steps.get(position) ?? { position, kind, name, dueAt: null, failures: [], outcome: null };
+    if (position < 0) continue;
+    const step = steps.get(position) ?? {
+      position,
+      kind,
+      name,
+      dueAt: null,
+      detail: null,
+      failures: [],
+      outcome: null,
+    };
     switch (event.type) {
       case "begun":
-        steps.set(position, { ...step, dueAt: event.dueAt });
+        steps.set(position, { ...step, dueAt: event.dueAt, detail: event.detail });
         break;
       case "attempt-failed":
         steps.set(position, { ...step, failures: [...step.failures, event] });

@@ -3,7 +3,7 @@
 // Hands out no results (delivery-queue.ts), and stops nothing: who asks is told that the code has diverged.
 
 import type { StepKind } from "../data/journal-entry.ts";
-import { NonDeterminismError } from "../errors/workflow.ts";
+import { NonDeterminismError, type ShownStep } from "../errors/workflow.ts";
 import type { Journal, RecordedStep } from "./journal.ts";
 
 /** A step that the code asked for, and what is recorded of it. */
@@ -18,9 +18,12 @@ export interface ReplayOptions {
   readonly journal: Journal;
 }
 
+/** So many steps before and after are shown of the journal. */
+const SHOWN = 3;
+
 export class Replay {
   readonly #options: ReplayOptions;
-  /** Recorded steps that the code has not asked for yet. */
+  /** Recorded steps that the code has not asked for yet; no patches, which it need not ask for any more. */
   readonly #unasked: Set<number>;
   #position = 0;
   /** Resolves at the first `catchUp`. */
@@ -29,7 +32,9 @@ export class Replay {
 
   constructor(options: ReplayOptions) {
     this.#options = options;
-    this.#unasked = new Set([...options.journal.steps].map((step) => step.position));
+    this.#unasked = new Set(
+      [...options.journal.steps].filter(({ kind }) => kind !== "patch").map(({ position }) => position),
+    );
     this.caughtUp = new Promise((resolve) => (this.#catchUp = resolve));
   }
 
@@ -50,27 +55,47 @@ export class Replay {
 
   /** The next step. An error: the journal has another one there, and the code has not moved on. */
   ask(kind: StepKind, name: string): Asked | NonDeterminismError {
-    const position = this.#position;
-    const step = this.#options.journal.step(position);
+    const { journal } = this.#options;
+    let position = this.#position;
+    // The code does not ask for a patch any more, once no execution is left that began without it.
+    while (journal.step(position)?.kind === "patch") position += 1;
+    const step = journal.step(position);
     if (step !== undefined && (step.kind !== kind || step.name !== name)) {
       return this.#divergence(position, describeStep(step.kind, step.name), describeStep(kind, name));
     }
-    this.#position += 1;
+    this.#position = position + 1;
     this.#unasked.delete(position);
     return { position, step };
   }
 
+  /** Whether the patch `id` is recorded here: then it has been passed. Null: nothing is recorded from here on. */
+  askForPatch(id: string): boolean | null {
+    const { journal } = this.#options;
+    let position = this.#position;
+    for (let step = journal.step(position); step?.kind === "patch"; step = journal.step((position += 1))) {
+      if (step.name !== id) continue;
+      this.#position = position + 1;
+      return true;
+    }
+    return this.isOver ? null : false;
+  }
+
   /** The error of code that does not ask for the first of the recorded steps that are left. */
   unaskedStep(): NonDeterminismError {
-    const position = Math.min(...this.#unasked);
+    const position = [...this.#unasked].reduce((first, each) => Math.min(first, each));
     const step = this.#options.journal.step(position);
     const recorded = step === undefined ? "another step" : describeStep(step.kind, step.name);
     return this.#divergence(position, recorded, "no step there");
   }
 
   #divergence(position: number, recorded: string, asked: string): NonDeterminismError {
-    const { workflow, executionId } = this.#options;
-    return new NonDeterminismError({ workflow, executionId, position, recorded, asked });
+    const { workflow, executionId, journal } = this.#options;
+    const around: ShownStep[] = [];
+    for (let at = Math.max(0, position - SHOWN); at <= position + SHOWN; at += 1) {
+      const step = journal.step(at);
+      if (step !== undefined) around.push({ position: at, step: describeStep(step.kind, step.name) });
+    }
+    return new NonDeterminismError({ workflow, executionId, position, recorded, asked, journal: around });
   }
 }
 

@@ -12,7 +12,7 @@ function waiting(): {
   const waits = new Waits(clock);
   const over: string[] = [];
   const wait = (name: string, inMs: number): void => {
-    void waits.until(clock.now() + inMs).then(() => over.push(name));
+    waits.until(clock.now() + inMs, () => over.push(name));
   };
   return { clock, waits, over, wait };
 }
@@ -58,6 +58,15 @@ describe("waits", () => {
     wait("b", 100);
     await clock.advance(100);
     expect(over).toEqual(["a", "b"]);
+  });
+
+  it("that are given up leave no timer behind", async () => {
+    const { clock, waits, over } = waiting();
+    const end = waits.until(clock.now() + 100, () => over.push("given up"));
+    end();
+    expect([waits.earliest, clock.pending()]).toEqual([null, 0]);
+    await clock.advance(1_000);
+    expect(over).toEqual([]);
   });
 
   it("never end after a stop, and leave no timer behind", async () => {

@@ -22,25 +22,27 @@ export class Waits {
     return earliest;
   }
 
-  /** Resolves when the wall clock has reached `dueAt`; never after `stop()`. */
-  until(dueAt: number): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#isStopped) return;
-      const id = Symbol("wait");
-      const arm = (): Timer =>
-        this.#clock.setTimer(Math.max(0, dueAt - this.#clock.now()), () => {
-          const wait = this.#waiting.get(id);
-          if (wait === undefined) return;
-          // The wall clock may have been set back meanwhile.
-          if (this.#clock.now() < dueAt) {
-            wait.timer = arm();
-            return;
-          }
-          this.#waiting.delete(id);
-          resolve();
-        });
-      this.#waiting.set(id, { dueAt, timer: arm() });
-    });
+  /** Calls `wake` when the wall clock has reached `dueAt`; never after `stop()`. Returns what ends the wait. */
+  until(dueAt: number, wake: () => void): () => void {
+    if (this.#isStopped) return () => undefined;
+    const id = Symbol("wait");
+    const arm = (): Timer =>
+      this.#clock.setTimer(Math.max(0, dueAt - this.#clock.now()), () => {
+        const wait = this.#waiting.get(id);
+        if (wait === undefined) return;
+        // The wall clock may have been set back meanwhile.
+        if (this.#clock.now() < dueAt) {
+          wait.timer = arm();
+          return;
+        }
+        this.#waiting.delete(id);
+        wake();
+      });
+    this.#waiting.set(id, { dueAt, timer: arm() });
+    return () => {
+      this.#waiting.get(id)?.timer.cancel();
+      this.#waiting.delete(id);
+    };
   }
 
   stop(): void {

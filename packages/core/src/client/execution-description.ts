@@ -1,0 +1,118 @@
+import { decodeError } from "../contract/error-codec.ts";
+import { decodePayload } from "../contract/payload.ts";
+import {
+  EXECUTE,
+  INBOX_TAGS,
+  INSPECT,
+  type AnyWorkflowContract,
+  type Inspection,
+} from "../contract/workflow-contract.ts";
+import { UnknownExecutionError } from "../errors/workflow.ts";
+import type { ExportedJournal } from "../workflow/exported-journal.ts";
+import { recordedRun } from "../workflow/recorded-run.ts";
+import { describeSteps, type StepDescription } from "../workflow/step-description.ts";
+import type { Caller } from "./caller.ts";
+import type { ExecutionAccess } from "./execution-access.ts";
+import { executionRecord, summaryOf, type ExecutionSummary } from "./execution-listing.ts";
+import { outcome } from "./execution-outcome.ts";
+
+/** What is known of an execution. */
+export interface ExecutionDescription<Input = unknown, Output = unknown> extends ExecutionSummary<Input> {
+  /** Where it completed. */
+  readonly result?: Output;
+  /** Where it failed or was cancelled. */
+  readonly error?: Error;
+  /** While it is suspended: when it goes on by itself. Absent where a signal or a child wakes it. */
+  readonly wakesAt?: Date;
+  /** Why it waits for other code to be deployed, if it does and its runner answers. */
+  readonly waitsForCode?: string;
+  /** The version of the code that it began with, if the workflow has versions. */
+  readonly version?: string;
+  /** How often it began anew by `continueAsNew`; its steps are those since. */
+  readonly continuations: number;
+  /** The steps that are recorded, and those that are at work in memory, in the order in which the code asked for them. */
+  readonly steps: readonly StepDescription[];
+}
+
+/** The owner is asked for no longer: what storage says is told without it. */
+const INSPECTED_FOR = "2s";
+/** Due times beyond are none: something else wakes the execution. */
+const FAR_FUTURE = 8.6e15;
+
+export async function describeExecution(
+  caller: Caller,
+  access: ExecutionAccess,
+  contract: AnyWorkflowContract,
+  executionId: string,
+): Promise<ExecutionDescription> {
+  const record = await executionRecord(access, contract, executionId);
+  if (record === null) throw new UnknownExecutionError({ workflow: contract.name, executionId });
+  const entityType = contract.entity.name;
+  const run = recordedRun(await access.workflows().readExecution({ entityType, executionId }, []));
+  const summary = summaryOf(contract, record);
+  const { dueAt } = record;
+  const inspection = record.endedAt === null ? await inspect(caller, contract, executionId) : null;
+  const waitsForCode = inspection?.waitsForCode ?? null;
+  return {
+    ...summary,
+    ...(run.input === null ? {} : { input: decodePayload(run.input, `The input of ${contract.name}`) }),
+    ...(record.endedAt === null ? {} : await ended(caller, contract, executionId)),
+    ...(waitsForCode === null ? {} : { waitsForCode }),
+    ...(dueAt === null || dueAt > FAR_FUTURE ? {} : { wakesAt: new Date(dueAt) }),
+    ...(run.version === null ? {} : { version: run.version }),
+    continuations: run.number,
+    steps: describeSteps(run.entries, contract.entity.rpcs[EXECUTE]?.errors ?? [], inspection?.open),
+  };
+}
+
+export async function exportJournal(
+  access: ExecutionAccess,
+  contract: AnyWorkflowContract,
+  executionId: string,
+): Promise<ExportedJournal> {
+  const record = await executionRecord(access, contract, executionId);
+  if (record === null) throw new UnknownExecutionError({ workflow: contract.name, executionId });
+  const entityType = contract.entity.name;
+  const stored = await access.workflows().readExecution({ entityType, executionId }, INBOX_TAGS);
+  const [state] = await access.messages().lookUp([record.envelope.requestId]);
+  const exit = state?.state === "answered" ? state.reply.exit : null;
+  return {
+    format: "holdfast-journal-1",
+    workflow: contract.name,
+    executionId,
+    input: record.envelope.payload,
+    end: exit === null || exit.ok ? exit : { ok: false, error: exit.error.message },
+    ...stored,
+  };
+}
+
+async function ended(
+  caller: Caller,
+  contract: AnyWorkflowContract,
+  executionId: string,
+): Promise<{ readonly result?: unknown; readonly error?: Error }> {
+  const target = { contract: contract.entity, entityId: executionId, tag: EXECUTE, fromInside: true };
+  const state = await caller.lookUpByKey(target, EXECUTE);
+  // It was resumed this moment.
+  if (state === null || state.state === "pending") return {};
+  if (state.state === "dead") return { error: decodeError(state.deadLetter.error, []) };
+  try {
+    return { result: await outcome(contract, state) };
+  } catch (error) {
+    return { error: error instanceof Error ? error : new Error(String(error)) };
+  }
+}
+
+/** What its owner says. Null: it is out of reach, or nobody serves it; what storage says is true all the same. */
+async function inspect(
+  caller: Caller,
+  contract: AnyWorkflowContract,
+  executionId: string,
+): Promise<Inspection | null> {
+  const target = { contract: contract.entity, entityId: executionId, tag: INSPECT, fromInside: true };
+  try {
+    return (await caller.call(target, null, { timeout: INSPECTED_FOR })) as Inspection;
+  } catch {
+    return null;
+  }
+}

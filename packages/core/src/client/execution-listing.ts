@@ -1,0 +1,119 @@
+import type { ExecutionQuery } from "../adapter/workflow-storage.ts";
+import { decodePayload } from "../contract/payload.ts";
+import { EXECUTE, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
+import type { AttributeValue, ExecutionRecord, ExecutionStatus } from "../data/execution-record.ts";
+import { timeOfRequestId } from "../data/request-id.ts";
+import { ConfigError } from "../errors/config.ts";
+import type { ExecutionAccess } from "./execution-access.ts";
+
+/** What `list` is asked for: executions to which all of it applies. */
+export interface ExecutionFilter {
+  readonly status?: ExecutionStatus;
+  /** Started at this time or later. */
+  readonly startedAfter?: Date;
+  /** Started before this time. */
+  readonly startedBefore?: Date;
+  /** As `ctx.setAttributes` set them, each with this very value. */
+  readonly attributes?: Readonly<Record<string, AttributeValue>>;
+  /** At most so many; default: all. */
+  readonly limit?: number;
+}
+
+/** What is known of an execution without its journal. */
+export interface ExecutionSummary<Input = unknown> {
+  readonly executionId: string;
+  /** The workflow's name. */
+  readonly workflow: string;
+  readonly status: ExecutionStatus;
+  /** What it was started with. */
+  readonly input: Input;
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  readonly startedAt: Date;
+  /** When it ended; absent while it goes on. */
+  readonly endedAt?: Date;
+}
+
+const PAGE = 100;
+const STATUSES: readonly ExecutionStatus[] = [
+  "pending",
+  "running",
+  "suspended",
+  "completed",
+  "failed",
+  "cancelled",
+];
+
+/** Reads page after page, as it is asked for more. @throws {ConfigError} */
+export async function* listExecutions(
+  access: ExecutionAccess,
+  contract: AnyWorkflowContract,
+  filter: ExecutionFilter = {},
+): AsyncGenerator<ExecutionSummary, void, undefined> {
+  const { status, attributes = {}, limit = Number.POSITIVE_INFINITY } = filter;
+  if (status !== undefined && !STATUSES.includes(status))
+    throw new ConfigError({ option: "status", got: status, takes: STATUSES.join(", ") });
+  if (limit !== Number.POSITIVE_INFINITY && (!Number.isInteger(limit) || limit < 0))
+    throw new ConfigError({ option: "limit", got: limit, takes: "a whole number of 0 or more" });
+  const query: Omit<ExecutionQuery, "after" | "limit"> = {
+    ...allOf(contract, access.now()),
+    status: status ?? null,
+    startedFrom: timeOf(filter.startedAfter, "startedAfter"),
+    startedBefore: timeOf(filter.startedBefore, "startedBefore"),
+    attributes,
+  };
+  let after: string | null = null;
+  for (let left = limit; left > 0;) {
+    const page = Math.min(PAGE, left);
+    const records: readonly ExecutionRecord[] = await access
+      .workflows()
+      .listExecutions({ ...query, limit: page, after });
+    for (const record of records) yield summaryOf(contract, record);
+    if (records.length < page) return;
+    left -= records.length;
+    after = records.at(-1)?.envelope.requestId ?? null;
+  }
+}
+
+/** What storage knows of one execution, or null. */
+export async function executionRecord(
+  access: ExecutionAccess,
+  contract: AnyWorkflowContract,
+  executionId: string,
+): Promise<ExecutionRecord | null> {
+  const query = { ...allOf(contract, access.now()), executionId, limit: 1, after: null };
+  const [record] = await access.workflows().listExecutions(query);
+  return record ?? null;
+}
+
+export function summaryOf(contract: AnyWorkflowContract, record: ExecutionRecord): ExecutionSummary {
+  const { envelope, status, attributes, endedAt } = record;
+  return {
+    executionId: envelope.address.entityId,
+    workflow: contract.name,
+    status,
+    input: decodePayload(envelope.payload, `The input of ${contract.name}`),
+    attributes,
+    startedAt: new Date(timeOfRequestId(envelope.requestId)),
+    ...(endedAt === null ? {} : { endedAt: new Date(endedAt) }),
+  };
+}
+
+function allOf(contract: AnyWorkflowContract, now: number): Omit<ExecutionQuery, "after" | "limit"> {
+  return {
+    entityType: contract.entity.name,
+    tag: EXECUTE,
+    executionId: null,
+    status: null,
+    startedFrom: null,
+    startedBefore: null,
+    attributes: {},
+    now,
+  };
+}
+
+function timeOf(date: Date | undefined, option: string): number | null {
+  if (date === undefined) return null;
+  const time = date instanceof Date ? date.getTime() : Number.NaN;
+  if (Number.isNaN(time)) throw new ConfigError({ option, got: date, takes: "a valid Date" });
+  return time;
+}

@@ -1,0 +1,29 @@
+import type { RequestState } from "../adapter/message-storage.ts";
+import { decodeError } from "../contract/error-codec.ts";
+import { decodePayload } from "../contract/payload.ts";
+import { parseWhat } from "../contract/schema.ts";
+import { EXECUTE, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
+import { DeadLetteredError } from "../errors/storage.ts";
+
+/** What an execution came to. Rejects with the error with which it ended. */
+export async function outcome(
+  contract: AnyWorkflowContract,
+  state: Exclude<RequestState, { state: "pending" }>,
+): Promise<unknown> {
+  if (state.state === "dead") {
+    const { requestId, deadLetter } = state;
+    throw new DeadLetteredError({
+      requestId,
+      what: `An execution of ${contract.name}`,
+      attempts: deadLetter.attempts,
+      reason: deadLetter.error.message,
+    });
+  }
+  const { exit } = state.reply;
+  if (!exit.ok) throw decodeError(exit.error, contract.entity.rpcs[EXECUTE]?.errors ?? []);
+  return parseWhat(
+    contract.output,
+    decodePayload(exit.value, `The result of ${contract.name}`),
+    `The result of ${contract.name}`,
+  );
+}

@@ -1,0 +1,103 @@
+// The typed client of a workflow: starts executions, finds them, and gives their handles.
+
+import { createHash } from "node:crypto";
+import { checkKey } from "../contract/key.ts";
+import { encodePayload } from "../contract/payload.ts";
+import { parse, parseWhat } from "../contract/schema.ts";
+import {
+  EXECUTE,
+  type AnyWorkflowContract,
+  type WorkflowContract,
+  type WorkflowTypes,
+} from "../contract/workflow-contract.ts";
+import type { CallOptions, CallTarget, Caller } from "./caller.ts";
+import type { ExecutionAccess } from "./execution-access.ts";
+import { listExecutions, type ExecutionFilter, type ExecutionSummary } from "./execution-listing.ts";
+import { workflowHandle, type WorkflowHandle } from "./workflow-handle.ts";
+
+/** Options of `execute` and `start`. */
+export type ExecuteOptions = Pick<CallOptions, "timeout" | "signal" | "headers">;
+
+/** Starts executions of one workflow. Those of one key are one execution, which keeps the input that came first. */
+export interface WorkflowStarter<T extends WorkflowTypes> {
+  /**
+   * Starts or joins, and waits for the end. A caller that stops waiting leaves the execution as it is.
+   *
+   * @throws {WorkflowFailedError} it ended with an error, which is the cause
+   * @throws {WorkflowCancelledError} it was cancelled
+   */
+  execute(input: T["callerInput"], options?: ExecuteOptions): Promise<T["callerOutput"]>;
+  /** Starts or joins; the execution is durable when this resolves. */
+  start(input: T["callerInput"], options?: ExecuteOptions): Promise<WorkflowHandle<T>>;
+}
+
+/** What `cluster.workflow(Definition)` returns. */
+export interface WorkflowClient<T extends WorkflowTypes> extends WorkflowStarter<T> {
+  /** The result of an execution, or undefined while it runs or if there is none of this id. @throws {WorkflowFailedError} */
+  poll(executionId: string): Promise<T["callerOutput"] | undefined>;
+  /** Executions named by a hash of this key, whatever the definition's key says. */
+  withKey(key: string): WorkflowStarter<T>;
+  /** Executions whose id is this very key. */
+  withRawKey(executionId: string): WorkflowStarter<T>;
+  /** The handle of an execution. Nothing is sent. */
+  get(executionId: string): WorkflowHandle<T>;
+  /** Executions, the newest first: all that match, or as many as `limit` says. */
+  list(filter?: ExecutionFilter): AsyncIterableIterator<ExecutionSummary<T["callerInput"]>>;
+}
+
+/** Where workflow clients come from: `workflow` of a cluster or a context. */
+export type WorkflowClients = <T extends WorkflowTypes>(definition: WorkflowContract<T>) => WorkflowClient<T>;
+
+export function workflowClients(caller: Caller, access: ExecutionAccess): WorkflowClients {
+  return ((contract: AnyWorkflowContract) => workflowClient(caller, access, contract)) as WorkflowClients;
+}
+
+function workflowClient(
+  caller: Caller,
+  access: ExecutionAccess,
+  contract: AnyWorkflowContract,
+): WorkflowClient<WorkflowTypes> {
+  const handle = (executionId: string): WorkflowHandle<WorkflowTypes> =>
+    workflowHandle(caller, access, contract, executionId);
+  const starter = (idOf: (input: unknown) => string): WorkflowStarter<WorkflowTypes> => {
+    const targetOf = async (input: unknown): Promise<CallTarget> => {
+      const parsed = await parse(contract.input, input, `the workflow ${contract.name}`);
+      return messageTarget(contract, idOf(parsed), EXECUTE);
+    };
+    return {
+      async execute(input, options) {
+        const output = await caller.call(await targetOf(input), input, options);
+        return parseWhat(contract.output, output, `The result of ${contract.name}`);
+      },
+      async start(input, options) {
+        const execution = await targetOf(input);
+        await caller.notify(execution, input, options);
+        return handle(execution.entityId);
+      },
+    };
+  };
+  return {
+    ...starter((input) => executionIdOf(contract, input)),
+    poll: (executionId) => handle(executionId).poll(),
+    withKey: (key) => starter(() => hashOf(checkKey(key, "key"))),
+    withRawKey: (key) => starter(() => checkKey(key, "key")),
+    get: (executionId) => handle(checkKey(executionId, "executionId")),
+    list: (filter) => listExecutions(access, contract, filter),
+  };
+}
+
+/** Where a message to an execution goes. */
+export function messageTarget(contract: AnyWorkflowContract, executionId: string, tag: string): CallTarget {
+  return { contract: contract.entity, entityId: executionId, tag, fromInside: true };
+}
+
+/** The id of the execution of an input, parsed. */
+export function executionIdOf(contract: AnyWorkflowContract, input: unknown): string {
+  if (contract.key === null) return hashOf(encodePayload(input, `The input of ${contract.name}`));
+  const key = checkKey(contract.key(input as never), "key");
+  return contract.hashKey ? hashOf(key) : key;
+}
+
+function hashOf(key: string): string {
+  return createHash("sha256").update(key).digest("hex");
+}

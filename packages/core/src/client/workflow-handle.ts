@@ -1,0 +1,192 @@
+// The handle of one execution: what callers ask of it and do to it.
+
+import { parseWhat, type SchemaInput } from "../contract/schema.ts";
+import {
+  CANCEL,
+  EXECUTE,
+  FORK_HEADER,
+  QUERY,
+  SIGNAL,
+  type AnyQuery,
+  type AnyWorkflowContract,
+  type WorkflowTypes,
+} from "../contract/workflow-contract.ts";
+import type { RequestState } from "../adapter/message-storage.ts";
+import { CANCELLED_CODE } from "../data/execution-record.ts";
+import { ConfigError } from "../errors/config.ts";
+import { ExecutionStateError, UnknownExecutionError } from "../errors/workflow.ts";
+import { checkKey } from "../contract/key.ts";
+import type { ExportedJournal } from "../workflow/exported-journal.ts";
+import { resumption } from "../workflow/resumption.ts";
+import type { CallOptions, CallTarget, Caller } from "./caller.ts";
+import type { ExecutionAccess } from "./execution-access.ts";
+import { describeExecution, exportJournal, type ExecutionDescription } from "./execution-description.ts";
+import { executionRecord } from "./execution-listing.ts";
+import { outcome } from "./execution-outcome.ts";
+
+/** What a query takes. */
+export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
+/** What a query answers. */
+export type QueryOutput<Q extends AnyQuery> = NonNullable<Q["types"]>["output"];
+/** The arguments of a query after its name: none where it takes none. */
+export type QueryArguments<Q extends AnyQuery> = [QueryInput<Q>] extends [void] ? [] : [input: QueryInput<Q>];
+
+/** One execution. */
+export interface WorkflowHandle<T extends WorkflowTypes> {
+  readonly executionId: string;
+  /**
+   * Waits for the end.
+   *
+   * @throws {WorkflowFailedError} it ended with an error, which is the cause
+   * @throws {WorkflowCancelledError} it was cancelled
+   */
+  result(options?: Pick<CallOptions, "timeout" | "signal">): Promise<T["callerOutput"]>;
+  /** The result, or undefined while it runs. @throws {WorkflowFailedError} @throws {WorkflowCancelledError} */
+  poll(): Promise<T["callerOutput"] | undefined>;
+  /**
+   * Sends a signal. It is durable when this resolves, and waits for the code that takes it.
+   *
+   * @throws {InvalidInputError} the payload does not fit its schema; nothing was sent
+   * @throws {ExecutionStateError} the execution has ended
+   * @throws {UnknownExecutionError}
+   */
+  signal<Name extends keyof T["signals"] & string>(
+    name: Name,
+    payload: SchemaInput<T["signals"][Name]>,
+    options?: Pick<CallOptions, "idempotencyKey" | "timeout" | "signal">,
+  ): Promise<void>;
+  /** Asks what the execution's state says, while it runs or after its end. @throws {UnknownExecutionError} */
+  query<Name extends keyof T["queries"] & string>(
+    name: Name,
+    ...input: QueryArguments<T["queries"][Name]>
+  ): Promise<QueryOutput<T["queries"][Name]>>;
+  /**
+   * Asks the execution to end: it is durable when this resolves. Its code may clean up first, its compensations run, and its
+   * children are cancelled, too. One that has ended stays as it is. @throws {UnknownExecutionError}
+   */
+  cancel(reason?: string): Promise<void>;
+  /** What is known of it, with its steps. @throws {UnknownExecutionError} */
+  describe(): Promise<ExecutionDescription<T["callerInput"], T["callerOutput"]>>;
+  /**
+   * Lets a failed execution go on from its last good step: the step whose error it ended with is done anew, under the same
+   * idempotency key, and what the code did about that error is forgotten. Its error is taken back.
+   *
+   * @throws {ExecutionStateError} it has not failed, or its compensations have run: what they undid would be missing
+   * @throws {UnknownExecutionError}
+   */
+  resume(): Promise<void>;
+  /**
+   * Starts a new execution with the input of this one, which takes over the steps before `fromStep` as they are recorded.
+   * Resolves to its handle when it is durable. @throws {ConfigError} there is no such step @throws {UnknownExecutionError}
+   */
+  fork(options: { readonly fromStep: number; readonly executionId?: string }): Promise<WorkflowHandle<T>>;
+  /** Its journal, as data for `replayWorkflow` of @holdfast/testing. @throws {UnknownExecutionError} */
+  exportJournal(): Promise<ExportedJournal>;
+}
+
+export function workflowHandle(
+  caller: Caller,
+  access: ExecutionAccess,
+  contract: AnyWorkflowContract,
+  executionId: string,
+): WorkflowHandle<WorkflowTypes> {
+  const { name: workflow } = contract;
+  const to = (tag: string): CallTarget => ({
+    contract: contract.entity,
+    entityId: executionId,
+    tag,
+    fromInside: true,
+  });
+  const known = async (): Promise<RequestState> => {
+    const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE);
+    if (state === null) throw new UnknownExecutionError({ workflow, executionId });
+    return state;
+  };
+  const refuse = async (what: string, hint: string): Promise<ExecutionStateError> => {
+    const status = (await executionRecord(access, contract, executionId))?.status ?? "completed";
+    return new ExecutionStateError({ workflow, executionId, status, what, hint });
+  };
+  return {
+    executionId,
+    async result(options) {
+      const state = await known();
+      if (state.state !== "pending") return outcome(contract, state);
+      // The execution is known by its key, so this joins it, and its input stays what it was.
+      const output = await caller.call(to(EXECUTE), undefined, options);
+      return parseWhat(contract.output, output, `The result of ${workflow}`);
+    },
+    async poll() {
+      const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE);
+      return state === null || state.state === "pending" ? undefined : outcome(contract, state);
+    },
+    async signal(name, payload, options = {}) {
+      const schemas = contract.signals;
+      if (schemas !== null && !Object.hasOwn(schemas, name)) throw unknownName("signal", name, schemas);
+      await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
+      const state = await known();
+      if (state.state !== "pending")
+        throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
+      const { idempotencyKey = access.newId(), ...waiting } = options;
+      await caller.notify(to(SIGNAL), { name, payload }, { ...waiting, idempotencyKey });
+    },
+    async query(name, ...[input]: unknown[]) {
+      if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
+      const { input: schema, output } = contract.queries[name] as AnyQuery;
+      await parseWhat(schema, input, `The query ${name} of ${workflow}`);
+      await known();
+      const answer = await caller.call(to(QUERY), { name, payload: input });
+      return parseWhat(output, answer, `The answer of ${name}`);
+    },
+    async cancel(reason = "no reason was given") {
+      if (typeof reason !== "string")
+        throw new ConfigError({ option: "reason", got: reason, takes: "a string" });
+      if ((await known()).state !== "pending") return;
+      await caller.notify(to(CANCEL), reason, { idempotencyKey: CANCEL });
+    },
+    describe: () => describeExecution(caller, access, contract, executionId),
+    async resume() {
+      const state = await known();
+      if (state.state === "dead") {
+        const address = await access.messages().requeueDeadLetter(state.requestId);
+        if (address !== null) access.wakeOwner(address.shardId);
+        return;
+      }
+      const what = "resume()";
+      const failed = "It takes an execution that has failed; fork() takes any.";
+      if (state.state === "pending" || state.reply.exit.ok) throw await refuse(what, failed);
+      const { error } = state.reply.exit;
+      if (error.code === CANCELLED_CODE) throw await refuse(what, failed);
+      const key = { entityType: contract.entity.name, executionId };
+      const ordinals = resumption(await access.workflows().readExecution(key, []), error);
+      if (ordinals === null)
+        throw await refuse(
+          what,
+          "Its compensations have run, and what they undid would be missing: fork() it, or start a new execution.",
+        );
+      const address = await access.workflows().reopenExecution(key, state.requestId, ordinals);
+      if (address === null) throw await refuse(what, "Somebody else resumed it.");
+      access.wakeOwner(address.shardId);
+    },
+    async fork({ fromStep, executionId: chosen }) {
+      const { input, steps } = await describeExecution(caller, access, contract, executionId);
+      const last = (steps.at(-1)?.position ?? -1) + 1;
+      if (!Number.isInteger(fromStep) || fromStep < 0 || fromStep > last)
+        throw new ConfigError({
+          option: "fromStep",
+          got: fromStep,
+          takes: `a step's position, 0 to ${last}`,
+        });
+      const forked = chosen === undefined ? access.newId() : checkKey(chosen, "executionId");
+      const headers = { [FORK_HEADER]: JSON.stringify({ executionId, fromStep }) };
+      await caller.notify({ ...to(EXECUTE), entityId: forked }, input, { headers });
+      return workflowHandle(caller, access, contract, forked);
+    },
+    exportJournal: () => exportJournal(access, contract, executionId),
+  };
+}
+
+function unknownName(option: "signal" | "query", got: unknown, known: object): ConfigError {
+  const names = Object.keys(known);
+  const takes = names.length === 0 ? "nothing: the workflow defines none" : `one of ${names.join(", ")}`;
+  return new ConfigError({ option, got, takes });
+}

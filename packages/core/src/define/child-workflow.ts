@@ -1,0 +1,145 @@
+// Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
+
+import { createHash } from "node:crypto";
+import { parse, type SchemaInput } from "../contract/schema.ts";
+import {
+  CANCEL,
+  WATCH,
+  type AnyWorkflowContract,
+  type WorkflowContract,
+  type WorkflowTypes,
+} from "../contract/workflow-contract.ts";
+import { executionIdOf, messageTarget } from "../client/workflow-client.ts";
+import { callStep } from "../workflow/call-step.ts";
+import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
+import type { WorkflowContextParts } from "./context-parts.ts";
+
+export interface ChildOptions {
+  /** Whether it goes on when its parent is cancelled. Default false: it is cancelled, too. */
+  readonly detached?: boolean;
+}
+
+/** A workflow as its parent's code calls it. */
+export interface ChildWorkflow<T extends WorkflowTypes> {
+  /** Starts or joins, and waits for the end. @throws {WorkflowFailedError} @throws {WorkflowCancelledError} */
+  execute(input: T["callerInput"], options?: ChildOptions): Promise<T["callerOutput"]>;
+  /** Starts or joins; the child is durable when this resolves. */
+  start(input: T["callerInput"], options?: ChildOptions): Promise<ChildHandle<T>>;
+}
+
+/** A child that was started. Each call is a step. */
+export interface ChildHandle<T extends WorkflowTypes> {
+  readonly executionId: string;
+  /** Waits for the end. @throws {WorkflowFailedError} @throws {WorkflowCancelledError} */
+  result(): Promise<T["callerOutput"]>;
+  signal<Name extends keyof T["signals"] & string>(
+    name: Name,
+    payload: SchemaInput<T["signals"][Name]>,
+  ): Promise<void>;
+  cancel(reason?: string): Promise<void>;
+}
+
+/** Where a context's children come from. */
+export type ChildWorkflows = <T extends WorkflowTypes>(definition: WorkflowContract<T>) => ChildWorkflow<T>;
+
+export function childWorkflows(parts: WorkflowContextParts): ChildWorkflows {
+  return ((contract: AnyWorkflowContract) => childWorkflow(parts, contract)) as ChildWorkflows;
+}
+
+function childWorkflow(
+  parts: WorkflowContextParts,
+  contract: AnyWorkflowContract,
+): ChildWorkflow<WorkflowTypes> {
+  const { execution, children } = parts;
+  const step = (
+    name: string,
+    of: Pick<ChildOfStep, "does" | "isDetached">,
+    calls: (position: number) => Promise<ChildCalls>,
+  ): Promise<unknown> =>
+    // A child that goes on without its parent is waited for, and no more.
+    execution.step("child", name, of.isDetached && of.does !== "start" ? "wait" : "child", (asked) =>
+      childStep(asked, execution.scope, {
+        ...of,
+        calls: () => calls(asked.position),
+        known: of.isDetached || of.does === "join" ? () => undefined : children.asking(),
+        ended: (child) => children.ended(child),
+      }),
+    );
+  const byInput = (input: unknown) => async (position: number) =>
+    callsOf(parts, contract, await idOf(parts, contract, input, position), input);
+  return {
+    execute: (input, { detached = false } = {}) =>
+      step(contract.name, { does: "execute", isDetached: detached }, byInput(input)),
+    async start(input, { detached = false } = {}) {
+      const id = await step(
+        `${contract.name}.start`,
+        { does: "start", isDetached: detached },
+        byInput(input),
+      );
+      const executionId = String(id);
+      const calls = callsOf(parts, contract, executionId, input);
+      // Also where the start was recorded by an earlier copy.
+      if (!detached) children.started(calls);
+      return childHandle(parts, contract, calls, () =>
+        step(`${contract.name}.result`, { does: "join", isDetached: detached }, async () => calls),
+      );
+    },
+  };
+}
+
+function childHandle(
+  { execution, services }: WorkflowContextParts,
+  contract: AnyWorkflowContract,
+  calls: ChildCalls,
+  join: () => Promise<unknown>,
+): ChildHandle<WorkflowTypes> {
+  const handle = services.workflow(contract).get(calls.executionId);
+  const send = async (name: string, call: (key: string) => Promise<unknown>): Promise<void> => {
+    await execution.step("rpc", name, "work", (step) =>
+      callStep(step, execution.scope, { isJoinable: true, send: (key) => call(key) }),
+    );
+  };
+  return {
+    executionId: calls.executionId,
+    result: join,
+    signal: (name, payload) =>
+      send(`${contract.name}.signal`, (idempotencyKey) => handle.signal(name, payload, { idempotencyKey })),
+    cancel: (reason) => send(`${contract.name}.cancel`, () => handle.cancel(reason)),
+  };
+}
+
+/** A child is named as its callers name it; without a key, by its parent and its place there. */
+async function idOf(
+  { execution }: WorkflowContextParts,
+  contract: AnyWorkflowContract,
+  input: unknown,
+  position: number,
+): Promise<string> {
+  const parsed = await parse(contract.input, input, `the workflow ${contract.name}`);
+  if (contract.key !== null) return executionIdOf(contract, parsed);
+  return createHash("sha256").update(execution.scope.keyOf(position)).digest("hex");
+}
+
+function callsOf(
+  { call, services, contract: parent }: WorkflowContextParts,
+  contract: AnyWorkflowContract,
+  executionId: string,
+  input: unknown,
+): ChildCalls {
+  const client = services.workflow(contract as WorkflowContract);
+  const { entityType, entityId } = call.envelope.address;
+  const watcher = { entityType, executionId: entityId, shardGroup: parent.entity.shardGroup };
+  return {
+    executionId,
+    isStarted: async () => (await services.lookUp(contract.entity.name, executionId)) !== null,
+    start: async () => void (await client.withRawKey(executionId).start(input)),
+    join: (signal) => client.get(executionId).result({ signal }),
+    // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent.
+    watch: () =>
+      services.notifyEntity(messageTarget(contract, executionId, WATCH), watcher, {
+        idempotencyKey: services.random.id(),
+      }),
+    cancel: (reason) =>
+      services.notifyEntity(messageTarget(contract, executionId, CANCEL), reason, { idempotencyKey: CANCEL }),
+  };
+}

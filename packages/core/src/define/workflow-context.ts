@@ -1,0 +1,288 @@
+// The context of a workflow's code: what `execute` is given, made of an execution's steps.
+
+import { milliseconds, type Duration } from "../contract/duration.ts";
+import type { EntityContract } from "../contract/entity-contract.ts";
+import { checkKey } from "../contract/key.ts";
+import { withFields, type Logger } from "../contract/logger.ts";
+import { encodeBoundedPayload } from "../contract/payload.ts";
+import type { AnyRpcs } from "../contract/rpc.ts";
+import { parseWhat, type SchemaOutput } from "../contract/schema.ts";
+import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
+import type {
+  AnyWorkflowContract,
+  SignalSchemas,
+  WorkflowContract,
+  WorkflowTypes,
+} from "../contract/workflow-contract.ts";
+import type { CallOptions, CallTarget } from "../client/caller.ts";
+import type { EntityPeer, EntityPeers } from "../client/entity-client.ts";
+import type { AttributeValue } from "../data/execution-record.ts";
+import type { Call } from "../entity/behavior.ts";
+import { ConfigError, DefinitionError } from "../errors/config.ts";
+import { ActivityStep } from "../workflow/activity-step.ts";
+import type { AttemptBody, ActivitySettings, AttemptScope } from "../workflow/activity-attempt.ts";
+import { callStep } from "../workflow/call-step.ts";
+import { DeterministicRandom } from "../workflow/deterministic-random.ts";
+import type { Execution } from "../workflow/execution.ts";
+import { signalStep } from "../workflow/signal-step.ts";
+import { timerStep } from "../workflow/timer-step.ts";
+import {
+  activitySettings,
+  type ActivityCalls,
+  type ActivityContext,
+  type ActivityOptions,
+  type AnyActivities,
+} from "./activity-group.ts";
+import { childWorkflows, type ChildWorkflow } from "./child-workflow.ts";
+import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
+
+/** What `execute` of a workflow is given. Whatever it does besides computing goes through here, and is journaled. */
+export interface WorkflowContext<
+  Activities extends AnyActivities = AnyActivities,
+  Signals extends SignalSchemas = SignalSchemas,
+> {
+  readonly executionId: string;
+  /** The workflow's own activities and those of its groups. */
+  readonly activities: ActivityCalls<Activities>;
+  /** An inline activity. Its result is recorded under `name`. */
+  run<Out>(name: string, body: (ctx: ActivityContext) => Out | Promise<Out>): Promise<Out>;
+  run<Out>(
+    name: string,
+    options: ActivityOptions,
+    body: (ctx: ActivityContext) => Out | Promise<Out>,
+  ): Promise<Out>;
+  /** A durable timer. An execution that waits for nothing else leaves memory meanwhile. */
+  sleep(duration: Duration): Promise<void>;
+  /** A durable timer. A date in the past is due at once. */
+  sleepUntil(date: Date): Promise<void>;
+  /**
+   * The next signal of this name: those that came before are kept, in the order in which they were accepted. An execution
+   * that waits for nothing else leaves memory meanwhile.
+   *
+   * @throws {SignalTimeoutError} none came within `timeout`; default: it is waited for as long as it takes
+   */
+  signal<Name extends keyof Signals & string>(
+    name: Name,
+    options?: { readonly timeout?: Duration },
+  ): Promise<SchemaOutput<Signals[Name]>>;
+  /** Clients of entities. A call is journaled: a persisted rpc is sent once, however often the code is replayed. */
+  readonly entity: EntityPeers;
+  /** Other workflows as children: their executions are cancelled with this one, unless they are detached. */
+  child<T extends WorkflowTypes>(definition: WorkflowContract<T>): ChildWorkflow<T>;
+  /**
+   * Registers what undoes something, to run if `execute` fails or is cancelled: the last one first, its steps journaled like
+   * any others. Register it before what it undoes, and let it bear that this was not done, or after it, and know that an
+   * activity may have had its effect although it failed.
+   */
+  onCompensate(name: string, undo: () => unknown): void;
+  /**
+   * Ends this run, and begins the execution anew under its id with this input and an empty journal. Signals that were not
+   * taken, and attributes, stay. Nothing after it runs: `return ctx.continueAsNew(input)`.
+   */
+  continueAsNew(input: unknown): Promise<never>;
+  /** The time of the step that asked first, in milliseconds since 1970. */
+  now(): number;
+  /** A number in [0, 1), the same in every replay. */
+  random(): number;
+  /** A UUID, the same in every replay. */
+  uuid(): string;
+  /**
+   * Whether code that was deployed later is to run: true in executions that had not come here before it was, and false in
+   * those that had. Once no execution is left that began without it, the call can go.
+   */
+  patched(id: string): boolean;
+  /** What queries read, from now on and after the end. Kept in the journal. */
+  setState(value: unknown): void;
+  /** What listings filter by: strings, numbers and booleans, by name; null takes one away. Others stay as they are. */
+  setAttributes(attributes: Readonly<Record<string, AttributeValue | null>>): void;
+  /** Silent while replaying. */
+  readonly log: Logger;
+  /** Aborted with WorkflowCancelledError when the execution is cancelled. */
+  readonly cancelled: AbortSignal;
+  /** Whether what the code does now was recorded by an earlier run of it. */
+  readonly isReplaying: boolean;
+}
+
+export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
+  const { execution, call, contract, activities, services, compensations, seed } = parts;
+  const { scope } = execution;
+  const random = new DeterministicRandom(seed);
+  const activity = (kind: "activity" | "run", name: string, settings: ActivitySettings, body: AttemptBody) =>
+    execution.step(kind, name, "work", (step) => new ActivityStep(step, scope, { settings, body }).perform());
+  const timer = async (name: string, dueAt: () => number): Promise<void> => {
+    await execution.step("sleep", name, "wait", (step) => timerStep(step, scope, dueAt));
+  };
+  const inContext =
+    (body: (ctx: ActivityContext, ...args: never[]) => unknown, args: readonly unknown[] = []): AttemptBody =>
+    (attempt) =>
+      body(activityContext(attempt, call, services), ...(args as never[]));
+  return {
+    executionId: execution.id,
+    activities: Object.fromEntries(
+      [...activities].map(
+        ([
+          name,
+          {
+            journalName,
+            activity: { settings, body },
+          },
+        ]) => [
+          name,
+          (...args: unknown[]) => activity("activity", journalName, settings, inContext(body, args)),
+        ],
+      ),
+    ) as WorkflowContext["activities"],
+    run(name: string, first: unknown, second?: unknown) {
+      const [options, body] = typeof first === "function" ? [{}, first] : [first as ActivityOptions, second];
+      if (typeof body !== "function") throw new DefinitionError(`ctx.run("${name}") needs a function.`);
+      const own = body as (ctx: ActivityContext) => unknown;
+      return activity("run", name, activitySettings(options), inContext(own)) as Promise<never>;
+    },
+    sleep(duration) {
+      const delayMs = milliseconds(duration, "sleep");
+      return timer("sleep", () => services.clock.now() + delayMs);
+    },
+    async sleepUntil(date) {
+      const dueAt = date instanceof Date ? date.getTime() : Number.NaN;
+      if (Number.isNaN(dueAt))
+        throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
+      await timer("sleepUntil", () => dueAt);
+    },
+    signal(name, options = {}) {
+      const { timeout } = options;
+      const timeoutMs = timeout === undefined ? null : milliseconds(timeout, "timeout");
+      checkSignalName(contract, name);
+      const schema = contract.signals?.[name];
+      return execution.step("signal", name, "wait", (step) =>
+        signalStep(step, scope, {
+          signals: execution.signals,
+          name,
+          timeoutMs,
+          parse: (payload) => parseWhat(schema, payload, `The signal ${name} of ${contract.name}`),
+        }),
+      );
+    },
+    entity: ((definition: EntityContract, entityId: string) =>
+      journaledPeer(execution, services, definition, entityId)) as EntityPeers,
+    child: childWorkflows(parts),
+    onCompensate(name, undo) {
+      if (typeof undo !== "function")
+        throw new DefinitionError(`ctx.onCompensate("${name}") needs a function that undoes it.`);
+      compensations.register(name, undo);
+    },
+    continueAsNew: (input) =>
+      execution.continueAsNew(
+        encodeBoundedPayload(input, `The input of ${contract.name}`, services.maxPayloadBytes),
+      ),
+    now: () => execution.instant.value("now", () => services.clock.now()),
+    random: () => random.next(),
+    uuid: () => random.uuid(),
+    patched: (id) => execution.instant.patched(checkKey(id, "patched")),
+    setState: (value) => execution.instant.setState(value),
+    setAttributes: (attributes) =>
+      execution.instant.note("attributes", "setAttributes", JSON.stringify(checkAttributes(attributes))),
+    log: quietLog(execution, withFields(services.logger, { executionId: execution.id })),
+    get cancelled() {
+      return execution.cancelled;
+    },
+    get isReplaying() {
+      return execution.isReplaying;
+    },
+  };
+}
+
+/** @throws {ConfigError} the workflow has no such signal */
+export function checkSignalName(contract: AnyWorkflowContract, name: unknown): asserts name is string {
+  if (typeof name === "string" && (contract.signals === null || Object.hasOwn(contract.signals, name)))
+    return;
+  const names = Object.keys(contract.signals ?? {});
+  throw new ConfigError({
+    option: "signal",
+    got: name,
+    takes:
+      names.length === 0
+        ? `nothing: ${contract.name} defines no signals`
+        : `a signal that ${contract.name} defines: ${names.join(", ")}`,
+  });
+}
+
+function checkAttributes(
+  attributes: Readonly<Record<string, AttributeValue | null>>,
+): Readonly<Record<string, AttributeValue | null>> {
+  for (const [name, value] of Object.entries(attributes)) {
+    checkKey(name, "the name of an attribute");
+    if (typeof value === "string" && value !== "") checkKey(value, `attributes.${name}`);
+    else if (value !== null && value !== "" && typeof value !== "boolean" && !Number.isFinite(value)) {
+      const takes = "a string, a finite number, a boolean, or null to take it away";
+      throw new ConfigError({ option: `attributes.${name}`, got: value, takes });
+    }
+  }
+  return attributes;
+}
+
+function quietLog(execution: Execution, logger: Logger): Logger {
+  return {
+    debug: (message, fields) => (execution.isReplaying ? undefined : logger.debug(message, fields)),
+    info: (message, fields) => (execution.isReplaying ? undefined : logger.info(message, fields)),
+    warn: (message, fields) => (execution.isReplaying ? undefined : logger.warn(message, fields)),
+    error: (message, fields) => (execution.isReplaying ? undefined : logger.error(message, fields)),
+  };
+}
+
+function activityContext(attempt: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {
+  return {
+    executionId: attempt.executionId,
+    activityId: attempt.key,
+    attempt: attempt.attempt,
+    idempotencyKey: attempt.key,
+    signal: attempt.signal,
+    fencingToken: call.fence.epoch,
+    heartbeat: (details) => attempt.heartbeat(details),
+    lastHeartbeat: attempt.lastHeartbeat,
+    log: withFields(services.logger, {
+      executionId: attempt.executionId,
+      activity: attempt.name,
+      attempt: attempt.attempt,
+    }),
+    entity: services.entity,
+    workflow: services.workflow,
+    [TRANSACTION_SCOPE]: attempt.transactions,
+  };
+}
+
+/** An entity's client whose calls are steps of the execution. */
+function journaledPeer(
+  execution: Execution,
+  services: WorkflowServices,
+  contract: EntityContract,
+  entityId: string,
+): EntityPeer<AnyRpcs> {
+  const peer: Record<string, unknown> = {};
+  for (const [tag, rpc] of Object.entries(contract.rpcs)) {
+    const target: CallTarget = { contract, entityId, tag, fromInside: true };
+    const name = `${contract.name}.${tag}`;
+    const call =
+      (send: WorkflowServices["callEntity"]) =>
+      (input: unknown, options: CallOptions = {}) =>
+        execution.step("rpc", name, "work", (step) =>
+          callStep(step, execution.scope, {
+            isJoinable: rpc.persisted,
+            send: async (key, signal) => {
+              const idempotencyKey =
+                rpc.persisted && rpc.primaryKey === undefined ? { idempotencyKey: key } : {};
+              // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
+              const uninterruptible = rpc.persisted || rpc.uninterruptible;
+              return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal });
+            },
+          }),
+        );
+    peer[tag] = rpc.stream
+      ? () => {
+          throw new DefinitionError(
+            `${name} streams its reply, which a workflow cannot journal. Call it in an activity, and return what you need of it.`,
+          );
+        }
+      : Object.assign(call(services.callEntity), { notify: call(services.notifyEntity) });
+  }
+  return Object.freeze(peer) as EntityPeer<AnyRpcs>;
+}

@@ -1,0 +1,50 @@
+// Arrivals: what comes for an execution from outside while it is in memory, and what its inbox had before.
+//
+//   A1  Each message counts once, whichever way it comes, and however often.
+//   A2  None is taken before the replay is over: what the journal holds came first.
+
+import type { InboxMessage } from "../adapter/workflow-storage.ts";
+import { decodePayload } from "../contract/payload.ts";
+import { CANCEL, SIGNAL, WATCH, type SignalMessage, type Watcher } from "../contract/workflow-contract.ts";
+import { SignalBuffer } from "./signal-buffer.ts";
+
+export class Arrivals {
+  readonly signals: SignalBuffer = new SignalBuffer();
+  readonly #watchers: Watcher[] = [];
+  readonly #received = new Set<string>();
+  /** What came before the replay was over; null: it is. */
+  #early: InboxMessage[] | null = [];
+  readonly #cancelled: (reason: string) => void;
+
+  /** @param cancelled is called for each request to cancel */
+  constructor(inbox: readonly InboxMessage[], cancelled: (reason: string) => void) {
+    this.#cancelled = cancelled;
+    for (const message of inbox) this.add(message);
+  }
+
+  /** Who is to be woken at the execution's end. */
+  get watchers(): readonly Watcher[] {
+    return this.#watchers;
+  }
+
+  add(message: InboxMessage): void {
+    if (this.#received.has(message.requestId)) return;
+    this.#received.add(message.requestId);
+    if (this.#early === null) this.#take(message);
+    else this.#early.push(message);
+  }
+
+  /** The replay is over: what came meanwhile is taken. */
+  open(): void {
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const message of early) this.#take(message);
+  }
+
+  #take({ requestId, tag, payload }: InboxMessage): void {
+    const input = decodePayload(payload, "A message to an execution");
+    if (tag === SIGNAL) this.signals.add({ requestId, ...(input as SignalMessage) });
+    else if (tag === WATCH) this.#watchers.push(input as Watcher);
+    else if (tag === CANCEL) this.#cancelled(String(input));
+  }
+}

@@ -1,0 +1,65 @@
+import { backoffMs } from "../clock/backoff.ts";
+import { sleep } from "../clock/sleep.ts";
+import { isHoldfastError } from "../errors/holdfast-error.ts";
+import { ClusterClosedError } from "../errors/routing.ts";
+import type { Step, StepScope } from "./step.ts";
+
+const RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
+
+export interface StepCall {
+  /** Whether the same call with the same key, made elsewhere, joins this one. */
+  readonly isJoinable: boolean;
+  /** The key is the same however often the step is repeated, so that a persisted rpc runs once. */
+  readonly send: (idempotencyKey: string, signal: AbortSignal) => Promise<unknown>;
+}
+
+/** A call of an entity. What surely did not run is called again. */
+export async function callStep(step: Step, scope: StepScope, call: StepCall): Promise<void> {
+  const { isJoinable } = call;
+  const abort = new AbortController();
+  const onStop = (): void => abort.abort(scope.signal.reason);
+  if (scope.signal.aborted) onStop();
+  else scope.signal.addEventListener("abort", onStop, { once: true });
+  // A persisted call has its effect all the same: what it comes to is waited for.
+  if (!isJoinable) step.open.whenCut((reason) => abort.abort(reason));
+  for (let attempt = 1; ; attempt += 1) {
+    await scope.ready();
+    if (step.open.cutBy !== null) break;
+    const send = (): Promise<unknown> => call.send(scope.keyOf(step.position), abort.signal);
+    try {
+      const value = await (isJoinable ? scope.joinably(send) : send());
+      return void (await step.settle(scope.completed(value, step.name), null));
+    } catch (error) {
+      if (scope.isStopped()) return;
+      if (step.open.cutBy !== null) break;
+      if (!mayBeSentAgain(error, isJoinable)) return void (await step.settle(scope.failed(error), null));
+    }
+    const again = scope.clock.now() + backoffMs(RETRY, attempt, scope.random);
+    if ((await scope.until(again, step.open)).type === "cut") break;
+  }
+  await step.settle(scope.failed(step.open.cutBy), null);
+}
+
+/** Makes a call that may be repeated until it gets an answer. Never rejects. After the execution's end it may come to anything. */
+export async function insist<Result>(
+  scope: Pick<StepScope, "clock" | "random" | "signal" | "isStopped">,
+  call: () => Promise<Result>,
+): Promise<{ readonly ok: true; readonly value: Result } | { readonly ok: false; readonly error: unknown }> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return { ok: true, value: await call() };
+    } catch (error) {
+      if (scope.isStopped() || !mayBeSentAgain(error, true)) return { ok: false, error };
+    }
+    await sleep(scope.clock, backoffMs(RETRY, attempt, scope.random), scope.signal);
+  }
+}
+
+/** Whether a call that failed so is made again by the execution itself, instead of failing in its code. */
+function mayBeSentAgain(error: unknown, isJoinable: boolean): boolean {
+  if (!isHoldfastError(error)) return false;
+  // The member is on its way out: the execution will be, too.
+  if (error instanceof ClusterClosedError) return true;
+  // A volatile rpc that was cut short may have run: that is for the code to decide.
+  return error.retryable && (isJoinable || error.name !== "InterruptedError");
+}

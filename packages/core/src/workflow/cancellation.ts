@@ -1,0 +1,139 @@
+// Cancellation: how an execution that is asked to end tells its code, and the steps that the code waits for.
+//
+//   C1  It reaches the code in its turn among the results (delivery-queue.ts), so a replay has it at the same place.
+//   C2  What only waits (a sleep, a signal) rejects at once. Work (an activity, a call, a child) is asked to end, and what
+//       it comes to is awaited: what it did is known to the code, which can undo it.
+//   C3  The code hears of it once: from a step that rejects with it, or else from the next step that it asks for, which is
+//       not done. What it asks for after that is done: it cleans up.
+//   C4  Once the code is over, nothing reaches what is left of it: branches that nobody awaits do not go on beside the
+//       compensations.
+
+import type { RecordedStep } from "./journal.ts";
+import type { WorkflowCancelledError } from "../errors/workflow.ts";
+
+/** What a step is to a cancellation: it only waits, it does something, or it is an execution of its own. */
+export type StepRole = "wait" | "work" | "child";
+
+/** A step that the code has asked for and was not given the result of. */
+export class OpenStep {
+  readonly step: Pick<RecordedStep, "position" | "kind" | "name">;
+  readonly role: StepRole;
+  readonly #reject: (error: Error) => void;
+  #cutBy: Error | null = null;
+  readonly #whenCut = new Set<(reason: Error) => void>();
+  /** Whether the code is not told any more what it came to (C4). */
+  isSilenced = false;
+
+  /** Whether the journal knows that it began. */
+  isRecorded = false;
+
+  constructor(
+    step: Pick<RecordedStep, "position" | "kind" | "name">,
+    role: StepRole,
+    reject: (error: Error) => void,
+  ) {
+    this.step = step;
+    this.role = role;
+    this.#reject = reject;
+  }
+
+  /** Whether it has no part in what happens after it was cut. */
+  get isWait(): boolean {
+    return this.role === "wait";
+  }
+
+  /** Why it is to end, or null. */
+  get cutBy(): Error | null {
+    return this.#cutBy;
+  }
+
+  /** Asks it to end. */
+  cut(reason: Error): void {
+    if (this.#cutBy !== null) return;
+    this.#cutBy = reason;
+    if (this.isWait && !this.isSilenced) this.#reject(reason);
+    for (const callback of this.#whenCut) callback(reason);
+  }
+
+  /** `callback` is called when it is asked to end, at once if it was. Returns what ends that. */
+  whenCut(callback: (reason: Error) => void): () => void {
+    if (this.#cutBy === null) this.#whenCut.add(callback);
+    else callback(this.#cutBy);
+    return () => void this.#whenCut.delete(callback);
+  }
+}
+
+export class Cancellation {
+  readonly #open = new Set<OpenStep>();
+  #error: WorkflowCancelledError | null = null;
+  #isHeard = false;
+  #codeIsOver = false;
+  #controller: AbortController | null = null;
+  readonly #whenWorkEnds: (() => void)[] = [];
+
+  /** What the code was told, or null. */
+  get error(): WorkflowCancelledError | null {
+    return this.#error;
+  }
+
+  /** Aborted when the cancellation reaches the code. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#error !== null) this.#controller.abort(this.#error);
+    }
+    return this.#controller.signal;
+  }
+
+  get open(): Iterable<OpenStep> {
+    return this.#open;
+  }
+
+  opened(step: OpenStep): void {
+    this.#open.add(step);
+  }
+
+  /** The code has the step's result. @param error what it failed with, or null */
+  closed(step: OpenStep, error: Error | null): void {
+    this.#open.delete(step);
+    if (this.#error !== null && error?.name === this.#error.name) this.#isHeard = true;
+    if (!this.#hasWork) for (const resolve of this.#whenWorkEnds.splice(0)) resolve();
+  }
+
+  deliver(error: WorkflowCancelledError): void {
+    if (this.#codeIsOver || this.#error !== null) return;
+    this.#error = error;
+    this.#cutAll(error);
+    this.#controller?.abort(error);
+  }
+
+  /** What the step that the code asks for now rejects with, or null: it is done (C3). */
+  takeUnheard(): WorkflowCancelledError | null {
+    if (this.#error === null || this.#isHeard || this.#codeIsOver) return null;
+    this.#isHeard = true;
+    return this.#error;
+  }
+
+  /** The code is over: asks all that is open to end, and resolves when the work among it has (C4). */
+  async windDown(reason: Error): Promise<void> {
+    this.#codeIsOver = true;
+    for (const step of this.#open) step.isSilenced = true;
+    this.#cutAll(reason);
+    if (this.#hasWork) await new Promise<void>((resolve) => this.#whenWorkEnds.push(resolve));
+  }
+
+  get #hasWork(): boolean {
+    for (const step of this.#open) if (step.role === "work") return true;
+    return false;
+  }
+
+  #cutAll(reason: Error): void {
+    for (const step of this.#open) {
+      if (step.isWait) {
+        this.#open.delete(step);
+        this.#isHeard = true;
+      }
+      step.cut(reason);
+    }
+  }
+}

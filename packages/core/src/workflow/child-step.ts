@@ -1,0 +1,83 @@
+// Child step: starts another execution, and waits for its end.
+//
+// A child is an execution like any other: it is started by its id, which is the same in every replay, and joined by it. The
+// parent waits in memory for a moment; then it has itself woken when the child ends, and may leave.
+
+import { within } from "../clock/within.ts";
+import { insist } from "./call-step.ts";
+import type { OpenStep } from "./cancellation.ts";
+import type { Step, StepScope } from "./step.ts";
+
+/** So long a child's end is waited for in memory alone. */
+const RESIDENT_MS = 1_000;
+
+/** What a parent does to one child. Each may be repeated. */
+export interface ChildCalls {
+  readonly executionId: string;
+  isStarted(): Promise<boolean>;
+  start(): Promise<void>;
+  /** Resolves to the child's result, or rejects with its error. */
+  join(signal: AbortSignal): Promise<unknown>;
+  /** Has the parent woken when the child ends, or now if it has ended. */
+  watch(): Promise<void>;
+  cancel(reason: string): Promise<void>;
+}
+
+export interface ChildOfStep {
+  /** Resolves to how to call it. Rejects where the input is no input of it. */
+  readonly calls: () => Promise<ChildCalls>;
+  /** `execute` is both. A step that starts comes to the child's id, the others to its result. */
+  readonly does: "start" | "join" | "execute";
+  /** Whether it goes on when its parent is cancelled. */
+  readonly isDetached: boolean;
+  /** Whether it is started is known now: null, it is not. If it is, it may have to be cancelled with its parent. */
+  readonly known: (calls: ChildCalls | null) => void;
+  readonly ended: (calls: ChildCalls) => void;
+}
+
+export async function childStep(step: Step, scope: StepScope, child: ChildOfStep): Promise<void> {
+  await scope.ready();
+  let calls: ChildCalls;
+  try {
+    calls = await child.calls();
+  } catch (error) {
+    child.known(null);
+    return void (await step.settle(scope.failed(error), null));
+  }
+  if (child.does !== "join") {
+    const start = async (): Promise<boolean> => {
+      // Cancelled before this copy began: it is not started any more, but it may have been.
+      if (step.open.cutBy !== null && !(await calls.isStarted())) return false;
+      await calls.start();
+      return true;
+    };
+    const started = await insist(scope, start);
+    child.known(started.ok && started.value ? calls : null);
+    if (scope.isStopped()) return;
+    if (!started.ok) return void (await step.settle(scope.failed(started.error), null));
+    if (!started.value) return void (await step.settle(scope.failed(step.open.cutBy), null));
+    if (child.does === "start")
+      return void (await step.settle(scope.completed(calls.executionId, step.name), null));
+  }
+  const ended = await join(step.open, scope, calls);
+  if (ended === null || scope.isStopped()) return;
+  child.ended(calls);
+  await step.settle(ended.ok ? scope.completed(ended.value, step.name) : scope.failed(ended.error), null);
+}
+
+type Ended = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
+
+/** Waits for the child's end: in memory, then where the execution may leave. Null: the step was cut, and only waited. */
+async function join(open: OpenStep, scope: StepScope, calls: ChildCalls): Promise<Ended | null> {
+  const ending: Promise<Ended> = insist(scope, () => calls.join(scope.signal));
+  if (await scope.joinably(() => within(scope.clock, ending, RESIDENT_MS))) return ending;
+  const watched = await scope.joinably(() => insist(scope, () => calls.watch()));
+  if (!watched.ok) return watched;
+  const outcome = await scope.message<Ended>(null, open, (take) => {
+    void ending.then(take);
+    return () => undefined;
+  });
+  if (outcome.type === "came") return outcome.message;
+  // Who is cancelled with its parent ends by itself, and that end is what is waited for.
+  return open.isWait ? null : scope.joinably(() => ending);
+}

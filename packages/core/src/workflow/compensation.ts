@@ -1,0 +1,49 @@
+// Compensations: what undoes an execution's work, in reverse order, once its code has failed.
+
+import { encodePayload } from "../contract/payload.ts";
+import type { FailedCompensation } from "../errors/workflow.ts";
+import type { Execution } from "./execution.ts";
+
+/** What the code failed with, after its compensations have run. */
+export class FailedAndCompensated extends Error {
+  readonly error: unknown;
+  readonly failedCompensations: readonly FailedCompensation[];
+
+  constructor(error: unknown, failedCompensations: readonly FailedCompensation[]) {
+    super("The code failed, and was compensated", { cause: error });
+    this.error = error;
+    this.failedCompensations = failedCompensations;
+  }
+}
+
+export class Compensations {
+  readonly #execution: Execution;
+  readonly #registered: { readonly name: string; readonly undo: () => unknown }[] = [];
+
+  constructor(execution: Execution) {
+    this.#execution = execution;
+  }
+
+  register(name: string, undo: () => unknown): void {
+    this.#registered.push({ name, undo });
+  }
+
+  /**
+   * Runs them, the last one first, each one's steps journaled like any other's. One that fails keeps none of the others
+   * from running. Rejects with what the code failed with, always.
+   */
+  async run(error: unknown): Promise<never> {
+    if (this.#registered.length === 0) throw error;
+    await this.#execution.beginCompensation(error);
+    const failed: FailedCompensation[] = [];
+    for (const { name, undo } of this.#registered.toReversed()) {
+      this.#execution.instant.note("compensate", name, encodePayload(null, name));
+      try {
+        await undo();
+      } catch (failure) {
+        failed.push({ name, reason: failure instanceof Error ? failure.message : String(failure) });
+      }
+    }
+    throw new FailedAndCompensated(error, failed);
+  }
+}

@@ -1,0 +1,244 @@
+// ExecutionRunner: takes an execution from its journal to its end, or to where it leaves memory.
+
+import type { InboxMessage, StoredExecution } from "../adapter/workflow-storage.ts";
+import { decodePayload } from "../contract/payload.ts";
+import { parse } from "../contract/schema.ts";
+import {
+  CANCEL,
+  EXECUTE,
+  FORK_HEADER,
+  INBOX_TAGS,
+  WATCH,
+  type AnyWorkflowContract,
+  type ForkOrigin,
+  type Watcher,
+} from "../contract/workflow-contract.ts";
+import type { JournalEntry } from "../data/journal-entry.ts";
+import { Suspension, type Call } from "../entity/behavior.ts";
+import { DefinitionError } from "../errors/config.ts";
+import {
+  NonDeterminismError,
+  UnknownExecutionError,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+  type FailedCompensation,
+} from "../errors/workflow.ts";
+import { FailedAndCompensated } from "./compensation.ts";
+import { Execution, type ExecutionEnd } from "./execution.ts";
+import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
+import { Parked } from "./parked.ts";
+import { forkEntries, recordedRun, seedOf, unconsumed, type RecordedRun } from "./recorded-run.ts";
+
+/** A copy of an execution in memory here, and what came for it while its journal was being read. */
+interface Copy {
+  execution: Execution | null;
+  readonly early: InboxMessage[];
+}
+
+export class ExecutionRunner {
+  readonly #contract: AnyWorkflowContract;
+  readonly #services: ExecutionServices;
+  readonly #code: WorkflowCode;
+  readonly #copies = new Map<string, Copy>();
+  /** By fence and execution: what its last copy here has on its way to storage (journal.ts, J5). */
+  readonly #underWay = new Map<string, Promise<void>>();
+  readonly parked: Parked;
+
+  constructor(contract: AnyWorkflowContract, services: ExecutionServices, code: WorkflowCode) {
+    this.#contract = contract;
+    this.#services = services;
+    this.#code = code;
+    this.parked = new Parked(services.clock, services.random);
+  }
+
+  /** The copy that runs here, if any. */
+  copyOf(executionId: string): Execution | undefined {
+    const execution = this.#copies.get(executionId)?.execution ?? undefined;
+    return execution?.isStopped === false ? execution : undefined;
+  }
+
+  /** Hands a message to the copy that runs here. Returns whether there is one that takes it. */
+  receive(executionId: string, message: InboxMessage): boolean {
+    const copy = this.#copies.get(executionId);
+    if (copy === undefined) return false;
+    if (copy.execution !== null) return copy.execution.receive(message);
+    copy.early.push(message);
+    return true;
+  }
+
+  async run(input: unknown, call: Call): Promise<unknown> {
+    const { entityType, entityId: executionId } = call.envelope.address;
+    // A claim waits for the writes under older epochs, so those of other fences have ended.
+    const place = `${call.fence.shardId}/${call.fence.epoch}/${executionId}`;
+    await this.#underWay.get(place);
+    const copy: Copy = { execution: null, early: [] };
+    this.#copies.set(executionId, copy);
+    try {
+      let stored = await this.#services.storage.readExecution({ entityType, executionId }, INBOX_TAGS);
+      if (stored.entries.length === 0) stored = await this.#begin(call, stored);
+      for (;;) {
+        const run = recordedRun(stored);
+        const { version } = run;
+        if (!this.#code.versions.has(version)) return this.#park(call, this.#unknownVersion(version));
+        const isNew = run.number === 0 && run.entries.every(({ position }) => position < 0);
+        const cancel = isNew ? stored.inbox.find(({ tag }) => tag === CANCEL) : undefined;
+        // Nothing of it has run, and nothing need.
+        if (cancel !== undefined) return await this.#endUnbegun(executionId, stored, cancel);
+        const execution = this.#executionOf(call, run, stored);
+        copy.execution = execution;
+        for (const message of copy.early.splice(0)) execution.receive(message);
+        const end = await this.#execute(execution, call, run, version, input);
+        const settled = execution.settled();
+        if (settled !== null)
+          this.#underWay.set(
+            place,
+            settled.finally(() => this.#underWay.delete(place)),
+          );
+        if (end.type !== "continued") return await this.#conclude(call, execution, end);
+        await settled;
+        copy.execution = null;
+        stored = await this.#trim(call, { entityType, executionId });
+      }
+    } finally {
+      if (this.#copies.get(executionId) === copy) this.#copies.delete(executionId);
+    }
+  }
+
+  /** What a new execution has in its journal before its first step: its version, or what a fork takes over. */
+  async #begin(call: Call, stored: StoredExecution): Promise<StoredExecution> {
+    const { storage } = this.#services;
+    const { entityType, entityId: executionId } = call.envelope.address;
+    const fork = call.envelope.headers[FORK_HEADER];
+    const { version, name } = this.#contract;
+    if (fork === undefined && version === null) return stored;
+    const entries: JournalEntry[] = [];
+    if (fork !== undefined) {
+      const { executionId: originId, fromStep } = JSON.parse(fork) as ForkOrigin;
+      const origin = await storage.readExecution({ entityType, executionId: originId }, []);
+      if (origin.entries.length === 0)
+        throw new UnknownExecutionError({ workflow: name, executionId: originId });
+      const run = recordedRun(origin);
+      const seed = seedOf(originId, run);
+      entries.push(...forkEntries({ executionId: originId, fromStep, seed }, run));
+    }
+    if (version !== null && !entries.some(({ kind }) => kind === "version")) {
+      entries.push({
+        ordinal: entries.length,
+        position: -1,
+        kind: "version",
+        name: "version",
+        event: { type: "completed", value: JSON.stringify(version) },
+      });
+    }
+    await storage.appendJournal({ entityType, executionId }, entries, call.fence, null);
+    return { ...stored, entries };
+  }
+
+  #unknownVersion(version: string | null): string {
+    const known = [...this.#code.versions.keys()].map((each) => each ?? "none").join(", ");
+    return `It was begun by version ${version ?? "none"} of ${this.#contract.name}, and the code here has ${known}. Deploy code that has its version, too.`;
+  }
+
+  #executionOf(call: Call, run: RecordedRun, stored: StoredExecution): Execution {
+    const { name, version, maxSteps } = this.#contract;
+    return new Execution({
+      ...this.#services,
+      replayOnly: this.#services.replayOnly ?? false,
+      workflow: name,
+      version,
+      maxSteps,
+      call,
+      run,
+      inbox: unconsumed(stored, run),
+      errors: this.#contract.entity.rpcs[EXECUTE]?.errors ?? [],
+    });
+  }
+
+  #execute(
+    execution: Execution,
+    call: Call,
+    run: RecordedRun,
+    version: string | null,
+    input: unknown,
+  ): Promise<ExecutionEnd> {
+    const { name } = this.#contract;
+    const execute = this.#code.versions.get(version);
+    return execution.run(async () => {
+      const given = run.input === null ? input : decodePayload(run.input, `The input of ${name}`);
+      const parsed = await parse(this.#contract.input, given, `the workflow ${name}`);
+      return execute?.(execution, call, seedOf(execution.id, run), parsed);
+    });
+  }
+
+  /** The run before is over: what it recorded, and the signals that it was given, are forgotten. */
+  async #trim(
+    call: Call,
+    key: { readonly entityType: string; readonly executionId: string },
+  ): Promise<StoredExecution> {
+    const { storage } = this.#services;
+    const before = await storage.readExecution(key, INBOX_TAGS);
+    const { firstOrdinal, consumed } = recordedRun(before);
+    await storage.trimExecution(key, { belowOrdinal: firstOrdinal, requestIds: [...consumed] }, call.fence);
+    return before;
+  }
+
+  async #conclude(
+    call: Call,
+    execution: Execution,
+    end: Exclude<ExecutionEnd, { type: "continued" }>,
+  ): Promise<unknown> {
+    if (end.type === "stopped" && end.error instanceof NonDeterminismError)
+      return this.#park(call, end.error.message, end.error);
+    this.parked.leave(execution.id);
+    switch (end.type) {
+      case "suspended":
+        return new Suspension(end.until);
+      case "stopped":
+        throw end.error;
+      case "completed":
+        await this.#wake(execution.watchers);
+        return end.value;
+      case "failed":
+        await this.#wake(execution.watchers);
+        throw this.#failure(execution, end.error);
+    }
+  }
+
+  async #endUnbegun(executionId: string, stored: StoredExecution, cancel: InboxMessage): Promise<never> {
+    const watchers = stored.inbox.filter(({ tag }) => tag === WATCH);
+    await this.#wake(watchers.map(({ payload }) => decodePayload(payload, "A watcher") as Watcher));
+    const reason = String(decodePayload(cancel.payload, "A reason"));
+    throw new WorkflowCancelledError({ workflow: this.#contract.name, executionId, reason });
+  }
+
+  async #wake(watchers: readonly Watcher[]): Promise<void> {
+    await Promise.all(watchers.map((watcher) => this.#services.wake(watcher)));
+  }
+
+  #failure(execution: Execution, thrown: unknown): Error {
+    const { name: workflow } = this.#contract;
+    const executionId = execution.id;
+    const [error, failedCompensations]: [unknown, readonly FailedCompensation[]] =
+      thrown instanceof FailedAndCompensated ? [thrown.error, thrown.failedCompensations] : [thrown, []];
+    const cancelled = execution.cancelledBy;
+    // Its own, or that of a child that was cancelled with it.
+    if (cancelled !== null && error instanceof WorkflowCancelledError)
+      return new WorkflowCancelledError({
+        workflow,
+        executionId,
+        reason: cancelled.reason,
+        failedCompensations,
+      });
+    const reason = error instanceof Error ? error.message : "something that is not an Error was thrown";
+    return new WorkflowFailedError({ workflow, executionId, reason, failedCompensations }, { cause: error });
+  }
+
+  /** A matter of deploying: it waits, and its journal stays as it is. */
+  #park({ envelope, fence }: Call, reason: string, error?: NonDeterminismError): Suspension {
+    if (this.#services.replayOnly === true) throw error ?? new DefinitionError(reason);
+    const executionId = envelope.address.entityId;
+    const until = this.parked.park(executionId, fence, reason);
+    this.#services.logger.error("An execution waits for fixed code", { executionId, error: reason });
+    return new Suspension(until);
+  }
+}

@@ -1,0 +1,77 @@
+// InstantSteps: steps whose result is there as soon as the code asks for it: values, notes, the state, patches.
+//
+//   N1  Such a step is recorded in the turn in which it is asked for, before anything that follows from it. So what is
+//       recorded further on without it followed another step: the code has diverged.
+
+import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
+import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
+import type { NonDeterminismError } from "../errors/workflow.ts";
+import type { Asked, Replay } from "./replay.ts";
+
+export interface InstantStepsOptions {
+  readonly replay: Replay;
+  readonly maxPayloadBytes: number;
+  /** The encoded state that is recorded, or null. */
+  readonly state: string | null;
+  readonly isStopped: () => boolean;
+  readonly isReplaying: () => boolean;
+  /** The next step's position, and what is recorded of it. @throws where the execution stopped for it */
+  readonly ask: (kind: StepKind, name: string) => Asked;
+  readonly append: (entry: Omit<JournalEntry, "ordinal">) => void;
+  /** Stops the execution. Returns the error. */
+  readonly diverge: (error: NonDeterminismError) => NonDeterminismError;
+}
+
+export class InstantSteps {
+  readonly #options: InstantStepsOptions;
+  #state: string | null;
+
+  constructor(options: InstantStepsOptions) {
+    this.#options = options;
+    this.#state = options.state;
+  }
+
+  /** The encoded state that queries read: the newest, also while an older one is replayed. */
+  get state(): string | null {
+    return this.#state;
+  }
+
+  /** A value taken once, at once, and the same in every replay. */
+  value<Value>(name: string, take: () => Value): Value {
+    const { maxPayloadBytes } = this.#options;
+    const text = this.#take("value", name, () => encodeBoundedPayload(take(), name, maxPayloadBytes));
+    return decodePayload(text, name) as Value;
+  }
+
+  /** Something that the journal notes at this place. @param text is kept as it is */
+  note(kind: "compensate" | "attributes", name: string, text: string): void {
+    this.#take(kind, name, () => text);
+  }
+
+  /** What queries read from now on. */
+  setState(value: unknown): void {
+    const text = encodeBoundedPayload(value, "The state", this.#options.maxPayloadBytes);
+    const isNew = !this.#options.isReplaying();
+    const recorded = this.#take("state", "setState", () => text);
+    if (isNew) this.#state = recorded;
+  }
+
+  /** Whether the code behind the patch `id` is to run: in executions that did not pass here before it was there, it is not. */
+  patched(id: string): boolean {
+    if (this.#options.isStopped()) return false;
+    const recorded = this.#options.replay.askForPatch(id);
+    if (recorded !== null) return recorded;
+    this.#take("patch", id, () => encodePayload(true, id));
+    return true;
+  }
+
+  #take(kind: StepKind, name: string, take: () => string): string {
+    const { ask, append, diverge, isStopped, replay } = this.#options;
+    const { position, step } = ask(kind, name);
+    if (step?.outcome?.event.type === "completed") return step.outcome.event.value;
+    if (!replay.isOver) throw diverge(replay.unaskedStep());
+    const value = take();
+    if (!isStopped()) append({ position, kind, name, event: { type: "completed", value } });
+    return value;
+  }
+}

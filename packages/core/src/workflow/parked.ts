@@ -1,0 +1,49 @@
+// Parked: executions that wait for other code than what runs here: theirs diverged, or has a version that is not there.
+//
+// In memory alone: who takes the shard next finds out anew. Their journals stay as they are.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { Random } from "../adapter/random.ts";
+import { backoffMs } from "../clock/backoff.ts";
+import type { Fence } from "../data/epoch.ts";
+
+/** How often such an execution looks whether fixed code was deployed: less and less. */
+const LOOKS = { kind: "exponential", initialMs: 10_000, maxMs: 60_000, jitter: 0 } as const;
+
+export interface ParkedExecution {
+  readonly executionId: string;
+  /** Where it was parked: it may be elsewhere since. */
+  readonly fence: Fence;
+  readonly reason: string;
+}
+
+export class Parked {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #executions = new Map<string, ParkedExecution & { readonly times: number }>();
+
+  constructor(clock: Clock, random: Random) {
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  get all(): readonly ParkedExecution[] {
+    return [...this.#executions.values()];
+  }
+
+  reasonOf(executionId: string): string | null {
+    return this.#executions.get(executionId)?.reason ?? null;
+  }
+
+  /** Returns the wall time at which it looks again. */
+  park(executionId: string, fence: Fence, reason: string): number {
+    const times = (this.#executions.get(executionId)?.times ?? 0) + 1;
+    this.#executions.set(executionId, { executionId, fence, reason, times });
+    return this.#clock.now() + backoffMs(LOOKS, times, this.#random);
+  }
+
+  /** It runs, or is gone from here. */
+  leave(executionId: string): void {
+    this.#executions.delete(executionId);
+  }
+}

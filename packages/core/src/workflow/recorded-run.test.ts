@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { encodePayload } from "../contract/payload.ts";
+import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
+import { continueEntry, encodeSignal, forkEntries, recordedRun, seedOf, unconsumed } from "./recorded-run.ts";
+
+function entry(ordinal: number, position: number, kind: StepKind, event: JournalEvent): JournalEntry {
+  return { ordinal, position, kind, name: kind, event };
+}
+const completed = (value: unknown): JournalEvent => ({ type: "completed", value: encodePayload(value, "") });
+const signal = (requestId: string) => ({ requestId, tag: "signal", payload: "{}" });
+const start = { number: 1, input: "5", version: "2", state: '"before"', consumed: ["s1", "gone"] };
+
+describe("a recorded run", () => {
+  it("of a new execution has nothing", () => {
+    expect(recordedRun({ entries: [], inbox: [] })).toMatchObject({
+      number: 0,
+      input: null,
+      version: null,
+      entries: [],
+      nextOrdinal: 0,
+      cancellation: null,
+      state: null,
+    });
+  });
+
+  it("knows its version, its state, its cancellation, and the signals that it was given", () => {
+    const run = recordedRun({
+      entries: [
+        entry(0, -1, "version", completed("1")),
+        entry(1, 0, "state", completed("a")),
+        entry(2, 1, "signal", { type: "completed", value: encodeSignal("s1", "1") }),
+        entry(3, 2, "signal", { type: "begun", dueAt: 5, detail: null }),
+        entry(4, 2, "signal", { type: "begun", dueAt: 5, detail: "s2" }),
+        entry(5, 3, "state", completed("b")),
+        entry(7, -1, "cancel", completed("enough")),
+        entry(8, -1, "cancel", completed("again")),
+      ],
+      inbox: ["s1", "s2", "s3"].map(signal),
+    });
+    expect(run).toMatchObject({ version: "1", state: '"b"', nextOrdinal: 9 });
+    expect(run.cancellation).toEqual({ ordinal: 7, reason: "enough" });
+    expect([...run.consumed]).toEqual(["s1", "s2"]);
+    const inbox = [signal("s1"), { ...signal("c"), tag: "cancel" }, signal("s3")];
+    expect(unconsumed({ entries: [], inbox }, run).map(({ requestId }) => requestId)).toEqual(["c", "s3"]);
+  });
+
+  it("begins where the one before continued as new, whether or not that is still there", () => {
+    const before = [entry(0, 0, "run", completed(1)), entry(1, -1, "cancel", completed("old"))];
+    const after = [continueEntry(2, 1, start), entry(3, 0, "run", completed(2))];
+    for (const entries of [[...before, ...after], after]) {
+      const run = recordedRun({ entries, inbox: [signal("s1"), signal("s2")] });
+      expect(run).toMatchObject({
+        number: 1,
+        input: "5",
+        version: "2",
+        state: '"before"',
+        firstOrdinal: 2,
+        nextOrdinal: 4,
+        cancellation: null,
+        entries: [{ ordinal: 3 }],
+      });
+      expect([...run.consumed], "those that are gone are forgotten").toEqual(["s1"]);
+    }
+  });
+});
+
+describe("a fork", () => {
+  it("takes over what has ended before its step, in order, with its origin's chance", () => {
+    const run = recordedRun({
+      entries: [
+        entry(0, -1, "version", completed("1")),
+        entry(1, 0, "sleep", { type: "begun", dueAt: 5, detail: null }),
+        entry(2, 1, "run", completed(1)),
+        entry(3, 2, "sleep", { type: "begun", dueAt: 9, detail: null }),
+        entry(4, 0, "sleep", { type: "completed", value: "null" }),
+        entry(5, -1, "cancel", completed("enough")),
+        entry(6, 3, "run", completed(3)),
+      ],
+      inbox: [],
+    });
+    const entries = forkEntries({ executionId: "origin", fromStep: 3, seed: seedOf("origin", run) }, run);
+    expect(entries.map(({ ordinal, position, kind }) => [ordinal, position, kind])).toEqual([
+      [0, -1, "fork"],
+      [1, -1, "version"],
+      [2, 0, "sleep"],
+      [3, 1, "run"],
+      [4, 0, "sleep"],
+    ]);
+    const forked = recordedRun({ entries, inbox: [] });
+    expect([seedOf("fork", forked), seedOf("origin", run)]).toEqual(["origin", "origin"]);
+    expect(seedOf("x", { number: 2, seed: null })).not.toBe(seedOf("x", { number: 1, seed: null }));
+  });
+});

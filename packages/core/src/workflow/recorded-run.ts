@@ -1,0 +1,147 @@
+// RecordedRun: what a journal says of the run of the code that is under way: what it began with, and what it did.
+//
+// An execution that continues as new begins another run under the same id. Its journal then has a "continue" entry, after
+// which nothing before it counts; the entries before it may be gone (WorkflowStorage.trimExecution).
+
+import type { StoredExecution } from "../adapter/workflow-storage.ts";
+import { decodePayload, encodePayload } from "../contract/payload.ts";
+import { SIGNAL } from "../contract/workflow-contract.ts";
+import type { JournalEntry } from "../data/journal-entry.ts";
+
+/** How a run begins, as the entry that begins it says. */
+export interface RunStart {
+  /** How many runs came before. */
+  readonly number: number;
+  /** The encoded input. */
+  readonly input: string;
+  readonly version: string | null;
+  /** The encoded state that the run before left to queries, or null. */
+  readonly state: string | null;
+  /** Signals of the inbox that earlier runs were given. */
+  readonly consumed: readonly string[];
+}
+
+export interface RecordedRun {
+  readonly number: number;
+  /** The encoded input, or null: that of the request. */
+  readonly input: string | null;
+  /** The version of the code that began it, or null: none, or nothing is recorded yet. */
+  readonly version: string | null;
+  /** Entries of this run, in order. */
+  readonly entries: readonly JournalEntry[];
+  /** Where the run before ended: what has lower ordinals is over. */
+  readonly firstOrdinal: number;
+  readonly nextOrdinal: number;
+  readonly cancellation: { readonly ordinal: number; readonly reason: string } | null;
+  /** Where its chance comes from, if it is a fork: its origin's. */
+  readonly seed: string | null;
+  /** The encoded state that queries read, or null. */
+  readonly state: string | null;
+  /** Signals that this run or an earlier one was given, by their request ids. */
+  readonly consumed: ReadonlySet<string>;
+}
+
+export function recordedRun(stored: StoredExecution): RecordedRun {
+  const { entries: all } = stored;
+  const begin = all.findLastIndex(({ kind }) => kind === "continue");
+  const start = begin === -1 ? null : runStartOf(all[begin] as JournalEntry);
+  const entries = begin === -1 ? all : all.slice(begin + 1);
+  const inbox = new Set(stored.inbox.map(({ requestId }) => requestId));
+  // Those that are gone from the inbox need not be remembered.
+  const consumed = new Set(start?.consumed.filter((requestId) => inbox.has(requestId)));
+  let cancellation: RecordedRun["cancellation"] = null;
+  let seed: string | null = null;
+  let version = start?.version ?? null;
+  let state = start?.state ?? null;
+  for (const { kind, ordinal, event } of entries) {
+    if (kind === "signal") {
+      const requestId = signalTakenBy(event);
+      if (requestId !== null) consumed.add(requestId);
+    }
+    if (event.type !== "completed") continue;
+    if (kind === "state") state = event.value;
+    if (kind === "cancel")
+      cancellation ??= { ordinal, reason: String(decodePayload(event.value, "A reason")) };
+    if (kind === "fork") ({ seed } = decodePayload(event.value, "The origin of a fork") as ForkStart);
+    if (kind === "version") version = String(decodePayload(event.value, "A version"));
+  }
+  return {
+    number: start?.number ?? 0,
+    input: start?.input ?? null,
+    version,
+    entries,
+    firstOrdinal: all[begin]?.ordinal ?? 0,
+    nextOrdinal: (all.at(-1)?.ordinal ?? -1) + 1,
+    cancellation,
+    seed,
+    state,
+    consumed,
+  };
+}
+
+/** The entry with which the next run begins. */
+export function continueEntry(ordinal: number, position: number, start: RunStart): JournalEntry {
+  const value = encodePayload(start, "The beginning of a run");
+  return { ordinal, position, kind: "continue", name: "continueAsNew", event: { type: "completed", value } };
+}
+
+export function runStartOf({ event }: JournalEntry): RunStart | null {
+  return event.type === "completed"
+    ? (decodePayload(event.value, "The beginning of a run") as RunStart)
+    : null;
+}
+
+/** What the first entry of a fork says. */
+export interface ForkStart {
+  readonly executionId: string;
+  readonly fromStep: number;
+  readonly seed: string;
+}
+
+/** The first entries of a fork: where it comes from, and what it takes over, which has ended. */
+export function forkEntries(origin: ForkStart, run: RecordedRun): readonly JournalEntry[] {
+  const ended = new Set(
+    run.entries.flatMap(({ position, event }) =>
+      event.type === "completed" || event.type === "failed" ? [position] : [],
+    ),
+  );
+  const taken = run.entries.filter(
+    ({ position }) => position >= 0 && position < origin.fromStep && ended.has(position),
+  );
+  const value = encodePayload(origin, "The origin of a fork");
+  const first: JournalEntry = {
+    ordinal: 0,
+    position: -1,
+    kind: "fork",
+    name: "fork",
+    event: { type: "completed", value },
+  };
+  const version = run.entries.filter(({ kind }) => kind === "version");
+  return [first, ...version, ...taken].map((entry, ordinal) => ({ ...entry, ordinal }));
+}
+
+/** Seeds the chance of a run: other for each, and a fork's is its origin's. */
+export function seedOf(executionId: string, run: Pick<RecordedRun, "number" | "seed">): string {
+  return run.seed ?? (run.number === 0 ? executionId : `${executionId}\n#${run.number}`);
+}
+
+/** A signal as the step that was given it keeps it. */
+export function encodeSignal(requestId: string, value: string): string {
+  return JSON.stringify([requestId, value]);
+}
+
+/** The encoded value that the code was given. */
+export function signalValueOf(recorded: string): string {
+  return (JSON.parse(recorded) as [string, string])[1];
+}
+
+/** Which message of the inbox an event of a signal's step says that it took. */
+export function signalTakenBy(event: JournalEntry["event"]): string | null {
+  if (event.type === "completed") return (JSON.parse(event.value) as [string, string])[0];
+  return event.type === "begun" ? event.detail : null;
+}
+
+/** The signals of the inbox that no run was given. */
+export function unconsumed(stored: StoredExecution, run: RecordedRun): StoredExecution["inbox"] {
+  return stored.inbox.filter(({ tag, requestId }) => tag !== SIGNAL || !run.consumed.has(requestId));
+}

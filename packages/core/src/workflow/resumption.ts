@@ -1,0 +1,38 @@
+// Resumption: what a failed execution's journal has to forget, so that it goes on from its last good step.
+
+import type { StoredExecution } from "../adapter/workflow-storage.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
+import type { JournalEntry } from "../data/journal-entry.ts";
+import { recordedRun } from "./recorded-run.ts";
+
+/**
+ * The ordinals of the entries to forget: those of the step whose error the execution ended with, of steps beside it that
+ * failed after it, and of what the code asked for once it had that error. None, if the error is no step's: then the code
+ * runs to the same place again. Null: compensations have run.
+ *
+ * @param failure the error of the execution; what its code threw is its cause
+ */
+export function resumption(stored: StoredExecution, failure: EncodedError): readonly number[] | null {
+  const { entries } = recordedRun(stored);
+  if (entries.some(({ kind }) => kind === "compensate")) return null;
+  const thrown: EncodedError[] = [];
+  for (let cause = failure.cause; cause !== null; cause = cause.cause) thrown.push(cause);
+  const culprit = entries.findLast(
+    ({ event }) => event.type === "failed" && thrown.some((error) => isSame(error, event.error)),
+  );
+  if (culprit?.event.type !== "failed") return [];
+  const asked = culprit.event.asked ?? culprit.position + 1;
+  const anew = new Set(
+    entries
+      .filter(({ event, ordinal }) => event.type === "failed" && ordinal >= culprit.ordinal)
+      .map(({ position }) => position),
+  );
+  const isForgotten = ({ position }: JournalEntry): boolean =>
+    position >= 0 && (position >= asked || anew.has(position));
+  return entries.filter(isForgotten).map(({ ordinal }) => ordinal);
+}
+
+function isSame(one: EncodedError, other: EncodedError): boolean {
+  // Not the code: what an activity threw without one has another once its workflow's code has thrown it on.
+  return one.name === other.name && one.message === other.message;
+}

@@ -1,0 +1,82 @@
+// Step: what the work of one step knows of itself and of its execution.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { Random } from "../adapter/random.ts";
+import type { StorageTransaction } from "../contract/transaction.ts";
+import type { Fence } from "../data/epoch.ts";
+import type { JournalEvent, StepKind } from "../data/journal-entry.ts";
+import type { TransactionUnavailableError } from "../errors/storage.ts";
+import type { OpenStep } from "./cancellation.ts";
+import type { Outcome, RecordedStep } from "./journal.ts";
+
+/**
+ * Records a step's outcome and hands it to the code. Rejects where storage does. Resolves to the error of a transaction
+ * that cannot commit, which makes a failed attempt of it.
+ */
+export type Settle = (
+  event: Outcome,
+  transaction: StorageTransaction | null,
+) => Promise<TransactionUnavailableError | undefined>;
+
+/** A step that the code asked for, and whose outcome is not recorded. */
+export interface Step {
+  readonly position: number;
+  readonly kind: StepKind;
+  readonly name: string;
+  /** What is recorded of it: that it began, attempts that failed. */
+  readonly recorded: RecordedStep | undefined;
+  /** Asks it to end when the execution is cancelled. */
+  readonly open: OpenStep;
+  readonly settle: Settle;
+}
+
+/** Does a step: settles it, or waits for ever where its execution ends first. Rejects where storage does. */
+export type Perform = (step: Step) => Promise<void>;
+
+/** What a wait came to. */
+export type WaitOutcome<Message> =
+  | { readonly type: "due" }
+  /** It was asked to end. */
+  | { readonly type: "cut"; readonly reason: Error }
+  | { readonly type: "came"; readonly message: Message };
+
+/** What a step's work sees of its execution. */
+export interface StepScope {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly executionId: string;
+  readonly exposeStacks: boolean;
+  readonly maxPayloadBytes: number;
+  readonly fence: Fence;
+  readonly beginTransaction: (() => StorageTransaction) | undefined;
+  /** Aborted when the execution is over or has to leave. */
+  readonly signal: AbortSignal;
+  readonly isStopped: () => boolean;
+  /** Ends this copy of the execution: storage refused, or failed. */
+  readonly stop: (error: unknown) => void;
+  /** Resolves when a side effect may start; never once the execution is over or has to leave. */
+  readonly ready: () => Promise<void>;
+  /** Resolves when everything recorded is durable. */
+  readonly durable: () => Promise<void>;
+  /** Waits for a wall time, or until the step is cut. The execution may leave memory meanwhile. */
+  readonly until: (at: number, open: OpenStep) => Promise<WaitOutcome<never>>;
+  /**
+   * Waits for what comes from outside, for a wall time if one is given, or until the step is cut. The execution may leave
+   * memory meanwhile: what comes then wakes it.
+   *
+   * @param listen is given what to call with what came, which says whether it was taken; returns what ends the wait
+   */
+  readonly message: <Message>(
+    dueAt: number | null,
+    open: OpenStep,
+    listen: (take: (message: Message) => boolean) => () => void,
+  ) => Promise<WaitOutcome<Message>>;
+  /** Does what another copy joins when it is done again: it need not end before the execution leaves. */
+  readonly joinably: <Result>(work: () => Promise<Result>) => Promise<Result>;
+  readonly record: (step: Step, event: JournalEvent) => void;
+  /** The outcome of a step that came to this value. @throws {SerializationError} @throws {PayloadTooLargeError} */
+  readonly completed: (value: unknown, name: string) => Outcome;
+  readonly failed: (error: unknown) => Outcome;
+  /** Names a step for others, and is the same however often it is repeated. */
+  readonly keyOf: (position: number) => string;
+}

@@ -1,0 +1,33 @@
+import type { ExportedJournal, WorkflowImplementation } from "@holdfast/core";
+import { ConfigError } from "@holdfast/core/adapter";
+import { replayJournal, type ReplayedEnd } from "@holdfast/core/internal";
+
+/** Where the code comes to with a journal. `waiting`: the journal ends before the code does, which would go on from there. */
+export type ReplayResult = ReplayedEnd;
+
+/**
+ * Runs code over the journal of an execution, as `handle.exportJournal()` gave it, also after it was kept as JSON. Does
+ * nothing and records nothing: where the journal ends, the code stops. For a test that holds new code against old
+ * executions before it is deployed.
+ *
+ * @throws {NonDeterminismError} the code asks for another step than the journal holds, or comes to another result than was
+ *   recorded
+ * @throws {DefinitionError} the code lacks the version that the execution began with
+ * @throws {ConfigError} this is no such journal, or another workflow's
+ */
+export async function replayWorkflow(
+  implementation: WorkflowImplementation,
+  journal: ExportedJournal,
+): Promise<ReplayResult> {
+  const format: unknown = (journal as Partial<ExportedJournal> | null)?.format;
+  if (format !== "holdfast-journal-1")
+    throw new ConfigError({
+      option: "journal",
+      got: format,
+      takes: "what exportJournal() returned, of format holdfast-journal-1",
+    });
+  const { name } = implementation.contract;
+  if (journal.workflow !== name)
+    throw new ConfigError({ option: "journal", got: journal.workflow, takes: `a journal of ${name}` });
+  return replayJournal(implementation, journal);
+}
