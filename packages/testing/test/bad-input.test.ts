@@ -226,7 +226,7 @@ describe("a handler that misbehaves", () => {
     await using test = await cluster();
     const call = () => test.entity(Desk, "a").breakPromise(undefined, { idempotencyKey: "once" });
     const [first, second] = [await errorOf(call()), await errorOf(call())];
-    expect(first.message).toMatch(/the reply of Desk\/a\.breakPromise does not fit its schema/u);
+    expect(first.message).toMatch(/The reply of Desk\/a\.breakPromise does not fit its schema/u);
     expect(second.message).toBe(first.message);
   });
 

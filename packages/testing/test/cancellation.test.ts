@@ -1,0 +1,305 @@
+import {
+  activity,
+  defineEntity,
+  defineWorkflow,
+  rpc,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+  type WorkflowContext,
+} from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+type Code = (ctx: WorkflowContext) => Promise<unknown>;
+
+/** A workflow of whatever code, and a log of what happened outside. */
+async function started(
+  code: (ctx: WorkflowContext<Activities>) => Promise<unknown>,
+  more: { readonly runners?: number; readonly seed?: number } = {},
+) {
+  const log: string[] = [];
+  const activities = activitiesOf(log);
+  const Work = defineWorkflow<string, unknown>({ name: "Work", key: (id) => id, hashKey: false });
+  const work = Work.implement({ activities, execute: (ctx) => code(ctx as never) });
+  const Child = defineWorkflow<string, string>({ name: "Child", key: (id) => id, hashKey: false });
+  const child = Child.implement({
+    execute: async (ctx, id) => {
+      log.push(`${id} began`);
+      ctx.onCompensate("undo", () => ctx.run("undo", () => void log.push(`${id} undone`)));
+      await ctx.sleep("5 minutes");
+      return `${id} done`;
+    },
+  });
+  const cluster = await createTestCluster({ runners: 3, register: [work, child, sales(log)], ...more });
+  const handle = await cluster.workflow(Work).start("1");
+  return { cluster, log, handle, Work, Child, [Symbol.asyncDispose]: () => cluster.shutdown() };
+}
+
+const Sales = defineEntity({ name: "Sales", rpcs: { add: rpc<number, void>({ persisted: true }) } });
+const sales = (log: string[]) => Sales.implement({ add: (n) => void log.push(`sold ${n}`) });
+const Child = defineWorkflow<string, string>({ name: "Child", key: (id) => id, hashKey: false });
+
+function activitiesOf(log: string[]) {
+  return {
+    note: activity(async (_ctx, what: string) => {
+      log.push(what);
+      return what;
+    }),
+    /** Goes on until it is told to end, and then fails. */
+    patient: activity(async (ctx, what: string) => {
+      log.push(`${what} began`);
+      await new Promise((_resolve, reject) =>
+        ctx.signal.addEventListener("abort", () => reject(new Error("told to end")), { once: true }),
+      );
+    }),
+    /** Ends well, and only once it is told to. */
+    committed: activity(async (ctx, what: string) => {
+      log.push(`${what} began`);
+      await new Promise<void>((resolve) =>
+        ctx.signal.addEventListener("abort", () => resolve(), { once: true }),
+      );
+      return what;
+    }),
+    broken: activity({ retries: 20, initialInterval: "10s" }, async (ctx, what: string) => {
+      log.push(`${what}#${ctx.attempt}`);
+      throw new Error(`${what} is broken`);
+    }),
+  };
+}
+type Activities = ReturnType<typeof activitiesOf>;
+
+async function cancelled(cluster: TestCluster, handle: { result(): Promise<unknown> }): Promise<unknown> {
+  const error = handle.result().catch((reason: unknown) => reason);
+  await cluster.advance("1 minute");
+  return error;
+}
+
+describe("a cancelled execution", () => {
+  const waits: Readonly<Record<string, Code>> = {
+    "a sleep": (ctx) => ctx.sleep("30 days"),
+    "a signal": (ctx) => ctx.signal("never"),
+    several: (ctx) => Promise.all([ctx.sleep("30 days"), ctx.signal("never"), ctx.sleep("1 day")]),
+    "a race": (ctx) => Promise.race([ctx.sleep("30 days"), ctx.signal("never")]),
+  };
+
+  it.each(Object.entries(waits))(
+    "ends at once where it waits for %s, in memory or out of it",
+    async (_, code) => {
+      for (const afterMs of [0, 20_000]) {
+        await using test = await started(code as never);
+        const { cluster, handle } = test;
+        await cluster.advance(afterMs);
+        await handle.cancel("out of stock");
+        const error = await cancelled(cluster, handle);
+        expect(error).toBeInstanceOf(WorkflowCancelledError);
+        expect(error).toMatchObject({ executionId: "1", reason: "out of stock" });
+        await handle.cancel("again: nothing happens");
+        expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+      }
+    },
+  );
+
+  it("never runs its code if that had not begun", async () => {
+    await using test = await started((ctx) => ctx.activities.note("ran"), { runners: 1 });
+    const { cluster, log, Work } = test;
+    await cluster.advance("1s");
+    expect(log).toEqual(["ran"]);
+    await cluster.crash(0);
+    const starting = cluster.workflow(Work).start("2");
+    await cluster.advance("1 minute");
+    const handle = await starting;
+    const cancelling = handle.cancel();
+    await cluster.advance("1 minute");
+    await cancelling;
+    await cluster.restart(0);
+    await cluster.advance("1 minute");
+    await expect(handle.result()).rejects.toThrow(WorkflowCancelledError);
+    expect(log).toEqual(["ran"]);
+  });
+
+  it("may clean up: the code is told once, and its further steps are done", async () => {
+    await using test = await started(async (ctx) => {
+      try {
+        await ctx.sleep("30 days");
+      } catch (error) {
+        expect(error).toBeInstanceOf(WorkflowCancelledError);
+        expect(ctx.cancelled.aborted).toBe(true);
+        await ctx.activities.note("cleaned");
+        await ctx.sleep("10s");
+        await ctx.activities.note("up");
+        throw error;
+      }
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("2s");
+    await handle.cancel("no more");
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    expect(log).toEqual(["cleaned", "up"]);
+  });
+
+  it("may come to a result all the same", async () => {
+    await using test = await started(async (ctx) => {
+      await ctx.sleep("30 days").catch(() => undefined);
+      return "done anyway";
+    });
+    const { cluster, handle } = test;
+    await handle.cancel();
+    await cluster.advance("10s");
+    await expect(handle.result()).resolves.toBe("done anyway");
+    expect(await handle.describe()).toMatchObject({ status: "completed" });
+  });
+
+  it("asks its activities to end, and starts no further attempt", async () => {
+    await using test = await started((ctx) =>
+      Promise.all([ctx.activities.patient("p"), ctx.activities.broken("b")]),
+    );
+    const { cluster, log, handle } = test;
+    await cluster.advance("15s");
+    expect(log).toEqual(["p began", "b#1", "b#2"]);
+    await handle.cancel();
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    expect(log).toEqual(["p began", "b#1", "b#2"]);
+  });
+
+  it("hears of an activity that had its effect, and then of the cancellation", async () => {
+    const seen: string[] = [];
+    await using test = await started(async (ctx) => {
+      seen.push(await ctx.activities.committed("c"));
+      ctx.onCompensate("undo c", () => ctx.activities.note("c undone"));
+      await ctx.activities.note("must not run");
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    await handle.cancel();
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    expect([new Set(seen), log]).toEqual([new Set(["c"]), ["c began", "c undone"]]);
+  });
+
+  it("takes its children with it, and not those that are detached", async () => {
+    await using test = await started(async (ctx) => {
+      await ctx.child(Child).start("detached", { detached: true });
+      await ctx.child(Child).start("started");
+      await Promise.all([
+        ctx.child(Child).execute("executed"),
+        ctx.child(Child).execute("d2", { detached: true }),
+      ]);
+    });
+    const { cluster, log, handle, Child: Children } = test;
+    await cluster.advance("30s");
+    expect(log.toSorted()).toEqual(["d2 began", "detached began", "executed began", "started began"]);
+    log.length = 0;
+    await handle.cancel("enough");
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    await cluster.advance("6 minutes");
+    expect(log.filter((line) => line.endsWith("undone")).toSorted()).toEqual([
+      "executed undone",
+      "started undone",
+    ]);
+    const children = cluster.workflow(Children);
+    for (const id of ["started", "executed"])
+      await expect(children.get(id).result()).rejects.toMatchObject({
+        name: "WorkflowCancelledError",
+        reason: "enough",
+      });
+    for (const id of ["detached", "d2"]) await expect(children.get(id).result()).resolves.toBe(`${id} done`);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6])(
+    "comes to one end, with each effect once, under every fault, with seed %i",
+    async (seed) => {
+      await using test = await started(
+        async (ctx) => {
+          ctx.onCompensate("first", () => ctx.entity(Sales, "s").add(-1));
+          await ctx.entity(Sales, "s").add(1);
+          ctx.onCompensate("second", () => ctx.entity(Sales, "s").add(-2));
+          await ctx.entity(Sales, "s").add(2);
+          await ctx.child(Child).execute("c");
+        },
+        { seed },
+      );
+      const { cluster, log, handle, Child: Children } = test;
+      cluster.faults({
+        drop: 0.03,
+        duplicate: 0.03,
+        delay: ["0ms", "30ms"],
+        storageErrorBeforeCommit: 0.04,
+        storageErrorAfterCommit: 0.04,
+      });
+      await cluster.advance("20s");
+      await cluster.crash(seed % 3);
+      const cancel = (): Promise<void> => handle.cancel("no");
+      const cancelling = cancel().catch(cancel).catch(cancel);
+      await cluster.advance("40s");
+      await cluster.restart(seed % 3);
+      cluster.faults({});
+      await cluster.advance("3 minutes");
+      await cancelling;
+      await expect(handle.result()).rejects.toThrow(WorkflowCancelledError);
+      await expect(cluster.workflow(Children).get("c").result()).rejects.toThrow(WorkflowCancelledError);
+      expect(log.filter((line) => line.startsWith("sold"))).toEqual([
+        "sold 1",
+        "sold 2",
+        "sold -2",
+        "sold -1",
+      ]);
+    },
+  );
+});
+
+describe("compensation", () => {
+  it("runs in reverse order when the code fails, its steps journaled, and a failed one keeps no other from running", async () => {
+    await using test = await started(async (ctx) => {
+      for (const n of [1, 2, 3]) {
+        await ctx.activities.note(`do ${n}`);
+        ctx.onCompensate(`undo ${n}`, async () => {
+          await ctx.activities.note(`undo ${n}`);
+          if (n === 2) throw new Error("it is stuck");
+          await ctx.sleep("20s");
+          await ctx.activities.note(`undone ${n}`);
+        });
+      }
+      throw new RangeError("no luck");
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    await cluster.crash(0);
+    await cluster.advance("2 minutes");
+    const error = await handle.result().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(WorkflowFailedError);
+    expect(error).toMatchObject({ cause: { name: "RangeError", message: "no luck" } });
+    expect(error).toMatchObject({ failedCompensations: [{ name: "undo 2", reason: "it is stuck" }] });
+    expect(log).toEqual(["do 1", "do 2", "do 3", "undo 3", "undone 3", "undo 2", "undo 1", "undone 1"]);
+    const { steps } = await handle.describe();
+    expect(steps.filter(({ kind }) => kind === "compensate").map(({ name }) => name)).toEqual([
+      "undo 3",
+      "undo 2",
+      "undo 1",
+    ]);
+  });
+
+  it("does not run when the code succeeds", async () => {
+    await using test = await started(async (ctx) => {
+      ctx.onCompensate("undo", () => ctx.activities.note("undone"));
+      return "fine";
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    await expect(handle.result()).resolves.toBe("fine");
+    expect(log).toEqual([]);
+  });
+
+  it("waits for what is still at work, and branches that nobody awaits do not go on beside it", async () => {
+    await using test = await started(async (ctx) => {
+      ctx.onCompensate("undo", () => ctx.activities.note("undone"));
+      const branch = async (): Promise<void> => {
+        await ctx.activities.committed("slow");
+        await ctx.activities.note("a branch went on");
+      };
+      await Promise.all([branch(), ctx.run("fails", () => Promise.reject(new Error("no")))]);
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("20s");
+    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+    expect(log).toEqual(["slow began", "undone"]);
+  });
+});

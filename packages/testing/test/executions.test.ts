@@ -1,0 +1,326 @@
+import {
+  activity,
+  ConfigError,
+  defineWorkflow,
+  ExecutionStateError,
+  UnknownExecutionError,
+  WorkflowFailedError,
+} from "@holdfast/core";
+import { createTestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+import * as z from "zod";
+
+async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const got: Item[] = [];
+  for await (const item of items) got.push(item);
+  return got;
+}
+
+const Job = defineWorkflow({
+  name: "Job",
+  input: z.object({ id: z.string(), does: z.enum(["end", "fail", "sleep"]), tenant: z.string() }),
+  output: z.string(),
+  key: ({ id }) => id,
+  hashKey: false,
+});
+const job = Job.implement({
+  async execute(ctx, { id, does, tenant }) {
+    ctx.setAttributes({ tenant, size: id.length, urgent: false });
+    if (does === "sleep") await ctx.sleep("1 hour");
+    ctx.setAttributes({ urgent: null, done: true });
+    if (does === "fail") throw new Error(`${id} cannot be done`);
+    return `${id} is done`;
+  },
+});
+
+describe("the list of executions", () => {
+  it("has all that match, the newest first, by status, time and attributes", async () => {
+    await using cluster = await createTestCluster({ runners: 3, register: [job] });
+    const jobs = cluster.workflow(Job);
+    for (const [index, does] of (["end", "fail", "sleep", "end", "sleep"] as const).entries()) {
+      await jobs.start({ id: `job-${index}`, does, tenant: index < 3 ? "a" : "b" });
+      await cluster.advance("1s");
+    }
+    const middle = new Date(cluster.now() - 2_500);
+    await jobs.get("job-4").cancel();
+    await cluster.advance("5s");
+    const ids = async (filter: Parameters<typeof jobs.list>[0]): Promise<string[]> =>
+      (await all(jobs.list(filter))).map(({ executionId }) => executionId);
+    expect(await ids({})).toEqual(["job-4", "job-3", "job-2", "job-1", "job-0"]);
+    expect(await ids({ limit: 2 })).toEqual(["job-4", "job-3"]);
+    expect(await ids({ limit: 0 })).toEqual([]);
+    expect(await ids({ status: "completed" })).toEqual(["job-3", "job-0"]);
+    expect(await ids({ status: "failed" })).toEqual(["job-1"]);
+    expect(await ids({ status: "suspended" })).toEqual(["job-2"]);
+    expect(await ids({ status: "cancelled" })).toEqual(["job-4"]);
+    expect(await ids({ status: "running" })).toEqual([]);
+    expect(await ids({ startedAfter: middle })).toEqual(["job-4", "job-3"]);
+    expect(await ids({ startedBefore: middle })).toEqual(["job-2", "job-1", "job-0"]);
+    expect(await ids({ attributes: { tenant: "a" } })).toEqual(["job-2", "job-1", "job-0"]);
+    expect(await ids({ attributes: { tenant: "a", done: true } })).toEqual(["job-1", "job-0"]);
+    expect(await ids({ attributes: { urgent: false } })).toEqual(["job-4", "job-2"]);
+    expect(await ids({ attributes: { size: "5" } })).toEqual([]);
+    await expect(ids({ status: "runing" as never })).rejects.toThrow(ConfigError);
+    await expect(ids({ startedAfter: new Date(Number.NaN) })).rejects.toThrow(ConfigError);
+  });
+
+  it("reads page after page", async () => {
+    await using cluster = await createTestCluster({ runners: 1, register: [job] });
+    const jobs = cluster.workflow(Job);
+    for (let n = 0; n < 250; n += 1) await jobs.start({ id: `job-${n}`, does: "end", tenant: "a" });
+    await cluster.advance("5s");
+    const listed = (await all(jobs.list({ attributes: { tenant: "a" } }))).map(
+      ({ executionId }) => executionId,
+    );
+    expect(listed).toEqual(Array.from({ length: 250 }, (_, n) => `job-${249 - n}`));
+    expect(await all(jobs.list({ limit: 120 }))).toHaveLength(120);
+  });
+});
+
+describe("what is known of an execution", () => {
+  it("is its input, its status, its times, its attributes and its steps", async () => {
+    await using cluster = await createTestCluster({ runners: 2, register: [job] });
+    const began = cluster.now();
+    const handle = await cluster.workflow(Job).start({ id: "j", does: "sleep", tenant: "a" });
+    await cluster.advance("10s");
+    const asleep = await handle.describe();
+    expect(asleep).toMatchObject({
+      executionId: "j",
+      workflow: "Job",
+      status: "suspended",
+      input: { id: "j", does: "sleep", tenant: "a" },
+      attributes: { tenant: "a", size: 1, urgent: false },
+      startedAt: new Date(began),
+    });
+    expect(asleep.wakesAt?.getTime()).toBeGreaterThanOrEqual(began + 3_600_000);
+    expect(asleep).not.toHaveProperty("endedAt");
+    expect(asleep.steps).toMatchObject([
+      {
+        position: 0,
+        kind: "attributes",
+        status: "completed",
+        result: { tenant: "a", size: 1, urgent: false },
+      },
+      { position: 1, kind: "sleep", name: "sleep", status: "waiting", dueAt: asleep.wakesAt },
+    ]);
+    await handle.cancel("enough");
+    await cluster.advance("5s");
+    expect(await handle.describe()).toMatchObject({
+      status: "cancelled",
+      error: { name: "WorkflowCancelledError" },
+      endedAt: expect.any(Date),
+    });
+    await expect(cluster.workflow(Job).get("nobody").describe()).rejects.toThrow(UnknownExecutionError);
+  });
+});
+
+describe("the steps of an execution", () => {
+  it("show what is at work and what it waits for, in memory and out of it", async () => {
+    let goOn = (): void => undefined;
+    const Busy = defineWorkflow<string, void>({ name: "Busy", key: (id) => id, hashKey: false });
+    const busy = Busy.implement({
+      async execute(ctx) {
+        await Promise.all([
+          ctx.run("slow", () => new Promise<void>((resolve) => (goOn = resolve))),
+          ctx.signal("never"),
+        ]);
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 3, register: [busy] });
+    const handle = await cluster.workflow(Busy).start("b");
+    await cluster.advance("5s");
+    const shown = async (): Promise<readonly string[]> =>
+      (await handle.describe()).steps.map(({ name, status }) => `${name} ${status}`);
+    expect(await shown()).toEqual(["slow running", "never waiting"]);
+    goOn();
+    await cluster.advance("5s");
+    expect((await handle.describe()).status).toBe("suspended");
+    expect(await shown()).toEqual(["slow completed", "never waiting"]);
+  });
+});
+
+describe("a result that cannot be kept", () => {
+  it.each([
+    ["does not fit its schema", 5, /The result of Bad does not fit its schema/],
+    ["is no data", () => 1, /function/],
+    ["is too large", "x".repeat(2_000), /too large|bytes/],
+  ])("fails the execution, which is compensated, if it %s", async (_what, result, message) => {
+    const log: string[] = [];
+    const Bad = defineWorkflow({
+      name: "Bad",
+      output: z.union([z.string(), z.custom<() => number>((value) => typeof value === "function")]),
+    });
+    const bad = Bad.implement({
+      async execute(ctx) {
+        ctx.onCompensate("undo", () => void log.push("undone"));
+        return result as string;
+      },
+    });
+    await using cluster = await createTestCluster({ register: [bad], maxPayloadBytes: 1_024 });
+    const error = await cluster
+      .workflow(Bad)
+      .execute()
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(WorkflowFailedError);
+    expect((error as Error).message).toMatch(message);
+    expect(log).toEqual(["undone"]);
+  });
+});
+
+describe("a failed execution", () => {
+  /** A workflow that fails where the test says so. */
+  function flaky() {
+    const log: string[] = [];
+    const broken = new Set<string>();
+    const Trip = defineWorkflow<string, string[]>({ name: "Trip", key: (id) => id, hashKey: false });
+    const trip = Trip.implement({
+      activities: {
+        book: activity(async (ctx, what: string) => {
+          log.push(`${what} ${ctx.idempotencyKey}`);
+          if (broken.has(what)) throw new Error(`no ${what}`);
+          return what;
+        }),
+        report: activity(async (_ctx, what: string) => void log.push(what)),
+      },
+      async execute(ctx) {
+        const early = await ctx.activities.book("visa").catch(() => "no visa");
+        try {
+          const rest = await Promise.all([ctx.activities.book("flight"), ctx.activities.book("hotel")]);
+          if (broken.has("code")) throw new Error("a mistake in the code");
+          return [early, ...rest];
+        } catch (error) {
+          await ctx.activities.report("failed");
+          throw error;
+        }
+      },
+    });
+    return { log, broken, Trip, trip };
+  }
+
+  it("goes on from its last good step when it is resumed, under the same keys", async () => {
+    const { log, broken, Trip, trip } = flaky();
+    await using cluster = await createTestCluster({ runners: 3, register: [trip] });
+    broken.add("visa").add("hotel");
+    const handle = await cluster.workflow(Trip).start("t");
+    await cluster.advance("5s");
+    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+    expect(log).toEqual([
+      "visa workflow:Trip/t/0",
+      "flight workflow:Trip/t/1",
+      "hotel workflow:Trip/t/2",
+      "failed",
+    ]);
+    await handle.resume();
+    await cluster.advance("5s");
+    await expect(handle.result(), "it fails again").rejects.toThrow(/no hotel/);
+    expect(log.slice(4)).toEqual(["hotel workflow:Trip/t/2", "failed"]);
+    broken.clear();
+    const resumed = handle.resume();
+    await resumed;
+    expect((await handle.describe()).status).not.toBe("failed");
+    await cluster.advance("5s");
+    await expect(handle.result()).resolves.toEqual(["no visa", "flight", "hotel"]);
+    expect(log.slice(6), "what was good is not done again").toEqual(["hotel workflow:Trip/t/2"]);
+    await expect(handle.resume()).rejects.toThrow(ExecutionStateError);
+  });
+
+  it("of which the code is at fault goes on where it threw, with fixed code", async () => {
+    const { log, broken, Trip, trip } = flaky();
+    await using cluster = await createTestCluster({ runners: 3, register: [trip] });
+    broken.add("code");
+    const handle = await cluster.workflow(Trip).start("t");
+    await cluster.advance("5s");
+    await expect(handle.result()).rejects.toThrow(/a mistake/);
+    // What the code did about the error stays in the journal: the fixed code would have to do it, too.
+    broken.clear();
+    await handle.resume();
+    await cluster.advance("5s");
+    expect(await handle.poll()).toBeUndefined();
+    expect((await handle.describe()).waitsForCode).toMatch(/report/);
+    expect(log).toHaveLength(4);
+  });
+
+  it("that was compensated is not resumed, nor one that was cancelled or goes on", async () => {
+    const Saga = defineWorkflow<string, void>({ name: "Saga", key: (id) => id, hashKey: false });
+    const saga = Saga.implement({
+      async execute(ctx, id) {
+        ctx.onCompensate("undo", () => ctx.run("undo", () => null));
+        if (id === "fails") throw new Error("no");
+        await ctx.sleep("10 minutes");
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [saga] });
+    const sagas = cluster.workflow(Saga);
+    const failed = await sagas.start("fails");
+    const asleep = await sagas.start("sleeps");
+    await cluster.advance("5s");
+    await expect(failed.resume()).rejects.toThrow(/compensations have run/);
+    await expect(asleep.resume()).rejects.toThrow(ExecutionStateError);
+    await asleep.cancel();
+    await cluster.advance("5s");
+    await expect(asleep.resume()).rejects.toThrow(/cancelled/);
+    await expect(sagas.get("nobody").resume()).rejects.toThrow(UnknownExecutionError);
+  });
+});
+
+describe("a fork", () => {
+  it("takes over the steps before the one it begins at, with their results and chance, and does the rest anew", async () => {
+    const log: string[] = [];
+    const Dice = defineWorkflow<string, unknown[]>({ name: "Dice", key: (id) => id, hashKey: false });
+    const dice = Dice.implement({
+      async execute(ctx, id) {
+        const uuid = ctx.uuid();
+        const results = [];
+        for (const n of [1, 2, 3])
+          results.push(await ctx.run(`throw ${n}`, () => (log.push(`${n}`), log.length)));
+        return [id, uuid, ctx.uuid(), ...results];
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 3, register: [dice] });
+    const origin = await cluster.workflow(Dice).start("d");
+    await cluster.advance("5s");
+    const [id, first, second, ...thrown] = await origin.result();
+    expect(thrown).toEqual([1, 2, 3]);
+    const fork = await origin.fork({ fromStep: 2 });
+    await cluster.advance("5s");
+    expect(fork.executionId).not.toBe("d");
+    await expect(fork.result()).resolves.toEqual([id, first, second, 1, 2, 4]);
+    expect(log).toEqual(["1", "2", "3", "3"]);
+    await expect(origin.result(), "the origin stays as it was").resolves.toEqual([
+      id,
+      first,
+      second,
+      1,
+      2,
+      3,
+    ]);
+    const named = await fork.fork({ fromStep: 0, executionId: "again" });
+    await cluster.advance("5s");
+    await expect(named.result()).resolves.toEqual([id, first, second, 5, 6, 7]);
+    // What had not begun is begun anew.
+    const early = await cluster.workflow(Dice).start("early");
+    await expect(early.fork({ fromStep: 0, executionId: "later" })).resolves.toMatchObject({
+      executionId: "later",
+    });
+    for (const fromStep of [-1, 4, 1.5]) await expect(origin.fork({ fromStep })).rejects.toThrow(ConfigError);
+  });
+
+  it("of an execution that continued as new begins with the input of its last run", async () => {
+    const ran: string[] = [];
+    const Loop = defineWorkflow<number, string>({ name: "Loop", key: () => "loop", hashKey: false });
+    const loop = Loop.implement({
+      async execute(ctx, n) {
+        await ctx.run("round", () => void ran.push(`${ctx.executionId === "loop" ? "" : "forked "}${n}`));
+        return n < 3 ? ctx.continueAsNew(n + 1) : ctx.run("end", () => `ended at ${n}`);
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [loop] });
+    const origin = await cluster.workflow(Loop).start(1);
+    await cluster.advance("5s");
+    await expect(origin.result()).resolves.toBe("ended at 3");
+    const fork = await origin.fork({ fromStep: 1 });
+    await cluster.advance("5s");
+    await expect(fork.result()).resolves.toBe("ended at 3");
+    expect(ran).toEqual(["1", "2", "3"]);
+  });
+});

@@ -1,0 +1,266 @@
+import {
+  activity,
+  defineWorkflow,
+  JournalFullError,
+  NonDeterminismError,
+  query,
+  WorkflowFailedError,
+  type WorkflowImplementation,
+} from "@holdfast/core";
+import { createTestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+import * as z from "zod";
+
+describe("an execution that continues as new", () => {
+  const Count = defineWorkflow({
+    name: "Count",
+    input: z.object({ from: z.int(), to: z.int(), ids: z.array(z.string()).default([]) }),
+    output: z.array(z.string()),
+    key: () => "count",
+    hashKey: false,
+    signals: { more: z.int() },
+    queries: { at: query({ output: z.int() }) },
+  });
+  const count = Count.implement({
+    queries: { at: (state) => state ?? 0 },
+    async execute(ctx, { from, to, ids }) {
+      const id = await ctx.run("id", ({ idempotencyKey }) => idempotencyKey);
+      ctx.setState(from);
+      ctx.setAttributes({ [`at${from % 2}`]: from });
+      await ctx.sleep("10s");
+      const by = from % 3 === 2 ? await ctx.signal("more") : 1;
+      if (from + by > to) return [...ids, id, ctx.uuid()];
+      return ctx.continueAsNew({ from: from + by, to, ids: [...ids, id, ctx.uuid()] });
+    },
+  });
+
+  it("goes on under its id with an empty journal, other keys and other chance; signals wait for the run that takes them", async () => {
+    await using cluster = await createTestCluster({ runners: 3, register: [count] });
+    const handle = await cluster.workflow(Count).start({ from: 0, to: 7 });
+    await handle.signal("more", 1);
+    await handle.signal("more", 2);
+    await cluster.advance("25s");
+    expect(await handle.describe()).toMatchObject({ continuations: 2, input: { from: 2 } });
+    await cluster.crash(0);
+    await cluster.advance("1 minute");
+    await cluster.crash(1);
+    await cluster.advance("2 minutes");
+    const ids = await handle.result();
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.filter((id) => id.includes("/"))).toEqual(
+      [0, 1, 2, 3, 4, 5, 6].map((run) => `workflow:Count/count/${run === 0 ? "0" : `${run}.0`}`),
+    );
+    const { steps, attributes, continuations } = await handle.describe();
+    expect(continuations).toBe(6);
+    expect(steps.map(({ kind }) => kind)).toEqual(["run", "state", "attributes", "sleep"]);
+    expect(attributes).toEqual({ at0: 4, at1: 7 });
+    await expect(handle.query("at")).resolves.toBe(7);
+  });
+
+  it.each([1, 2, 3, 4])("loses and doubles nothing under every fault, with seed %i", async (seed) => {
+    await using cluster = await createTestCluster({ runners: 3, register: [count], seed });
+    cluster.faults({
+      drop: 0.03,
+      delay: ["0ms", "30ms"],
+      storageErrorBeforeCommit: 0.04,
+      storageErrorAfterCommit: 0.04,
+    });
+    const sending = (async () => {
+      const handle = await cluster.workflow(Count).start({ from: 0, to: 4 });
+      const send = (): Promise<void> => handle.signal("more", 1, { idempotencyKey: "k" });
+      await send().catch(send).catch(send);
+      return handle;
+    })();
+    await cluster.advance("40s");
+    await cluster.crash(seed % 3);
+    await cluster.advance("2 minutes");
+    cluster.faults({});
+    await cluster.advance("2 minutes");
+    const handle = await sending;
+    const ids = (await handle.result()).filter((id) => id.includes("/"));
+    expect(ids).toEqual([0, 1, 2, 3, 4].map((run) => `workflow:Count/count/${run === 0 ? "0" : `${run}.0`}`));
+  });
+});
+
+describe("a journal's limit", () => {
+  it("fails an execution that asks for more, after a warning, and lets compensations run", async () => {
+    const warned: string[] = [];
+    const log: number[] = [];
+    const logger = {
+      debug: () => {},
+      info: () => {},
+      warn: (message: string) => void warned.push(message),
+      error: () => {},
+    };
+    const Loop = defineWorkflow<number, void>({ name: "Loop", maxSteps: 10 });
+    const loop = Loop.implement({
+      activities: { step: activity(async (_ctx, n: number) => void log.push(n)) },
+      async execute(ctx, steps) {
+        ctx.onCompensate("undo", () => ctx.activities.step(-1));
+        for (let n = 1; n <= steps; n += 1) await ctx.activities.step(n).catch(() => undefined);
+      },
+    });
+    await using cluster = await createTestCluster({ register: [loop], logger });
+    await cluster.workflow(Loop).execute(8);
+    expect(warned.filter((message) => message.includes("continueAsNew"))).toEqual([]);
+    await cluster.workflow(Loop).execute(10);
+    expect(warned.filter((message) => message.includes("continueAsNew"))).toHaveLength(1);
+    log.length = 0;
+    const error = await cluster
+      .workflow(Loop)
+      .execute(11)
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(WorkflowFailedError);
+    expect((error as Error).cause).toBeInstanceOf(JournalFullError);
+    expect((error as Error).message).toMatch(/10 steps.*continueAsNew/s);
+    expect(log).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1]);
+  });
+});
+
+describe("code that changes under running executions", () => {
+  const Trip = defineWorkflow<string, string[]>({ name: "Trip", key: (id) => id, hashKey: false });
+  const version = (steps: readonly string[], patch?: string): WorkflowImplementation =>
+    Trip.implement({
+      async execute(ctx) {
+        const done: string[] = [];
+        for (const step of steps) {
+          if (patch !== undefined && step === steps[1] && ctx.patched(patch))
+            done.push(await ctx.run("patched", () => "new"));
+          done.push(await ctx.run(step, () => step));
+          await ctx.sleep("1 minute");
+        }
+        return done;
+      },
+    });
+
+  it("waits, visibly, with its journal as it was, and goes on when fixed code is there", async () => {
+    let code = version(["a", "b"]);
+    const moving = Trip.implement({
+      async execute() {
+        throw new Error("replaced");
+      },
+    });
+    const register = [{ ...moving, bind: (services: never) => code.bind(services) }];
+    await using cluster = await createTestCluster({ runners: 2, register });
+    const handle = await cluster.workflow(Trip).start("t");
+    await cluster.advance("5s");
+    const { steps } = await handle.describe();
+    code = version(["x", "b"]);
+    for (const index of [0, 1]) {
+      await cluster.crash(index);
+      await cluster.restart(index);
+    }
+    await cluster.advance("2 minutes");
+    const parked = await handle.describe();
+    expect(parked.steps).toEqual(steps);
+    expect(parked.status).toBe("suspended");
+    expect(parked.waitsForCode).toMatch(/step 0.*run "a".*run "x"/s);
+    const served = [0, 1].map((index) => cluster.health(index).checks.served);
+    expect(served.filter(({ ok }) => !ok)).toEqual([
+      { ok: false, detail: expect.stringContaining("Trip/t") },
+    ]);
+    code = version(["a", "b"]);
+    for (const index of [0, 1]) {
+      await cluster.crash(index);
+      await cluster.restart(index);
+    }
+    await cluster.advance("3 minutes");
+    await expect(handle.result()).resolves.toEqual(["a", "b"]);
+  });
+
+  it("runs a patch in new executions, and not in those that have passed its place; later the call can go", async () => {
+    let code = version(["a", "b", "c"]);
+    const register = [{ ...code, bind: (services: never) => code.bind(services) }];
+    await using cluster = await createTestCluster({ runners: 2, register });
+    const deploy = async (next: WorkflowImplementation): Promise<void> => {
+      code = next;
+      for (const index of [0, 1]) {
+        await cluster.crash(index);
+        await cluster.restart(index);
+      }
+    };
+    const trips = cluster.workflow(Trip);
+    const old = await trips.start("old");
+    await cluster.advance("70s");
+    const before = await trips.start("before");
+    await cluster.advance("5s");
+    await deploy(version(["a", "b", "c"], "p1"));
+    const fresh = await trips.start("fresh");
+    await cluster.advance("100s");
+    await expect((await trips.start("fresh")).executionId).toBe("fresh");
+    // `fresh` has the patch in its journal; the code of now has its branch for good.
+    const later = Trip.implement({
+      async execute(ctx) {
+        const done: string[] = [];
+        for (const step of ["a", "b", "c"]) {
+          if (step === "b") done.push(await ctx.run("patched", () => "new"));
+          done.push(await ctx.run(step, () => step));
+          await ctx.sleep("1 minute");
+        }
+        return done;
+      },
+    });
+    await cluster.advance("2 minutes");
+    await expect(old.result()).resolves.toEqual(["a", "b", "c"]);
+    await expect(before.result()).resolves.toEqual(["a", "new", "b", "c"]);
+    await deploy(later);
+    await cluster.advance("5 minutes");
+    await expect(fresh.result()).resolves.toEqual(["a", "new", "b", "c"]);
+  });
+
+  it("goes on with the code of its version, and waits where that is not to be had", async () => {
+    const first = defineWorkflow<string, string>({
+      name: "Versioned",
+      key: (id) => id,
+      hashKey: false,
+      version: "1",
+    });
+    const second = defineWorkflow<string, string>({
+      name: "Versioned",
+      key: (id) => id,
+      hashKey: false,
+      version: "2",
+    });
+    const one = first.implement({
+      async execute(ctx) {
+        await ctx.sleep("1 minute");
+        return ctx.run("one", () => "by version 1");
+      },
+    });
+    const two = { execute: async () => "by version 2" };
+    let code = one;
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [{ ...one, bind: (services: never) => code.bind(services) }],
+    });
+    const deploy = async (next: WorkflowImplementation): Promise<void> => {
+      code = next;
+      for (const index of [0, 1]) {
+        await cluster.crash(index);
+        await cluster.restart(index);
+      }
+    };
+    const handle = await cluster.workflow(first).start("a");
+    await cluster.advance("5s");
+    await deploy(second.implement(two));
+    await cluster.advance("2 minutes");
+    const waiting = await handle.describe();
+    expect(waiting).toMatchObject({ status: "suspended", version: "1" });
+    expect(waiting.waitsForCode).toMatch(/version 1.*has 2/s);
+    await expect(cluster.workflow(second).execute("b")).resolves.toBe("by version 2");
+    await deploy(
+      second.implement({
+        ...two,
+        versions: {
+          "1": async (ctx) => {
+            await ctx.sleep("1 minute");
+            return ctx.run("one", () => "by version 1");
+          },
+        },
+      }),
+    );
+    await cluster.advance("2 minutes");
+    await expect(handle.result()).resolves.toBe("by version 1");
+    expect(NonDeterminismError).toBeDefined();
+  });
+});
