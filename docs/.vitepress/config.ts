@@ -6,8 +6,18 @@ import { defineConfig } from "vitepress";
 const guide = [
   { text: "Concepts", link: "/concepts" },
   { text: "Entities", link: "/entities" },
-  { text: "Your first workflow", link: "/first-workflow" },
   { text: "Testing", link: "/testing" },
+];
+
+const workflows = [
+  { text: "Your first workflow", link: "/first-workflow" },
+  { text: "Writing workflows", link: "/workflows" },
+  { text: "What is deterministic", link: "/determinism" },
+  { text: "Transactions", link: "/transactions" },
+  { text: "Signals and queries", link: "/signals-and-queries" },
+  { text: "Failure and compensation", link: "/compensation" },
+  { text: "Changing code", link: "/changing-code" },
+  { text: "Operating on executions", link: "/executions" },
 ];
 
 const backends = [
@@ -45,13 +55,19 @@ export default defineConfig({
   srcExclude: ["**/README.md"],
   themeConfig: {
     nav: [
-      { text: "Guide", link: "/concepts", activeMatch: "^/(concepts|entities|first-workflow|testing)" },
+      { text: "Guide", link: "/concepts", activeMatch: "^/(concepts|entities|testing)" },
+      {
+        text: "Workflows",
+        link: "/workflows",
+        activeMatch: `^(${workflows.map(({ link }) => link).join("|")})`,
+      },
       { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|grpc)" },
       { text: "Running it", link: "/deployment", activeMatch: "^/(configuration|deployment|operating)" },
       { text: "Failures", link: "/failures", activeMatch: "^/(failures|errors)" },
     ],
     sidebar: [
       { text: "Guide", items: guide },
+      { text: "Workflows", items: workflows },
       { text: "Backends", items: backends },
       { text: "Running it", items: running },
       { text: "Decisions", items: decisions, collapsed: true },

@@ -6,6 +6,7 @@ import ms from "ms";
 import { describe, expect, it } from "vitest";
 import { storageFromUrl } from "@holdfast/storage-postgres";
 import { checkOptions } from "../../packages/core/src/cluster/config.ts";
+import { activitySettings } from "../../packages/core/src/define/activity-group.ts";
 import {
   checkOptions as etcdSettings,
   optionsFromUrl as etcdOptions,
@@ -15,14 +16,12 @@ import {
   checkOptions as grpcSettings,
   optionsFromUrl as grpcOptions,
 } from "../../packages/transport-grpc/src/options.ts";
+import { docPages } from "../../scripts/lib/doc-blocks.ts";
 import { anchorsOf, linksOf, membersOf, readPage, tableRows, type TableRow } from "./pages.ts";
 
-const PAGES = [
-  "README.md",
-  ...globSync("docs/**/*.md", { exclude: ["docs/node_modules/**"] }),
-  ...globSync("packages/*/README.md"),
-  ...globSync("examples/*/README.md"),
-];
+const PAGES = docPages();
+const activities = "packages/core/src/define/activity-group.ts";
+const workflow = core.defineWorkflow({ name: "Workflow" });
 
 interface OptionsOfAPage {
   readonly page: string;
@@ -56,6 +55,20 @@ const OPTIONS: readonly OptionsOfAPage[] = [
     page: "docs/grpc.md",
     sources: [{ path: "packages/transport-grpc/src/options.ts", interfaces: ["GrpcOptions"] }],
     settings: { ...grpcSettings({}), listen: "127.0.0.1:0" },
+  },
+  {
+    page: "docs/workflows.md",
+    sources: [{ path: "packages/core/src/define/workflow.ts", interfaces: ["WorkflowOptions", "Messages"] }],
+    settings: {
+      hashKey: workflow.hashKey,
+      maxSteps: workflow.maxSteps,
+      shardGroup: workflow.entity.shardGroup,
+    },
+  },
+  {
+    page: "docs/compensation.md",
+    sources: [{ path: activities, interfaces: ["ActivityOptions"] }],
+    settings: { ...activitySettings({}), nonRetryable: null },
   },
 ];
 
@@ -127,6 +140,47 @@ describe("the page on operating", () => {
   it("names each number of the metrics", async () => {
     const cluster = await core.createCluster();
     expect(new Set(namesOf("number"))).toEqual(new Set(Object.keys(cluster.metrics.snapshot())));
+  });
+});
+
+describe("the page on writing workflows", () => {
+  it("names everything that is on ctx", () => {
+    const page = readPage("docs/workflows.md");
+    const members = membersOf("packages/core/src/define/workflow-context.ts", "WorkflowContext");
+    expect(members.size).toBeGreaterThan(15);
+    expect(
+      [...members.keys()].filter((name) => !new RegExp(`^\\|[^|]*\`${name}\\b`, "mu").test(page)),
+    ).toEqual([]);
+  });
+});
+
+describe("the page on executions", () => {
+  const page = readPage("docs/executions.md");
+  const rows = tableRows(page);
+  const client = "packages/core/src/client";
+
+  it("names each status", () => {
+    const source = readFileSync("packages/core/src/data/execution-record.ts", "utf8");
+    const union = /type ExecutionStatus =(?<members>[^;]*);/u.exec(source)?.groups?.["members"] ?? "";
+    const statuses = [...union.matchAll(/\| "(?<status>\w+)"/gu)].map(({ groups }) => groups?.["status"]);
+    expect(statuses.length).toBeGreaterThan(4);
+    expect(rows.filter(({ of }) => of === "status").map(({ name }) => name)).toEqual(statuses);
+  });
+
+  it("names each filter of list()", () => {
+    const filters = membersOf(`${client}/execution-listing.ts`, "ExecutionFilter");
+    expect(new Set(rows.filter(({ of }) => of === "filter").map(({ name }) => name))).toEqual(
+      new Set(filters.keys()),
+    );
+  });
+
+  it("names each field of what is listed and described", () => {
+    const fields = [
+      ...membersOf(`${client}/execution-listing.ts`, "ExecutionSummary").keys(),
+      ...membersOf(`${client}/execution-description.ts`, "ExecutionDescription").keys(),
+      ...membersOf("packages/core/src/workflow/step-description.ts", "StepDescription").keys(),
+    ];
+    expect(fields.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 });
 

@@ -50,7 +50,8 @@ export function membersOf(path: string, interfaceName: string): ReadonlyMap<stri
     if (declaration?.type !== "TSInterfaceDeclaration" || declaration.id.name !== interfaceName) continue;
     return new Map(
       declaration.body.body.flatMap((member): [string, string][] => {
-        if (member.type !== "TSPropertySignature" || member.key.type !== "Identifier") return [];
+        if (member.type !== "TSPropertySignature" && member.type !== "TSMethodSignature") return [];
+        if (member.key.type !== "Identifier") return [];
         const docstring = comments.findLast(({ end }) => end <= member.start)?.value ?? "";
         return [[member.key.name, docstring.replaceAll(/\n\s*\* ?/gu, " ").trim()]];
       }),
