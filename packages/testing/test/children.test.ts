@@ -154,7 +154,8 @@ describe("a child", () => {
     expect(seen.at(-1)).toMatchObject({ executionId: "two", reason: "not wanted" });
   });
 
-  it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+  // The last three once found wakes that were lost.
+  it.each([1, 2, 3, 4, 5, 31, 43, 69])(
     "is run once, and its end is heard of, under every fault, with seed %i",
     async (seed) => {
       const { log, register } = family(async (ctx) => {

@@ -77,6 +77,32 @@ describe("the list of executions", () => {
   });
 });
 
+describe("an attribute", () => {
+  it.each([
+    ["", 1],
+    ["x".repeat(257), 1],
+    ["a", "x".repeat(1_100)],
+    ["a", "nul \0"],
+    ["a", "half \ud800"],
+    ["a", Number.NaN],
+    ["a", { nested: 1 }],
+  ])("%j with the value %j is refused where it is set", async (name, value) => {
+    const Bad = defineWorkflow<void, string>({ name: "Bad" });
+    const bad = Bad.implement({
+      async execute(ctx) {
+        try {
+          ctx.setAttributes({ [name]: value as string });
+          return "taken";
+        } catch (error) {
+          return error instanceof ConfigError ? "refused" : String(error);
+        }
+      },
+    });
+    await using cluster = await createTestCluster({ register: [bad] });
+    await expect(cluster.workflow(Bad).execute()).resolves.toBe("refused");
+  });
+});
+
 describe("what is known of an execution", () => {
   it("is its input, its status, its times, its attributes and its steps", async () => {
     await using cluster = await createTestCluster({ runners: 2, register: [job] });

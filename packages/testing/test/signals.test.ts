@@ -131,7 +131,8 @@ describe("a signal", () => {
     await expect(handle.signal("approved", { by: "x" })).rejects.toThrow(ExecutionStateError);
   });
 
-  it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+  // The last two once found a signal that overtook another one.
+  it.each([1, 2, 3, 4, 5, 6, 11, 29])(
     "is neither lost nor doubled under every fault, with seed %i",
     async (seed) => {
       await using test = await createTestCluster({ runners: 3, register: [approval], seed });

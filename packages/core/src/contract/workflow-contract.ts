@@ -74,6 +74,9 @@ export const INSPECT = "inspect";
 /** The tags of what stays to be read when the execution comes into memory. */
 export const INBOX_TAGS: readonly string[] = [SIGNAL, CANCEL, WATCH];
 
+/** The tags of what has to reach the execution in the order in which it was accepted. */
+export const QUEUED_TAGS: ReadonlySet<string> = new Set([SIGNAL, CANCEL, WATCH, WAKE]);
+
 /** A signal on its way. */
 export interface SignalMessage {
   readonly name: string;
@@ -113,6 +116,9 @@ export interface ForkOrigin {
   readonly fromStep: number;
 }
 
+/** So many messages to one execution wait for their turn; more are refused with MailboxFullError. */
+const MAX_WAITING_MESSAGES = 10_000;
+
 /** The hidden entity type of a workflow's executions. */
 export function executionEntityType(workflow: string): string {
   return `workflow:${workflow}`;
@@ -133,7 +139,7 @@ export function executionContract(
     name: executionEntityType(workflow),
     shardGroup,
     maxIdleTimeMs: null,
-    mailboxCapacity: null,
+    mailboxCapacity: MAX_WAITING_MESSAGES,
     concurrency: 0,
     rpcs: {
       [EXECUTE]: rpc<unknown, unknown>({

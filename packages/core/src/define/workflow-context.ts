@@ -2,7 +2,7 @@
 
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
-import { checkKey } from "../contract/key.ts";
+import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
@@ -35,6 +35,9 @@ import {
 } from "./activity-group.ts";
 import { childWorkflows, type ChildWorkflow } from "./child-workflow.ts";
 import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
+
+/** The most that an attribute's value may take as JSON. */
+const MAX_ATTRIBUTE_BYTES = 1_024;
 
 /** What `execute` of a workflow is given. Whatever it does besides computing goes through here, and is journaled. */
 export interface WorkflowContext<
@@ -206,18 +209,30 @@ export function checkSignalName(contract: AnyWorkflowContract, name: unknown): a
   });
 }
 
+/** What each storage can index. @throws {ConfigError} names the attribute */
 function checkAttributes(
   attributes: Readonly<Record<string, AttributeValue | null>>,
 ): Readonly<Record<string, AttributeValue | null>> {
   for (const [name, value] of Object.entries(attributes)) {
-    checkKey(name, "the name of an attribute");
-    if (typeof value === "string" && value !== "") checkKey(value, `attributes.${name}`);
-    else if (value !== null && value !== "" && typeof value !== "boolean" && !Number.isFinite(value)) {
-      const takes = "a string, a finite number, a boolean, or null to take it away";
-      throw new ConfigError({ option: `attributes.${name}`, got: value, takes });
+    if (name === "" || !isPlainText(name) || !takesAtMost(name, MAX_NAME_BYTES)) {
+      const takes = `1 to ${MAX_NAME_BYTES} bytes of UTF-8`;
+      throw new ConfigError({ option: "the name of an attribute", got: name, takes });
     }
+    const isValue =
+      value === null ||
+      typeof value === "boolean" ||
+      (typeof value === "number" && Number.isFinite(value)) ||
+      (typeof value === "string" && isPlainText(value));
+    if (isValue && takesAtMost(JSON.stringify(value), MAX_ATTRIBUTE_BYTES)) continue;
+    const takes = `a string of up to ${MAX_ATTRIBUTE_BYTES} bytes, a finite number, a boolean, or null to take it away`;
+    throw new ConfigError({ option: `attributes.${name}`, got: value, takes });
   }
   return attributes;
+}
+
+/** Without what databases keep in no text. */
+function isPlainText(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\0");
 }
 
 function quietLog(execution: Execution, logger: Logger): Logger {

@@ -43,8 +43,13 @@ export interface AdmissionOptions {
   readonly arrival: (shardId: ShardId) => Promise<void> | null;
   /** The shard, while requests for it are admitted here. */
   readonly servedShard: (shardId: ShardId) => HostedShard | undefined;
-  /** The entity's activation, made if there is none. */
-  readonly activation: (shard: HostedShard, behavior: EntityBehavior, address: EntityAddress) => Activation;
+  /** The entity's activation for requests of a tag, made if there is none. */
+  readonly activation: (
+    shard: HostedShard,
+    behavior: EntityBehavior,
+    address: EntityAddress,
+    tag: string,
+  ) => Activation;
   /** Lets a request leave memory. */
   readonly forget: (request: HostedRequest, activation: Activation) => void;
   /** Storage refused a write for this shard. */
@@ -149,7 +154,12 @@ export class Admission {
     reject: (code: RejectionCode, detail: string) => void,
   ): void {
     if (!this.#recent.add(request.id)) return;
-    const activation = this.#options.activation(shard, behavior, request.envelope.address);
+    const activation = this.#options.activation(
+      shard,
+      behavior,
+      request.envelope.address,
+      request.envelope.tag,
+    );
     if (activation.isFull) return this.#refuseFull(activation, reject);
     this.#options.counters.accepted += 1;
     this.#options.requests.set(request.id, request);
@@ -182,7 +192,7 @@ export class Admission {
     }
     const known = this.#options.requests.get(request.id);
     if (known?.isAccepted === true) return this.#join(known.envelope, request.id, peer, answer);
-    const activation = this.#options.activation(shard, behavior, envelope.address);
+    const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
     if (activation.isBacklogged || activation.isFull) {
       return this.#refuseFull(activation, reject);
     }
@@ -332,7 +342,7 @@ export class Admission {
       inputError = error;
     }
     if (this.#options.servedShard(envelope.address.shardId) !== shard || isTaken()) return;
-    const activation = this.#options.activation(shard, behavior, envelope.address);
+    const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
     if (activation.isFull) {
       activation.isBacklogged = true;
       return;

@@ -42,6 +42,11 @@ export interface EntityBehavior {
   activate(
     scope: ActivationScope,
   ): Readonly<Record<string, Handler>> | Promise<Readonly<Record<string, Handler>>>;
+  /**
+   * Requests whose tag is among these queue by themselves and are handled one at a time, in order, beside the entity's
+   * others. Not given: none are.
+   */
+  readonly queued?: ReadonlySet<string>;
   /** Requests that were put off here because they wait for other code, and the fence under which they were. */
   waiting?(): readonly { readonly what: string; readonly fence: Fence }[];
 }

@@ -90,7 +90,7 @@ export class EntityHost {
       isClosing: () => this.#isClosing,
       arrival: (shardId) => this.#arrival(shardId),
       servedShard: (shardId) => this.#servedShard(shardId),
-      activation: (shard, behavior, address) => this.#activation(shard, behavior, address),
+      activation: (shard, behavior, address, tag) => this.#activation(shard, behavior, address, tag),
       forget: (request, activation) => this.#forget(request, activation),
       fenced: (shardId) => this.#fence(shardId),
       unserved: (what) => this.#noteUnserved(what),
@@ -414,8 +414,10 @@ export class EntityHost {
     return { sequences, full };
   }
 
-  #activation(shard: HostedShard, behavior: EntityBehavior, address: EntityAddress): Activation {
-    const key = entityKey(address);
+  #activation(shard: HostedShard, behavior: EntityBehavior, address: EntityAddress, tag: string): Activation {
+    const isQueued = behavior.queued?.has(tag) === true;
+    // A space is in no name of a type, so no other entity has this key.
+    const key = isQueued ? `queued ${entityKey(address)}` : entityKey(address);
     const existing = shard.activations.get(key);
     if (existing !== undefined) return existing;
     const { contract } = behavior;
@@ -424,7 +426,7 @@ export class EntityHost {
       behavior,
       fence: shard.fence,
       mailboxCapacity: contract.mailboxCapacity ?? this.#options.mailboxCapacity,
-      concurrency: contract.concurrency ?? this.#options.concurrency,
+      concurrency: isQueued ? 1 : (contract.concurrency ?? this.#options.concurrency),
       leaving: shard.leaving.signal,
       run: (request, self) => this.#run(request, self),
       ended: (self) => this.#ended(shard, self),

@@ -1,12 +1,17 @@
 // PuttingOff: requests that go back to storage before they are answered, and come again later: executions that wait.
 //
-//   P1  What comes for a request while it is being put off makes it due at once: it is not slept through.
+//   P1  What comes for a request while it is being put off makes it due at once, and is told when that is durable: whoever
+//       brought it may end then, and not before. While the request runs it is due in storage anyway.
 
+import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
+import type { Random } from "../adapter/random.ts";
+import { backoffMs } from "../clock/backoff.ts";
+import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { FencedError } from "../errors/storage.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import type { Counters } from "./counters.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -14,6 +19,8 @@ import type { Inbox } from "./inbox.ts";
 
 export interface PuttingOffOptions {
   readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly counters: Counters;
   /** Requests in memory here, by id. */
@@ -29,46 +36,69 @@ export interface PuttingOffOptions {
 const FAR_FUTURE_MS = 8.64e15;
 /** Wall time: at once. */
 const AT_ONCE = 0;
+const RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
+
+/** What became of it: `moved`, its shard is gone from here, and storage may have it put off. */
+type Outcome = "done" | "moved";
 
 export class PuttingOff {
   readonly #options: PuttingOffOptions;
+  readonly #underWay = new Map<string, Promise<Outcome>>();
 
   constructor(options: PuttingOffOptions) {
     this.#options = options;
   }
 
-  /** @param until wall time, or null: until it is hastened */
+  /** Never rejects. @param until wall time, or null: until it is hastened */
   async putOff(request: HostedRequest, activation: Activation, until: number | null): Promise<void> {
-    const { messages, counters, logger, fenced, forget, inbox } = this.#options;
-    let deliverAt = request.isHastened ? AT_ONCE : (until ?? FAR_FUTURE_MS);
-    const write = (): Promise<void> =>
-      messages.reschedule(request.id, { deliverAt, attempts: 0 }, activation.fence);
-    try {
-      await write();
-      // Something came for it while that was written (P1).
-      if (request.isHastened && deliverAt !== AT_ONCE) {
-        deliverAt = AT_ONCE;
-        await write();
-      }
-      counters.suspended += 1;
-    } catch (error) {
-      if (error instanceof FencedError) return fenced(activation.fence.shardId);
-      // It stays pending with its old due time, so it is read again and finds out anew that it has to wait.
-      logger.warn("A request could not be put off", { requestId: request.id, error: String(error) });
-    }
-    forget(request, activation);
-    inbox.noteDue(deliverAt);
+    const writing = this.#write(request, activation.fence, until ?? FAR_FUTURE_MS);
+    this.#underWay.set(request.id, writing);
+    const outcome = await writing;
+    this.#underWay.delete(request.id);
+    if (outcome === "done") this.#options.counters.suspended += 1;
+    this.#options.forget(request, activation);
+    this.#options.inbox.noteDue(request.isHastened ? AT_ONCE : (until ?? FAR_FUTURE_MS));
   }
 
-  /** Has a request that was put off run now. @throws {FencedError} @throws {PersistenceError} */
+  /**
+   * Has a request that was put off run now. Resolves when it is sure to.
+   *
+   * @throws {FencedError} @throws {PersistenceError} it is not: the caller tries again
+   */
   async hasten(requestId: string, fence: Fence): Promise<void> {
-    const request = this.#options.requests.get(requestId);
+    const { requests, messages, inbox } = this.#options;
+    const request = requests.get(requestId);
     if (request !== undefined) {
       request.isHastened = true;
-      return;
+      if ((await this.#underWay.get(requestId)) !== "moved") return;
+      const detail = "the shard moved while the request was put off";
+      throw new PersistenceError({ operation: "hasten", outcome: "not-written", detail });
     }
     // If it came into memory meanwhile, it has read what it is hastened for; being due does it no harm.
-    await this.#options.messages.reschedule(requestId, { deliverAt: null, attempts: 0 }, fence);
-    void this.#options.inbox.wake();
+    await messages.reschedule(requestId, { deliverAt: null, attempts: 0 }, fence);
+    void inbox.wake();
+  }
+
+  async #write(request: HostedRequest, fence: Fence, until: number): Promise<Outcome> {
+    const { messages, clock, random, logger, fenced } = this.#options;
+    for (let failures = 0; ;) {
+      const deliverAt = request.isHastened ? AT_ONCE : until;
+      try {
+        await messages.reschedule(request.id, { deliverAt, attempts: 0 }, fence);
+        if (deliverAt === AT_ONCE || !request.isHastened) return "done";
+      } catch (error) {
+        if (error instanceof FencedError) {
+          fenced(fence.shardId);
+          return "moved";
+        }
+        logger.warn("A request could not be put off", { requestId: request.id, error: String(error) });
+        // Put off, or due as it was: then it is read again, and finds out anew that it has to wait. Both will do, but not
+        // to what came meanwhile (P1).
+        if (!request.isHastened) return "done";
+        failures += 1;
+        await sleep(clock, backoffMs(RETRY, failures, random), request.signal);
+        if (request.ended?.reason === "moved") return "moved";
+      }
+    }
   }
 }

@@ -1,7 +1,8 @@
 // Arrivals: what comes for an execution from outside while it is in memory, and what its inbox had before.
 //
 //   A1  Each message counts once, whichever way it comes, and however often.
-//   A2  None is taken before the replay is over: what the journal holds came first.
+//   A2  What the code sees of it is not taken before the replay is over: what the journal holds came first. Who watches
+//       for the end is known at once: it may be all that is left to come.
 
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
@@ -30,7 +31,8 @@ export class Arrivals {
   add(message: InboxMessage): void {
     if (this.#received.has(message.requestId)) return;
     this.#received.add(message.requestId);
-    if (this.#early === null) this.#take(message);
+    if (message.tag === WATCH) this.#watchers.push(decodePayload(message.payload, "A watcher") as Watcher);
+    else if (this.#early === null) this.#take(message);
     else this.#early.push(message);
   }
 
@@ -44,7 +46,6 @@ export class Arrivals {
   #take({ requestId, tag, payload }: InboxMessage): void {
     const input = decodePayload(payload, "A message to an execution");
     if (tag === SIGNAL) this.signals.add({ requestId, ...(input as SignalMessage) });
-    else if (tag === WATCH) this.#watchers.push(input as Watcher);
     else if (tag === CANCEL) this.#cancelled(String(input));
   }
 }

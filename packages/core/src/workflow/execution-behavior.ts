@@ -1,7 +1,8 @@
 // Execution behavior: what runs a workflow's executions as entities of its hidden type.
 //
 //   B1  At most one copy of an execution runs here. What comes for it while it is in memory goes to that copy; else it is
-//       in the inbox, and the execution is woken.
+//       in the inbox, and the execution is woken. It comes in the order in which it was accepted: one that has to be
+//       tried again holds up those behind it.
 
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
@@ -11,6 +12,7 @@ import {
   EXECUTE,
   INSPECT,
   QUERY,
+  QUEUED_TAGS,
   SIGNAL,
   WAKE,
   WATCH,
@@ -82,6 +84,7 @@ export function executionBehavior(
   };
   return {
     contract: contract.entity,
+    queued: QUEUED_TAGS,
     activate: () => handlers,
     waiting: () =>
       runner.parked.all.map((each) => ({ ...each, what: `${contract.name}/${each.executionId}` })),

@@ -212,7 +212,11 @@ export class ExecutionRunner {
   }
 
   async #wake(watchers: readonly Watcher[]): Promise<void> {
-    await Promise.all(watchers.map((watcher) => this.#services.wake(watcher)));
+    // One that came back to watch once more is woken once.
+    const each = new Map(
+      watchers.map((watcher) => [`${watcher.entityType}/${watcher.executionId}`, watcher]),
+    );
+    await Promise.all(Array.from(each.values(), (watcher) => this.#services.wake(watcher)));
   }
 
   #failure(execution: Execution, thrown: unknown): Error {
