@@ -26,6 +26,7 @@ export type { Transport, TransportListener } from "./adapter/transport.ts";
 export type {
   ExecutionKey,
   ExecutionQuery,
+  ExecutionTags,
   InboxMessage,
   StoredExecution,
   WorkflowStorage,

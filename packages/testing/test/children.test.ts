@@ -59,7 +59,6 @@ describe("a child", () => {
         await cluster.advance("3 minutes");
         expect(cluster.metrics.snapshot()["activeEntities"]).toBe(0);
         expect(await handle.describe()).toMatchObject({ status: "suspended" });
-        expect(await handle.describe()).not.toHaveProperty("wakesAt");
       }
       let endedAt = Number.NaN;
       void handle.result().then(() => (endedAt = cluster.now()));

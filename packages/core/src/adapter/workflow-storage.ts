@@ -18,6 +18,12 @@ export interface InboxMessage {
   readonly payload: string;
 }
 
+/** Which requests to an execution's entity are what. */
+export interface ExecutionTags {
+  readonly execution: string;
+  readonly inbox: readonly string[];
+}
+
 export interface StoredExecution {
   /** The whole journal in the order of ordinals; empty where there is none. */
   readonly entries: readonly JournalEntry[];
@@ -72,19 +78,25 @@ export interface WorkflowStorage {
   ): Promise<void>;
 
   /**
-   * The journal, and the accepted requests of `inboxTags` to the execution's entity that have a deduplication key,
-   * answered or not. As of one moment. @throws {PersistenceError}
+   * The journal, and the requests of `tags.inbox` to the execution's entity that have a deduplication key, answered or not,
+   * and that were accepted after the request of `tags.execution`, which the execution is: where there is none, the inbox
+   * is empty. As of one moment. @throws {PersistenceError}
    */
-  readExecution(execution: ExecutionKey, inboxTags: readonly string[]): Promise<StoredExecution>;
+  readExecution(execution: ExecutionKey, tags: ExecutionTags): Promise<StoredExecution>;
 
   /**
-   * Forgets the entries below an ordinal, and requests of the inbox with their replies. Safe to repeat.
+   * Forgets the entries below an ordinal; of these requests, those that were answered before `answeredBefore` (wall time),
+   * with their replies; and requests to the execution's entity without a deduplication key that were. Safe to repeat.
    *
    * @throws {FencedError} the shard was claimed again; nothing was forgotten
    */
   trimExecution(
     execution: ExecutionKey,
-    trim: { readonly belowOrdinal: number; readonly requestIds: readonly string[] },
+    trim: {
+      readonly belowOrdinal: number;
+      readonly requestIds: readonly string[];
+      readonly answeredBefore: number;
+    },
     fence: Fence,
   ): Promise<void>;
 
@@ -92,13 +104,14 @@ export interface WorkflowStorage {
   listExecutions(query: ExecutionQuery): Promise<readonly ExecutionRecord[]>;
 
   /**
-   * Takes back the error with which an execution ended, forgets these entries of its journal, and makes its request pending
-   * and due now, with no attempts on its count: all or nothing, and with no fenced write for its shard under way beside it.
-   * Returns its address, or null if the request is not answered with an error: then nothing changed.
+   * Takes back the error with which an execution ended, forgets these entries of its journal, appends `entry`, and makes its
+   * request pending and due now, with no attempts on its count: all or nothing, and with no fenced write for its shard under
+   * way beside it. Returns its address, or null if the request is not answered with an error, or the journal has an entry of
+   * that ordinal or a higher one, because somebody else was first: then nothing changed.
    */
   reopenExecution(
     execution: ExecutionKey,
     requestId: string,
-    ordinals: readonly number[],
+    changes: { readonly forget: readonly number[]; readonly entry: JournalEntry },
   ): Promise<EntityAddress | null>;
 }

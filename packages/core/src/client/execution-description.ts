@@ -2,7 +2,7 @@ import { decodeError } from "../contract/error-codec.ts";
 import { decodePayload } from "../contract/payload.ts";
 import {
   EXECUTE,
-  INBOX_TAGS,
+  EXECUTION_TAGS,
   INSPECT,
   type AnyWorkflowContract,
   type Inspection,
@@ -20,7 +20,7 @@ import { outcome } from "./execution-outcome.ts";
 export interface ExecutionDescription<Input = unknown, Output = unknown> extends ExecutionSummary<Input> {
   /** Where it completed. */
   readonly result?: Output;
-  /** Where it failed or was cancelled. */
+  /** Where it failed or was cancelled; and the NonDeterminismError of one that waits for other code. */
   readonly error?: Error;
   /** While it is suspended: when it goes on by itself. Absent where a signal or a child wakes it. */
   readonly wakesAt?: Date;
@@ -48,16 +48,18 @@ export async function describeExecution(
   const record = await executionRecord(access, contract, executionId);
   if (record === null) throw new UnknownExecutionError({ workflow: contract.name, executionId });
   const entityType = contract.entity.name;
-  const run = recordedRun(await access.workflows().readExecution({ entityType, executionId }, []));
+  const run = recordedRun(
+    await access.workflows().readExecution({ entityType, executionId }, EXECUTION_TAGS),
+  );
   const summary = summaryOf(contract, record);
   const { dueAt } = record;
   const inspection = record.endedAt === null ? await inspect(caller, contract, executionId) : null;
-  const waitsForCode = inspection?.waitsForCode ?? null;
+  const parked = inspection?.parked ?? null;
   return {
     ...summary,
     ...(run.input === null ? {} : { input: decodePayload(run.input, `The input of ${contract.name}`) }),
     ...(record.endedAt === null ? {} : await ended(caller, contract, executionId)),
-    ...(waitsForCode === null ? {} : { waitsForCode }),
+    ...(parked === null ? {} : { waitsForCode: parked.message, error: decodeError(parked, []) }),
     ...(dueAt === null || dueAt > FAR_FUTURE ? {} : { wakesAt: new Date(dueAt) }),
     ...(run.version === null ? {} : { version: run.version }),
     continuations: run.number,
@@ -73,7 +75,7 @@ export async function exportJournal(
   const record = await executionRecord(access, contract, executionId);
   if (record === null) throw new UnknownExecutionError({ workflow: contract.name, executionId });
   const entityType = contract.entity.name;
-  const stored = await access.workflows().readExecution({ entityType, executionId }, INBOX_TAGS);
+  const stored = await access.workflows().readExecution({ entityType, executionId }, EXECUTION_TAGS);
   const [state] = await access.messages().lookUp([record.envelope.requestId]);
   const exit = state?.state === "answered" ? state.reply.exit : null;
   return {

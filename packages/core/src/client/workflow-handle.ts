@@ -4,6 +4,7 @@ import { parseWhat, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
   EXECUTE,
+  EXECUTION_TAGS,
   FORK_HEADER,
   QUERY,
   SIGNAL,
@@ -17,7 +18,8 @@ import { ConfigError } from "../errors/config.ts";
 import { ExecutionStateError, UnknownExecutionError } from "../errors/workflow.ts";
 import { checkKey } from "../contract/key.ts";
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
-import { resumption } from "../workflow/resumption.ts";
+import { forkableUpTo, recordedRun } from "../workflow/recorded-run.ts";
+import { resumeEntry, resumption } from "../workflow/resumption.ts";
 import type { CallOptions, CallTarget, Caller } from "./caller.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
 import { describeExecution, exportJournal, type ExecutionDescription } from "./execution-description.ts";
@@ -157,27 +159,31 @@ export function workflowHandle(
       const { error } = state.reply.exit;
       if (error.code === CANCELLED_CODE) throw await refuse(what, failed);
       const key = { entityType: contract.entity.name, executionId };
-      const ordinals = resumption(await access.workflows().readExecution(key, []), error);
-      if (ordinals === null)
+      const stored = await access.workflows().readExecution(key, EXECUTION_TAGS);
+      const resumed = resumption(stored, error);
+      if (resumed === null)
         throw await refuse(
           what,
           "Its compensations have run, and what they undid would be missing: fork() it, or start a new execution.",
         );
-      const address = await access.workflows().reopenExecution(key, state.requestId, ordinals);
+      const changes = { forget: resumed.forget, entry: resumeEntry(stored, resumed) };
+      const address = await access.workflows().reopenExecution(key, state.requestId, changes);
       if (address === null) throw await refuse(what, "Somebody else resumed it.");
       access.wakeOwner(address.shardId);
     },
     async fork({ fromStep, executionId: chosen }) {
-      const { input, steps } = await describeExecution(caller, access, contract, executionId);
-      const last = (steps.at(-1)?.position ?? -1) + 1;
-      if (!Number.isInteger(fromStep) || fromStep < 0 || fromStep > last)
-        throw new ConfigError({
-          option: "fromStep",
-          got: fromStep,
-          takes: `a step's position, 0 to ${last}`,
-        });
+      const { input } = await describeExecution(caller, access, contract, executionId);
+      const key = { entityType: contract.entity.name, executionId };
+      const run = recordedRun(await access.workflows().readExecution(key, EXECUTION_TAGS));
+      const last = forkableUpTo(run);
+      if (!Number.isInteger(fromStep) || fromStep < 0 || fromStep > last) {
+        const takes = `a step's position, 0 to ${last}${run.cancellation === null ? "" : ": what it did after its cancellation is no part of a fork"}`;
+        throw new ConfigError({ option: "fromStep", got: fromStep, takes });
+      }
       const forked = chosen === undefined ? access.newId() : checkKey(chosen, "executionId");
-      const headers = { [FORK_HEADER]: JSON.stringify({ executionId, fromStep }) };
+      if (chosen !== undefined && (await executionRecord(access, contract, chosen)) !== null)
+        throw new ConfigError({ option: "executionId", got: chosen, takes: "an id that no execution has" });
+      const headers = { [FORK_HEADER]: JSON.stringify({ executionId, number: run.number, fromStep }) };
       await caller.notify({ ...to(EXECUTE), entityId: forked }, input, { headers });
       return workflowHandle(caller, access, contract, forked);
     },

@@ -3,7 +3,8 @@
 // Decides when timers fire and in which order. Knows no cluster and draws no chance. What it hands out as real turns of
 // the event loop is the one thing here that is not decided by its caller.
 //
-//   V1  Timers fire in the order of their due times, and those of one moment in the order in which they were set.
+//   V1  Timers fire in the order of their due times, and those of one moment in the order in which they were set; or, where
+//       an order of views is given, view by view as that says, and those of one view in the order in which they were set.
 //   V2  Between two timers all that is ready runs to its end, microtasks and turns asked for included.
 //   V3  Wall and monotonic time move together; only `setWall` and a view's offset part them, and only in wall time.
 //   V4  A timer of a paused view fires after the resume, never before, and none is lost. One of a stopped view never fires.
@@ -20,6 +21,9 @@ const QUIET_TURNS = 2;
 /** Code that asks for one turn after the other would keep time from moving for ever. */
 const MOST_TURNS = 100_000;
 
+/** The rank of view number `view` among those whose timers are due at `dueAt`: lower ones come first. 0 is no view's. */
+export type OrderOfViews = (view: number, dueAt: number) => number;
+
 export class VirtualClock implements Clock {
   readonly #start: number;
   readonly #timers = new BinaryHeap<VirtualTimer>(firesBefore);
@@ -32,9 +36,16 @@ export class VirtualClock implements Clock {
   #advances = 0;
   #pumping = false;
 
-  /** @param startAt wall time, in milliseconds since 1970. Default: the first moment of 2030 */
-  constructor(startAt: number = DEFAULT_START) {
+  readonly #orderOfViews: OrderOfViews | null;
+  #views = 0;
+
+  /**
+   * @param startAt wall time, in milliseconds since 1970. Default: the first moment of 2030
+   * @param orderOfViews which view's timers come first where several are due at one moment. Default: as they were set
+   */
+  constructor(startAt: number = DEFAULT_START, orderOfViews: OrderOfViews | null = null) {
     this.#start = startAt;
+    this.#orderOfViews = orderOfViews;
   }
 
   now(): number {
@@ -89,15 +100,16 @@ export class VirtualClock implements Clock {
 
   /** The same time as one member of a simulation sees it. */
   view(options: { offsetMs?: number; paused?: boolean } = {}): VirtualClockView {
-    return new VirtualClockView(this, options.offsetMs ?? 0, options.paused ?? false);
+    this.#views += 1;
+    return new VirtualClockView(this, this.#views, options.offsetMs ?? 0, options.paused ?? false);
   }
 
   /** For views: sets a timer that fires only while `owner` runs. */
   setTimerOf(owner: VirtualClockView | null, delayMs: number, fire: () => void): Timer {
     this.#made += 1;
-    const timer = new VirtualTimer(owner, this.#elapsedMs + Math.max(0, delayMs), this.#made, fire, () =>
-      this.#left(),
-    );
+    const dueAt = this.#elapsedMs + Math.max(0, delayMs);
+    const rank = owner === null ? 0 : (this.#orderOfViews?.(owner.number, dueAt) ?? 0);
+    const timer = new VirtualTimer({ owner, dueAt, rank, order: this.#made, fire, left: () => this.#left() });
     this.#waiting += 1;
     this.putBack(timer);
     return timer;
@@ -184,11 +196,14 @@ export class VirtualClockView implements Clock {
   readonly #turns: (() => void)[] = [];
   #paused: boolean;
   #stopped = false;
+  readonly number: number;
   /** How far this member's wall clock is ahead of the others', in milliseconds. */
   offsetMs: number;
 
-  constructor(clock: VirtualClock, offsetMs: number, paused: boolean) {
+  /** @param number counts the views of a clock, from 1 */
+  constructor(clock: VirtualClock, number: number, offsetMs: number, paused: boolean) {
     this.#clock = clock;
+    this.number = number;
     this.offsetMs = offsetMs;
     this.#paused = paused;
   }
@@ -248,24 +263,28 @@ export class VirtualClockView implements Clock {
 export class VirtualTimer implements Timer {
   readonly owner: VirtualClockView | null;
   readonly dueAt: number;
-  /** The order of making, among timers of one moment. */
+  /** Among timers of one moment. */
+  readonly rank: number;
+  /** The order of making, among timers of one moment and rank. */
   readonly order: number;
   state: "waiting" | "over" = "waiting";
   readonly #fire: () => void;
   readonly #left: () => void;
 
-  constructor(
-    owner: VirtualClockView | null,
-    dueAt: number,
-    order: number,
-    fire: () => void,
-    left: () => void,
-  ) {
-    this.owner = owner;
-    this.dueAt = dueAt;
-    this.order = order;
-    this.#fire = fire;
-    this.#left = left;
+  constructor(timer: {
+    owner: VirtualClockView | null;
+    dueAt: number;
+    rank: number;
+    order: number;
+    fire: () => void;
+    left: () => void;
+  }) {
+    this.owner = timer.owner;
+    this.dueAt = timer.dueAt;
+    this.rank = timer.rank;
+    this.order = timer.order;
+    this.#fire = timer.fire;
+    this.#left = timer.left;
   }
 
   cancel(): void {
@@ -281,7 +300,8 @@ export class VirtualTimer implements Timer {
 }
 
 function firesBefore(a: VirtualTimer, b: VirtualTimer): boolean {
-  return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);
+  if (a.dueAt !== b.dueAt) return a.dueAt < b.dueAt;
+  return a.rank < b.rank || (a.rank === b.rank && a.order < b.order);
 }
 
 /** All microtasks of this turn are over when it resolves. */

@@ -138,7 +138,7 @@ export class Registry {
       lookUp: (entityType, executionId) =>
         messages.lookUpByKey({ entityType, entityId: executionId }, EXECUTE, EXECUTE),
       isHosted: (requestId) => host.hosts(requestId),
-      hasten: (requestId, fence) => host.hasten(requestId, fence),
+      hasten: (request, fence) => host.hasten(request, fence),
       wake: ({ entityType, executionId, shardGroup }) => {
         const contract = { name: entityType, shardGroup, rpcs: {} };
         return caller.notify(

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { EncodedError } from "../data/encoded-error.ts";
 import type { StepKind } from "../data/journal-entry.ts";
 import type { EntityContract } from "./entity-contract.ts";
 import { rpc, type ErrorClass } from "./rpc.ts";
@@ -71,8 +72,11 @@ export const QUERY = "query";
 /** What its owner knows of the execution beyond its journal. */
 export const INSPECT = "inspect";
 
-/** The tags of what stays to be read when the execution comes into memory. */
-export const INBOX_TAGS: readonly string[] = [SIGNAL, CANCEL, WATCH];
+/** Which of its requests an execution is, and which stay to be read when it comes into memory. */
+export const EXECUTION_TAGS: { readonly execution: string; readonly inbox: readonly string[] } = {
+  execution: EXECUTE,
+  inbox: [SIGNAL, CANCEL, WATCH],
+};
 
 /** The tags of what has to reach the execution in the order in which it was accepted. */
 export const QUEUED_TAGS: ReadonlySet<string> = new Set([SIGNAL, CANCEL, WATCH, WAKE]);
@@ -83,7 +87,7 @@ export interface SignalMessage {
   readonly payload: unknown;
 }
 
-/** Who waits for an execution's end: enough to address it. */
+/** An execution of whatever workflow: one that waits for another's end, or is a child of it. */
 export interface Watcher {
   readonly entityType: string;
   readonly executionId: string;
@@ -93,7 +97,7 @@ export interface Watcher {
 /** What `INSPECT` answers. */
 export interface Inspection {
   /** Why the execution waits for other code, or null. */
-  readonly waitsForCode: string | null;
+  readonly parked: EncodedError | null;
   /** The steps that its code waits for, if it is in memory. */
   readonly open: readonly OpenStepInfo[];
 }
@@ -112,6 +116,8 @@ export const FORK_HEADER = "holdfast-fork";
 /** Where a fork's first steps come from. */
 export interface ForkOrigin {
   readonly executionId: string;
+  /** How often it had continued as new. */
+  readonly number: number;
   /** Steps with lower positions are taken over. */
   readonly fromStep: number;
 }

@@ -23,7 +23,9 @@ export type StepKind =
   /** It began with steps of another execution's journal. */
   | "fork"
   /** The version of the workflow that began it. */
-  | "version";
+  | "version"
+  /** It had failed, and goes on from its last good step: the value says which steps are done anew. */
+  | "resume";
 
 /**
  * One durable fact about one step of an execution. `position` says which step, by the order in which the code asked;
@@ -58,4 +60,6 @@ export type JournalEvent =
       readonly error: EncodedError;
       /** How many steps the code had asked for by then: those from there on may have followed from the failure. */
       readonly asked?: number;
+      /** The request id of the signal that the step took, and could not give to the code. */
+      readonly signal?: string;
     };

@@ -4,15 +4,17 @@ import { createHash } from "node:crypto";
 import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
+  SIGNAL,
   WATCH,
   type AnyWorkflowContract,
+  type Watcher,
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
 import { executionIdOf, messageTarget } from "../client/workflow-client.ts";
 import { callStep } from "../workflow/call-step.ts";
 import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
-import type { WorkflowContextParts } from "./context-parts.ts";
+import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
 
 export interface ChildOptions {
   /** Whether it goes on when its parent is cancelled. Default false: it is cancelled, too. */
@@ -93,17 +95,27 @@ function childHandle(
   calls: ChildCalls,
   join: () => Promise<unknown>,
 ): ChildHandle<WorkflowTypes> {
-  const handle = services.workflow(contract).get(calls.executionId);
-  const send = async (name: string, call: (key: string) => Promise<unknown>): Promise<void> => {
+  const { executionId } = calls.address;
+  const handle = services.workflow(contract).get(executionId);
+  const send = async (
+    name: string,
+    call: (key: string, signal: AbortSignal, isFirst: boolean) => Promise<unknown>,
+  ): Promise<void> => {
     await execution.step("rpc", name, "work", (step) =>
-      callStep(step, execution.scope, { isJoinable: true, send: (key) => call(key) }),
+      callStep(step, execution.scope, { isJoinable: true, send: call }),
     );
   };
   return {
-    executionId: calls.executionId,
+    executionId,
     result: join,
     signal: (name, payload) =>
-      send(`${contract.name}.signal`, (idempotencyKey) => handle.signal(name, payload, { idempotencyKey })),
+      send(`${contract.name}.signal`, async (idempotencyKey, _signal, isFirst) => {
+        if (isFirst) return handle.signal(name, payload, { idempotencyKey });
+        // It may have been taken, and have ended the child: then its end says nothing about the signal.
+        await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
+        const target = messageTarget(contract, executionId, SIGNAL);
+        return services.notifyEntity(target, { name, payload }, { idempotencyKey });
+      }),
     cancel: (reason) => send(`${contract.name}.cancel`, () => handle.cancel(reason)),
   };
 }
@@ -129,9 +141,11 @@ function callsOf(
   const client = services.workflow(contract as WorkflowContract);
   const { entityType, entityId } = call.envelope.address;
   const watcher = { entityType, executionId: entityId, shardGroup: parent.entity.shardGroup };
+  const { name, shardGroup } = contract.entity;
+  const address = { entityType: name, executionId, shardGroup };
   return {
-    executionId,
-    isStarted: async () => (await services.lookUp(contract.entity.name, executionId)) !== null,
+    address,
+    isStarted: async () => (await services.lookUp(name, executionId)) !== null,
     start: async () => void (await client.withRawKey(executionId).start(input)),
     join: (signal) => client.get(executionId).result({ signal }),
     // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent.
@@ -139,7 +153,18 @@ function callsOf(
       services.notifyEntity(messageTarget(contract, executionId, WATCH), watcher, {
         idempotencyKey: services.random.id(),
       }),
-    cancel: (reason) =>
-      services.notifyEntity(messageTarget(contract, executionId, CANCEL), reason, { idempotencyKey: CANCEL }),
+    cancel: (reason) => cancelChild(services, address, reason),
   };
+}
+
+/** One that is gone needs no cancelling, and what would be left of it must not reach the next one of its key. */
+export async function cancelChild(
+  services: WorkflowServices,
+  { entityType, executionId, shardGroup }: Watcher,
+  reason: string,
+): Promise<void> {
+  if ((await services.lookUp(entityType, executionId)) === null) return;
+  const contract = { name: entityType, shardGroup, rpcs: {} };
+  const target = { contract, entityId: executionId, tag: CANCEL, fromInside: true, persisted: true };
+  await services.notifyEntity(target, reason, { idempotencyKey: CANCEL });
 }

@@ -6,7 +6,7 @@ import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
-import { parseWhat, type SchemaOutput } from "../contract/schema.ts";
+import { parse, parseWhat, type SchemaOutput } from "../contract/schema.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import type {
   AnyWorkflowContract,
@@ -107,7 +107,7 @@ export interface WorkflowContext<
 }
 
 export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
-  const { execution, call, contract, activities, services, compensations, seed } = parts;
+  const { execution, call, contract, activities, services, compensations, children, seed } = parts;
   const { scope } = execution;
   const random = new DeterministicRandom(seed);
   const activity = (kind: "activity" | "run", name: string, settings: ActivitySettings, body: AttemptBody) =>
@@ -174,9 +174,13 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       compensations.register(name, undo);
     },
     continueAsNew: (input) =>
-      execution.continueAsNew(
-        encodeBoundedPayload(input, `The input of ${contract.name}`, services.maxPayloadBytes),
-      ),
+      execution.continueAsNew(async () => {
+        await parse(contract.input, input, `the workflow ${contract.name}`);
+        const what = `The input of ${contract.name}`;
+        const encoded = encodeBoundedPayload(input, what, services.maxPayloadBytes);
+        await children.told();
+        return { input: encoded, children: children.running };
+      }),
     now: () => execution.instant.value("now", () => services.clock.now()),
     random: () => random.next(),
     uuid: () => random.uuid(),

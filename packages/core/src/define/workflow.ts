@@ -29,6 +29,7 @@ import {
   type ActivityGroup,
 } from "./activity-group.ts";
 import type { DefinitionMistake } from "./entity.ts";
+import { cancelChild } from "./child-workflow.ts";
 import type { NamedActivities, WorkflowServices } from "./context-parts.ts";
 import { workflowContext, type WorkflowContext } from "./workflow-context.ts";
 
@@ -282,7 +283,9 @@ async function perform(
   const { execution } = of;
   const compensations = new Compensations(execution);
   const children = new Children(execution.scope);
-  execution.whenCancelled((reason) => children.cancel(reason));
+  for (const address of execution.inheritedChildren)
+    children.started({ address, cancel: (reason) => cancelChild(of.services, address, reason) });
+  execution.begin((reason) => children.cancel(reason));
   try {
     const ctx = workflowContext({ ...of, compensations, children });
     const output = await Promise.race([execute(ctx, input), execution.overflow]);

@@ -47,6 +47,8 @@ export interface EntityBehavior {
    * others. Not given: none are.
    */
   readonly queued?: ReadonlySet<string>;
+  /** One of its requests has become a dead letter. Must not reject. */
+  buried?(address: EntityAddress): Promise<void>;
   /** Requests that were put off here because they wait for other code, and the fence under which they were. */
   waiting?(): readonly { readonly what: string; readonly fence: Fence }[];
 }

@@ -259,8 +259,8 @@ export class EntityHost {
   }
 
   /** Has a request that was put off run now. @throws {FencedError} @throws {PersistenceError} */
-  hasten(requestId: string, fence: Fence): Promise<void> {
-    return this.#puttingOff.hasten(requestId, fence);
+  hasten(request: { readonly requestId: string; readonly attempts: number }, fence: Fence): Promise<void> {
+    return this.#puttingOff.hasten(request, fence);
   }
 
   /** Executions on shards of this runner that wait for other code than it has. */
@@ -290,6 +290,7 @@ export class EntityHost {
         return this.#waiters.settle(request.id, { type: "reply", reply: result.reply });
       case "dead": {
         this.#forget(request, activation);
+        void this.#behaviors.get(request.envelope.address.entityType)?.buried?.(request.envelope.address);
         this.#options.deadLettered({
           requestId: request.id,
           address: request.envelope.address,

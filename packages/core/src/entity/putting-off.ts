@@ -51,13 +51,18 @@ export class PuttingOff {
 
   /** Never rejects. @param until wall time, or null: until it is hastened */
   async putOff(request: HostedRequest, activation: Activation, until: number | null): Promise<void> {
-    const writing = this.#write(request, activation.fence, until ?? FAR_FUTURE_MS);
+    const { counters, forget, inbox } = this.#options;
+    // In the turn of the last write's answer, so that nothing comes for it that is noticed by nobody.
+    const leave = (outcome: Outcome): Outcome => {
+      this.#underWay.delete(request.id);
+      forget(request, activation);
+      if (outcome === "done") counters.suspended += 1;
+      return outcome;
+    };
+    const writing = this.#write(request, activation.fence, until ?? FAR_FUTURE_MS, leave);
     this.#underWay.set(request.id, writing);
-    const outcome = await writing;
-    this.#underWay.delete(request.id);
-    if (outcome === "done") this.#options.counters.suspended += 1;
-    this.#options.forget(request, activation);
-    this.#options.inbox.noteDue(request.isHastened ? AT_ONCE : (until ?? FAR_FUTURE_MS));
+    await writing;
+    inbox.noteDue(request.isHastened ? AT_ONCE : (until ?? FAR_FUTURE_MS));
   }
 
   /**
@@ -65,7 +70,10 @@ export class PuttingOff {
    *
    * @throws {FencedError} @throws {PersistenceError} it is not: the caller tries again
    */
-  async hasten(requestId: string, fence: Fence): Promise<void> {
+  async hasten(
+    { requestId, attempts }: { readonly requestId: string; readonly attempts: number },
+    fence: Fence,
+  ): Promise<void> {
     const { requests, messages, inbox } = this.#options;
     const request = requests.get(requestId);
     if (request !== undefined) {
@@ -75,29 +83,34 @@ export class PuttingOff {
       throw new PersistenceError({ operation: "hasten", outcome: "not-written", detail });
     }
     // If it came into memory meanwhile, it has read what it is hastened for; being due does it no harm.
-    await messages.reschedule(requestId, { deliverAt: null, attempts: 0 }, fence);
+    await messages.reschedule(requestId, { deliverAt: null, attempts }, fence);
     void inbox.wake();
   }
 
-  async #write(request: HostedRequest, fence: Fence, until: number): Promise<Outcome> {
+  async #write(
+    request: HostedRequest,
+    fence: Fence,
+    until: number,
+    leave: (outcome: Outcome) => Outcome,
+  ): Promise<Outcome> {
     const { messages, clock, random, logger, fenced } = this.#options;
     for (let failures = 0; ;) {
       const deliverAt = request.isHastened ? AT_ONCE : until;
       try {
         await messages.reschedule(request.id, { deliverAt, attempts: 0 }, fence);
-        if (deliverAt === AT_ONCE || !request.isHastened) return "done";
+        if (deliverAt === AT_ONCE || !request.isHastened) return leave("done");
       } catch (error) {
         if (error instanceof FencedError) {
           fenced(fence.shardId);
-          return "moved";
+          return leave("moved");
         }
         logger.warn("A request could not be put off", { requestId: request.id, error: String(error) });
         // Put off, or due as it was: then it is read again, and finds out anew that it has to wait. Both will do, but not
         // to what came meanwhile (P1).
-        if (!request.isHastened) return "done";
+        if (!request.isHastened) return leave("done");
         failures += 1;
         await sleep(clock, backoffMs(RETRY, failures, random), request.signal);
-        if (request.ended?.reason === "moved") return "moved";
+        if (request.ended?.reason === "moved") return leave("moved");
       }
     }
   }

@@ -235,7 +235,18 @@ export class RequestRunner {
         }
         this.#warn(request, "A reply could not be recorded", error);
         if (transaction !== null && error.outcome === "not-written") return "not-recorded";
+        // Retention, or the execution that it was for, may have forgotten it: then nothing is left to record.
+        if (await this.#isForgotten(request)) return { type: "moved" };
       }
+    }
+  }
+
+  /** Whether storage surely knows nothing of it any more. */
+  async #isForgotten(request: HostedRequest): Promise<boolean> {
+    try {
+      return (await this.#options.messages.lookUp([request.id])).length === 0;
+    } catch {
+      return false;
     }
   }
 

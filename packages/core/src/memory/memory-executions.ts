@@ -3,10 +3,16 @@
 // Keeps nothing itself: requests are in memory-requests.ts, journals in memory-journals.ts. Each method reads or writes all
 // of them without an `await` between, so that what it reads is of one moment and what it writes is there at once.
 
-import type { ExecutionKey, ExecutionQuery, StoredExecution } from "../adapter/workflow-storage.ts";
+import type {
+  ExecutionKey,
+  ExecutionQuery,
+  ExecutionTags,
+  StoredExecution,
+} from "../adapter/workflow-storage.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import { CANCELLED_CODE, type ExecutionRecord, type ExecutionStatus } from "../data/execution-record.ts";
+import type { JournalEntry } from "../data/journal-entry.ts";
 import { firstRequestIdOf } from "../data/request-id.ts";
 import type { MemoryEpochs } from "./memory-epochs.ts";
 import type { MemoryJournals } from "./memory-journals.ts";
@@ -32,25 +38,35 @@ export class MemoryExecutions {
     this.#journals = journals;
   }
 
-  read(execution: ExecutionKey, inboxTags: readonly string[]): StoredExecution {
-    const inbox = this.#requests
+  read(execution: ExecutionKey, tags: ExecutionTags): StoredExecution {
+    const keyed = this.#requests
       .of(entityOf(execution))
       .map(({ envelope }) => envelope)
-      .filter(({ tag, deduplicationKey }) => deduplicationKey !== null && inboxTags.includes(tag))
+      .filter(({ deduplicationKey }) => deduplicationKey !== null);
+    const start = keyed.findIndex(({ tag }) => tag === tags.execution);
+    const inbox = (start < 0 ? [] : keyed.slice(start + 1))
+      .filter(({ tag }) => tags.inbox.includes(tag))
       .map(({ requestId, tag, payload }) => ({ requestId, tag, payload }));
     return { entries: this.#journals.read(execution), inbox };
   }
 
   trim(
     execution: ExecutionKey,
-    { belowOrdinal, requestIds }: { readonly belowOrdinal: number; readonly requestIds: readonly string[] },
+    trim: {
+      readonly belowOrdinal: number;
+      readonly requestIds: readonly string[];
+      readonly answeredBefore: number;
+    },
     fence: Fence,
   ): void {
     this.#epochs.check(fence);
-    this.#journals.retain(execution, ({ ordinal }) => ordinal >= belowOrdinal);
-    for (const requestId of requestIds) {
-      const record = this.#requestOf(execution, requestId);
-      if (record !== undefined) this.#messages.forget(record);
+    this.#journals.retain(execution, ({ ordinal }) => ordinal >= trim.belowOrdinal);
+    const requestIds = new Set(trim.requestIds);
+    for (const record of this.#requests.of(entityOf(execution))) {
+      const { envelope, outcome } = record;
+      if (envelope.deduplicationKey !== null && !requestIds.has(envelope.requestId)) continue;
+      if (outcome?.state !== "answered" || outcome.answeredAt >= trim.answeredBefore) continue;
+      this.#messages.forget(record);
     }
   }
 
@@ -66,11 +82,17 @@ export class MemoryExecutions {
       .map((record) => this.#recordOf(record, now));
   }
 
-  reopen(execution: ExecutionKey, requestId: string, ordinals: readonly number[]): EntityAddress | null {
+  reopen(
+    execution: ExecutionKey,
+    requestId: string,
+    { forget, entry }: { readonly forget: readonly number[]; readonly entry: JournalEntry },
+  ): EntityAddress | null {
     const record = this.#requestOf(execution, requestId);
     if (record?.outcome?.state !== "answered" || record.outcome.reply.exit.ok) return null;
+    if (this.#journals.read(execution).some(({ ordinal }) => ordinal >= entry.ordinal)) return null;
     this.#messages.handleAgain(record);
-    this.#journals.retain(execution, ({ ordinal }) => !ordinals.includes(ordinal));
+    this.#journals.retain(execution, ({ ordinal }) => !forget.includes(ordinal));
+    this.#journals.add(execution, [entry]);
     return record.envelope.address;
   }
 

@@ -23,6 +23,11 @@ export class MemoryJournals {
 
   append(execution: ExecutionKey, entries: readonly JournalEntry[], fence: Fence): void {
     this.#epochs.check(fence);
+    this.add(execution, entries);
+  }
+
+  /** Appends under no fence, for who has made sure of what that would. */
+  add(execution: ExecutionKey, entries: readonly JournalEntry[]): void {
     if (entries.length === 0) return;
     const key = keyOf(execution);
     let journal = this.#journals.get(key);

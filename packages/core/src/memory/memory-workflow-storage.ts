@@ -4,6 +4,7 @@
 import type {
   ExecutionKey,
   ExecutionQuery,
+  ExecutionTags,
   StoredExecution,
   WorkflowStorage,
 } from "../adapter/workflow-storage.ts";
@@ -40,14 +41,18 @@ export class MemoryWorkflowStorage implements WorkflowStorage {
     this.#journals.append(execution, entries, fence);
   }
 
-  async readExecution(execution: ExecutionKey, inboxTags: readonly string[]): Promise<StoredExecution> {
+  async readExecution(execution: ExecutionKey, tags: ExecutionTags): Promise<StoredExecution> {
     this.#session.assertOpen("readExecution");
-    return this.#executions.read(execution, inboxTags);
+    return this.#executions.read(execution, tags);
   }
 
   async trimExecution(
     execution: ExecutionKey,
-    trim: { readonly belowOrdinal: number; readonly requestIds: readonly string[] },
+    trim: {
+      readonly belowOrdinal: number;
+      readonly requestIds: readonly string[];
+      readonly answeredBefore: number;
+    },
     fence: Fence,
   ): Promise<void> {
     this.#session.assertOpen("trimExecution");
@@ -62,9 +67,9 @@ export class MemoryWorkflowStorage implements WorkflowStorage {
   async reopenExecution(
     execution: ExecutionKey,
     requestId: string,
-    ordinals: readonly number[],
+    changes: { readonly forget: readonly number[]; readonly entry: JournalEntry },
   ): Promise<EntityAddress | null> {
     this.#session.assertOpen("reopenExecution");
-    return this.#executions.reopen(execution, requestId, ordinals);
+    return this.#executions.reopen(execution, requestId, changes);
   }
 }

@@ -50,6 +50,7 @@ export class ActivityStep {
       await ready();
       // The execution was cancelled: what has not begun does not begin any more.
       if (open.cutBy !== null) return void (await settle(failed(open.cutBy), null));
+      open.hasBegun = true;
       const attempt = failures + 1;
       let outcome = await this.#attempt(attempt, heartbeat);
       if (outcome === "settled") return;

@@ -2,6 +2,7 @@ import { backoffMs } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
+import type { Outcome } from "./journal.ts";
 import type { Step, StepScope } from "./step.ts";
 
 const RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
@@ -9,35 +10,56 @@ const RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } 
 export interface StepCall {
   /** Whether the same call with the same key, made elsewhere, joins this one. */
   readonly isJoinable: boolean;
-  /** The key is the same however often the step is repeated, so that a persisted rpc runs once. */
-  readonly send: (idempotencyKey: string, signal: AbortSignal) => Promise<unknown>;
+  /**
+   * The key is the same however often the step is repeated, so that a persisted rpc runs once. `isFirst`: nobody can have
+   * made the call before.
+   */
+  readonly send: (idempotencyKey: string, signal: AbortSignal, isFirst: boolean) => Promise<unknown>;
 }
 
 /** A call of an entity. What surely did not run is called again. */
 export async function callStep(step: Step, scope: StepScope, call: StepCall): Promise<void> {
-  const { isJoinable } = call;
   const abort = new AbortController();
   const onStop = (): void => abort.abort(scope.signal.reason);
   if (scope.signal.aborted) onStop();
   else scope.signal.addEventListener("abort", onStop, { once: true });
   // A persisted call has its effect all the same: what it comes to is waited for.
-  if (!isJoinable) step.open.whenCut((reason) => abort.abort(reason));
+  const stopAsking = call.isJoinable ? null : step.open.whenCut((reason) => abort.abort(reason));
+  try {
+    const outcome = await outcomeOf(step, scope, call, abort.signal);
+    if (outcome !== null) await step.settle(outcome, null);
+  } finally {
+    stopAsking?.();
+    scope.signal.removeEventListener("abort", onStop);
+  }
+}
+
+/** Null: the execution is over. */
+async function outcomeOf(
+  step: Step,
+  scope: StepScope,
+  { isJoinable, send }: StepCall,
+  signal: AbortSignal,
+): Promise<Outcome | null> {
+  const { open } = step;
   for (let attempt = 1; ; attempt += 1) {
     await scope.ready();
-    if (step.open.cutBy !== null) break;
-    const send = (): Promise<unknown> => call.send(scope.keyOf(step.position), abort.signal);
+    const isFirst = attempt === 1 && step.isFresh;
+    // Cancelled: what may have been sent, by an earlier copy or a moment ago, is joined, so that its outcome is known.
+    if (open.cutBy !== null && (isFirst || !isJoinable)) return scope.failed(open.cutBy);
+    open.hasBegun = true;
+    const call = (): Promise<unknown> => send(scope.callKeyOf(step.position), signal, isFirst);
     try {
-      const value = await (isJoinable ? scope.joinably(send) : send());
-      return void (await step.settle(scope.completed(value, step.name), null));
+      return scope.completed(await (isJoinable ? scope.joinably(call) : call()), step.name);
     } catch (error) {
-      if (scope.isStopped()) return;
-      if (step.open.cutBy !== null) break;
-      if (!mayBeSentAgain(error, isJoinable)) return void (await step.settle(scope.failed(error), null));
+      if (scope.isStopped()) return null;
+      if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
+      if (!mayBeSentAgain(error, isJoinable)) return scope.failed(error);
     }
-    const again = scope.clock.now() + backoffMs(RETRY, attempt, scope.random);
-    if ((await scope.until(again, step.open)).type === "cut") break;
+    const pauseMs = backoffMs(RETRY, attempt, scope.random);
+    if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
+    else await sleep(scope.clock, pauseMs, scope.signal);
   }
-  await step.settle(scope.failed(step.open.cutBy), null);
 }
 
 /** Makes a call that may be repeated until it gets an answer. Never rejects. After the execution's end it may come to anything. */

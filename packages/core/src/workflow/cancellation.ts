@@ -24,7 +24,8 @@ export class OpenStep {
   /** Whether the code is not told any more what it came to (C4). */
   isSilenced = false;
 
-  /** Whether the journal knows that it began. */
+  /** Whether something of it was done, and whether the journal knows. */
+  hasBegun = false;
   isRecorded = false;
 
   constructor(
@@ -105,6 +106,11 @@ export class Cancellation {
     this.#error = error;
     this.#cutAll(error);
     this.#controller?.abort(error);
+  }
+
+  /** Whether the code was told, and need not be told again. */
+  get isHeard(): boolean {
+    return this.#error !== null && this.#isHeard;
   }
 
   /** What the step that the code asks for now rejects with, or null: it is done (C3). */

@@ -4,6 +4,7 @@
 // parent waits in memory for a moment; then it has itself woken when the child ends, and may leave.
 
 import { within } from "../clock/within.ts";
+import type { Watcher } from "../contract/workflow-contract.ts";
 import { insist } from "./call-step.ts";
 import type { OpenStep } from "./cancellation.ts";
 import type { Step, StepScope } from "./step.ts";
@@ -13,7 +14,7 @@ const RESIDENT_MS = 1_000;
 
 /** What a parent does to one child. Each may be repeated. */
 export interface ChildCalls {
-  readonly executionId: string;
+  readonly address: Watcher;
   isStarted(): Promise<boolean>;
   start(): Promise<void>;
   /** Resolves to the child's result, or rejects with its error. */
@@ -46,19 +47,21 @@ export async function childStep(step: Step, scope: StepScope, child: ChildOfStep
   }
   if (child.does !== "join") {
     const start = async (): Promise<boolean> => {
-      // Cancelled before this copy began: it is not started any more, but it may have been.
+      // What was cut is not started any more, and what the journal knows of was started: it is joined, or it is gone.
       if (step.open.cutBy !== null && !(await calls.isStarted())) return false;
-      await calls.start();
+      if (step.recorded === undefined) await calls.start();
       return true;
     };
     const started = await insist(scope, start);
     child.known(started.ok && started.value ? calls : null);
+    step.open.hasBegun = started.ok && started.value;
     if (scope.isStopped()) return;
     if (!started.ok) return void (await step.settle(scope.failed(started.error), null));
     if (!started.value) return void (await step.settle(scope.failed(step.open.cutBy), null));
     if (child.does === "start")
-      return void (await step.settle(scope.completed(calls.executionId, step.name), null));
+      return void (await step.settle(scope.completed(calls.address.executionId, step.name), null));
   }
+  step.open.hasBegun = true;
   const ended = await join(step.open, scope, calls);
   if (ended === null || scope.isStopped()) return;
   child.ended(calls);

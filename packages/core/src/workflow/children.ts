@@ -2,14 +2,19 @@
 //
 //   D1  Once the execution is cancelled, every child is that was started and is not known to have ended. Its end waits
 //       until they are told.
+//   D2  So are those that an earlier run of it has started.
 
+import type { Watcher } from "../contract/workflow-contract.ts";
 import { insist } from "./call-step.ts";
 import type { ChildCalls } from "./child-step.ts";
 import type { StepScope } from "./step.ts";
 
+/** A child as far as it can be cancelled. */
+export type CancellableChild = Pick<ChildCalls, "address" | "cancel">;
+
 export class Children {
   readonly #scope: StepScope;
-  readonly #running = new Map<string, ChildCalls>();
+  readonly #running = new Map<string, CancellableChild>();
   readonly #telling = new Set<Promise<unknown>>();
   /** Steps of which it is not known yet whether they have started a child. */
   #asking = 0;
@@ -21,7 +26,7 @@ export class Children {
   }
 
   /** A step may start a child. Returns what to call when it is known whether it did. */
-  asking(): (child: ChildCalls | null) => void {
+  asking(): (child: CancellableChild | null) => void {
     this.#asking += 1;
     return (child) => {
       this.#asking -= 1;
@@ -30,13 +35,18 @@ export class Children {
     };
   }
 
-  started(child: ChildCalls): void {
-    if (this.#reason === null) this.#running.set(child.executionId, child);
+  started(child: CancellableChild): void {
+    if (this.#reason === null) this.#running.set(keyOf(child), child);
     else this.#tell(child, this.#reason);
   }
 
-  ended(child: ChildCalls): void {
-    this.#running.delete(child.executionId);
+  ended(child: CancellableChild): void {
+    this.#running.delete(keyOf(child));
+  }
+
+  /** Those that are not known to have ended. */
+  get running(): readonly Watcher[] {
+    return Array.from(this.#running.values(), ({ address }) => address);
   }
 
   cancel(reason: string): void {
@@ -52,10 +62,14 @@ export class Children {
     while (this.#telling.size > 0) await Promise.all(this.#telling);
   }
 
-  #tell(child: ChildCalls, reason: string): void {
+  #tell(child: CancellableChild, reason: string): void {
     const telling = insist(this.#scope, () => child.cancel(reason)).finally(() =>
       this.#telling.delete(telling),
     );
     this.#telling.add(telling);
   }
+}
+
+function keyOf({ address }: CancellableChild): string {
+  return `${address.entityType}/${address.executionId}`;
 }

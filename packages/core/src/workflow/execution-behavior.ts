@@ -10,6 +10,7 @@ import { parseWhat } from "../contract/schema.ts";
 import {
   CANCEL,
   EXECUTE,
+  EXECUTION_TAGS,
   INSPECT,
   QUERY,
   QUEUED_TAGS,
@@ -45,7 +46,7 @@ export function executionBehavior(
       // One that ends at this moment, or is about to leave memory, may have read its inbox before: better woken in vain.
       if (state.state !== "pending" || services.isHosted(state.requestId))
         await services.wake(input as Watcher);
-    } else if (state.state === "pending") await services.hasten(state.requestId, fence);
+    } else if (state.state === "pending") await services.hasten(state, fence);
   };
   const query = async (input: unknown, { envelope }: Call): Promise<unknown> => {
     const { name, payload } = input as SignalMessage;
@@ -64,13 +65,16 @@ export function executionBehavior(
     const text =
       copy === undefined
         ? recordedRun(
-            await services.storage.readExecution({ entityType: address.entityType, executionId }, []),
+            await services.storage.readExecution(
+              { entityType: address.entityType, executionId },
+              EXECUTION_TAGS,
+            ),
           ).state
         : copy.instant.state;
     return text === null ? undefined : decodePayload(text, `The state of ${contract.name}`);
   };
-  const inspect = (_input: unknown, { envelope }: Call): Inspection => ({
-    waitsForCode: runner.parked.reasonOf(envelope.address.entityId),
+  const inspect = (_input: unknown, { envelope, fence }: Call): Inspection => ({
+    parked: runner.parked.errorOf(envelope.address.entityId, fence),
     open: runner.copyOf(envelope.address.entityId)?.openSteps ?? [],
   });
   const handlers: Readonly<Record<string, Handler>> = {
@@ -86,6 +90,7 @@ export function executionBehavior(
     contract: contract.entity,
     queued: QUEUED_TAGS,
     activate: () => handlers,
+    buried: (address) => runner.wakeWatchersOf(address),
     waiting: () =>
       runner.parked.all.map((each) => ({ ...each, what: `${contract.name}/${each.executionId}` })),
   };

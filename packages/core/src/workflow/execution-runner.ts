@@ -1,18 +1,20 @@
 // ExecutionRunner: takes an execution from its journal to its end, or to where it leaves memory.
 
 import type { InboxMessage, StoredExecution } from "../adapter/workflow-storage.ts";
+import { encodeError } from "../contract/error-codec.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parse } from "../contract/schema.ts";
 import {
   CANCEL,
   EXECUTE,
   FORK_HEADER,
-  INBOX_TAGS,
+  EXECUTION_TAGS,
   WATCH,
   type AnyWorkflowContract,
   type ForkOrigin,
   type Watcher,
 } from "../contract/workflow-contract.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 import { Suspension, type Call } from "../entity/behavior.ts";
 import { DefinitionError } from "../errors/config.ts";
@@ -28,6 +30,9 @@ import { Execution, type ExecutionEnd } from "./execution.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
 import { Parked } from "./parked.ts";
 import { forkEntries, recordedRun, seedOf, unconsumed, type RecordedRun } from "./recorded-run.ts";
+
+/** So long a signal that was taken is remembered, for senders that repeat it. */
+const REPEATED_WITHIN_MS = 3_600_000;
 
 /** A copy of an execution in memory here, and what came for it while its journal was being read. */
 interface Copy {
@@ -74,16 +79,19 @@ export class ExecutionRunner {
     const copy: Copy = { execution: null, early: [] };
     this.#copies.set(executionId, copy);
     try {
-      let stored = await this.#services.storage.readExecution({ entityType, executionId }, INBOX_TAGS);
+      let stored = await this.#services.storage.readExecution({ entityType, executionId }, EXECUTION_TAGS);
       if (stored.entries.length === 0) stored = await this.#begin(call, stored);
       for (;;) {
         const run = recordedRun(stored);
         const { version } = run;
-        if (!this.#code.versions.has(version)) return this.#park(call, this.#unknownVersion(version));
-        const isNew = run.number === 0 && run.entries.every(({ position }) => position < 0);
-        const cancel = isNew ? stored.inbox.find(({ tag }) => tag === CANCEL) : undefined;
-        // Nothing of it has run, and nothing need.
-        if (cancel !== undefined) return await this.#endUnbegun(executionId, stored, cancel);
+        if (!this.#code.versions.has(version))
+          return this.#park(call, new DefinitionError(this.#unknownVersion(version)));
+        const isNew =
+          call.attempt === 1 && run.number === 0 && run.entries.every(({ position }) => position < 0);
+        const messages = [...stored.inbox, ...copy.early];
+        const cancel = isNew ? messages.find(({ tag }) => tag === CANCEL) : undefined;
+        // Nothing of it has run, and nothing need: a copy that was cut short was an attempt, or recorded what it had begun.
+        if (cancel !== undefined) return await this.#endUnbegun(executionId, messages, cancel);
         const execution = this.#executionOf(call, run, stored);
         copy.execution = execution;
         for (const message of copy.early.splice(0)) execution.receive(message);
@@ -113,11 +121,14 @@ export class ExecutionRunner {
     if (fork === undefined && version === null) return stored;
     const entries: JournalEntry[] = [];
     if (fork !== undefined) {
-      const { executionId: originId, fromStep } = JSON.parse(fork) as ForkOrigin;
-      const origin = await storage.readExecution({ entityType, executionId: originId }, []);
-      if (origin.entries.length === 0)
+      const { executionId: originId, number, fromStep } = JSON.parse(fork) as ForkOrigin;
+      // An origin without a journal had not asked for anything: then there is nothing to take over.
+      const origin = await storage.readExecution({ entityType, executionId: originId }, EXECUTION_TAGS);
+      if (origin.entries.length === 0 && (await this.#services.lookUp(entityType, originId)) === null)
         throw new UnknownExecutionError({ workflow: name, executionId: originId });
       const run = recordedRun(origin);
+      if (run.number !== number)
+        throw new Error(`The execution ${originId} has continued as new since it was forked. Fork it again.`);
       const seed = seedOf(originId, run);
       entries.push(...forkEntries({ executionId: originId, fromStep, seed }, run));
     }
@@ -175,10 +186,15 @@ export class ExecutionRunner {
     call: Call,
     key: { readonly entityType: string; readonly executionId: string },
   ): Promise<StoredExecution> {
-    const { storage } = this.#services;
-    const before = await storage.readExecution(key, INBOX_TAGS);
+    const { storage, clock } = this.#services;
+    const before = await storage.readExecution(key, EXECUTION_TAGS);
     const { firstOrdinal, consumed } = recordedRun(before);
-    await storage.trimExecution(key, { belowOrdinal: firstOrdinal, requestIds: [...consumed] }, call.fence);
+    const trim = {
+      belowOrdinal: firstOrdinal,
+      requestIds: [...consumed],
+      answeredBefore: clock.now() - REPEATED_WITHIN_MS,
+    };
+    await storage.trimExecution(key, trim, call.fence);
     return before;
   }
 
@@ -188,7 +204,7 @@ export class ExecutionRunner {
     end: Exclude<ExecutionEnd, { type: "continued" }>,
   ): Promise<unknown> {
     if (end.type === "stopped" && end.error instanceof NonDeterminismError)
-      return this.#park(call, end.error.message, end.error);
+      return this.#park(call, end.error);
     this.parked.leave(execution.id);
     switch (end.type) {
       case "suspended":
@@ -204,9 +220,12 @@ export class ExecutionRunner {
     }
   }
 
-  async #endUnbegun(executionId: string, stored: StoredExecution, cancel: InboxMessage): Promise<never> {
-    const watchers = stored.inbox.filter(({ tag }) => tag === WATCH);
-    await this.#wake(watchers.map(({ payload }) => decodePayload(payload, "A watcher") as Watcher));
+  async #endUnbegun(
+    executionId: string,
+    messages: readonly InboxMessage[],
+    cancel: InboxMessage,
+  ): Promise<never> {
+    await this.#wake(watchersIn(messages));
     const reason = String(decodePayload(cancel.payload, "A reason"));
     throw new WorkflowCancelledError({ workflow: this.#contract.name, executionId, reason });
   }
@@ -238,11 +257,32 @@ export class ExecutionRunner {
   }
 
   /** A matter of deploying: it waits, and its journal stays as it is. */
-  #park({ envelope, fence }: Call, reason: string, error?: NonDeterminismError): Suspension {
-    if (this.#services.replayOnly === true) throw error ?? new DefinitionError(reason);
+  #park({ envelope, fence }: Call, error: Error): Suspension {
+    if (this.#services.replayOnly === true) throw error;
     const executionId = envelope.address.entityId;
-    const until = this.parked.park(executionId, fence, reason);
-    this.#services.logger.error("An execution waits for fixed code", { executionId, error: reason });
+    const until = this.parked.park(executionId, fence, encodeError(error, { exposeStacks: false }));
+    this.#services.logger.error("An execution waits for fixed code", { executionId, error: error.message });
     return new Suspension(until);
   }
+
+  /** Has those woken who wait for the end of an execution that became a dead letter. Never rejects. */
+  async wakeWatchersOf({ entityType, entityId: executionId }: EntityAddress): Promise<void> {
+    try {
+      const { inbox } = await this.#services.storage.readExecution(
+        { entityType, executionId },
+        EXECUTION_TAGS,
+      );
+      await this.#wake(watchersIn(inbox));
+    } catch (error) {
+      // They look by themselves after a while.
+      const fields = { executionId, error: String(error) };
+      this.#services.logger.warn("Those who wait for a dead execution could not be told", fields);
+    }
+  }
+}
+
+function watchersIn(messages: readonly InboxMessage[]): readonly Watcher[] {
+  return messages
+    .filter(({ tag }) => tag === WATCH)
+    .map(({ payload }) => decodePayload(payload, "A watcher") as Watcher);
 }

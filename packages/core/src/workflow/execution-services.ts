@@ -24,7 +24,10 @@ export interface ExecutionServices {
   /** Whether a request is in memory here: it runs, is being put off, or its reply is being recorded. */
   readonly isHosted: (requestId: string) => boolean;
   /** Has a request that was put off run now. */
-  readonly hasten: (requestId: string, fence: Fence) => Promise<void>;
+  readonly hasten: (
+    request: { readonly requestId: string; readonly attempts: number },
+    fence: Fence,
+  ) => Promise<void>;
   /** Has the execution of a watcher woken. Resolves when that is durable. */
   readonly wake: (watcher: Watcher) => Promise<void>;
   /** Only looks whether code fits a journal: nothing is done, nothing is recorded. */

@@ -27,18 +27,19 @@ import type { StorageTransaction } from "../contract/transaction.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { StepKind } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { JournalFullError, NonDeterminismError, WorkflowCancelledError } from "../errors/workflow.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Cancellation, OpenStep, type StepRole } from "./cancellation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
 import { InstantSteps } from "./instant-steps.ts";
 import { Journal, type Outcome } from "./journal.ts";
-import { continueEntry, signalValueOf, type RecordedRun } from "./recorded-run.ts";
-import { Recorder, recordedOrdinals } from "./recorder.ts";
+import { continueEntry, signalValueOf, type RecordedRun, type RunStart } from "./recorded-run.ts";
+import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
 import { Replay, type Asked } from "./replay.ts";
 import { Residence } from "./residence.ts";
 import type { SignalBuffer } from "./signal-buffer.ts";
-import type { Perform, Settle, StepScope } from "./step.ts";
+import type { Perform, Settle, Step, StepScope } from "./step.ts";
 
 /** So long a replay may stand still, in code that awaits something of its own, before that counts as divergence. */
 const STALLED_MS = 1_000;
@@ -95,6 +96,8 @@ export class Execution {
   #isStopped = false;
   #isChecking = false;
   #isCompensating = false;
+  /** The next run is about to be recorded: what this one comes to after that is nobody's. */
+  #isContinuing = false;
   #overflow: (error: Error) => void = () => undefined;
   #end: ((end: ExecutionEnd) => void) | null = null;
   /** What the steps' work sees of this. */
@@ -119,14 +122,13 @@ export class Execution {
     });
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
     this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), () => this.#check());
-    this.#recorder = new Recorder(this.#journal, this.#queue, run, () => this.#isStopped);
+    this.#recorder = new Recorder(this.#journal, this.#queue, run, () => this.#isOver);
     this.#residence = new Residence(clock, () => this.#check());
     this.instant = new InstantSteps({
       replay: this.#replay,
       maxPayloadBytes: options.maxPayloadBytes,
       state: run.state,
-      isStopped: () => this.#isStopped,
-      isReplaying: () => this.isReplaying,
+      isStopped: () => this.#isOver,
       ask: (kind, name) => this.#ask(kind, name),
       append: (entry) => void this.#recorder.append(entry),
       diverge: (error) => this.#diverge(error),
@@ -169,6 +171,11 @@ export class Execution {
     return this.#arrivals.watchers;
   }
 
+  /** What earlier runs have started. */
+  get inheritedChildren(): readonly Watcher[] {
+    return this.#options.run.children;
+  }
+
   /** What the code waits for. */
   get openSteps(): readonly OpenStepInfo[] {
     return [...this.#cancellation.open].map(({ step, isWait }) => ({ ...step, isWait }));
@@ -181,17 +188,18 @@ export class Execution {
 
   /** Runs the code until it ends, waits long, or has to stop. Never rejects. */
   async run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
-    const { call, run } = this.#options;
+    const { call } = this.#options;
     const ended = new Promise<ExecutionEnd>((resolve) => (this.#end = resolve));
     const onAbort = (): void => this.#stop({ type: "stopped", error: call.signal.reason });
-    const onLeaving = (): void => this.#check();
+    const onLeaving = (): void => {
+      // Who goes on may not get to hear what is under way here.
+      this.#recordBegun();
+      this.#check();
+    };
     call.signal.addEventListener("abort", onAbort, { once: true });
     call.leaving.addEventListener("abort", onLeaving, { once: true });
     if (call.signal.aborted) onAbort();
     else {
-      const { cancellation } = run;
-      if (cancellation !== null)
-        this.#queue.deliver(cancellation.ordinal, () => this.#cancel(cancellation.reason));
       code().then(
         (value) => this.#finish({ type: "completed", value }),
         (error: unknown) => this.#finish({ type: "failed", error }),
@@ -214,7 +222,7 @@ export class Execution {
   /** Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to. */
   step(kind: StepKind, name: string, role: StepRole, perform: Perform): Promise<unknown> {
     const promise = new Promise<unknown>((resolve, reject) => {
-      if (this.#isStopped) return;
+      if (this.#isOver) return;
       const asked = this.#tryAsk(kind, name);
       if (asked === null) return;
       const { position, step: recorded } = asked;
@@ -225,7 +233,7 @@ export class Execution {
       open.isRecorded = recorded !== undefined;
       this.#cancellation.opened(open);
       const hand = (event: Outcome): void => {
-        if (this.#isStopped) return;
+        if (this.#isOver) return;
         const error = event.type === "failed" ? decodeError(event.error, this.#options.errors) : null;
         this.#cancellation.closed(open, error);
         if (open.isSilenced) return;
@@ -240,10 +248,13 @@ export class Execution {
         const outcome = event.type === "failed" ? { ...event, asked: this.#replay.position } : event;
         return this.#recorder.settle({ position, kind, name, event: outcome }, transaction, hand);
       };
+      // Copies that left memory in order have recorded what they had begun; those that crashed were an attempt.
+      const isFresh = recorded === undefined && this.#isCaughtUp && this.#options.call.attempt === 1;
+      const step: Step = { position, kind, name, recorded, isFresh, open, settle };
       const work = (): void => {
         // It only waited, and was cut before this copy came to it.
         if (open.isWait && open.cutBy !== null) return;
-        void this.#busily(() => perform({ position, kind, name, recorded, open, settle }));
+        void this.#busily(() => this.#perform(step, perform));
       };
       if (this.#isCaughtUp && !this.#options.replayOnly) work();
       else void this.#replay.caughtUp.then(work);
@@ -253,31 +264,74 @@ export class Execution {
     return promise;
   }
 
-  /** Ends this run and begins the next one, with this input. The promise never settles: the code is over. */
-  continueAsNew(input: string): Promise<never> {
+  /**
+   * Ends this run and begins the next one. The promise never settles: the code is over.
+   *
+   * @param prepare resolves to what the next run is given; where it rejects, the execution fails
+   */
+  continueAsNew(prepare: () => Promise<Pick<RunStart, "input" | "children">>): Promise<never> {
     const over = new Promise<never>(() => undefined);
-    if (this.#isStopped) return over;
+    if (this.#isOver) return over;
     const asked = this.#tryAsk("continue", "continueAsNew");
     if (asked === null) return over;
-    void this.#replay.caughtUp.then(() =>
-      this.#busily(async () => {
-        await this.scope.ready();
-        const { run, version } = this.#options;
-        const { consumed } = this.#recorder;
-        const start = { number: run.number + 1, input, version, state: this.instant.state, consumed };
-        this.#journal.append(continueEntry(this.#journal.takeOrdinal(), asked.position, start));
-        await this.#journal.durable();
-        this.#stop({ type: "continued" });
-      }),
-    );
+    void this.#replay.caughtUp.then(() => this.#busily(() => this.#continue(asked.position, prepare)));
     this.#check();
     return over;
   }
 
-  /** Is told the reason when a cancellation reaches the code, before the code is. */
-  whenCancelled(callback: (reason: string) => void): void {
-    this.#onCancel = callback;
-    if (this.cancelledBy !== null) callback(this.cancelledBy.reason);
+  async #continue(
+    position: number,
+    prepare: () => Promise<Pick<RunStart, "input" | "children">>,
+  ): Promise<void> {
+    let prepared: Pick<RunStart, "input" | "children">;
+    try {
+      prepared = await prepare();
+    } catch (error) {
+      return this.#overflow(error instanceof Error ? error : new Error(String(error)));
+    }
+    await this.scope.ready();
+    if (this.#isOver) return;
+    // From here on nothing of this run may come behind the entry: it would be taken for the next one's.
+    this.#isContinuing = true;
+    const { run, version } = this.#options;
+    const start: RunStart = {
+      ...prepared,
+      number: run.number + 1,
+      version,
+      state: this.instant.state,
+      consumed: this.#recorder.consumed,
+      isCancelled: run.wasCancelled || this.#cancellation.isHeard,
+    };
+    this.#journal.append(continueEntry(this.#journal.takeOrdinal(), position, start));
+    await this.#journal.durable();
+    this.#stop({ type: "continued" });
+  }
+
+  /** What a step's work throws is the step's failure, unless it is storage that fails or refuses. */
+  async #perform(step: Step, perform: Perform): Promise<void> {
+    try {
+      await perform(step);
+    } catch (error) {
+      if (this.#isStopped || error instanceof PersistenceError || error instanceof FencedError) throw error;
+      await step.settle(this.scope.failed(error), null);
+    }
+  }
+
+  /** Whether nothing of this run counts any more. */
+  get #isOver(): boolean {
+    return this.#isStopped || this.#isContinuing;
+  }
+
+  /**
+   * The code begins, and not before a cancellation that is recorded can reach it. `whenCancelled` is told its reason, before
+   * the code is.
+   */
+  begin(whenCancelled: (reason: string) => void): void {
+    this.#onCancel = whenCancelled;
+    if (this.cancelledBy !== null) whenCancelled(this.cancelledBy.reason);
+    const { cancellation } = this.#options.run;
+    if (cancellation !== null)
+      this.#queue.deliver(cancellation.ordinal, () => this.#cancel(cancellation.reason));
   }
 
   /** The code failed: what it left open is asked to end, and awaited. Steps from now on are the compensations'. */
@@ -286,10 +340,10 @@ export class Execution {
     await this.#cancellation.windDown(error instanceof Error ? error : new Error("The execution failed"));
   }
 
-  /** Names a step for others, and is the same however often it is repeated. */
-  #keyOf(position: number): string {
+  /** Names a step for others. `times`: how often it was begun anew. */
+  #keyOf(position: number, times: number = 0): string {
     const { number } = this.#options.run;
-    const place = number === 0 ? `${position}` : `${number}.${position}`;
+    const place = `${number === 0 ? "" : `${number}.`}${position}${times === 0 ? "" : `~${times}`}`;
     const key = `${this.#options.call.envelope.address.entityType}/${this.id}/${place}`;
     // An execution's id may be as long as a key may, and here the rest is added to it.
     return key.length <= 512 && isKey(key) ? key : createHash("sha256").update(key).digest("hex");
@@ -306,7 +360,7 @@ export class Execution {
     const asked = this.#replay.ask(kind, name);
     if (asked instanceof NonDeterminismError) throw this.#diverge(asked);
     if (this.#replay.isOver && !this.isReplaying) this.#catchUp();
-    if (replayOnly && this.#isCaughtUp && asked.step === undefined) {
+    if (replayOnly && asked.step === undefined && (this.#isCaughtUp || INSTANT.has(kind))) {
       this.#stop({ type: "suspended", until: null });
       throw new Error("The journal ends here");
     }
@@ -333,14 +387,15 @@ export class Execution {
   #catchUp(): void {
     if (this.#isCaughtUp || this.#isStopped) return;
     this.#isCaughtUp = true;
-    this.#arrivals.open();
     // Where it only looks whether the code fits, what is not recorded is not done.
-    if (!this.#options.replayOnly) this.#replay.catchUp();
+    if (this.#options.replayOnly) return;
+    this.#arrivals.open();
+    this.#replay.catchUp();
   }
 
   /** A request to cancel came: the first one that is recorded counts. */
   #requestCancel(reason: string): void {
-    if (this.#options.run.cancellation !== null || this.#cancelling !== null) return;
+    if (this.#isOver || this.#options.run.cancellation !== null || this.#cancelling !== null) return;
     const event = { type: "completed", value: encodePayload(reason, "A reason") } as const;
     this.#cancelling = new Promise((resolve) =>
       this.#recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {
@@ -371,13 +426,12 @@ export class Execution {
       isStopped: () => this.#isStopped,
       stop: (error) => this.#stop({ type: "stopped", error }),
       ready: () => this.#ready(),
-      durable: () => this.#journal.durable(),
       until: (at, open) => this.#residence.wait<never>(at, open, null),
       message: (dueAt, open, listen) => this.#residence.wait(dueAt, open, listen),
       joinably: (work) => this.#residence.joinably(work),
       record: ({ position, kind, name, open }, event) => {
         open.isRecorded = true;
-        if (!this.#isStopped) this.#recorder.append({ position, kind, name, event });
+        if (!this.#isOver) this.#recorder.append({ position, kind, name, event });
       },
       completed: (value, name) => ({
         type: "completed",
@@ -385,6 +439,7 @@ export class Execution {
       }),
       failed: (error) => ({ type: "failed", error: encodeError(error, { exposeStacks }) }),
       keyOf: (position) => this.#keyOf(position),
+      callKeyOf: (position) => this.#keyOf(position, this.#options.run.resumed.get(position)),
     };
   }
 
@@ -428,18 +483,19 @@ export class Execution {
     if (this.#options.replayOnly) return this.#stop({ type: "suspended", until: null });
     const until = this.#residence.leavesUntil();
     if (until === undefined) return;
-    // Who asks later what it waits for finds it in the journal. The end of that write comes here again.
-    if (!this.#recordWaits()) this.#stop({ type: "suspended", until });
+    // Who asks later what it waits for finds it in the journal.
+    this.#recordBegun();
+    if (!this.#journal.isWriting) this.#stop({ type: "suspended", until });
   }
 
-  /** Records that the steps that are waited for have begun. Returns whether there were any of which it was not known. */
-  #recordWaits(): boolean {
-    const unknown = [...this.#cancellation.open].filter((open) => !open.isRecorded);
-    for (const open of unknown) {
+  /** Records of the steps that have begun that they have, where that is not known. */
+  #recordBegun(): void {
+    if (this.#isOver || !this.#isCaughtUp) return;
+    for (const open of this.#cancellation.open) {
+      if (!open.hasBegun || open.isRecorded) continue;
       open.isRecorded = true;
       this.#recorder.append({ ...open.step, event: { type: "begun", dueAt: null, detail: null } });
     }
-    return unknown.length > 0;
   }
 
   /** The replay does nothing. Unless the code awaits something of its own, it waits for what will never come. */

@@ -14,7 +14,6 @@ export interface InstantStepsOptions {
   /** The encoded state that is recorded, or null. */
   readonly state: string | null;
   readonly isStopped: () => boolean;
-  readonly isReplaying: () => boolean;
   /** The next step's position, and what is recorded of it. @throws where the execution stopped for it */
   readonly ask: (kind: StepKind, name: string) => Asked;
   readonly append: (entry: Omit<JournalEntry, "ordinal">) => void;
@@ -51,9 +50,7 @@ export class InstantSteps {
   /** What queries read from now on. */
   setState(value: unknown): void {
     const text = encodeBoundedPayload(value, "The state", this.#options.maxPayloadBytes);
-    const isNew = !this.#options.isReplaying();
-    const recorded = this.#take("state", "setState", () => text);
-    if (isNew) this.#state = recorded;
+    this.#take("state", "setState", () => (this.#state = text));
   }
 
   /** Whether the code behind the patch `id` is to run: in executions that did not pass here before it was there, it is not. */

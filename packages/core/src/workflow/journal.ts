@@ -53,7 +53,8 @@ export class Journal {
   readonly #steps: ReadonlyMap<number, RecordedStep>;
   #nextOrdinal: number;
   #waiting: JournalEntry[] = [];
-  #writing: Promise<void> | null = null;
+  #writing: Promise<void> = Promise.resolve();
+  #isWriting = false;
   /** Transactions that are committing. */
   readonly #committing = new Set<Promise<void>>();
 
@@ -73,7 +74,7 @@ export class Journal {
   }
 
   get isWriting(): boolean {
-    return this.#writing !== null;
+    return this.#isWriting;
   }
 
   takeOrdinal(): number {
@@ -85,7 +86,9 @@ export class Journal {
   /** Records without waiting. The journal's owner is told if it fails. */
   append(entry: JournalEntry): void {
     this.#waiting.push(entry);
-    this.#writing ??= this.#write();
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    this.#writing = this.#write();
   }
 
   /** Records in the transaction, which then commits. Rejects with what storage rejected with. */
@@ -102,17 +105,17 @@ export class Journal {
 
   /** Resolves also when a write failed: who waits then finds the execution stopped. */
   async durable(): Promise<void> {
-    while (this.#writing !== null) await this.#writing;
+    while (this.#isWriting) await this.#writing;
   }
 
   /** Resolves when no write is under way, whatever came of it (J5). */
   async settled(): Promise<void> {
-    while (this.#writing !== null || this.#committing.size > 0)
+    while (this.#isWriting || this.#committing.size > 0)
       await Promise.allSettled([this.#writing, ...this.#committing]);
   }
 
   get isSettled(): boolean {
-    return this.#writing === null && this.#committing.size === 0;
+    return !this.#isWriting && this.#committing.size === 0;
   }
 
   /** Never rejects. */
@@ -130,7 +133,7 @@ export class Journal {
       this.#waiting = [];
       failed(error);
     }
-    this.#writing = null;
+    this.#isWriting = false;
     written();
   }
 }

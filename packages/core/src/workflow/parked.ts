@@ -5,6 +5,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import { backoffMs } from "../clock/backoff.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
 import type { Fence } from "../data/epoch.ts";
 
 /** How often such an execution looks whether fixed code was deployed: less and less. */
@@ -14,7 +15,7 @@ export interface ParkedExecution {
   readonly executionId: string;
   /** Where it was parked: it may be elsewhere since. */
   readonly fence: Fence;
-  readonly reason: string;
+  readonly error: EncodedError;
 }
 
 export class Parked {
@@ -31,14 +32,16 @@ export class Parked {
     return [...this.#executions.values()];
   }
 
-  reasonOf(executionId: string): string | null {
-    return this.#executions.get(executionId)?.reason ?? null;
+  /** Why it waits, if it was parked under this fence. */
+  errorOf(executionId: string, fence: Fence): EncodedError | null {
+    const parked = this.#executions.get(executionId);
+    return parked?.fence.epoch === fence.epoch ? parked.error : null;
   }
 
   /** Returns the wall time at which it looks again. */
-  park(executionId: string, fence: Fence, reason: string): number {
+  park(executionId: string, fence: Fence, error: EncodedError): number {
     const times = (this.#executions.get(executionId)?.times ?? 0) + 1;
-    this.#executions.set(executionId, { executionId, fence, reason, times });
+    this.#executions.set(executionId, { executionId, fence, error, times });
     return this.#clock.now() + backoffMs(LOOKS, times, this.#random);
   }
 

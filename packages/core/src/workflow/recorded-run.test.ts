@@ -7,8 +7,17 @@ function entry(ordinal: number, position: number, kind: StepKind, event: Journal
   return { ordinal, position, kind, name: kind, event };
 }
 const completed = (value: unknown): JournalEvent => ({ type: "completed", value: encodePayload(value, "") });
+const ERROR = { name: "E", message: "", code: null, stack: null, data: null, cause: null, own: false };
 const signal = (requestId: string) => ({ requestId, tag: "signal", payload: "{}" });
-const start = { number: 1, input: "5", version: "2", state: '"before"', consumed: ["s1", "gone"] };
+const start = {
+  number: 1,
+  input: "5",
+  version: "2",
+  state: '"before"',
+  consumed: ["s1", "gone"],
+  isCancelled: false,
+  children: [],
+};
 
 describe("a recorded run", () => {
   it("of a new execution has nothing", () => {
@@ -30,7 +39,7 @@ describe("a recorded run", () => {
         entry(1, 0, "state", completed("a")),
         entry(2, 1, "signal", { type: "completed", value: encodeSignal("s1", "1") }),
         entry(3, 2, "signal", { type: "begun", dueAt: 5, detail: null }),
-        entry(4, 2, "signal", { type: "begun", dueAt: 5, detail: "s2" }),
+        entry(4, 2, "signal", { type: "failed", error: ERROR, asked: 3, signal: "s2" }),
         entry(5, 3, "state", completed("b")),
         entry(7, -1, "cancel", completed("enough")),
         entry(8, -1, "cancel", completed("again")),

@@ -5,7 +5,7 @@
 
 import type { StoredExecution } from "../adapter/workflow-storage.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
-import { SIGNAL } from "../contract/workflow-contract.ts";
+import { CANCEL, SIGNAL, type Watcher } from "../contract/workflow-contract.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 
 /** How a run begins, as the entry that begins it says. */
@@ -19,6 +19,10 @@ export interface RunStart {
   readonly state: string | null;
   /** Signals of the inbox that earlier runs were given. */
   readonly consumed: readonly string[];
+  /** Whether its code has heard that the execution is cancelled. */
+  readonly isCancelled: boolean;
+  /** Executions that earlier runs have started, and that are not known to have ended. */
+  readonly children: readonly Watcher[];
 }
 
 export interface RecordedRun {
@@ -33,6 +37,11 @@ export interface RecordedRun {
   readonly firstOrdinal: number;
   readonly nextOrdinal: number;
   readonly cancellation: { readonly ordinal: number; readonly reason: string } | null;
+  /** Whether an earlier run has heard of the cancellation: it is not told again. */
+  readonly wasCancelled: boolean;
+  readonly children: readonly Watcher[];
+  /** How often each step was begun anew because its execution was resumed, by position. */
+  readonly resumed: ReadonlyMap<number, number>;
   /** Where its chance comes from, if it is a fork: its origin's. */
   readonly seed: string | null;
   /** The encoded state that queries read, or null. */
@@ -53,6 +62,7 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
   let seed: string | null = null;
   let version = start?.version ?? null;
   let state = start?.state ?? null;
+  const resumed = new Map<number, number>();
   for (const { kind, ordinal, event } of entries) {
     if (kind === "signal") {
       const requestId = signalTakenBy(event);
@@ -63,6 +73,9 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
     if (kind === "cancel")
       cancellation ??= { ordinal, reason: String(decodePayload(event.value, "A reason")) };
     if (kind === "fork") ({ seed } = decodePayload(event.value, "The origin of a fork") as ForkStart);
+    if (kind === "resume")
+      for (const position of decodePayload(event.value, "A resumption") as readonly number[])
+        resumed.set(position, (resumed.get(position) ?? 0) + 1);
     if (kind === "version") version = String(decodePayload(event.value, "A version"));
   }
   return {
@@ -73,6 +86,9 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
     firstOrdinal: all[begin]?.ordinal ?? 0,
     nextOrdinal: (all.at(-1)?.ordinal ?? -1) + 1,
     cancellation,
+    wasCancelled: start?.isCancelled ?? false,
+    children: start?.children ?? [],
+    resumed,
     seed,
     state,
     consumed,
@@ -138,10 +154,25 @@ export function signalValueOf(recorded: string): string {
 /** Which message of the inbox an event of a signal's step says that it took. */
 export function signalTakenBy(event: JournalEntry["event"]): string | null {
   if (event.type === "completed") return (JSON.parse(event.value) as [string, string])[0];
-  return event.type === "begun" ? event.detail : null;
+  return event.type === "failed" ? (event.signal ?? null) : null;
 }
 
-/** The signals of the inbox that no run was given. */
+/** What of the inbox no run was given. */
 export function unconsumed(stored: StoredExecution, run: RecordedRun): StoredExecution["inbox"] {
-  return stored.inbox.filter(({ tag, requestId }) => tag !== SIGNAL || !run.consumed.has(requestId));
+  return stored.inbox.filter(({ tag, requestId }) => {
+    if (tag === CANCEL) return !run.wasCancelled;
+    return tag !== SIGNAL || !run.consumed.has(requestId);
+  });
+}
+
+/**
+ * The position up to which another execution can take over the steps of a run: what was asked for after a cancellation
+ * followed from that, which a fork does not have.
+ */
+export function forkableUpTo(run: RecordedRun): number {
+  const { cancellation, entries } = run;
+  const asked = entries.reduce((most, { position }) => Math.max(most, position + 1), 0);
+  if (cancellation === null) return asked;
+  const before = entries.filter(({ ordinal }) => ordinal < cancellation.ordinal);
+  return before.reduce((most, { position }) => Math.max(most, position + 1), 0);
 }

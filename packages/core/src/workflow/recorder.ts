@@ -12,7 +12,7 @@ import { signalTakenBy, type RecordedRun } from "./recorded-run.ts";
 import type { Settle } from "./step.ts";
 
 /** Steps whose result is there as soon as they are asked for: they wait for no place. */
-const INSTANT: ReadonlySet<StepKind> = new Set([
+export const INSTANT: ReadonlySet<StepKind> = new Set([
   "value",
   "state",
   "attributes",

@@ -15,6 +15,9 @@ import { Waits } from "./waits.ts";
 /** A timer due sooner than this is awaited in memory: leaving and coming back would take about as long. So is what may come. */
 const RESIDENT_MS = 1_000;
 
+/** So long an execution that waits for another one leaves memory, at the most. */
+const LOOK_MS = 3_600_000;
+
 export class Residence {
   readonly #clock: Clock;
   readonly #waits: Waits;
@@ -26,6 +29,8 @@ export class Residence {
   #joinable = 0;
   /** Steps that wait for what comes from outside. */
   #dormant = 0;
+  /** Of those, steps that wait for another execution. */
+  #waitingForOthers = 0;
   #idleSince: number | null = null;
   #moment: Timer | null = null;
 
@@ -61,6 +66,7 @@ export class Residence {
     listen: ((take: (message: Message) => boolean) => () => void) | null,
   ): Promise<WaitOutcome<Message>> {
     if (listen !== null) this.#dormant += 1;
+    if (open.role === "child") this.#waitingForOthers += 1;
     const outcome = new Promise<WaitOutcome<Message>>((resolve) => {
       let isOver = false;
       const ends: (() => void)[] = [];
@@ -86,6 +92,7 @@ export class Residence {
     const came = await outcome;
     this.#begin();
     if (listen !== null) this.#dormant -= 1;
+    if (open.role === "child") this.#waitingForOthers -= 1;
     return came;
   }
 
@@ -105,12 +112,19 @@ export class Residence {
     if (earliest !== null && earliest - this.#clock.now() < RESIDENT_MS) return undefined;
     if (this.#dormant === 0) return earliest ?? undefined;
     const now = this.#clock.monotonic();
-    if (this.#idleSince !== null && now - this.#idleSince >= RESIDENT_MS) return earliest;
+    if (this.#idleSince !== null && now - this.#idleSince >= RESIDENT_MS) return this.#latest(earliest);
     if (this.#idleSince === null) {
       this.#idleSince = now;
       this.#moment = this.#clock.setTimer(RESIDENT_MS, this.#changed);
     }
     return undefined;
+  }
+
+  /** Who waits for another execution looks by itself now and then: whatever kept that from telling, it does not hang. */
+  #latest(earliest: number | null): number | null {
+    if (this.#waitingForOthers === 0) return earliest;
+    const look = this.#clock.now() + LOOK_MS;
+    return earliest === null ? look : Math.min(earliest, look);
   }
 
   stop(): void {

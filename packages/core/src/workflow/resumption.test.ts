@@ -22,7 +22,7 @@ const failed = (message: string, asked: number): JournalEvent => ({
 });
 const ended = (message: string): EncodedError => error("The execution failed", error(message));
 const forgets = (entries: readonly JournalEntry[], message: string): readonly number[] | null =>
-  resumption({ entries, inbox: [] }, ended(message));
+  resumption({ entries, inbox: [] }, ended(message))?.forget ?? null;
 
 describe("resumption", () => {
   it("forgets the step whose error the execution ended with, its attempts, and what followed", () => {
@@ -50,7 +50,10 @@ describe("resumption", () => {
 
   it("finds the step's error where the code wrapped it", () => {
     const wrapped = error("The execution failed", error("wrapped", error("x")));
-    expect(resumption({ entries: [entry(0, 0, failed("x", 1))], inbox: [] }, wrapped)).toEqual([0]);
+    expect(resumption({ entries: [entry(0, 0, failed("x", 1))], inbox: [] }, wrapped)).toEqual({
+      forget: [0],
+      anew: [0],
+    });
   });
 
   it("is refused once compensations have run", () => {

@@ -1,18 +1,25 @@
 // Resumption: what a failed execution's journal has to forget, so that it goes on from its last good step.
 
 import type { StoredExecution } from "../adapter/workflow-storage.ts";
+import { encodePayload } from "../contract/payload.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 import { recordedRun } from "./recorded-run.ts";
 
+/** What is forgotten, by ordinal, and which steps are done anew, by position. */
+export interface Resumption {
+  readonly forget: readonly number[];
+  readonly anew: readonly number[];
+}
+
 /**
- * The ordinals of the entries to forget: those of the step whose error the execution ended with, of steps beside it that
+ * What to forget: the entries of the step whose error the execution ended with, of steps beside it that
  * failed after it, and of what the code asked for once it had that error. None, if the error is no step's: then the code
  * runs to the same place again. Null: compensations have run.
  *
  * @param failure the error of the execution; what its code threw is its cause
  */
-export function resumption(stored: StoredExecution, failure: EncodedError): readonly number[] | null {
+export function resumption(stored: StoredExecution, failure: EncodedError): Resumption | null {
   const { entries } = recordedRun(stored);
   if (entries.some(({ kind }) => kind === "compensate")) return null;
   const thrown: EncodedError[] = [];
@@ -20,7 +27,7 @@ export function resumption(stored: StoredExecution, failure: EncodedError): read
   const culprit = entries.findLast(
     ({ event }) => event.type === "failed" && thrown.some((error) => isSame(error, event.error)),
   );
-  if (culprit?.event.type !== "failed") return [];
+  if (culprit?.event.type !== "failed") return { forget: [], anew: [] };
   const asked = culprit.event.asked ?? culprit.position + 1;
   const anew = new Set(
     entries
@@ -29,10 +36,17 @@ export function resumption(stored: StoredExecution, failure: EncodedError): read
   );
   const isForgotten = ({ position }: JournalEntry): boolean =>
     position >= 0 && (position >= asked || anew.has(position));
-  return entries.filter(isForgotten).map(({ ordinal }) => ordinal);
+  return { forget: entries.filter(isForgotten).map(({ ordinal }) => ordinal), anew: [...anew] };
 }
 
 function isSame(one: EncodedError, other: EncodedError): boolean {
   // Not the code: what an activity threw without one has another once its workflow's code has thrown it on.
   return one.name === other.name && one.message === other.message;
+}
+
+/** The entry that says that an execution was resumed. */
+export function resumeEntry({ entries }: StoredExecution, { anew }: Resumption): JournalEntry {
+  const ordinal = (entries.at(-1)?.ordinal ?? -1) + 1;
+  const value = encodePayload(anew, "A resumption");
+  return { ordinal, position: -1, kind: "resume", name: "resume", event: { type: "completed", value } };
 }

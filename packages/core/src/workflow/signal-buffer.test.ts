@@ -52,10 +52,18 @@ describe("the buffer of signals", () => {
     const end = wait("x");
     expect(taken).toEqual(["x 1"]);
     end();
-    signals.giveBack({ requestId: "1", name: "a", payload: null });
+    wait("y");
+    const [one, two] = ["3", "4"].map((requestId) => ({ requestId, name: "a", payload: null }));
+    if (one === undefined || two === undefined) throw new Error("There are two");
+    signals.add(one);
+    signals.add(two);
+    signals.wait("a", () => true);
+    signals.wait("a", () => true);
+    signals.giveBack(two);
+    signals.giveBack(one);
     wait("y");
     wait("z");
-    expect(taken).toEqual(["x 1", "y 1", "z 2"]);
+    expect(taken).toEqual(["x 1", "y 2", "y 3", "z 4"]);
   });
 
   it("forgets who gave up", () => {

@@ -17,9 +17,12 @@ export type TakeSignal = (signal: ReceivedSignal) => boolean;
 export class SignalBuffer {
   readonly #waiting = new Map<string, ReceivedSignal[]>();
   readonly #takers = new Map<string, TakeSignal[]>();
+  /** The place of each signal that came, among all. */
+  readonly #places = new Map<ReceivedSignal, number>();
 
   /** A signal that was not given to the code yet. */
   add(signal: ReceivedSignal): void {
+    this.#places.set(signal, this.#places.size);
     const waiting = this.#waiting.get(signal.name);
     if (waiting === undefined) this.#waiting.set(signal.name, [signal]);
     else waiting.push(signal);
@@ -38,10 +41,14 @@ export class SignalBuffer {
     };
   }
 
-  /** The step that took it could not be given it: it is the next one again. */
+  /** The step that took it could not be given it: it has its place again. */
   giveBack(signal: ReceivedSignal): void {
+    const place = (of: ReceivedSignal): number => this.#places.get(of) ?? 0;
     const waiting = this.#waiting.get(signal.name) ?? [];
-    this.#waiting.set(signal.name, [signal, ...waiting]);
+    this.#waiting.set(
+      signal.name,
+      [...waiting, signal].toSorted((a, b) => place(a) - place(b)),
+    );
     this.#match(signal.name);
   }
 

@@ -3,7 +3,7 @@ import { SignalTimeoutError } from "../errors/workflow.ts";
 import { encodeSignal } from "./recorded-run.ts";
 import type { ReceivedSignal, SignalBuffer } from "./signal-buffer.ts";
 import type { Step, StepScope } from "./step.ts";
-import { recordDueTime } from "./timer-step.ts";
+import { dueTimeOf } from "./timer-step.ts";
 
 export interface SignalWait {
   readonly signals: SignalBuffer;
@@ -16,8 +16,9 @@ export interface SignalWait {
 /** Waits for the next signal of a name. One that is there already counts before its time-out does. */
 export async function signalStep(step: Step, scope: StepScope, wait: SignalWait): Promise<void> {
   const { signals, name, timeoutMs } = wait;
-  const dueAt =
-    timeoutMs === null ? null : await recordDueTime(step, scope, () => scope.clock.now() + timeoutMs);
+  step.open.hasBegun = true;
+  // Without an await before the wait begins: who asked first waits first. It leaves memory only when this is durable.
+  const dueAt = timeoutMs === null ? null : dueTimeOf(step, scope, () => scope.clock.now() + timeoutMs);
   const outcome = await scope.message<ReceivedSignal>(dueAt, step.open, (take) => signals.wait(name, take));
   if (outcome.type === "cut") return;
   if (outcome.type === "due") {
@@ -34,8 +35,7 @@ export async function signalStep(step: Step, scope: StepScope, wait: SignalWait)
     return;
   }
   // It was taken all the same: the next step gets the next signal.
-  scope.record(step, { type: "begun", dueAt, detail: requestId });
-  await step.settle(scope.failed(parsed.error), null);
+  await step.settle({ ...scope.failed(parsed.error), signal: requestId }, null);
 }
 
 async function parse(

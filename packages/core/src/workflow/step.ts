@@ -25,6 +25,8 @@ export interface Step {
   readonly name: string;
   /** What is recorded of it: that it began, attempts that failed. */
   readonly recorded: RecordedStep | undefined;
+  /** Whether this copy of the execution was the first to ask for it: no other can have begun it. */
+  readonly isFresh: boolean;
   /** Asks it to end when the execution is cancelled. */
   readonly open: OpenStep;
   readonly settle: Settle;
@@ -56,8 +58,6 @@ export interface StepScope {
   readonly stop: (error: unknown) => void;
   /** Resolves when a side effect may start; never once the execution is over or has to leave. */
   readonly ready: () => Promise<void>;
-  /** Resolves when everything recorded is durable. */
-  readonly durable: () => Promise<void>;
   /** Waits for a wall time, or until the step is cut. The execution may leave memory meanwhile. */
   readonly until: (at: number, open: OpenStep) => Promise<WaitOutcome<never>>;
   /**
@@ -76,7 +76,9 @@ export interface StepScope {
   readonly record: (step: Step, event: JournalEvent) => void;
   /** The outcome of a step that came to this value. @throws {SerializationError} @throws {PayloadTooLargeError} */
   readonly completed: (value: unknown, name: string) => Outcome;
-  readonly failed: (error: unknown) => Outcome;
+  readonly failed: (error: unknown) => Outcome & { readonly type: "failed" };
   /** Names a step for others, and is the same however often it is repeated. */
   readonly keyOf: (position: number) => string;
+  /** Likewise, but another one once the execution was resumed to do the step anew: what was answered with an error is asked again. */
+  readonly callKeyOf: (position: number) => string;
 }
