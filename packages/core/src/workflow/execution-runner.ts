@@ -26,7 +26,8 @@ import {
   type FailedCompensation,
 } from "../errors/workflow.ts";
 import { FailedAndCompensated } from "./compensation.ts";
-import { Execution, type ExecutionEnd } from "./execution.ts";
+import { Execution } from "./execution.ts";
+import type { ExecutionEnd } from "./execution-options.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
 import { Parked } from "./parked.ts";
 import { forkEntries, recordedRun, seedOf, unconsumed, type RecordedRun } from "./recorded-run.ts";

@@ -15,26 +15,22 @@
 //   E6  What came from outside waits until then (arrivals.ts). It leaves the inbox only by an entry of the journal.
 
 import { createHash } from "node:crypto";
-import type { Clock, Timer } from "../adapter/clock.ts";
-import type { Random } from "../adapter/random.ts";
-import type { InboxMessage, WorkflowStorage } from "../adapter/workflow-storage.ts";
+import type { Timer } from "../adapter/clock.ts";
+import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { decodeError, encodeError } from "../contract/error-codec.ts";
 import { isKey } from "../contract/key.ts";
-import type { Logger } from "../contract/logger.ts";
 import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
-import type { ErrorClass } from "../contract/rpc.ts";
-import type { StorageTransaction } from "../contract/transaction.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { StepKind } from "../data/journal-entry.ts";
-import type { Call } from "../entity/behavior.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { JournalFullError, NonDeterminismError, WorkflowCancelledError } from "../errors/workflow.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Cancellation, OpenStep, type StepRole } from "./cancellation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
+import type { ExecutionEnd, ExecutionOptions } from "./execution-options.ts";
 import { InstantSteps } from "./instant-steps.ts";
 import { Journal, type Outcome } from "./journal.ts";
-import { continueEntry, signalValueOf, type RecordedRun, type RunStart } from "./recorded-run.ts";
+import { continueEntry, signalValueOf, type RunStart } from "./recorded-run.ts";
 import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
 import { Replay, type Asked } from "./replay.ts";
 import { Residence } from "./residence.ts";
@@ -45,38 +41,6 @@ import type { Perform, Settle, Step, StepScope } from "./step.ts";
 const STALLED_MS = 1_000;
 /** From this part of `maxSteps` on the log warns. */
 const WARNED_PART = 0.8;
-
-export interface ExecutionOptions {
-  readonly workflow: string;
-  readonly version: string | null;
-  readonly call: Call;
-  readonly run: RecordedRun;
-  /** What came and is in no run's journal. */
-  readonly inbox: readonly InboxMessage[];
-  readonly storage: WorkflowStorage;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly exposeStacks: boolean;
-  readonly maxPayloadBytes: number;
-  readonly maxSteps: number;
-  readonly errors: readonly ErrorClass[];
-  readonly beginTransaction: (() => StorageTransaction) | undefined;
-  /** Whether it only looks if the code fits the journal: then it ends where that does, and nothing is done. */
-  readonly replayOnly: boolean;
-}
-
-/** How a run of the code ended. */
-export type ExecutionEnd =
-  | { readonly type: "completed"; readonly value: unknown }
-  /** The code threw. */
-  | { readonly type: "failed"; readonly error: unknown }
-  /** Null: until something wakes it. */
-  | { readonly type: "suspended"; readonly until: number | null }
-  /** The next run is recorded. */
-  | { readonly type: "continued" }
-  /** It may not go on here; what is recorded stays, and another copy takes it from there. */
-  | { readonly type: "stopped"; readonly error: unknown };
 
 export class Execution {
   readonly #options: ExecutionOptions;

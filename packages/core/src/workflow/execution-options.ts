@@ -1,0 +1,41 @@
+import type { Clock } from "../adapter/clock.ts";
+import type { Random } from "../adapter/random.ts";
+import type { InboxMessage, WorkflowStorage } from "../adapter/workflow-storage.ts";
+import type { Logger } from "../contract/logger.ts";
+import type { ErrorClass } from "../contract/rpc.ts";
+import type { StorageTransaction } from "../contract/transaction.ts";
+import type { Call } from "../entity/behavior.ts";
+import type { RecordedRun } from "./recorded-run.ts";
+
+/** What one run of a workflow's code over its journal stands on. */
+export interface ExecutionOptions {
+  readonly workflow: string;
+  readonly version: string | null;
+  readonly call: Call;
+  readonly run: RecordedRun;
+  /** What came and is in no run's journal. */
+  readonly inbox: readonly InboxMessage[];
+  readonly storage: WorkflowStorage;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly exposeStacks: boolean;
+  readonly maxPayloadBytes: number;
+  readonly maxSteps: number;
+  readonly errors: readonly ErrorClass[];
+  readonly beginTransaction: (() => StorageTransaction) | undefined;
+  /** Whether it only looks if the code fits the journal: then it ends where that does, and nothing is done. */
+  readonly replayOnly: boolean;
+}
+
+/** How a run of the code ended. */
+export type ExecutionEnd =
+  | { readonly type: "completed"; readonly value: unknown }
+  /** The code threw. */
+  | { readonly type: "failed"; readonly error: unknown }
+  /** Null: until something wakes it. */
+  | { readonly type: "suspended"; readonly until: number | null }
+  /** The next run is recorded. */
+  | { readonly type: "continued" }
+  /** It may not go on here; what is recorded stays, and another copy takes it from there. */
+  | { readonly type: "stopped"; readonly error: unknown };
