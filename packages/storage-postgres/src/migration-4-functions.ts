@@ -4,23 +4,41 @@ import { PLANNING } from "./migration-1-write.ts";
 
 /** @param s the quoted schema */
 export function functionsOfVersion4(s: string): string {
-  return [readExecution(s), trimExecution(s), reopenExecution(s), forgetAnswered(s)].join("\n");
+  return [readExecution(s), trimExecution(s), reopenExecution(s), forgetAnswered(s), sweepOfVersion2(s)].join(
+    "\n",
+  );
 }
 
-/** The journal, and then the inbox in rows without an ordinal: of one moment, since a stable function sees what its caller does. */
+/**
+ * The journal, and then the inbox in rows without an ordinal: of one moment, since a stable function sees what its caller does.
+ *
+ * OFFSET 0 keeps the bound out of the way of the plan: requests are found by their execution, never by their sequences.
+ */
 function readExecution(s: string): string {
+  const keyed = `${s}.requests o
+    WHERE o.entity_type = p_type AND o.entity_id = p_execution AND o.deduplication_key IS NOT NULL`;
   return `
-CREATE FUNCTION ${s}.read_execution_v4(p_type text, p_execution text, p_tags text[])
+CREATE FUNCTION ${s}.read_execution_v4(p_type text, p_execution text, p_execution_tag text, p_inbox_tags text[])
 RETURNS TABLE (ordinal int, "position" int, kind text, name text, event text, data text, request_id text, tag text, payload text)
 LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
+DECLARE v_start bigint;
 BEGIN
   RETURN QUERY SELECT j.ordinal, j.position, j.kind, j.name, j.event, j.data, NULL, NULL, NULL FROM ${s}.journal j
     WHERE j.entity_type = p_type AND j.execution_id = p_execution ORDER BY j.ordinal;
-  RETURN QUERY SELECT NULL::int, NULL::int, NULL, NULL, NULL, NULL, q.request_id, q.tag, q.payload FROM ${s}.requests q
-    WHERE q.entity_type = p_type AND q.entity_id = p_execution AND q.tag = ANY (p_tags) AND q.deduplication_key IS NOT NULL
-    ORDER BY q.sequence;
+  SELECT min(q.sequence) INTO v_start FROM (
+    SELECT o.sequence FROM ${keyed} AND o.tag = p_execution_tag OFFSET 0) q;
+  IF v_start IS NULL THEN RETURN; END IF;
+  RETURN QUERY SELECT NULL::int, NULL::int, NULL, NULL, NULL, NULL, q.request_id, q.tag, q.payload FROM (
+    SELECT o.* FROM ${keyed} AND o.tag = ANY (p_inbox_tags) OFFSET 0) q
+    WHERE q.sequence > v_start ORDER BY q.sequence;
 END $fn$;`;
+}
+
+/** Adds the requests without a key to `v_old`. Planned for their type, which says whether the index of workflows' requests has them. */
+function withoutKey(s: string, where: string): string {
+  return `EXECUTE 'SELECT $1 || ARRAY(SELECT q.sequence FROM ${s}.requests q
+      WHERE q.entity_type = $2 AND ${where} AND q.deduplication_key IS NULL)' INTO v_old`;
 }
 
 /** Forgets the requests of `v_old`, whatever became of them. */
@@ -30,29 +48,41 @@ function forgetOld(s: string): string {
     .join("\n  ");
 }
 
-/** Takes the shard's row alone: a reply that was under way beside it to one of the requests would outlive that. */
+/**
+ * Beside other writes for the shard, as a write of a group is: only what was answered goes, and nobody but a reopening, which
+ * has the shard's row alone, takes an answer back. Were such a request answered once more at that moment, that reply would
+ * be left without its request, and goes with the next sweep.
+ */
 function trimExecution(s: string): string {
   return `
 CREATE FUNCTION ${s}.trim_execution_v4(
-  p_shard text, p_epoch bigint, p_type text, p_execution text, p_below bigint, p_ids text[]
+  p_shard text, p_epoch bigint, p_type text, p_execution text, p_below bigint, p_ids text[], p_before bigint
 ) RETURNS void LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE v_epoch bigint; v_old bigint[];
 BEGIN
-  SELECT e.epoch INTO v_epoch FROM ${s}.shards e WHERE e.shard_id = p_shard FOR UPDATE;
+  SELECT e.epoch INTO v_epoch FROM ${s}.shards e WHERE e.shard_id = p_shard FOR SHARE;
   IF v_epoch IS DISTINCT FROM p_epoch THEN
     RAISE EXCEPTION 'the shard was claimed again' USING ERRCODE = 'HF001', DETAIL = coalesce(v_epoch::text, '');
   END IF;
   DELETE FROM ${s}.journal j WHERE j.entity_type = p_type AND j.execution_id = p_execution AND j.ordinal < p_below;
   v_old := ARRAY(SELECT q.sequence FROM ${s}.requests q
     WHERE q.request_id = ANY (p_ids) AND q.entity_type = p_type AND q.entity_id = p_execution);
+  ${withoutKey(s, "q.entity_id = $3")} USING v_old, p_type, p_execution;
+  -- In one order, so that two who trim at once do not wait for each other.
+  v_old := ARRAY(SELECT r.sequence FROM ${s}.replies r
+    WHERE r.sequence = ANY (v_old) AND r.answered_at < p_before ORDER BY r.sequence FOR UPDATE);
   ${forgetOld(s)}
 END $fn$;`;
 }
 
-/** Rare and unfenced, as requeueing is: takes the shard's row alone, so that no fenced write is under way beside it. */
+/**
+ * Rare and unfenced, as requeueing is: takes the shard's row alone, so that no fenced write is under way beside it, and none
+ * comes between the look at the journal and the entry.
+ */
 function reopenExecution(s: string): string {
   return `
-CREATE FUNCTION ${s}.reopen_execution_v4(p_type text, p_execution text, p_id text, p_ordinals int[])
+CREATE FUNCTION ${s}.reopen_execution_v4(p_type text, p_execution text, p_id text, p_forget int[],
+  p_ordinal int, p_position int, p_kind text, p_name text, p_event text, p_data text)
 RETURNS TABLE (entity_type text, entity_id text, shard_id text) LANGUAGE plpgsql ${PLANNING} AS $fn$
 #variable_conflict use_column
 DECLARE v_sequence bigint; v_shard text;
@@ -61,10 +91,15 @@ BEGIN
     WHERE q.request_id = p_id AND q.entity_type = p_type AND q.entity_id = p_execution;
   IF NOT FOUND THEN RETURN; END IF;
   PERFORM 1 FROM ${s}.shards e WHERE e.shard_id = v_shard FOR UPDATE;
+  PERFORM 1 FROM ${s}.journal j
+    WHERE j.entity_type = p_type AND j.execution_id = p_execution AND j.ordinal >= p_ordinal LIMIT 1;
+  IF FOUND THEN RETURN; END IF;
   DELETE FROM ${s}.replies r WHERE r.sequence = v_sequence AND NOT r.ok;
   IF NOT FOUND THEN RETURN; END IF;
   DELETE FROM ${s}.journal j
-    WHERE j.entity_type = p_type AND j.execution_id = p_execution AND j.ordinal = ANY (p_ordinals);
+    WHERE j.entity_type = p_type AND j.execution_id = p_execution AND j.ordinal = ANY (p_forget);
+  INSERT INTO ${s}.journal (entity_type, execution_id, ordinal, position, kind, name, event, data)
+    VALUES (p_type, p_execution, p_ordinal, p_position, p_kind, p_name, p_event, p_data);
   INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
     VALUES (v_sequence, v_shard, p_type, p_execution, 0, NULL);
   RETURN QUERY SELECT p_type, p_execution, v_shard;
@@ -103,12 +138,19 @@ BEGIN
     DELETE FROM ${s}.attributes a WHERE a.entity_type = p_type AND a.execution_id = ANY (v_executions);
     v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
       WHERE q.entity_type = p_type AND q.entity_id = ANY (v_executions) AND q.deduplication_key IS NOT NULL);
-    -- Planned for this type, which says whether the index of workflows' requests has them.
-    EXECUTE 'SELECT $1 || ARRAY(SELECT q.sequence FROM ${s}.requests q
-      WHERE q.entity_type = $2 AND q.entity_id = ANY ($3) AND q.deduplication_key IS NULL)'
-      INTO v_old USING v_old, p_type, v_executions;
+    ${withoutKey(s, "q.entity_id = ANY ($3)")} USING v_old, p_type, v_executions;
   END IF;
   ${forgetOld(s)}
   RETURN v_count;
+END $fn$;`;
+}
+
+/** What runners of versions 2 and 3 call: they know nothing of attributes and inboxes, which go all the same. */
+function sweepOfVersion2(s: string): string {
+  return `
+CREATE OR REPLACE FUNCTION ${s}.forget_answered_v2(p_type text, p_before bigint, p_limit int, p_execution_tag text) RETURNS int
+LANGUAGE plpgsql AS $fn$
+BEGIN
+  RETURN ${s}.forget_answered_v4(p_type, p_before, p_limit, p_execution_tag);
 END $fn$;`;
 }

@@ -1,5 +1,6 @@
 // Migration 4: executions are listed, and found by their attributes. Adds a table, indexes, a trigger and functions, and takes
-// nothing away: runners of versions 1 to 3 go on beside those of version 4.
+// nothing away: runners of versions 1 to 3 go on beside those of version 4. What those of 2 and 3 sweep with takes along what
+// is new here, too.
 //
 // Indexes are made here, in the migration's transaction, since no table is large yet: nothing was released before. On a large
 // one those who write would wait for as long as an index takes, and fail at their lock_timeout with nothing written; a later

@@ -11,6 +11,7 @@ import {
   type ExecutionKey,
   type ExecutionQuery,
   type ExecutionRecord,
+  type ExecutionTags,
   type Fence,
   type JournalEntry,
   type ShardId,
@@ -24,7 +25,7 @@ import { openedHere } from "./postgres-message-storage.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WakeUps } from "./wake-ups.ts";
-import { errorBeginning } from "./write-group.ts";
+import { errorBeginning, eventColumns } from "./write-group.ts";
 
 export class PostgresWorkflowStorage implements WorkflowStorage {
   readonly #session: PostgresSession;
@@ -58,7 +59,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
       return;
     }
     const isRecorded = async (): Promise<boolean> => {
-      const recorded = await this.readExecution(execution, []);
+      const recorded = await this.readExecution(execution, { execution: "", inbox: [] });
       const there = new Set(recorded.entries.map(({ ordinal }) => ordinal));
       return entries.every(({ ordinal }) => there.has(ordinal));
     };
@@ -71,25 +72,38 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     });
   }
 
-  async readExecution(execution: ExecutionKey, inboxTags: readonly string[]): Promise<StoredExecution> {
+  async readExecution(execution: ExecutionKey, tags: ExecutionTags): Promise<StoredExecution> {
     const { entityType, executionId } = execution;
     const rows = await this.#session.read<StoredRow>("readExecution", "read_execution_v4", [
       entityType,
       executionId,
-      textArray(inboxTags),
+      tags.execution,
+      textArray(tags.inbox),
     ]);
     return storedOf(rows);
   }
 
   async trimExecution(
     { entityType, executionId }: ExecutionKey,
-    { belowOrdinal, requestIds }: { readonly belowOrdinal: number; readonly requestIds: readonly string[] },
+    trim: {
+      readonly belowOrdinal: number;
+      readonly requestIds: readonly string[];
+      readonly answeredBefore: number;
+    },
     fence: Fence,
   ): Promise<void> {
     await this.#session.callFenced(
       "trimExecution",
       "trim_execution_v4",
-      [fence.shardId, fence.epoch, entityType, executionId, belowOrdinal, textArray(requestIds)],
+      [
+        fence.shardId,
+        fence.epoch,
+        entityType,
+        executionId,
+        trim.belowOrdinal,
+        textArray(trim.requestIds),
+        Math.floor(trim.answeredBefore),
+      ],
       fence,
     );
   }
@@ -119,13 +133,19 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
   async reopenExecution(
     { entityType, executionId }: ExecutionKey,
     requestId: string,
-    ordinals: readonly number[],
+    { forget, entry }: { readonly forget: readonly number[]; readonly entry: JournalEntry },
   ): Promise<EntityAddress | null> {
+    assertStorableEntry(entry);
     const [row] = await this.#session.call<{ shard_id: string }>("reopenExecution", "reopen_execution_v4", [
       entityType,
       executionId,
       requestId,
-      plainArray(ordinals),
+      plainArray(forget),
+      entry.ordinal,
+      entry.position,
+      entry.kind,
+      entry.name,
+      ...eventColumns(entry.event),
     ]);
     if (row === undefined) return null;
     const shardId = row.shard_id as ShardId;

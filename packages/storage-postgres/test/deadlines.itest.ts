@@ -8,7 +8,7 @@ import { postgres, type PostgresOptions } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
 import { CuttingProxy, type ProxyMode } from "./cutting-proxy.ts";
-import { begin, claim, request, succeeded } from "./work.ts";
+import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const bouncer = await bouncerBefore(url);
@@ -49,7 +49,7 @@ function deadlines(connectionString: string, options: PostgresOptions): void {
       const ended = await Promise.allSettled([
         messages.lookUp([envelope.requestId]),
         messages.saveRequest(request(), 0, fence),
-        workflows.readExecution({ entityType: "Order", executionId: "1" }, []),
+        workflows.readExecution({ entityType: "Order", executionId: "1" }, NO_INBOX),
         transaction.query("SELECT 1", []),
         begin(messages).query("SELECT 1", []),
         messages.claimShards(["default:2"]),

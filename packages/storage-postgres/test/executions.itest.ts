@@ -19,7 +19,7 @@ import { postgresSettings } from "../src/options.ts";
 import { PostgresSession } from "../src/postgres-session.ts";
 import { PostgresWorkflowStorage } from "../src/postgres-workflow-storage.ts";
 import { serverBackend, services } from "./backends.ts";
-import { begin, claim, request, succeeded } from "./work.ts";
+import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const ORDER = { entityType: "workflow:Order", executionId: "order-1" };
@@ -66,6 +66,25 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     await client.connect();
     sessions.push({ close: () => client.end() });
     return client;
+  }
+
+  /** A storage on one connection, in a transaction that counts the rows that it reads. */
+  async function countingStorage(): Promise<{
+    readonly workflows: PostgresWorkflowStorage;
+    rowsRead(): Promise<number>;
+  }> {
+    const reader = await connect();
+    const settings = postgresSettings({ schema: backend.schema });
+    const session = new PostgresSession(driverOn(reader), services().clock, settings);
+    await reader.query("BEGIN");
+    const rowsRead = async (): Promise<number> => {
+      const { rows } = await reader.query<{ read: string }>(
+        `SELECT sum(pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)) AS read
+          FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = '${backend.schema}'::regnamespace`,
+      );
+      return Number(rows[0]?.read);
+    };
+    return { workflows: new PostgresWorkflowStorage(session, null), rowsRead };
   }
 
   async function waitsForLock(text: string): Promise<void> {
@@ -128,28 +147,43 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
       [{ attributes: { tenant: "a" }, status: "failed" }, 2, 50],
       [{ attributes: { tenant: "b" } }, 0, 10],
     ];
-    const reader = await connect();
-    const session = new PostgresSession(
-      driverOn(reader),
-      services().clock,
-      postgresSettings({ schema: backend.schema }),
-    );
-    const counted = new PostgresWorkflowStorage(session, null);
-    await reader.query("BEGIN");
-    const rowsRead = async (): Promise<number> => {
-      const { rows } = await reader.query<{ read: string }>(
-        `SELECT sum(pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)) AS read
-          FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = '${backend.schema}'::regnamespace`,
-      );
-      return Number(rows[0]?.read);
-    };
+    const { workflows, rowsRead } = await countingStorage();
     for (const [changes, found, most] of cases) {
       const before = await rowsRead();
-      const listed = await counted.listExecutions({ ...QUERY, ...changes });
+      const listed = await workflows.listExecutions({ ...QUERY, ...changes });
       const read = (await rowsRead()) - before;
       expect([changes, listed.length]).toEqual([changes, found]);
       expect([changes, Math.max(read, most)]).toEqual([changes, most]);
     }
+  });
+
+  it("are read and trimmed without a look at others, also by a session that did both while there were none", async () => {
+    await open();
+    const fence = { shardId: "default:1", epoch: 1 } as const;
+    await backend.sql(`INSERT INTO ${backend.schema}.shards VALUES ($1, $2)`, [fence.shardId, fence.epoch]);
+    const { workflows, rowsRead } = await countingStorage();
+    const tags = { execution: "execute", inbox: ["signal"] };
+    const trim = { belowOrdinal: 9, requestIds: ["s1"], answeredBefore: 2 };
+    await workflows.readExecution(ORDER, tags);
+    await workflows.trimExecution(ORDER, trim, fence);
+    await fill();
+    await backend.sql(
+      `INSERT INTO ${backend.schema}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
+         headers, expects, uninterruptible, from_inside, read_pending_first, sender)
+       SELECT 's' || i, 'default:1', 'workflow:Order', 'e' || i, 'signal', CASE WHEN i % 2 = 1 THEN 's' END, '{}', '{}',
+           'reply', true, false, false, 'test' FROM generate_series(1, $1::int) AS i`,
+      [MANY],
+    );
+    await backend.sql(
+      `INSERT INTO ${backend.schema}.replies SELECT q.sequence, q.entity_type, true, '1', 1
+         FROM ${backend.schema}.requests q WHERE q.tag = 'signal'`,
+    );
+    const before = await rowsRead();
+    const [first, second] = ["e1", "e2"].map((executionId) => ({ ...ORDER, executionId }));
+    expect((await workflows.readExecution(first ?? ORDER, tags)).inbox).toMatchObject([{ requestId: "s1" }]);
+    for (const execution of [first, second]) await workflows.trimExecution(execution ?? ORDER, trim, fence);
+    expect((await workflows.readExecution(first ?? ORDER, tags)).inbox).toEqual([]);
+    expect((await rowsRead()) - before).toBeLessThan(60);
   });
 
   it("are not reopened beside a fenced write for their shard: it comes first, and is seen", async () => {
@@ -165,11 +199,36 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const statement = commitStatement(backend.schema, op, 0);
     await writer.query(statement.text, [...statement.values]);
 
-    const reopening = workflows.reopenExecution(ORDER, start.requestId, [7]);
+    // One who read the journal as it was comes too late, and one who takes a higher ordinal does not.
+    const taken = { ...entryOf(7, "resume", "[]"), position: -1 };
+    const tooLate = workflows.reopenExecution(ORDER, start.requestId, { forget: [], entry: taken });
+    await waitsForLock("reopen_execution_v4");
+    await writer.query("COMMIT");
+    expect(await tooLate).toBeNull();
+    expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toEqual([entry]);
+    expect(await messages.lookUp([start.requestId])).toMatchObject([{ state: "answered" }]);
+
+    await writer.query("BEGIN");
+    const next = commitStatement(backend.schema, { ...op, entries: [entryOf(8, "value", "1")] }, 0);
+    await writer.query(next.text, [...next.values]);
+    const changes = { forget: [7, 8], entry: { ...taken, ordinal: 9 } };
+    const reopening = workflows.reopenExecution(ORDER, start.requestId, changes);
     await waitsForLock("reopen_execution_v4");
     await writer.query("COMMIT");
     expect(await reopening).toEqual(start.address);
-    expect(await workflows.readExecution(ORDER, [])).toEqual({ entries: [], inbox: [] });
+    expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toEqual([changes.entry]);
+  });
+
+  it("are not reopened with an entry that PostgreSQL cannot keep", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    const start = startOf("order-1");
+    await messages.saveRequest(start, 1, fence);
+    await messages.saveReply(failed(start.requestId), fence, null);
+    const entry = { ...entryOf(0, "resume", "[]"), name: "\0" };
+    const reopening = workflows.reopenExecution(ORDER, start.requestId, { forget: [], entry });
+    await expect(reopening).rejects.toBeInstanceOf(SerializationError);
+    expect(await messages.lookUp([start.requestId])).toMatchObject([{ state: "answered" }]);
   });
 
   it("are not trimmed beside a claim: a trim waits for it, and is refused (INV-1)", async () => {
@@ -179,13 +238,64 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const claimer = await connect();
     await claimer.query("BEGIN");
     await claimer.query(`SELECT "${backend.schema}".claim_shards_v1('{default:1}')`);
-    const trimming = workflows.trimExecution(ORDER, { belowOrdinal: 1, requestIds: [] }, fence);
+    const trim = { belowOrdinal: 1, requestIds: [], answeredBefore: 1 };
+    const trimming = workflows.trimExecution(ORDER, trim, fence);
     const refused = expect(trimming).rejects.toThrow(`carried epoch ${fence.epoch}, the shard is at`);
     await waitsForLock("trim_execution_v4");
     await claimer.query("COMMIT");
     await refused;
     await expect(trimming).rejects.toBeInstanceOf(FencedError);
-    expect((await workflows.readExecution(ORDER, [])).entries).toHaveLength(1);
+    expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toHaveLength(1);
+  });
+
+  it("are trimmed beside other writes for their shard, and wait for none of them", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    await workflows.appendJournal(ORDER, [entryOf(0, "value", "1")], fence, null);
+    const message = { ...startOf("order-1"), tag: "signal" };
+    await messages.saveRequest(message, 1, fence);
+    await messages.saveReply(succeeded(message.requestId), fence, null);
+    const writer = await connect();
+    await writer.query("BEGIN");
+    const entries = [entryOf(2, "value", "1")];
+    const op = { type: "journal", execution: ORDER, entries, fence } as const;
+    const statement = commitStatement(backend.schema, op, 0);
+    await writer.query(statement.text, [...statement.values]);
+    const trim = { belowOrdinal: 2, requestIds: [message.requestId], answeredBefore: Date.now() + 60_000 };
+    await workflows.trimExecution(ORDER, trim, fence);
+    expect(await messages.lookUp([message.requestId])).toEqual([]);
+    await writer.query("COMMIT");
+    expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toEqual(entries);
+  });
+
+  it("go whole when a runner of the release before forgets them, and what goes on stays", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    const requests = ["order-1", "order-2"].flatMap((executionId) => [
+      startOf(executionId),
+      { ...startOf(executionId), tag: "signal" },
+      { ...startOf(executionId), tag: "wake", deduplicationKey: null },
+    ]);
+    for (const each of requests) await messages.saveRequest(each, 1, fence);
+    const ids = requests.map(({ requestId }) => requestId);
+    // The one execution has ended, and the other has handled a signal.
+    for (const requestId of [ids[0] ?? "", ids[4] ?? ""])
+      await messages.saveReply(succeeded(requestId), fence, null);
+    for (const executionId of ["order-1", "order-2"]) {
+      const entries = [entryOf(0, "attributes", '{"tenant":"a"}')];
+      await workflows.appendJournal({ ...ORDER, executionId }, entries, fence, null);
+    }
+    const { schema, sql } = backend;
+    const sweep = async (): Promise<unknown> =>
+      sql(`SELECT ${schema}.forget_answered_v2('workflow:Order', $1, 20, 'execute') AS count`, [
+        Date.now() + 60_000,
+      ]);
+    expect(await sweep()).toEqual([{ count: 1 }]);
+    expect(await sweep()).toEqual([{ count: 0 }]);
+    const known = await messages.lookUp(ids);
+    expect(known.map(({ requestId }) => requestId).toSorted()).toEqual(ids.slice(3).toSorted());
+    for (const table of ["attributes", "journal"])
+      expect(await sql(`SELECT execution_id FROM ${schema}.${table}`)).toEqual([{ execution_id: "order-2" }]);
   });
 
   it("let a claim wait for a trim under way", async () => {
@@ -195,7 +305,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const trimmer = await connect();
     await trimmer.query("BEGIN");
     await trimmer.query(
-      `SELECT "${backend.schema}".trim_execution_v4('default:1', $1, 'workflow:Order', 'order-1', 1, '{}')`,
+      `SELECT "${backend.schema}".trim_execution_v4('default:1', $1, 'workflow:Order', 'order-1', 1, '{}', 1)`,
       [fence.epoch],
     );
     let isClaimed = false;
@@ -204,7 +314,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     expect(isClaimed).toBe(false);
     await trimmer.query("COMMIT");
     await claiming;
-    expect((await workflows.readExecution(ORDER, [])).entries).toEqual([]);
+    expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toEqual([]);
   });
 
   it("refuse attributes that PostgreSQL cannot keep, and end the transaction that they came with", async () => {
@@ -221,7 +331,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
       }
       expect(await backend.transactions?.has(value)).toBe(false);
     }
-    expect((await workflows.readExecution(ORDER, [])).entries).toEqual([]);
+    expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toEqual([]);
     expect(await workflows.listExecutions(QUERY)).toMatchObject([{ attributes: {} }]);
   });
 

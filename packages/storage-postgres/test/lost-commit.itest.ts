@@ -4,7 +4,7 @@ import { postgres } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
 import { CuttingProxy, type Cut } from "./cutting-proxy.ts";
-import { begin, claim, request, succeeded } from "./work.ts";
+import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const bouncer = await bouncerBefore(url);
@@ -93,7 +93,7 @@ function lostCommits(connectionString: string, options: Parameters<typeof postgr
         .then(() => null)
         .catch((error: unknown) => error);
       await proxy.deliverLate();
-      const { entries } = await workflows.readExecution(execution, []);
+      const { entries } = await workflows.readExecution(execution, NO_INBOX);
       expect(await backend.transactions?.has("effect")).toBe(entries.length === 1);
       if (entries.length === 1) expect(failure).toBeNull();
       else expect(failure).toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });

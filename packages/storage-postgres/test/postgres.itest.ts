@@ -13,6 +13,7 @@ import { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { writeGroupStatement } from "../src/write-group.ts";
 import { serverBackend, services } from "./backends.ts";
 import { CuttingProxy } from "./cutting-proxy.ts";
+import { NO_INBOX } from "./work.ts";
 
 const url = inject("postgresUrl");
 const EVERYTHING = { now: 10_000, limit: 10_000, excludingSequences: [], excludingEntities: [] };
@@ -210,7 +211,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           await claimer.query("COMMIT");
           await refused;
           expect(await messages.lookUp([envelope.requestId])).toMatchObject([{ state: "pending" }]);
-          expect((await workflows.readExecution(execution, [])).entries).toEqual([]);
+          expect((await workflows.readExecution(execution, NO_INBOX)).entries).toEqual([]);
           expect(await backend.transactions?.has("late")).toBe(false);
         },
       );
@@ -289,7 +290,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           "fulfilled",
         ]);
         const ordinals = async (executionId: string): Promise<number[]> => {
-          const { entries } = await workflows.readExecution({ entityType: "Order", executionId }, []);
+          const { entries } = await workflows.readExecution({ entityType: "Order", executionId }, NO_INBOX);
           return entries.map(({ ordinal }) => ordinal);
         };
         expect([await ordinals("good"), await ordinals("bad")]).toEqual([[0, 1], [0]]);

@@ -16,7 +16,7 @@ import { startPgBouncer } from "../../../test/services/pgbouncer.ts";
 import { startOwnPostgres } from "../../../test/services/postgres.ts";
 import { postgres, type PostgresOptions } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
-import { begin, claim, request, succeeded } from "./work.ts";
+import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
 
 const server = await startOwnPostgres({ durable: true }).catch((error: unknown) => {
   if (process.env["CI"] === "true") throw error;
@@ -169,7 +169,7 @@ async function executeSteps(
     });
     if (outcome !== "written") {
       await transaction.rollback();
-      ordinal = (await persist(tally, () => workflows.readExecution(execution, []))).entries.length;
+      ordinal = (await persist(tally, () => workflows.readExecution(execution, NO_INBOX))).entries.length;
     } else ordinal += 1;
   }
   tally.steps += steps;

@@ -1,8 +1,11 @@
 // What the tests of this package do with a storage: requests, claims and transactions.
 
 import { randomUUID } from "node:crypto";
-import type { Envelope, Fence, MessageStorage, Reply, ShardId } from "@holdfast/core/adapter";
+import type { Envelope, ExecutionTags, Fence, MessageStorage, Reply, ShardId } from "@holdfast/core/adapter";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
+
+/** What reads a journal alone. */
+export const NO_INBOX: ExecutionTags = { execution: "execute", inbox: [] };
 
 export function request(changes: Partial<Envelope> = {}): Envelope {
   return {

@@ -57,16 +57,26 @@ function childWorkflow(
     name: string,
     of: Pick<ChildOfStep, "does" | "isDetached">,
     calls: (position: number) => Promise<ChildCalls>,
-  ): Promise<unknown> =>
+  ): Promise<unknown> => {
+    // Asked now: code that ends while it is replayed waits for what it has started, too.
+    const known = of.isDetached || of.does === "join" ? () => undefined : children.asking();
     // A child that goes on without its parent is waited for, and no more.
-    execution.step("child", name, of.isDetached && of.does !== "start" ? "wait" : "child", (asked) =>
+    const role = of.isDetached && of.does !== "start" ? "wait" : "child";
+    const outcome = execution.step("child", name, role, (asked) =>
       childStep(asked, execution.scope, {
         ...of,
         calls: () => calls(asked.position),
-        known: of.isDetached || of.does === "join" ? () => undefined : children.asking(),
+        known,
         ended: (child) => children.ended(child),
       }),
     );
+    // What is recorded of it is not done again.
+    outcome.then(
+      () => known(null),
+      () => known(null),
+    );
+    return outcome;
+  };
   const byInput = (input: unknown) => async (position: number) =>
     callsOf(parts, contract, await idOf(parts, contract, input, position), input);
   return {
@@ -82,9 +92,19 @@ function childWorkflow(
       const calls = callsOf(parts, contract, executionId, input);
       // Also where the start was recorded by an earlier copy.
       if (!detached) children.started(calls);
-      return childHandle(parts, contract, calls, () =>
-        step(`${contract.name}.result`, { does: "join", isDetached: detached }, async () => calls),
-      );
+      return childHandle(parts, contract, calls, () => {
+        const result = step(
+          `${contract.name}.result`,
+          { does: "join", isDetached: detached },
+          async () => calls,
+        );
+        // Also where its end was recorded by an earlier copy.
+        result.then(
+          () => children.ended(calls),
+          () => (execution.cancelledBy === null ? children.ended(calls) : undefined),
+        );
+        return result;
+      });
     },
   };
 }

@@ -178,6 +178,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
         await parse(contract.input, input, `the workflow ${contract.name}`);
         const what = `The input of ${contract.name}`;
         const encoded = encodeBoundedPayload(input, what, services.maxPayloadBytes);
+        await children.known();
         await children.told();
         return { input: encoded, children: children.running };
       }),

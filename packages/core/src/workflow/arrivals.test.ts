@@ -12,7 +12,7 @@ describe("what comes for an execution", () => {
   it("counts once, whichever way it comes (A1)", () => {
     const reasons: string[] = [];
     const inbox = [message("1", "signal", { name: "a", payload: 1 }), message("2", "cancel", "no")];
-    const arrivals = new Arrivals(inbox, (reason) => reasons.push(reason));
+    const arrivals = new Arrivals(inbox, [], (reason) => reasons.push(reason));
     for (const each of inbox) arrivals.add(each);
     arrivals.open();
     for (const each of inbox) arrivals.add(each);
@@ -21,9 +21,19 @@ describe("what comes for an execution", () => {
     expect([taken, reasons]).toEqual([[1], ["no"]]);
   });
 
+  it("is not taken again where the journal has it (A1)", () => {
+    const arrivals = new Arrivals([], ["1"], () => undefined);
+    arrivals.add(message("1", "signal", { name: "a", payload: 1 }));
+    arrivals.add(message("2", "signal", { name: "a", payload: 2 }));
+    arrivals.open();
+    const taken: unknown[] = [];
+    for (let n = 0; n < 2; n += 1) arrivals.signals.wait("a", ({ payload }) => taken.push(payload) > 0);
+    expect(taken).toEqual([2]);
+  });
+
   it("waits for the end of the replay, but for who watches, which may be all that is left to come (A2)", () => {
     const reasons: string[] = [];
-    const arrivals = new Arrivals([message("1", "watch", watcher)], (reason) => reasons.push(reason));
+    const arrivals = new Arrivals([message("1", "watch", watcher)], [], (reason) => reasons.push(reason));
     const taken: unknown[] = [];
     arrivals.signals.wait("a", ({ payload }) => taken.push(payload) > 0);
     arrivals.add(message("2", "signal", { name: "a", payload: 1 }));

@@ -12,13 +12,21 @@ import { SignalBuffer } from "./signal-buffer.ts";
 export class Arrivals {
   readonly signals: SignalBuffer = new SignalBuffer();
   readonly #watchers: Watcher[] = [];
-  readonly #received = new Set<string>();
+  readonly #received: Set<string>;
   /** What came before the replay was over; null: it is. */
   #early: InboxMessage[] | null = [];
   readonly #cancelled: (reason: string) => void;
 
-  /** @param cancelled is called for each request to cancel */
-  constructor(inbox: readonly InboxMessage[], cancelled: (reason: string) => void) {
+  /**
+   * @param consumed request ids of what the journal has: it may come once more, after a crash before it was answered
+   * @param cancelled is called for each request to cancel
+   */
+  constructor(
+    inbox: readonly InboxMessage[],
+    consumed: Iterable<string>,
+    cancelled: (reason: string) => void,
+  ) {
+    this.#received = new Set(consumed);
     this.#cancelled = cancelled;
     for (const message of inbox) this.add(message);
   }

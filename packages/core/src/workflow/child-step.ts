@@ -64,6 +64,8 @@ export async function childStep(step: Step, scope: StepScope, child: ChildOfStep
   step.open.hasBegun = true;
   const ended = await join(step.open, scope, calls);
   if (ended === null || scope.isStopped()) return;
+  // The code was told already that it is cut.
+  if (step.open.isWait && step.open.cutBy !== null) return;
   child.ended(calls);
   await step.settle(ended.ok ? scope.completed(ended.value, step.name) : scope.failed(ended.error), null);
 }

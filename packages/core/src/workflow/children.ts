@@ -28,7 +28,10 @@ export class Children {
   /** A step may start a child. Returns what to call when it is known whether it did. */
   asking(): (child: CancellableChild | null) => void {
     this.#asking += 1;
+    let isKnown = false;
     return (child) => {
+      if (isKnown) return;
+      isKnown = true;
       this.#asking -= 1;
       if (child !== null) this.started(child);
       if (this.#asking === 0) for (const resolve of this.#whenKnown.splice(0)) resolve();
@@ -55,10 +58,15 @@ export class Children {
     this.#running.clear();
   }
 
+  /** Resolves when it is known of each step whether it has started a child. */
+  async known(): Promise<void> {
+    if (this.#asking > 0) await new Promise<void>((resolve) => this.#whenKnown.push(resolve));
+  }
+
   /** Resolves when all who are to end have been told, durably. */
   async told(): Promise<void> {
     if (this.#reason === null) return;
-    if (this.#asking > 0) await new Promise<void>((resolve) => this.#whenKnown.push(resolve));
+    await this.known();
     while (this.#telling.size > 0) await Promise.all(this.#telling);
   }
 

@@ -53,6 +53,8 @@ export class Execution {
   readonly #arrivals: Arrivals;
   readonly #recorder: Recorder;
   #isCaughtUp = false;
+  /** Work of steps that are not recorded whole, in the order in which the code asked for them. */
+  readonly #whenCaughtUp: (() => void)[] = [];
   /** Resolves when a cancellation that is recorded has reached the code; null: none is on its way. */
   #cancelling: Promise<void> | null = null;
   #onCancel: ((reason: string) => void) | null = null;
@@ -100,7 +102,7 @@ export class Execution {
     this.scope = this.#scopeOfSteps();
     this.overflow = new Promise((_resolve, reject) => (this.#overflow = reject));
     this.overflow.catch(() => undefined);
-    this.#arrivals = new Arrivals(options.inbox, (reason) => this.#requestCancel(reason));
+    this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#requestCancel(reason));
   }
 
   get id(): string {
@@ -220,8 +222,7 @@ export class Execution {
         if (open.isWait && open.cutBy !== null) return;
         void this.#busily(() => this.#perform(step, perform));
       };
-      if (this.#isCaughtUp && !this.#options.replayOnly) work();
-      else void this.#replay.caughtUp.then(work);
+      this.#onceCaughtUp(work);
     });
     // A step that nobody awaits, such as the loser of a race, must not end the process when it fails.
     promise.catch(() => undefined);
@@ -238,7 +239,7 @@ export class Execution {
     if (this.#isOver) return over;
     const asked = this.#tryAsk("continue", "continueAsNew");
     if (asked === null) return over;
-    void this.#replay.caughtUp.then(() => this.#busily(() => this.#continue(asked.position, prepare)));
+    this.#onceCaughtUp(() => void this.#busily(() => this.#continue(asked.position, prepare)));
     this.#check();
     return over;
   }
@@ -347,6 +348,11 @@ export class Execution {
     }
   }
 
+  #onceCaughtUp(work: () => void): void {
+    if (this.#isCaughtUp && !this.#options.replayOnly) work();
+    else this.#whenCaughtUp.push(work);
+  }
+
   /** The replay is over: what waits for that goes on, and what came meanwhile is taken. */
   #catchUp(): void {
     if (this.#isCaughtUp || this.#isStopped) return;
@@ -354,12 +360,14 @@ export class Execution {
     // Where it only looks whether the code fits, what is not recorded is not done.
     if (this.#options.replayOnly) return;
     this.#arrivals.open();
-    this.#replay.catchUp();
+    // In the order in which the code asked, and before what it asks for now.
+    for (const work of this.#whenCaughtUp.splice(0)) work();
   }
 
   /** A request to cancel came: the first one that is recorded counts. */
   #requestCancel(reason: string): void {
-    if (this.#isOver || this.#options.run.cancellation !== null || this.#cancelling !== null) return;
+    const { cancellation, wasCancelled } = this.#options.run;
+    if (this.#isOver || wasCancelled || cancellation !== null || this.#cancelling !== null) return;
     const event = { type: "completed", value: encodePayload(reason, "A reason") } as const;
     this.#cancelling = new Promise((resolve) =>
       this.#recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {

@@ -26,16 +26,12 @@ export class Replay {
   /** Recorded steps that the code has not asked for yet; no patches, which it need not ask for any more. */
   readonly #unasked: Set<number>;
   #position = 0;
-  /** Resolves at the first `catchUp`. */
-  readonly caughtUp: Promise<void>;
-  #catchUp: () => void = () => undefined;
 
   constructor(options: ReplayOptions) {
     this.#options = options;
     this.#unasked = new Set(
       [...options.journal.steps].filter(({ kind }) => kind !== "patch").map(({ position }) => position),
     );
-    this.caughtUp = new Promise((resolve) => (this.#catchUp = resolve));
   }
 
   /** The position of the step that is asked for next. */
@@ -46,11 +42,6 @@ export class Replay {
   /** Whether the code has asked for everything that is recorded. */
   get isOver(): boolean {
     return this.#unasked.size === 0;
-  }
-
-  /** What waits for the end of the replay goes on. */
-  catchUp(): void {
-    this.#catchUp();
   }
 
   /** The next step. An error: the journal has another one there, and the code has not moved on. */

@@ -7,6 +7,7 @@ import type {
   ExecutionKey,
   ExecutionQuery,
   ExecutionRecord,
+  ExecutionTags,
   Fence,
   JournalEntry,
   MessageStorage,
@@ -16,6 +17,9 @@ import type {
 import { failure, type StorageCase } from "./storage-case.ts";
 
 export const ORDER: ExecutionKey = { entityType: "workflow:Order", executionId: "order-1" };
+
+/** What the suites send to executions. */
+export const TAGS: ExecutionTags = { execution: "execute", inbox: ["signal", "cancel", "watch"] };
 
 /** A wall time after everything that a case does. */
 export const FUTURE = 4_102_444_800_000;
@@ -79,7 +83,7 @@ export async function journalOf(
   workflows: WorkflowStorage,
   execution: ExecutionKey,
 ): Promise<readonly JournalEntry[]> {
-  return (await workflows.readExecution(execution, [])).entries;
+  return (await workflows.readExecution(execution, { ...TAGS, inbox: [] })).entries;
 }
 
 /** The step that changes these attributes. Its position is its ordinal. */
@@ -94,6 +98,11 @@ export function attributes(
     name: "attributes",
     event: { type: "completed", value: JSON.stringify(changes) },
   };
+}
+
+/** What says that an execution goes on after its failure. */
+export function resumed(ordinal: number, value: string = "[]"): JournalEntry {
+  return { ordinal, position: -1, kind: "resume", name: "resume", event: { type: "completed", value } };
 }
 
 /** A query for all executions of ORDER's workflow, changed by `changes`. */
@@ -121,13 +130,14 @@ export async function listed(
   return (await workflows.listExecutions(queryOf(changes))).map(({ envelope }) => envelope.address.entityId);
 }
 
-/** What is listed of one execution. */
+/** What is listed of one execution, or of a request to it with another tag. */
 export async function recordOf(
   workflows: WorkflowStorage,
   execution: ExecutionKey,
+  tag: string = "execute",
 ): Promise<ExecutionRecord | undefined> {
   const [record] = await workflows.listExecutions(
-    queryOf({ entityType: execution.entityType, executionId: execution.executionId }),
+    queryOf({ entityType: execution.entityType, executionId: execution.executionId, tag }),
   );
   return record;
 }

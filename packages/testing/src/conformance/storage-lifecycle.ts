@@ -1,5 +1,5 @@
 import { PersistenceError, type Fence, type OpenStorage, type PendingQuery } from "@holdfast/core/adapter";
-import { queryOf } from "./execution-case.ts";
+import { queryOf, resumed, TAGS } from "./execution-case.ts";
 import type { StorageFactory } from "./storage-backend.ts";
 import { completed, failure, storageCases, succeeded } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -76,11 +76,16 @@ export function storageLifecycle(factory: StorageFactory): void {
       forgetAnswered: ({ messages }) =>
         messages.forgetAnswered({ entityType: "Counter", answeredBefore: 1, limit: 1 }),
       appendJournal: ({ workflows }) => workflows.appendJournal(execution, [completed(0)], fence, null),
-      readExecution: ({ workflows }) => workflows.readExecution(execution, ["signal"]),
+      readExecution: ({ workflows }) => workflows.readExecution(execution, TAGS),
       trimExecution: ({ workflows }) =>
-        workflows.trimExecution(execution, { belowOrdinal: 1, requestIds: [requestId] }, fence),
+        workflows.trimExecution(
+          execution,
+          { belowOrdinal: 1, requestIds: [requestId], answeredBefore: 1 },
+          fence,
+        ),
       listExecutions: ({ workflows }) => workflows.listExecutions(queryOf()),
-      reopenExecution: ({ workflows }) => workflows.reopenExecution(execution, requestId, [0]),
+      reopenExecution: ({ workflows }) =>
+        workflows.reopenExecution(execution, requestId, { forget: [0], entry: resumed(1) }),
     };
 
     it(

@@ -9,7 +9,9 @@ import {
   order,
   ORDER,
   recordOf,
+  resumed,
   start,
+  TAGS,
 } from "./execution-case.ts";
 import type { StorageFactory } from "./storage-backend.ts";
 import { completed, failure, storageCases, succeeded } from "./storage-case.ts";
@@ -40,7 +42,8 @@ export function workflowReopening(factory: StorageFactory): void {
           await messages.recordAttempt(requestId, 3, fence);
           await fail(messages, request, fence, { code });
           const other = await context.open();
-          expect(await other.workflows.reopenExecution(ORDER, requestId, [])).toEqual(address);
+          const changes = { forget: [], entry: resumed(0) };
+          expect(await other.workflows.reopenExecution(ORDER, requestId, changes)).toEqual(address);
 
           const state = { state: "pending", requestId, deliverAt: null, attempts: 0 } as const;
           expect(await messages.lookUp([requestId])).toEqual([state]);
@@ -63,7 +66,7 @@ export function workflowReopening(factory: StorageFactory): void {
     );
 
     it(
-      "forgets these entries of its journal and no others, and leaves its inbox and its attributes",
+      "forgets these entries of its journal and no others, appends one, and leaves its inbox and its attributes",
       run(async (session, context) => {
         const { messages, workflows } = session;
         const fence = await context.claim(messages);
@@ -78,9 +81,10 @@ export function workflowReopening(factory: StorageFactory): void {
         for (const execution of [ORDER, second])
           await workflows.appendJournal(execution, entries, fence, null);
         await fail(messages, request, fence);
-        await workflows.reopenExecution(ORDER, request.requestId, [7, 0, 2, 99]);
-        expect(await workflows.readExecution(ORDER, ["signal"])).toEqual({
-          entries: [completed(1), completed(4)],
+        const entry = resumed(9, "\"ü 🚀 'quoted'\"");
+        await workflows.reopenExecution(ORDER, request.requestId, { forget: [7, 0, 2, 99], entry });
+        expect(await workflows.readExecution(ORDER, TAGS)).toEqual({
+          entries: [completed(1), completed(4), entry],
           inbox: [{ requestId: message.requestId, tag: "signal", payload: message.payload }],
         });
         expect(await recordOf(workflows, ORDER)).toMatchObject({ attributes: { tenant: "a" } });
@@ -91,7 +95,49 @@ export function workflowReopening(factory: StorageFactory): void {
           completed(1),
           completed(2, "again"),
           completed(4),
+          entry,
         ]);
+      }),
+    );
+
+    it(
+      "changes nothing where the journal has an entry of that ordinal or a higher one, and says null",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const fence = await context.claim(messages);
+        const request = await start(session, context, ORDER);
+        const { requestId } = request;
+        const entries = [completed(0), completed(1), completed(3)];
+        await workflows.appendJournal(ORDER, entries, fence, null);
+        // Another execution's journal is in nobody's way.
+        await workflows.appendJournal(order("order-2"), [completed(9)], fence, null);
+        await fail(messages, request, fence);
+        const [before] = await messages.lookUp([requestId]);
+        // What is to be forgotten counts, too: somebody else may have put it there.
+        for (const [ordinal, forget] of [
+          [3, []],
+          [2, [1]],
+          [0, []],
+          [3, [1, 3]],
+          [2, [3]],
+        ] as const) {
+          const changes = { forget, entry: resumed(ordinal) };
+          expect(await workflows.reopenExecution(ORDER, requestId, changes)).toBeNull();
+        }
+        expect(await messages.lookUp([requestId])).toEqual([before]);
+        expect(before).toMatchObject({ state: "answered", reply: { exit: { ok: false } } });
+        expect(await journalOf(workflows, ORDER)).toEqual(entries);
+        expect((await messages.readPending(DUE)).requests).toEqual([]);
+
+        const changes = { forget: [1], entry: resumed(4) };
+        expect(await workflows.reopenExecution(ORDER, requestId, changes)).toEqual(request.address);
+        const after = [completed(0), completed(3), resumed(4)];
+        expect(await journalOf(workflows, ORDER)).toEqual(after);
+        // It failed again since, and whoever read the journal before that comes too late.
+        await fail(messages, request, fence);
+        expect(await workflows.reopenExecution(ORDER, requestId, changes)).toBeNull();
+        expect(await messages.lookUp([requestId])).toEqual([before]);
+        expect(await journalOf(workflows, ORDER)).toEqual(after);
       }),
     );
 
@@ -105,7 +151,7 @@ export function workflowReopening(factory: StorageFactory): void {
         const query = { entityType: ORDER.entityType, answeredBefore: FUTURE, limit: 10 };
         for (let round = 0; round < 3; round += 1) {
           await fail(messages, request, fence);
-          await workflows.reopenExecution(ORDER, requestId, []);
+          await workflows.reopenExecution(ORDER, requestId, { forget: [], entry: resumed(round) });
           expect(await messages.forgetAnswered(query)).toBe(0);
         }
         const reply = succeeded(requestId, "7");
@@ -141,13 +187,15 @@ export function workflowReopening(factory: StorageFactory): void {
         const ids = requests.map(({ requestId }) => requestId);
         const before = await messages.lookUp(ids);
 
+        const changes = { forget: [0], entry: resumed(1) };
         for (const { address, requestId } of [done, pending, asleep, dead])
-          expect(await workflows.reopenExecution(order(address.entityId), requestId, [0])).toBeNull();
-        expect(await workflows.reopenExecution(order("failed"), context.id(), [0])).toBeNull();
+          expect(await workflows.reopenExecution(order(address.entityId), requestId, changes)).toBeNull();
+        expect(await workflows.reopenExecution(order("failed"), context.id(), changes)).toBeNull();
         // It is another execution's request.
-        expect(await workflows.reopenExecution(order("done"), failed.requestId, [0])).toBeNull();
+        expect(await workflows.reopenExecution(order("done"), failed.requestId, changes)).toBeNull();
         const elsewhere = { entityType: "workflow:Orders", executionId: "failed" };
-        expect(await workflows.reopenExecution(elsewhere, failed.requestId, [0])).toBeNull();
+        expect(await workflows.reopenExecution(elsewhere, failed.requestId, changes)).toBeNull();
+        expect(await journalOf(workflows, elsewhere)).toEqual([]);
 
         expect(await messages.lookUp(ids)).toEqual(before);
         for (const { address } of requests)
@@ -165,11 +213,14 @@ export function workflowReopening(factory: StorageFactory): void {
         await workflows.appendJournal(ORDER, [completed(0), completed(1)], fence, null);
         await fail(messages, request, fence);
         const others = [workflows, (await context.open()).workflows, (await context.open()).workflows];
+        const values = ['"a"', '"b"'];
+        const given = others.flatMap((each) => values.map((value) => ({ each, entry: resumed(2, value) })));
         const reopened = await Promise.all(
-          others.flatMap((each) => [0, 1].map(() => each.reopenExecution(ORDER, requestId, [1]))),
+          given.map(({ each, entry }) => each.reopenExecution(ORDER, requestId, { forget: [1], entry })),
         );
         expect(reopened.filter((address) => address !== null)).toEqual([request.address]);
-        expect(await journalOf(workflows, ORDER)).toEqual([completed(0)]);
+        const first = given[reopened.findIndex((address) => address !== null)];
+        expect(await journalOf(workflows, ORDER)).toEqual([completed(0), first?.entry]);
         expect((await messages.readPending(DUE)).requests).toHaveLength(1);
       }),
     );
@@ -183,7 +234,7 @@ export function workflowReopening(factory: StorageFactory): void {
         const { requestId } = request;
         await fail(messages, request, fence);
         const [reopened, reply] = await Promise.all([
-          workflows.reopenExecution(ORDER, requestId, []),
+          workflows.reopenExecution(ORDER, requestId, { forget: [], entry: resumed(0) }),
           messages.saveReply(succeeded(requestId), fence, null),
         ]);
         expect(reopened).toEqual(request.address);

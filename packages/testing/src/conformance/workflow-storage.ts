@@ -83,8 +83,9 @@ function journals(factory: StorageFactory): void {
           "cancel",
           "fork",
           "version",
+          "resume",
         ];
-        const ofNoStep = new Set<StepKind>(["cancel", "fork", "version"]);
+        const ofNoStep = new Set<StepKind>(["cancel", "fork", "version", "resume"]);
         const events: JournalEntry["event"][] = [
           { type: "begun", dueAt: 1_893_456_000_123, detail: '{"id":"ü 🚀"}' },
           { type: "begun", dueAt: null, detail: null },
@@ -99,6 +100,8 @@ function journals(factory: StorageFactory): void {
           { type: "failed", error: { ...failure(""), code: "E1", stack: "at x", data: "{}", own: true } },
           { type: "failed", error: failure("\0"), asked: 0 },
           { type: "failed", error: failure("no"), asked: 12 },
+          { type: "failed", error: failure("no"), signal: "0190b2c0a3e0" },
+          { type: "failed", error: failure("no"), asked: 1, signal: "0190b2c0a3e0" },
         ];
         const entries = kinds.flatMap((kind, kindIndex) =>
           events.map((given, eventIndex): JournalEntry => {

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import { SeededRandom } from "../clock/seeded-random.ts";
+import { VirtualClock } from "../clock/virtual-clock.ts";
+import { rpc } from "../contract/rpc.ts";
+import type { Envelope } from "../data/envelope.ts";
+import { createMemoryBackend } from "../memory/memory-backend.ts";
+import { Activation } from "./activation.ts";
+import { Counters } from "./counters.ts";
+import { HostedRequest } from "./hosted-request.ts";
+import { Inbox } from "./inbox.ts";
+import { PuttingOff } from "./putting-off.ts";
+
+const REQUEST: Envelope = {
+  requestId: "r1",
+  address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
+  tag: "add",
+  payload: "1",
+  headers: {},
+  persisted: true,
+  expects: "reply",
+  deduplicationKey: null,
+  deliverAt: null,
+  uninterruptible: false,
+  fromInside: false,
+  sender: "s",
+  readPendingFirst: false,
+};
+
+/** A request that runs, on storage whose answer to being told to put it off waits for `answer`. */
+async function running() {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(1);
+  const logger = { debug() {}, info() {}, warn() {}, error() {} };
+  const counters = new Counters();
+  const { messages } = await createMemoryBackend().storage.open({ clock, random });
+  const [epoch = 0] = await messages.claimShards([REQUEST.address.shardId]);
+  const fence = { shardId: REQUEST.address.shardId, epoch };
+  await messages.saveRequest(REQUEST, 1, fence);
+
+  const answered = Promise.withResolvers<void>();
+  const reschedule = messages.reschedule.bind(messages);
+  messages.reschedule = async (requestId, schedule, under) => {
+    await reschedule(requestId, schedule, under);
+    if (schedule.deliverAt !== null && schedule.deliverAt > clock.now()) await answered.promise;
+  };
+
+  const request = new HostedRequest(
+    { envelope: REQUEST, rpc: rpc({ persisted: true }), input: 1 },
+    { attempts: 1, attemptIsRecorded: true, isAccepted: true },
+  );
+  const requests = new Map([[request.id, request]]);
+  const puttingOff = new PuttingOff({
+    messages,
+    clock,
+    random,
+    logger,
+    counters,
+    requests,
+    inbox: new Inbox({
+      messages,
+      clock,
+      logger,
+      counters,
+      pollIntervalMs: 500,
+      begin: () => ({ shardIds: [], covers: () => true, caughtUp: () => undefined }),
+      held: () => ({ sequences: [], full: [] }),
+      admit: async () => undefined,
+      observed: (call) => call(),
+    }),
+    fenced: () => undefined,
+    forget: ({ id }) => void requests.delete(id),
+  });
+  const activation = new Activation({
+    address: REQUEST.address,
+    behavior: { contract: { name: "Counter" } as never, activate: () => ({}) },
+    fence,
+    mailboxCapacity: 1,
+    concurrency: 1,
+    leaving: new AbortController().signal,
+    run: async () => undefined,
+    ended: () => undefined,
+  });
+  return {
+    clock,
+    requests,
+    answer: () => answered.resolve(),
+    putOff: () => puttingOff.putOff(request, activation, null),
+    hasten: () => puttingOff.hasten({ requestId: request.id, attempts: 1 }, fence),
+    /** Whether storage has it due now. */
+    isDue: async () => {
+      const page = await messages.readPending({
+        shardIds: [fence.shardId],
+        now: clock.now(),
+        limit: 1,
+        excludingSequences: [],
+        excludingEntities: [],
+      });
+      return page.requests.length === 1;
+    },
+  };
+}
+
+describe("a request that is being put off", () => {
+  it("is due when it is hastened while storage is told, and whoever hastens it waits for that (P1)", async () => {
+    const test = await running();
+    const putOff = test.putOff();
+    await test.clock.settle();
+    expect(await test.isDue()).toBe(false);
+    const hastening = test.hasten().then(() => test.isDue());
+    test.answer();
+    expect(await hastening).toBe(true);
+    await putOff;
+    expect(test.requests.size).toBe(0);
+  });
+
+  it.each([0, 1, 2, 3, 4, 5, 6, 7, 8])(
+    "is due when it is hastened %i microtasks after storage has answered (P1)",
+    async (microtasks) => {
+      const test = await running();
+      const putOff = test.putOff();
+      await test.clock.settle();
+      expect(await test.isDue()).toBe(false);
+      test.answer();
+      for (let n = 0; n < microtasks; n += 1) await Promise.resolve();
+      await test.hasten();
+      expect(await test.isDue(), "when the hastening resolves").toBe(true);
+      await putOff;
+      await test.clock.settle();
+      expect(await test.isDue()).toBe(true);
+    },
+  );
+});
