@@ -1,0 +1,269 @@
+// What comes after an end, or after a run: executions that are resumed, forked, continued, parked or forgotten.
+
+import {
+  ConfigError,
+  defineEntity,
+  defineWorkflow,
+  rpc,
+  UnknownExecutionError,
+  WorkflowFailedError,
+} from "@holdfast/core";
+import { createTestCluster, replayWorkflow } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+import * as z from "zod";
+
+const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
+/** The one execution of it is "runs"; its input is how many runs were before. */
+const Runs = defineWorkflow<number, number>({ name: "Runs", key: () => "runs", hashKey: false });
+
+describe("a resumed execution", () => {
+  it("calls a persisted rpc that had failed anew", async () => {
+    let isBroken = true;
+    let calls = 0;
+    const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ persisted: true }) } });
+    const bank = Bank.implement({
+      charge() {
+        calls += 1;
+        if (isBroken) throw new Error("declined");
+        return "receipt";
+      },
+    });
+    const work = Work.implement({ execute: (ctx) => ctx.entity(Bank, "1").charge() });
+    await using cluster = await createTestCluster({ register: [bank, work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("5s");
+    await expect(handle.result()).rejects.toThrow("declined");
+    isBroken = false;
+    await handle.resume();
+    await cluster.advance("5s");
+    await expect(handle.result()).resolves.toBe("receipt");
+    expect(calls).toBe(2);
+  });
+});
+
+describe("a fork", () => {
+  it("can be of an execution that failed before its first step", async () => {
+    let isBroken = true;
+    const work = Work.implement({
+      async execute() {
+        if (isBroken) throw new TypeError("a slip");
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("1s");
+    await expect(handle.result()).rejects.toThrow("a slip");
+    isBroken = false;
+    const fork = await handle.fork({ fromStep: 0 });
+    await cluster.advance("1s");
+    await expect(fork.result()).resolves.toBe("done");
+  });
+
+  it("is refused the id of another execution, which stays as it is", async () => {
+    const work = Work.implement({
+      async execute(ctx, id) {
+        await ctx.run("step", () => 1);
+        return id;
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work] });
+    const handle = await cluster.workflow(Work).start("one");
+    const other = await cluster.workflow(Work).start("other");
+    await cluster.advance("1s");
+    const error = await handle.fork({ fromStep: 1, executionId: "other" }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error).toMatchObject({ option: "executionId" });
+    await cluster.advance("1s");
+    await expect(other.result()).resolves.toBe("other");
+  });
+});
+
+describe("an execution that goes on as new", () => {
+  it("hears once of a cancellation that its code did not heed", async () => {
+    const runs = Runs.implement({
+      async execute(ctx, before) {
+        if (before === 50) return before;
+        await ctx.sleep("1 hour").catch(() => undefined);
+        return ctx.continueAsNew(before + 1);
+      },
+    });
+    await using cluster = await createTestCluster({ register: [runs] });
+    const handle = await cluster.workflow(Runs).start(0);
+    await cluster.advance("1s");
+    await handle.cancel();
+    await cluster.advance("1 minute");
+    expect(await handle.describe()).toMatchObject({ status: "suspended", continuations: 1 });
+  });
+
+  it("takes a signal once that is sent again under its key to a later run", async () => {
+    const taken: string[] = [];
+    const Till = defineWorkflow({
+      name: "Till",
+      input: z.number(),
+      output: z.number(),
+      key: () => "till",
+      hashKey: false,
+      signals: { pay: z.string() },
+    });
+    const till = Till.implement({
+      async execute(ctx, before) {
+        const payment = await ctx.signal("pay");
+        await ctx.run("take", () => void taken.push(payment));
+        return ctx.continueAsNew(before + 1);
+      },
+    });
+    await using cluster = await createTestCluster({ register: [till] });
+    const handle = await cluster.workflow(Till).start(0);
+    await cluster.advance("1s");
+    for (let times = 0; times < 3; times += 1) {
+      await handle.signal("pay", "seven", { idempotencyKey: "payment-7" });
+      await cluster.advance("1s");
+    }
+    await handle.signal("pay", "eight", { idempotencyKey: "payment-8" });
+    await cluster.advance("1s");
+    expect(taken).toEqual(["seven", "eight"]);
+  });
+
+  it("is cancelled with the children of its earlier runs (D2)", async () => {
+    const child = Work.implement({
+      async execute(ctx) {
+        await ctx.sleep("10 hours");
+        return "awake";
+      },
+    });
+    const runs = Runs.implement({
+      async execute(ctx, before) {
+        if (before === 2) await ctx.sleep("20 hours");
+        else if (before === 0) await ctx.child(Work).start("c");
+        return ctx.continueAsNew(before + 1);
+      },
+    });
+    await using cluster = await createTestCluster({ register: [child, runs] });
+    const handle = await cluster.workflow(Runs).start(0);
+    await cluster.advance("5s");
+    expect(await handle.describe()).toMatchObject({ continuations: 2 });
+    await handle.cancel();
+    await cluster.advance("1 minute");
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    expect(await cluster.workflow(Work).get("c").describe()).toMatchObject({ status: "cancelled" });
+  });
+});
+
+describe("a child that retention forgot", () => {
+  const Brief = defineWorkflow<void, string>({
+    name: "Brief",
+    key: () => "c",
+    hashKey: false,
+    retention: "1 minute",
+  });
+
+  it("is not run again by a parent that waited for fixed code meanwhile", async () => {
+    let charges = 0;
+    let name = "right";
+    const child = Brief.implement({
+      async execute(ctx) {
+        await ctx.sleep("5 minutes");
+        await ctx.run("charge", () => void (charges += 1));
+        return "charged";
+      },
+    });
+    const parent = Work.implement({
+      async execute(ctx) {
+        await ctx.run(name, () => 1);
+        return ctx.child(Brief).execute();
+      },
+    });
+    await using cluster = await createTestCluster({ register: [child, parent] });
+    const handle = await cluster.workflow(Work).start("p");
+    await cluster.advance("1 minute");
+    name = "wrong";
+    await cluster.advance("10 minutes");
+    expect((await handle.describe()).waitsForCode).toContain("diverges at step 0");
+    expect(charges).toBe(1);
+    await expect(cluster.workflow(Brief).poll("c")).resolves.toBeUndefined();
+    name = "right";
+    await cluster.advance("10 minutes");
+    const error = await handle.result().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(WorkflowFailedError);
+    expect(error).toMatchObject({ cause: expect.any(UnknownExecutionError) });
+    expect(charges).toBe(1);
+  });
+
+  it("leaves the next execution of its key alone when its parent is cancelled", async () => {
+    const child = Brief.implement({ execute: async () => "done" });
+    const parent = Work.implement({
+      async execute(ctx) {
+        await ctx.child(Brief).start();
+        await ctx.sleep("5 hours");
+        return "awake";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [child, parent] });
+    const handle = await cluster.workflow(Work).start("p");
+    await cluster.advance("5 minutes");
+    await expect(cluster.workflow(Brief).poll("c")).resolves.toBeUndefined();
+    await handle.cancel();
+    await cluster.advance("1 minute");
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    const next = await cluster.workflow(Brief).start();
+    await cluster.advance("5s");
+    await expect(next.result()).resolves.toBe("done");
+  });
+});
+
+describe("a child whose result its parent's journal cannot hold", () => {
+  it("fails the step, which the code may catch", async () => {
+    class Money {
+      readonly cents: number;
+
+      constructor(cents: number) {
+        this.cents = cents;
+      }
+    }
+    const Priced = defineWorkflow({
+      name: "Priced",
+      output: z.number().transform((cents) => new Money(cents)),
+    });
+    const parent = Work.implement({
+      async execute(ctx) {
+        return ctx
+          .child(Priced)
+          .execute()
+          .then(() => "was given it")
+          .catch((error: unknown) => (error as Error).name);
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [Priced.implement({ execute: async () => 5 }), parent],
+    });
+    const handle = await cluster.workflow(Work).start("p");
+    await cluster.advance("5s");
+    await expect(handle.poll()).resolves.toBe("SerializationError");
+  });
+});
+
+describe("replayWorkflow", () => {
+  it("takes the journal of an execution that was cancelled while it waited for fixed code", async () => {
+    let name = "right";
+    const work = Work.implement({
+      async execute(ctx) {
+        await ctx.run(name, () => 1);
+        await ctx.sleep("10 minutes");
+        await ctx.sleep("10 minutes");
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("5 minutes");
+    name = "wrong";
+    await cluster.advance("10 minutes");
+    expect((await handle.describe()).waitsForCode).toContain("diverges at step 0");
+    await handle.cancel();
+    await cluster.advance("5 minutes");
+    const journal = await handle.exportJournal();
+    name = "right";
+    await expect(replayWorkflow(work, journal)).resolves.toEqual({ status: "waiting" });
+  });
+});
