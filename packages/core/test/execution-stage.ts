@@ -1,44 +1,34 @@
 // ExecutionStage: one execution of a workflow on a journal that keeps what was durable, through crashes, in virtual time.
 //
-// Stands in for storage, for the cluster around a workflow, and for the runner that calls its handler again after a
-// suspension, a crash or a failed write. A crash ends one copy of the execution as the end of a process does: its timers
-// never fire, its writes under way are lost, and the next copy has the journal and nothing else.
+// Stands in for the cluster around a workflow, and for the runner that calls its handler again after a suspension, a crash
+// or a failed write. A crash ends one copy of the execution as the end of a process does: its timers never fire, its
+// writes under way are lost, and the next copy has the journal and nothing else. What is durable is in stage-storage.ts;
+// signals, children and what else the outside world does come with a DurableRun (durable-run.ts).
 
-import type { WorkflowStorage } from "../src/adapter/workflow-storage.ts";
+import type { Clock } from "../src/adapter/clock.ts";
+import type { RequestState } from "../src/adapter/message-storage.ts";
+import type { InboxMessage } from "../src/adapter/workflow-storage.ts";
+import type { CallOptions, CallTarget } from "../src/client/caller.ts";
 import { SeededRandom } from "../src/clock/seeded-random.ts";
 import { sleep } from "../src/clock/sleep.ts";
 import { VirtualClock, type VirtualClockView } from "../src/clock/virtual-clock.ts";
 import type { LogFields, Logger } from "../src/contract/logger.ts";
-import { encodePayload } from "../src/contract/payload.ts";
-import { rpc } from "../src/contract/rpc.ts";
-import {
-  TransactionScope,
-  transactionScopeOf,
-  type StorageTransaction,
-} from "../src/contract/transaction.ts";
+import { decodePayload, encodePayload } from "../src/contract/payload.ts";
+import { TransactionScope } from "../src/contract/transaction.ts";
 import { EXECUTE } from "../src/contract/workflow-contract.ts";
 import type { JournalEntry } from "../src/data/journal-entry.ts";
-import type { CallOptions, CallTarget } from "../src/client/caller.ts";
-import { activity, type ActivityOptions } from "../src/define/activity-group.ts";
-import { defineEntity } from "../src/define/entity.ts";
-import { defineWorkflow, type WorkflowContext } from "../src/define/workflow.ts";
-import { Suspension, type Call, type EntityBehavior } from "../src/entity/behavior.ts";
-import { FencedError, PersistenceError, TransactionUnavailableError } from "../src/errors/storage.ts";
-import { NonDeterminismError } from "../src/errors/workflow.ts";
+import type { WorkflowServices } from "../src/define/context-parts.ts";
+import type { WorkflowContext } from "../src/define/workflow-context.ts";
+import { Suspension, type Call, type Handler } from "../src/entity/behavior.ts";
+import { FencedError, PersistenceError } from "../src/errors/storage.ts";
+import { stageActivities, Staged, StageTransaction, type StageActivities } from "./stage-definitions.ts";
+import { FENCE, never, StageStorage, type Fault } from "./stage-storage.ts";
 
-/** What happens at one write of the journal. */
-export type Fault =
-  | "crash-before"
-  | "crash-after"
-  | "not-written"
-  | "unknown-written"
-  | "unknown-lost"
-  | "fenced"
-  /** A statement in the transaction failed before. */
-  | "cannot-commit";
+export { Echo } from "./stage-definitions.ts";
+export type { Fault } from "./stage-storage.ts";
 
 export type StageContext = WorkflowContext<StageActivities>;
-export type Program = (ctx: StageContext, stage: ExecutionStage) => Promise<unknown>;
+export type Program = (ctx: StageContext, stage: ExecutionStage, input?: unknown) => Promise<unknown>;
 
 /** How the execution ended, or what it waits for. */
 export type StageEnd =
@@ -47,37 +37,34 @@ export type StageEnd =
   | { readonly type: "suspended"; readonly until: number | null }
   | { readonly type: "crashed" };
 
-/** The entity that programs call. */
-export const Echo = defineEntity({
-  name: "Echo",
-  rpcs: {
-    echo: rpc<unknown, unknown>({ persisted: true }),
-    volatile: rpc<unknown, unknown>(),
-    flow: rpc<void, number>({ stream: true }),
-  },
-});
+/** What the cluster around a workflow does for it. */
+export type Surroundings = Pick<
+  WorkflowServices,
+  "workflow" | "lookUp" | "isHosted" | "hasten" | "callEntity" | "notifyEntity"
+>;
 
-const FENCE = { shardId: "default:1", epoch: 7 } as const;
-const WORKFLOW = "Staged";
+/** The same call, in which the process may crash: just before it leaves, and just before its answer comes. */
+export type Crashable = <Arguments extends readonly unknown[], Result>(
+  call: (...args: Arguments) => Promise<Result>,
+) => (...args: Arguments) => Promise<Result>;
 
-/** A transaction that keeps labels until it commits with an entry. */
-export class StageTransaction implements StorageTransaction {
-  readonly kind = "stage";
-  readonly labels: string[] = [];
-  isRolledBack = false;
-
-  async rollback(): Promise<void> {
-    this.isRolledBack = true;
-  }
+/** One process: it has the handlers of the execution, and all of it is gone after a crash. */
+interface StageProcess {
+  readonly view: VirtualClockView;
+  readonly clock: Clock;
+  readonly passes: () => boolean;
+  readonly crashable: Crashable;
+  readonly handlers: Readonly<Record<string, Handler>>;
+  readonly reply: (recorded: () => void) => Promise<void>;
 }
+
+const REQUEST = "request-1";
+const CRASHED = new Error("crashed");
 
 export class ExecutionStage {
   readonly clock: VirtualClock = new VirtualClock();
   readonly executionId: string;
-  /** What is durable. */
-  readonly journal: JournalEntry[] = [];
-  /** Labels that transactional activities committed. */
-  readonly committed: string[] = [];
+  readonly storage: StageStorage = new StageStorage();
   /** Each attempt of an activity that began, as `label#attempt`. */
   readonly attempts: string[] = [];
   /** Calls of entities that were sent: their keys. */
@@ -85,39 +72,89 @@ export class ExecutionStage {
   /** What the last copy's code said of itself. */
   trace: string[] = [];
   readonly transactions: StageTransaction[] = [];
+  /** Wall times at which an execution was woken that waits for the end of this one. */
+  readonly wakings: number[] = [];
   readonly logged: string[] = [];
-  /** How many writes were made so far; the first is number 1. */
-  writes = 0;
   copies = 0;
-  /** Whether a write of the last copy failed, or its process crashed, after its code had ended: its last entries may not be there. */
-  lostItsEnd = false;
-  /** By the number of the write. */
-  readonly faults: Map<number, Fault> = new Map<number, Fault>();
   /** By the number of the copy, the first being 1: after how many milliseconds its shard is about to move. */
   readonly leaves: Map<number, number> = new Map<number, number>();
-  /** Turns that a write takes. */
-  latencyTurns = 1;
-  /** By the number of the write: milliseconds that it takes besides, whether or not its copy of the execution is over. */
-  readonly slowWrites: Map<number, number> = new Map<number, number>();
+  /** The places passed so far at which the runtime or the code waits, or something reaches the outside world. */
+  places = 0;
+  /** The number of the place at which the process crashes, the first being 1; null: at none. */
+  crashesAt: number | null = null;
   /** The handler of the entity that programs call. */
   answer: (input: unknown, options: CallOptions) => unknown = (input) => input;
   /** Is given the fields of each error that is logged. */
   logError: (fields: LogFields) => void = () => undefined;
   /** Runs in each attempt of `commit`; throws as a statement of a transaction does. */
   whenCommitting: () => void = () => undefined;
+  /** How long an attempt of an activity takes. */
+  lasts: (attempt: string, ms: number, signal: AbortSignal) => Promise<void> = (_attempt, ms) =>
+    this.pass(ms);
+  /** What the cluster does for the execution. Each process asks for it once. */
+  surround: (crashable: Crashable) => Partial<Surroundings> = () => ({});
   program: Program;
   #abort = new AbortController();
   #leaving = new AbortController();
-  #view: VirtualClockView = this.clock.view();
   #copy = 0;
-  /** A crash ends the process; copies that ended otherwise leave it, and their writes under way, as they are. */
-  #process = 1;
-  #behavior: EntityBehavior | null = null;
-  #lane: Promise<void> = Promise.resolve();
+  #process: StageProcess | null = null;
+  #processes = 0;
+  #end: StageEnd | null = null;
+  readonly #whenCrashed: (() => void)[] = [];
+  readonly #workflow = Staged.implement({
+    activities: stageActivities({
+      attempts: this.attempts,
+      whenCommitting: () => this.whenCommitting(),
+      lasts: (...args) => this.#process?.crashable(this.lasts)(...args) ?? never(),
+    }),
+    execute: (ctx, input) => this.program(ctx, this, input),
+  });
 
   constructor(program: Program, executionId: string = "execution-1") {
     this.program = program;
     this.executionId = executionId;
+    this.storage.hasEnded = () => this.#end !== null;
+  }
+
+  get journal(): readonly JournalEntry[] {
+    return this.storage.journal;
+  }
+
+  get committed(): readonly string[] {
+    return this.storage.committed;
+  }
+
+  get writes(): number {
+    return this.storage.writes;
+  }
+
+  get faults(): Map<number, Fault> {
+    return this.storage.faults;
+  }
+
+  get slowWrites(): Map<number, number> {
+    return this.storage.slowWrites;
+  }
+
+  get lostItsEnd(): boolean {
+    return this.storage.lostItsEnd;
+  }
+
+  get latencyTurns(): number {
+    return this.storage.latencyTurns;
+  }
+
+  set latencyTurns(turns: number) {
+    this.storage.latencyTurns = turns;
+  }
+
+  get end(): StageEnd | null {
+    return this.#end;
+  }
+
+  /** How many processes there were. */
+  get processes(): number {
+    return this.#processes;
   }
 
   /** Runs copies of the execution until it ends, past all crashes, failed writes and suspensions. */
@@ -142,34 +179,29 @@ export class ExecutionStage {
     return this.settle();
   }
 
-  /** Begins one copy. */
-  begin(): void {
+  /** Begins one copy. @param attempt how often its request was begun without being put off, this time included */
+  begin(attempt: number = 1): void {
     this.copies += 1;
     this.#copy += 1;
-    this.#behavior ??= this.#bind();
+    this.#process ??= this.#boot();
     this.#abort = new AbortController();
     this.#leaving = new AbortController();
     this.trace = [];
-    this.lostItsEnd = false;
+    this.storage.lostItsEnd = false;
     this.#end = null;
     const copy = this.#copy;
+    const { view, handlers } = this.#process;
     const leaveAfterMs = this.leaves.get(this.copies);
     if (leaveAfterMs !== undefined) {
-      this.#view.setTimer(leaveAfterMs, () => {
+      view.setTimer(leaveAfterMs, () => {
         if (copy === this.#copy) this.leave();
       });
     }
-    const handler = this.#behavior.activate({
-      address: this.#call().envelope.address,
-      fence: FENCE,
-      signal: this.#abort.signal,
-      onEvict: () => undefined,
-    });
-    if (handler instanceof Promise) throw new TypeError("executions are activated at once");
     const ended = (end: StageEnd): void => {
       if (copy === this.#copy) this.#end ??= end;
     };
-    void (async () => handler[EXECUTE]?.({}, this.#call()))().then(
+    const message = { requestId: REQUEST, tag: EXECUTE, payload: encodePayload({}, "input") };
+    void (async () => handlers[EXECUTE]?.({}, this.#call(message, attempt)))().then(
       (value) =>
         ended(
           value instanceof Suspension
@@ -180,16 +212,36 @@ export class ExecutionStage {
     );
   }
 
-  #end: StageEnd | null = null;
+  /** Has the execution's entity handle a message, and records that it did. Never resolves if its process crashes first. */
+  async deliver(message: InboxMessage): Promise<void> {
+    this.#process ??= this.#boot();
+    const { clock, handlers, passes } = this.#process;
+    if (!passes()) return never();
+    await handlers[message.tag]?.(decodePayload(message.payload, "input"), this.#call(message, 1));
+    // That takes as long as a write of the journal, which is on its way beside it.
+    for (let turns = 0; turns <= this.latencyTurns; turns += 1) await clock.nextTurn();
+  }
 
-  get end(): StageEnd | null {
-    return this.#end;
+  /** Records what the execution came to. Never resolves if its process crashes before it knows. */
+  async reply(recorded: () => void): Promise<void> {
+    await (this.#process?.reply(recorded) ?? never());
+  }
+
+  /** The turns of the process of now. Where it crashes they never end. */
+  turns(): () => Promise<void> {
+    const { clock } = (this.#process ??= this.#boot());
+    return () => clock.nextTurn();
+  }
+
+  /** Waits for work of the process of now, or for its crash. */
+  async crashOr(work: Promise<void>): Promise<void> {
+    await Promise.race([work, new Promise<void>((resolve) => this.#whenCrashed.push(resolve))]);
   }
 
   /** Moves time on until the copy ended. */
   async settle(): Promise<StageEnd> {
+    await this.clock.settle();
     for (;;) {
-      await this.clock.settle();
       if (this.#end !== null) return this.#end;
       const due = this.clock.nextDueAt();
       if (due === null) throw new Error(`The execution waits for nothing; so far: ${this.trace.join(", ")}`);
@@ -199,15 +251,14 @@ export class ExecutionStage {
 
   /** Ends this copy as the end of its process would. */
   crash(): void {
-    this.lostItsEnd ||= this.#end !== null;
+    this.storage.lostItsEnd ||= this.#end !== null;
     this.#end = { type: "crashed" };
     this.#copy += 1;
-    this.#process += 1;
-    this.#behavior = null;
-    this.#lane = Promise.resolve();
-    this.#view.stop();
-    this.#view = this.clock.view();
-    this.#abort.abort(new Error("crashed"));
+    this.#process?.view.stop();
+    this.#process = null;
+    this.#processes += 1;
+    this.#abort.abort(CRASHED);
+    for (const resolve of this.#whenCrashed.splice(0)) resolve();
   }
 
   /** The shard is about to move. */
@@ -228,29 +279,39 @@ export class ExecutionStage {
   }
 
   /** Virtual time passes, for activities that take some. */
-  pass(ms: number): Promise<void> {
-    return sleep(this.#view, ms);
+  async pass(ms: number): Promise<void> {
+    await (this.#process === null ? never() : sleep(this.#process.view, ms));
   }
 
-  #call(): Call {
-    const envelope: Call["envelope"] = {
-      requestId: "request-1",
-      address: { entityType: `workflow:${WORKFLOW}`, entityId: this.executionId, shardId: FENCE.shardId },
-      tag: EXECUTE,
-      payload: encodePayload({}, "input"),
-      headers: {},
-      persisted: true,
-      expects: "reply",
-      deduplicationKey: EXECUTE,
-      deliverAt: null,
-      uninterruptible: true,
-      fromInside: true,
-      sender: "test",
-      readPendingFirst: false,
-    };
+  /** Where a process may crash. Returns whether it lives on. */
+  #passes(process: number): boolean {
+    if (process !== this.#processes) return false;
+    this.places += 1;
+    if (this.places !== this.crashesAt) return true;
+    this.crash();
+    return false;
+  }
+
+  #call({ requestId, tag, payload }: InboxMessage, attempt: number): Call {
+    const { name } = Staged.entity;
+    const address = { entityType: name, entityId: this.executionId, shardId: FENCE.shardId };
     return {
-      envelope,
-      attempt: 1,
+      envelope: {
+        requestId,
+        address,
+        tag,
+        payload,
+        headers: {},
+        persisted: true,
+        expects: "reply",
+        deduplicationKey: tag === EXECUTE ? EXECUTE : requestId,
+        deliverAt: null,
+        uninterruptible: true,
+        fromInside: true,
+        sender: "test",
+        readPendingFirst: false,
+      },
+      attempt,
       signal: this.#abort.signal,
       leaving: this.#leaving.signal,
       fence: FENCE,
@@ -258,179 +319,87 @@ export class ExecutionStage {
     };
   }
 
-  #bind(): EntityBehavior {
+  #boot(): StageProcess {
+    const process = this.#processes;
+    const view = this.clock.view();
+    const passes = (): boolean => this.#passes(process);
+    const clock: Clock = {
+      now: () => view.now(),
+      monotonic: () => view.monotonic(),
+      setTimer: (delayMs, fire) => view.setTimer(delayMs, () => (passes() ? fire() : undefined)),
+      nextTurn: async () => {
+        await view.nextTurn();
+        if (!passes()) await never();
+      },
+    };
+    const storage = this.storage.connect({
+      clock,
+      passes,
+      isGone: () => process !== this.#processes,
+      crash: () => this.crash(),
+    });
+    const crashable: Crashable =
+      (call) =>
+      async (...args) => {
+        if (!passes()) return never();
+        const result = await call(...args);
+        return passes() ? result : never();
+      };
+    const behavior = this.#workflow.bind({ ...this.#services(clock, crashable), storage });
+    const { name } = Staged.entity;
+    const handlers = behavior.activate({
+      address: { entityType: name, entityId: this.executionId, shardId: FENCE.shardId },
+      fence: FENCE,
+      signal: this.#abort.signal,
+      onEvict: () => undefined,
+    });
+    if (handlers instanceof Promise) throw new TypeError("executions are activated at once");
+    return { view, clock, passes, crashable, handlers, reply: (recorded) => storage.reply(recorded) };
+  }
+
+  #services(clock: Clock, crashable: Crashable): Omit<WorkflowServices, "storage"> {
     const log = (message: string): void => void this.logged.push(message);
     const error: Logger["error"] = (message, fields = {}) => {
       this.logged.push(message);
       this.logError(fields);
     };
-    return stagedWorkflow()
-      .implement({
-        activities: stageActivities(this),
-        execute: (ctx) => this.program(ctx, this),
-      })
-      .bind({
-        storage: this.#storage(this.#process),
-        clock: this.#view,
-        random: new SeededRandom(1),
-        logger: { debug: log, info: log, warn: log, error },
-        exposeStacks: false,
-        maxPayloadBytes: 100_000,
-        beginTransaction: () => {
-          const transaction = new StageTransaction();
-          this.transactions.push(transaction);
-          return transaction;
-        },
-        entity: () => {
-          throw new Error("not on this stage");
-        },
-        workflow: () => {
-          throw new Error("not on this stage");
-        },
-        callEntity: (target, input, options) => this.#send(target, input, options),
-        notifyEntity: async (target, input, options) => void (await this.#send(target, input, options)),
-      });
+    const around: Surroundings = {
+      workflow: () => {
+        throw new Error("not on this stage");
+      },
+      lookUp: async (): Promise<RequestState> => ({
+        state: "pending",
+        requestId: REQUEST,
+        deliverAt: null,
+        attempts: 1,
+      }),
+      isHosted: () => this.#end === null,
+      hasten: async () => undefined,
+      callEntity: (target, input, options) => this.#send(target, input, options),
+      notifyEntity: async (target, input, options) => void (await this.#send(target, input, options)),
+      ...this.surround(crashable),
+    };
+    return {
+      ...around,
+      clock,
+      random: new SeededRandom(1),
+      logger: { debug: log, info: log, warn: log, error },
+      exposeStacks: false,
+      maxPayloadBytes: 100_000,
+      beginTransaction: () => {
+        const transaction = new StageTransaction();
+        this.transactions.push(transaction);
+        return transaction;
+      },
+      entity: () => {
+        throw new Error("not on this stage");
+      },
+      wake: crashable(async () => void this.wakings.push(this.clock.now())),
+    };
   }
 
   async #send(_target: CallTarget, input: unknown, options: CallOptions): Promise<unknown> {
     this.sent.push(options.idempotencyKey ?? "none");
     return this.answer(input, options);
   }
-
-  #storage(process: number): WorkflowStorage {
-    const view = this.#view;
-    const isGone = (): boolean => process !== this.#process;
-    const write = (entries: readonly JournalEntry[], transaction: StageTransaction | null): void => {
-      for (const entry of entries) {
-        if (this.journal.some(({ ordinal }) => ordinal === entry.ordinal)) {
-          if (transaction === null) continue;
-          throw new PersistenceError({
-            operation: "appendJournal",
-            outcome: "unknown",
-            detail: "it is there already",
-          });
-        }
-        this.journal.push(entry);
-        this.journal.sort((a, b) => a.ordinal - b.ordinal);
-      }
-      if (transaction !== null) this.committed.push(...transaction.labels);
-    };
-    return {
-      readJournal: async () => this.journal.map((entry) => structuredClone(entry)),
-      appendJournal: async (_execution, entries, fence, transaction) => {
-        if (isGone()) return never();
-        this.writes += 1;
-        const fault = this.faults.get(this.writes);
-        const slowMs = this.slowWrites.get(this.writes) ?? 0;
-        this.lostItsEnd ||= fault === "not-written" || fault === "unknown-lost" || fault === "fenced";
-        const tx = transaction as StageTransaction | null;
-        const turn = tx === null ? this.#lane : Promise.resolve();
-        const done = (async () => {
-          await turn;
-          for (let turns = 0; turns < this.latencyTurns; turns += 1) await view.nextTurn();
-          if (slowMs > 0) await sleep(view, slowMs);
-        })();
-        if (tx === null) this.#lane = done;
-        await done;
-        if (isGone()) return never();
-        switch (fault) {
-          case undefined:
-            return write(entries, tx);
-          case "crash-before":
-            this.crash();
-            return never();
-          case "crash-after":
-            write(entries, tx);
-            this.crash();
-            return never();
-          case "not-written":
-            throw failure("not-written");
-          case "unknown-lost":
-            throw failure("unknown");
-          case "unknown-written":
-            write(entries, tx);
-            // What was appended after it is not written.
-            this.lostItsEnd ||= this.#end !== null;
-            throw failure("unknown");
-          case "cannot-commit":
-            if (tx === null) return write(entries, tx);
-            throw new TransactionUnavailableError({ wanted: "stage", why: "a statement in it failed" });
-          case "fenced":
-            throw new FencedError({ ...fence, current: fence.epoch + 1 });
-        }
-      },
-    };
-  }
 }
-
-function stagedWorkflow() {
-  return defineWorkflow<unknown, unknown>({ name: WORKFLOW });
-}
-
-const RETRIED: ActivityOptions = { retries: 3, initialInterval: "1s", maxInterval: "3s" };
-
-/** The side effects of the programs on a stage. */
-function stageActivities(stage: ExecutionStage) {
-  const attempt = (label: string, ctx: { attempt: number }): void => {
-    stage.attempts.push(`${label}#${ctx.attempt}`);
-  };
-  return {
-    /** Writes its label in the transaction that commits with its entry. */
-    commit: activity(async (ctx, label: string, ms: number = 0) => {
-      attempt(label, ctx);
-      const transaction = transactionScopeOf(ctx, "stage").open("stage") as StageTransaction;
-      stage.whenCommitting();
-      transaction.labels.push(label);
-      if (ms > 0) await stage.pass(ms);
-      return `${label} committed`;
-    }),
-    /** Like `commit`, and returns what it is given. */
-    commitValue: activity(async (ctx, label: string, value: unknown) => {
-      attempt(label, ctx);
-      (transactionScopeOf(ctx, "stage").open("stage") as StageTransaction).labels.push(label);
-      return value;
-    }),
-    /** Ends when its signal is aborted, and says so. */
-    untilAborted: activity(async (ctx, label: string) => {
-      attempt(label, ctx);
-      await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve, { once: true }));
-      stage.attempts.push(`${label} aborted`);
-    }),
-    /** Takes `ms` of time and returns its label. */
-    take: activity(async (ctx, label: string, ms: number = 0) => {
-      attempt(label, ctx);
-      if (ms > 0) await stage.pass(ms);
-      return label;
-    }),
-    /** Fails at its first `times` attempts. */
-    flaky: activity(RETRIED, async (ctx, label: string, times: number) => {
-      attempt(label, ctx);
-      if (ctx.attempt <= times) throw new Error(`${label} failed at attempt ${ctx.attempt}`);
-      return `${label} at attempt ${ctx.attempt}`;
-    }),
-    /** Writes in its transaction, and fails at its first `times` attempts. */
-    flakyCommit: activity(RETRIED, async (ctx, label: string, times: number) => {
-      attempt(label, ctx);
-      const transaction = transactionScopeOf(ctx, "stage").open("stage") as StageTransaction;
-      transaction.labels.push(`${label}#${ctx.attempt}`);
-      if (ctx.attempt <= times) throw new Error(`${label} failed at attempt ${ctx.attempt}`);
-      return label;
-    }),
-    broken: activity(async (ctx, label: string, ms: number = 0): Promise<string> => {
-      attempt(label, ctx);
-      if (ms > 0) await stage.pass(ms);
-      throw new Error(`${label} is broken`);
-    }),
-  };
-}
-
-function never(): Promise<never> {
-  return new Promise(() => undefined);
-}
-
-function failure(outcome: "not-written" | "unknown"): PersistenceError {
-  return new PersistenceError({ operation: "appendJournal", outcome, detail: "told to" });
-}
-
-export type StageActivities = ReturnType<typeof stageActivities>;
-export { NonDeterminismError };

@@ -1,0 +1,13 @@
+import { describe, expect, it } from "vitest";
+import { checkPrograms, MOST_PLACES } from "./check-programs.ts";
+
+const PROGRAMS = 2_000;
+
+describe("any program, wherever it crashes", () => {
+  // After and before each write; at the other places a sample, and at all of them by `npm run programs -- --places all`.
+  it("comes to the same end, with the same effects and the same journal in the same order", async () => {
+    const checked = await checkPrograms({ count: PROGRAMS, seed: 20_300_101, mostPlaces: MOST_PLACES });
+    expect(checked.programs).toBe(PROGRAMS);
+    expect(checked.left, "of few it is no fair demand").toBeLessThan(PROGRAMS / 4);
+  }, 600_000);
+});
