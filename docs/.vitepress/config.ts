@@ -7,6 +7,7 @@ const guide = [
   { text: "Concepts", link: "/concepts" },
   { text: "Entities", link: "/entities" },
   { text: "Testing", link: "/testing" },
+  { text: "Simulation", link: "/simulation" },
 ];
 
 const workflows = [
@@ -55,7 +56,7 @@ export default defineConfig({
   srcExclude: ["**/README.md"],
   themeConfig: {
     nav: [
-      { text: "Guide", link: "/concepts", activeMatch: "^/(concepts|entities|testing)" },
+      { text: "Guide", link: "/concepts", activeMatch: "^/(concepts|entities|testing|simulation)" },
       {
         text: "Workflows",
         link: "/workflows",

@@ -1,9 +1,9 @@
 // Check: reads the database alone, compares it with what callers were told, and says which invariants do not hold.
 
+import { isLinearizable, registerModel, type RegisterOperation } from "@holdfast/testing";
 import type pg from "pg";
 import { ACTIVITIES } from "./definitions.ts";
 import type { History, Operation, OperationKind } from "./history.ts";
-import { isLinearizable } from "./linearizability.ts";
 import { STREAMED } from "./load.ts";
 import { withDatabase } from "./tables.ts";
 
@@ -273,7 +273,8 @@ class Check {
       ({ kind, outcome }) => kind === "write" || (kind === "read" && outcome === "ok"),
     );
     for (const [id, ofOne] of grouped(operations, ({ entityId }) => entityId)) {
-      if (!isLinearizable(ofOne.map(registerOperation))) this.#broken("INV-3", `${id} is not linearizable`);
+      if (!isLinearizable(registerModel, ofOne.map(registerOperation)))
+        this.#broken("INV-3", `${id} is not linearizable`);
     }
   }
 
@@ -304,15 +305,17 @@ class Check {
   }
 }
 
-function registerOperation({ kind, input, value, invokedAt, completedAt, outcome }: Operation): {
-  kind: "write" | "read";
-  value: number | null;
-  invokedAt: number;
-  completedAt: number;
-} {
+function registerOperation({
+  kind,
+  input,
+  value,
+  invokedAt,
+  completedAt,
+  outcome,
+}: Operation): RegisterOperation {
   return {
-    kind: kind === "write" ? "write" : "read",
-    value: kind === "write" ? input : (value as number | null),
+    input: kind === "write" ? { kind: "write", value: input ?? 0 } : { kind: "read" },
+    output: kind === "write" ? null : (value as number | null),
     invokedAt,
     completedAt: outcome === "ok" ? (completedAt ?? Infinity) : Infinity,
   };

@@ -39,6 +39,12 @@ export interface BackendFaultOptions {
 /** Carries out one call of a backend by a runner, which may fail before or after it was carried out. */
 export type BackendRoute = <Result>(operation: string, call: () => Promise<Result>) => Promise<Result>;
 
+/** Is told of each call of a backend as it comes back. */
+export type TracedCall = (
+  operation: string,
+  outcome: "done" | "failed before" | "failed after" | "refused",
+) => void;
+
 /** The faults of one way: to a backend and back. */
 interface RouteFaults {
   readonly errorBefore: number;
@@ -120,8 +126,8 @@ export class Faults {
   }
 
   /** The way to storage of one runner. */
-  storageRoute(): BackendRoute {
-    return this.#route(() => ({
+  storageRoute(traced: TracedCall = () => undefined): BackendRoute {
+    return this.#route(traced, () => ({
       errorBefore: this.#rates.storageErrorBeforeCommit,
       errorAfter: this.#rates.storageErrorAfterCommit,
       delayMs: this.#storageDelayMs,
@@ -129,15 +135,15 @@ export class Faults {
   }
 
   /** The way to the lease store of one runner. */
-  leaseRoute(): BackendRoute {
-    return this.#route(() => ({
+  leaseRoute(traced: TracedCall = () => undefined): BackendRoute {
+    return this.#route(traced, () => ({
       errorBefore: this.#rates.leaseErrorBeforeEffect,
       errorAfter: this.#rates.leaseErrorAfterEffect,
       delayMs: this.#leaseDelayMs,
     }));
   }
 
-  #route(current: () => RouteFaults): BackendRoute {
+  #route(traced: TracedCall, current: () => RouteFaults): BackendRoute {
     let lastArrival = 0;
     return async (operation, call) => {
       const { errorBefore, errorAfter, delayMs } = current();
@@ -149,6 +155,7 @@ export class Faults {
       await this.#until(lastArrival);
       if (failsBefore) {
         await this.#until(this.#clock.monotonic() + backMs);
+        traced(operation, "failed before");
         throw new PersistenceError({
           operation,
           outcome: "not-written",
@@ -157,6 +164,7 @@ export class Faults {
       }
       const [outcome] = await Promise.allSettled([call()]);
       await this.#until(this.#clock.monotonic() + backMs);
+      traced(operation, failsAfter ? "failed after" : outcome.status === "rejected" ? "refused" : "done");
       if (failsAfter)
         throw new PersistenceError({
           operation,

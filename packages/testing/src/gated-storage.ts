@@ -7,7 +7,7 @@ import type {
   RunnersAdapter,
   StorageAdapter,
 } from "@holdfast/core/adapter";
-import type { Faults } from "./faults.ts";
+import type { Faults, TracedCall } from "./faults.ts";
 import type { ProcessGate } from "./process-gate.ts";
 
 /** Exchanges a backend's handle for another one: how a test takes a safeguard away. */
@@ -18,12 +18,13 @@ export function gatedStorage(
   gate: ProcessGate,
   faults: Faults,
   tamper: Tamper,
+  traced?: TracedCall,
 ): StorageAdapter {
   return {
     kind: "storage",
     async open(services) {
       const storage = tamper(await adapter.open(services));
-      const route = faults.storageRoute();
+      const route = faults.storageRoute(traced);
       return {
         messages: gated(storage.messages, gate, route),
         workflows: gated(storage.workflows, gate, route),
@@ -34,12 +35,17 @@ export function gatedStorage(
   };
 }
 
-export function gatedRunners(adapter: RunnersAdapter, gate: ProcessGate, faults: Faults): RunnersAdapter {
+export function gatedRunners(
+  adapter: RunnersAdapter,
+  gate: ProcessGate,
+  faults: Faults,
+  traced?: TracedCall,
+): RunnersAdapter {
   return {
     kind: "runners",
     async open(services): Promise<OpenRunners> {
       const open = await adapter.open(services);
-      const through = gated(open.runners, gate, faults.leaseRoute());
+      const through = gated(open.runners, gate, faults.leaseRoute(traced));
       const watch: RunnerStorage["watch"] = (changed) => through.watch(() => gate.soon(changed));
       return { runners: withMethod(through, "watch", watch), close: () => open.close() };
     },

@@ -20,6 +20,7 @@ import { FaultyNetwork } from "./faulty-network.ts";
 import type { Tamper } from "./gated-storage.ts";
 import { Patience } from "./patience.ts";
 import { TestRunner, type RunnerOptions, type TestWorld } from "./test-runner.ts";
+import type { Tracer } from "./trace.ts";
 
 /** What `createTestCluster` takes besides the options of a cluster; storage, runners and transport are in memory. */
 export interface TestClusterOptions extends RunnerOptions {
@@ -31,6 +32,15 @@ export interface TestClusterOptions extends RunnerOptions {
   readonly startAt?: Date;
   /** Options that single runners have differently: weights, shard groups, another version of the code. */
   readonly perRunner?: (index: number) => RunnerOptions;
+  /**
+   * Whether chance decides which of several processes is first where timers of more than one are due at one moment. Default
+   * false: the one that set its timer first.
+   */
+  readonly shuffle?: boolean;
+  /** Whether time moves by itself for calls that are awaited. Default true. */
+  readonly isPatient?: boolean;
+  /** Is given each message, each call of a backend and each change of a process as it happens. */
+  readonly trace?: Tracer;
   /** For tests of the library itself: takes a safeguard of storage away. */
   readonly tamper?: Tamper;
 }
@@ -57,6 +67,13 @@ export interface TestCluster extends Omit<Cluster, "start" | "status" | "health"
   crash(index: number): Promise<void>;
   /** Starts a crashed runner again. Resolves when it is a member and holds its shards; virtual time passes meanwhile. */
   restart(index: number): Promise<void>;
+  /**
+   * The same without waiting for it: it comes up as time passes, or does not, if its backends fail; then it may be revived
+   * again. One that runs is left as it is.
+   */
+  revive(index: number): void;
+  /** Resolves when so much virtual time has passed. Something else has to let it pass. */
+  sleep(ms: number): Promise<void>;
   /** Stops runner `index` as SIGSTOP does: time goes on without it. */
   pause(index: number): Promise<void>;
   resume(index: number): Promise<void>;
@@ -65,6 +82,8 @@ export interface TestCluster extends Omit<Cluster, "start" | "status" | "health"
   /** Loses all that `from` sends to `to`, silently; the other way nothing changes. */
   cut(from: readonly number[], to: readonly number[]): void;
   heal(): void;
+  /** Sets how far the wall clock of runner `index` is ahead of the others'; behind, if it is negative. */
+  skew(index: number, by: Duration): void;
   /**
    * Sets the faults from now on; `{}` ends them. With a list of runners, sets those of storage and the lease store for
    * these alone: a runner that is cut off from one or the other.
@@ -96,17 +115,20 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     register = [],
     startAt,
     perRunner,
+    shuffle = false,
+    isPatient = true,
+    trace = () => undefined,
     tamper = (storage) => storage,
     ...clusterOptions
   } = options;
   if (!Number.isInteger(count) || count < 1 || count > 50) {
     throw new ConfigError({ option: "runners", got: count, takes: "a whole number from 1 to 50" });
   }
-  const clock = startAt === undefined ? new VirtualClock() : new VirtualClock(startAt.getTime());
+  const clock = new VirtualClock(startAt?.getTime(), shuffle ? ranksOf(seed) : null);
   const random = new SeededRandom(seed, () => clock.now());
   const faults = new Faults(random.fork("faults"), clock);
   const backend = createMemoryBackend();
-  const network = new FaultyNetwork(backend.network, faults, clock);
+  const network = new FaultyNetwork(backend.network, faults, clock, trace);
   // Faults make noise by design; a test that wants to hear it gives a logger.
   const world: TestWorld = {
     clock,
@@ -114,6 +136,7 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     backend,
     network,
     tamper,
+    trace,
     options: { logger: SILENT, ...clusterOptions },
   };
   const backendFaults = (of: string): Faults => new Faults(random.fork(`backend faults of ${of}`), clock);
@@ -158,13 +181,15 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   };
   const addresses = (indexes: readonly number[]): readonly string[] =>
     indexes.map((index) => runner(index).address);
+  const traceFault = (what: string): void => trace({ at: clock.now(), type: "fault", what });
   const setFaults = (given: FaultOptions, only?: readonly number[]): void => {
+    traceFault(`${only === undefined ? "faults" : `faults of ${only.join(", ")}`}: ${JSON.stringify(given)}`);
     if (only === undefined) faults.set(given);
     else Faults.checkBackendFaults(given);
     for (const each of only?.map(runner) ?? runners) each.faults.set(given);
   };
   const patience = new Patience(clock);
-  const face = clusterOf(client.member, (call) => patience.attend(call));
+  const face = clusterOf(client.member, (call) => (isPatient ? patience.attend(call) : call()));
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     setFaults({});
@@ -194,17 +219,42 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       await clock.settle();
     },
     restart: (index) => withTime(runner(index).start(registrations, observe)),
+    revive(index) {
+      const revived = runner(index);
+      if (!revived.isAlive) void revived.start(registrations, observe).catch(() => revived.crash());
+    },
+    sleep: (ms) => new Promise<void>((resolve) => void clock.setTimer(ms, resolve)),
     async pause(index) {
       runner(index).pause();
       await clock.settle();
     },
     resume: (index) => runner(index).resume(),
-    partition: (one, other) => network.partition(addresses(one), addresses(other)),
-    cut: (from, to) => network.cut(addresses(from), addresses(to)),
-    heal: () => network.heal(),
+    partition(one, other) {
+      traceFault(`partition of ${one.join(", ")} from ${other.join(", ")}`);
+      network.partition(addresses(one), addresses(other));
+    },
+    cut(from, to) {
+      traceFault(`cut from ${from.join(", ")} to ${to.join(", ")}`);
+      network.cut(addresses(from), addresses(to));
+    },
+    heal() {
+      traceFault("the network is whole");
+      network.heal();
+    },
+    skew: (index, by) => runner(index).skew(typeof by === "number" ? by : milliseconds(by, "skew")),
     faults: setFaults,
     shutdown,
     [Symbol.asyncDispose]: shutdown,
+  };
+}
+
+/** Another order of the processes at each moment, which the seed decides. Source: splitmix32. */
+function ranksOf(seed: number): (view: number, dueAt: number) => number {
+  return (view, dueAt) => {
+    let z = (seed ^ Math.imul(view, 0x9e3779b9) ^ Math.imul(Math.floor(dueAt * 1_000), 0x85ebca6b)) | 0;
+    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+    return (z ^ (z >>> 15)) >>> 0;
   };
 }
 

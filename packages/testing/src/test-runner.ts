@@ -15,9 +15,10 @@ import {
   type VirtualClockView,
 } from "@holdfast/core/internal";
 import type { FaultyNetwork } from "./faulty-network.ts";
-import type { Faults } from "./faults.ts";
+import type { Faults, TracedCall } from "./faults.ts";
 import { gatedRunners, gatedStorage, type Tamper } from "./gated-storage.ts";
 import { ProcessGate } from "./process-gate.ts";
+import type { Tracer } from "./trace.ts";
 
 /** What the members of a test cluster share. */
 export interface TestWorld {
@@ -26,6 +27,7 @@ export interface TestWorld {
   readonly backend: MemoryBackend;
   readonly network: FaultyNetwork;
   readonly tamper: Tamper;
+  readonly trace: Tracer;
   readonly options: ClusterOptions;
 }
 
@@ -42,6 +44,7 @@ export class TestRunner {
   readonly #random: SeededRandom;
   /** Options that this runner alone has. */
   readonly #options: RunnerOptions;
+  #skewMs = 0;
   /** Every member that this process was, the dead ones too. */
   readonly #members: Member[] = [];
   #process: { readonly member: Member; readonly gate: ProcessGate; readonly view: VirtualClockView } | null =
@@ -68,6 +71,11 @@ export class TestRunner {
 
   get isPaused(): boolean {
     return this.#process !== null && !this.#process.gate.isRunning;
+  }
+
+  /** Counts the processes that ran here, the one that runs now included. */
+  get lives(): number {
+    return this.#members.length;
   }
 
   /** How many shards it serves; none while it is crashed. */
@@ -100,13 +108,25 @@ export class TestRunner {
     return this.#members.map((member) => clusterOf(member).metrics);
   }
 
+  /** Resolves when so much time has passed for this process: later if it is stopped meanwhile, never if it dies. */
+  sleep(ms: number): Promise<void> {
+    const view = this.#process?.view;
+    return new Promise<void>((resolve) => void view?.setTimer(ms, resolve));
+  }
+
+  /** Its wall time, in milliseconds since 1970: that of the test, and as much more as its clock is ahead. */
+  now(): number {
+    return this.#world.clock.now() + this.#skewMs;
+  }
+
   /** Starts the process: with a new identity, and none of what the last one had in memory. */
   async start(register: readonly Registration[], observe: (member: Member) => void): Promise<void> {
     if (this.#process !== null) throw new Error(`${this.address} runs already`);
     const { clock, random, backend, network, tamper, options } = this.#world;
     const label = `${this.address}#${this.#members.length + 1}`;
     const gate = new ProcessGate(random.fork(`${label} gate`));
-    const view = clock.view();
+    const view = clock.view({ offsetMs: this.#skewMs });
+    this.#traceProcess("started");
     network.join(this.address, gate);
     const member = await createMember(
       {
@@ -114,8 +134,8 @@ export class TestRunner {
         ...options,
         ...this.#options,
         role: this.#role,
-        storage: gatedStorage(backend.storage, gate, this.faults, tamper),
-        runners: gatedRunners(backend.runners, gate, this.faults),
+        storage: gatedStorage(backend.storage, gate, this.faults, tamper, this.#traced("storage")),
+        runners: gatedRunners(backend.runners, gate, this.faults, this.#traced("lease")),
         transport: backend.transport({ address: this.address }),
       },
       {
@@ -135,6 +155,7 @@ export class TestRunner {
   crash(): void {
     const process = this.#process;
     if (process === null) return;
+    this.#traceProcess("crashed");
     this.#process = null;
     this.#world.network.leave(this.address);
     process.gate.crash();
@@ -144,6 +165,7 @@ export class TestRunner {
 
   /** The process is stopped, as by SIGSTOP; time goes on without it. */
   pause(): void {
+    this.#traceProcess("stopped");
     this.#process?.gate.pause();
     this.#process?.view.pause();
   }
@@ -152,6 +174,7 @@ export class TestRunner {
   async resume(): Promise<void> {
     const process = this.#process;
     if (process === null || process.gate.isRunning) return;
+    this.#traceProcess("goes on");
     if (this.#random.next() < 0.5) {
       process.view.resume();
       await this.#world.clock.settle();
@@ -168,8 +191,26 @@ export class TestRunner {
   async shutdown(): Promise<void> {
     await this.resume();
     const process = this.#process;
+    this.#traceProcess("leaves");
     await process?.member.shutdown();
     if (this.#process === process) this.#process = null;
+  }
+
+  /** Sets how far its wall clock is ahead of the others', in milliseconds; for its next processes, too. */
+  skew(ms: number): void {
+    this.#skewMs = ms;
+    if (this.#process !== null) this.#process.view.offsetMs = ms;
+    this.#traceProcess(`has its wall clock ${ms} ms off`);
+  }
+
+  #traceProcess(what: string): void {
+    const { trace, clock } = this.#world;
+    trace({ at: clock.now(), type: "process", runner: this.address, what });
+  }
+
+  #traced(type: "storage" | "lease"): TracedCall {
+    const { trace, clock } = this.#world;
+    return (operation, outcome) => trace({ at: clock.now(), type, runner: this.address, operation, outcome });
   }
 
   #last(): Member {

@@ -1,0 +1,124 @@
+import { writeFile } from "node:fs/promises";
+import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter";
+import { FAULT_KINDS, type FaultKind } from "./fault-plan.ts";
+import type { Scenario } from "./scenario.ts";
+import { newTries, shrinkList } from "./shrink.ts";
+import { runSeed, type RunOptions, type RunResult } from "./simulated-run.ts";
+import { SimulationError } from "./simulation-error.ts";
+import { tracePage } from "./trace-page.ts";
+import { invariantOf } from "./violation.ts";
+
+export interface SimulateOptions {
+  /** How many seeds, from `seed` on. Default 100, or 1 where `seed` is given. */
+  readonly seeds?: number;
+  /** The first seed. Default 1. */
+  readonly seed?: number;
+  /** Default: as the scenario says, or 3. */
+  readonly runners?: number;
+  /** Which faults may happen; `[]`: none. Default: as the scenario says, or all. */
+  readonly faults?: readonly FaultKind[];
+  /** How long faults go on, in virtual time. Default: as the scenario says, or 30s. */
+  readonly duration?: Duration;
+  /** The trace of the first failing run is written here, made as small as it was found: JSON, or a page if it ends in `.html`. */
+  readonly traceFile?: string;
+  /** Replays a run that was made smaller: what a SimulationError says. */
+  readonly only?: { readonly faults: readonly number[]; readonly operations: readonly number[] };
+  /** Is told of each run. */
+  readonly progress?: (run: RunResult) => void;
+}
+
+export interface SimulationSummary {
+  readonly scenario: string;
+  readonly seeds: number;
+  /** Of all runs together. */
+  readonly events: number;
+  /** Virtual milliseconds of all runs together. */
+  readonly virtualMs: number;
+}
+
+/**
+ * Runs a scenario under many seeds: each decides the faults, when they happen, the order of everything that happens at one
+ * moment, and what else is left to chance. The same seed is the same run, event for event.
+ *
+ * @throws {SimulationError} a run broke a rule: with its seed, the smallest run found that breaks it, and how to replay that
+ * @throws {ConfigError} an option is out of range
+ */
+export async function simulate(
+  scenario: Scenario,
+  options: SimulateOptions = {},
+): Promise<SimulationSummary> {
+  const first = whole(options.seed ?? 1, "seed", 0);
+  const seeds = whole(options.seeds ?? (options.seed === undefined ? 100 : 1), "seeds", 1);
+  const base: Omit<RunOptions, "seed"> = {
+    runners: whole(options.runners ?? scenario.runners ?? 3, "runners", 1),
+    durationMs: milliseconds(options.duration ?? scenario.duration ?? "30s", "duration"),
+    kinds: checkKinds(options.faults ?? scenario.faults ?? FAULT_KINDS),
+    faults: options.only?.faults ?? null,
+    operations: options.only?.operations ?? null,
+    keepsTrace: false,
+  };
+  let events = 0;
+  let virtualMs = 0;
+  for (let seed = first; seed < first + seeds; seed += 1) {
+    const run = await runSeed(scenario, { ...base, seed });
+    options.progress?.(run);
+    events += run.events;
+    virtualMs += run.tookMs;
+    if (run.violation !== null) throw await failureOf(scenario, { ...base, seed }, run, options);
+  }
+  return { scenario: scenario.name, seeds, events, virtualMs };
+}
+
+async function failureOf(
+  scenario: Scenario,
+  options: RunOptions,
+  run: RunResult,
+  { traceFile, runners, faults: kinds, duration }: SimulateOptions,
+): Promise<SimulationError> {
+  const invariant = invariantOf(run.violation);
+  const tries = newTries();
+  const fails = async (faults: readonly number[], operations: readonly number[]): Promise<boolean> => {
+    const { violation } = await runSeed(scenario, { ...options, faults, operations });
+    return violation !== null && invariantOf(violation) === invariant;
+  };
+  let faults = options.faults ?? numbers(run.plan.length);
+  let operations = options.operations ?? numbers(run.operations);
+  faults = await shrinkList(faults, (kept) => fails(kept, operations), tries);
+  operations = await shrinkList(operations, (kept) => fails(faults, kept), tries);
+  faults = await shrinkList(faults, (kept) => fails(kept, operations), tries);
+  const smallest = await runSeed(scenario, { ...options, faults, operations, keepsTrace: true });
+  const error = new SimulationError(
+    {
+      scenario: scenario.name,
+      first: run,
+      smallest,
+      invariant,
+      faults,
+      operations,
+      given: { runners, faults: kinds, duration },
+    },
+    { cause: smallest.violation ?? run.violation },
+  );
+  if (traceFile !== undefined) {
+    const told = { message: error.message, ...error.details };
+    await writeFile(traceFile, traceFile.endsWith(".html") ? tracePage(told) : JSON.stringify(told, null, 1));
+  }
+  return error;
+}
+
+function numbers(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}
+
+function checkKinds(kinds: readonly FaultKind[]): readonly FaultKind[] {
+  for (const kind of kinds) {
+    if (!FAULT_KINDS.includes(kind))
+      throw new ConfigError({ option: "faults", got: kind, takes: `a list of ${FAULT_KINDS.join(", ")}` });
+  }
+  return kinds;
+}
+
+function whole(value: number, option: string, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new ConfigError({ option, got: value, takes: `a whole number of ${least} or more` });
+}
