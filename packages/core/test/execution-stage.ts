@@ -382,7 +382,7 @@ export class ExecutionStage {
     return {
       ...around,
       clock,
-      random: new SeededRandom(1),
+      random: new SeededRandom(1 + this.#processes),
       logger: { debug: log, info: log, warn: log, error },
       exposeStacks: false,
       maxPayloadBytes: 100_000,

@@ -42,6 +42,7 @@ export class OutsideWorld {
   readonly #wakeParent: () => void;
   readonly #ends = new Map<string, number>();
   readonly #children = new Map<string, Child>();
+  /** What it was asked for. */
   readonly #keys = new Set<string>();
   /** Wall times at which something of its own accord happens. */
   readonly moments: number[] = [];
@@ -81,7 +82,7 @@ export class OutsideWorld {
     }
     const child = this.#child(target.entityId);
     if (target.tag === CANCEL) this.#cancel(child, String(input));
-    else if (target.tag === WATCH) this.#watch(child);
+    else if (target.tag === WATCH) this.#watch(child, `watch ${child.id} ${options.idempotencyKey}`);
     else if (target.tag === SIGNAL) await this.#signal(child.id, input as SignalMessage, options);
     else throw new Error(`A child is not told "${target.tag}" so`);
     return undefined;
@@ -220,9 +221,9 @@ export class OutsideWorld {
     );
   }
 
-  #watch(child: Child): void {
-    // It is one request, however often it is repeated.
-    if (child.isWatched) return;
+  #watch(child: Child, request: string): void {
+    if (this.#keys.has(request)) return;
+    this.#keys.add(request);
     child.isWatched = true;
     if (child.endsAt - child.input.wakesMsBefore <= this.#clock.now()) this.#wakeParent();
   }

@@ -104,7 +104,7 @@ const leaf: fc.Arbitrary<Plan> = fc.oneof(
       isDetached: fc.constantFrom(false, false, true),
       isStubborn: fc.constantFrom(false, false, true),
       ending: fc.constantFrom("completed" as const, "completed" as const, "failed" as const),
-      wakesMsBefore: fc.constantFrom(0, 0, 7, 300),
+      wakesMsBefore: fc.constantFrom(0, 0, 7, 300, 1_500),
       ms: someMs,
     }),
   },
