@@ -119,6 +119,7 @@ async function wire(
   const { counters, events, backends, switchboard } = member;
   if (runners === undefined) throw new Error("No runner storage was opened");
   const { messages } = storage;
+  const leaseIsHeld = (): boolean => lease.isHeld() && !backends.isDetached;
   const host = new EntityHost({
     messages,
     clock,
@@ -133,7 +134,7 @@ async function wire(
     terminationTimeoutMs: settings.entityTerminationTimeoutMs,
     pollIntervalMs: settings.storagePollIntervalMs,
     maxRetries: settings.storageMessageMaxRetries,
-    leaseIsHeld: () => lease.isHeld() && !backends.isDetached,
+    leaseIsHeld,
     isDetached: () => backends.isDetached,
     fenced: (shardId) => owner.fenced(shardId),
     deadLettered: (letter) => void events.emit("deadLettered", letter),
@@ -242,6 +243,7 @@ async function wire(
     executions,
     host,
     router,
+    leaseIsHeld,
   });
   for (const registration of member.registrations()) registry.add(registration);
   const owner = new ShardOwner({

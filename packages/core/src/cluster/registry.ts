@@ -41,6 +41,7 @@ export interface RegistryOptions {
   readonly executions: ExecutionAccess;
   readonly host: EntityHost;
   readonly router: Router;
+  readonly leaseIsHeld: () => boolean;
 }
 
 export class Registry {
@@ -62,6 +63,7 @@ export class Registry {
       shardsPerGroup: options.settings.shardsPerGroup,
       crashBackoffBaseMs: options.settings.singletonCrashBackoffBaseMs,
       terminationTimeoutMs: options.settings.entityTerminationTimeoutMs,
+      leaseIsHeld: options.leaseIsHeld,
     });
     this.#peers = ((definition, entityId) =>
       entityClient(options.caller, definition, entityId, true)) as EntityPeers;

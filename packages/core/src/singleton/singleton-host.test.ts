@@ -13,6 +13,7 @@ const MINUTE = 60_000;
 /** A host with one singleton, "leader", and what became of its runs. */
 function hostOf(run: (scope: SingletonScope, number: number) => unknown) {
   const clock = new VirtualClock();
+  const lease = { isHeld: true };
   const log: string[] = [];
   const write = (level: string) => (message: string) => void log.push(`${level}: ${message}`);
   const logger = { debug: () => {}, info: write("info"), warn: write("warn"), error: write("error") };
@@ -23,6 +24,7 @@ function hostOf(run: (scope: SingletonScope, number: number) => unknown) {
     shardsPerGroup: 300,
     crashBackoffBaseMs: SECOND,
     terminationTimeoutMs: 15 * SECOND,
+    leaseIsHeld: () => lease.isHeld,
   });
   const scopes: SingletonScope[] = [];
   /** When each run started, in milliseconds since the test did. */
@@ -46,13 +48,29 @@ function hostOf(run: (scope: SingletonScope, number: number) => unknown) {
     process.off("unhandledRejection", onRejection);
     expect(rejections).toEqual([]);
   });
-  return { clock, host, log, scopes, starts, register, acquire };
+  return { clock, host, lease, log, scopes, starts, register, acquire };
 }
 
 const untilAborted = (scope: SingletonScope): Promise<void> =>
   new Promise((resolve) => scope.signal.addEventListener("abort", () => resolve()));
 
 describe("a singleton", () => {
+  it("is not started again once the lease can be over, although its shard has not left yet", async () => {
+    const { clock, lease, starts, register, acquire } = hostOf(() => {
+      throw new Error("It crashes");
+    });
+    register();
+    acquire();
+    await clock.advance(0);
+    expect(starts).toEqual([0]);
+    lease.isHeld = false;
+    await clock.advance(MINUTE);
+    expect(starts).toEqual([0]);
+    lease.isHeld = true;
+    await clock.advance(MINUTE);
+    expect(starts.length).toBeGreaterThan(1);
+  });
+
   it("runs when this runner gains its shard, with the shard's fence", async () => {
     const { clock, host, scopes, register, acquire } = hostOf(untilAborted);
     register();

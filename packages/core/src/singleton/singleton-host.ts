@@ -7,7 +7,9 @@
 //       has an aborted signal.
 //   G2  On this runner it never runs twice at once. What outlives the termination timeout keeps its successor here
 //       waiting, although the shard may run it elsewhere by then: that one has a higher fencing token.
-//   G3  While the shard is owned it is always running or about to be started again. Nothing that it throws gets further
+//   G3  None is started once the lease can be over, although nobody has said so yet: in a process that stood still, the timer
+//       that restarts one may come before the timer that ends the lease.
+//   G4  While the shard is owned it is always running or about to be started again. Nothing that it throws gets further
 //       than the log.
 
 import type { Clock } from "../adapter/clock.ts";
@@ -48,6 +50,7 @@ export interface SingletonHostOptions {
   readonly crashBackoffBaseMs: number;
   /** How long a shard waits for its singletons to end before it leaves. */
   readonly terminationTimeoutMs: number;
+  readonly leaseIsHeld: () => boolean;
 }
 
 export class SingletonHost {
@@ -145,9 +148,9 @@ class SingletonTask {
     );
   }
 
-  /** Runs it again and again until the signal is aborted. Never rejects (G3). */
+  /** Runs it again and again until the signal is aborted. Never rejects (G4). */
   async #runRepeatedly(scope: SingletonScope): Promise<void> {
-    const { clock, random, crashBackoffBaseMs: initialMs } = this.#options;
+    const { clock, random, leaseIsHeld, crashBackoffBaseMs: initialMs } = this.#options;
     const backoff = {
       kind: "exponential",
       initialMs,
@@ -157,7 +160,7 @@ class SingletonTask {
     let crashes = 0;
     while (!scope.signal.aborted) {
       const startedAt = clock.monotonic();
-      const returned = await this.#runOnce(scope);
+      const returned = leaseIsHeld() ? await this.#runOnce(scope) : true;
       const ranWell = clock.monotonic() - startedAt >= LONGEST_BACKOFF_MS;
       if (returned) crashes = 0;
       else crashes = ranWell ? 1 : crashes + 1;
