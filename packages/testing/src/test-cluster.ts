@@ -30,8 +30,8 @@ export interface TestClusterOptions extends RunnerOptions {
   readonly seed?: number;
   /** Wall time at the start. Default: the first moment of 2030. */
   readonly startAt?: Date;
-  /** Options that single runners have differently: weights, shard groups, another version of the code. */
-  readonly perRunner?: (index: number) => RunnerOptions;
+  /** Options that single runners have differently: weights, shard groups, another version of the code. `runner` is the one. */
+  readonly perRunner?: (index: number, runner: TestRunner) => RunnerOptions;
   /**
    * Whether chance decides which of several processes is first where timers of more than one are due at one moment. Default
    * false: the one that set its timer first.
@@ -143,7 +143,9 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   const client = new TestRunner(world, "test", "client", backendFaults("test"));
   const runners = Array.from({ length: count }, (_, index) => {
     const address = `runner-${index}`;
-    return new TestRunner(world, address, "runner", backendFaults(address), perRunner?.(index));
+    return new TestRunner(world, address, "runner", backendFaults(address), (self) =>
+      perRunner?.(index, self),
+    );
   });
   const everyone = [client, ...runners];
   const registrations: Registration[] = [...register];

@@ -55,14 +55,14 @@ export class TestRunner {
     address: string,
     role: "runner" | "client",
     faults: Faults,
-    options: RunnerOptions = {},
+    options: (self: TestRunner) => RunnerOptions | undefined = () => undefined,
   ) {
     this.#world = world;
     this.address = address;
     this.#role = role;
     this.faults = faults;
     this.#random = world.random.fork(`${address} process`);
-    this.#options = options;
+    this.#options = options(this) ?? {};
   }
 
   get isAlive(): boolean {

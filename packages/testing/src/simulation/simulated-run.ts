@@ -80,6 +80,8 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
   const chance = random.fork("scenario");
   const times = random.fork("times");
   let cluster: TestCluster | null = null;
+  let early: TestRunner | null = null;
+  const now = (): number => cluster?.now() ?? early?.now() ?? 0;
   let operations = 0;
   const sleep = (ms: number): Promise<void> => theCluster(cluster).sleep(ms);
   const sim: Simulation = {
@@ -91,7 +93,7 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
     },
     random: () => chance.next(),
     integer: (least, most) => least + Math.floor(chance.next() * (most - least + 1)),
-    now: () => theCluster(cluster).now(),
+    now,
     sleep,
     async operations(count, operation) {
       const first = operations;
@@ -106,12 +108,15 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
         }),
       );
     },
-    note: (who, what) => record({ at: theCluster(cluster).now(), type: "note", who, what }),
+    note: (who, what) => record({ at: now(), type: "note", who, what }),
   };
   const run = scenario.start(sim);
   const witness = new StorageWitness();
-  const registrations = (runner: number): readonly Registration[] =>
-    typeof run.register === "function" ? run.register(processOf(runner, () => sim.cluster)) : run.register;
+  const registrations = (index: number, runner: TestRunner): readonly Registration[] => {
+    // Singletons and crons run, and ask for the time, before the cluster is whole.
+    early ??= runner;
+    return typeof run.register === "function" ? run.register(processOf(index, runner)) : run.register;
+  };
   let violation: Error | null = null;
   let tookMs = 0;
   cluster = await createTestCluster({
@@ -122,7 +127,7 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
     entityTerminationTimeout: "2s",
     storagePollInterval: "1s",
     ...run.options,
-    perRunner: (index) => ({ register: registrations(index) }),
+    perRunner: (index, runner) => ({ register: registrations(index, runner) }),
     runners,
     seed,
     shuffle: true,
@@ -170,22 +175,17 @@ function theCluster(cluster: TestCluster | null): TestCluster {
   return cluster;
 }
 
-function processOf(runner: number, cluster: () => TestCluster): SimulatedProcess {
-  const own = (): TestRunner => {
-    const found = cluster().runners[runner];
-    if (found === undefined) throw new Error(`There is no runner ${runner}`);
-    return found;
-  };
+function processOf(number: number, runner: TestRunner): SimulatedProcess {
   return {
-    runner,
+    runner: number,
     get life() {
-      return own().lives;
+      return runner.lives;
     },
     get isRunning() {
-      return own().isAlive && !own().isPaused;
+      return runner.isAlive && !runner.isPaused;
     },
-    sleep: (ms) => own().sleep(ms),
-    now: () => own().now(),
+    sleep: (ms) => runner.sleep(ms),
+    now: () => runner.now(),
   };
 }
 
