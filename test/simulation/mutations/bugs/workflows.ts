@@ -1,0 +1,148 @@
+// Planted bugs of workflows: journal, replay, messages, cancellation, compensation, children.
+
+import type { PlantedBug } from "../planted-bug.ts";
+
+export const WORKFLOWS: readonly PlantedBug[] = [
+  {
+    name: "replay ignores the order of completion",
+    breaks: "INV-8",
+    file: "workflow/delivery-queue.ts",
+    find: "      const ordinal = this.#announced.shift() as number;\n",
+    replace:
+      "      const ordinal = [...this.#ready.keys()][0] as number;\n" +
+      "      this.#announced.splice(this.#announced.indexOf(ordinal), 1);\n",
+    scenarios: ["races"],
+  },
+  {
+    name: "results are delivered as soon as they are there",
+    breaks: "INV-8",
+    file: "workflow/delivery-queue.ts",
+    find: "    this.#ready.set(ordinal, settle);\n    void this.#pump();\n",
+    replace:
+      "    this.giveUp(ordinal);\n" +
+      "    void this.#clock.nextTurn().then(() => {\n" +
+      "      if (this.#isStopped) return;\n" +
+      "      settle();\n" +
+      "      this.#idle();\n" +
+      "    });\n",
+    scenarios: ["races"],
+  },
+  {
+    name: "failed attempts of an activity are not counted over a crash",
+    breaks: "attempts survive a take-over",
+    file: "workflow/activity-step.ts",
+    find: "let failures = recorded?.failures.length ?? 0;",
+    replace: "let failures = 0;",
+    scenarios: ["races"],
+  },
+  {
+    name: "a side effect does not wait for what it follows from",
+    breaks: "INV-8",
+    file: "workflow/execution.ts",
+    find: "  async #ready(): Promise<void> {\n    await this.#journal.durable();\n",
+    replace: "  async #ready(): Promise<void> {\n",
+    scenarios: ["transfers", "races"],
+  },
+  {
+    name: "an execution goes on after a write of its journal failed",
+    breaks: "INV-8",
+    file: "workflow/journal.ts",
+    find: "      failed(error);\n",
+    replace: "      void failed;\n",
+    scenarios: ["transfers", "races"],
+  },
+  {
+    name: "a copy reads the journal while the one before it writes",
+    breaks: "INV-8",
+    file: "workflow/execution-runner.ts",
+    find: "    await this.#underWay.get(place);\n",
+    replace: "",
+    scenarios: ["transfers", "signals"],
+  },
+  {
+    name: "messages to an execution are handled at once and not in order",
+    breaks: "INV-4",
+    file: "contract/workflow-contract.ts",
+    find: "new Set([SIGNAL, CANCEL, WATCH, WAKE]);",
+    replace: "new Set();",
+    scenarios: ["signals"],
+  },
+  {
+    name: "a signal does not wake a suspended execution",
+    breaks: "INV-2",
+    file: "workflow/execution-behavior.ts",
+    find: '    } else if (state.state === "pending") await services.hasten(state, fence);\n',
+    replace:
+      '    } else if (state.state === "pending" && tag === WAKE) await services.hasten(state.requestId, fence);\n',
+    scenarios: ["signals"],
+  },
+  {
+    name: "a wake is lost that comes while an execution is put off",
+    breaks: "INV-2",
+    file: "entity/putting-off.ts",
+    find: "      request.isHastened = true;\n",
+    replace: "",
+    scenarios: ["signals", "children"],
+  },
+  {
+    name: "a wake goes to a copy that is about to leave",
+    breaks: "INV-2",
+    file: "workflow/execution-behavior.ts",
+    find: "if (tag !== WAKE && runner.receive(address.entityId, message)) return;",
+    replace: "if (runner.receive(address.entityId, message)) return;",
+    scenarios: ["children"],
+  },
+  {
+    name: "who watches an execution that ends at this moment is not woken",
+    breaks: "INV-2",
+    file: "workflow/execution-behavior.ts",
+    find: 'if (state.state !== "pending" || services.isHosted(state.requestId))',
+    replace: 'if (state.state !== "pending")',
+    scenarios: ["children"],
+  },
+  {
+    name: "watchers are taken when the replay is over",
+    breaks: "INV-2",
+    file: "workflow/arrivals.ts",
+    find: '    if (message.tag === WATCH) this.#watchers.push(decodePayload(message.payload, "A watcher") as Watcher);\n',
+    replace:
+      '    const watch = () => this.#watchers.push(decodePayload(message.payload, "A watcher") as Watcher);\n' +
+      "    if (message.tag === WATCH && this.#early !== null) {\n" +
+      "      const open = this.open.bind(this);\n" +
+      "      this.open = () => (open(), void watch());\n" +
+      "    } else if (message.tag === WATCH) watch();\n",
+    scenarios: ["children"],
+  },
+  {
+    name: "a cancellation is not journaled",
+    breaks: "INV-8",
+    file: "workflow/execution.ts",
+    find: '      this.#recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {\n',
+    replace: "      void (event, this.#options.clock.nextTurn()).then(() => {\n",
+    scenarios: ["signals"],
+  },
+  {
+    name: "which signals the code was given is forgotten",
+    breaks: "INV-8",
+    file: "workflow/recorded-run.ts",
+    find: "      if (requestId !== null) consumed.add(requestId);\n",
+    replace: "      void requestId;\n",
+    scenarios: ["signals"],
+  },
+  {
+    name: "compensations run in the order of their registration",
+    breaks: "compensations run the last one first",
+    file: "workflow/compensation.ts",
+    find: "this.#registered.toReversed()",
+    replace: "this.#registered",
+    scenarios: ["signals"],
+  },
+  {
+    name: "the end of an execution does not wait for its children to be told",
+    breaks: "INV-2",
+    file: "workflow/children.ts",
+    find: "while (this.#telling.size > 0) await Promise.all(this.#telling);",
+    replace: "",
+    scenarios: ["children"],
+  },
+];

@@ -1,0 +1,29 @@
+// The scenarios that planted bugs are looked for with, by name: those of `npm run simulate`, and some that are here because
+// only a planted bug needs them.
+
+import type { Scenario } from "@holdfast/testing";
+import { SCENARIOS } from "../scenarios.ts";
+import { bursts } from "./scenarios/bursts.ts";
+import { keptStreams } from "./scenarios/kept-streams.ts";
+import { races } from "./scenarios/races.ts";
+import { setClocks } from "./scenarios/set-clocks.ts";
+import { slowLeases } from "./scenarios/slow-leases.ts";
+import { stoppedRunners } from "./scenarios/stopped-runners.ts";
+
+const ALL: readonly Scenario[] = [
+  ...SCENARIOS,
+  bursts,
+  keptStreams,
+  races,
+  setClocks,
+  slowLeases,
+  stoppedRunners,
+];
+
+/** @throws {Error} there is none of this name */
+export function scenarioNamed(name: string): Scenario {
+  const found = ALL.find((scenario) => scenario.name === name);
+  if (found === undefined)
+    throw new Error(`No scenario is named "${name}". There are ${ALL.map((each) => each.name).join(", ")}`);
+  return found;
+}

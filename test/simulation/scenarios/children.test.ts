@@ -1,0 +1,4 @@
+import { holdsUnderSeeds } from "../under-seeds.ts";
+import { children } from "./children.ts";
+
+holdsUnderSeeds(children);

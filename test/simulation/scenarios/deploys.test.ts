@@ -1,0 +1,4 @@
+import { holdsUnderSeeds } from "../under-seeds.ts";
+import { deploys } from "./deploys.ts";
+
+holdsUnderSeeds(deploys);

@@ -1,0 +1,120 @@
+// Deploys: runners leave in order and come back, and nothing else goes wrong but the network's delays. Then nothing is
+// repeated, nothing is at two places for a moment, and callers do not notice.
+
+import { defineEntity, defineSingleton, rpc, type HandlerContext } from "@holdfast/core";
+import {
+  checkExactlyOnce,
+  checkReplies,
+  Violation,
+  type Scenario,
+  type SimulatedProcess,
+  type Simulation,
+  type Told,
+} from "@holdfast/testing";
+import { HandlerWatch } from "../handler-watch.ts";
+
+interface Job {
+  readonly key: string;
+  readonly lastsMs: number;
+}
+
+const Worker = defineEntity({
+  name: "Worker",
+  rpcs: { keep: rpc<Job, string>({ persisted: true }), ask: rpc<Job, string>() },
+});
+
+const JOBS = 36;
+const DEPLOYS = 6;
+const RUNNERS = 4;
+
+export const deploys: Scenario = {
+  name: "deploys",
+  runners: RUNNERS,
+  duration: "15s",
+  faults: [],
+  start: (sim) => new Deploys(sim),
+};
+
+class Deploys {
+  readonly #sim: Simulation;
+  readonly #watch: HandlerWatch;
+  readonly #jobs: readonly { readonly isKept: boolean; readonly lastsMs: number }[];
+  readonly #leaves: readonly { readonly runner: number; readonly forMs: number }[];
+  readonly #delayMs: number;
+  readonly #ran: string[] = [];
+  readonly #answered: string[] = [];
+  readonly #told: Told[] = [];
+  #ticks = 0;
+
+  constructor(sim: Simulation) {
+    this.#sim = sim;
+    this.#watch = new HandlerWatch(sim, { isStrict: true });
+    this.#delayMs = sim.integer(0, 20);
+    this.#jobs = Array.from({ length: JOBS }, () => ({
+      isKept: sim.random() < 0.5,
+      // Less than `entityTerminationTimeout`, one after the other as well.
+      lastsMs: [0, 0, 10, 300][sim.integer(0, 3)] ?? 0,
+    }));
+    this.#leaves = Array.from({ length: DEPLOYS }, () => ({
+      // One stays, so that there is always somebody to go to.
+      runner: sim.integer(1, RUNNERS - 1),
+      forMs: sim.integer(1, 3_000),
+    }));
+  }
+
+  readonly options = { entityTerminationTimeout: "15s" } as const;
+
+  register(process: SimulatedProcess) {
+    const work = (job: Job, ctx: HandlerContext): Promise<string> =>
+      this.#watch.during(`worker ${ctx.entityId}`, process, ctx, async () => {
+        this.#ran.push(job.key);
+        if (job.lastsMs > 0) await process.sleep(job.lastsMs);
+        return job.key;
+      });
+    const leader = defineSingleton({
+      name: "leader",
+      run: (ctx) =>
+        this.#watch.during("leader", process, ctx, async () => {
+          while (!ctx.signal.aborted) {
+            this.#ticks += 1;
+            await process.sleep(250);
+          }
+          // It takes its time to end, and nobody begins before it has.
+          await process.sleep(250);
+        }),
+    });
+    return [Worker.implement({ keep: work, ask: work }), leader];
+  }
+
+  async run(): Promise<void> {
+    const { cluster } = this.#sim;
+    // All messages take as long, so that none overtakes another: as on one connection.
+    const delay = [this.#delayMs, this.#delayMs] as const;
+    cluster.faults({ delay, storageDelay: ["0ms", "15ms"], leaseDelay: ["0ms", "15ms"] });
+    await Promise.all([
+      this.#sim.operations(DEPLOYS, async (index) => {
+        const { runner, forMs } = this.#leaves[index] ?? { runner: 1, forMs: 0 };
+        // One that is about to start would die of it.
+        if (cluster.status(runner).state !== "running") return;
+        await cluster.runners[runner]?.shutdown();
+        await this.#sim.sleep(forMs);
+        cluster.revive(runner);
+      }),
+      this.#sim.operations(JOBS, async (index) => {
+        const { isKept, lastsMs } = this.#jobs[index] ?? { isKept: true, lastsMs: 0 };
+        const key = `job ${index}`;
+        const worker = cluster.entity(Worker, `${index % 6}`);
+        const reply = await (isKept ? worker.keep({ key, lastsMs }) : worker.ask({ key, lastsMs }));
+        this.#answered.push(key);
+        this.#told.push({ request: key, reply }, { request: key, reply: key });
+      }),
+    ]);
+  }
+
+  check(): void {
+    this.#watch.check();
+    checkReplies(this.#told);
+    checkExactlyOnce({ effects: this.#ran, acknowledged: this.#answered });
+    if (this.#ticks === 0) throw new Violation("a singleton runs", "the leader never ticked");
+  }
+}

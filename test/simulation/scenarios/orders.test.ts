@@ -1,0 +1,4 @@
+import { holdsUnderSeeds } from "../under-seeds.ts";
+import { orders } from "./orders.ts";
+
+holdsUnderSeeds(orders);

@@ -1,0 +1,4 @@
+import { holdsUnderSeeds } from "../under-seeds.ts";
+import { signals } from "./signals.ts";
+
+holdsUnderSeeds(signals);

@@ -1,0 +1,4 @@
+import { holdsUnderSeeds } from "../under-seeds.ts";
+import { storms } from "./storms.ts";
+
+holdsUnderSeeds(storms);

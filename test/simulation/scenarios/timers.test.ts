@@ -1,0 +1,4 @@
+import { holdsUnderSeeds } from "../under-seeds.ts";
+import { timers } from "./timers.ts";
+
+holdsUnderSeeds(timers);
