@@ -250,7 +250,9 @@ export class EntityHost {
   }
 
   knows(requestId: string): boolean {
-    return this.#requests.has(requestId) || this.#admission.knows(requestId) || this.#waiters.has(requestId);
+    // A persisted one that was read from storage runs here without anybody who waits: what its sender sent was lost.
+    const isVolatile = this.#requests.get(requestId)?.envelope.persisted === false;
+    return isVolatile || this.#admission.knows(requestId) || this.#waiters.has(requestId);
   }
 
   /** Whether a request is in memory here: it waits or runs, is being put off, or its reply is being recorded. */

@@ -54,6 +54,9 @@ type Attempt =
   | { readonly type: "retry"; readonly error: unknown }
   | Exclude<RunResult, { type: "answered" | "dead" }>;
 
+/** A consumer says how far it is every 2 s: one that says nothing for so long does not read any more. */
+const CONSUMER_SILENT_MS = 10_000;
+
 /** The pauses between attempts, and between tries of a write that fails. */
 const BACKOFF: Backoff = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 };
 
@@ -191,6 +194,7 @@ export class RequestRunner {
     const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
     let index = 0;
     for await (const element of iterable) {
+      if (request.ended !== null) break;
       await parseWhat(request.rpc.output, element, what);
       const chunk = {
         requestId: request.id,
@@ -199,7 +203,7 @@ export class RequestRunner {
       };
       if (index >= saved) {
         if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
-        await request.window.room(index);
+        await this.#room(request, request.window, index);
         if (request.ended !== null) break;
         tell(request.id, { type: "chunk", chunk });
       }
@@ -208,6 +212,22 @@ export class RequestRunner {
     const ended = request.ended;
     if (ended !== null) throw this.#interruption(request, ended.why);
     return index;
+  }
+
+  /**
+   * Waits for the consumer, unless it is gone and nobody heard of it: its word was lost, or it spoke to an owner before this
+   * one. A volatile stream ends then; the chunks of a persisted one stay with storage, and it goes on to its end.
+   */
+  async #room(request: HostedRequest, window: ChunkWindow, index: number): Promise<void> {
+    const { clock } = this.#options;
+    const look = (): void => {
+      if (window.heardStill()) timer = clock.setTimer(CONSUMER_SILENT_MS, look);
+      else if (request.envelope.persisted) window.close();
+      else request.end("interrupted", "its reader is gone");
+    };
+    let timer = clock.setTimer(CONSUMER_SILENT_MS, look);
+    await window.room(index);
+    timer.cancel();
   }
 
   async #record(

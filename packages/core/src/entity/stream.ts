@@ -13,9 +13,18 @@ export const CHUNK_WINDOW = 32;
 export class ChunkWindow {
   #acknowledged = 0;
   #closed = false;
+  #isHeard = false;
   #wake: (() => void) | null = null;
 
+  /** Whether its consumer was heard of since this was asked last: it says every now and then how far it came. */
+  heardStill(): boolean {
+    const heard = this.#isHeard;
+    this.#isHeard = false;
+    return heard;
+  }
+
   acknowledge(upTo: number): void {
+    this.#isHeard = true;
     if (upTo <= this.#acknowledged) return;
     this.#acknowledged = upTo;
     this.#wake?.();

@@ -1,0 +1,72 @@
+import { defineEntity, rpc } from "@holdfast/core";
+import { expect, it } from "vitest";
+import { createTestCluster } from "../src/index.ts";
+
+const Source = defineEntity({
+  name: "Source",
+  rpcs: {
+    count: rpc<number, number>({ stream: true }),
+    keep: rpc<number, number>({ stream: true, persisted: true }),
+    touch: rpc<void, string>({ persisted: true }),
+  },
+});
+
+async function* upTo(to: number): AsyncGenerator<number, void, undefined> {
+  for (let n = 0; n < to; n += 1) yield n;
+}
+
+const source = Source.implement({ count: upTo, keep: upTo, touch: () => "touched" });
+
+it.each(["count", "keep"] as const)(
+  "keeps no request waiting behind a stream (%s) whose reader left, and whose word of that was lost",
+  async (kind) => {
+    await using cluster = await createTestCluster({ register: [source] });
+    for await (const n of cluster.entity(Source, "s")[kind](300)) {
+      if (n < 70) continue;
+      cluster.faults({ drop: 1 });
+      break;
+    }
+    await cluster.advance("100ms");
+    cluster.faults({});
+    const touched = cluster.entity(Source, "s").touch();
+    await cluster.advance("1 minute");
+    expect(await touched).toBe("touched");
+  },
+);
+
+it("keeps no request waiting behind a persisted stream whose reader left while its owner was dead", async () => {
+  await using cluster = await createTestCluster({ register: [source] });
+  for await (const n of cluster.entity(Source, "s").keep(300)) {
+    if (n < 70) continue;
+    await cluster.crash(0);
+    break;
+  }
+  await cluster.restart(0);
+  const touched = cluster.entity(Source, "s").touch();
+  await cluster.advance("1 minute");
+  expect(await touched).toBe("touched");
+});
+
+it("hands a persisted stream to its reader although its new owner found it in storage, and heard nothing of the reader", async () => {
+  await using cluster = await createTestCluster({
+    register: [source],
+    runnerLockTtl: "1500ms",
+    shardRebalanceDebounce: "200ms",
+  });
+  const got: number[] = [];
+  const reading = (async () => {
+    for await (const n of cluster.entity(Source, "s").keep(300)) {
+      got.push(n);
+      if (n === 70) await cluster.crash(0);
+    }
+  })();
+  await cluster.advance("2s");
+  cluster.faults({ drop: 1 });
+  const restarting = cluster.restart(0);
+  await cluster.advance("700ms");
+  await restarting;
+  cluster.faults({});
+  await cluster.advance("1 minute");
+  expect(got).toHaveLength(300);
+  await reading;
+});
