@@ -122,14 +122,19 @@ export class PostgresMessageStorage implements MessageStorage {
     if (opened?.hasBegun === true) {
       const isRecorded = async (): Promise<boolean> => (await this.#recordedReply(reply.requestId)) !== null;
       if ((await this.#session.commit("saveReply", op, opened, isRecorded)) === "committed") return reply;
-    } else {
-      // Nothing was written in it: the reply needs no transaction of its own.
-      await opened?.rollback();
-      if ((await this.#session.write("saveReply", op)).type !== "refused") return reply;
+      const recorded = await this.#recordedReply(reply.requestId);
+      if (recorded === null) throw unknownRequest("saveReply", reply.requestId);
+      return recorded;
     }
-    const recorded = await this.#recordedReply(reply.requestId);
-    if (recorded !== null) return recorded;
-    throw unknownRequest("saveReply", reply.requestId);
+    // Nothing was written in it: the reply needs no transaction of its own.
+    await opened?.rollback();
+    while ((await this.#session.write("saveReply", op)).type === "refused") {
+      const [found] = await this.#states("saveReply", "look_up_v1", [textArray([reply.requestId])]);
+      if (found === undefined) throw unknownRequest("saveReply", reply.requestId);
+      if (found.existing.state === "answered") return found.existing.reply;
+      // It was reopened since the write: no reply is recorded now, and this one can be.
+    }
+    return reply;
   }
 
   async lookUp(requestIds: readonly string[]): Promise<readonly RequestState[]> {

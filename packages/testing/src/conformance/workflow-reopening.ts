@@ -239,5 +239,28 @@ export function workflowReopening(factory: StorageFactory): void {
         expect((await messages.lookUp([requestId]))[0]).toMatchObject({ state: "pending", attempts: 0 });
       }),
     );
+
+    it(
+      "comes before or after a reply of the same moment",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const fence = await context.claim(messages);
+        for (let round = 0; round < 10; round++) {
+          const at = { ...ORDER, executionId: `${ORDER.executionId}-${round}` };
+          const request = await start(session, context, at);
+          const { requestId } = request;
+          await fail(messages, request, fence);
+          const [reopened, reply] = await Promise.all([
+            workflows.reopenExecution(at, requestId, { forget: [], entry: resumed(0) }),
+            messages.saveReply(succeeded(requestId), fence, null),
+          ]);
+          expect(reopened).toEqual(request.address);
+          const [state] = await messages.lookUp([requestId]);
+          // The reply came first and found the error, or second and is the execution's end.
+          if (reply.exit.ok) expect(state).toMatchObject({ state: "answered", reply });
+          else expect(state).toMatchObject({ state: "pending", attempts: 0 });
+        }
+      }),
+    );
   });
 }
