@@ -4,20 +4,26 @@
 import type { Scenario } from "@holdfast/testing";
 import { SCENARIOS } from "../scenarios.ts";
 import { bursts } from "./scenarios/bursts.ts";
+import { cutSenders } from "./scenarios/cut-senders.ts";
+import { families } from "./scenarios/families.ts";
 import { keptStreams } from "./scenarios/kept-streams.ts";
 import { races } from "./scenarios/races.ts";
 import { setClocks } from "./scenarios/set-clocks.ts";
 import { slowLeases } from "./scenarios/slow-leases.ts";
 import { stoppedRunners } from "./scenarios/stopped-runners.ts";
+import { stubbornSingleton } from "./scenarios/stubborn-singleton.ts";
 
 const ALL: readonly Scenario[] = [
   ...SCENARIOS,
   bursts,
+  cutSenders,
+  families,
   keptStreams,
   races,
   setClocks,
   slowLeases,
   stoppedRunners,
+  stubbornSingleton,
 ];
 
 /** @throws {Error} there is none of this name */

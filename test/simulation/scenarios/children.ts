@@ -44,7 +44,7 @@ const FAMILIES = 6;
 
 export const children: Scenario = {
   name: "children",
-  duration: "15s",
+  duration: "12s",
   start: (sim) => new Families(sim),
 };
 

@@ -43,7 +43,7 @@ const OPERATIONS = 36;
 
 export const counters: Scenario = {
   name: "counters",
-  duration: "15s",
+  duration: "12s",
   start: (sim) => new Counters(sim),
 };
 

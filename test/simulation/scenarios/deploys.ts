@@ -30,7 +30,7 @@ const RUNNERS = 4;
 export const deploys: Scenario = {
   name: "deploys",
   runners: RUNNERS,
-  duration: "15s",
+  duration: "10s",
   faults: [],
   start: (sim) => new Deploys(sim),
 };

@@ -49,7 +49,7 @@ const LEAST_PURCHASE = 15;
 
 export const orders: Scenario = {
   name: "orders",
-  duration: "15s",
+  duration: "12s",
   start: (sim) => new Orders(sim),
 };
 

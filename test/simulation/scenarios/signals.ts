@@ -46,7 +46,7 @@ const EACH = 3;
 
 export const signals: Scenario = {
   name: "signals",
-  duration: "15s",
+  duration: "12s",
   start: (sim) => new Signals(sim),
 };
 

@@ -37,7 +37,7 @@ const WRECKS = 8;
 export const storms: Scenario = {
   name: "storms",
   runners: RUNNERS,
-  duration: "20s",
+  duration: "16s",
   start: (sim) => new Storms(sim),
 };
 

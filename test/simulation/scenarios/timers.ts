@@ -25,13 +25,13 @@ const Sleeper = defineWorkflow<Nap, Slept>({ name: "Sleeper", key: ({ id }) => i
 
 const SLEEPERS = 8;
 const BELLS = 12;
-const LENGTHS_MS = [0, 1, 40, 900, 2_500, 7_000, 15_000];
+const LENGTHS_MS = [0, 1, 40, 900, 2_500, 7_000, 10_000];
 /** What is due may come so late, once all is mended: a lease, a poll, and a look at what came due. */
 const GRACE_MS = 5_000;
 
 export const timers: Scenario = {
   name: "timers",
-  duration: "15s",
+  duration: "12s",
   start: (sim) => new Timers(sim),
 };
 

@@ -49,7 +49,7 @@ const CLOSED = "3";
 
 export const transfers: Scenario = {
   name: "transfers",
-  duration: "15s",
+  duration: "12s",
   start: (sim) => new Transfers(sim),
 };
 

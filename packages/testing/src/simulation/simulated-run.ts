@@ -46,7 +46,7 @@ const LEASE_MS = 6_000;
 const REST_MS = 300_000;
 const STEP_MS = 1_000;
 /** So long what nobody waits for has to come to rest, too. */
-const CALM_MS = 2 * LEASE_MS;
+const CALM_MS = LEASE_MS + 2_000;
 /** Characters of the trace. */
 const HASHED_AT_ONCE = 65_536;
 /** The part of the faults' time in which operations begin. */

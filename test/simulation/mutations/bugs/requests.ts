@@ -83,7 +83,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     file: "entity/delivery.ts",
     find: "const readPendingFirst = outgoing.readsUpTo !== null;",
     replace: "const readPendingFirst = false;",
-    scenarios: ["storms"],
+    scenarios: ["cut senders"],
   },
   {
     name: "a request overtakes one whose acceptance is awaited",
@@ -123,20 +123,12 @@ export const REQUESTS: readonly PlantedBug[] = [
     scenarios: ["bursts", "storms"],
   },
   {
-    name: "a read counts for a shard that left and came back meanwhile",
-    breaks: "INV-3",
-    file: "entity/entity-host.ts",
-    find: "return shard !== undefined && shards.has(shard);",
-    replace: "return shard !== undefined;",
-    scenarios: ["storms"],
-  },
-  {
-    name: "a wait for a read ends with the read under way",
+    name: "who waits for a read does not wait where one is under way",
     breaks: "INV-4",
     file: "entity/inbox.ts",
-    find: "      if (this.#reading === null && !this.#readAgain) return;\n",
+    find: "      await under;\n      if (this.#reading === null && !this.#readAgain) return;\n",
     replace: "      return;\n",
-    scenarios: ["storms"],
+    scenarios: ["cut senders"],
   },
   {
     name: "attempts are not recorded",

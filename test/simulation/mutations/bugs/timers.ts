@@ -93,6 +93,6 @@ export const TIMERS: readonly PlantedBug[] = [
     file: "singleton/singleton-host.ts",
     find: "this.#ended = this.#ended.then(() => this.#runRepeatedly({ signal: tenure.signal, fence }));",
     replace: "this.#ended = this.#runRepeatedly({ signal: tenure.signal, fence });",
-    scenarios: ["failover"],
+    scenarios: ["stubborn singleton"],
   },
 ];

@@ -82,7 +82,7 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     file: "entity/putting-off.ts",
     find: "      request.isHastened = true;\n",
     replace: "",
-    scenarios: ["signals", "children"],
+    scenarios: ["families", "children"],
   },
   {
     name: "a wake goes to a copy that is about to leave",
@@ -90,7 +90,7 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     file: "workflow/execution-behavior.ts",
     find: "if (tag !== WAKE && runner.receive(address.entityId, message)) return;",
     replace: "if (runner.receive(address.entityId, message)) return;",
-    scenarios: ["children"],
+    scenarios: ["families", "children"],
   },
   {
     name: "who watches an execution that ends at this moment is not woken",
@@ -98,7 +98,15 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     file: "workflow/execution-behavior.ts",
     find: 'if (state.state !== "pending" || services.isHosted(state.requestId))',
     replace: 'if (state.state !== "pending")',
-    scenarios: ["children"],
+    scenarios: ["families", "children"],
+  },
+  {
+    name: "who watched an execution before it left memory is forgotten",
+    breaks: "INV-2",
+    file: "workflow/arrivals.ts",
+    find: "    for (const message of inbox) this.add(message);\n",
+    replace: "    for (const message of inbox) if (message.tag !== WATCH) this.add(message);\n",
+    scenarios: ["families", "children"],
   },
   {
     name: "watchers are taken when the replay is over",
@@ -111,7 +119,7 @@ export const WORKFLOWS: readonly PlantedBug[] = [
       "      const open = this.open.bind(this);\n" +
       "      this.open = () => (open(), void watch());\n" +
       "    } else if (message.tag === WATCH) watch();\n",
-    scenarios: ["children"],
+    scenarios: ["families"],
   },
   {
     name: "a cancellation is not journaled",
@@ -143,6 +151,6 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     file: "workflow/children.ts",
     find: "while (this.#telling.size > 0) await Promise.all(this.#telling);",
     replace: "",
-    scenarios: ["children"],
+    scenarios: ["families"],
   },
 ];
