@@ -5,6 +5,7 @@ import type { TestProject } from "vitest/node";
 import { startEtcd } from "./etcd.ts";
 import { startPostgres } from "./postgres.ts";
 import type { Service } from "./programs.ts";
+import { startRedis } from "./redis.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -12,18 +13,23 @@ declare module "vitest" {
     postgresUrl: string | null;
     /** Null: no etcd could be had, and what needs it does not run. */
     etcdUrl: string | null;
+    /** Null: no Redis could be had, and what needs it does not run. */
+    redisUrl: string | null;
   }
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const [postgres, etcd] = await Promise.allSettled([startPostgres(), startEtcd()]);
-  const started = [postgres, etcd].flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const [postgres, etcd, redis] = await Promise.allSettled([startPostgres(), startEtcd(), startRedis()]);
+  const started = [postgres, etcd, redis].flatMap((each) =>
+    each.status === "fulfilled" ? [each.value] : [],
+  );
   const stop = async (): Promise<void> => {
     await Promise.all(started.map((service) => service.stop()));
   };
   try {
     project.provide("postgresUrl", urlOf("a PostgreSQL server", postgres));
     project.provide("etcdUrl", urlOf("etcd", etcd));
+    project.provide("redisUrl", urlOf("Redis", redis));
   } catch (error) {
     await stop();
     throw error;

@@ -1,0 +1,235 @@
+// Redis for tests and examples: given by TEST_REDIS_URL, else a program of this machine in a temporary folder, else a
+// container, else Debian's package where this is root on Debian.
+
+import { existsSync } from "node:fs";
+import { readdir, readFile, stat, truncate } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import {
+  findProgram,
+  freePort,
+  removeFolder,
+  run,
+  serviceFolder,
+  startProgram,
+  type Service,
+  type StartedProgram,
+} from "./programs.ts";
+
+const READY = /Ready to accept connections/u;
+const SLOTS = 16_384;
+
+/** A Redis that tests may use, and break if it is theirs. */
+export interface RedisService extends Service {
+  /** Null: it was not started here as a program, so it is not ours to break. */
+  readonly control: RedisControl | null;
+}
+
+/** A Redis that was started here as a program. */
+export interface OwnRedis extends RedisService {
+  readonly control: RedisControl;
+  readonly port: number;
+}
+
+/** Breaks a Redis and brings it back, on the same port and data folder. */
+export interface RedisControl {
+  /** Sends a signal to the program. Resolves once it is gone, or at once for SIGSTOP and SIGCONT. */
+  kill(signal: NodeJS.Signals): Promise<void>;
+  /** Starts one that was killed. Resolves once it serves. Does nothing while it runs. */
+  start(): Promise<void>;
+  /** Kills it and starts it again. Resolves once it serves. Without a file of its data it comes back empty. */
+  restart(): Promise<void>;
+  /** How far its append-only file is written now. */
+  mark(): Promise<AppendOnlyMark>;
+  /**
+   * Kills it and takes away what it appended after `mark`, as a machine that lost power does to what was not synced.
+   * A kill alone would not: what the program wrote, the kernel keeps.
+   */
+  killAndForget(mark: AppendOnlyMark): Promise<void>;
+}
+
+/** The lengths of the append-only files, by path. */
+export type AppendOnlyMark = ReadonlyMap<string, number>;
+
+/** @throws {Error} no way worked; says what was tried and why each failed */
+export async function startRedis(): Promise<RedisService> {
+  const given = process.env["TEST_REDIS_URL"];
+  if (given !== undefined && given !== "") {
+    return { url: given, how: "TEST_REDIS_URL", control: null, stop: () => Promise.resolve() };
+  }
+  const failures: string[] = [];
+  for (const way of [fromProgram, fromContainer, fromDebian]) {
+    try {
+      return await way();
+    } catch (error) {
+      failures.push(`${way.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  throw new Error(
+    `No Redis was found. Set TEST_REDIS_URL, or install redis-server or Docker. Tried:\n  ${failures.join("\n  ")}`,
+  );
+}
+
+/**
+ * A Redis that tests may break: always a program of this machine, whatever TEST_REDIS_URL says. It keeps nothing on disk
+ * unless `extra` says so, as in `["--appendonly", "yes"]`.
+ *
+ * @param extra more arguments for the program
+ * @param isCluster a cluster of this one server, which has all slots
+ * @throws {Error} there is no such program
+ */
+export async function startOwnRedis({
+  extra = [],
+  isCluster = false,
+}: { readonly extra?: readonly string[]; readonly isCluster?: boolean } = {}): Promise<OwnRedis> {
+  const program = redisProgram();
+  const folder = await serviceFolder("redis");
+  try {
+    const port = await freePort();
+    const args = [
+      ["--bind", "127.0.0.1", "--port", String(port), "--dir", folder, "--daemonize", "no"],
+      ["--save", "", "--appendonly", "no"],
+      isCluster ? ["--cluster-enabled", "yes", "--cluster-port", String(await freePort())] : [],
+      extra,
+    ].flat();
+    const start = (): Promise<StartedProgram> => startProgram(program, args, { cwd: folder, ready: READY });
+    const server = new Server(await start(), start, folder);
+    if (isCluster) await giveAllSlots(port);
+    return {
+      url: `redis://127.0.0.1:${port}`,
+      how: program,
+      control: server,
+      port,
+      async stop() {
+        await server.end();
+        await removeFolder(folder);
+      },
+    };
+  } catch (error) {
+    await removeFolder(folder);
+    throw error;
+  }
+}
+
+function fromProgram(): Promise<RedisService> {
+  return startOwnRedis();
+}
+
+async function fromContainer(): Promise<RedisService> {
+  const { GenericContainer, Wait } = await import("testcontainers");
+  const container = await new GenericContainer("redis:7.4")
+    .withExposedPorts(6379)
+    .withWaitStrategy(Wait.forLogMessage(READY))
+    .start();
+  return {
+    url: `redis://${container.getHost()}:${container.getMappedPort(6379)}`,
+    how: "a container",
+    control: null,
+    stop: async () => void (await container.stop()),
+  };
+}
+
+async function fromDebian(): Promise<RedisService> {
+  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version"))
+    throw new Error("this is not root on Debian");
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  await run("apt-get", ["update", "-qq"], { env });
+  await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "redis-server"], { env });
+  return startOwnRedis();
+}
+
+function redisProgram(): string {
+  const program = findProgram("redis-server", ["/usr/bin"]);
+  if (program === undefined) throw new Error("there is no program redis-server");
+  return program;
+}
+
+/** Resolves once the cluster says that it serves. */
+async function giveAllSlots(port: number): Promise<void> {
+  await say(port, `CLUSTER ADDSLOTSRANGE 0 ${SLOTS - 1}`, /^\+OK/u);
+  await say(port, "CLUSTER INFO", /cluster_state:ok/u);
+}
+
+/** Says `command` on one connection, again and again until what came back matches. */
+async function say(port: number, command: string, expected: RegExp): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(`${command}\r\n`));
+    let answer = "";
+    socket.on("data", (data) => {
+      answer += data.toString();
+      if (expected.test(answer)) {
+        socket.destroy();
+        resolve();
+      } else if (answer.startsWith("-")) {
+        socket.destroy(new Error(answer));
+      } else {
+        socket.write(`${command}\r\n`);
+      }
+    });
+    socket.on("error", reject);
+  });
+}
+
+/** A Redis that was started here. It is the watchdog's first child, so signals go there. */
+class Server implements RedisControl {
+  readonly #start: () => Promise<StartedProgram>;
+  readonly #folder: string;
+  #program: StartedProgram;
+
+  constructor(program: StartedProgram, start: () => Promise<StartedProgram>, folder: string) {
+    this.#program = program;
+    this.#start = start;
+    this.#folder = folder;
+  }
+
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    const { pid } = this.#program.child;
+    const [first = ""] = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ");
+    process.kill(Number(first), signal);
+    if (signal !== "SIGSTOP" && signal !== "SIGCONT") await this.#gone();
+  }
+
+  async start(): Promise<void> {
+    if (this.#isGone()) this.#program = await this.#start();
+  }
+
+  async restart(): Promise<void> {
+    if (!this.#isGone()) await this.kill("SIGKILL");
+    await this.start();
+  }
+
+  async mark(): Promise<AppendOnlyMark> {
+    const folder = join(this.#folder, "appendonlydir");
+    const names = (await readdir(folder)).filter((name) => name.endsWith(".aof"));
+    return new Map(
+      await Promise.all(
+        names.map(async (name): Promise<[string, number]> => {
+          const path = join(folder, name);
+          return [path, (await stat(path)).size];
+        }),
+      ),
+    );
+  }
+
+  async killAndForget(mark: AppendOnlyMark): Promise<void> {
+    await this.kill("SIGKILL");
+    await Promise.all([...mark].map(([path, length]) => truncate(path, length)));
+  }
+
+  async end(): Promise<void> {
+    if (this.#isGone()) return;
+    // A stopped process hears no other signal.
+    await this.kill("SIGCONT").catch(() => undefined);
+    await this.#program.stop("SIGTERM");
+  }
+
+  #isGone(): boolean {
+    const { exitCode, signalCode } = this.#program.child;
+    return exitCode !== null || signalCode !== null;
+  }
+
+  async #gone(): Promise<void> {
+    if (this.#isGone()) return;
+    await new Promise<void>((resolve) => this.#program.child.once("exit", () => resolve()));
+  }
+}
