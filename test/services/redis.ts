@@ -89,7 +89,17 @@ export async function startOwnRedis({
     const args = [
       ["--bind", "127.0.0.1", "--port", String(port), "--dir", folder, "--daemonize", "no"],
       ["--save", "", "--appendonly", "no"],
-      isCluster ? ["--cluster-enabled", "yes", "--cluster-port", String(await freePort())] : [],
+      // A node that met no other knows no address of its own, and clients would be told of none.
+      isCluster
+        ? [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-announce-ip",
+            "127.0.0.1",
+            "--cluster-port",
+            String(await freePort()),
+          ]
+        : [],
       extra,
     ].flat();
     const start = (): Promise<StartedProgram> => startProgram(program, args, { cwd: folder, ready: READY });
