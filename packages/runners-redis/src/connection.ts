@@ -1,0 +1,127 @@
+// Connection: one client of ioredis, made as the options say or as the user's own client is made.
+//
+//   N1  A command is sent once or not at all: nothing waits for a connection, and nothing is sent again on the next one.
+//       What is worth another try, RedisSession tries.
+//   N2  A server that does not answer a command in time has its connection cut, so that the next one is another.
+//   N3  It reconnects for ever, in less than a second, and not at the same moment as others.
+
+import type { Random } from "@holdfast/core/adapter";
+import { Cluster, Redis, type ClusterOptions, type RedisOptions } from "ioredis";
+import type { RedisSettings } from "./options.ts";
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1_000;
+
+/** As much of the two clients of ioredis as is used. */
+export interface Connection {
+  readonly status: string;
+  connect(): Promise<void>;
+  disconnect(): void;
+  eval(script: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
+  subscribe(channel: string): Promise<unknown>;
+  on(event: "ready" | "close", listener: () => void): unknown;
+  on(event: "error" | "node error", listener: (error: Error) => void): unknown;
+  on(event: "message", listener: (channel: string, message: string) => void): unknown;
+}
+
+/** What holds of each connection to one server. */
+type NodeOptions = NonNullable<ClusterOptions["redisOptions"]> & { readonly replyMapping: "legacy" };
+
+/** How a master is found. */
+type SentinelOptions = Pick<
+  RedisOptions,
+  | "sentinels"
+  | "name"
+  | "sentinelUsername"
+  | "sentinelPassword"
+  | "enableTLSForSentinelMode"
+  | "sentinelTLS"
+  | "sentinelCommandTimeout"
+  | "sentinelRetryStrategy"
+>;
+
+/** A new connection, not connected yet. Whoever calls listens for its errors before it connects. */
+export function newConnection(settings: RedisSettings, tryMs: number, random: Random): Connection {
+  const { client, hosts, isCluster } = settings;
+  const node = nodeOptions(tryMs);
+  const single = { ...node, enableOfflineQueue: false, readOnly: false, retryStrategy: pauses(random) };
+  const clustered = {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    scaleReads: "master" as const,
+    keyPrefix: "",
+    clusterRetryStrategy: pauses(random),
+    slotsRefreshTimeout: tryMs,
+    redisOptions: node,
+  } satisfies ClusterOptions;
+  if (client !== null) {
+    return client.isCluster
+      ? (client as Cluster).duplicate([], clustered)
+      : (client as Redis).duplicate(single);
+  }
+  if (isCluster) {
+    return new Cluster([...hosts], {
+      ...clustered,
+      redisOptions: { ...node, ...credentials(settings) },
+      // A certificate is for a name, which is gone once it was looked up.
+      ...(settings.tls === null ? {} : { dnsLookup: (address, found) => found(null, address) }),
+    });
+  }
+  // What a single server needs is of no use to Sentinels, and the other way round.
+  const place: Pick<RedisOptions, "host" | "port" | keyof SentinelOptions> =
+    settings.sentinel === null ? { ...hosts[0] } : sentinelOptions(settings, tryMs, random);
+  return new Redis({ ...single, ...credentials(settings), ...place, db: settings.database });
+}
+
+function nodeOptions(tryMs: number): NodeOptions {
+  return {
+    lazyConnect: true,
+    connectTimeout: tryMs,
+    socketTimeout: tryMs,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    // A client of the user's may have other ideas.
+    commandTimeout: undefined,
+    monitor: false,
+    keyPrefix: "",
+    stringNumbers: false,
+    replyMapping: "legacy",
+    enableReadyCheck: true,
+    enableAutoPipelining: false,
+    // It was the master once: whoever is it now is found by connecting anew.
+    reconnectOnError: ({ message }) => message.startsWith("READONLY"),
+  };
+}
+
+function credentials({ auth, tls }: RedisSettings): Pick<RedisOptions, "username" | "password" | "tls"> {
+  return {
+    ...(auth === null ? {} : { password: auth.password }),
+    ...(auth === null || auth.username === null ? {} : { username: auth.username }),
+    ...(tls === null ? {} : { tls }),
+  };
+}
+
+function sentinelOptions(
+  { hosts, sentinel, tls }: RedisSettings,
+  tryMs: number,
+  random: Random,
+): SentinelOptions {
+  if (sentinel === null) return {};
+  return {
+    sentinels: [...hosts],
+    name: sentinel.name,
+    ...(sentinel.username === null ? {} : { sentinelUsername: sentinel.username }),
+    ...(sentinel.password === null ? {} : { sentinelPassword: sentinel.password }),
+    ...(tls === null ? {} : { enableTLSForSentinelMode: true, sentinelTLS: tls }),
+    sentinelCommandTimeout: tryMs,
+    sentinelRetryStrategy: pauses(random),
+  };
+}
+
+function pauses(random: Random): (tries: number) => number {
+  return (tries) => {
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(tries - 1, 10), LONGEST_PAUSE_MS);
+    return Math.round(pauseMs * (0.5 + random.next() / 2));
+  };
+}

@@ -1,0 +1,51 @@
+// The errors of ioredis, and what they say of a command.
+
+import { PersistenceError } from "@holdfast/core/adapter";
+
+/** The server did not answer in time. */
+export class LateError extends Error {
+  override readonly name = "LateError";
+}
+
+/** What a server says that will take commands in a moment, or whose place another one takes. */
+const PASSING =
+  /^(?:LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|BUSY|MOVED|ASK|NOREPLICAS|UNBLOCKED)\b/u;
+/** What it says to those whom it does not let in. */
+const REFUSAL = /^(?:WRONGPASS|NOAUTH|NOPERM|DENIED)\b|^ERR (?:invalid password|AUTH|Client sent AUTH)/u;
+
+/** Whether a command that failed so may be taken on another connection, or in a moment. */
+export function isPassing(error: Error): boolean {
+  return error.name === "ReplyError" ? PASSING.test(error.message) : !isProgrammingError(error);
+}
+
+/** Whether the server does not let this user in, which no other try changes. */
+export function isRefusal(error: Error): boolean {
+  return REFUSAL.test(error.message);
+}
+
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+export function failure(
+  operation: string,
+  outcome: "not-written" | "unknown",
+  cause: Error,
+): PersistenceError {
+  return new PersistenceError(
+    { operation: `${operation} (Redis)`, outcome, detail: cause.message },
+    { cause: withoutCommand(cause) },
+  );
+}
+
+/** The driver hangs the command on its errors, arguments and all: that of AUTH is the password. */
+function withoutCommand({ name, message, stack }: Error): Error {
+  const plain = new Error(message);
+  plain.name = name;
+  if (stack !== undefined) plain.stack = stack;
+  return plain;
+}
+
+function isProgrammingError(error: Error): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+}

@@ -1,0 +1,171 @@
+// Scripts: what is done to members and leases, each as one step of Redis.
+//
+//   leases   sorted set   runner id -> when its lease is over, in ms of the server's clock
+//   terms    hash         runner id -> the term of its lease, in ms
+//   records  hash         runner id -> the member's record, as JSON
+//   shards   hash         shard id  -> the id of the runner that holds it
+//   changes  hash         runner id -> the number of the last change that it made, as the runner counts them
+//   version  string       another one after each change that others are to hear of
+//
+//   C1  A lease that is over is removed, with its record and shards, before anything else is looked at.
+//   C2  All keys have one hash tag, and no script touches another key: so they work in a Redis Cluster.
+//   C3  A lease whose own changes Redis forgot is over. Its runner may believe that it holds what Redis gave to another,
+//       or Redis may believe that the runner holds what it released, for ever.
+
+/** The keys of one Holdfast cluster, in the order in which scripts take them. */
+export function keysOf(prefix: string): readonly string[] {
+  return ["leases", "terms", "records", "shards", "changes", "version"].map(
+    (name) => `${tagOf(prefix)}:${name}`,
+  );
+}
+
+/** The channel on which a new version is published. */
+export function channelOf(prefix: string): string {
+  return `${tagOf(prefix)}:changed`;
+}
+
+function tagOf(prefix: string): string {
+  return `{${prefix}:runners}`;
+}
+
+// The first argument is the channel. Those of a member have its id, the number of its last change that Redis confirmed, and
+// the number of this one.
+const BEGIN = `
+local leases, terms, records, shards, changes, version = unpack(KEYS)
+local channel, id, confirmed, change = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local isChanged = false
+
+local function remove(gone)
+  for each in pairs(gone) do
+    redis.call('ZREM', leases, each)
+    redis.call('HDEL', terms, each)
+    redis.call('HDEL', records, each)
+    redis.call('HDEL', changes, each)
+  end
+  local held = redis.call('HGETALL', shards)
+  for i = 1, #held, 2 do
+    if gone[held[i + 1]] then redis.call('HDEL', shards, held[i]) end
+  end
+  isChanged = true
+end
+
+local function lastChange()
+  return tonumber(redis.call('HGET', changes, id) or '0')
+end
+
+local function isForgotten()
+  return lastChange() < confirmed
+end
+
+local function isLive()
+  return redis.call('ZSCORE', leases, id) and not isForgotten()
+end
+
+local function noteChange()
+  if change > lastChange() then redis.call('HSET', changes, id, change) end
+end
+
+local function finish(answer)
+  if isChanged then
+    local token = time[1] .. '.' .. time[2]
+    redis.call('SET', version, token)
+    -- A user who may not publish still has the looks that watches take.
+    redis.pcall('PUBLISH', channel, token)
+  end
+  return answer
+end
+
+local over = redis.call('ZRANGEBYSCORE', leases, '-inf', now)
+if #over > 0 then
+  local gone = {}
+  for _, each in ipairs(over) do gone[each] = true end
+  remove(gone)
+end
+`;
+
+/** Arguments: ..., the record, the term. A lease whose changes were forgotten stays one: its next refresh says so. */
+export const REGISTER: string = `${BEGIN}
+local record, term = ARGV[5], tonumber(ARGV[6])
+if redis.call('HGET', records, id) ~= record then isChanged = true end
+redis.call('HSET', records, id, record)
+redis.call('HSET', terms, id, term)
+redis.call('ZADD', leases, now + term, id)
+if not isForgotten() then noteChange() end
+return finish(1)
+`;
+
+/** 1: the lease has its full term again. 0: it is over. */
+export const REFRESH: string = `${BEGIN}
+if not redis.call('ZSCORE', leases, id) then return finish(0) end
+if isForgotten() then
+  remove({ [id] = true })
+  return finish(0)
+end
+redis.call('ZADD', leases, now + tonumber(redis.call('HGET', terms, id)), id)
+return finish(1)
+`;
+
+export const UNREGISTER: string = `${BEGIN}
+if redis.call('ZSCORE', leases, id) then remove({ [id] = true }) end
+return finish(1)
+`;
+
+/** Arguments: ..., the shards. Returns those that are held now, in their order. */
+export const ACQUIRE: string = `${BEGIN}
+if not isLive() then return finish({}) end
+local held = {}
+for i = 5, #ARGV do
+  local holder = redis.call('HGET', shards, ARGV[i])
+  if not holder or not redis.call('ZSCORE', leases, holder) then
+    redis.call('HSET', shards, ARGV[i], id)
+    holder = id
+  end
+  if holder == id then held[#held + 1] = ARGV[i] end
+end
+noteChange()
+return finish(held)
+`;
+
+/** Arguments: ..., the shards. */
+export const RELEASE: string = `${BEGIN}
+if not isLive() then return finish(1) end
+for i = 5, #ARGV do
+  if redis.call('HGET', shards, ARGV[i]) == id then
+    redis.call('HDEL', shards, ARGV[i])
+    isChanged = true
+  end
+end
+noteChange()
+return finish(1)
+`;
+
+export const LIST_RUNNERS: string = `${BEGIN}
+return finish(redis.call('HVALS', records))
+`;
+
+/** Shards and their holders, in turn. */
+export const LIST_SHARDS: string = `${BEGIN}
+return finish(redis.call('HGETALL', shards))
+`;
+
+/**
+ * The version, and in how many ms the first lease is over, or -1. No lease lasts longer from here than its term: a clock
+ * that was set back would keep the shards of the dead.
+ */
+export const LOOK: string = `${BEGIN}
+local first = -1
+local all = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
+for i = 1, #all, 2 do
+  local left = tonumber(all[i + 1]) - now
+  local term = tonumber(redis.call('HGET', terms, all[i]) or '0')
+  if left > term then
+    redis.call('ZADD', leases, now + term, all[i])
+    left = term
+  end
+  if first < 0 or left < first then first = left end
+end
+finish(1)
+return { redis.call('GET', version) or '', first }
+`;

@@ -1,0 +1,55 @@
+// What the tests of this package need: a RunnerStorage on a Redis, under a prefix of its own.
+
+import { randomUUID } from "node:crypto";
+import type { AdapterServices, OpenRunners, RunnerRecord } from "@holdfast/core/adapter";
+import { SystemClock, SystemRandom } from "@holdfast/core/internal";
+import { redis, type RedisRunnersOptions } from "../src/index.ts";
+
+export const TTL_MS = 600;
+
+export function services(): AdapterServices {
+  return { clock: new SystemClock(), random: new SystemRandom() };
+}
+
+export function newPrefix(): string {
+  return `t-${randomUUID()}`;
+}
+
+/** Opens sessions on one Redis, and closes all of them. */
+export class Sessions implements AsyncDisposable {
+  readonly prefix: string = newPrefix();
+  readonly #options: RedisRunnersOptions;
+  readonly #opened: OpenRunners[] = [];
+
+  constructor(options: RedisRunnersOptions) {
+    this.#options = options;
+  }
+
+  async open(options: RedisRunnersOptions = {}): Promise<OpenRunners["runners"]> {
+    const session = await redis({ prefix: this.prefix, ...this.#options, ...options }).open(services());
+    this.#opened.push(session);
+    return session.runners;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const session of this.#opened) await session.close();
+  }
+}
+
+export function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+export function member(runnerId: string, changes: Partial<RunnerRecord> = {}): RunnerRecord {
+  return {
+    runnerId,
+    address: `grpc://${runnerId}:9000`,
+    role: "runner",
+    weight: 1,
+    shardGroups: ["default"],
+    entityTypes: [],
+    shardsPerGroup: 300,
+    protocolVersion: 1,
+    ...changes,
+  };
+}
