@@ -43,7 +43,8 @@ export interface RedisControl {
   mark(): Promise<AppendOnlyMark>;
   /**
    * Kills it and takes away what it appended after `mark`, as a machine that lost power does to what was not synced.
-   * A kill alone would not: what the program wrote, the kernel keeps.
+   * A kill alone seldom does: what the program wrote, the kernel keeps. Only `--appendfsync always` is sure to have written
+   * what it answered.
    */
   killAndForget(mark: AppendOnlyMark): Promise<void>;
 }
@@ -76,18 +77,25 @@ export async function startRedis(): Promise<RedisService> {
  *
  * @param extra more arguments for the program
  * @param isCluster a cluster of this one server, which has all slots
+ * @param isSecure it takes TLS and nothing else; `extra` has the certificates
  * @throws {Error} there is no such program
  */
 export async function startOwnRedis({
   extra = [],
   isCluster = false,
-}: { readonly extra?: readonly string[]; readonly isCluster?: boolean } = {}): Promise<OwnRedis> {
+  isSecure = false,
+}: {
+  readonly extra?: readonly string[];
+  readonly isCluster?: boolean;
+  readonly isSecure?: boolean;
+} = {}): Promise<OwnRedis> {
   const program = redisProgram();
   const folder = await serviceFolder("redis");
   try {
     const port = await freePort();
     const args = [
-      ["--bind", "127.0.0.1", "--port", String(port), "--dir", folder, "--daemonize", "no"],
+      ["--bind", "127.0.0.1", "--dir", folder, "--daemonize", "no"],
+      isSecure ? ["--port", "0", "--tls-port", String(port)] : ["--port", String(port)],
       ["--save", "", "--appendonly", "no"],
       // A node that met no other knows no address of its own, and clients would be told of none.
       isCluster
@@ -106,7 +114,7 @@ export async function startOwnRedis({
     const server = new Server(await start(), start, folder);
     if (isCluster) await giveAllSlots(port);
     return {
-      url: `redis://127.0.0.1:${port}`,
+      url: `${isSecure ? "rediss" : "redis"}://127.0.0.1:${port}`,
       how: program,
       control: server,
       port,
@@ -148,7 +156,8 @@ async function fromDebian(): Promise<RedisService> {
   return startOwnRedis();
 }
 
-function redisProgram(): string {
+/** @throws {Error} there is none */
+export function redisProgram(): string {
   const program = findProgram("redis-server", ["/usr/bin"]);
   if (program === undefined) throw new Error("there is no program redis-server");
   return program;
@@ -161,7 +170,7 @@ async function giveAllSlots(port: number): Promise<void> {
 }
 
 /** Says `command` on one connection, again and again until what came back matches. */
-async function say(port: number, command: string, expected: RegExp): Promise<void> {
+export async function say(port: number, command: string, expected: RegExp): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const socket = connect(port, "127.0.0.1", () => socket.write(`${command}\r\n`));
     let answer = "";

@@ -33,7 +33,7 @@ export function failure(
   cause: Error,
 ): PersistenceError {
   return new PersistenceError(
-    { operation: `${operation} (Redis)`, outcome, detail: cause.message },
+    { operation: `${operation} (Redis)`, outcome, detail: cause.message.replace(/\.$/u, "") },
     { cause: withoutCommand(cause) },
   );
 }

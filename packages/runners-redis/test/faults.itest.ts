@@ -1,0 +1,259 @@
+// Redis that restarts, stops, freezes, forgets, or has another one in its place.
+
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { memoryStorage } from "@holdfast/core";
+import { FencedError, PersistenceError, type RunnerStorage, type ShardId } from "@holdfast/core/adapter";
+import { Redis } from "ioredis";
+import { findProgram } from "../../../test/services/programs.ts";
+import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
+import { MASTER_NAME, startOwnSentinel } from "../../../test/services/redis-sentinel.ts";
+import { member, services, Sessions, TTL_MS } from "./backend.ts";
+import { wayTo } from "./frozen-proxy.ts";
+
+/** Leases that outlive every fault here by far. */
+const LONG_TTL_MS = 60_000;
+const SHARDS: readonly ShardId[] = ["default:0", "default:1", "default:2"];
+/**
+ * Keeps what it answered over a kill, and loses what a test takes away of it: so it is known what is lost. What `everysec`
+ * loses in a kill is a matter of luck.
+ */
+const ON_DISK = ["--appendonly", "yes", "--appendfsync", "always"];
+
+describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails", () => {
+  const rejections: unknown[] = [];
+  const note = (reason: unknown): void => void rejections.push(reason);
+
+  beforeEach(() => void process.on("unhandledRejection", note));
+  afterEach(() => {
+    process.off("unhandledRejection", note);
+    if (rejections.length > 0) throw new AggregateError(rejections, "A rejection that nobody handled");
+  });
+
+  async function start(options: Parameters<typeof startOwnRedis>[0] = {}): Promise<OwnRedis> {
+    const server = await startOwnRedis(options);
+    onTestFinished(() => server.stop());
+    return server;
+  }
+
+  /** Its sessions are closed before the server is. */
+  function sessionsOn(url: string, isCluster = false): Sessions {
+    const sessions = new Sessions({ url, timeoutMs: 600, ...(isCluster ? { cluster: true } : {}) });
+    onTestFinished(() => sessions[Symbol.asyncDispose]());
+    return sessions;
+  }
+
+  it.each([false, true])(
+    "keeps leases, records and shards over a restart from its file, and watches go on (cluster: %s)",
+    async (isCluster) => {
+      const server = await start({ extra: ON_DISK, isCluster });
+      const sessions = sessionsOn(server.url, isCluster);
+      const runners = await sessions.open();
+      await join(runners, "r1");
+      let told = 0;
+      const end = await runners.watch(() => {
+        told += 1;
+      });
+      await server.control.restart();
+      expect(await untilItAnswers(() => runners.refresh("r1"))).toBe("held");
+      expect(await runners.listShards()).toEqual(new Map(SHARDS.map((shardId) => [shardId, "r1"])));
+      expect(await runners.listRunners()).toEqual([member("r1")]);
+      const others = await sessions.open();
+      const before = told;
+      await others.register(member("r2"), LONG_TTL_MS);
+      await expect.poll(() => told, { timeout: 10_000 }).toBeGreaterThan(before);
+      await end();
+    },
+  );
+
+  it.each([false, true])(
+    "that comes back empty says `lost`, tells so, and takes new members (cluster: %s)",
+    async (isCluster) => {
+      const server = await start({ isCluster });
+      const sessions = sessionsOn(server.url, isCluster);
+      const runners = await sessions.open({ pollIntervalMs: 50 });
+      await join(runners, "r1");
+      let told = 0;
+      await runners.watch(() => {
+        told += 1;
+      });
+      const before = told;
+      await server.control.restart();
+      await expect.poll(() => told, { timeout: 10_000 }).toBeGreaterThan(before);
+      expect(await untilItAnswers(() => runners.refresh("r1"))).toBe("lost");
+      expect(await runners.acquireShards("r1", SHARDS)).toEqual([]);
+      await join(runners, "r1-again");
+      expect(await runners.listRunners()).toEqual([member("r1-again")]);
+    },
+  );
+
+  it.each(["SIGKILL", "SIGSTOP"] as const)(
+    "rejects in bounded time while it is gone (%s), says `lost` when it is back too late, and takes a new member",
+    async (signal) => {
+      const server = await start({ extra: ON_DISK });
+      const runners = await sessionsOn(server.url).open();
+      await runners.register(member("r1"), TTL_MS);
+      await runners.acquireShards("r1", SHARDS);
+      await server.control.kill(signal);
+      for (const call of [
+        () => runners.refresh("r1"),
+        () => runners.acquireShards("r1", ["default:9"]),
+        () => runners.listRunners(),
+        () => runners.releaseShards("r1", SHARDS),
+        () => runners.unregister("r1"),
+      ]) {
+        await expect(call()).rejects.toBeInstanceOf(PersistenceError);
+      }
+      if (signal === "SIGSTOP") await server.control.kill("SIGCONT");
+      else await server.control.start();
+      // The calls took longer than the lease. What it was told while it stood still changes nothing.
+      expect(await untilItAnswers(() => runners.refresh("r1"))).toBe("lost");
+      expect(await runners.listRunners()).toEqual([]);
+      expect(await runners.acquireShards("r1", SHARDS)).toEqual([]);
+      await join(runners, "r1-again");
+    },
+  );
+
+  it("that forgot its last writes lets two runners hold a shard, and only the later one's writes count (INV-1)", async () => {
+    const server = await start({ extra: ON_DISK });
+    const sessions = sessionsOn(server.url);
+    const [first, second] = [await sessions.open(), await sessions.open()];
+    const storage = await memoryStorage().open(services());
+    onTestFinished(() => storage.close());
+    await first.register(member("r1"), LONG_TTL_MS);
+    await second.register(member("r2"), LONG_TTL_MS);
+    const shardId: ShardId = "default:0";
+    const mark = await server.control.mark();
+    expect(await first.acquireShards("r1", [shardId])).toEqual([shardId]);
+    const [firstEpoch = 0] = await storage.messages.claimShards([shardId]);
+    const write = (epoch: number): Promise<void> =>
+      storage.messages.recordAttempt("a request", 1, { shardId, epoch });
+    await write(firstEpoch);
+
+    await server.control.killAndForget(mark);
+    await server.control.start();
+    // Redis gives away what it gave to the first, which believes that it has it.
+    expect(await untilItAnswers(() => second.acquireShards("r2", [shardId]))).toEqual([shardId]);
+    const [secondEpoch = 0] = await storage.messages.claimShards([shardId]);
+    await write(secondEpoch);
+    await expect(write(firstEpoch)).rejects.toBeInstanceOf(FencedError);
+    await write(secondEpoch);
+    // And the first finds out at its next refresh, even if it writes nothing. The second keeps what it has.
+    expect(await first.refresh("r1")).toBe("lost");
+    expect(await second.refresh("r2")).toBe("held");
+    expect(await second.listShards()).toEqual(new Map([[shardId, "r2"]]));
+  });
+
+  it("that forgot a release keeps no shard for who released it", async () => {
+    const server = await start({ extra: ON_DISK });
+    const sessions = sessionsOn(server.url);
+    const [first, second] = [await sessions.open(), await sessions.open()];
+    await join(first, "r1");
+    await second.register(member("r2"), LONG_TTL_MS);
+    const mark = await server.control.mark();
+    await first.releaseShards("r1", SHARDS);
+    await server.control.killAndForget(mark);
+    await server.control.start();
+    expect(await untilItAnswers(() => second.acquireShards("r2", SHARDS))).toEqual([]);
+    // A later change does not hide that an earlier one is missing.
+    await first.register(member("r1", { weight: 2 }), LONG_TTL_MS);
+    expect(await first.acquireShards("r1", ["default:7"])).toEqual([]);
+    expect(await first.refresh("r1")).toBe("lost");
+    expect(await second.acquireShards("r2", SHARDS)).toEqual(SHARDS);
+  });
+
+  it("that forgot no more than a refresh takes no lease away", async () => {
+    const server = await start({ extra: ON_DISK });
+    const runners = await sessionsOn(server.url).open();
+    await join(runners, "r1");
+    const mark = await server.control.mark();
+    expect(await runners.refresh("r1")).toBe("held");
+    await server.control.killAndForget(mark);
+    await server.control.start();
+    expect(await untilItAnswers(() => runners.refresh("r1"))).toBe("held");
+    expect((await runners.listShards()).size).toBe(SHARDS.length);
+  });
+
+  it("whose clock was set back keeps no lease for longer than its term", async () => {
+    const server = await start();
+    const sessions = sessionsOn(server.url);
+    const runners = await sessions.open({ pollIntervalMs: 50 });
+    await runners.register(member("r1"), TTL_MS);
+    await runners.watch(() => undefined);
+    const operator = operatorOn(server);
+    // As a lease looks that was given an hour before the clock was set back by an hour.
+    await operator.zadd(`{${sessions.prefix}:runners}:leases`, Date.now() + 3_600_000, "r1");
+    await expect.poll(() => runners.listRunners(), { timeout: 10_000 }).toEqual([]);
+  });
+
+  it("behind a firewall that forgot its connections is reached by new ones, within one call", async () => {
+    const server = await start();
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const runners = await sessionsOn(`redis://127.0.0.1:${way.port}`).open({ timeoutMs: 3_000 });
+    await runners.register(member("r1"), LONG_TTL_MS);
+    way.forget();
+    expect(await runners.refresh("r1")).toBe("held");
+    expect(way.count).toBeGreaterThan(1);
+  });
+
+  it("is followed by its replica when Sentinels say so, and who was not replicated in time finds out", async () => {
+    const service = await startOwnSentinel(500);
+    onTestFinished(() => service.stop());
+    const sessions = new Sessions({ url: service.url, sentinel: { name: MASTER_NAME }, timeoutMs: 1_000 });
+    onTestFinished(() => sessions[Symbol.asyncDispose]());
+    const [first, second] = [await sessions.open(), await sessions.open()];
+    await join(first, "r1");
+    await second.register(member("r2"), LONG_TTL_MS);
+    // All that was written so far is there. What comes now is not even on its way.
+    const operator = operatorOn(service.first);
+    await operator.wait(1, 0);
+    await service.second.control.kill("SIGSTOP");
+    await operator.call("CLIENT", "KILL", "TYPE", "replica");
+    await first.releaseShards("r1", ["default:2"]);
+    await service.first.control.kill("SIGKILL");
+    await service.second.control.kill("SIGCONT");
+    expect(await untilItAnswers(() => second.refresh("r2"))).toBe("held");
+    expect(await first.refresh("r1")).toBe("lost");
+    expect(await second.acquireShards("r2", SHARDS)).toEqual(SHARDS);
+  });
+
+  it("lets no two members hold one shard, however they race", async () => {
+    const sessions = sessionsOn((await start()).url);
+    const racers = await Promise.all([sessions.open(), sessions.open(), sessions.open()]);
+    const ids = racers.map((_, index) => `r${index}`);
+    for (const [index, runners] of racers.entries())
+      await runners.register(member(ids[index] ?? ""), LONG_TTL_MS);
+    const shardIds = Array.from({ length: 250 }, (_, index): ShardId => `default:${index}`);
+    for (let round = 0; round < 10; round += 1) {
+      const held = await Promise.all(
+        racers.map((runners, index) => runners.acquireShards(ids[index] ?? "", shardIds)),
+      );
+      expect(held.flat().toSorted()).toEqual(shardIds.toSorted());
+      await Promise.all(racers.map((runners, index) => runners.releaseShards(ids[index] ?? "", shardIds)));
+      expect((await racers[0]?.listShards())?.size).toBe(0);
+    }
+  });
+
+  function operatorOn(server: OwnRedis): Redis {
+    const operator = new Redis(server.port, "127.0.0.1");
+    operator.on("error", () => undefined);
+    onTestFinished(() => operator.disconnect());
+    return operator;
+  }
+});
+
+async function join(runners: RunnerStorage, runnerId: string): Promise<void> {
+  await runners.register(member(runnerId), LONG_TTL_MS);
+  expect(await runners.acquireShards(runnerId, SHARDS)).toEqual(SHARDS);
+}
+
+/** Asks until Redis answers. */
+async function untilItAnswers<Result>(call: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      expect(error).toBeInstanceOf(PersistenceError);
+    }
+  }
+}

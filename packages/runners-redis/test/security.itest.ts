@@ -1,0 +1,106 @@
+// Users, passwords and certificates.
+
+import { inspect } from "node:util";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { PersistenceError } from "@holdfast/core/adapter";
+import { Redis } from "ioredis";
+import { certificateAuthority } from "../../../test/services/certificates.ts";
+import { findProgram } from "../../../test/services/programs.ts";
+import { startOwnRedis } from "../../../test/services/redis.ts";
+import { redis, runnersFromUrl, type RedisRunnersOptions } from "../src/index.ts";
+import { member, newPrefix, services, Sessions } from "./backend.ts";
+
+const TTL_MS = 20_000;
+const PASSWORD = "correct-horse";
+
+describe.skipIf(findProgram("redis-server") === undefined)("a Redis with users", () => {
+  it("lets in who has the password, at least for its own prefix, and tells the others at once without showing it", async () => {
+    const server = await startOwnRedis();
+    onTestFinished(() => server.stop());
+    const prefix = newPrefix();
+    const operator = new Redis(server.port, "127.0.0.1");
+    onTestFinished(() => operator.disconnect());
+    // As the page on Redis has it, and one who may not even publish or listen.
+    const rights = [`>${PASSWORD}`, `~{${prefix}:runners}:*`, ...RIGHTS];
+    await operator.acl("SETUSER", "holdfast", "on", ...rights, `&{${prefix}:runners}:*`);
+    await operator.acl("SETUSER", "deaf", "on", ...rights);
+    await operator.acl("SETUSER", "default", "off");
+    for (const user of ["holdfast", "deaf"]) {
+      await using sessions = new Sessions({
+        url: `redis://${user}:${PASSWORD}@127.0.0.1:${server.port}`,
+        prefix,
+        pollIntervalMs: 50,
+      });
+      const runners = await sessions.open();
+      let told = 0;
+      await runners.watch(() => {
+        told += 1;
+      });
+      const before = told;
+      await runners.register(member(user), TTL_MS);
+      expect(await runners.acquireShards(user, ["default:0"])).toEqual(["default:0"]);
+      await expect.poll(() => told).toBeGreaterThan(before);
+      await runners.unregister(user);
+    }
+    const wrong = [
+      { url: `redis://holdfast:wrong-horse@127.0.0.1:${server.port}`, prefix },
+      { url: `redis://holdfast:${PASSWORD}@127.0.0.1:${server.port}`, prefix: "others" },
+      { url: server.url, prefix },
+    ];
+    for (const options of wrong) {
+      const error = await errorOf(options);
+      expect(error).toBeInstanceOf(PersistenceError);
+      expect(inspect(error, { depth: 9 })).not.toMatch(/horse/u);
+      expect(String(error)).toMatch(/WRONGPASS|NOPERM|NOAUTH/u);
+    }
+  });
+});
+
+describe.skipIf(findProgram("redis-server") === undefined)("a Redis with certificates", () => {
+  it("is spoken to with TLS on both sides, and by nobody without", async () => {
+    using ours = certificateAuthority();
+    using theirs = certificateAuthority();
+    const server = ours.issue("server");
+    const service = await startOwnRedis({
+      isSecure: true,
+      extra:
+        `--tls-cert-file ${server.certificate} --tls-key-file ${server.key} --tls-ca-cert-file ${ours.ca}`.split(
+          " ",
+        ),
+    });
+    onTestFinished(() => service.stop());
+    const client = ours.issue("client");
+    const tls = { ...client, ca: ours.ca };
+    await using sessions = new Sessions({ url: service.url, tls });
+    const runners = await sessions.open();
+    await runners.register(member("r1"), TTL_MS);
+    const query = new URLSearchParams({ prefix: sessions.prefix, ...tls });
+    const fromUrl = await runnersFromUrl(`${service.url}?${query.toString()}`).open(services());
+    expect(await fromUrl.runners.listRunners()).toEqual([member("r1")]);
+    await fromUrl.close();
+    const strangers: readonly RedisRunnersOptions[] = [
+      { url: service.url, tls: { ca: ours.ca } },
+      { url: service.url, tls: { ...theirs.issue("stranger"), ca: ours.ca } },
+      { url: service.url, tls: { ...client, ca: theirs.ca } },
+      { url: service.url.replace("rediss:", "redis:") },
+    ];
+    for (const options of strangers) expect(await errorOf(options)).toBeInstanceOf(PersistenceError);
+  });
+});
+
+const RIGHTS =
+  "resetchannels +hello +auth +ping +info +select +client|setname +eval +time +subscribe +publish +get +set +zadd +zrem +zscore +zrange +zrangebyscore +hget +hset +hdel +hvals +hgetall".split(
+    " ",
+  );
+
+async function errorOf(options: RedisRunnersOptions): Promise<unknown> {
+  return redis({ timeoutMs: 600, ...options })
+    .open(services())
+    .then(
+      async (opened) => {
+        await opened.close();
+        return null;
+      },
+      (error: unknown) => error,
+    );
+}
