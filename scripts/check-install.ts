@@ -39,6 +39,7 @@ import * as adapter from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { postgresTx } from "@holdfast/storage-postgres";
 import { etcd } from "@holdfast/runners-etcd";
+import { redis } from "@holdfast/runners-redis";
 import { grpc } from "@holdfast/transport-grpc";
 
 const Greeter = defineEntity({ name: "Greeter", rpcs: { greet: rpc({ persisted: true }) } });
@@ -51,7 +52,7 @@ await using cluster = await createCluster({
 });
 await cluster.start();
 const reply = await cluster.entity(Greeter, "ada").greet();
-const parts = [typeof createTestCluster, typeof postgresTx, typeof etcd, typeof adapter.FencedError];
+const parts = [typeof createTestCluster, typeof postgresTx, typeof etcd, typeof redis, typeof adapter.FencedError];
 if (reply !== "hello" || parts.some((part) => part !== "function")) throw new Error("The installed packages do not work");
 console.log("installed packages work");
 `,

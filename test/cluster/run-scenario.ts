@@ -24,8 +24,10 @@ export async function runScenario(
 }
 
 /** A scenario that failed halfway may have left a service broken. */
-async function mend({ postgres, etcd }: Services): Promise<void> {
+async function mend({ postgres, etcd, redis }: Services): Promise<void> {
   await postgres.control.start();
-  await etcd?.control.kill("SIGCONT").catch(() => undefined);
-  await etcd?.control.start();
+  for (const service of [etcd, redis]) {
+    await service?.control.kill("SIGCONT").catch(() => undefined);
+    await service?.control.start();
+  }
 }

@@ -1,6 +1,7 @@
 // Scenarios: what is done to a cluster under load. What must hold after each is in check.ts.
 
 import { lasting, until } from "./clock.ts";
+import { gapWithin, noFailedCall, noFailedPersisted } from "./expectations.ts";
 import type { Conduct } from "./network.ts";
 import { TTL_MS } from "./settings.ts";
 import { withDatabase } from "./tables.ts";
@@ -27,25 +28,6 @@ const OUTLASTING_MS = TTL_MS + 1_500;
 
 /** A runner whose lease is refreshed and that cannot do its work detaches after 5 s; the rest is for slow machines. */
 const DEPRIVED_LIMIT_MS = 20_000;
-
-function gapWithin(limitMs: number): (result: Result) => readonly string[] {
-  return ({ longestGapMs }) =>
-    longestGapMs <= limitMs
-      ? []
-      : [
-          `A shard had no owner for ${Math.round(longestGapMs)} ms, more than ${limitMs} (the lease is ${TTL_MS})`,
-        ];
-}
-
-/** While the database is there, what is persisted is answered, whatever else is not. */
-function noFailedPersisted({ failedPersisted, failures }: Result): readonly string[] {
-  if (failedPersisted === 0) return [];
-  return [`${failedPersisted} calls of persisted requests failed at their callers`, ...failures];
-}
-
-function noFailedCall({ failed, failures }: Result): readonly string[] {
-  return failed === 0 ? [] : [`${failed} calls failed at their callers`, ...failures];
-}
 
 type Links = readonly (readonly [runner: string, target: string])[];
 
@@ -112,6 +94,64 @@ function onEither(leases: "etcd" | "PostgreSQL"): readonly Scenario[] {
       leases,
       isProxied: true,
       run: (world) => deprive(world, "postgres", ["cut", "silent"]),
+      expect: noFailedPersisted,
+    },
+  ];
+}
+
+function onRedis(): readonly Scenario[] {
+  return [
+    {
+      name: "Redis restarted, with all that it answered on disk",
+      leases: "Redis",
+      run: async ({ services }) => services.redis?.control.restart(),
+      // Shorter than the lease: no shard moves.
+      expect: (result) => [...gapWithin(0)(result), ...noFailedCall(result)],
+    },
+    {
+      name: "Redis hangs for longer than the lease",
+      leases: "Redis",
+      async run({ services }) {
+        await services.redis?.control.kill("SIGSTOP");
+        await lasting(OUTLASTING_MS);
+        await services.redis?.control.kill("SIGCONT");
+      },
+      expect: noFailedPersisted,
+    },
+    {
+      name: "Redis killed, and without what it wrote while shards moved",
+      leases: "Redis",
+      async run(world) {
+        const control = world.services.redis?.control;
+        const mark = await control?.mark();
+        if (control === undefined || mark === undefined) return;
+        // Leases that were given and taken since are as before when it is back, and those who have them serve.
+        await world.fleet.kill("a");
+        await world.owned();
+        await world.fleet.start("a");
+        await until("the runner serves again", OUTLASTING_MS * 4, () => world.serves("a"));
+        await control.killAndForget(mark);
+        await control.start();
+        await lasting(OUTLASTING_MS);
+      },
+      expect: noFailedPersisted,
+    },
+    {
+      name: "Redis comes back empty",
+      leases: "Redis",
+      async run({ services }) {
+        const mark = (await services.redis?.control.mark()) ?? new Map<string, number>();
+        await services.redis?.control.killAndForget(new Map([...mark.keys()].map((path) => [path, 0])));
+        await services.redis?.control.start();
+        await lasting(OUTLASTING_MS);
+      },
+      expect: noFailedPersisted,
+    },
+    {
+      name: "a runner cut off from Redis only",
+      leases: "Redis",
+      isProxied: true,
+      run: (world) => deprive(world, "redis", ["cut", "silent"]),
       expect: noFailedPersisted,
     },
   ];
@@ -224,6 +264,7 @@ export const SCENARIOS: readonly Scenario[] = [
     run: (world) => deprive(world, "etcd", ["cut", "silent"]),
     expect: noFailedPersisted,
   },
+  ...onRedis(),
   {
     name: "a runner cut off from the other runners only",
     leases: "default",
@@ -255,12 +296,13 @@ export const SCENARIOS: readonly Scenario[] = [
 ];
 
 /** Those that can run with these services on this machine, and why the others cannot. */
-export function runnable({ etcd }: Services): {
+export function runnable({ etcd, redis }: Services): {
   readonly scenarios: readonly Scenario[];
   readonly left: readonly { readonly name: string; readonly reason: string }[];
 } {
   const reasonOf = ({ leases, isProxied = false }: Scenario): string | null => {
     if (leases === "etcd" && etcd === null) return "there is no etcd";
+    if (leases === "Redis" && redis === null) return "there is no Redis";
     if (isProxied && process.platform !== "linux") return "only Linux gives one machine many addresses";
     return null;
   };

@@ -1,7 +1,8 @@
-import { startOwnEtcd, type EtcdControl } from "../services/etcd.ts";
+import { startOwnEtcd } from "../services/etcd.ts";
 import { startOwnPostgres } from "../services/postgres.ts";
+import { startOwnRedis } from "../services/redis.ts";
 import { withDatabase } from "./tables.ts";
-import type { Breakable, Services } from "./world.ts";
+import type { Services } from "./world.ts";
 
 export interface StartedServices extends Services {
   stop(): Promise<void>;
@@ -17,11 +18,15 @@ export async function startServices(): Promise<StartedServices> {
       server.query("ALTER SYSTEM SET track_commit_timestamp = on"),
     );
     await postgres.control.restart({ mode: "fast" });
-    const etcd = await etcdOrNull();
+    const etcd = await orNull(() => startOwnEtcd());
+    // What it answered is on disk, so that a scenario says what it forgets.
+    const onDisk = ["--appendonly", "yes", "--appendfsync", "always"];
+    const redis = await orNull(() => startOwnRedis({ extra: onDisk }));
     return {
       postgres,
       etcd,
-      stop: async () => void (await Promise.all([postgres.stop(), etcd?.stop()])),
+      redis,
+      stop: async () => void (await Promise.all([postgres.stop(), etcd?.stop(), redis?.stop()])),
     };
   } catch (error) {
     await postgres.stop();
@@ -39,10 +44,10 @@ export async function servicesOrReason(): Promise<StartedServices | string> {
   }
 }
 
-/** Null where there is no such program: then leases are in PostgreSQL. */
-async function etcdOrNull(): Promise<(Breakable<EtcdControl> & { stop(): Promise<void> }) | null> {
+/** Null where there is no such program: then what needs it does not run. */
+async function orNull<Service>(start: () => Promise<Service>): Promise<Service | null> {
   try {
-    return await startOwnEtcd();
+    return await start();
   } catch (error) {
     if (process.env["CI"] === "true") throw error;
     return null;

@@ -17,11 +17,17 @@ export interface Place {
   readonly urls: BackendUrls;
 }
 
+/** A lease store of its own: what it is called as a target, and its URL. */
+export interface LeaseStorePlace {
+  readonly target: "etcd" | "redis";
+  readonly url: string;
+}
+
 export interface WiringOptions {
   /** The database of the cluster. */
   readonly storage: string;
-  /** Its own lease store, or null: the database. */
-  readonly etcd: string | null;
+  /** Null: the database. */
+  readonly leases: LeaseStorePlace | null;
   /** Whether the runners reach everything through proxies. */
   readonly isProxied: boolean;
 }
@@ -37,7 +43,7 @@ export async function wire(
   names: readonly string[],
   options: WiringOptions,
 ): Promise<{ readonly client: BackendUrls; readonly places: ReadonlyMap<string, Place> }> {
-  const { storage, etcd, isProxied } = options;
+  const { storage, leases, isProxied } = options;
   const proxied = async (target: string, url: string): Promise<string> => {
     const through = new URL(url);
     const to = { host: through.hostname, port: Number(through.port) };
@@ -46,7 +52,7 @@ export async function wire(
   };
   const forRunners = {
     storage: isProxied ? await proxied("postgres", storage) : storage,
-    etcd: etcd !== null && isProxied ? await proxied("etcd", etcd) : etcd,
+    leases: leases !== null && isProxied ? await proxied(leases.target, leases.url) : leases?.url,
   };
   const places = new Map<string, Place>();
   for (const name of names) {
@@ -54,12 +60,12 @@ export async function wire(
       source: sourceOf(name),
       urls: {
         storage: forRunners.storage,
-        runners: forRunners.etcd ?? forRunners.storage,
+        runners: forRunners.leases ?? forRunners.storage,
         transport: await transportOf(network, name, isProxied),
       },
     });
   }
-  const client = { storage, runners: etcd ?? storage, transport: "grpc://127.0.0.1:0" };
+  const client = { storage, runners: leases?.url ?? storage, transport: "grpc://127.0.0.1:0" };
   return { client, places };
 }
 

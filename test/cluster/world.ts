@@ -3,6 +3,7 @@
 import { createCluster, RemoteError, type Cluster, type Logger } from "@holdfast/core";
 import type { EtcdControl } from "../services/etcd.ts";
 import type { PostgresControl } from "../services/postgres.ts";
+import type { RedisControl } from "../services/redis.ts";
 import { check, workLeft, type Findings } from "./check.ts";
 import { lasting, until } from "./clock.ts";
 import { Fleet } from "./fleet.ts";
@@ -12,7 +13,7 @@ import { Network, type Conduct } from "./network.ts";
 import { Ownership } from "./ownership.ts";
 import { SETTINGS, SHARDS } from "./settings.ts";
 import { createDatabase, dropDatabase, watchTables } from "./tables.ts";
-import { sourceOf, wire, type Place } from "./wiring.ts";
+import { sourceOf, wire, type LeaseStorePlace, type Place } from "./wiring.ts";
 
 /** A service that scenarios run on, and may break. */
 export interface Breakable<Control> {
@@ -24,10 +25,12 @@ export interface Services {
   readonly postgres: Breakable<PostgresControl>;
   /** Null: this machine has none. */
   readonly etcd: Breakable<EtcdControl> | null;
+  /** Null: this machine has none. */
+  readonly redis: Breakable<RedisControl> | null;
 }
 
 /** Where members and leases are. Default: etcd, and PostgreSQL where there is none. */
-export type LeaseStore = "PostgreSQL" | "etcd" | "default";
+export type LeaseStore = "PostgreSQL" | "etcd" | "Redis" | "default";
 
 export interface WorldOptions {
   /** Names its database. */
@@ -97,7 +100,7 @@ export class World {
     const network = new Network();
     const { client: clientUrls, places } = await wire(network, RUNNERS, {
       storage: url,
-      etcd: options.leases === "PostgreSQL" ? null : etcdUrl(services, options),
+      leases: leaseStore(services, options),
       isProxied: options.isProxied,
     });
     const fleet = new Fleet(ownership, (name) => environmentOf(places.get(name), options.isProxied));
@@ -129,7 +132,7 @@ export class World {
     return this.ownership.heldBy(runner).length > 0;
   }
 
-  /** How the connections of one runner to a target behave from here on: another runner, `postgres` or `etcd`. */
+  /** How the connections of one runner to a target behave from here on: another runner, `postgres`, `etcd` or `redis`. */
   link(runner: string, target: string, conduct: Conduct): void {
     this.#note(`${runner} to ${target}: ${conduct}`);
     this.network.set(sourceOf(runner), target, conduct);
@@ -218,11 +221,15 @@ function counted(texts: readonly string[]): readonly string[] {
   return [...counts].map(([text, count]) => `${text} (${count} times)`);
 }
 
-/** A part of etcd that this cluster has for itself. */
-function etcdUrl({ etcd }: Services, { leases, name }: WorldOptions): string | null {
-  if (etcd !== null) return `${etcd.url}/${name}`;
-  if (leases === "etcd") throw new Error("There is no etcd");
-  return null;
+/** A part of a lease store that this cluster has for itself. Null: the database. */
+function leaseStore({ etcd, redis }: Services, { leases, name }: WorldOptions): LeaseStorePlace | null {
+  if (leases === "Redis") {
+    if (redis === null) throw new Error("There is no Redis");
+    return { target: "redis", url: `${redis.url}/?prefix=${name}` };
+  }
+  if (leases === "etcd" && etcd === null) throw new Error("There is no etcd");
+  if (leases === "PostgreSQL" || etcd === null) return null;
+  return { target: "etcd", url: `${etcd.url}/${name}` };
 }
 
 function environmentOf(place: Place | undefined, isProxied: boolean): Readonly<Record<string, string>> {

@@ -26,12 +26,14 @@ const PACKAGES: { readonly [Option in Kind]: Readonly<Record<string, string>> } 
     postgres: "@holdfast/storage-postgres",
     postgresql: "@holdfast/storage-postgres",
     redis: "@holdfast/storage-redis",
+    rediss: "@holdfast/storage-redis",
   },
   runners: {
     postgres: "@holdfast/storage-postgres",
     postgresql: "@holdfast/storage-postgres",
     etcd: "@holdfast/runners-etcd",
     redis: "@holdfast/runners-redis",
+    rediss: "@holdfast/runners-redis",
   },
   transport: { grpc: "@holdfast/transport-grpc", nats: "@holdfast/transport-nats" },
 };

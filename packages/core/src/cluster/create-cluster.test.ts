@@ -25,6 +25,8 @@ class Packages {
       runnersFromUrl: (url) => this.#note(url, memoryRunners()),
     },
     "@holdfast/runners-etcd": { runnersFromUrl: (url) => this.#note(url, memoryRunners()) },
+    "@holdfast/storage-redis": { storageFromUrl: (url) => this.#note(url, memoryStorage()) },
+    "@holdfast/runners-redis": { runnersFromUrl: (url) => this.#note(url, memoryRunners()) },
     "@holdfast/transport-grpc": {
       transportFromUrl: (url) => {
         if (url.includes("unreadable")) throw new TypeError(`Invalid URL: ${url}`);
@@ -86,6 +88,14 @@ describe("an adapter option", () => {
     );
     expect(packages.urls).toEqual([`postgres://kim:${SECRET}@db/app`, "etcd://127.0.0.1:2379"]);
     expect(packages.imported).toEqual(["@holdfast/storage-postgres", "@holdfast/runners-etcd"]);
+  });
+
+  it.each(["redis", "rediss"])("takes %s: for storage and runners, each from its package", async (scheme) => {
+    const packages = new Packages();
+    const url = `${scheme}://:${SECRET}@cache:6379`;
+    await make({ storage: url, runners: url }, {}, packages);
+    expect(packages.urls).toEqual([url, url]);
+    expect(packages.imported).toEqual(["@holdfast/storage-redis", "@holdfast/runners-redis"]);
   });
 
   it("needs no package for memory, which is the default", async () => {
