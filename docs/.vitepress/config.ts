@@ -25,6 +25,7 @@ const backends = [
   { text: "Choosing a backend", link: "/backends" },
   { text: "PostgreSQL", link: "/postgres" },
   { text: "etcd", link: "/etcd" },
+  { text: "Redis", link: "/redis" },
   { text: "gRPC", link: "/grpc" },
 ];
 
@@ -62,7 +63,7 @@ export default defineConfig({
         link: "/workflows",
         activeMatch: `^(${workflows.map(({ link }) => link).join("|")})`,
       },
-      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|grpc)" },
+      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|redis|grpc)" },
       { text: "Running it", link: "/deployment", activeMatch: "^/(configuration|deployment|operating)" },
       { text: "Failures", link: "/failures", activeMatch: "^/(failures|errors)" },
     ],

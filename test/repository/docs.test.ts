@@ -11,13 +11,15 @@ import {
   checkOptions as etcdSettings,
   optionsFromUrl as etcdOptions,
 } from "../../packages/runners-etcd/src/options.ts";
+import { checkOptions as redisRunnersSettings } from "../../packages/runners-redis/src/options.ts";
+import { optionsFromUrl as redisRunnersOptions } from "../../packages/runners-redis/src/url.ts";
 import { pgliteSettings, postgresSettings } from "../../packages/storage-postgres/src/options.ts";
 import {
   checkOptions as grpcSettings,
   optionsFromUrl as grpcOptions,
 } from "../../packages/transport-grpc/src/options.ts";
 import { docPages } from "../../scripts/lib/doc-blocks.ts";
-import { anchorsOf, linksOf, membersOf, readPage, tableRows, type TableRow } from "./pages.ts";
+import { anchorsOf, linksOf, membersOf, readPage, sectionOf, tableRows, type TableRow } from "./pages.ts";
 
 const PAGES = docPages();
 const activities = "packages/core/src/define/activity-group.ts";
@@ -25,6 +27,8 @@ const workflow = core.defineWorkflow({ name: "Workflow" });
 
 interface OptionsOfAPage {
   readonly page: string;
+  /** The section with the options, by its heading, where a page has several. */
+  readonly section?: string;
   readonly sources: readonly { readonly path: string; readonly interfaces: readonly string[] }[];
   /** The defaults as the code has them. A duration is under the option's name and "Ms". */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -52,6 +56,12 @@ const OPTIONS: readonly OptionsOfAPage[] = [
     settings: { ...etcdSettings({}) },
   },
   {
+    page: "docs/redis.md",
+    section: "## Members and leases",
+    sources: [{ path: "packages/runners-redis/src/options.ts", interfaces: ["RedisRunnersOptions"] }],
+    settings: { ...redisRunnersSettings({}), url: "redis://127.0.0.1:6379", cluster: false },
+  },
+  {
     page: "docs/grpc.md",
     sources: [{ path: "packages/transport-grpc/src/options.ts", interfaces: ["GrpcOptions"] }],
     settings: { ...grpcSettings({}), listen: "127.0.0.1:0" },
@@ -72,8 +82,11 @@ const OPTIONS: readonly OptionsOfAPage[] = [
   },
 ];
 
-describe.each(OPTIONS)("$page", ({ page, sources, settings }) => {
-  const rows = tableRows(readPage(page)).filter(({ of }) => of === "option");
+describe.each(OPTIONS)("$page", ({ page, section, sources, settings }) => {
+  const text = readPage(page);
+  const rows = tableRows(section === undefined ? text : sectionOf(text, section)).filter(
+    ({ of }) => of === "option",
+  );
   const declared = new Map(
     sources.flatMap(({ path, interfaces }) => interfaces.flatMap((name) => [...membersOf(path, name)])),
   );
@@ -201,6 +214,8 @@ describe("the page of failures", () => {
 describe("a URL of the pages", () => {
   const readers: Readonly<Record<string, (url: string) => unknown>> = {
     etcd: etcdOptions,
+    redis: redisRunnersOptions,
+    rediss: redisRunnersOptions,
     grpc: grpcOptions,
     postgres: storageFromUrl,
     pglite: storageFromUrl,

@@ -17,6 +17,16 @@ export function readPage(path: string): string {
   return readFileSync(path, "utf8");
 }
 
+/** From a heading, given with its marks, to the next one of its level. @throws {Error} there is no such heading */
+export function sectionOf(page: string, heading: string): string {
+  const marks = heading.slice(0, heading.indexOf(" ") + 1);
+  const lines = withoutCode(page).split("\n");
+  const start = lines.indexOf(heading);
+  if (start < 0) throw new Error(`There is no heading "${heading}"`);
+  const length = lines.slice(start + 1).findIndex((line) => line.startsWith(marks));
+  return lines.slice(start, length < 0 ? undefined : start + 1 + length).join("\n");
+}
+
 export function tableRows(page: string): readonly TableRow[] {
   let heads: readonly string[] | null = null;
   const rows: TableRow[] = [];

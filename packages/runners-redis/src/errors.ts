@@ -23,6 +23,11 @@ export function isRefusal(error: Error): boolean {
   return REFUSAL.test(error.message);
 }
 
+/** What the last node said of which a cluster found none that serves, else the error itself. */
+export function reasonOf(error: Error): Error {
+  return "lastNodeError" in error && error.lastNodeError instanceof Error ? error.lastNodeError : error;
+}
+
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -5,7 +5,7 @@
 
 import type { Random } from "@holdfast/core/adapter";
 import { newConnection, type Connection } from "./connection.ts";
-import { asError, failure, isPassing, isRefusal, LateError } from "./errors.ts";
+import { asError, failure, isPassing, isRefusal, LateError, reasonOf } from "./errors.ts";
 import type { RedisSettings } from "./options.ts";
 import { channelOf, keysOf } from "./scripts.ts";
 
@@ -40,8 +40,8 @@ export class RedisSession {
       this.#wake();
     });
     const noteTrouble = (error: Error): void => {
-      this.#trouble = error;
-      if (isRefusal(error)) this.#wake();
+      this.#trouble = reasonOf(error);
+      if (isRefusal(this.#trouble)) this.#wake();
     };
     this.#connection.on("error", noteTrouble);
     this.#connection.on("node error", noteTrouble);
@@ -75,8 +75,9 @@ export class RedisSession {
     for (;;) {
       await this.#untilReady(until - performance.now());
       if (this.#isClosed) throw failure(operation, outcome, new Error("the connection to Redis is closed"));
-      if (this.#connection.status !== "ready") throw failure(operation, outcome, this.#whyNot());
       const tryMs = Math.min(this.#tryMs, until - performance.now());
+      if (this.#connection.status !== "ready" || tryMs <= 0)
+        throw failure(operation, outcome, this.#whyNot());
       try {
         if (kind === "write") outcome = "unknown";
         return await bounded(
@@ -84,7 +85,7 @@ export class RedisSession {
           tryMs,
         );
       } catch (thrown) {
-        const error = asError(thrown);
+        const error = reasonOf(asError(thrown));
         if (!isPassing(error) || performance.now() + PAUSE_MS >= until)
           throw failure(operation, outcome, error);
       }

@@ -15,7 +15,7 @@ export class RedisWatch {
   readonly #subscriber: Connection;
   /** The version told last. */
   #known: string | null = null;
-  #isSubscribed = false;
+  #subscription: "none" | "asked for" | "there" = "none";
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
@@ -27,7 +27,7 @@ export class RedisWatch {
     this.#subscriber.on("error", () => undefined);
     this.#subscriber.on("node error", () => undefined);
     this.#subscriber.on("close", () => {
-      this.#isSubscribed = false;
+      this.#subscription = "none";
     });
     this.#subscriber.on("ready", () => void this.#subscribe());
     this.#subscriber.on("message", (_channel: string, version: string) => this.#hear(version));
@@ -47,11 +47,14 @@ export class RedisWatch {
   }
 
   async #subscribe(): Promise<void> {
+    if (this.#subscription !== "none" || this.#subscriber.status !== "ready") return;
+    this.#subscription = "asked for";
     try {
       await this.#subscriber.subscribe(this.#session.channel);
-      this.#isSubscribed = true;
+      this.#subscription = "there";
     } catch {
-      // The next look tries again.
+      // With the next look it tries again.
+      this.#subscription = "none";
     }
     // What was published before is not heard any more.
     await this.#look();
@@ -70,8 +73,11 @@ export class RedisWatch {
     if (this.#isOver || this.#session.isClosed) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(
-      () =>
-        void (this.#isSubscribed || this.#subscriber.status !== "ready" ? this.#look() : this.#subscribe()),
+      () => {
+        // Neither waits for the other: a connection that hangs must not keep it from looking over the other one.
+        void this.#look();
+        void this.#subscribe();
+      },
       Math.max(SHORTEST_PAUSE_MS, pauseMs),
     );
     this.#timer.unref();

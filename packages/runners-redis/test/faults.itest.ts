@@ -196,6 +196,22 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     expect(way.count).toBeGreaterThan(1);
   });
 
+  it("is spoken to as a client of the user's says, over connections of our own, and the client stays open", async () => {
+    const server = await start({ extra: ON_DISK });
+    const client = operatorOn(server);
+    const sessions = new Sessions({ client, timeoutMs: 600 });
+    onTestFinished(() => sessions[Symbol.asyncDispose]());
+    const runners = await sessions.open();
+    await join(runners, "r1");
+    await runners.watch(() => undefined);
+    // Nobody listens for errors of the connections but we.
+    await server.control.restart();
+    expect(await untilItAnswers(() => runners.refresh("r1"))).toBe("held");
+    await sessions[Symbol.asyncDispose]();
+    expect(await client.ping()).toBe("PONG");
+    expect(await client.client("LIST")).not.toMatch(/cmd=(?:eval|subscribe)/u);
+  });
+
   it("is followed by its replica when Sentinels say so, and who was not replicated in time finds out", async () => {
     const service = await startOwnSentinel(500);
     onTestFinished(() => service.stop());

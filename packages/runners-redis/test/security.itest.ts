@@ -12,48 +12,60 @@ import { member, newPrefix, services, Sessions } from "./backend.ts";
 
 const TTL_MS = 20_000;
 const PASSWORD = "correct-horse";
+const RIGHTS =
+  "resetchannels +hello +auth +ping +info +select +client|setname +eval +time +subscribe +publish +get +set +zadd +zrem +zscore +zrange +zrangebyscore +hget +hset +hdel +hvals +hgetall".split(
+    " ",
+  );
+const RIGHTS_IN_A_CLUSTER = ["+cluster|slots", "+cluster|info", "+readonly", "+asking"];
 
 describe.skipIf(findProgram("redis-server") === undefined)("a Redis with users", () => {
-  it("lets in who has the password, at least for its own prefix, and tells the others at once without showing it", async () => {
-    const server = await startOwnRedis();
-    onTestFinished(() => server.stop());
-    const prefix = newPrefix();
-    const operator = new Redis(server.port, "127.0.0.1");
-    onTestFinished(() => operator.disconnect());
-    // As the page on Redis has it, and one who may not even publish or listen.
-    const rights = [`>${PASSWORD}`, `~{${prefix}:runners}:*`, ...RIGHTS];
-    await operator.acl("SETUSER", "holdfast", "on", ...rights, `&{${prefix}:runners}:*`);
-    await operator.acl("SETUSER", "deaf", "on", ...rights);
-    await operator.acl("SETUSER", "default", "off");
-    for (const user of ["holdfast", "deaf"]) {
-      await using sessions = new Sessions({
-        url: `redis://${user}:${PASSWORD}@127.0.0.1:${server.port}`,
-        prefix,
-        pollIntervalMs: 50,
-      });
-      const runners = await sessions.open();
-      let told = 0;
-      await runners.watch(() => {
-        told += 1;
-      });
-      const before = told;
-      await runners.register(member(user), TTL_MS);
-      expect(await runners.acquireShards(user, ["default:0"])).toEqual(["default:0"]);
-      await expect.poll(() => told).toBeGreaterThan(before);
-      await runners.unregister(user);
-    }
-    const wrong = [
-      { url: `redis://holdfast:wrong-horse@127.0.0.1:${server.port}`, prefix },
-      { url: `redis://holdfast:${PASSWORD}@127.0.0.1:${server.port}`, prefix: "others" },
-      { url: server.url, prefix },
-    ];
-    for (const options of wrong) {
-      const error = await errorOf(options);
-      expect(error).toBeInstanceOf(PersistenceError);
-      expect(inspect(error, { depth: 9 })).not.toMatch(/horse/u);
-      expect(String(error)).toMatch(/WRONGPASS|NOPERM|NOAUTH/u);
-    }
-  });
+  it.each([
+    { isCluster: false, more: [] },
+    { isCluster: true, more: RIGHTS_IN_A_CLUSTER },
+  ])(
+    "lets in who has the password, at least for its own prefix, and tells the others without showing it (cluster: $isCluster)",
+    async ({ isCluster, more }) => {
+      const server = await startOwnRedis({ isCluster });
+      onTestFinished(() => server.stop());
+      const prefix = newPrefix();
+      const operator = new Redis(server.port, "127.0.0.1");
+      onTestFinished(() => operator.disconnect());
+      // As the page on Redis has it, and one who may not even publish or listen.
+      const rights = [`>${PASSWORD}`, `~{${prefix}:runners}:*`, ...RIGHTS, ...more];
+      await operator.acl("SETUSER", "holdfast", "on", ...rights, `&{${prefix}:runners}:*`);
+      await operator.acl("SETUSER", "deaf", "on", ...rights);
+      await operator.acl("SETUSER", "default", "off");
+      for (const user of ["holdfast", "deaf"]) {
+        await using sessions = new Sessions({
+          url: `redis://${user}:${PASSWORD}@127.0.0.1:${server.port}`,
+          prefix,
+          cluster: isCluster,
+          pollIntervalMs: 50,
+        });
+        const runners = await sessions.open();
+        let told = 0;
+        await runners.watch(() => {
+          told += 1;
+        });
+        const before = told;
+        await runners.register(member(user), TTL_MS);
+        expect(await runners.acquireShards(user, ["default:0"])).toEqual(["default:0"]);
+        await expect.poll(() => told).toBeGreaterThan(before);
+        await runners.unregister(user);
+      }
+      const wrong = [
+        { url: `redis://holdfast:wrong-horse@127.0.0.1:${server.port}`, prefix },
+        { url: `redis://holdfast:${PASSWORD}@127.0.0.1:${server.port}`, prefix: "others" },
+        { url: server.url, prefix },
+      ];
+      for (const options of wrong) {
+        const error = await errorOf({ ...options, cluster: isCluster });
+        expect(error).toBeInstanceOf(PersistenceError);
+        expect(inspect(error, { depth: 9 })).not.toMatch(/horse/u);
+        expect(String(error)).toMatch(/WRONGPASS|NOPERM|NOAUTH/u);
+      }
+    },
+  );
 });
 
 describe.skipIf(findProgram("redis-server") === undefined)("a Redis with certificates", () => {
@@ -87,11 +99,6 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis with certifi
     for (const options of strangers) expect(await errorOf(options)).toBeInstanceOf(PersistenceError);
   });
 });
-
-const RIGHTS =
-  "resetchannels +hello +auth +ping +info +select +client|setname +eval +time +subscribe +publish +get +set +zadd +zrem +zscore +zrange +zrangebyscore +hget +hset +hdel +hvals +hgetall".split(
-    " ",
-  );
 
 async function errorOf(options: RedisRunnersOptions): Promise<unknown> {
   return redis({ timeoutMs: 600, ...options })
