@@ -106,6 +106,12 @@ describe("a URL", () => {
     },
   );
 
+  it("shows nothing of a password that was not encoded", () => {
+    expect(() => optionsFromUrl("redis://me:open?secret@a")).toThrow(ConfigError);
+    expect(() => optionsFromUrl("redis://me:open?secret@a")).not.toThrow("secret");
+    expect(() => optionsFromUrl("redis://me:secret@a?c=1")).toThrow(/"c"/u);
+  });
+
   it.each(["db=1", "cluster=1&prefix=secret", "sentinelPassword=secret", "timeoutMs=soon", "prefix="])(
     "is refused with %s, without showing the password",
     (query) => {

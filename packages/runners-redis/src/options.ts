@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { ConfigError } from "@holdfast/core/adapter";
 import type { Cluster, Redis } from "ioredis";
-import { DEFAULT_URL, readServerUrl, type RedisAuth, type RedisHost } from "./url.ts";
+import { DEFAULT_URL, readServerUrl, type RedisAuth, type RedisHost } from "./server-url.ts";
 
 /** Where Redis is and how it is spoken to. */
 export interface RedisRunnersOptions {

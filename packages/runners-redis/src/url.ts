@@ -1,34 +1,9 @@
-// The URLs of Redis: where the servers are, and all options in one line.
+// The URL of an adapter: the URL of servers, and all other options as its parameters.
 
 import { ConfigError } from "@holdfast/core/adapter";
 import type { RedisRunnersOptions } from "./options.ts";
+import { SERVER_FORM } from "./server-url.ts";
 
-export const DEFAULT_URL = "redis://127.0.0.1:6379";
-
-export interface RedisHost {
-  readonly host: string;
-  readonly port: number;
-}
-
-export interface RedisAuth {
-  /** Null: Redis's user `default`. */
-  readonly username: string | null;
-  readonly password: string;
-}
-
-/** What `redis://[user:password@]host[:port][,host[:port]...][/database]` says. */
-export interface ServerUrl {
-  readonly isSecure: boolean;
-  readonly hosts: readonly RedisHost[];
-  readonly auth: RedisAuth | null;
-  readonly database: number;
-}
-
-const SERVER =
-  /^redis(?<secure>s)?:(?:\/\/)?(?:(?<user>[^@/?#]*)@)?(?<hosts>[^@/?#\s]*)(?:\/(?<database>\d{0,6}))?$/u;
-const HOST = /^(?<host>\[[\da-f:.]+\]|[^:[\]]+)(?::(?<port>\d{1,5}))?$/iu;
-const SERVER_FORM =
-  '"redis://[user:password@]host[:port][,host[:port]...][/database]", or with rediss:// for TLS';
 const PARAMETERS = [
   "prefix",
   "sentinel",
@@ -43,24 +18,6 @@ const PARAMETERS = [
 ];
 const FORM = `${SERVER_FORM}, and after a question mark any of ${PARAMETERS.join(", ")}`;
 
-/** @throws {ConfigError} shows no credentials */
-export function readServerUrl(url: unknown, defaultPort: number): ServerUrl {
-  const parts = typeof url === "string" ? SERVER.exec(url)?.groups : undefined;
-  if (parts === undefined) throw refusal("in a form that cannot be read");
-  const names = (parts["hosts"] ?? "").split(",").filter((host) => host !== "");
-  const hosts = (names.length === 0 ? ["127.0.0.1"] : names).map((name) => {
-    const { host = "", port } = HOST.exec(name)?.groups ?? {};
-    if (host === "" || Number(port ?? defaultPort) > 65_535) throw refusal("with a host that cannot be read");
-    return { host: host.replaceAll(/[[\]]/gu, ""), port: Number(port ?? defaultPort) };
-  });
-  return {
-    isSecure: parts["secure"] !== undefined,
-    hosts,
-    auth: readUser(parts["user"] ?? ""),
-    database: Number(parts["database"] ?? 0),
-  };
-}
-
 /**
  * Reads `redis://...` and `rediss://...` with all other options as parameters.
  *
@@ -70,8 +27,10 @@ export function optionsFromUrl(url: string): RedisRunnersOptions {
   const [server = "", ...rest] = url.split("?");
   const query = new URLSearchParams(rest.join("?"));
   for (const name of query.keys()) {
-    if (!PARAMETERS.includes(name))
-      throw new ConfigError({ option: "runners", got: `redis: with the parameter "${name}"`, takes: FORM });
+    if (PARAMETERS.includes(name)) continue;
+    // A password with a question mark that is not encoded is read as a parameter.
+    const shown = url.lastIndexOf("@") > server.length ? "that is none" : `"${name}"`;
+    throw new ConfigError({ option: "runners", got: `redis: with a parameter ${shown}`, takes: FORM });
   }
   const given = (name: string): string | undefined => query.get(name) ?? undefined;
   const sentinel = texts({
@@ -90,26 +49,6 @@ export function optionsFromUrl(url: string): RedisRunnersOptions {
     ...(query.has("timeoutMs") ? { timeoutMs: Number(given("timeoutMs")) } : {}),
     ...(query.has("pollIntervalMs") ? { pollIntervalMs: Number(given("pollIntervalMs")) } : {}),
   };
-}
-
-/** The URL may hold a password, also where it is wrong: it is not shown. */
-function refusal(got: string): ConfigError {
-  return new ConfigError({ option: "runners.url", got, takes: SERVER_FORM });
-}
-
-/** `user:password`, or `:password` for the user `default`. */
-function readUser(text: string): RedisAuth | null {
-  if (text === "") return null;
-  const [username = "", ...password] = text.split(":");
-  if (password.length === 0) throw refusal("with a user and without a password");
-  try {
-    return {
-      username: username === "" ? null : decodeURIComponent(username),
-      password: decodeURIComponent(password.join(":")),
-    };
-  } catch {
-    throw refusal("with a user or a password that is not percent-encoded as it should be");
-  }
 }
 
 function readFlag(name: string, value: string | undefined): boolean {

@@ -4,23 +4,27 @@ import { afterAll, beforeAll, describe, inject } from "vitest";
 import { findProgram } from "../../../test/services/programs.ts";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { redis, type RedisRunnersOptions } from "../src/index.ts";
+import { keysOf } from "../src/scripts.ts";
 import { newPrefix, services, TTL_MS, wait } from "./backend.ts";
 
 const url = inject("redisUrl");
 
 describe.skipIf(url === null)("on Redis", () => {
-  conformance("redis", () => ({ url: url ?? "" }));
-
-  describe("with a client that the user made", () => {
-    let client: Redis;
-    beforeAll(() => {
-      // What would break scripts, or hold leases up, is not taken over from it.
-      client = new Redis(url ?? "", { keyPrefix: "app:", stringNumbers: true, db: 3 });
-      client.on("error", () => undefined);
-    });
-    afterAll(() => client.disconnect());
-    conformance("redis, client", () => ({ client }));
+  let operator: Redis;
+  let client: Redis;
+  beforeAll(() => {
+    operator = new Redis(url ?? "");
+    // What would break scripts, or hold leases up, is not taken over from it.
+    client = new Redis(url ?? "", { keyPrefix: "app:", stringNumbers: true, commandTimeout: 1 });
+    client.on("error", () => undefined);
   });
+  afterAll(() => {
+    operator.disconnect();
+    client.disconnect();
+  });
+  const forget = async (prefix: string): Promise<void> => void (await operator.unlink(...keysOf(prefix)));
+  conformance("redis", () => ({ url: url ?? "" }), forget);
+  conformance("redis, with a client that the user made", () => ({ client }), forget);
 });
 
 describe.skipIf(findProgram("redis-server") === undefined)("on a Redis Cluster", () => {
@@ -34,18 +38,26 @@ describe.skipIf(findProgram("redis-server") === undefined)("on a Redis Cluster",
     client.disconnect();
     await server.stop();
   });
-  conformance("redis, cluster", () => ({ url: server.url, cluster: true }));
-  conformance("redis, client of a cluster", () => ({ client }));
+  conformance(
+    "redis, cluster",
+    () => ({ client }),
+    () => Promise.resolve(),
+  );
 });
 
-function conformance(name: string, options: () => RedisRunnersOptions): void {
+function conformance(
+  name: string,
+  options: () => RedisRunnersOptions,
+  forget: (prefix: string) => Promise<void>,
+): void {
   runnerStorageConformance(name, () => {
-    const adapter = redis({ ...options(), prefix: newPrefix() });
+    const prefix = newPrefix();
+    const adapter = redis({ ...options(), prefix });
     return {
       open: () => adapter.open(services()),
       ttlMs: TTL_MS,
       elapse: wait,
-      dispose: () => Promise.resolve(),
+      dispose: () => forget(prefix),
     };
   });
 }
