@@ -5,8 +5,10 @@ import type { Scenario } from "@holdfast/testing";
 import { SCENARIOS } from "../scenarios.ts";
 import { bursts } from "./scenarios/bursts.ts";
 import { cutSenders } from "./scenarios/cut-senders.ts";
+import { draws } from "./scenarios/draws.ts";
 import { families } from "./scenarios/families.ts";
 import { keptStreams } from "./scenarios/kept-streams.ts";
+import { poison } from "./scenarios/poison.ts";
 import { races } from "./scenarios/races.ts";
 import { setClocks } from "./scenarios/set-clocks.ts";
 import { slowLeases } from "./scenarios/slow-leases.ts";
@@ -17,8 +19,10 @@ const ALL: readonly Scenario[] = [
   ...SCENARIOS,
   bursts,
   cutSenders,
+  draws,
   families,
   keptStreams,
+  poison,
   races,
   setClocks,
   slowLeases,

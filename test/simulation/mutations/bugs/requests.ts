@@ -11,7 +11,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     replace:
       '      this.#options.tell(request.id, { type: "reply", reply });\n' +
       "      const recorded = await this.#record(request, reply, fence, attempt.transaction);\n",
-    scenarios: ["storms", "counters"],
+    scenarios: ["draws"],
   },
   {
     name: "requests are not compared by id",
@@ -19,7 +19,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     file: "memory/memory-requests.ts",
     find: "if (known !== undefined || deduplicationKey === null) return known;",
     replace: "if (deduplicationKey === null) return undefined;",
-    scenarios: ["storms", "counters"],
+    scenarios: ["bursts"],
   },
   {
     name: "requests are not compared by key",
@@ -136,7 +136,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     file: "entity/request-runner.ts",
     find: "          await this.#options.messages.recordAttempt(request.id, request.attempts + 1, fence);\n",
     replace: "",
-    scenarios: ["failover"],
+    scenarios: ["poison"],
   },
   {
     name: "waiters are not told that their shard left",
