@@ -11,6 +11,7 @@ import { keptStreams } from "./scenarios/kept-streams.ts";
 import { poison } from "./scenarios/poison.ts";
 import { races } from "./scenarios/races.ts";
 import { setClocks } from "./scenarios/set-clocks.ts";
+import { signalBursts } from "./scenarios/signal-bursts.ts";
 import { slowLeases } from "./scenarios/slow-leases.ts";
 import { stoppedRunners } from "./scenarios/stopped-runners.ts";
 import { stubbornSingleton } from "./scenarios/stubborn-singleton.ts";
@@ -25,6 +26,7 @@ const ALL: readonly Scenario[] = [
   poison,
   races,
   setClocks,
+  signalBursts,
   slowLeases,
   stoppedRunners,
   stubbornSingleton,

@@ -65,7 +65,7 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     file: "contract/workflow-contract.ts",
     find: "new Set([SIGNAL, CANCEL, WATCH, WAKE]);",
     replace: "new Set();",
-    scenarios: ["signals"],
+    scenarios: ["signal bursts"],
   },
   {
     name: "a signal does not wake a suspended execution",
