@@ -6,6 +6,7 @@ import { SCENARIOS } from "../scenarios.ts";
 import { bursts } from "./scenarios/bursts.ts";
 import { cutSenders } from "./scenarios/cut-senders.ts";
 import { draws } from "./scenarios/draws.ts";
+import { failingCrons } from "./scenarios/failing-crons.ts";
 import { families } from "./scenarios/families.ts";
 import { keptStreams } from "./scenarios/kept-streams.ts";
 import { poison } from "./scenarios/poison.ts";
@@ -21,6 +22,7 @@ const ALL: readonly Scenario[] = [
   bursts,
   cutSenders,
   draws,
+  failingCrons,
   families,
   keptStreams,
   poison,

@@ -123,14 +123,6 @@ export const REQUESTS: readonly PlantedBug[] = [
     scenarios: ["bursts", "storms"],
   },
   {
-    name: "who waits for a read does not wait where one is under way",
-    breaks: "INV-4",
-    file: "entity/inbox.ts",
-    find: "      await under;\n      if (this.#reading === null && !this.#readAgain) return;\n",
-    replace: "      return;\n",
-    scenarios: ["cut senders"],
-  },
-  {
     name: "attempts are not recorded",
     breaks: "INV-2",
     file: "entity/request-runner.ts",
