@@ -52,6 +52,18 @@ interface RouteFaults {
   readonly delayMs: readonly [number, number];
 }
 
+/** A backend carries these out beside its writes, on another connection. */
+const READS: ReadonlySet<string> = new Set([
+  "lookUp",
+  "lookUpByKey",
+  "readPending",
+  "readChunks",
+  "readExecution",
+  "listDeadLetters",
+  "listExecutions",
+  "listRunners",
+]);
+
 const NO_RATES = {
   drop: 0,
   duplicate: 0,
@@ -150,9 +162,10 @@ export class Faults {
       const failsBefore = this.#happens(errorBefore);
       const failsAfter = !failsBefore && this.#happens(errorAfter);
       const [thereMs, backMs] = [this.#draw(delayMs), this.#draw(delayMs)];
-      // None overtakes another on the way there: saves of one turn are accepted in the order of calls.
-      lastArrival = Math.max(lastArrival, this.#clock.monotonic() + thereMs);
-      await this.#until(lastArrival);
+      const arrival = this.#clock.monotonic() + thereMs;
+      // No write overtakes another on the way there: saves of one turn are accepted in the order of calls.
+      if (!READS.has(operation)) lastArrival = Math.max(lastArrival, arrival);
+      await this.#until(READS.has(operation) ? arrival : lastArrival);
       if (failsBefore) {
         await this.#until(this.#clock.monotonic() + backMs);
         traced(operation, "failed before");

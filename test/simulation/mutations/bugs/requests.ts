@@ -11,7 +11,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     replace:
       '      this.#options.tell(request.id, { type: "reply", reply });\n' +
       "      const recorded = await this.#record(request, reply, fence, attempt.transaction);\n",
-    scenarios: ["storms", "counters"],
+    scenarios: ["draws"],
   },
   {
     name: "requests are not compared by id",
@@ -19,7 +19,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     file: "memory/memory-requests.ts",
     find: "if (known !== undefined || deduplicationKey === null) return known;",
     replace: "if (deduplicationKey === null) return undefined;",
-    scenarios: ["storms", "counters"],
+    scenarios: ["bursts"],
   },
   {
     name: "requests are not compared by key",
@@ -123,20 +123,12 @@ export const REQUESTS: readonly PlantedBug[] = [
     scenarios: ["bursts", "storms"],
   },
   {
-    name: "who waits for a read does not wait where one is under way",
-    breaks: "INV-4",
-    file: "entity/inbox.ts",
-    find: "      await under;\n      if (this.#reading === null && !this.#readAgain) return;\n",
-    replace: "      return;\n",
-    scenarios: ["cut senders"],
-  },
-  {
     name: "attempts are not recorded",
     breaks: "INV-2",
     file: "entity/request-runner.ts",
     find: "          await this.#options.messages.recordAttempt(request.id, request.attempts + 1, fence);\n",
     replace: "",
-    scenarios: ["failover"],
+    scenarios: ["poison"],
   },
   {
     name: "waiters are not told that their shard left",

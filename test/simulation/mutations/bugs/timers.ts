@@ -69,7 +69,7 @@ export const TIMERS: readonly PlantedBug[] = [
       "      () => true,\n" +
       "      () => true,\n" +
       "    );",
-    scenarios: ["failover"],
+    scenarios: ["failing crons"],
   },
   {
     name: "a singleton goes on after its shard was lost",

@@ -52,20 +52,12 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     scenarios: ["transfers", "races"],
   },
   {
-    name: "a copy reads the journal while the one before it writes",
-    breaks: "INV-8",
-    file: "workflow/execution-runner.ts",
-    find: "    await this.#underWay.get(place);\n",
-    replace: "",
-    scenarios: ["transfers", "signals"],
-  },
-  {
     name: "messages to an execution are handled at once and not in order",
     breaks: "INV-4",
     file: "contract/workflow-contract.ts",
     find: "new Set([SIGNAL, CANCEL, WATCH, WAKE]);",
     replace: "new Set();",
-    scenarios: ["signals"],
+    scenarios: ["signal bursts"],
   },
   {
     name: "a signal does not wake a suspended execution",
@@ -109,19 +101,6 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     scenarios: ["families", "children"],
   },
   {
-    name: "watchers are taken when the replay is over",
-    breaks: "INV-2",
-    file: "workflow/arrivals.ts",
-    find: '    if (message.tag === WATCH) this.#watchers.push(decodePayload(message.payload, "A watcher") as Watcher);\n',
-    replace:
-      '    const watch = () => this.#watchers.push(decodePayload(message.payload, "A watcher") as Watcher);\n' +
-      "    if (message.tag === WATCH && this.#early !== null) {\n" +
-      "      const open = this.open.bind(this);\n" +
-      "      this.open = () => (open(), void watch());\n" +
-      "    } else if (message.tag === WATCH) watch();\n",
-    scenarios: ["families"],
-  },
-  {
     name: "a cancellation is not journaled",
     breaks: "INV-8",
     file: "workflow/execution.ts",
@@ -144,13 +123,5 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     find: "this.#registered.toReversed()",
     replace: "this.#registered",
     scenarios: ["signals"],
-  },
-  {
-    name: "the end of an execution does not wait for its children to be told",
-    breaks: "INV-2",
-    file: "workflow/children.ts",
-    find: "while (this.#telling.size > 0) await Promise.all(this.#telling);",
-    replace: "",
-    scenarios: ["families"],
   },
 ];

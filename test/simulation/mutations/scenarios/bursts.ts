@@ -27,7 +27,8 @@ export const bursts: Scenario = {
     const answered = new Set<string>();
     let violation: Violation | null = null;
     return {
-      options: { storageMessageMaxRetries: 50 },
+      // Nearly always, a read is under way.
+      options: { storageMessageMaxRetries: 50, storagePollInterval: "40ms" },
       register: (process: SimulatedProcess) => [
         List.implement({
           async append(line) {

@@ -3,6 +3,7 @@
 
 import { defineWorkflow, UnknownExecutionError, WorkflowCancelledError } from "@holdfast/core";
 import { Violation, type Scenario, type SimulatedProcess, type Simulation } from "@holdfast/testing";
+import { frequentCrashes } from "../frequent-crashes.ts";
 
 interface Kid {
   readonly id: string;
@@ -54,25 +55,12 @@ export const families: Scenario = {
     ],
     async run() {
       sim.cluster.faults({ storageDelay: [0, SLOWEST_MS], drop: LOST });
-      await Promise.all([crashes(sim), sim.operations(FAMILIES, (index) => live(sim, index))]);
+      await Promise.all([frequentCrashes(sim), sim.operations(FAMILIES, (index) => live(sim, index))]);
       sim.cluster.faults({});
     },
     check() {},
   }),
 };
-
-/** Each is back at once, and takes its shards again without waiting for the lease of the one before it. */
-async function crashes(sim: Simulation): Promise<void> {
-  const { cluster } = sim;
-  const end = sim.now() + sim.durationMs;
-  while (sim.now() < end) {
-    await sim.sleep(sim.integer(100, 1_500));
-    const runner = sim.integer(0, cluster.runners.length - 1);
-    if (cluster.runners[runner]?.isAlive === true) await cluster.crash(runner);
-    await sim.sleep(sim.integer(1, 100));
-    cluster.revive(runner);
-  }
-}
 
 async function live(sim: Simulation, index: number): Promise<void> {
   const isCancelled = index % 2 === 0;
