@@ -1,0 +1,166 @@
+// SqliteSession: what the storages of one `open` share: the way to read and the way to write.
+//
+// Two connections: one reads what is committed, at any time; the other writes. Knows no table but the one of epochs.
+//
+//   S1  Whoever writes has the file's write lock from the first statement on (BEGIN IMMEDIATE): there is one at a time, in
+//       all processes. So nobody claims a shard between a look at its epoch and the commit (INV-1), and a claim waits for
+//       who was first.
+//   S2  Writes of this session are committed in the order in which they were asked for.
+//   S3  A call never blocks the process to wait for another's lock: it tries again by a timer. The other may be in this
+//       process, and could not end then.
+
+import {
+  FencedError,
+  TransactionUnavailableError,
+  type Clock,
+  type Epoch,
+  type Fence,
+} from "@holdfast/core/adapter";
+import { isBusy, isConstraint, notWritten, outwardError } from "./errors.ts";
+import type { SqliteSettings } from "./options.ts";
+import type { SqliteConnection } from "./sqlite-connection.ts";
+import { WriteTurns } from "./write-turns.ts";
+
+const FIRST_WAIT_MS = 1;
+const LONGEST_WAIT_MS = 20;
+
+export class SqliteSession {
+  readonly clock: Clock;
+  readonly settings: SqliteSettings;
+  readonly #reader: SqliteConnection;
+  readonly #writer: SqliteConnection;
+  readonly #turns: WriteTurns;
+  #isClosed = false;
+
+  constructor(
+    connections: { readonly reader: SqliteConnection; readonly writer: SqliteConnection },
+    settings: SqliteSettings,
+    clock: Clock,
+  ) {
+    this.#reader = connections.reader;
+    this.#writer = connections.writer;
+    this.settings = settings;
+    this.clock = clock;
+    this.#turns = new WriteTurns(clock);
+  }
+
+  /** Reads in one snapshot: what `work` sees is of one moment. @throws {PersistenceError} */
+  async read<Result>(operation: string, work: (connection: SqliteConnection) => Result): Promise<Result> {
+    this.assertOpen(operation);
+    return this.#whenFree(operation, () => {
+      this.#reader.exec("BEGIN");
+      try {
+        return work(this.#reader);
+      } finally {
+        rollback(this.#reader);
+      }
+    });
+  }
+
+  /** Does `work` in a transaction of its own: when this resolves it is on disk, when it rejects nothing was done, or see `outcome`. */
+  async write<Result>(operation: string, work: (connection: SqliteConnection) => Result): Promise<Result> {
+    this.assertOpen(operation);
+    const end = await this.#turns.take();
+    try {
+      await this.#whenFree(operation, () => this.#writer.exec("BEGIN IMMEDIATE"));
+      return this.commit(operation, work);
+    } finally {
+      end();
+    }
+  }
+
+  /** Begins a transaction that stays open. @returns the connection, and what ends the turn after commit or rollback */
+  async begin(operation: string): Promise<{ readonly connection: SqliteConnection; end(): void }> {
+    this.assertOpen(operation);
+    const end = await this.#turns.take();
+    try {
+      await this.#whenFree(operation, () => this.#writer.exec("BEGIN IMMEDIATE"));
+      return { connection: this.#writer, end };
+    } catch (error) {
+      end();
+      throw error;
+    }
+  }
+
+  /** Does `work` in the transaction that is open, and commits; on any failure it is rolled back. */
+  commit<Result>(operation: string, work: (connection: SqliteConnection) => Result): Result {
+    let result: Result;
+    try {
+      result = work(this.#writer);
+    } catch (error) {
+      rollback(this.#writer);
+      throw outwardError(operation, "not-written", error);
+    }
+    try {
+      this.#writer.exec("COMMIT");
+    } catch (error) {
+      rollback(this.#writer);
+      if (!isConstraint(error)) throw outwardError(operation, "unknown", error);
+      // Ours are never deferred: the user's statements broke it, and would again.
+      const why = "it breaks a deferred constraint of yours, so it cannot commit";
+      throw new TransactionUnavailableError({ wanted: "sqlite", why }, { cause: error });
+    }
+    return result;
+  }
+
+  rollback(): void {
+    rollback(this.#writer);
+  }
+
+  assertOpen(operation: string): void {
+    if (this.#isClosed) throw notWritten(operation, "this session of the storage was closed");
+  }
+
+  /** What was asked for before is written; what is asked for after is refused. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const end = await this.#turns.take();
+    this.#reader.close();
+    this.#writer.close();
+    end();
+  }
+
+  /** Calls `work` until nobody is in its way, for as long as `busyTimeout`. @throws {PersistenceError} nothing was written */
+  async #whenFree<Result>(operation: string, work: () => Result): Promise<Result> {
+    return whenFree(this.clock, this.settings.busyTimeoutMs, operation, work);
+  }
+}
+
+/** Calls `work`, which does nothing where it fails, until nobody is in its way. @throws {PersistenceError} nothing was written */
+export async function whenFree<Result>(
+  clock: Clock,
+  busyTimeoutMs: number,
+  operation: string,
+  work: () => Result,
+): Promise<Result> {
+  const deadline = clock.monotonic() + busyTimeoutMs;
+  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
+    try {
+      return work();
+    } catch (error) {
+      if (!isBusy(error) || clock.monotonic() >= deadline)
+        throw outwardError(operation, "not-written", error);
+    }
+    await new Promise<void>((resolve) => {
+      clock.setTimer(waitMs, resolve);
+    });
+  }
+}
+
+/** @throws {FencedError} the shard was claimed again, or never under this epoch */
+export function checkFence(connection: SqliteConnection, fence: Fence): void {
+  const { shardId } = fence;
+  const row = connection.get<{ epoch: Epoch }>("SELECT epoch FROM holdfast_shards WHERE shard_id = :shardId", {
+    shardId,
+  });
+  if (row?.epoch !== fence.epoch) throw new FencedError({ ...fence, current: row?.epoch ?? null });
+}
+
+function rollback(connection: SqliteConnection): void {
+  try {
+    connection.exec("ROLLBACK");
+  } catch {
+    // After some failures SQLite has rolled back by itself, and says that there is nothing to roll back.
+  }
+}
