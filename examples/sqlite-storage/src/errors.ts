@@ -22,11 +22,7 @@ export function isConstraint(error: unknown): boolean {
  * @param outcome what became of the write. SQLite says of a failed statement that it did nothing; of a failed COMMIT not
  *   even SQLite knows what the disk has
  */
-export function outwardError(
-  operation: string,
-  outcome: "not-written" | "unknown",
-  error: unknown,
-): unknown {
+export function outwardError(operation: string, outcome: "not-written" | "unknown", error: unknown): unknown {
   if (!isOfDatabase(error)) return error;
   return new PersistenceError({ operation, outcome, detail: error.message }, { cause: error });
 }

@@ -39,14 +39,17 @@ export function appendEntries(
       ) > 0;
     if (!isNew) continue;
     added += 1;
-    if (kind === "attributes" && event.type === "completed") setAttributes(connection, execution, event.value);
+    if (kind === "attributes" && event.type === "completed")
+      setAttributes(connection, execution, event.value);
   }
   return added;
 }
 
 export function readEntries(connection: SqliteConnection, execution: ExecutionKey): readonly JournalEntry[] {
   return connection
-    .all<JournalRow>(`SELECT * FROM holdfast_journal WHERE ${OF_EXECUTION} ORDER BY ordinal`, { ...execution })
+    .all<JournalRow>(`SELECT * FROM holdfast_journal WHERE ${OF_EXECUTION} ORDER BY ordinal`, {
+      ...execution,
+    })
     .map(({ ordinal, position, kind, name, event, data }) => {
       return { ordinal, position, kind: kind as StepKind, name, event: eventOf(event, data) };
     });

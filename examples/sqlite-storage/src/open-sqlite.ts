@@ -10,10 +10,7 @@ import { SqliteSession, whenFree } from "./sqlite-session.ts";
 import { SqliteWorkflowStorage } from "./sqlite-workflow-storage.ts";
 
 /** Opens the file and brings its tables up to date. @throws {PersistenceError} @throws {ConfigError} */
-export async function openSqlite(
-  settings: SqliteSettings,
-  { clock }: AdapterServices,
-): Promise<OpenStorage> {
+export async function openSqlite(settings: SqliteSettings, { clock }: AdapterServices): Promise<OpenStorage> {
   const { path, busyTimeoutMs } = settings;
   const opened: SqliteConnection[] = [];
   const connect = (): Promise<SqliteConnection> =>
@@ -27,11 +24,7 @@ export async function openSqlite(
     });
   try {
     mkdirSync(dirname(path), { recursive: true });
-    const session = new SqliteSession(
-      { writer: await connect(), reader: await connect() },
-      settings,
-      clock,
-    );
+    const session = new SqliteSession({ writer: await connect(), reader: await connect() }, settings, clock);
     await session.write("open", migrate);
     return {
       messages: new SqliteMessageStorage(session),

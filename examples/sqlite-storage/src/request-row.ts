@@ -1,6 +1,13 @@
 // RequestRow: how requests and what is known of them come out of the table.
 
-import type { DeadLetter, EncodedError, Envelope, Reply, RequestState, ShardId } from "@holdfast/core/adapter";
+import type {
+  DeadLetter,
+  EncodedError,
+  Envelope,
+  Reply,
+  RequestState,
+  ShardId,
+} from "@holdfast/core/adapter";
 import type { SqlValue } from "./sqlite-connection.ts";
 
 export interface RequestRow {
@@ -84,7 +91,9 @@ export function stateOf(row: RequestRow): RequestState {
 export function replyOf(row: RequestRow): Reply {
   const outcome = row.outcome ?? "";
   const exit: Reply["exit"] =
-    row.is_ok === 1 ? { ok: true, value: outcome } : { ok: false, error: JSON.parse(outcome) as EncodedError };
+    row.is_ok === 1
+      ? { ok: true, value: outcome }
+      : { ok: false, error: JSON.parse(outcome) as EncodedError };
   return { requestId: row.request_id, exit };
 }
 

@@ -32,8 +32,21 @@ export function findSame(connection: SqliteConnection, envelope: Envelope): Requ
 }
 
 const COLUMNS = [
-  ...["request_id", "shard_id", "entity_type", "entity_id", "tag", "deduplication_key", "headers", "expects"],
-  ...["uninterruptible", "from_inside", "read_pending_first", "sender", "deliver_at", "payload", "attempts"],
+  "request_id",
+  "shard_id",
+  "entity_type",
+  "entity_id",
+  "tag",
+  "deduplication_key",
+  "headers",
+  "expects",
+  "uninterruptible",
+  "from_inside",
+  "read_pending_first",
+  "sender",
+  "deliver_at",
+  "payload",
+  "attempts",
 ];
 
 /** Adds a request that is none of those here, and returns its sequence. */

@@ -18,10 +18,13 @@ export function forgetAnswered(
       connection.run("DELETE FROM holdfast_requests WHERE sequence = :sequence", { sequence });
       continue;
     }
-    connection.run("DELETE FROM holdfast_requests WHERE entity_type = :entityType AND entity_id = :entityId", {
-      entityType,
-      entityId,
-    });
+    connection.run(
+      "DELETE FROM holdfast_requests WHERE entity_type = :entityType AND entity_id = :entityId",
+      {
+        entityType,
+        entityId,
+      },
+    );
     forgetJournal(connection, { entityType, executionId: entityId });
   }
   return old.length;

@@ -38,6 +38,15 @@ export class SqliteConnection {
       .map((row) => ({ ...row })) as Row[];
   }
 
+  /** Undoes the transaction that is open, if one is. */
+  rollback(): void {
+    try {
+      this.#database.exec("ROLLBACK");
+    } catch {
+      // After some failures SQLite has rolled back by itself, and says that there is nothing to roll back.
+    }
+  }
+
   close(): void {
     this.#statements.clear();
     this.#database.close();

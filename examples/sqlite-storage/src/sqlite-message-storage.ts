@@ -207,10 +207,7 @@ export class SqliteMessageStorage implements MessageStorage {
       if (request === undefined) return;
       const end = Math.max(request.chunks_acknowledged, Math.min(upTo, request.chunks_saved));
       const values = { sequence: request.sequence, end };
-      connection.run(
-        "DELETE FROM holdfast_chunks WHERE sequence = :sequence AND chunk_index < :end",
-        values,
-      );
+      connection.run("DELETE FROM holdfast_chunks WHERE sequence = :sequence AND chunk_index < :end", values);
       connection.run(
         "UPDATE holdfast_requests SET chunks_acknowledged = :end WHERE sequence = :sequence",
         values,

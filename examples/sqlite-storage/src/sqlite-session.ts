@@ -19,7 +19,15 @@ import {
 import { isBusy, isConstraint, notWritten, outwardError } from "./errors.ts";
 import type { SqliteSettings } from "./options.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";
+import { WriteGroups } from "./write-groups.ts";
 import { WriteTurns } from "./write-turns.ts";
+
+/** A transaction that may write. */
+export interface Begun {
+  readonly connection: SqliteConnection;
+  /** Ends the turn. Called once, after commit or rollback. */
+  readonly end: () => void;
+}
 
 const FIRST_WAIT_MS = 1;
 const LONGEST_WAIT_MS = 20;
@@ -30,6 +38,7 @@ export class SqliteSession {
   readonly #reader: SqliteConnection;
   readonly #writer: SqliteConnection;
   readonly #turns: WriteTurns;
+  readonly #groups: WriteGroups;
   #isClosed = false;
 
   constructor(
@@ -42,6 +51,7 @@ export class SqliteSession {
     this.settings = settings;
     this.clock = clock;
     this.#turns = new WriteTurns(clock);
+    this.#groups = new WriteGroups((operation) => this.#begin(operation));
   }
 
   /** Reads in one snapshot: what `work` sees is of one moment. @throws {PersistenceError} */
@@ -52,26 +62,63 @@ export class SqliteSession {
       try {
         return work(this.#reader);
       } finally {
-        rollback(this.#reader);
+        this.#reader.rollback();
       }
     });
   }
 
-  /** Does `work` in a transaction of its own: when this resolves it is on disk, when it rejects nothing was done, or see `outcome`. */
+  /**
+   * Does `work` in a transaction, whole or not at all, maybe together with other writes: when this resolves it is on disk.
+   *
+   * @throws what `work` throws, and nothing was done; or {PersistenceError}
+   */
   async write<Result>(operation: string, work: (connection: SqliteConnection) => Result): Promise<Result> {
     this.assertOpen(operation);
-    const end = await this.#turns.take();
-    try {
-      await this.#whenFree(operation, () => this.#writer.exec("BEGIN IMMEDIATE"));
-      return this.commit(operation, work);
-    } finally {
-      end();
-    }
+    return this.#groups.write(operation, work);
   }
 
-  /** Begins a transaction that stays open. @returns the connection, and what ends the turn after commit or rollback */
-  async begin(operation: string): Promise<{ readonly connection: SqliteConnection; end(): void }> {
+  /** Begins a transaction that stays open. */
+  async begin(operation: string): Promise<Begun> {
     this.assertOpen(operation);
+    return this.#begin(operation);
+  }
+
+  /** Does `work` in the transaction that is open, and commits; on any failure it is rolled back. */
+  commit<Result>(operation: string, work: (connection: SqliteConnection) => Result): Result {
+    let result: Result;
+    try {
+      result = work(this.#writer);
+    } catch (error) {
+      this.#writer.rollback();
+      throw outwardError(operation, "not-written", error);
+    }
+    try {
+      this.#writer.exec("COMMIT");
+    } catch (error) {
+      this.#writer.rollback();
+      if (!isConstraint(error)) throw outwardError(operation, "unknown", error);
+      // Ours are never deferred: the user's statements broke it, and would again.
+      const why = "it breaks a deferred constraint of yours, so it cannot commit";
+      throw new TransactionUnavailableError({ wanted: "sqlite", why }, { cause: error });
+    }
+    return result;
+  }
+
+  assertOpen(operation: string): void {
+    if (this.#isClosed) throw notWritten(operation, "this session of the storage was closed");
+  }
+
+  /** What was asked for before is written, or refused as what is asked for after is. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const end = await this.#turns.take();
+    this.#reader.close();
+    this.#writer.close();
+    end();
+  }
+
+  async #begin(operation: string): Promise<Begun> {
     const end = await this.#turns.take();
     try {
       await this.#whenFree(operation, () => this.#writer.exec("BEGIN IMMEDIATE"));
@@ -82,47 +129,7 @@ export class SqliteSession {
     }
   }
 
-  /** Does `work` in the transaction that is open, and commits; on any failure it is rolled back. */
-  commit<Result>(operation: string, work: (connection: SqliteConnection) => Result): Result {
-    let result: Result;
-    try {
-      result = work(this.#writer);
-    } catch (error) {
-      rollback(this.#writer);
-      throw outwardError(operation, "not-written", error);
-    }
-    try {
-      this.#writer.exec("COMMIT");
-    } catch (error) {
-      rollback(this.#writer);
-      if (!isConstraint(error)) throw outwardError(operation, "unknown", error);
-      // Ours are never deferred: the user's statements broke it, and would again.
-      const why = "it breaks a deferred constraint of yours, so it cannot commit";
-      throw new TransactionUnavailableError({ wanted: "sqlite", why }, { cause: error });
-    }
-    return result;
-  }
-
-  rollback(): void {
-    rollback(this.#writer);
-  }
-
-  assertOpen(operation: string): void {
-    if (this.#isClosed) throw notWritten(operation, "this session of the storage was closed");
-  }
-
-  /** What was asked for before is written; what is asked for after is refused. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    const end = await this.#turns.take();
-    this.#reader.close();
-    this.#writer.close();
-    end();
-  }
-
-  /** Calls `work` until nobody is in its way, for as long as `busyTimeout`. @throws {PersistenceError} nothing was written */
-  async #whenFree<Result>(operation: string, work: () => Result): Promise<Result> {
+  #whenFree<Result>(operation: string, work: () => Result): Promise<Result> {
     return whenFree(this.clock, this.settings.busyTimeoutMs, operation, work);
   }
 }
@@ -151,16 +158,11 @@ export async function whenFree<Result>(
 /** @throws {FencedError} the shard was claimed again, or never under this epoch */
 export function checkFence(connection: SqliteConnection, fence: Fence): void {
   const { shardId } = fence;
-  const row = connection.get<{ epoch: Epoch }>("SELECT epoch FROM holdfast_shards WHERE shard_id = :shardId", {
-    shardId,
-  });
+  const row = connection.get<{ epoch: Epoch }>(
+    "SELECT epoch FROM holdfast_shards WHERE shard_id = :shardId",
+    {
+      shardId,
+    },
+  );
   if (row?.epoch !== fence.epoch) throw new FencedError({ ...fence, current: row?.epoch ?? null });
-}
-
-function rollback(connection: SqliteConnection): void {
-  try {
-    connection.exec("ROLLBACK");
-  } catch {
-    // After some failures SQLite has rolled back by itself, and says that there is nothing to roll back.
-  }
 }

@@ -13,17 +13,12 @@ import {
 } from "@holdfast/core/adapter";
 import { notWritten } from "./errors.ts";
 import type { SqliteConnection, SqlValue } from "./sqlite-connection.ts";
-import type { SqliteSession } from "./sqlite-session.ts";
+import type { Begun, SqliteSession } from "./sqlite-session.ts";
 
 export const TRANSACTION_KIND = "sqlite";
 
 /** Marks the beginning: a handler that ends the transaction by SQL of its own takes it away. */
 const MARK = "holdfast_handler";
-
-interface Begun {
-  readonly connection: SqliteConnection;
-  end(): void;
-}
 
 export class SqliteTransaction implements StorageTransaction {
   readonly kind: string = TRANSACTION_KIND;
@@ -64,7 +59,8 @@ export class SqliteTransaction implements StorageTransaction {
     work: (connection: SqliteConnection) => Result,
   ): Promise<Result> {
     if (this.#expired !== null) throw this.#expired;
-    if (this.#isOver || this.#beginning === null) throw notWritten(operation, "the transaction is over already");
+    if (this.#isOver || this.#beginning === null)
+      throw notWritten(operation, "the transaction is over already");
     this.#over();
     const { connection, end } = await this.#beginning;
     try {
@@ -80,7 +76,7 @@ export class SqliteTransaction implements StorageTransaction {
     this.#over();
     const begun = await this.#beginning?.catch(() => null);
     if (begun === undefined || begun === null) return;
-    this.#session.rollback();
+    begun.connection.rollback();
     begun.end();
   }
 
@@ -107,7 +103,7 @@ export class SqliteTransaction implements StorageTransaction {
       why = "a statement of the handler's has ended it, which is the runtime's part";
     }
     if (why === null) return;
-    this.#session.rollback();
+    connection.rollback();
     throw new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why: `${why}, so it cannot commit` });
   }
 
