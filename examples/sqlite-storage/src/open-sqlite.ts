@@ -13,15 +13,16 @@ import { SqliteWorkflowStorage } from "./sqlite-workflow-storage.ts";
 export async function openSqlite(settings: SqliteSettings, { clock }: AdapterServices): Promise<OpenStorage> {
   const { path, busyTimeoutMs } = settings;
   const opened: SqliteConnection[] = [];
-  const connect = (): Promise<SqliteConnection> =>
-    whenFree(clock, busyTimeoutMs, "open", () => {
-      const connection = new SqliteConnection(path);
-      opened.push(connection);
+  const connect = async (): Promise<SqliteConnection> => {
+    const connection = new SqliteConnection(path);
+    opened.push(connection);
+    await whenFree(clock, busyTimeoutMs, "open", () => {
       // Readers see what is committed while one writes, and a commit is on disk before it is reported.
       connection.exec("PRAGMA journal_mode = WAL");
       connection.exec("PRAGMA synchronous = FULL");
-      return connection;
     });
+    return connection;
+  };
   try {
     mkdirSync(dirname(path), { recursive: true });
     const session = new SqliteSession({ writer: await connect(), reader: await connect() }, settings, clock);

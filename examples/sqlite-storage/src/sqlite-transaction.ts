@@ -58,11 +58,12 @@ export class SqliteTransaction implements StorageTransaction {
     operation: string,
     work: (connection: SqliteConnection) => Result,
   ): Promise<Result> {
+    // What the handler began without waiting for it comes first.
+    const begun = await this.#beginning;
     if (this.#expired !== null) throw this.#expired;
-    if (this.#isOver || this.#beginning === null)
-      throw notWritten(operation, "the transaction is over already");
+    if (this.#isOver || begun === null) throw notWritten(operation, "the transaction is over already");
     this.#over();
-    const { connection, end } = await this.#beginning;
+    const { connection, end } = begun;
     try {
       this.#assertWhole(connection);
       return this.#session.commit(operation, work);

@@ -100,6 +100,21 @@ describe("a handler's transaction", () => {
     expect(effects()).toHaveLength(1);
   });
 
+  it("commits what the handler did not wait for, or nothing", async () => {
+    const transaction = begin(session);
+    const inserting = transaction.query("INSERT INTO effects VALUES ('unawaited')");
+    await reply(session, requestId, transaction);
+    await inserting;
+    expect(effects()).toHaveLength(1);
+
+    const second = await pending(session, "r2");
+    const failing = begin(session);
+    const insertion = Promise.allSettled([failing.query("INSERT INTO effects VALUES ('unawaited')")]);
+    await expect(reply(session, second, failing)).rejects.toBeInstanceOf(TransactionUnavailableError);
+    expect(await insertion).toMatchObject([{ status: "rejected" }]);
+    expect(await session.messages.lookUp([second])).toMatchObject([{ state: "pending" }]);
+  });
+
   it("keeps other writes waiting, and is rolled back when it takes too long: that is no fault of the handler's", async () => {
     const hasty = await open({ transactionTimeout: 50 });
     const transaction = begin(hasty);
