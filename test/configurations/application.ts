@@ -33,4 +33,6 @@ export const OPTIONS: ClusterOptions = {
   shardsPerGroup: 8,
   shardRebalanceDebounce: "50ms",
   storagePollInterval: "100ms",
+  // Members without a transport would try in vain to reach each other before each request goes through storage.
+  sendRetryCount: 0,
 };
