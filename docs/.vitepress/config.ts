@@ -29,6 +29,13 @@ const backends = [
   { text: "gRPC", link: "/grpc" },
 ];
 
+const adapters = [
+  { text: "Writing an adapter", link: "/adapters" },
+  { text: "A storage", link: "/adapters/storage" },
+  { text: "Runners", link: "/adapters/runners" },
+  { text: "A transport", link: "/adapters/transport" },
+];
+
 const running = [
   { text: "Configuration", link: "/configuration" },
   { text: "Deployment", link: "/deployment" },
@@ -63,7 +70,7 @@ export default defineConfig({
         link: "/workflows",
         activeMatch: `^(${workflows.map(({ link }) => link).join("|")})`,
       },
-      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|redis|grpc)" },
+      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|redis|grpc|adapters)" },
       { text: "Running it", link: "/deployment", activeMatch: "^/(configuration|deployment|operating)" },
       { text: "Failures", link: "/failures", activeMatch: "^/(failures|errors)" },
     ],
@@ -71,6 +78,7 @@ export default defineConfig({
       { text: "Guide", items: guide },
       { text: "Workflows", items: workflows },
       { text: "Backends", items: backends },
+      { text: "Adapters of your own", items: adapters },
       { text: "Running it", items: running },
       { text: "Decisions", items: decisions, collapsed: true },
     ],

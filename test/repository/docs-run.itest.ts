@@ -8,7 +8,8 @@ import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { allBlocks, writeBlocks, type DocBlock } from "../../scripts/lib/doc-blocks.ts";
 
-const TIME_LIMIT_MS = 60_000;
+/** A block may be a whole conformance suite, on a machine that is busy. */
+const TIME_LIMIT_MS = 120_000;
 const AT_A_TIME = 2;
 
 const files = writeBlocks(allBlocks());

@@ -20,6 +20,7 @@ export { checkLinearizable, isLinearizable, type Model, type Operation } from ".
 export { registerModel, type RegisterInput, type RegisterOperation } from "./checkers/register.ts";
 export { counterModel, type CounterInput, type CounterOperation } from "./checkers/counter.ts";
 export { replayWorkflow, type ReplayResult } from "./replay-workflow.ts";
+export { adapterServices } from "./conformance/adapter-services.ts";
 export { messageStorageConformance } from "./conformance/message-storage.ts";
 export { runnerStorageConformance } from "./conformance/runner-storage.ts";
 export { transportConformance } from "./conformance/transport.ts";

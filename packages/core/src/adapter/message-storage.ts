@@ -61,7 +61,8 @@ export interface ForgetQuery {
 
 /**
  * Keeps accepted requests and their replies. A caller that missed an outcome asks again: each method is safe to repeat
- * with the same arguments, and gives the same result or says that it is done.
+ * with the same arguments, and gives the same result or says that it is done. Methods are called at the same time, by one
+ * caller and by many: what has to come in some order is said where it has to.
  *
  * Every method may reject with PersistenceError, whose `outcome` says whether a write happened. A method that takes a
  * fence rejects with FencedError, and changes nothing, once its shard was claimed again (INV-1); `null` as a fence is for
@@ -105,10 +106,13 @@ export interface MessageStorage {
   /**
    * Records the reply, in `transaction` if one is given, which then commits: the writes made in it and the reply are
    * durable together, or neither. The request is pending no longer. If there is a recorded reply, it stays, the
-   * transaction is rolled back, and the recorded one is returned (INV-6); else `reply` is.
+   * transaction is rolled back, and the recorded one is returned (INV-6); else `reply` is. A dead letter that is answered
+   * after all is a dead letter no longer. The time of answering is the wall time of the cluster's clock.
    *
-   * On any rejection the transaction is over, too.
+   * On any rejection the transaction is over, too. A transaction of another storage is rolled back, and refused with
+   * TransactionUnavailableError.
    *
+   * @throws {PersistenceError} `not-written` also where the request was never accepted, or is forgotten
    * @throws {TransactionUnavailableError} a statement in the transaction failed before, so it cannot commit: nothing was
    *   written, and nothing will be by repeating it; the handler is at fault
    */
@@ -124,7 +128,11 @@ export interface MessageStorage {
     deduplicationKey: string,
   ): Promise<RequestState | null>;
 
-  /** Keeps a chunk of a persisted stream. One that is there already stays as it was. */
+  /**
+   * Keeps a chunk of a persisted stream. One that is there already stays as it was; one that was acknowledged is not kept.
+   *
+   * @throws {PersistenceError} `not-written` also where the request was never accepted, or is forgotten
+   */
   saveChunk(chunk: Chunk, fence: Fence): Promise<void>;
   /** The kept chunks from index `from` on, in order, and how many were ever saved, acknowledged ones included. */
   readChunks(

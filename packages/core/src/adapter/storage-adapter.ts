@@ -5,7 +5,7 @@ import type { WorkflowStorage } from "./workflow-storage.ts";
 import type { Clock } from "./clock.ts";
 import type { Random } from "./random.ts";
 
-/** What a cluster gives its adapters. */
+/** What a cluster gives its adapters: all time and all chance come from here, so that a simulation can replay them. */
 export interface AdapterServices {
   readonly clock: Clock;
   readonly random: Random;
@@ -14,7 +14,10 @@ export interface AdapterServices {
 /** What the option `storage` takes: made by an adapter package, opened and closed by the cluster. */
 export interface StorageAdapter {
   readonly kind: "storage";
-  /** Connects and migrates. @throws {PersistenceError} @throws {ConfigError} */
+  /**
+   * Connects and migrates. Each call gives one more session on the same data, with an end of its own: several members of one
+   * process may have the same adapter object. @throws {PersistenceError} @throws {ConfigError}
+   */
   open(services: AdapterServices): Promise<OpenStorage>;
 }
 
@@ -23,7 +26,10 @@ export interface OpenStorage {
   readonly workflows: WorkflowStorage;
   /** Members and leases on the same backend, for who sets no `runners`. Null where it has none worth having. */
   readonly runners: RunnerStorage | null;
-  /** Resolves when everything accepted is written and every connection is closed. */
+  /**
+   * Resolves when everything accepted is written and every connection is closed. Calls after it are refused, with nothing
+   * written. May be called twice.
+   */
   close(): Promise<void>;
 }
 

@@ -19,7 +19,8 @@ export interface Transport {
   start(listener: TransportListener): Promise<string>;
 
   /**
-   * Sends a message, connecting where necessary. Returns at once; failure is told by `undelivered` or `disconnected`.
+   * Sends a message, connecting where necessary. Returns at once, before any listener is called; failure is told by
+   * `undelivered` or `disconnected`.
    *
    * @throws {PayloadTooLargeError} the message is larger than the transport carries; it was not sent
    */

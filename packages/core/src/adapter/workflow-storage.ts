@@ -63,10 +63,14 @@ export interface WorkflowStorage {
    * does no harm. The value of a completed step of kind `attributes` changes what `listExecutions` finds it by, in the same
    * write: what it does not name stays, a null takes away.
    *
-   * On any rejection the transaction is over, too.
+   * In a transaction an ordinal that is there already refuses the whole, and everything is rolled back: its writes must
+   * not happen beside somebody else's entry. It may be the caller's own, of a commit whose outcome he did not hear.
+   *
+   * On any rejection the transaction is over, too. A transaction of another storage is rolled back, and refused with
+   * TransactionUnavailableError.
    *
    * @throws {FencedError} the shard was claimed again; nothing was written
-   * @throws {PersistenceError} `outcome` says whether it was written
+   * @throws {PersistenceError} `outcome` says whether it was written; `unknown` also where an ordinal was there already
    * @throws {TransactionUnavailableError} a statement in the transaction failed before, so it cannot commit: nothing was
    *   written; the activity is at fault
    */

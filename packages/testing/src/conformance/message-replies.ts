@@ -1,4 +1,4 @@
-import type { Chunk, MessageStorage, Reply } from "@holdfast/core/adapter";
+import { PersistenceError, type Chunk, type MessageStorage, type Reply } from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { failure, storageCases, succeeded, type StorageCase } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -78,6 +78,44 @@ export function messageReplies(factory: StorageFactory): void {
         );
         const [state] = await messages.lookUp([requestId]);
         for (const reply of replies) expect(state).toEqual({ state: "answered", requestId, reply });
+      }),
+    );
+
+    it(
+      "makes a dead letter that is answered after all a dead letter no longer",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const { requestId } = await accepted(messages, context);
+        await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 3, deadSince: 1 }, fence);
+        const reply = succeeded(requestId);
+        expect(await messages.saveReply(reply, fence, null)).toEqual(reply);
+        expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply }]);
+        expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
+        expect(await messages.requeueDeadLetter(requestId)).toBeNull();
+      }),
+    );
+
+    it(
+      "refuses a reply to a request that is not known, or is forgotten, and says that nothing was written",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const { requestId } = await accepted(messages, context);
+        await messages.saveReply(succeeded(requestId), fence, null);
+        const query = { entityType: "Counter", answeredBefore: 4_102_444_800_000, limit: 10 };
+        expect(await messages.forgetAnswered(query)).toBe(1);
+        const replies = [requestId, context.id()].map((id) => succeeded(id));
+        // Others of the same moment are none the worse for it.
+        const { requestId: other } = await accepted(messages, context);
+        const [saved, ...refused] = await Promise.allSettled(
+          [succeeded(other), ...replies].map((reply) => messages.saveReply(reply, fence, null)),
+        );
+        expect(saved).toMatchObject({ status: "fulfilled" });
+        for (const outcome of refused) {
+          expect(outcome).toMatchObject({ status: "rejected", reason: { outcome: "not-written" } });
+          expect(outcome.status === "rejected" && outcome.reason).toBeInstanceOf(PersistenceError);
+        }
+        const ids = [...replies, succeeded(other)].map((reply) => reply.requestId);
+        expect(await messages.lookUp(ids)).toMatchObject([{ state: "answered", requestId: other }]);
       }),
     );
 
@@ -198,6 +236,18 @@ export function messageReplies(factory: StorageFactory): void {
       run(async ({ messages }, context) => {
         const requestId = context.id();
         await messages.acknowledgeChunks(requestId, 5);
+        expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: [], saved: 0 });
+      }),
+    );
+
+    it(
+      "of a request that is not known are refused, and nothing is written",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const requestId = context.id();
+        const saving = messages.saveChunk({ requestId, index: 0, value: "a" }, fence);
+        await expect(saving).rejects.toBeInstanceOf(PersistenceError);
+        await expect(saving).rejects.toMatchObject({ outcome: "not-written" });
         expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: [], saved: 0 });
       }),
     );

@@ -4,10 +4,21 @@ import {
   type MessageStorage,
   type StorageTransaction,
 } from "@holdfast/core/adapter";
+import { journalOf, ORDER } from "./execution-case.ts";
 import { Gate } from "./gate.ts";
 import type { StorageFactory, TransactionProbe } from "./storage-backend.ts";
-import { storageCases, succeeded, type StorageCase } from "./storage-case.ts";
+import { completed, storageCases, succeeded, type StorageCase } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
+
+/** What no storage opened. */
+class ForeignTransaction implements StorageTransaction {
+  readonly kind: string = "foreign";
+  rollbacks = 0;
+
+  async rollback(): Promise<void> {
+    this.rollbacks += 1;
+  }
+}
 
 /** Transactions that commit with a reply, and the announcements of other processes' saves: where they are declared. */
 export function messageTransactions(factory: StorageFactory): void {
@@ -165,6 +176,36 @@ export function messageTransactions(factory: StorageFactory): void {
         expect(await probe.has("half")).toBe(false);
         expect(await messages.lookUp([request.requestId])).toMatchObject([{ state: "pending" }]);
         await messages.saveReply(succeeded(request.requestId), fence, null);
+      }),
+    );
+
+    it(
+      "is rolled back when the request is not known",
+      transactional(async (messages, begin, probe, context) => {
+        const fence = await context.claim(messages);
+        const transaction = begin();
+        await probe.write(transaction, "for nobody");
+        const saving = messages.saveReply(succeeded(context.id()), fence, transaction);
+        await expect(saving).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+        expect(await probe.has("for nobody")).toBe(false);
+      }),
+    );
+
+    it(
+      "of another storage is rolled back, and refused",
+      run(async ({ messages, workflows }, context) => {
+        const fence = await context.claim(messages);
+        const request = context.request();
+        await context.save(messages, request);
+        const foreign = new ForeignTransaction();
+        const reply = succeeded(request.requestId);
+        const saving = messages.saveReply(reply, fence, foreign);
+        await expect(saving).rejects.toBeInstanceOf(TransactionUnavailableError);
+        const appending = workflows.appendJournal(ORDER, [completed(0)], fence, foreign);
+        await expect(appending).rejects.toBeInstanceOf(TransactionUnavailableError);
+        expect(foreign.rollbacks).toBe(2);
+        expect(await messages.lookUp([request.requestId])).toMatchObject([{ state: "pending" }]);
+        expect(await journalOf(workflows, ORDER)).toEqual([]);
       }),
     );
 

@@ -290,6 +290,14 @@ function journalTransactions(factory: StorageFactory): void {
         expect(await probe.has("reserved")).toBe(true);
         expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1)]);
 
+        // What is there may be another's, or the caller's own of a commit whose outcome he did not hear.
+        const repeated = messages.beginTransaction();
+        await probe.write(repeated, "repeated");
+        const repeating = workflows.appendJournal(ORDER, [completed(2), completed(1)], fence, repeated);
+        await expect(repeating).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
+        await repeated.rollback();
+        expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1)]);
+
         const rolledBack = messages.beginTransaction();
         await probe.write(rolledBack, "rolled back");
         await rolledBack.rollback();
@@ -308,7 +316,7 @@ function journalTransactions(factory: StorageFactory): void {
         );
         await fenced.rollback();
 
-        for (const key of ["rolled back", "failed", "fenced"])
+        for (const key of ["repeated", "rolled back", "failed", "fenced"])
           expect([key, await probe.has(key)]).toEqual([key, false]);
         expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1)]);
       }),

@@ -1,0 +1,130 @@
+// SqliteTransaction: the transaction of one attempt of a handler or an activity, begun with its first statement.
+//
+//   T1  It commits only through `commitAfter`, together with what the runtime records.
+//   T2  After it ended, in whatever way, no statement of it runs any more.
+//   T3  After one of its statements failed it cannot commit: half of what a handler meant is never written.
+//   T4  It ends by itself after `transactionTimeout`: everything else waits while it is open.
+
+import {
+  TransactionUnavailableError,
+  type PersistenceError,
+  type StorageTransaction,
+  type Timer,
+} from "@holdfast/core/adapter";
+import { notWritten } from "./errors.ts";
+import type { SqliteConnection, SqlValue } from "./sqlite-connection.ts";
+import type { Begun, SqliteSession } from "./sqlite-session.ts";
+
+export const TRANSACTION_KIND = "sqlite";
+
+/** Marks the beginning: a handler that ends the transaction by SQL of its own takes it away. */
+const MARK = "holdfast_handler";
+
+export class SqliteTransaction implements StorageTransaction {
+  readonly kind: string = TRANSACTION_KIND;
+  readonly #session: SqliteSession;
+  #beginning: Promise<Begun> | null = null;
+  #isOver = false;
+  #deadline: Timer | null = null;
+  #expired: PersistenceError | null = null;
+  /** What the first statement that failed says of it. */
+  #failedWith: string | null = null;
+
+  constructor(session: SqliteSession) {
+    this.#session = session;
+  }
+
+  /** Whether there is anything to commit. */
+  get hasBegun(): boolean {
+    return this.#beginning !== null;
+  }
+
+  /** Runs a statement. Rejects with the error of node:sqlite where the statement is at fault. @throws {PersistenceError} */
+  async query<Row>(text: string, values: readonly SqlValue[] = []): Promise<readonly Row[]> {
+    this.#assertOpen();
+    this.#beginning ??= this.#begin();
+    const { connection } = await this.#beginning;
+    this.#assertOpen();
+    try {
+      return connection.query<Row>(text, values);
+    } catch (error) {
+      this.#failedWith ??= error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  }
+
+  /** Does the runtime's part and commits. On any failure it is rolled back. @throws {TransactionUnavailableError} T3 */
+  async commitAfter<Result>(
+    operation: string,
+    work: (connection: SqliteConnection) => Result,
+  ): Promise<Result> {
+    // What the handler began without waiting for it comes first.
+    const begun = await this.#beginning;
+    if (this.#expired !== null) throw this.#expired;
+    if (this.#isOver || begun === null) throw notWritten(operation, "the transaction is over already");
+    this.#over();
+    const { connection, end } = begun;
+    try {
+      this.#assertWhole(connection);
+      return this.#session.commit(operation, work);
+    } finally {
+      end();
+    }
+  }
+
+  async rollback(): Promise<void> {
+    if (this.#isOver) return;
+    this.#over();
+    const begun = await this.#beginning?.catch(() => null);
+    if (begun === undefined || begun === null) return;
+    begun.connection.rollback();
+    begun.end();
+  }
+
+  async #begin(): Promise<Begun> {
+    const begun = await this.#session.begin("a transaction");
+    begun.connection.exec(`SAVEPOINT ${MARK}`);
+    const { transactionTimeoutMs } = this.#session.settings;
+    if (!this.#isOver)
+      this.#deadline = this.#session.clock.setTimer(transactionTimeoutMs, () => {
+        const detail =
+          `the handler's transaction took longer than ${transactionTimeoutMs} ms and was rolled back, since ` +
+          `everything else waited for it`;
+        this.#expired = notWritten("a transaction", detail);
+        void this.rollback();
+      });
+    return begun;
+  }
+
+  #assertWhole(connection: SqliteConnection): void {
+    let why = this.#failedWith === null ? null : `a statement in it failed (${this.#failedWith})`;
+    try {
+      if (why === null) connection.exec(`RELEASE ${MARK}`);
+    } catch {
+      why = "a statement of the handler's has ended it, which is the runtime's part";
+    }
+    if (why === null) return;
+    connection.rollback();
+    throw new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why: `${why}, so it cannot commit` });
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    this.#deadline?.cancel();
+  }
+
+  #assertOpen(): void {
+    if (this.#expired !== null) throw this.#expired;
+    if (!this.#isOver) return;
+    const why = "it is over: the handler that it belonged to has ended";
+    throw new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why });
+  }
+}
+
+/** @throws {TransactionUnavailableError} another storage opened it; it is rolled back */
+export async function openedHere(transaction: StorageTransaction): Promise<SqliteTransaction> {
+  if (transaction instanceof SqliteTransaction) return transaction;
+  await transaction.rollback();
+  const why = `the transaction given is one of "${transaction.kind}"`;
+  throw new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why });
+}

@@ -1,0 +1,221 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import {
+  ConfigError,
+  PersistenceError,
+  SerializationError,
+  TransactionUnavailableError,
+  type Fence,
+  type OpenStorage,
+} from "@holdfast/core/adapter";
+import { adapterServices } from "@holdfast/testing";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { sqlite, storageFromUrl, type SqliteOptions } from "../src/index.ts";
+import { opened } from "./backends.ts";
+import type { SqliteTransaction } from "../src/sqlite-transaction.ts";
+
+let folder: string;
+let path: string;
+let sessions: OpenStorage[];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "holdfast-sqlite-"));
+  path = join(folder, "holdfast.db");
+  sessions = [];
+});
+afterEach(async () => {
+  for (const session of sessions) await session.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function open(options: Partial<SqliteOptions> = {}): Promise<OpenStorage> {
+  const session = await sqlite({ path, ...options }).open(adapterServices());
+  sessions.push(session);
+  return session;
+}
+
+const fence: Fence = { shardId: "default:1", epoch: 1 };
+
+/** Saves a request, and returns its id. */
+async function pending({ messages }: OpenStorage, requestId = "r1"): Promise<string> {
+  await messages.saveRequest(
+    {
+      requestId,
+      address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
+      tag: "add",
+      payload: "{}",
+      headers: {},
+      persisted: true,
+      expects: "reply",
+      deduplicationKey: null,
+      deliverAt: null,
+      uninterruptible: false,
+      fromInside: false,
+      sender: "test",
+      readPendingFirst: false,
+    },
+    0,
+    null,
+  );
+  return requestId;
+}
+
+function begin({ messages }: OpenStorage): SqliteTransaction {
+  return opened(messages.beginTransaction?.());
+}
+
+function reply({ messages }: OpenStorage, requestId: string, transaction: SqliteTransaction | null) {
+  return messages.saveReply({ requestId, exit: { ok: true, value: "1" } }, fence, transaction);
+}
+
+describe("a handler's transaction", () => {
+  let session: OpenStorage;
+  let requestId: string;
+  const effects = (): unknown[] => {
+    const database = new DatabaseSync(path, { readOnly: true });
+    const rows = database.prepare("SELECT key FROM effects").all();
+    database.close();
+    return rows;
+  };
+
+  beforeEach(async () => {
+    session = await open();
+    const database = new DatabaseSync(path);
+    database.exec("CREATE TABLE effects (key TEXT UNIQUE)");
+    database.exec("CREATE TABLE owners (key TEXT REFERENCES effects (key) DEFERRABLE INITIALLY DEFERRED)");
+    database.close();
+    await session.messages.claimShards(["default:1"]);
+    requestId = await pending(session);
+  });
+
+  it("sees its own writes, which nobody else does before it commits", async () => {
+    const transaction = begin(session);
+    await transaction.query("INSERT INTO effects VALUES (?)", ["a"]);
+    expect(await transaction.query("SELECT key FROM effects")).toEqual([{ key: "a" }]);
+    expect(effects()).toEqual([]);
+    expect(await session.messages.lookUp([requestId])).toMatchObject([{ state: "pending" }]);
+    await reply(session, requestId, transaction);
+    expect(effects()).toHaveLength(1);
+  });
+
+  it("commits what the handler did not wait for, or nothing", async () => {
+    const transaction = begin(session);
+    const inserting = transaction.query("INSERT INTO effects VALUES ('unawaited')");
+    await reply(session, requestId, transaction);
+    await inserting;
+    expect(effects()).toHaveLength(1);
+
+    const second = await pending(session, "r2");
+    const failing = begin(session);
+    const insertion = Promise.allSettled([failing.query("INSERT INTO effects VALUES ('unawaited')")]);
+    await expect(reply(session, second, failing)).rejects.toBeInstanceOf(TransactionUnavailableError);
+    expect(await insertion).toMatchObject([{ status: "rejected" }]);
+    expect(await session.messages.lookUp([second])).toMatchObject([{ state: "pending" }]);
+  });
+
+  it("keeps other writes waiting, and is rolled back when it takes too long: that is no fault of the handler's", async () => {
+    const hasty = await open({ transactionTimeout: 50 });
+    const transaction = begin(hasty);
+    await transaction.query("INSERT INTO effects VALUES ('late')");
+    // Resolve only once the transaction let go.
+    await Promise.all([pending(hasty, "r2"), pending(session, "r3")]);
+    await expect(transaction.query("SELECT 1")).rejects.toMatchObject({ outcome: "not-written" });
+    await expect(reply(hasty, requestId, transaction)).rejects.toBeInstanceOf(PersistenceError);
+    expect(effects()).toEqual([]);
+    await reply(session, requestId, null);
+  });
+
+  it("cannot commit what breaks a deferred constraint, and says whose it is", async () => {
+    const transaction = begin(session);
+    await transaction.query("INSERT INTO owners VALUES ('nobody')");
+    await expect(reply(session, requestId, transaction)).rejects.toBeInstanceOf(TransactionUnavailableError);
+    expect(await session.messages.lookUp([requestId])).toMatchObject([{ state: "pending" }]);
+    await reply(session, requestId, null);
+  });
+
+  it.each(["COMMIT", "ROLLBACK"])(
+    "that the handler ended by a %s of its own records nothing",
+    async (sql) => {
+      const transaction = begin(session);
+      await transaction.query("INSERT INTO effects VALUES ('a')");
+      await transaction.query(sql);
+      await expect(reply(session, requestId, transaction)).rejects.toBeInstanceOf(
+        TransactionUnavailableError,
+      );
+      expect(await session.messages.lookUp([requestId])).toMatchObject([{ state: "pending" }]);
+      await reply(session, requestId, null);
+    },
+  );
+
+  it("says that nothing was written when the disk is full, and the storage goes on", async () => {
+    const transaction = begin(session);
+    // A limit of this connection, which is the one that writes.
+    await transaction.query("PRAGMA max_page_count = 1");
+    await transaction.rollback();
+    const big = { requestId, exit: { ok: true, value: JSON.stringify("x".repeat(100_000)) } } as const;
+    const [saving, small] = await Promise.allSettled([
+      session.messages.saveReply(big, fence, null),
+      session.messages.recordAttempt(requestId, 1, fence),
+    ]);
+    expect(saving).toMatchObject({ status: "rejected", reason: { outcome: "not-written" } });
+    expect(saving.status === "rejected" && saving.reason).toBeInstanceOf(PersistenceError);
+    const [state] = await session.messages.lookUp([requestId]);
+    expect(state).toMatchObject({ state: "pending", attempts: small.status === "fulfilled" ? 1 : 0 });
+    const again = begin(session);
+    await again.query("PRAGMA max_page_count = 1000000");
+    await again.rollback();
+    expect(await session.messages.saveReply(big, fence, null)).toEqual(big);
+  });
+});
+
+describe("a file", () => {
+  it("is waited for while another program writes to it, and not for longer than busyTimeout", async () => {
+    const session = await open({ busyTimeout: 30 });
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    await expect(pending(session)).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+    expect(await session.messages.lookUp(["r1"])).toEqual([]);
+    other.exec("COMMIT");
+    await pending(session);
+    other.close();
+  });
+
+  it("of a later release is refused", async () => {
+    await open();
+    const database = new DatabaseSync(path);
+    database.exec("INSERT INTO holdfast_migrations VALUES (99)");
+    database.close();
+    await expect(open()).rejects.toBeInstanceOf(ConfigError);
+  });
+
+  it("that is no database is refused, and is what it was", async () => {
+    await expect(open({ path: folder })).rejects.toBeInstanceOf(PersistenceError);
+  });
+
+  it("keeps no id that would come back as another", async () => {
+    const session = await open();
+    for (const requestId of ["a\0b", "\ud800"])
+      await expect(pending(session, requestId)).rejects.toBeInstanceOf(SerializationError);
+  });
+});
+
+describe("the options", () => {
+  it.each([
+    { path: "" },
+    { path: ":memory:" },
+    { path: "a.db", transactionTimeout: 0 },
+    { path: "a.db", busyTimeout: "soon" },
+    { path: "a.db", other: 1 },
+  ])("are refused: %j", (options) => {
+    expect(() => sqlite(options as SqliteOptions)).toThrow(ConfigError);
+  });
+
+  it("are read from a URL", async () => {
+    const session = await storageFromUrl(`sqlite:${path}?busyTimeout=1s`).open(adapterServices());
+    sessions.push(session);
+    await pending(session);
+    expect(() => storageFromUrl("sqlite:a.db?path=b.db&other=1")).toThrow(ConfigError);
+  });
+});
