@@ -3,6 +3,7 @@
 
 import type { TestProject } from "vitest/node";
 import { startEtcd } from "./etcd.ts";
+import { startNats } from "./nats.ts";
 import { startPostgres } from "./postgres.ts";
 import type { Service } from "./programs.ts";
 
@@ -12,18 +13,21 @@ declare module "vitest" {
     postgresUrl: string | null;
     /** Null: no etcd could be had, and what needs it does not run. */
     etcdUrl: string | null;
+    /** Null: no NATS could be had, and what needs it does not run. */
+    natsUrl: string | null;
   }
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const [postgres, etcd] = await Promise.allSettled([startPostgres(), startEtcd()]);
-  const started = [postgres, etcd].flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const [postgres, etcd, nats] = await Promise.allSettled([startPostgres(), startEtcd(), startNats()]);
+  const started = [postgres, etcd, nats].flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const stop = async (): Promise<void> => {
     await Promise.all(started.map((service) => service.stop()));
   };
   try {
     project.provide("postgresUrl", urlOf("a PostgreSQL server", postgres));
     project.provide("etcdUrl", urlOf("etcd", etcd));
+    project.provide("natsUrl", urlOf("NATS", nats));
   } catch (error) {
     await stop();
     throw error;
