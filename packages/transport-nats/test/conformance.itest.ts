@@ -3,6 +3,7 @@ import { SystemClock, SystemRandom } from "@holdfast/core/internal";
 import { transportConformance } from "@holdfast/testing";
 import { describe, inject } from "vitest";
 import { nats } from "../src/index.ts";
+import { optionsFromUrl } from "../src/options-url.ts";
 
 const url = inject("natsUrl");
 /** What a NATS server takes unless it is told otherwise. */
@@ -14,7 +15,7 @@ describe.skipIf(url === null)("with a NATS server", () => {
     const prefix = `test.${randomUUID()}`;
     return {
       open: () =>
-        nats({ servers: url ?? "", prefix }).open({ clock: new SystemClock(), random: new SystemRandom() }),
+        nats({ ...optionsFromUrl(url ?? ""), prefix }).open({ clock: new SystemClock(), random: new SystemRandom() }),
       deadAddress: `${prefix}.nobody`,
       maxMessageBytes: MAX_PAYLOAD,
       settle: () => new Promise((resolve) => setTimeout(resolve, 100)),
