@@ -6,7 +6,7 @@ import { nkeys } from "@nats-io/transport-node";
 
 /** Where the NATS servers are, who this member is there, and how much it lets wait. */
 export interface NatsOptions {
-  /** The servers of one NATS system, as `"host:port"` or `"nats://host:port"`. Default `["127.0.0.1:4222"]`. */
+  /** The servers of one NATS system, as `"host:port"`, `"nats://host:port"`, or `"tls://host:port"`. Default `["127.0.0.1:4222"]`. */
   readonly servers?: string | readonly string[];
   /** What the subjects of all members begin with. One prefix is one Holdfast cluster. Default `"holdfast"`. */
   readonly prefix?: string;
@@ -106,12 +106,15 @@ const NAME = new RegExp(`^${TOKEN}$`, "u");
 /** @throws {ConfigError} names the option, what it got and what it takes; shows no secrets */
 export function checkOptions(options: NatsOptions): NatsSettings {
   checkNames("transport", options, OPTION_NAMES);
+  const servers = checkServers(options.servers ?? DEFAULT_SERVER);
+  // The client library takes the scheme for a matter of taste.
+  const saysTls = servers.some((server) => server.startsWith("tls://"));
   return {
-    servers: checkServers(options.servers ?? DEFAULT_SERVER),
+    servers,
     prefix: checkPrefix(options.prefix ?? DEFAULT_PREFIX),
     name: checkName(options.name),
     credentials: checkCredentials(options),
-    tls: checkTls(options.tls),
+    tls: checkTls(options.tls ?? (saysTls ? {} : undefined)),
     maxQueuedBytes: whole("maxQueuedBytes", options.maxQueuedBytes ?? DEFAULT_MAX_QUEUED_BYTES, 65_536),
     maxQueuedMessages: whole("maxQueuedMessages", options.maxQueuedMessages ?? 100_000, 1),
     maxInFlightBytes: whole("maxInFlightBytes", options.maxInFlightBytes ?? DEFAULT_MAX_IN_FLIGHT_BYTES, 65_536),

@@ -12,10 +12,10 @@ import {
   type ConnectionOptions,
   type Msg,
   type NatsConnection,
-  type TlsOptions,
 } from "@nats-io/transport-node";
 import { authenticatorOf } from "./credentials.ts";
-import type { NatsSettings, NatsTls } from "./options.ts";
+import type { NatsSettings } from "./options.ts";
+import { tlsOptions } from "./tls.ts";
 
 export interface ConnectionListener {
   /** Connected again, after it was lost. */
@@ -141,7 +141,7 @@ function clientOptions(
     servers: [...servers],
     name: `holdfast ${name ?? ""}`.trim(),
     ...(authenticator === null ? {} : { authenticator }),
-    ...(tls === null ? {} : { tls: tlsOptions(tls) }),
+    ...(tls === null ? {} : { tls: tlsOptions(tls, servers) }),
     noEcho: true,
     timeout: connectTimeoutMs,
     pingInterval: keepAliveMs,
@@ -151,10 +151,6 @@ function clientOptions(
     ignoreAuthErrorAbort: true,
     reconnectDelayHandler: () => pauseMs(reconnects.attempts, random),
   };
-}
-
-function tlsOptions({ serverName, ...files }: NatsTls): TlsOptions {
-  return { ...files, ...(serverName === undefined ? {} : { servername: serverName }) };
 }
 
 function pauseMs(attempts: number, random: Random): number {
