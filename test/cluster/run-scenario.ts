@@ -9,8 +9,8 @@ export async function runScenario(
   seed: number,
 ): Promise<{ result: Result; violations: readonly string[] }> {
   const name = `faults_${process.pid}_${Math.trunc(machineNow())}`;
-  const { leases, isProxied = false } = scenario;
-  const world = await World.start(services, { name, seed, leases, isProxied });
+  const { leases, transport = "gRPC", isProxied = false } = scenario;
+  const world = await World.start(services, { name, seed, leases, transport, isProxied });
   try {
     await scenario.run(world);
     const result = await world.conclude(scenario.name);
@@ -24,8 +24,10 @@ export async function runScenario(
 }
 
 /** A scenario that failed halfway may have left a service broken. */
-async function mend({ postgres, etcd }: Services): Promise<void> {
+async function mend({ postgres, etcd, nats }: Services): Promise<void> {
   await postgres.control.start();
-  await etcd?.control.kill("SIGCONT").catch(() => undefined);
-  await etcd?.control.start();
+  for (const service of [etcd, nats]) {
+    await service?.control.kill("SIGCONT").catch(() => undefined);
+    await service?.control.start();
+  }
 }

@@ -1,4 +1,6 @@
-import { startOwnEtcd, type EtcdControl } from "../services/etcd.ts";
+import type { ProgramControl } from "../services/breakable.ts";
+import { startOwnEtcd } from "../services/etcd.ts";
+import { startOwnNats } from "../services/nats.ts";
 import { startOwnPostgres } from "../services/postgres.ts";
 import { withDatabase } from "./tables.ts";
 import type { Breakable, Services } from "./world.ts";
@@ -17,11 +19,13 @@ export async function startServices(): Promise<StartedServices> {
       server.query("ALTER SYSTEM SET track_commit_timestamp = on"),
     );
     await postgres.control.restart({ mode: "fast" });
-    const etcd = await etcdOrNull();
+    const etcd = await orNull(startOwnEtcd);
+    const nats = await orNull(startOwnNats);
     return {
       postgres,
       etcd,
-      stop: async () => void (await Promise.all([postgres.stop(), etcd?.stop()])),
+      nats,
+      stop: async () => void (await Promise.all([postgres.stop(), etcd?.stop(), nats?.stop()])),
     };
   } catch (error) {
     await postgres.stop();
@@ -39,10 +43,12 @@ export async function servicesOrReason(): Promise<StartedServices | string> {
   }
 }
 
-/** Null where there is no such program: then leases are in PostgreSQL. */
-async function etcdOrNull(): Promise<(Breakable<EtcdControl> & { stop(): Promise<void> }) | null> {
+/** Null where there is no such program: what needs it does not run, and leases are in PostgreSQL. */
+async function orNull<Started extends Breakable<ProgramControl> & { stop(): Promise<void> }>(
+  start: () => Promise<Started>,
+): Promise<Started | null> {
   try {
-    return await startOwnEtcd();
+    return await start();
   } catch (error) {
     if (process.env["CI"] === "true") throw error;
     return null;

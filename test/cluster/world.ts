@@ -1,6 +1,7 @@
 // World: one cluster under test: a database of its own, runner processes, a client with its load, and what is observed.
 
 import { createCluster, RemoteError, type Cluster, type Logger } from "@holdfast/core";
+import type { ProgramControl } from "../services/breakable.ts";
 import type { EtcdControl } from "../services/etcd.ts";
 import type { PostgresControl } from "../services/postgres.ts";
 import { check, workLeft, type Findings } from "./check.ts";
@@ -24,16 +25,22 @@ export interface Services {
   readonly postgres: Breakable<PostgresControl>;
   /** Null: this machine has none. */
   readonly etcd: Breakable<EtcdControl> | null;
+  /** Null: this machine has none. */
+  readonly nats: Breakable<ProgramControl> | null;
 }
 
 /** Where members and leases are. Default: etcd, and PostgreSQL where there is none. */
 export type LeaseStore = "PostgreSQL" | "etcd" | "default";
+
+/** How members reach each other. */
+export type TransportKind = "gRPC" | "NATS";
 
 export interface WorldOptions {
   /** Names its database. */
   readonly name: string;
   readonly seed: number;
   readonly leases: LeaseStore;
+  readonly transport: TransportKind;
   /** Whether the runners reach everything through proxies, so that `network` can come between. */
   readonly isProxied: boolean;
 }
@@ -98,6 +105,7 @@ export class World {
     const { client: clientUrls, places } = await wire(network, RUNNERS, {
       storage: url,
       etcd: options.leases === "PostgreSQL" ? null : etcdUrl(services, options),
+      nats: options.transport === "NATS" ? natsUrl(services, options) : null,
       isProxied: options.isProxied,
     });
     const fleet = new Fleet(ownership, (name) => environmentOf(places.get(name), options.isProxied));
@@ -129,7 +137,7 @@ export class World {
     return this.ownership.heldBy(runner).length > 0;
   }
 
-  /** How the connections of one runner to a target behave from here on: another runner, `postgres` or `etcd`. */
+  /** How the connections of one runner to a target behave from here on: another runner, `postgres`, `etcd` or `nats`. */
   link(runner: string, target: string, conduct: Conduct): void {
     this.#note(`${runner} to ${target}: ${conduct}`);
     this.network.set(sourceOf(runner), target, conduct);
@@ -223,6 +231,12 @@ function etcdUrl({ etcd }: Services, { leases, name }: WorldOptions): string | n
   if (etcd !== null) return `${etcd.url}/${name}`;
   if (leases === "etcd") throw new Error("There is no etcd");
   return null;
+}
+
+/** Subjects that this cluster has for itself. */
+function natsUrl({ nats }: Services, { name }: WorldOptions): string {
+  if (nats === null) throw new Error("There is no NATS");
+  return `${nats.url}/${name}`;
 }
 
 function environmentOf(place: Place | undefined, isProxied: boolean): Readonly<Record<string, string>> {
