@@ -40,6 +40,7 @@ import { createTestCluster } from "@holdfast/testing";
 import { postgresTx } from "@holdfast/storage-postgres";
 import { etcd } from "@holdfast/runners-etcd";
 import { grpc } from "@holdfast/transport-grpc";
+import { nats } from "@holdfast/transport-nats";
 
 const Greeter = defineEntity({ name: "Greeter", rpcs: { greet: rpc({ persisted: true }) } });
 const greeter = Greeter.implement({ async greet() { return "hello"; } });
@@ -51,7 +52,7 @@ await using cluster = await createCluster({
 });
 await cluster.start();
 const reply = await cluster.entity(Greeter, "ada").greet();
-const parts = [typeof createTestCluster, typeof postgresTx, typeof etcd, typeof adapter.FencedError];
+const parts = [typeof createTestCluster, typeof postgresTx, typeof etcd, typeof nats, typeof adapter.FencedError];
 if (reply !== "hello" || parts.some((part) => part !== "function")) throw new Error("The installed packages do not work");
 console.log("installed packages work");
 `,

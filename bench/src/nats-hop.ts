@@ -24,7 +24,11 @@ export async function natsHop(): Promise<void> {
     const member = await openMember(server.url);
     for (const concurrency of [1, 64]) {
       const measured = await measure([
-        { name: "bare request/reply", concurrency, run: () => client.request("bare", bytes, { timeout: 10_000 }) },
+        {
+          name: "bare request/reply",
+          concurrency,
+          run: () => client.request("bare", bytes, { timeout: 10_000 }),
+        },
         {
           name: "bare request/reply, with what a request is as JSON",
           concurrency,

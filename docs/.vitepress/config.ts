@@ -26,6 +26,7 @@ const backends = [
   { text: "PostgreSQL", link: "/postgres" },
   { text: "etcd", link: "/etcd" },
   { text: "gRPC", link: "/grpc" },
+  { text: "NATS", link: "/nats" },
 ];
 
 const running = [
@@ -62,7 +63,7 @@ export default defineConfig({
         link: "/workflows",
         activeMatch: `^(${workflows.map(({ link }) => link).join("|")})`,
       },
-      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|grpc)" },
+      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|grpc|nats)" },
       { text: "Running it", link: "/deployment", activeMatch: "^/(configuration|deployment|operating)" },
       { text: "Failures", link: "/failures", activeMatch: "^/(failures|errors)" },
     ],

@@ -16,6 +16,8 @@ import {
   checkOptions as grpcSettings,
   optionsFromUrl as grpcOptions,
 } from "../../packages/transport-grpc/src/options.ts";
+import { optionsFromUrl as natsOptions } from "../../packages/transport-nats/src/options-url.ts";
+import { checkOptions as natsSettings } from "../../packages/transport-nats/src/options.ts";
 import { docPages } from "../../scripts/lib/doc-blocks.ts";
 import { anchorsOf, linksOf, membersOf, readPage, tableRows, type TableRow } from "./pages.ts";
 
@@ -55,6 +57,11 @@ const OPTIONS: readonly OptionsOfAPage[] = [
     page: "docs/grpc.md",
     sources: [{ path: "packages/transport-grpc/src/options.ts", interfaces: ["GrpcOptions"] }],
     settings: { ...grpcSettings({}), listen: "127.0.0.1:0" },
+  },
+  {
+    page: "docs/nats.md",
+    sources: [{ path: "packages/transport-nats/src/options.ts", interfaces: ["NatsOptions"] }],
+    settings: { ...natsSettings({}) },
   },
   {
     page: "docs/workflows.md",
@@ -202,6 +209,7 @@ describe("a URL of the pages", () => {
   const readers: Readonly<Record<string, (url: string) => unknown>> = {
     etcd: etcdOptions,
     grpc: grpcOptions,
+    nats: natsOptions,
     postgres: storageFromUrl,
     pglite: storageFromUrl,
   };

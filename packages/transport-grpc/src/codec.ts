@@ -86,7 +86,10 @@ function fromProto(type: string, body: Readonly<Record<string, unknown>>): unkno
     case "request": {
       const { entityType, entityId, shardId } = body;
       const address = { entityType, entityId, shardId };
-      return { type, envelope: { ...body, address, expects: named(EXPECTS, body["expects"])?.toLowerCase() } };
+      return {
+        type,
+        envelope: { ...body, address, expects: named(EXPECTS, body["expects"])?.toLowerCase() },
+      };
     }
     case "rejected":
       return { ...body, type, code: named(REJECTION, body["code"]) };

@@ -105,7 +105,8 @@ export class NatsTransport implements Transport {
     const link = this.#links.get(to);
     if (link?.takesMessages === true && link.send(message, bytes)) return;
     const isRefused = link !== undefined || this.#closing !== null;
-    if (isRefused || !started.connection.isConnected || !SUBJECT.test(to)) return this.#undelivered(to, message);
+    if (isRefused || !started.connection.isConnected || !SUBJECT.test(to))
+      return this.#undelivered(to, message);
     const dialed = this.#link(started, to);
     dialed.send(message, bytes);
     dialed.greet();
@@ -243,6 +244,9 @@ function splitReply(reply: string): { readonly link: string; readonly seq: numbe
 
 function isMember(prefix: string, { address, link }: Greeting): boolean {
   return (
-    address.startsWith(`${prefix}.`) && link.startsWith(`${address}.`) && SUBJECT.test(link) && link.length < 512
+    address.startsWith(`${prefix}.`) &&
+    link.startsWith(`${address}.`) &&
+    SUBJECT.test(link) &&
+    link.length < 512
   );
 }

@@ -117,7 +117,11 @@ export function checkOptions(options: NatsOptions): NatsSettings {
     tls: checkTls(options.tls ?? (saysTls ? {} : undefined)),
     maxQueuedBytes: whole("maxQueuedBytes", options.maxQueuedBytes ?? DEFAULT_MAX_QUEUED_BYTES, 65_536),
     maxQueuedMessages: whole("maxQueuedMessages", options.maxQueuedMessages ?? 100_000, 1),
-    maxInFlightBytes: whole("maxInFlightBytes", options.maxInFlightBytes ?? DEFAULT_MAX_IN_FLIGHT_BYTES, 65_536),
+    maxInFlightBytes: whole(
+      "maxInFlightBytes",
+      options.maxInFlightBytes ?? DEFAULT_MAX_IN_FLIGHT_BYTES,
+      65_536,
+    ),
     keepAliveMs: whole("keepAliveMs", options.keepAliveMs ?? 2_000, 100),
     connectTimeoutMs: whole("connectTimeoutMs", options.connectTimeoutMs ?? 5_000, 100),
   };
@@ -136,7 +140,8 @@ function checkNames(option: string, given: object, names: Readonly<Record<string
 
 function checkServers(given: string | readonly string[]): readonly string[] {
   const servers: readonly unknown[] = typeof given === "string" ? [given] : given;
-  const takes = 'one or more of "host:port" or "nats://host:port"; who this member is goes into options of its own';
+  const takes =
+    'one or more of "host:port" or "nats://host:port"; who this member is goes into options of its own';
   if (!Array.isArray(servers) || servers.length === 0)
     throw new ConfigError({ option: "transport.servers", got: given, takes });
   return servers.map((server: unknown) => {
@@ -174,7 +179,9 @@ function checkName(name: unknown): string | null {
 }
 
 function checkCredentials({ token, user, pass, nkeySeed, credentialsFile }: NatsOptions): Credentials {
-  const given = Object.entries({ token, user, nkeySeed, credentialsFile }).filter(([, value]) => value !== undefined);
+  const given = Object.entries({ token, user, nkeySeed, credentialsFile }).filter(
+    ([, value]) => value !== undefined,
+  );
   const [first, second] = given.map(([name]) => name);
   if (first !== undefined && second !== undefined)
     throw new ConfigError({
@@ -183,7 +190,11 @@ function checkCredentials({ token, user, pass, nkeySeed, credentialsFile }: Nats
       takes: "one way to say who this member is: token, user and pass, nkeySeed, or credentialsFile",
     });
   if (pass !== undefined && user === undefined)
-    throw new ConfigError({ option: "transport.pass", got: "given without a user", takes: "a user beside it" });
+    throw new ConfigError({
+      option: "transport.pass",
+      got: "given without a user",
+      takes: "a user beside it",
+    });
   for (const [name, value] of [...given, ...(pass === undefined ? [] : [["pass", pass] as const])]) {
     if (typeof value !== "string" || value === "")
       throw new ConfigError({

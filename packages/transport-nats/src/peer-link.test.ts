@@ -12,7 +12,8 @@ function ping(nonce: number | string): WireMessage {
 
 /** A link, and what it published and was told. */
 class Bench {
-  readonly published: { readonly subject: string; readonly frame: Frame; readonly replyTo: string | null }[] = [];
+  readonly published: { readonly subject: string; readonly frame: Frame; readonly replyTo: string | null }[] =
+    [];
   readonly received: WireMessage[] = [];
   readonly ends: LinkEnd[] = [];
   isConnected = true;
@@ -65,7 +66,9 @@ describe("a link", () => {
     bench.link.greet();
     expect(bench.published).toEqual([]);
     await turn();
-    expect(bench.published.map(({ subject, frame }) => [subject, frame.kind])).toEqual([["test.peer", "hello"]]);
+    expect(bench.published.map(({ subject, frame }) => [subject, frame.kind])).toEqual([
+      ["test.peer", "hello"],
+    ]);
     bench.welcome();
     await turn();
     expect(bench.published[1]).toMatchObject({ subject: REMOTE, replyTo: "test.own.1.1.1" });

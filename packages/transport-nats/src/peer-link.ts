@@ -252,7 +252,8 @@ export class PeerLink {
 
   /** `seq` is the first frame that was not read if nobody is there. */
   #publish(subject: string, frame: Buffer, seq: number = this.#sent + 1): void {
-    if (!this.#options.publish(subject, frame, `${this.#options.own.link}.${seq}`)) this.#end("disconnected", seq);
+    if (!this.#options.publish(subject, frame, `${this.#options.own.link}.${seq}`))
+      this.#end("disconnected", seq);
   }
 
   #isClosed(): boolean {

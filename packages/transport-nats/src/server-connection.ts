@@ -102,7 +102,10 @@ export class ServerConnection {
     const wasConnected = this.#isConnected;
     this.#isConnected = false;
     if (wasConnected && timeoutMs > 0) {
-      await within(this.#client.drain().catch(() => undefined), timeoutMs);
+      await within(
+        this.#client.drain().catch(() => undefined),
+        timeoutMs,
+      );
     }
     await this.#client.close().catch(() => undefined);
   }
@@ -169,7 +172,7 @@ async function firstConnection(
       return await connect(options);
     } catch (cause) {
       const pause = pauseMs(attempt, random);
-      if (isRefusal(cause)) throw refused(settings, cause);
+      if (isRefusal(cause)) throw notLetIn(settings, cause);
       if (performance.now() + pause > until) throw unreachable(settings, cause);
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
@@ -181,7 +184,7 @@ function isRefusal(error: unknown): boolean {
   return error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError;
 }
 
-function refused({ credentials }: NatsSettings, cause: unknown): ConfigError {
+function notLetIn({ credentials }: NatsSettings, cause: unknown): ConfigError {
   return new ConfigError(
     {
       option: `transport.${credentials.kind === "none" ? "token" : credentials.kind}`,

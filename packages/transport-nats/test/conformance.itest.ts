@@ -15,7 +15,10 @@ describe.skipIf(url === null)("with a NATS server", () => {
     const prefix = `test.${randomUUID()}`;
     return {
       open: () =>
-        nats({ ...optionsFromUrl(url ?? ""), prefix }).open({ clock: new SystemClock(), random: new SystemRandom() }),
+        nats({ ...optionsFromUrl(url ?? ""), prefix }).open({
+          clock: new SystemClock(),
+          random: new SystemRandom(),
+        }),
       deadAddress: `${prefix}.nobody`,
       maxMessageBytes: MAX_PAYLOAD,
       settle: () => new Promise((resolve) => setTimeout(resolve, 100)),

@@ -41,7 +41,9 @@ async function serverWith(config: string): Promise<OwnNats> {
 
 /** What a server has counted since its start. */
 async function slowConsumers(of: OwnNats): Promise<number> {
-  const numbers = (await (await fetch(`${of.monitorUrl}/varz`)).json()) as { readonly slow_consumers: number };
+  const numbers = (await (await fetch(`${of.monitorUrl}/varz`)).json()) as {
+    readonly slow_consumers: number;
+  };
   return numbers.slow_consumers;
 }
 

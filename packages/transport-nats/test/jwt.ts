@@ -23,7 +23,12 @@ resolver: MEMORY
 resolver_preload: { ${account.getPublicKey()}: ${accountJwt} }`,
     credentials(expiresAt) {
       const user = nkeys.createUser();
-      const jwt = sign(user, account, { type: "user", version: 2, pub: {}, sub: {}, ...unlimited }, expiresAt);
+      const jwt = sign(
+        user,
+        account,
+        { type: "user", version: 2, pub: {}, sub: {}, ...unlimited },
+        expiresAt,
+      );
       const seed = new TextDecoder().decode(user.getSeed());
       return `-----BEGIN NATS USER JWT-----
 ${jwt}
@@ -38,7 +43,6 @@ ${seed}
 }
 
 function sign(subject: KeyPair, issuer: KeyPair, nats: object, expiresAt?: number): string {
-  const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
   const claims = {
     jti: subject.getPublicKey(),
     iat: Math.floor(Date.now() / 1_000),
@@ -50,4 +54,8 @@ function sign(subject: KeyPair, issuer: KeyPair, nats: object, expiresAt?: numbe
   };
   const text = `${encoded({ typ: "JWT", alg: "ed25519-nkey" })}.${encoded(claims)}`;
   return `${text}.${Buffer.from(issuer.sign(Buffer.from(text))).toString("base64url")}`;
+}
+
+function encoded(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
 }

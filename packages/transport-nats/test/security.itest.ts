@@ -39,7 +39,9 @@ async function reachEachOther(options: NatsOptions): Promise<void> {
 
 /** It fails at once, for this option, and shows no secret. */
 async function isRefused(options: NatsOptions, option: string): Promise<void> {
-  const error: unknown = await Member.start({ connectTimeoutMs: 300, ...options }).catch((thrown: unknown) => thrown);
+  const error: unknown = await Member.start({ connectTimeoutMs: 300, ...options }).catch(
+    (thrown: unknown) => thrown,
+  );
   expect(error).toBeInstanceOf(ConfigError);
   expect(error).toMatchObject({ option: `transport.${option}` });
   for (const secret of [SECRET, options.nkeySeed ?? SECRET]) expect(String(error)).not.toContain(secret);
@@ -90,7 +92,10 @@ describe.skipIf(!hasNats)("a server with an operator", () => {
     const operator = createOperator();
     const servers = await serverWith(operator.config);
     await reachEachOther({ servers, credentialsFile: fileWith(operator.credentials()) });
-    await isRefused({ servers, credentialsFile: fileWith(createOperator().credentials()) }, "credentialsFile");
+    await isRefused(
+      { servers, credentialsFile: fileWith(createOperator().credentials()) },
+      "credentialsFile",
+    );
   });
 
   it("lets a member in again whose credentials expired, once its file was renewed", async () => {

@@ -50,7 +50,11 @@ export function readWireMessage(value: unknown): WireMessage {
       const chunk = fields(body["chunk"], "a chunk");
       return {
         type,
-        chunk: { requestId: id(chunk, "requestId"), index: count(chunk, "index"), value: text(chunk, "value") },
+        chunk: {
+          requestId: id(chunk, "requestId"),
+          index: count(chunk, "index"),
+          value: text(chunk, "value"),
+        },
       };
     }
     case "acknowledge":
