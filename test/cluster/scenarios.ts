@@ -189,7 +189,8 @@ const ON_NATS: readonly Scenario[] = [
       await world.owned();
       world.fleet.resume("a");
     },
-    expect: (result) => [...gapWithin(KILL_LIMIT_MS)(result), ...noFailedPersisted(result)],
+    // No limit of the time without an owner: one that froze within a transaction has its shards until PostgreSQL ends that.
+    expect: noFailedPersisted,
   },
   {
     name: "a runner cut off from NATS only",

@@ -161,7 +161,7 @@ export class NatsTransport implements Transport {
   #readFrame(started: Started, message: Msg, frame: Frame): void {
     if (message.subject === started.address) return this.#greeted(started, frame);
     const link = this.#bySubject.get(message.subject);
-    if (link !== undefined) link.read(frame);
+    if (link !== undefined) link.read(frame, splitReply(message.reply ?? "").link);
     else if (frame.kind !== "bye") this.#notKnown(started, message);
   }
 
@@ -175,9 +175,11 @@ export class NatsTransport implements Transport {
     if (known?.remote === remote) return;
     // Both asked at once: one link serves both.
     if (known?.remote === null) return known.accept(remote);
+    // One that was frozen while its successor of the same name took its place goes on for a moment.
+    const isOutdated = known?.remote != null && startOf(address, remote) < startOf(address, known.remote);
+    if (this.#closing !== null || isOutdated) return this.#sayBye(started, remote, started.address);
     known?.close("superseded");
-    if (this.#closing === null) this.#link(started, address).accept(remote);
-    else started.connection.publish(remote, encodeBye(null), null);
+    this.#link(started, address).accept(remote);
   }
 
   /** What is no frame ends the link that it came on, and nothing else. */
@@ -189,9 +191,14 @@ export class NatsTransport implements Transport {
     else if (error instanceof ProtocolViolation && error.isVersion) this.#notKnown(started, message);
   }
 
-  #notKnown({ connection }: Started, { reply = "" }: Msg): void {
+  #notKnown(started: Started, { subject, reply = "" }: Msg): void {
     const { link } = splitReply(reply);
-    if (link.startsWith(`${this.#settings.prefix}.`)) connection.publish(link, encodeBye(null), null);
+    if (link.startsWith(`${this.#settings.prefix}.`)) this.#sayBye(started, link, subject);
+  }
+
+  /** `from` is where the other end believes this one to be. */
+  #sayBye({ connection }: Started, to: string, from: string): void {
+    connection.publish(to, encodeBye(null), `${from}.0`);
   }
 
   #connectionLost(): void {
@@ -234,6 +241,11 @@ export class NatsTransport implements Transport {
   #undelivered(to: string, message: WireMessage): void {
     setImmediate(() => this.#started?.listener.undelivered(to, message));
   }
+}
+
+/** Which start of a member an end of a link is of. Of two the later is the greater. */
+function startOf(address: string, link: string): string {
+  return link.slice(address.length + 1).replace(/\..*$/u, "");
 }
 
 /** The subject of a link, and the number of a frame after it. */

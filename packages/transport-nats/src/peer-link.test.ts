@@ -41,7 +41,7 @@ class Bench {
   }
 
   welcome(): void {
-    this.link.read({ kind: "welcome", greeting: { address: "test.peer", link: REMOTE } });
+    this.read({ kind: "welcome", greeting: { address: "test.peer", link: REMOTE } });
   }
 
   frames(): readonly Extract<Frame, { kind: "data" }>[] {
@@ -50,7 +50,11 @@ class Bench {
 
   /** Frame `seq` of the peer. */
   data(seq: number, ...messages: readonly WireMessage[]): void {
-    this.link.read({ kind: "data", seq, ack: 0, asks: false, messages });
+    this.read({ kind: "data", seq, ack: 0, asks: false, messages });
+  }
+
+  read(frame: Frame, from: string = REMOTE): void {
+    this.link.read(frame, from);
   }
 }
 
@@ -94,7 +98,7 @@ describe("a link", () => {
     const before = bench.frames().length;
     expect(before).toBeLessThan(5);
     expect(bench.frames().at(-1)?.asks).toBe(true);
-    bench.link.read({ kind: "ack", ack: 2, asks: false });
+    bench.read({ kind: "ack", ack: 2, asks: false });
     await turn();
     expect(bench.frames()).toHaveLength(before + 2);
   });
@@ -113,6 +117,26 @@ describe("a link", () => {
     expect(bench.received).toEqual([ping(1)]);
     expect(bench.ends).toMatchObject([{ reason: "frames missing", wasOpen: true }]);
     expect(bench.published.at(-1)).toMatchObject({ subject: REMOTE, frame: { kind: "bye", ack: 1 } });
+  });
+
+  it("reads nothing of another start of the peer's, which answered as well (L6)", async () => {
+    const bench = new Bench();
+    const other = "test.peer.0.1";
+    bench.welcome();
+    bench.read({ kind: "welcome", greeting: { address: "test.peer", link: other } }, other);
+    bench.send(ping(1));
+    await turn();
+    bench.read({ kind: "data", seq: 1, ack: 0, asks: false, messages: [ping(9)] }, other);
+    bench.read({ kind: "bye", ack: 0 }, other);
+    expect(bench.published.at(-1)?.subject).toBe(REMOTE);
+    expect([bench.received, bench.ends]).toEqual([[], []]);
+  });
+
+  it("is refused by who has the peer's address, before it is open", () => {
+    const bench = new Bench();
+    bench.send(ping(1));
+    bench.read({ kind: "bye", ack: null }, "test.peer");
+    expect(bench.ends).toEqual([{ reason: "bye", wasOpen: false, undelivered: [ping(1)] }]);
   });
 
   it("reads no frame twice", () => {
@@ -145,7 +169,7 @@ describe("a link", () => {
       bench.send(ping(1));
       bench.send(ping(2));
       await turn();
-      bench.link.read({ kind: "bye", ack });
+      bench.read({ kind: "bye", ack });
       expect(bench.ends).toEqual([{ reason: "bye", wasOpen: true, undelivered }]);
     }
   });
@@ -157,7 +181,7 @@ describe("a link", () => {
     expect(bench.published).toEqual([]);
     bench.link.tick();
     expect(bench.published).toMatchObject([{ subject: REMOTE, frame: { kind: "ack", asks: true } }]);
-    bench.link.read({ kind: "ack", ack: 0, asks: false });
+    bench.read({ kind: "ack", ack: 0, asks: false });
     bench.link.tick();
     expect(bench.ends).toEqual([]);
     bench.link.tick();
@@ -169,7 +193,7 @@ describe("a link", () => {
     const bench = new Bench();
     bench.welcome();
     bench.data(1, ping(1));
-    bench.link.read({ kind: "ack", ack: 0, asks: true });
+    bench.read({ kind: "ack", ack: 0, asks: true });
     await turn();
     expect(bench.published).toMatchObject([{ subject: REMOTE, frame: { kind: "ack", ack: 1, asks: false } }]);
   });

@@ -12,6 +12,7 @@
 //       which too much waits. What may not be published yet waits in a bounded queue (Q2).
 //   L4  `closed` is told once. Of what surely was not read it has the messages, in the order in which they were sent.
 //   L5  Nothing is published within `send`.
+//   L6  Once it is open, it reads what comes from the other end alone. Another start of the peer's may have answered, too.
 
 import { SendQueue, type QueueBounds, type WireMessage } from "@holdfast/core/adapter";
 import { encodeAck, encodeBye, encodeData, encodeGreeting, type Frame, type Greeting } from "./frame.ts";
@@ -26,7 +27,7 @@ export interface PeerLinkOptions {
   /** How large a frame's messages may be together. */
   readonly frameBytes: () => number;
   /** Whether it could be handed to the client. */
-  readonly publish: (subject: string, frame: Buffer, replyTo: string | null) => boolean;
+  readonly publish: (subject: string, frame: Buffer, replyTo: string) => boolean;
   readonly receive: (message: WireMessage) => void;
   readonly closed: (end: LinkEnd) => void;
 }
@@ -117,15 +118,16 @@ export class PeerLink {
     return true;
   }
 
-  read(frame: Frame): void {
+  /** `from` is where the frame comes from: the other end, or the peer's address if it has none. */
+  read(frame: Frame, from: string): void {
     if (this.#state === "closed") return;
+    if (this.#state === "opening") return this.#readAnswer(frame, from);
+    if (from !== this.#remote) return;
     this.#hasHeard = true;
     switch (frame.kind) {
       case "hello":
-        // Said at the member's own subject, never on a link.
-        return;
       case "welcome":
-        if (this.#state === "opening") this.#open(frame.greeting.link);
+        // Said before a link is open, and never after.
         return;
       case "bye":
         return this.#end("bye", frame.ack === null ? null : frame.ack + 1);
@@ -166,9 +168,14 @@ export class PeerLink {
   close(reason: Exclude<EndReason, "bye" | "no responders">): void {
     if (this.#state === "closed") return;
     if (this.#remote !== null && reason !== "disconnected") {
-      this.#options.publish(this.#remote, encodeBye(this.#received), null);
+      this.#options.publish(this.#remote, encodeBye(this.#received), `${this.#options.own.link}.0`);
     }
     this.#end(reason, null);
+  }
+
+  #readAnswer(frame: Frame, from: string): void {
+    if (frame.kind === "welcome" && from === frame.greeting.link) this.#open(from);
+    else if (frame.kind === "bye" && from === this.#options.address) this.#end("bye", null);
   }
 
   #open(remote: string): void {
@@ -180,8 +187,7 @@ export class PeerLink {
   }
 
   #readMessages({ seq, ack, asks, messages }: Extract<Frame, { kind: "data" }>): void {
-    // The peer publishes nothing before it heard of this end, and then the welcome came first.
-    if (this.#state === "opening" || seq !== this.#received + 1) return this.close("frames missing");
+    if (seq !== this.#received + 1) return this.close("frames missing");
     this.#received = seq;
     this.#acknowledged(ack);
     if (asks) this.#oweAck();

@@ -63,10 +63,10 @@ export class ServerConnection {
   }
 
   /** Whether it was handed to the client. `replyTo` hears if nobody subscribes to `subject`. */
-  publish(subject: string, payload: Uint8Array, replyTo: string | null): boolean {
+  publish(subject: string, payload: Uint8Array, replyTo: string): boolean {
     if (!this.#isConnected) return false;
     try {
-      this.#client.publish(subject, payload, replyTo === null ? {} : { reply: replyTo });
+      this.#client.publish(subject, payload, { reply: replyTo });
       return true;
     } catch {
       // It is closed, or the payload is larger than what this server takes: another one than the last took more.

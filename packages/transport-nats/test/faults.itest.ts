@@ -219,6 +219,7 @@ describe.skipIf(!hasNats)("a peer that freezes", () => {
     await member.until(() => member.numbers("pong").length >= 20);
     expect(await member.reaches(peer.address)).toBe(true);
     expect(member.numbers("pong")).toHaveLength(20);
+    expect(member.gone).toEqual([peer.address]);
   });
 
   it("holds up no memory beyond the bounds and is not cut off: what does not fit comes back, the rest arrives in order", async () => {
