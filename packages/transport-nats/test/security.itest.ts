@@ -7,20 +7,18 @@ import { ConfigError } from "@holdfast/core/adapter";
 import { nkeys } from "@nats-io/transport-node";
 import { describe, expect, inject, it, onTestFinished } from "vitest";
 import { certificateAuthority } from "../../../test/services/certificates.ts";
-import { startOwnNats } from "../../../test/services/nats.ts";
 import { transportFromUrl, type NatsOptions } from "../src/index.ts";
 import { optionsFromUrl } from "../src/options-url.ts";
 import { createOperator } from "./jwt.ts";
 import { Member } from "./member.ts";
+import { serverWith } from "./servers.ts";
 
 const hasNats = inject("natsUrl") !== null;
 const SECRET = "a-secret-of-the-cluster";
 
-/** The URL of a server for one test, with lines for its configuration file. */
-async function serverWith(config: string): Promise<string> {
-  const own = await startOwnNats({ config });
-  onTestFinished(() => own.stop());
-  return own.url;
+/** The URL of a server for one test. */
+async function urlOfServerWith(config: string): Promise<string> {
+  return (await serverWith(config)).url;
 }
 
 /** A file for one test. */
@@ -49,7 +47,7 @@ async function isRefused(options: NatsOptions, option: string): Promise<void> {
 
 describe.skipIf(!hasNats)("a server with a token", () => {
   it("lets in who has it, also by URL, and nobody else", async () => {
-    const servers = await serverWith(`authorization { token: "${SECRET}" }`);
+    const servers = await urlOfServerWith(`authorization { token: "${SECRET}" }`);
     await reachEachOther({ servers, token: SECRET });
     await reachEachOther(optionsFromUrl(servers.replace("//", `//${SECRET}@`)));
     await isRefused({ servers, token: "another" }, "token");
@@ -59,7 +57,7 @@ describe.skipIf(!hasNats)("a server with a token", () => {
 
 describe.skipIf(!hasNats)("a server with users", () => {
   it("lets in who knows the password, also by URL, and nobody else", async () => {
-    const servers = await serverWith(`authorization { users: [{ user: app, password: "${SECRET}" }] }`);
+    const servers = await urlOfServerWith(`authorization { users: [{ user: app, password: "${SECRET}" }] }`);
     await reachEachOther({ servers, user: "app", pass: SECRET });
     expect(transportFromUrl(servers.replace("//", `//app:${SECRET}@`)).kind).toBe("transport");
     await reachEachOther(optionsFromUrl(servers.replace("//", `//app:${SECRET}@`)));
@@ -68,7 +66,7 @@ describe.skipIf(!hasNats)("a server with users", () => {
   });
 
   it("that may use one prefix only says so at the start of a member with another", async () => {
-    const servers = await serverWith(
+    const servers = await urlOfServerWith(
       `authorization { users: [{ user: app, password: p, permissions: { publish: "shop.>", subscribe: "shop.>" } }] }`,
     );
     await reachEachOther({ servers, user: "app", pass: "p", prefix: "shop" });
@@ -81,7 +79,7 @@ describe.skipIf(!hasNats)("a server with nkeys", () => {
   it("lets in who has the seed, and nobody else", async () => {
     const [user, other] = [nkeys.createUser(), nkeys.createUser()];
     const seedOf = (pair: typeof user): string => new TextDecoder().decode(pair.getSeed());
-    const servers = await serverWith(`authorization { users: [{ nkey: ${user.getPublicKey()} }] }`);
+    const servers = await urlOfServerWith(`authorization { users: [{ nkey: ${user.getPublicKey()} }] }`);
     await reachEachOther({ servers, nkeySeed: seedOf(user) });
     await isRefused({ servers, nkeySeed: seedOf(other) }, "nkeySeed");
   });
@@ -90,7 +88,7 @@ describe.skipIf(!hasNats)("a server with nkeys", () => {
 describe.skipIf(!hasNats)("a server with an operator", () => {
   it("lets in who has credentials of its account, and nobody else", async () => {
     const operator = createOperator();
-    const servers = await serverWith(operator.config);
+    const servers = await urlOfServerWith(operator.config);
     await reachEachOther({ servers, credentialsFile: fileWith(operator.credentials()) });
     await isRefused(
       { servers, credentialsFile: fileWith(createOperator().credentials()) },
@@ -100,7 +98,7 @@ describe.skipIf(!hasNats)("a server with an operator", () => {
 
   it("lets a member in again whose credentials expired, once its file was renewed", async () => {
     const operator = createOperator();
-    const servers = await serverWith(operator.config);
+    const servers = await urlOfServerWith(operator.config);
     const soon = Math.floor(Date.now() / 1_000) + 2;
     const file = fileWith(operator.credentials(soon));
     await using peer = await Member.start({ servers, credentialsFile: fileWith(operator.credentials()) });
@@ -122,7 +120,7 @@ describe.skipIf(!hasNats)("a server with TLS", () => {
     using stranger = certificateAuthority();
     const { certificate, key } = authority.issue("server");
     const tls = `cert_file: "${certificate}", key_file: "${key}"`;
-    const servers = await serverWith(`tls { ${tls} }`);
+    const servers = await urlOfServerWith(`tls { ${tls} }`);
     await reachEachOther({ servers, tls: { caFile: authority.ca } });
     const named = servers.replace("127.0.0.1", "localhost");
     await isRefused({ servers: named, tls: { caFile: authority.ca } }, "servers");
@@ -133,7 +131,7 @@ describe.skipIf(!hasNats)("a server with TLS", () => {
     await isRefused({ servers: servers.replace("nats:", "tls:") }, "servers");
     await isRefused({ servers, tls: { caFile: authority.ca, serverName: "another.internal" } }, "servers");
 
-    const strict = await serverWith(`tls { ${tls}, ca_file: "${authority.ca}", verify: true }`);
+    const strict = await urlOfServerWith(`tls { ${tls}, ca_file: "${authority.ca}", verify: true }`);
     const own = authority.issue("member");
     const files = { caFile: authority.ca, certFile: own.certificate, keyFile: own.key };
     await reachEachOther({ servers: strict, tls: files });
@@ -147,7 +145,7 @@ describe.skipIf(!hasNats)("a server with TLS", () => {
 
   it("that is none is refused: nothing is sent in the clear", async () => {
     using authority = certificateAuthority();
-    const servers = await serverWith("");
+    const servers = await urlOfServerWith("");
     await isRefused({ servers, token: SECRET, tls: { caFile: authority.ca } }, "servers");
     await isRefused({ servers: servers.replace("nats:", "tls:"), token: SECRET }, "servers");
   });
