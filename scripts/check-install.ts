@@ -41,6 +41,7 @@ import { postgresTx } from "@holdfast/storage-postgres";
 import { etcd } from "@holdfast/runners-etcd";
 import { redis } from "@holdfast/runners-redis";
 import { grpc } from "@holdfast/transport-grpc";
+import { nats } from "@holdfast/transport-nats";
 
 const Greeter = defineEntity({ name: "Greeter", rpcs: { greet: rpc({ persisted: true }) } });
 const greeter = Greeter.implement({ async greet() { return "hello"; } });
@@ -52,8 +53,8 @@ await using cluster = await createCluster({
 });
 await cluster.start();
 const reply = await cluster.entity(Greeter, "ada").greet();
-const parts = [typeof createTestCluster, typeof postgresTx, typeof etcd, typeof redis, typeof adapter.FencedError];
-if (reply !== "hello" || parts.some((part) => part !== "function")) throw new Error("The installed packages do not work");
+const parts = [postgresTx, etcd, redis, grpc, nats, createTestCluster, adapter.FencedError];
+if (reply !== "hello" || parts.some((part) => typeof part !== "function")) throw new Error("The installed packages do not work");
 console.log("installed packages work");
 `,
   );

@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { countAtPostgres, reportCounts } from "./counts.ts";
 import { pgliteDatabase, postgresDatabase } from "./databases.ts";
 import { durable } from "./durable.ts";
+import { natsHop } from "./nats-hop.ts";
 import { reportResumptions, resumptions } from "./replays.ts";
 import { ROUND_MS, ROUNDS } from "./rounds.ts";
 import { measureSleepers, reportSleepers } from "./sleepers.ts";
@@ -63,9 +64,12 @@ switch (command) {
       );
     });
     break;
+  case "nats":
+    await natsHop();
+    break;
   default:
     console.error(
-      `There is no "${command}" to measure. Leave it out, or give "counts", "steps" or "sleepers".`,
+      `There is no "${command}" to measure. Leave it out, or give "counts", "steps", "sleepers" or "nats".`,
     );
     process.exitCode = 1;
 }

@@ -27,6 +27,7 @@ const backends = [
   { text: "etcd", link: "/etcd" },
   { text: "Redis", link: "/redis" },
   { text: "gRPC", link: "/grpc" },
+  { text: "NATS", link: "/nats" },
 ];
 
 const adapters = [
@@ -70,7 +71,11 @@ export default defineConfig({
         link: "/workflows",
         activeMatch: `^(${workflows.map(({ link }) => link).join("|")})`,
       },
-      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|redis|grpc|adapters)" },
+      {
+        text: "Backends",
+        link: "/backends",
+        activeMatch: "^/(backends|postgres|etcd|redis|grpc|nats|adapters)",
+      },
       { text: "Running it", link: "/deployment", activeMatch: "^/(configuration|deployment|operating)" },
       { text: "Failures", link: "/failures", activeMatch: "^/(failures|errors)" },
     ],

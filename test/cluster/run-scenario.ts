@@ -9,8 +9,8 @@ export async function runScenario(
   seed: number,
 ): Promise<{ result: Result; violations: readonly string[] }> {
   const name = `faults_${process.pid}_${Math.trunc(machineNow())}`;
-  const { leases, isProxied = false } = scenario;
-  const world = await World.start(services, { name, seed, leases, isProxied });
+  const { leases, transport = "gRPC", isProxied = false } = scenario;
+  const world = await World.start(services, { name, seed, leases, transport, isProxied });
   try {
     await scenario.run(world);
     const result = await world.conclude(scenario.name);
@@ -24,9 +24,9 @@ export async function runScenario(
 }
 
 /** A scenario that failed halfway may have left a service broken. */
-async function mend({ postgres, etcd, redis }: Services): Promise<void> {
+async function mend({ postgres, etcd, redis, nats }: Services): Promise<void> {
   await postgres.control.start();
-  for (const service of [etcd, redis]) {
+  for (const service of [etcd, redis, nats]) {
     await service?.control.kill("SIGCONT").catch(() => undefined);
     await service?.control.start();
   }

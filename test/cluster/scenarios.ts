@@ -5,12 +5,21 @@ import { gapWithin, noFailedCall, noFailedPersisted } from "./expectations.ts";
 import type { Conduct } from "./network.ts";
 import { TTL_MS } from "./settings.ts";
 import { withDatabase } from "./tables.ts";
-import { RUNNERS, type LeaseStore, type Result, type Services, type World } from "./world.ts";
+import {
+  RUNNERS,
+  type LeaseStore,
+  type Result,
+  type Services,
+  type TransportKind,
+  type World,
+} from "./world.ts";
 
 export interface Scenario {
   readonly name: string;
   /** Where members and leases are. */
   readonly leases: LeaseStore;
+  /** How members reach each other. Default gRPC. */
+  readonly transport?: TransportKind;
   /** Whether it comes between members: needs Linux, where one machine has many addresses. Default false. */
   readonly isProxied?: boolean;
   /** Breaks the cluster and mends it. */
@@ -51,20 +60,22 @@ async function deprive(world: World, target: string, conducts: readonly Conduct[
   }
 }
 
+async function killEachInTurn(world: World): Promise<void> {
+  for (const name of RUNNERS) {
+    await world.fleet.kill(name);
+    await world.owned();
+    await world.fleet.start(name);
+    await world.owned();
+  }
+}
+
 /** What is shown on either lease store. */
 function onEither(leases: "etcd" | "PostgreSQL"): readonly Scenario[] {
   return [
     {
       name: `kill -9 of each runner in turn (leases in ${leases})`,
       leases,
-      async run(world) {
-        for (const name of RUNNERS) {
-          await world.fleet.kill(name);
-          await world.owned();
-          await world.fleet.start(name);
-          await world.owned();
-        }
-      },
+      run: killEachInTurn,
       expect: (result) => [...gapWithin(KILL_LIMIT_MS)(result), ...noFailedPersisted(result)],
     },
     {
@@ -166,6 +177,70 @@ const LINKS_OF_OTHERS_TO_A = [
   ["b", "a"],
   ["c", "a"],
 ] as const;
+
+/** What NATS loses, or who cannot reach it, moves no shard: who owns what is said elsewhere. */
+function withoutMove(result: Result): readonly string[] {
+  return [...gapWithin(0)(result), ...noFailedPersisted(result)];
+}
+
+/** Members that talk over NATS. What breaks between two of them breaks between all, unless it is one member's own link. */
+const ON_NATS: readonly Scenario[] = [
+  {
+    name: "NATS restarted, five times",
+    leases: "default",
+    transport: "NATS",
+    async run({ services }) {
+      for (let round = 0; round < 5; round += 1) {
+        await services.nats?.control.restart();
+        await lasting(400);
+      }
+    },
+    expect: withoutMove,
+  },
+  {
+    name: "NATS away, and then hanging, each for longer than the lease",
+    leases: "default",
+    transport: "NATS",
+    async run({ services }) {
+      await services.nats?.control.kill("SIGKILL");
+      await lasting(OUTLASTING_MS);
+      await services.nats?.control.start();
+      await lasting(1_000);
+      await services.nats?.control.kill("SIGSTOP");
+      await lasting(OUTLASTING_MS);
+      await services.nats?.control.kill("SIGCONT");
+    },
+    expect: withoutMove,
+  },
+  {
+    name: "kill -9 of each runner in turn (over NATS)",
+    leases: "default",
+    transport: "NATS",
+    run: killEachInTurn,
+    expect: (result) => [...gapWithin(KILL_LIMIT_MS)(result), ...noFailedPersisted(result)],
+  },
+  {
+    name: "a runner that freezes for longer than the lease (over NATS)",
+    leases: "default",
+    transport: "NATS",
+    async run(world) {
+      world.fleet.pause("a");
+      await lasting(OUTLASTING_MS);
+      await world.owned();
+      world.fleet.resume("a");
+    },
+    // No limit of the time without an owner: one that froze within a transaction has its shards until PostgreSQL ends that.
+    expect: noFailedPersisted,
+  },
+  {
+    name: "a runner cut off from NATS only",
+    leases: "default",
+    transport: "NATS",
+    isProxied: true,
+    run: (world) => estrange(world, [["a", "nats"]], ["cut", "silent", "deaf", "slow"]),
+    expect: noFailedPersisted,
+  },
+];
 
 export const SCENARIOS: readonly Scenario[] = [
   ...onEither("etcd"),
@@ -293,16 +368,18 @@ export const SCENARIOS: readonly Scenario[] = [
     expect: noFailedPersisted,
   },
   ...onEither("PostgreSQL"),
+  ...ON_NATS,
 ];
 
 /** Those that can run with these services on this machine, and why the others cannot. */
-export function runnable({ etcd, redis }: Services): {
+export function runnable({ etcd, redis, nats }: Services): {
   readonly scenarios: readonly Scenario[];
   readonly left: readonly { readonly name: string; readonly reason: string }[];
 } {
-  const reasonOf = ({ leases, isProxied = false }: Scenario): string | null => {
+  const reasonOf = ({ leases, transport, isProxied = false }: Scenario): string | null => {
     if (leases === "etcd" && etcd === null) return "there is no etcd";
     if (leases === "Redis" && redis === null) return "there is no Redis";
+    if (transport === "NATS" && nats === null) return "there is no NATS";
     if (isProxied && process.platform !== "linux") return "only Linux gives one machine many addresses";
     return null;
   };

@@ -1,4 +1,5 @@
 import { startOwnEtcd } from "../services/etcd.ts";
+import { startOwnNats } from "../services/nats.ts";
 import { startOwnPostgres } from "../services/postgres.ts";
 import { startOwnRedis } from "../services/redis.ts";
 import { withDatabase } from "./tables.ts";
@@ -18,15 +19,18 @@ export async function startServices(): Promise<StartedServices> {
       server.query("ALTER SYSTEM SET track_commit_timestamp = on"),
     );
     await postgres.control.restart({ mode: "fast" });
-    const etcd = await orNull(() => startOwnEtcd());
+    const etcd = await orNull(startOwnEtcd);
     // What it answered is on disk, so that a scenario says what it forgets.
     const onDisk = ["--appendonly", "yes", "--appendfsync", "always"];
     const redis = await orNull(() => startOwnRedis({ extra: onDisk }));
+    const nats = await orNull(startOwnNats);
     return {
       postgres,
       etcd,
       redis,
-      stop: async () => void (await Promise.all([postgres.stop(), etcd?.stop(), redis?.stop()])),
+      nats,
+      stop: async () =>
+        void (await Promise.all([postgres.stop(), etcd?.stop(), redis?.stop(), nats?.stop()])),
     };
   } catch (error) {
     await postgres.stop();
@@ -45,7 +49,7 @@ export async function servicesOrReason(): Promise<StartedServices | string> {
 }
 
 /** Null where there is no such program: then what needs it does not run. */
-async function orNull<Service>(start: () => Promise<Service>): Promise<Service | null> {
+async function orNull<Started>(start: () => Promise<Started>): Promise<Started | null> {
   try {
     return await start();
   } catch (error) {

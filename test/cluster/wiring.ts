@@ -28,6 +28,8 @@ export interface WiringOptions {
   readonly storage: string;
   /** Null: the database. */
   readonly leases: LeaseStorePlace | null;
+  /** Members talk to each other by it, under a prefix of this cluster's own; null: over gRPC. */
+  readonly nats: string | null;
   /** Whether the runners reach everything through proxies. */
   readonly isProxied: boolean;
 }
@@ -43,7 +45,7 @@ export async function wire(
   names: readonly string[],
   options: WiringOptions,
 ): Promise<{ readonly client: BackendUrls; readonly places: ReadonlyMap<string, Place> }> {
-  const { storage, leases, isProxied } = options;
+  const { storage, leases, nats, isProxied } = options;
   const proxied = async (target: string, url: string): Promise<string> => {
     const through = new URL(url);
     const to = { host: through.hostname, port: Number(through.port) };
@@ -53,6 +55,7 @@ export async function wire(
   const forRunners = {
     storage: isProxied ? await proxied("postgres", storage) : storage,
     leases: leases !== null && isProxied ? await proxied(leases.target, leases.url) : leases?.url,
+    nats: nats !== null && isProxied ? await proxied("nats", nats) : nats,
   };
   const places = new Map<string, Place>();
   for (const name of names) {
@@ -61,16 +64,19 @@ export async function wire(
       urls: {
         storage: forRunners.storage,
         runners: forRunners.leases ?? forRunners.storage,
-        transport: await transportOf(network, name, isProxied),
+        transport:
+          forRunners.nats === null
+            ? await grpcOf(network, name, isProxied)
+            : `${forRunners.nats}?name=${name}`,
       },
     });
   }
-  const client = { storage, runners: leases?.url ?? storage, transport: "grpc://127.0.0.1:0" };
+  const client = { storage, runners: leases?.url ?? storage, transport: nats ?? "grpc://127.0.0.1:0" };
   return { client, places };
 }
 
 /** A runner has the same address each time that it is started. */
-async function transportOf(network: Network, name: string, isProxied: boolean): Promise<string> {
+async function grpcOf(network: Network, name: string, isProxied: boolean): Promise<string> {
   const port = await freePort();
   if (!isProxied) return `grpc://127.0.0.1:${port}`;
   const advertised = await network.open(name, { host: "127.0.0.1", port }, { host: "127.0.0.1", port: 0 });

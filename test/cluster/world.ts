@@ -1,6 +1,7 @@
 // World: one cluster under test: a database of its own, runner processes, a client with its load, and what is observed.
 
 import { createCluster, RemoteError, type Cluster, type Logger } from "@holdfast/core";
+import type { ProgramControl } from "../services/breakable.ts";
 import type { EtcdControl } from "../services/etcd.ts";
 import type { PostgresControl } from "../services/postgres.ts";
 import type { RedisControl } from "../services/redis.ts";
@@ -27,16 +28,22 @@ export interface Services {
   readonly etcd: Breakable<EtcdControl> | null;
   /** Null: this machine has none. */
   readonly redis: Breakable<RedisControl> | null;
+  /** Null: this machine has none. */
+  readonly nats: Breakable<ProgramControl> | null;
 }
 
 /** Where members and leases are. Default: etcd, and PostgreSQL where there is none. */
 export type LeaseStore = "PostgreSQL" | "etcd" | "Redis" | "default";
+
+/** How members reach each other. */
+export type TransportKind = "gRPC" | "NATS";
 
 export interface WorldOptions {
   /** Names its database. */
   readonly name: string;
   readonly seed: number;
   readonly leases: LeaseStore;
+  readonly transport: TransportKind;
   /** Whether the runners reach everything through proxies, so that `network` can come between. */
   readonly isProxied: boolean;
 }
@@ -101,6 +108,7 @@ export class World {
     const { client: clientUrls, places } = await wire(network, RUNNERS, {
       storage: url,
       leases: leaseStore(services, options),
+      nats: options.transport === "NATS" ? natsUrl(services, options) : null,
       isProxied: options.isProxied,
     });
     const fleet = new Fleet(ownership, (name) => environmentOf(places.get(name), options.isProxied));
@@ -132,7 +140,7 @@ export class World {
     return this.ownership.heldBy(runner).length > 0;
   }
 
-  /** How the connections of one runner to a target behave from here on: another runner, `postgres`, `etcd` or `redis`. */
+  /** How the connections of one runner to a target behave from here on: another runner, or a service by its name: `postgres`. */
   link(runner: string, target: string, conduct: Conduct): void {
     this.#note(`${runner} to ${target}: ${conduct}`);
     this.network.set(sourceOf(runner), target, conduct);
@@ -230,6 +238,12 @@ function leaseStore({ etcd, redis }: Services, { leases, name }: WorldOptions): 
   if (leases === "etcd" && etcd === null) throw new Error("There is no etcd");
   if (leases === "PostgreSQL" || etcd === null) return null;
   return { target: "etcd", url: `${etcd.url}/${name}` };
+}
+
+/** Subjects that this cluster has for itself. */
+function natsUrl({ nats }: Services, { name }: WorldOptions): string {
+  if (nats === null) throw new Error("There is no NATS");
+  return `${nats.url}/${name}`;
 }
 
 function environmentOf(place: Place | undefined, isProxied: boolean): Readonly<Record<string, string>> {

@@ -18,6 +18,8 @@ import {
   checkOptions as grpcSettings,
   optionsFromUrl as grpcOptions,
 } from "../../packages/transport-grpc/src/options.ts";
+import { optionsFromUrl as natsOptions } from "../../packages/transport-nats/src/options-url.ts";
+import { checkOptions as natsSettings } from "../../packages/transport-nats/src/options.ts";
 import { docPages } from "../../scripts/lib/doc-blocks.ts";
 import { anchorsOf, linksOf, membersOf, readPage, sectionOf, tableRows, type TableRow } from "./pages.ts";
 
@@ -65,6 +67,11 @@ const OPTIONS: readonly OptionsOfAPage[] = [
     page: "docs/grpc.md",
     sources: [{ path: "packages/transport-grpc/src/options.ts", interfaces: ["GrpcOptions"] }],
     settings: { ...grpcSettings({}), listen: "127.0.0.1:0" },
+  },
+  {
+    page: "docs/nats.md",
+    sources: [{ path: "packages/transport-nats/src/options.ts", interfaces: ["NatsOptions"] }],
+    settings: { ...natsSettings({}) },
   },
   {
     page: "docs/workflows.md",
@@ -217,6 +224,7 @@ describe("a URL of the pages", () => {
     redis: redisRunnersOptions,
     rediss: redisRunnersOptions,
     grpc: grpcOptions,
+    nats: natsOptions,
     postgres: storageFromUrl,
     pglite: storageFromUrl,
   };

@@ -2,7 +2,7 @@
 // container, else Debian's package where this is root on Debian.
 
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { BreakableProgram, type ProgramControl } from "./breakable.ts";
 import {
   findProgram,
   freePort,
@@ -23,15 +23,7 @@ export interface EtcdService extends Service {
   readonly control: EtcdControl | null;
 }
 
-/** Breaks an etcd and brings it back, on the same ports and data folder. */
-export interface EtcdControl {
-  /** Sends a signal to the program. Resolves once it is gone, or at once for SIGSTOP and SIGCONT. */
-  kill(signal: NodeJS.Signals): Promise<void>;
-  /** Starts one that was killed. Resolves once it serves. Does nothing while it runs. */
-  start(): Promise<void>;
-  /** Kills it and starts it again. Resolves once it serves. */
-  restart(): Promise<void>;
-}
+export type EtcdControl = ProgramControl;
 
 /** @throws {Error} no way worked; says what was tried and why each failed */
 export async function startEtcd(): Promise<EtcdService> {
@@ -80,7 +72,7 @@ export async function startOwnEtcd({
       extra,
     ].flat();
     const start = (): Promise<StartedProgram> => startProgram(program, args, { cwd: folder, ready: READY });
-    const server = new Server(await start(), start);
+    const server = await BreakableProgram.begin(start);
     return {
       url: `etcd://127.0.0.1:${clientPort}`,
       how: program,
@@ -128,48 +120,4 @@ async function fromDebian(): Promise<EtcdService> {
   await run("apt-get", ["update", "-qq"], { env });
   await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "etcd-server"], { env });
   return startOwnEtcd();
-}
-
-/** An etcd that was started here. It is the watchdog's first child, so signals go there. */
-class Server implements EtcdControl {
-  readonly #start: () => Promise<StartedProgram>;
-  #program: StartedProgram;
-
-  constructor(program: StartedProgram, start: () => Promise<StartedProgram>) {
-    this.#program = program;
-    this.#start = start;
-  }
-
-  async kill(signal: NodeJS.Signals): Promise<void> {
-    const { pid } = this.#program.child;
-    const [first = ""] = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ");
-    process.kill(Number(first), signal);
-    if (signal !== "SIGSTOP" && signal !== "SIGCONT") await this.#gone();
-  }
-
-  async start(): Promise<void> {
-    if (this.#isGone()) this.#program = await this.#start();
-  }
-
-  async restart(): Promise<void> {
-    if (!this.#isGone()) await this.kill("SIGKILL");
-    await this.start();
-  }
-
-  async end(): Promise<void> {
-    if (this.#isGone()) return;
-    // A stopped process hears no other signal.
-    await this.kill("SIGCONT").catch(() => undefined);
-    await this.#program.stop("SIGTERM");
-  }
-
-  #isGone(): boolean {
-    const { exitCode, signalCode } = this.#program.child;
-    return exitCode !== null || signalCode !== null;
-  }
-
-  async #gone(): Promise<void> {
-    if (this.#isGone()) return;
-    await new Promise<void>((resolve) => this.#program.child.once("exit", () => resolve()));
-  }
 }

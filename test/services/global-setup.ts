@@ -3,6 +3,7 @@
 
 import type { TestProject } from "vitest/node";
 import { startEtcd } from "./etcd.ts";
+import { startNats } from "./nats.ts";
 import { startPostgres } from "./postgres.ts";
 import type { Service } from "./programs.ts";
 import { startRedis } from "./redis.ts";
@@ -15,14 +16,15 @@ declare module "vitest" {
     etcdUrl: string | null;
     /** Null: no Redis could be had, and what needs it does not run. */
     redisUrl: string | null;
+    /** Null: no NATS could be had, and what needs it does not run. */
+    natsUrl: string | null;
   }
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const [postgres, etcd, redis] = await Promise.allSettled([startPostgres(), startEtcd(), startRedis()]);
-  const started = [postgres, etcd, redis].flatMap((each) =>
-    each.status === "fulfilled" ? [each.value] : [],
-  );
+  const services = await Promise.allSettled([startPostgres(), startEtcd(), startRedis(), startNats()]);
+  const [postgres, etcd, redis, nats] = services;
+  const started = services.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const stop = async (): Promise<void> => {
     await Promise.all(started.map((service) => service.stop()));
   };
@@ -30,6 +32,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     project.provide("postgresUrl", urlOf("a PostgreSQL server", postgres));
     project.provide("etcdUrl", urlOf("etcd", etcd));
     project.provide("redisUrl", urlOf("Redis", redis));
+    project.provide("natsUrl", urlOf("NATS", nats));
   } catch (error) {
     await stop();
     throw error;

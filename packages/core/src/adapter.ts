@@ -1,8 +1,11 @@
 // What adapter authors need, and no more: the interfaces that backends implement, the data that they carry, and the
-// errors that they throw.
+// errors that they throw; and what every transport needs to read and to queue messages.
 
 export type { Clock, Timer } from "./adapter/clock.ts";
 export type { Random } from "./adapter/random.ts";
+export { ProtocolViolation } from "./adapter/protocol-violation.ts";
+export { readWireMessage } from "./adapter/read-wire-message.ts";
+export { SendQueue, type QueueBounds, type QueuedMessage } from "./adapter/send-queue.ts";
 export type {
   ForgetQuery,
   MessageStorage,

@@ -20,6 +20,7 @@ import {
   type ClusterOptions,
 } from "@holdfast/core";
 import { transactionScopeOf, type WireMessage } from "@holdfast/core/adapter";
+import { createMember, SeededRandom, VirtualClock } from "@holdfast/core/internal";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
@@ -409,8 +410,20 @@ describe("an option of a cluster", () => {
   });
 
   it("that names an adapter which is not installed says what to install", async () => {
-    const error = await errorOf(createCluster({ transport: "nats://127.0.0.1:4222" }));
+    const clock = new VirtualClock();
+    const member = createMember(
+      { transport: "nats://127.0.0.1:4222" },
+      {
+        clock,
+        random: new SeededRandom(1, () => clock.now()),
+        environment: {},
+        // Here every adapter is installed. The error is the one that Node.js has for a package that is not.
+        importModule: (packageName) => import(/* @vite-ignore */ `${packageName}-that-nobody-has`),
+      },
+    );
+    const error = await errorOf(member);
     expect(error).toBeInstanceOf(AdapterNotInstalledError);
+    expect(error.cause).toMatchObject({ code: "ERR_MODULE_NOT_FOUND" });
     expect(error.message).toBe(
       'Option "transport" names "nats:", which the package @holdfast/transport-nats provides, and that is not installed. Run: npm install @holdfast/transport-nats',
     );

@@ -6,8 +6,14 @@
 //   G3  The listener hears nothing within `send`, and nothing once `close` resolved.
 
 import { status } from "@grpc/grpc-js";
-import type { Random, Transport, TransportListener, WireMessage } from "@holdfast/core/adapter";
-import { encodeMessage, type ProtocolViolation } from "./codec.ts";
+import type {
+  ProtocolViolation,
+  Random,
+  Transport,
+  TransportListener,
+  WireMessage,
+} from "@holdfast/core/adapter";
+import { encodeMessage } from "./codec.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import { ListeningServer, type IncomingStream } from "./listening-server.ts";
 import { formatHostPort, type GrpcSettings } from "./options.ts";

@@ -7,10 +7,12 @@
 //   L2  What the stream does not take yet waits in a bounded queue (Q2), and goes on with `drain`.
 //   L3  `closed` is told once, and after everything that was read before.
 
-import type { WireMessage } from "@holdfast/core/adapter";
-import { decodeMessage, ProtocolViolation } from "./codec.ts";
-import { decodeFrame, encodeHello, PROTOCOL_VERSION, type Hello } from "./protocol.ts";
-import { SendQueue, type QueueBounds } from "./send-queue.ts";
+import { ProtocolViolation, SendQueue, type QueueBounds, type WireMessage } from "@holdfast/core/adapter";
+import { decodeMessage } from "./codec.ts";
+import { decodeFrame, encodeHello, packFrame, PROTOCOL_VERSION, type Hello } from "./protocol.ts";
+
+/** A frame is closed at this size, unless one message alone is larger: others would wait for long behind it. */
+const FRAME_BYTES = 256 * 1_024;
 
 /** As much of a gRPC stream as is used; of either end. */
 export interface FrameStream {
@@ -163,9 +165,9 @@ export class Link {
   #flush(): void {
     if (this.#state !== "open" && this.#state !== "ending") return;
     while (!this.#isBlocked) {
-      const frame = this.#queue.takeFrame();
-      if (frame === null) break;
-      this.#isBlocked = !this.#options.stream.write(frame);
+      const messages = this.#queue.take(FRAME_BYTES);
+      if (messages.length === 0) break;
+      this.#isBlocked = !this.#options.stream.write(packFrame(messages.map(({ bytes }) => bytes)));
     }
     if (this.#state === "ending" && this.#queue.isEmpty) this.#options.stream.end();
   }

@@ -65,18 +65,19 @@ export function decodeFrame(bytes: Buffer): Frame {
 const MESSAGES_TAG = 0x12;
 
 /** How many bytes an encoded message takes in a frame. */
-export function sizeInFrame(message: Buffer): number {
+function sizeInFrame(message: Uint8Array): number {
   return 1 + varintSize(message.length) + message.length;
 }
 
 /** One frame of messages that were encoded before. */
-export function packFrame(messages: readonly Buffer[]): Buffer {
+export function packFrame(messages: readonly Uint8Array[]): Buffer {
   const frame = Buffer.allocUnsafe(messages.reduce((size, message) => size + sizeInFrame(message), 0));
   let at = 0;
   for (const message of messages) {
     frame[at] = MESSAGES_TAG;
     at = writeVarint(frame, message.length, at + 1);
-    at += message.copy(frame, at);
+    frame.set(message, at);
+    at += message.length;
   }
   return frame;
 }

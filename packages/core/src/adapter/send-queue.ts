@@ -1,17 +1,14 @@
-// SendQueue: what waits to be written to one stream.
+// SendQueue: what waits to be written to one peer, in a transport that packs several messages into one frame.
 //
 //   Q1  What was put in comes out in order, in frames of bounded size, and once.
 //   Q2  It never holds more than its bounds; what does not fit is refused.
 
-import type { WireMessage } from "@holdfast/core/adapter";
-import { packFrame, sizeInFrame } from "./protocol.ts";
+import type { WireMessage } from "../data/wire-message.ts";
 
-/** A frame is closed at this size, unless one message alone is larger: others would wait for long behind it. */
-const FRAME_BYTES = 256 * 1_024;
-
-interface Entry {
+/** A message, and what it looks like on the wire. */
+export interface QueuedMessage {
   readonly message: WireMessage;
-  readonly bytes: Buffer;
+  readonly bytes: Uint8Array;
 }
 
 export interface QueueBounds {
@@ -19,9 +16,12 @@ export interface QueueBounds {
   readonly maxBytes: number;
 }
 
+/** What it takes to tell one message of a frame from the next, at most. */
+const FRAMING_BYTES = 8;
+
 export class SendQueue {
   readonly #bounds: QueueBounds;
-  #entries: Entry[] = [];
+  #entries: QueuedMessage[] = [];
   /** How many of the first entries were taken already: shifting an array costs more the longer it is. */
   #taken = 0;
   #bytes = 0;
@@ -35,7 +35,7 @@ export class SendQueue {
   }
 
   /** Whether there was room for it. One message always fits into an empty queue. */
-  add(message: WireMessage, bytes: Buffer): boolean {
+  add(message: WireMessage, bytes: Uint8Array): boolean {
     const { maxMessages, maxBytes } = this.#bounds;
     const waiting = this.#entries.length - this.#taken;
     if (waiting > 0 && (waiting >= maxMessages || this.#bytes + bytes.length > maxBytes)) return false;
@@ -44,16 +44,16 @@ export class SendQueue {
     return true;
   }
 
-  /** The next frame, or null if nothing waits. */
-  takeFrame(): Buffer | null {
-    const parts: Buffer[] = [];
+  /** The messages of the next frame, of `frameBytes` at most unless the first alone is larger. None if nothing waits. */
+  take(frameBytes: number): readonly QueuedMessage[] {
+    const taken: QueuedMessage[] = [];
     let size = 0;
     while (this.#taken < this.#entries.length) {
       const entry = this.#entries[this.#taken];
       if (entry === undefined) break;
-      const more = sizeInFrame(entry.bytes);
-      if (size > 0 && size + more > FRAME_BYTES) break;
-      parts.push(entry.bytes);
+      const more = entry.bytes.length + FRAMING_BYTES;
+      if (size > 0 && size + more > frameBytes) break;
+      taken.push(entry);
       size += more;
       this.#bytes -= entry.bytes.length;
       this.#taken += 1;
@@ -65,15 +65,11 @@ export class SendQueue {
       this.#entries.splice(0, this.#taken);
       this.#taken = 0;
     }
-    return size === 0 ? null : packFrame(parts);
+    return taken;
   }
 
   /** Everything that waits, in order. The queue is empty then. */
   takeAll(): readonly WireMessage[] {
-    const rest = this.#entries.slice(this.#taken).map(({ message }) => message);
-    this.#entries = [];
-    this.#taken = 0;
-    this.#bytes = 0;
-    return rest;
+    return this.take(Number.POSITIVE_INFINITY).map(({ message }) => message);
   }
 }

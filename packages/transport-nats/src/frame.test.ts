@@ -1,0 +1,71 @@
+import { PayloadTooLargeError, ProtocolViolation, type WireMessage } from "@holdfast/core/adapter";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { decodeFrame, encodeAck, encodeBye, encodeData, encodeGreeting, encodeMessage } from "./frame.ts";
+
+const greeting = { address: "holdfast.a", link: "holdfast.a.1.1" };
+const messages: readonly WireMessage[] = [
+  { type: "ping", nonce: '"ü 🚀\u0000' },
+  { type: "known", requestId: "r", known: true },
+];
+
+describe("a frame", () => {
+  it("comes back as it was encoded", () => {
+    const data = { seq: 7, ack: 3, asks: true };
+    const encoded = messages.map((message) => encodeMessage(message, 1_000));
+    expect(decodeFrame(encodeData(data, encoded))).toEqual({ kind: "data", ...data, messages });
+    expect(decodeFrame(encodeAck(3, false))).toEqual({ kind: "ack", ack: 3, asks: false });
+    expect(decodeFrame(encodeBye(3))).toEqual({ kind: "bye", ack: 3 });
+    expect(decodeFrame(encodeBye(null))).toEqual({ kind: "bye", ack: null });
+    expect(decodeFrame(encodeGreeting("welcome", greeting))).toEqual({ kind: "welcome", greeting });
+  });
+
+  it("that is none is told from one, whatever it is, and nothing of it is shown", () => {
+    const secret = "a-secret";
+    const json = fc.jsonValue().map((value) => JSON.stringify(value));
+    const field = fc.constantFrom("hello", "welcome", "bye", "messages", "ack", "seq", "asks");
+    const nearly = fc
+      .dictionary(field, fc.jsonValue(), { minKeys: 1 })
+      .map((fields) => JSON.stringify({ ack: 1, seq: 1, ...fields, secret }));
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), json, nearly), (text) => {
+        try {
+          decodeFrame(Buffer.from(text));
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProtocolViolation);
+          expect(String(error)).not.toContain(secret);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it.each([
+    '{"hello":{"version":2,"address":"a.b","link":"a.b.c"}}',
+    '{"hello":{"version":1,"address":"a.b"}}',
+    '{"ack":-1}',
+    '{"ack":1,"seq":1.5,"messages":[]}',
+    '{"ack":1,"seq":1,"messages":[{"type":"ping"}]}',
+    '{"ack":1,"seq":1,"messages":[null]}',
+    '{"ack":1,"seq":1,"messages":[{"type":"wake","shardIds":["x"]}]}',
+    '{"ack":1,"seq":1,"messages":[{"type":"reply","reply":{"requestId":"r","exit":{}}}]}',
+    "{}",
+    "[]",
+    "",
+  ])("is refused: %s", (text) => {
+    expect(() => decodeFrame(Buffer.from(text))).toThrow(ProtocolViolation);
+  });
+
+  it("says of another version that it is one", () => {
+    const other = '{"hello":{"version":2}}';
+    expect(() => decodeFrame(Buffer.from(other))).toThrow(expect.objectContaining({ isVersion: true }));
+  });
+});
+
+describe("a message over the limit", () => {
+  it("is refused, counted in bytes and not in characters", () => {
+    const message: WireMessage = { type: "ping", nonce: "ü".repeat(100) };
+    expect(() => encodeMessage(message, 150)).toThrow(PayloadTooLargeError);
+    expect(encodeMessage(message, 300).length).toBeLessThan(300);
+  });
+});
