@@ -3,6 +3,9 @@
 import { TTL_MS } from "./settings.ts";
 import type { Result } from "./world.ts";
 
+/** The longest time that a shard may have no owner after a kill -9. */
+export const KILL_LIMIT_MS = TTL_MS + 2_000;
+
 export function gapWithin(limitMs: number): (result: Result) => readonly string[] {
   return ({ longestGapMs }) =>
     longestGapMs <= limitMs

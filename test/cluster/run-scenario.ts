@@ -1,5 +1,5 @@
 import { machineNow } from "./clock.ts";
-import type { Scenario } from "./scenarios.ts";
+import type { Scenario } from "./scenario.ts";
 import { World, type Result, type Services } from "./world.ts";
 
 /** Runs one scenario on a cluster of its own. Returns what it showed, and everything that does not hold. */

@@ -3,6 +3,8 @@
 import type { ClusterOptions } from "@holdfast/core";
 
 export const TTL_MS = 3_000;
+/** Long enough for a lease to run out, and for others to take over. */
+export const OUTLASTING_MS = TTL_MS + 1_500;
 export const SHARDS = 24;
 
 export const SETTINGS = {
