@@ -2,9 +2,10 @@
 // container, else Debian's package where this is root on Debian.
 
 import { existsSync } from "node:fs";
-import { readdir, readFile, stat, truncate } from "node:fs/promises";
+import { readdir, stat, truncate } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { BreakableProgram, type ProgramControl } from "./breakable.ts";
 import {
   findProgram,
   freePort,
@@ -31,14 +32,8 @@ export interface OwnRedis extends RedisService {
   readonly port: number;
 }
 
-/** Breaks a Redis and brings it back, on the same port and data folder. */
-export interface RedisControl {
-  /** Sends a signal to the program. Resolves once it is gone, or at once for SIGSTOP and SIGCONT. */
-  kill(signal: NodeJS.Signals): Promise<void>;
-  /** Starts one that was killed. Resolves once it serves. Does nothing while it runs. */
-  start(): Promise<void>;
-  /** Kills it and starts it again. Resolves once it serves. Without a file of its data it comes back empty. */
-  restart(): Promise<void>;
+/** Breaks a Redis and brings it back, on the same port and data folder. Without a file of its data it comes back empty. */
+export interface RedisControl extends ProgramControl {
   /** How far its append-only file is written now. */
   mark(): Promise<AppendOnlyMark>;
   /**
@@ -111,12 +106,21 @@ export async function startOwnRedis({
       extra,
     ].flat();
     const start = (): Promise<StartedProgram> => startProgram(program, args, { cwd: folder, ready: READY });
-    const server = new Server(await start(), start, folder);
+    const server = await BreakableProgram.begin(start);
     if (isCluster) await giveAllSlots(port);
     return {
       url: `${isSecure ? "rediss" : "redis"}://127.0.0.1:${port}`,
       how: program,
-      control: server,
+      control: {
+        kill: (signal) => server.kill(signal),
+        start: () => server.start(),
+        restart: () => server.restart(),
+        mark: () => markOf(folder),
+        async killAndForget(mark) {
+          await server.kill("SIGKILL");
+          await Promise.all([...mark].map(([path, length]) => truncate(path, length)));
+        },
+      },
       port,
       async stop() {
         await server.end();
@@ -189,66 +193,16 @@ export async function say(port: number, command: string, expected: RegExp): Prom
   });
 }
 
-/** A Redis that was started here. It is the watchdog's first child, so signals go there. */
-class Server implements RedisControl {
-  readonly #start: () => Promise<StartedProgram>;
-  readonly #folder: string;
-  #program: StartedProgram;
-
-  constructor(program: StartedProgram, start: () => Promise<StartedProgram>, folder: string) {
-    this.#program = program;
-    this.#start = start;
-    this.#folder = folder;
-  }
-
-  async kill(signal: NodeJS.Signals): Promise<void> {
-    const { pid } = this.#program.child;
-    const [first = ""] = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ");
-    process.kill(Number(first), signal);
-    if (signal !== "SIGSTOP" && signal !== "SIGCONT") await this.#gone();
-  }
-
-  async start(): Promise<void> {
-    if (this.#isGone()) this.#program = await this.#start();
-  }
-
-  async restart(): Promise<void> {
-    if (!this.#isGone()) await this.kill("SIGKILL");
-    await this.start();
-  }
-
-  async mark(): Promise<AppendOnlyMark> {
-    const folder = join(this.#folder, "appendonlydir");
-    const names = (await readdir(folder)).filter((name) => name.endsWith(".aof"));
-    return new Map(
-      await Promise.all(
-        names.map(async (name): Promise<[string, number]> => {
-          const path = join(folder, name);
-          return [path, (await stat(path)).size];
-        }),
-      ),
-    );
-  }
-
-  async killAndForget(mark: AppendOnlyMark): Promise<void> {
-    await this.kill("SIGKILL");
-    await Promise.all([...mark].map(([path, length]) => truncate(path, length)));
-  }
-
-  async end(): Promise<void> {
-    if (this.#isGone()) return;
-    // A stopped process hears no other signal.
-    await this.kill("SIGCONT").catch(() => undefined);
-    await this.#program.stop("SIGTERM");
-  }
-
-  #isGone(): boolean {
-    const { exitCode, signalCode } = this.#program.child;
-    return exitCode !== null || signalCode !== null;
-  }
-
-  async #gone(): Promise<void> {
-    if (this.#isGone()) return;
-    await new Promise<void>((resolve) => this.#program.child.once("exit", () => resolve()));
-  }
+/** How long the append-only files of a data folder are now. */
+async function markOf(folder: string): Promise<AppendOnlyMark> {
+  const files = join(folder, "appendonlydir");
+  const names = (await readdir(files)).filter((name) => name.endsWith(".aof"));
+  return new Map(
+    await Promise.all(
+      names.map(async (name): Promise<[string, number]> => {
+        const path = join(files, name);
+        return [path, (await stat(path)).size];
+      }),
+    ),
+  );
 }
