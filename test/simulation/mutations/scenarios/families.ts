@@ -92,7 +92,8 @@ async function live(sim: Simulation, index: number): Promise<void> {
     throw new Violation("children", `parent ${index} came to ${JSON.stringify(outcome)}`);
   for (const { id } of kids) {
     const end = await sim.cluster.workflow(Child).get(id).result().catch(cancelled);
-    if (isCancelled !== (end === null)) throw new Violation("children", `${id} came to ${JSON.stringify(end)}`);
+    if (isCancelled !== (end === null))
+      throw new Violation("children", `${id} came to ${JSON.stringify(end)}`);
   }
 }
 

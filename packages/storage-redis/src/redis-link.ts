@@ -1,0 +1,160 @@
+// RedisLink: one connection to Redis, from its first command to its end.
+//
+// Sends scripts and says what became of them. Never connects again (redis-session.ts) and repeats nothing.
+//
+//   L1  Commands run in the order of calls.
+//   L2  Commands of one turn go out together.
+//   L3  A command that is not answered in time ends the link, and with it every other one that waits.
+//   L4  Once the link has ended, every command is settled: `unknown` if it was sent, else `not-written`.
+
+import type { Redis } from "ioredis";
+import { describe, endsConnection, failureOf, RedisFailure } from "./errors.ts";
+import { SCRIPTS, type Script } from "./script.ts";
+
+export interface LinkOptions {
+  /** How all keys begin. */
+  readonly base: string;
+  /** Rises with each link of a session. */
+  readonly number: number;
+  readonly commandTimeoutMs: number;
+  /** What the session's claims are, for the server to know this link by. */
+  readonly claims: readonly string[];
+}
+
+interface Waiting {
+  readonly script: Script;
+  readonly args: readonly string[];
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (failure: RedisFailure) => void;
+}
+
+export class RedisLink {
+  readonly number: number;
+  /** Resolves when the link has ended. */
+  readonly ended: Promise<void>;
+  readonly #redis: Redis;
+  readonly #options: LinkOptions;
+  #waiting: Waiting[] = [];
+  #groupsUnderWay = 0;
+  #why: string | null = null;
+  #idle: (() => void)[] = [];
+
+  private constructor(redis: Redis, options: LinkOptions) {
+    this.#redis = redis;
+    this.#options = options;
+    this.number = options.number;
+    this.ended = new Promise((resolve) => {
+      redis.once("end", () => {
+        this.#why ??= "the connection was lost";
+        resolve();
+      });
+    });
+    redis.on("error", (error: unknown) => {
+      this.#why ??= describe(error);
+    });
+  }
+
+  /** Connects, loads the scripts and enters the session. @throws {RedisFailure} */
+  static async open(redis: Redis, options: LinkOptions): Promise<RedisLink> {
+    const link = new RedisLink(redis, options);
+    const late = setTimeout(() => link.end("Redis did not answer in time"), options.commandTimeoutMs);
+    try {
+      await redis.connect();
+      const scripts = Object.values(SCRIPTS);
+      const [info] = await Promise.all([
+        redis.info(),
+        ...scripts.map(({ source }) => redis.script("LOAD", source)),
+      ]);
+      const { number, claims } = options;
+      await link.run(SCRIPTS.enterSession, [incarnationOf(info), String(number), ...claims]);
+      return link;
+    } catch (error) {
+      const { code, message } = failureOf(error);
+      link.end(message);
+      throw new RedisFailure(
+        { outcome: "not-written", code, message: link.#why ?? message },
+        { cause: error },
+      );
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** Whether commands can be sent. */
+  get isOpen(): boolean {
+    return this.#redis.status === "ready" && this.#why === null;
+  }
+
+  /** Runs a script, whose answer is data of which this knows nothing. @throws {RedisFailure} */
+  run(script: Script, args: readonly string[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ script, args, resolve, reject });
+      if (this.#waiting.length === 1) setImmediate(() => void this.#send());
+    });
+  }
+
+  /** The client itself, for what is no script. */
+  get redis(): Redis {
+    return this.#redis;
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  drained(): Promise<void> {
+    if (this.#waiting.length === 0 && this.#groupsUnderWay === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Ends it at once, whatever is under way. */
+  end(why: string): void {
+    this.#why ??= why;
+    // A closing handshake would wait for a server that may be stopped.
+    this.#redis.stream?.destroy();
+    this.#redis.disconnect();
+  }
+
+  /** Sends what was called in this turn. Never rejects. */
+  async #send(): Promise<void> {
+    const group = this.#waiting;
+    this.#waiting = [];
+    this.#groupsUnderWay += 1;
+    if (this.isOpen) await this.#exchange(group);
+    else {
+      const message = this.#why ?? "there is no connection";
+      for (const { reject } of group)
+        reject(new RedisFailure({ outcome: "not-written", code: null, message }));
+    }
+    this.#groupsUnderWay -= 1;
+    if (this.#waiting.length === 0 && this.#groupsUnderWay === 0)
+      for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  async #exchange(group: readonly Waiting[]): Promise<void> {
+    const pipeline = this.#redis.pipeline();
+    for (const { script, args } of group) pipeline.evalsha(script.sha, 1, this.#options.base, ...args);
+    const { commandTimeoutMs } = this.#options;
+    const late = setTimeout(() => this.end("Redis did not answer in time"), commandTimeoutMs);
+    const answers = await pipeline.exec();
+    clearTimeout(late);
+    for (const [index, { resolve, reject }] of group.entries()) {
+      const [error, answer] = answers?.[index] ?? [new Error("ioredis gave no answer"), null];
+      if (error === null) {
+        resolve(answer);
+        continue;
+      }
+      const failure = failureOf(error);
+      // ioredis says only that the connection was closed.
+      const message = failure.code === null ? (this.#why ?? failure.message) : failure.message;
+      reject(new RedisFailure({ outcome: failure.outcome, code: failure.code, message }, { cause: error }));
+      if (endsConnection(failure)) this.end(failure.message);
+    }
+  }
+}
+
+/**
+ * Names the history of data that a server has: another one after each start of it, and after it took over from another one.
+ * The server may have forgotten what it had answered before.
+ */
+function incarnationOf(info: string): string {
+  const field = (name: string): string => new RegExp(`^${name}:(\\w+)`, "mu").exec(info)?.[1] ?? "";
+  return `${field("run_id")}-${field("master_replid")}`;
+}
