@@ -82,13 +82,12 @@ export class RedisMessageStorage implements MessageStorage {
   }
 
   async readPending(query: PendingQuery): Promise<PendingPage> {
-    const list = (values: readonly string[]): readonly string[] => [String(values.length), ...values];
     const args = [
       String(query.now),
       String(query.limit),
-      ...list([...new Set(query.shardIds)]),
-      ...list(query.excludingSequences.map(String)),
-      ...list(query.excludingEntities.map(({ entityType, entityId }) => `${entityType}/${entityId}`)),
+      ...listOf([...new Set(query.shardIds)]),
+      ...listOf(query.excludingSequences.map(String)),
+      ...listOf(query.excludingEntities.map(({ entityType, entityId }) => `${entityType}/${entityId}`)),
     ];
     const [more, nextDueAt, rows] = await this.#session.read<[number, string, RequestRow[]]>({
       operation: "readPending",
@@ -237,4 +236,9 @@ export async function refuse(transaction: StorageTransaction): Promise<never> {
     wanted: transaction.kind,
     why: "the Redis storage has no transactions",
   });
+}
+
+/** A list as scripts read it: its length before it. */
+function listOf(values: readonly string[]): readonly string[] {
+  return [String(values.length), ...values];
 }

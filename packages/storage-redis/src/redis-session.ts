@@ -15,6 +15,7 @@ import { SCRIPTS, type Script } from "./script.ts";
 
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1_000;
+const CLOSED = "the session was closed";
 
 export interface Call {
   /** The method of the interface, for errors. */
@@ -195,21 +196,17 @@ export class RedisSession {
   /** Makes the next link, as often as it takes. Never rejects. */
   async #reconnect(): Promise<void> {
     this.#link = null;
-    for (
-      let pauseMs = FIRST_PAUSE_MS;
-      this.#closing === null;
-      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
-    ) {
+    let pauseMs = FIRST_PAUSE_MS;
+    while (this.#closing === null) {
       try {
-        await this.#connect();
-        break;
+        const link = await this.#connect();
+        if (this.#closing !== null) link.end(CLOSED);
+        return;
       } catch {
         await new Promise<void>((resolve) => setTimeout(resolve, pauseMs).unref());
+        pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
       }
     }
-    // It was closed while the link was made.
-    const link: RedisLink | null = this.#link as RedisLink | null;
-    if (this.#closing !== null) link?.end("the session was closed");
   }
 
   async #close(): Promise<void> {
@@ -218,7 +215,7 @@ export class RedisSession {
     const link = this.#link;
     if (link === null) return;
     await link.drained();
-    link.end("the session was closed");
+    link.end(CLOSED);
     await link.ended;
   }
 }

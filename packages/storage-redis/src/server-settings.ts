@@ -27,7 +27,7 @@ export async function dangersOf(redis: Redis): Promise<readonly string[]> {
 /** Null where the server does not tell: managed ones often refuse CONFIG. */
 async function setting(redis: Redis, name: string): Promise<string | null> {
   try {
-    const answer = (await redis.config("GET", name)) as string[];
+    const answer = await redis.config("GET", name);
     return answer[1] ?? null;
   } catch {
     return null;
