@@ -98,9 +98,19 @@ export class RedisLink {
     return this.#redis;
   }
 
-  /** Resolves when nothing waits and nothing is under way. */
+  /** Why it has ended. */
+  get why(): string {
+    return this.#why ?? "there is no connection";
+  }
+
+  /** Whether nothing waits and nothing is under way. */
+  get isSettled(): boolean {
+    return this.#waiting.length === 0 && this.#groupsUnderWay === 0;
+  }
+
+  /** Resolves when it is settled. */
   drained(): Promise<void> {
-    if (this.#waiting.length === 0 && this.#groupsUnderWay === 0) return Promise.resolve();
+    if (this.isSettled) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -119,13 +129,11 @@ export class RedisLink {
     this.#groupsUnderWay += 1;
     if (this.isOpen) await this.#exchange(group);
     else {
-      const message = this.#why ?? "there is no connection";
-      for (const { reject } of group)
-        reject(new RedisFailure({ outcome: "not-written", code: null, message }));
+      const failure = new RedisFailure({ outcome: "not-written", code: null, message: this.why });
+      for (const { reject } of group) reject(failure);
     }
     this.#groupsUnderWay -= 1;
-    if (this.#waiting.length === 0 && this.#groupsUnderWay === 0)
-      for (const resolve of this.#idle.splice(0)) resolve();
+    if (this.isSettled) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   async #exchange(group: readonly Waiting[]): Promise<void> {

@@ -1,10 +1,11 @@
 // RedisSession: what the storages of one `open()` share: the link to Redis, the claims, and whether it is still open.
 //
 //   S1  At any time there is one link at most. The next one is made as soon as one ended, until the session is closed.
-//   S2  After an append to a journal failed, none passes that was called before the failure was told: an append does not
-//       wait for the next link. Other calls do.
+//   S2  Calls that come while there is none wait for the next one, at most `commandTimeout` from the first of them on, and
+//       go out in their order. None of them waits while a call before it is still to learn that its link was lost.
 
 import { randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
 import type { Clock, Epoch, Fence, ShardId } from "@holdfast/core/adapter";
 import { claimText, Claims } from "./claims.ts";
 import type { Endpoint, MakeRedis } from "./connections.ts";
@@ -22,8 +23,6 @@ export interface Call {
   readonly operation: string;
   readonly script: Script;
   readonly args: readonly string[];
-  /** Whether it waits for a link where there is none. Default: true. */
-  readonly waits?: boolean;
 }
 
 export class RedisSession {
@@ -36,8 +35,11 @@ export class RedisSession {
   readonly #endings: (() => Promise<void>)[] = [];
   #link: RedisLink | null = null;
   #links = 0;
+  /** What is to become the next link. */
+  #opening: Redis | null = null;
   #endpoint: Endpoint | null = null;
-  #waiters: (() => void)[] = [];
+  /** What waits for the next link, and what ends that. */
+  #next: { readonly link: Promise<void>; readonly release: () => void } | null = null;
   #lastFailure = "there is no connection yet";
   #closing: Promise<void> | null = null;
 
@@ -141,16 +143,21 @@ export class RedisSession {
     return `{${this.#settings.prefix}}:`;
   }
 
+  /** @throws {PersistenceError} the session was closed; nothing was written */
+  assertOpen(operation: string): void {
+    if (this.#closing !== null) throw closedError(operation);
+  }
+
   /** The link, if there is one. @throws {PersistenceError} the session was closed */
   #openLink({ operation }: Call): RedisLink | null {
-    if (this.#closing !== null) throw closedError(operation);
+    this.assertOpen(operation);
     return this.#link?.isOpen === true ? this.#link : null;
   }
 
   async #linkFor(call: Call): Promise<RedisLink> {
     const link = this.#openLink(call);
     if (link !== null) return link;
-    if (call.waits !== false) await this.#nextLink();
+    if (this.#link?.isSettled !== false) await this.#nextLink();
     const next = this.#openLink(call);
     if (next !== null) return next;
     throw new RedisFailure({ outcome: "not-written", code: null, message: this.#lastFailure });
@@ -158,13 +165,18 @@ export class RedisSession {
 
   /** Resolves when there is a link again, when the time is over, or when the session closes. */
   #nextLink(): Promise<void> {
-    return new Promise((resolve) => {
-      const late = setTimeout(resolve, this.#settings.commandTimeoutMs);
-      this.#waiters.push(() => {
+    if (this.#next !== null) return this.#next.link;
+    let release = (): void => undefined;
+    const link = new Promise<void>((resolve) => {
+      const late = setTimeout(() => release(), this.#settings.commandTimeoutMs);
+      release = () => {
         clearTimeout(late);
+        this.#next = null;
         resolve();
-      });
+      };
     });
+    this.#next = { link, release };
+    return link;
   }
 
   async #connect(): Promise<RedisLink> {
@@ -175,11 +187,13 @@ export class RedisSession {
       commandTimeoutMs: this.#settings.commandTimeoutMs,
       claims: this.claims.list(),
     };
+    const redis = this.makeRedis(this.#endpoint);
+    this.#opening = redis;
     try {
-      const link = await RedisLink.open(this.makeRedis(this.#endpoint), options);
+      const link = await RedisLink.open(redis, options);
       this.#link = link;
-      void link.ended.then(() => this.#reconnect());
-      for (const wake of this.#waiters.splice(0)) wake();
+      void link.ended.then(() => this.#reconnect(link));
+      this.#next?.release();
       return link;
     } catch (error) {
       const failure = failureOf(error);
@@ -190,12 +204,15 @@ export class RedisSession {
       this.#endpoint = isFirstMove ? moved : null;
       if (isFirstMove) return this.#connect();
       throw failure;
+    } finally {
+      if (this.#opening === redis) this.#opening = null;
     }
   }
 
   /** Makes the next link, as often as it takes. Never rejects. */
-  async #reconnect(): Promise<void> {
-    this.#link = null;
+  async #reconnect(lost: RedisLink): Promise<void> {
+    this.#lastFailure = lost.why;
+    await lost.drained();
     let pauseMs = FIRST_PAUSE_MS;
     while (this.#closing === null) {
       try {
@@ -210,8 +227,9 @@ export class RedisSession {
   }
 
   async #close(): Promise<void> {
-    for (const wake of this.#waiters.splice(0)) wake();
+    this.#next?.release();
     await Promise.all(this.#endings.map((ending) => ending()));
+    this.#opening?.disconnect();
     const link = this.#link;
     if (link === null) return;
     await link.drained();

@@ -19,6 +19,7 @@ import {
   type WorkflowStorage,
 } from "@holdfast/core/adapter";
 import { assertStorable } from "./errors.ts";
+import { JournalQueue } from "./journal-queue.ts";
 import { refuse } from "./redis-message-storage.ts";
 import type { RedisSession } from "./redis-session.ts";
 import { envelopeOf, fieldsOf, numberOf, type RequestRow } from "./request-fields.ts";
@@ -29,6 +30,7 @@ type ListedRow = readonly [status: ExecutionStatus, attributes: readonly string[
 
 export class RedisWorkflowStorage implements WorkflowStorage {
   readonly #session: RedisSession;
+  readonly #journals: JournalQueue = new JournalQueue();
 
   constructor(session: RedisSession) {
     this.#session = session;
@@ -42,9 +44,13 @@ export class RedisWorkflowStorage implements WorkflowStorage {
   ): Promise<void> {
     if (transaction !== null) await refuse(transaction);
     assertStorable(executionId, "The id of an execution");
-    const args = [entityType, executionId, ...entries.flatMap(entryArguments)];
-    const call = { operation: "appendJournal", script: SCRIPTS.appendJournal, args, waits: false };
-    await this.#session.writeFenced(call, fence);
+    this.#session.assertOpen("appendJournal");
+    const texts = entries.map(entryArguments);
+    await this.#journals.append(`${entityType}/${executionId}`, texts, fence, async (group, proven) => {
+      const args = [entityType, executionId, ...group.flat()];
+      const call = { operation: "appendJournal", script: SCRIPTS.appendJournal, args };
+      await this.#session.writeFenced(call, proven);
+    });
   }
 
   async readExecution(

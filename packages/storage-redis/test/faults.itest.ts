@@ -166,13 +166,11 @@ describe("a connection that is cut in the middle of a write", () => {
     const fence = await claim(messages);
     proxy.cutAt({ needle: "step 3", reaches: "none" });
     const appends: Promise<void>[] = [];
-    let isTold = false;
-    for (let ordinal = 0; !isTold; ordinal += 1) {
+    const told = new AbortController();
+    for (let ordinal = 0; !told.signal.aborted; ordinal += 1) {
       const appending = workflows.appendJournal(ORDER, [entry(ordinal)], fence, null);
       appends.push(appending);
-      appending.catch(() => {
-        isTold = true;
-      });
+      appending.catch(() => told.abort());
       await new Promise(setImmediate);
     }
     const settled = await Promise.allSettled(appends);

@@ -267,7 +267,7 @@ describe("a cluster of servers", () => {
       const [, port] = (await busPort.config("GET", "cluster-port")) as [string, string];
       await ask.call("CLUSTER", "MEET", "127.0.0.1", String(owner.port), port);
       for (;;) {
-        if (/cluster_state:ok/u.test(String(await ask.cluster("INFO")))) break;
+        if (/cluster_state:ok/u.test(await ask.cluster("INFO"))) break;
       }
       const { messages } = await open({ url: other.url });
       await messages.saveRequest(request(), 0, await claim(messages));
