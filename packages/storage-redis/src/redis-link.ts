@@ -10,6 +10,7 @@
 import type { Redis } from "ioredis";
 import { describe, endsConnection, failureOf, RedisFailure } from "./errors.ts";
 import { SCRIPTS, type Script } from "./script.ts";
+import type { SeenHistory } from "./seen-history.ts";
 
 export interface LinkOptions {
   /** How all keys begin. */
@@ -19,6 +20,7 @@ export interface LinkOptions {
   readonly commandTimeoutMs: number;
   /** What the session's claims are, for the server to know this link by. */
   readonly claims: readonly string[];
+  readonly history: SeenHistory;
 }
 
 interface Waiting {
@@ -65,8 +67,11 @@ export class RedisLink {
         redis.info(),
         ...scripts.map(({ source }) => redis.script("LOAD", source)),
       ]);
-      const { number, claims } = options;
-      await link.run(SCRIPTS.enterSession, [incarnationOf(info), String(number), ...claims]);
+      const { number, claims, history } = options;
+      const incarnation = incarnationOf(info);
+      const known = [...history.arguments, ...claims];
+      const position = await link.run(SCRIPTS.enterSession, [incarnation, String(number), ...known]);
+      history.enter(incarnation, Number(position));
       return link;
     } catch (error) {
       const { code, message } = failureOf(error);
@@ -127,34 +132,42 @@ export class RedisLink {
     const group = this.#waiting;
     this.#waiting = [];
     this.#groupsUnderWay += 1;
-    if (this.isOpen) await this.#exchange(group);
-    else {
-      const failure = new RedisFailure({ outcome: "not-written", code: null, message: this.why });
-      for (const { reject } of group) reject(failure);
-    }
+    const answers = this.isOpen ? await this.#exchange(group) : [];
+    // First: who learns of a failure may call again at once.
     this.#groupsUnderWay -= 1;
-    if (this.isSettled) for (const resolve of this.#idle.splice(0)) resolve();
-  }
-
-  async #exchange(group: readonly Waiting[]): Promise<void> {
-    const pipeline = this.#redis.pipeline();
-    for (const { script, args } of group) pipeline.evalsha(script.sha, 1, this.#options.base, ...args);
-    const { commandTimeoutMs } = this.#options;
-    const late = setTimeout(() => this.end("Redis did not answer in time"), commandTimeoutMs);
-    const answers = await pipeline.exec();
-    clearTimeout(late);
     for (const [index, { resolve, reject }] of group.entries()) {
-      const [error, answer] = answers?.[index] ?? [new Error("ioredis gave no answer"), null];
+      const [error, answer] = answers[index] ?? [this.#notSent(), null];
       if (error === null) {
         resolve(answer);
         continue;
       }
       const failure = failureOf(error);
       // ioredis says only that the connection was closed.
-      const message = failure.code === null ? (this.#why ?? failure.message) : failure.message;
+      const message = failure.code === null ? this.why : failure.message;
       reject(new RedisFailure({ outcome: failure.outcome, code: failure.code, message }, { cause: error }));
       if (endsConnection(failure)) this.end(failure.message);
     }
+    if (this.isSettled) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** The error or the answer of each, in order. Never rejects. */
+  async #exchange(group: readonly Waiting[]): Promise<readonly [error: Error | null, answer: unknown][]> {
+    const { base, commandTimeoutMs, history } = this.#options;
+    const pipeline = this.#redis.pipeline();
+    for (const { script, args } of group) pipeline.evalsha(script.sha, 1, base, ...args);
+    // After them: what they read or wrote is not beyond it.
+    pipeline.hget(`${base}meta`, "position");
+    const late = setTimeout(() => this.end("Redis did not answer in time"), commandTimeoutMs);
+    const answers = (await pipeline.exec()) ?? [];
+    clearTimeout(late);
+    const [error, position] = answers.pop() ?? [this.#notSent(), null];
+    if (error === null) history.note(Number(position));
+    else if (answers.some(([each]) => each === null)) history.noteUncertain();
+    return answers;
+  }
+
+  #notSent(): RedisFailure {
+    return new RedisFailure({ outcome: "not-written", code: null, message: this.why });
   }
 }
 

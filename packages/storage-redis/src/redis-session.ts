@@ -13,6 +13,7 @@ import { closedError, failureOf, fencedError, persistenceError, RedisFailure } f
 import type { RedisSettings } from "./options.ts";
 import { RedisLink } from "./redis-link.ts";
 import { SCRIPTS, type Script } from "./script.ts";
+import { SeenHistory } from "./seen-history.ts";
 
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1_000;
@@ -34,6 +35,7 @@ export class RedisSession {
   readonly #settings: RedisSettings;
   readonly #endings: (() => Promise<void>)[] = [];
   #link: RedisLink | null = null;
+  readonly #history: SeenHistory = new SeenHistory();
   #links = 0;
   /** What is to become the next link. */
   #opening: Redis | null = null;
@@ -69,17 +71,18 @@ export class RedisSession {
     this.#endings.push(ending);
   }
 
-  /** Runs a script that only reads. @throws {PersistenceError} `not-written` */
+  /** Runs a script that only reads, once more if its connection is lost. @throws {PersistenceError} `not-written` */
   async read<Answer>(call: Call): Promise<Answer> {
-    try {
-      return (await (await this.#linkFor(call)).run(call.script, call.args)) as Answer;
-    } catch (error) {
-      if (!(error instanceof RedisFailure)) throw error;
-      const { code, message } = error;
-      throw persistenceError(
-        call.operation,
-        new RedisFailure({ outcome: "not-written", code, message }, { cause: error }),
-      );
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return (await (await this.#linkFor(call, true)).run(call.script, call.args)) as Answer;
+      } catch (error) {
+        if (!(error instanceof RedisFailure)) throw error;
+        const { outcome, code, message } = error;
+        if (outcome === "unknown" && code === null && attempt === 1) continue;
+        const failure = new RedisFailure({ outcome: "not-written", code, message }, { cause: error });
+        throw persistenceError(call.operation, failure);
+      }
     }
   }
 
@@ -154,10 +157,11 @@ export class RedisSession {
     return this.#link?.isOpen === true ? this.#link : null;
   }
 
-  async #linkFor(call: Call): Promise<RedisLink> {
+  /** @param isRead nothing depends on when it runs */
+  async #linkFor(call: Call, isRead: boolean = false): Promise<RedisLink> {
     const link = this.#openLink(call);
     if (link !== null) return link;
-    if (this.#link?.isSettled !== false) await this.#nextLink();
+    if (isRead || this.#link?.isSettled !== false) await this.#nextLink();
     const next = this.#openLink(call);
     if (next !== null) return next;
     throw new RedisFailure({ outcome: "not-written", code: null, message: this.#lastFailure });
@@ -186,6 +190,7 @@ export class RedisSession {
       number: this.#links,
       commandTimeoutMs: this.#settings.commandTimeoutMs,
       claims: this.claims.list(),
+      history: this.#history,
     };
     const redis = this.makeRedis(this.#endpoint);
     this.#opening = redis;

@@ -55,14 +55,41 @@ describe("a Redis that is killed and comes back", () => {
     expect(await messages.saveRequest(again, 0, null)).toMatchObject({ outcome: "duplicate" });
   });
 
-  it("has every owner claim its shards again, since it may have forgotten something", async () => {
-    const { messages } = await open();
-    const before = await claim(messages);
-    await redis.control.restart();
-    await expect(messages.saveRequest(request(), 0, before)).rejects.toBeInstanceOf(FencedError);
-    const after = await claim(messages);
-    expect(after.epoch).toBeGreaterThan(before.epoch);
-    expect(await messages.saveRequest(request(), 0, after)).toMatchObject({ outcome: "accepted" });
+  it("leaves every owner its shards where it has forgotten nothing", async () => {
+    const [first, second] = [await open(), await open()];
+    const mine = await claim(first.messages, "default:1");
+    const theirs = await claim(second.messages, "default:2");
+    for (let restart = 0; restart < 2; restart += 1) {
+      await redis.control.restart();
+      for (const [{ messages }, fence] of [
+        [first, mine],
+        [second, theirs],
+      ] as const) {
+        expect(await messages.saveRequest(request(), 0, fence)).toMatchObject({ outcome: "accepted" });
+      }
+    }
+    // Epochs go on above whatever may have been given out and forgotten.
+    const after = await claim(first.messages);
+    expect(after.epoch).toBeGreaterThan(1_000_000_000_000);
+    await expect(first.messages.saveRequest(request(), 0, mine)).rejects.toBeInstanceOf(FencedError);
+  });
+
+  it("has an owner that missed one of its restarts claim again: nobody knows what it lost", async () => {
+    const [first, second] = [await open({ commandTimeout: 100 }), await open()];
+    const fence = await claim(first.messages);
+    await using proxy = await CuttingProxy.start(redis.url);
+    const late = await open({ url: proxy.url, commandTimeout: 300 });
+    const lateFence = await claim(late.messages, "default:2");
+    proxy.isBlackHole = true;
+    for (let restart = 0; restart < 2; restart += 1) {
+      await redis.control.restart();
+      await expectAnswer(() => second.messages.lookUp(["a"]));
+      await expectAnswer(() => first.messages.lookUp(["a"]));
+    }
+    proxy.isBlackHole = false;
+    await expectAnswer(() => late.messages.lookUp(["a"]));
+    await expect(late.messages.saveRequest(request(), 0, lateFence)).rejects.toBeInstanceOf(FencedError);
+    expect(await first.messages.saveRequest(request(), 0, fence)).toMatchObject({ outcome: "accepted" });
   });
 
   it("answers what was called while it was away, once it is back", async () => {
@@ -219,3 +246,15 @@ describe("wake-ups", () => {
     await end?.();
   });
 });
+
+/** Repeats a read until it is answered. */
+async function expectAnswer(read: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await read();
+      return;
+    } catch (error) {
+      expect(error).toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+    }
+  }
+}

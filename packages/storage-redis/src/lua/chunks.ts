@@ -1,11 +1,11 @@
-import { FENCE } from "./fence.ts";
+import { FENCE, WRITE } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
 // The chunks of a request are a hash by index, `chunks:ID`, in which two fields count: `saved`, how many there ever were,
 // and `acknowledged`, how many of them are gone.
 
 /** ARGV: the fence (1 to 3), the id, the index and the value. Returns `done`, or `unknown`. */
-export const SAVE_CHUNK = `${FENCE}${REQUESTS}
+export const SAVE_CHUNK = `${WRITE}${REQUESTS}
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 if redis.call('EXISTS', request_key(ARGV[4])) == 0 then return {'unknown'} end
@@ -36,7 +36,7 @@ return answer
 `;
 
 /** ARGV: the id, and the first index that is kept. */
-export const ACKNOWLEDGE_CHUNKS = `${FENCE}
+export const ACKNOWLEDGE_CHUNKS = `${WRITE}
 local chunks = base .. 'chunks:' .. ARGV[1]
 local counts = redis.call('HMGET', chunks, 'saved', 'acknowledged')
 if not counts[1] then return {'done'} end

@@ -26,3 +26,8 @@ local function refusal(shard, epoch, claim)
   return {'fenced', at or ''}
 end
 `;
+
+/** The beginning of each script that changes what is stored: it counts, so that a loss can be told (enter-session.ts). */
+export const WRITE = `${FENCE}
+redis.call('HINCRBY', META, 'position', 1)
+`;

@@ -1,4 +1,4 @@
-import { FENCE } from "./fence.ts";
+import { WRITE } from "./fence.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
@@ -6,7 +6,7 @@ import { REQUESTS } from "./requests.ts";
  * ARGV: the type, the time before which they were answered, the limit, and the tag of executions, if the type is a workflow's.
  * Returns how many were forgotten.
  */
-export const FORGET_ANSWERED = `${FENCE}${REQUESTS}${JOURNALS}
+export const FORGET_ANSWERED = `${WRITE}${REQUESTS}${JOURNALS}
 local answered = base .. 'answered:' .. ARGV[1]
 local limit, tag = tonumber(ARGV[3]), ARGV[4]
 -- Found first and forgotten then: an execution takes other members of the set with it.
