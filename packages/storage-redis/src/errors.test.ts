@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { endsConnection, failureOf } from "./errors.ts";
 
@@ -24,6 +25,11 @@ describe("what became of a command", () => {
     expect(
       failureOf(new Error("Stream isn't writeable and enableOfflineQueue options is false")),
     ).toMatchObject({ outcome: "not-written" });
+  });
+
+  it("shows nothing of the command", () => {
+    const error = Object.assign(replyError("OOM command not allowed"), { command: { args: ["the payload"] } });
+    expect(inspect(failureOf(error), { depth: 10 })).not.toContain("payload");
   });
 
   it("says whether the connection leads to a server that can be of use", () => {

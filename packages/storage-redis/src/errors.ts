@@ -53,6 +53,8 @@ const ENDING: ReadonlySet<string> = new Set([
 /** What became of a command that was sent, from the error of ioredis. */
 export function failureOf(error: unknown): RedisFailure {
   if (error instanceof RedisFailure) return error;
+  // ioredis hangs the command on it, payload and all, and what is logged of an error shows its causes.
+  if (error instanceof Error && "command" in error) delete error.command;
   const message = error instanceof Error ? error.message : String(error);
   if (!(error instanceof Error) || error.name !== "ReplyError") {
     // ioredis says so of a command that it did not send.

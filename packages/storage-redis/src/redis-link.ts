@@ -3,8 +3,9 @@
 // Sends scripts and says what became of them. Never connects again (redis-session.ts) and repeats nothing.
 //
 //   L1  Commands run in the order of calls.
-//   L2  Commands of one turn go out together.
-//   L3  A command that is not answered in time ends the link, and with it every other one that waits.
+//   L2  Commands of one turn go out together, as many as fit into a group. The rest waits here for an answer to those
+//       before it, so that a burst is not mistaken for a server that does not answer.
+//   L3  A group that is not answered in time ends the link, and with it everything that waits.
 //   L4  Once the link has ended, every command is settled: `unknown` if it was sent, else `not-written`.
 
 import type { Redis } from "ioredis";
@@ -23,6 +24,13 @@ export interface LinkOptions {
   readonly history: SeenHistory;
 }
 
+/** Beyond this a group gains nothing. */
+const GROUP_COMMANDS = 256;
+/** In characters; one command alone may carry more. */
+const GROUP_SIZE = 1024 * 1024;
+/** Enough for Redis to have work while an answer is on its way. */
+const GROUPS_UNDER_WAY = 4;
+
 interface Waiting {
   readonly script: Script;
   readonly args: readonly string[];
@@ -38,6 +46,7 @@ export class RedisLink {
   readonly #options: LinkOptions;
   #waiting: Waiting[] = [];
   #groupsUnderWay = 0;
+  #isSendDue = false;
   #why: string | null = null;
   #idle: (() => void)[] = [];
 
@@ -94,7 +103,7 @@ export class RedisLink {
   run(script: Script, args: readonly string[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ script, args, resolve, reject });
-      if (this.#waiting.length === 1) setImmediate(() => void this.#send());
+      this.#sendSoon();
     });
   }
 
@@ -127,10 +136,32 @@ export class RedisLink {
     this.#redis.disconnect();
   }
 
-  /** Sends what was called in this turn. Never rejects. */
-  async #send(): Promise<void> {
-    const group = this.#waiting;
-    this.#waiting = [];
+  /** At the end of this turn. */
+  #sendSoon(): void {
+    if (this.#isSendDue || this.#waiting.length === 0) return;
+    this.#isSendDue = true;
+    setImmediate(() => {
+      this.#isSendDue = false;
+      while (this.#waiting.length > 0 && (this.#groupsUnderWay < GROUPS_UNDER_WAY || !this.isOpen)) {
+        void this.#send(this.#take());
+      }
+    });
+  }
+
+  /** The first of what waits. */
+  #take(): readonly Waiting[] {
+    let size = 0;
+    let count = 0;
+    for (const { args } of this.#waiting) {
+      size += args.reduce((sum, text) => sum + text.length, 0);
+      if (count > 0 && (count === GROUP_COMMANDS || size > GROUP_SIZE)) break;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  /** Never rejects. */
+  async #send(group: readonly Waiting[]): Promise<void> {
     this.#groupsUnderWay += 1;
     const answers = this.isOpen ? await this.#exchange(group) : [];
     // First: who learns of a failure may call again at once.
@@ -147,6 +178,7 @@ export class RedisLink {
       reject(new RedisFailure({ outcome: failure.outcome, code: failure.code, message }, { cause: error }));
       if (endsConnection(failure)) this.end(failure.message);
     }
+    this.#sendSoon();
     if (this.isSettled) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
@@ -158,9 +190,10 @@ export class RedisLink {
     // After them: what they read or wrote is not beyond it.
     pipeline.hget(`${base}meta`, "position");
     const late = setTimeout(() => this.end("Redis did not answer in time"), commandTimeoutMs);
-    const answers = (await pipeline.exec()) ?? [];
+    const answers = await pipeline.exec();
     clearTimeout(late);
-    const [error, position] = answers.pop() ?? [this.#notSent(), null];
+    const [error, position] = answers?.pop() ?? [new Error("ioredis gave no answer"), null];
+    if (answers === null) return group.map(() => [error, null]);
     if (error === null) history.note(Number(position));
     else if (answers.some(([each]) => each === null)) history.noteUncertain();
     return answers;
