@@ -38,6 +38,7 @@ try {
 import * as adapter from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { postgresTx } from "@holdfast/storage-postgres";
+import { redisStorage } from "@holdfast/storage-redis";
 import { etcd } from "@holdfast/runners-etcd";
 import { grpc } from "@holdfast/transport-grpc";
 
@@ -51,7 +52,7 @@ await using cluster = await createCluster({
 });
 await cluster.start();
 const reply = await cluster.entity(Greeter, "ada").greet();
-const parts = [typeof createTestCluster, typeof postgresTx, typeof etcd, typeof adapter.FencedError];
+const parts = [typeof createTestCluster, typeof postgresTx, typeof redisStorage, typeof etcd, typeof adapter.FencedError];
 if (reply !== "hello" || parts.some((part) => part !== "function")) throw new Error("The installed packages do not work");
 console.log("installed packages work");
 `,

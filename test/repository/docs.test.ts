@@ -13,6 +13,10 @@ import {
 } from "../../packages/runners-etcd/src/options.ts";
 import { pgliteSettings, postgresSettings } from "../../packages/storage-postgres/src/options.ts";
 import {
+  optionsFromUrl as redisStorageOptions,
+  redisSettings as redisStorageSettings,
+} from "../../packages/storage-redis/src/options.ts";
+import {
   checkOptions as grpcSettings,
   optionsFromUrl as grpcOptions,
 } from "../../packages/transport-grpc/src/options.ts";
@@ -25,6 +29,8 @@ const workflow = core.defineWorkflow({ name: "Workflow" });
 
 interface OptionsOfAPage {
   readonly page: string;
+  /** The head of the table, where a page has two. Default: "option". */
+  readonly head?: string;
   readonly sources: readonly { readonly path: string; readonly interfaces: readonly string[] }[];
   /** The defaults as the code has them. A duration is under the option's name and "Ms". */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -57,6 +63,12 @@ const OPTIONS: readonly OptionsOfAPage[] = [
     settings: { ...grpcSettings({}), listen: "127.0.0.1:0" },
   },
   {
+    page: "docs/redis.md",
+    head: "storage option",
+    sources: [{ path: "packages/storage-redis/src/options.ts", interfaces: ["RedisStorageOptions"] }],
+    settings: { ...redisStorageSettings({}), onWarning: null },
+  },
+  {
     page: "docs/workflows.md",
     sources: [{ path: "packages/core/src/define/workflow.ts", interfaces: ["WorkflowOptions", "Messages"] }],
     settings: {
@@ -72,8 +84,8 @@ const OPTIONS: readonly OptionsOfAPage[] = [
   },
 ];
 
-describe.each(OPTIONS)("$page", ({ page, sources, settings }) => {
-  const rows = tableRows(readPage(page)).filter(({ of }) => of === "option");
+describe.each(OPTIONS)("$page", ({ page, head = "option", sources, settings }) => {
+  const rows = tableRows(readPage(page)).filter(({ of }) => of === head);
   const declared = new Map(
     sources.flatMap(({ path, interfaces }) => interfaces.flatMap((name) => [...membersOf(path, name)])),
   );
@@ -204,6 +216,7 @@ describe("a URL of the pages", () => {
     grpc: grpcOptions,
     postgres: storageFromUrl,
     pglite: storageFromUrl,
+    redis: redisStorageOptions,
   };
   const urls = PAGES.flatMap((page) => [
     ...readPage(page).matchAll(/(?<=HOLDFAST_[A-Z]+=)'?(?<url>[a-z]+:[^\s']+)/gu),

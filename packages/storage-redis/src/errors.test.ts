@@ -28,7 +28,9 @@ describe("what became of a command", () => {
   });
 
   it("shows nothing of the command", () => {
-    const error = Object.assign(replyError("OOM command not allowed"), { command: { args: ["the payload"] } });
+    const error = Object.assign(replyError("OOM command not allowed"), {
+      command: { args: ["the payload"] },
+    });
     expect(inspect(failureOf(error), { depth: 10 })).not.toContain("payload");
   });
 

@@ -36,6 +36,9 @@ import {
 import { SCRIPTS } from "./script.ts";
 import type { WakeUps } from "./wake-ups.ts";
 
+/** What read-pending returns. */
+type PendingAnswer = readonly [more: number, nextDueAt: string, rows: readonly RequestRow[]];
+
 export class RedisMessageStorage implements MessageStorage {
   /** Redis has no transaction that could stay open while a handler runs. */
   readonly supports: MessageStorageSupport = { transactions: false, wakeUps: true };
@@ -89,11 +92,10 @@ export class RedisMessageStorage implements MessageStorage {
       ...listOf(query.excludingSequences.map(String)),
       ...listOf(query.excludingEntities.map(({ entityType, entityId }) => `${entityType}/${entityId}`)),
     ];
-    const [more, nextDueAt, rows] = await this.#session.read<[number, string, RequestRow[]]>({
-      operation: "readPending",
-      script: SCRIPTS.readPending,
-      args,
-    });
+    const call = { operation: "readPending", script: SCRIPTS.readPending, args };
+    let answer: PendingAnswer | readonly [] = [];
+    while (answer.length === 0) answer = await this.#session.read<PendingAnswer | readonly []>(call);
+    const [more, nextDueAt, rows] = answer;
     const requests = rows.map(fieldsOf).map((fields) => ({
       envelope: envelopeOf(fields),
       sequence: Number(fields.sequence),

@@ -153,26 +153,34 @@ describe("a session", () => {
     });
   });
 
-  it("works for a user who may touch its keys alone, and hears no wake-ups without its channel", async () => {
+  it("works for a user who may touch its keys and its channel alone", async () => {
     const user = `user-${cases}`;
-    await admin.call(
-      "ACL",
-      "SETUSER",
-      user,
-      "on",
-      ">word",
-      `~{${prefix()}}:*`,
-      "resetchannels",
-      "+@all",
-      "-@admin",
-      "-config",
-    );
+    const may = [`~{${prefix()}}:*`, `&{${prefix()}}:pending`, "+@all", "-@dangerous", "+info"];
+    await admin.call("ACL", "SETUSER", user, "on", ">word", ...may);
+    const said: string[] = [];
     const { messages, workflows } = await open({
       url: redis.url.replace("redis://", `redis://${user}:word@`),
+      onWarning: (message) => said.push(message),
     });
     const fence = await claim(messages);
-    await messages.saveRequest(request(), 0, null);
+    const heard = new Promise<void>((resolve) => {
+      void messages.watchPending?.(() => resolve()).then(() => openedBy(redis.url));
+    });
+    const openedBy = async (url: string): Promise<void> => {
+      await (await open({ url })).messages.saveRequest(request(), 0, null);
+    };
+    await heard;
     await workflows.appendJournal(ORDER, [entry(0)], fence, null);
+    expect((await messages.readPending(due())).requests).toHaveLength(1);
+    // It may not read the settings.
+    expect(said).toEqual([]);
+  });
+
+  it("is written to by a user without the channel, who hears no wake-ups", async () => {
+    const user = `user-${cases}`;
+    await admin.call("ACL", "SETUSER", user, "on", ">word", `~{${prefix()}}:*`, "resetchannels", "+@all");
+    const { messages } = await open({ url: redis.url.replace("redis://", `redis://${user}:word@`) });
+    await messages.saveRequest(request(), 0, null);
     expect((await messages.readPending(due())).requests).toHaveLength(1);
     await expect(messages.watchPending?.(() => undefined)).rejects.toBeInstanceOf(PersistenceError);
   });
@@ -218,6 +226,54 @@ describe("a server whose settings endanger what is stored", () => {
     await admin.config("SET", "maxmemory", "0");
     await workflows.appendJournal(ORDER, [entry(0)], fence, null);
     expect((await messages.readPending(due())).requests).toEqual([]);
+  });
+});
+
+describe("what is pending", () => {
+  it("is read in order where more has become due than one script moves", async () => {
+    const { messages } = await open();
+    const requests = Array.from({ length: 700 }, (_, index) =>
+      request({
+        deliverAt: 900 - index,
+        address: { entityType: "Counter", entityId: String(index % 7), shardId: `default:${index % 2}` },
+      }),
+    );
+    await Promise.all(requests.map((each) => messages.saveRequest(each, 0, null)));
+    const shardIds = ["default:0", "default:1"] as const;
+    const page = await messages.readPending(due({ shardIds, limit: 650 }));
+    expect(page.requests.map(({ envelope }) => envelope.requestId)).toEqual(
+      requests.slice(0, 650).map(({ requestId }) => requestId),
+    );
+    expect([page.more, page.nextDueAt]).toEqual([true, null]);
+    // A clock that is behind.
+    const early = await messages.readPending(due({ shardIds, now: 210 }));
+    expect(early.requests.map(({ envelope }) => envelope.deliverAt)).toEqual(
+      Array.from({ length: 10 }, (_, index) => 210 - index),
+    );
+    expect(early.nextDueAt).toBe(211);
+  });
+
+  it("passes over a full entity's long queue, and over what the caller holds", async () => {
+    const { messages } = await open();
+    const of = (entityId: string): Parameters<typeof messages.saveRequest>[0] =>
+      request({ address: { entityType: "Counter", entityId, shardId: "default:1" } });
+    const full = Array.from({ length: 500 }, () => of("full"));
+    const held = Array.from({ length: 300 }, () => of("held"));
+    const rest = ["x", "held", "y", "held"].map(of);
+    const saved = await Promise.all(
+      [...full, ...held, ...rest].map((each) => messages.saveRequest(each, 0, null)),
+    );
+    const page = await messages.readPending(
+      due({
+        limit: 3,
+        excludingEntities: [{ entityType: "Counter", entityId: "full", shardId: "default:1" }],
+        excludingSequences: saved.slice(500, 800).map(({ sequence }) => sequence),
+      }),
+    );
+    expect(page.requests.map(({ envelope }) => envelope.requestId)).toEqual(
+      rest.slice(0, 3).map(({ requestId }) => requestId),
+    );
+    expect(page.more).toBe(true);
   });
 });
 

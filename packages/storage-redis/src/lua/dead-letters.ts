@@ -7,9 +7,9 @@ local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local id = ARGV[4]
 local request = request_key(id)
-local fields = redis.call('HMGET', request, 'state', 'shard', 'type')
+local fields = redis.call('HMGET', request, 'state', 'shard', 'type', 'id')
 if fields[1] ~= 'pending' then return {'done'} end
-leave_state(id, 'pending', fields[2], fields[3])
+leave_pending(id, fields[2], fields[3] .. '/' .. fields[4])
 redis.call('HSET', request, 'state', 'dead', 'error', ARGV[5], 'attempts', ARGV[6], 'dead', ARGV[7])
 redis.call('ZADD', base .. 'dead', ARGV[7], id)
 return {'done'}

@@ -1,14 +1,18 @@
 import { FENCE } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
+/** How many requests one call moves that have become due: reading must not hold up everything else. */
+const MOVED_AT_ONCE = 250;
+
 /**
  * ARGV: now, limit, then three lists, each with its length before it: shards, sequences that the caller holds, and entities
  * (as `TYPE/ID`) whose mailbox is full.
  *
- * Returns whether there is more, the next due time or an empty text, and the rows.
+ * Returns whether there is more, the next due time or an empty text, and the rows; or nothing where more has become due than
+ * is moved at once: then it is called again.
  *
- * What has become due moves from `later` to `due`, so that it stands among the others in the order of sequences. Members'
- * clocks differ: what another one's clock made due, and this one's does not, moves back.
+ * What has become due moves from `later` to its entity's queue, so that it stands among the others in the order of sequences.
+ * Members' clocks differ: what another one's clock made due, and this one's does not, moves back.
  */
 export const READ_PENDING = `${FENCE}${REQUESTS}
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -29,55 +33,85 @@ local shards = list()
 local held = set_of(list())
 local full = set_of(list())
 
+local moves_left = ${MOVED_AT_ONCE}
+-- Returns whether all that is due was moved.
 local function move_due(shard)
   local later = base .. 'later:' .. shard
-  while true do
-    local ids = redis.call('ZRANGEBYSCORE', later, '-inf', ARGV[1], 'LIMIT', 0, 1000)
-    for _, id in ipairs(ids) do
-      redis.call('ZREM', later, id)
-      redis.call('ZADD', base .. 'due:' .. shard, redis.call('HGET', request_key(id), 'sequence'), id)
-    end
-    if #ids < 1000 then return end
+  local ids = redis.call('ZRANGEBYSCORE', later, '-inf', ARGV[1], 'LIMIT', 0, moves_left + 1)
+  for _, id in ipairs(ids) do
+    if moves_left == 0 then return false end
+    moves_left = moves_left - 1
+    local fields = redis.call('HMGET', request_key(id), 'type', 'id', 'sequence')
+    redis.call('ZREM', later, id)
+    enter_pending(id, shard, fields[1] .. '/' .. fields[2], fields[3], '')
   end
+  return true
+end
+for _, shard in ipairs(shards) do
+  if not move_due(shard) then return {} end
 end
 
-local found = {}
--- Adds what matches in one shard: one more than the limit is enough to know that there is more.
-local function search(shard)
-  local due = base .. 'due:' .. shard
-  local early = {}
+-- What was found, each as its sequence and its id. One more than the limit is enough to know that there is more: what comes
+-- after 'bound' is not looked at.
+local found, bound = {}, math.huge
+local early = {}
+local function keep_first()
+  if #found <= limit then return end
+  table.sort(found, function(a, b) return a[1] < b[1] end)
+  for index = #found, limit + 2, -1 do found[index] = nil end
+  bound = found[limit + 1][1]
+end
+
+local function search_queue(shard, entity)
+  local queue = queue_key(shard, entity)
   local count, first = 0, 0
-  while count <= limit do
-    local page = redis.call('ZRANGE', due, first, first + 255, 'WITHSCORES')
+  while true do
+    local page = redis.call('ZRANGE', queue, first, first + 99, 'WITHSCORES')
     for index = 1, #page, 2 do
-      local id, sequence = page[index], page[index + 1]
-      if count <= limit and not held[sequence] then
-        local fields = redis.call('HMGET', request_key(id), 'due', 'type', 'id')
-        if fields[1] ~= '' and tonumber(fields[1]) > now then
-          early[#early + 1] = {id, fields[1]}
-        elseif not full[fields[2] .. '/' .. fields[3]] then
+      local id, sequence = page[index], tonumber(page[index + 1])
+      if count > limit or sequence > bound then return end
+      if not held[page[index + 1]] then
+        local due = redis.call('HGET', request_key(id), 'due')
+        if due ~= '' and tonumber(due) > now then
+          early[#early + 1] = {id, shard, entity, due}
+        else
           count = count + 1
-          found[#found + 1] = {tonumber(sequence), id}
+          found[#found + 1] = {sequence, id}
         end
       end
     end
-    if #page < 512 then break end
-    first = first + 256
+    if #page < 200 then return end
+    first = first + 100
   end
-  for _, each in ipairs(early) do
-    redis.call('ZREM', due, each[1])
-    redis.call('ZADD', base .. 'later:' .. shard, each[2], each[1])
+end
+
+local function search(shard)
+  local first = 0
+  while true do
+    local heads = redis.call('ZRANGE', base .. 'heads:' .. shard, first, first + 99, 'WITHSCORES')
+    for index = 1, #heads, 2 do
+      if tonumber(heads[index + 1]) > bound then return end
+      if not full[heads[index]] then
+        search_queue(shard, heads[index])
+        keep_first()
+      end
+    end
+    if #heads < 200 then return end
+    first = first + 100
   end
+end
+for _, shard in ipairs(shards) do search(shard) end
+for _, each in ipairs(early) do
+  leave_pending(each[1], each[2], each[3])
+  enter_pending(each[1], each[2], each[3], '', each[4])
 end
 
 local next_due
 for _, shard in ipairs(shards) do
-  move_due(shard)
-  search(shard)
   local after = redis.call('ZRANGEBYSCORE', base .. 'later:' .. shard, '(' .. ARGV[1], '+inf', 'LIMIT', 0, 1)
   if after[1] then
-    local time = redis.call('HGET', request_key(after[1]), 'due')
-    if not next_due or tonumber(time) < tonumber(next_due) then next_due = time end
+    local due = redis.call('HGET', request_key(after[1]), 'due')
+    if not next_due or tonumber(due) < tonumber(next_due) then next_due = due end
   end
 end
 table.sort(found, function(a, b) return a[1] < b[1] end)

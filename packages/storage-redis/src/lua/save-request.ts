@@ -27,7 +27,7 @@ if key then
   redis.call('ZADD', executions_key(entity_type, tag), 0, id)
 end
 redis.call('ZADD', entity_key(entity_type, entity_id), sequence, id)
-enter_pending(id, shard, sequence, ARGV[11])
+enter_pending(id, shard, entity_type .. '/' .. entity_id, sequence, ARGV[11])
 if ARGV[13] ~= '' then redis.pcall('PUBLISH', ARGV[13], ARGV[14]) end
 return {'accepted', sequence}
 `;

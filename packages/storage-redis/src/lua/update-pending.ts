@@ -10,13 +10,14 @@ local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local id, due = ARGV[4], ARGV[6]
 local request = request_key(id)
-local fields = redis.call('HMGET', request, 'state', 'shard', 'type', 'sequence')
+local fields = redis.call('HMGET', request, 'state', 'shard', 'type', 'id', 'sequence')
 if fields[1] ~= 'pending' then return {'done'} end
 redis.call('HSET', request, 'attempts', ARGV[5])
 if due then
-  leave_state(id, 'pending', fields[2], fields[3])
+  local entity = fields[3] .. '/' .. fields[4]
+  leave_pending(id, fields[2], entity)
   redis.call('HSET', request, 'due', due)
-  enter_pending(id, fields[2], fields[4], due)
+  enter_pending(id, fields[2], entity, fields[5], due)
 end
 return {'done'}
 `;
