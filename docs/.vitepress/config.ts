@@ -24,6 +24,7 @@ const workflows = [
 const backends = [
   { text: "Choosing a backend", link: "/backends" },
   { text: "PostgreSQL", link: "/postgres" },
+  { text: "Redis", link: "/redis" },
   { text: "etcd", link: "/etcd" },
   { text: "gRPC", link: "/grpc" },
 ];
@@ -62,7 +63,7 @@ export default defineConfig({
         link: "/workflows",
         activeMatch: `^(${workflows.map(({ link }) => link).join("|")})`,
       },
-      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|etcd|grpc)" },
+      { text: "Backends", link: "/backends", activeMatch: "^/(backends|postgres|redis|etcd|grpc)" },
       { text: "Running it", link: "/deployment", activeMatch: "^/(configuration|deployment|operating)" },
       { text: "Failures", link: "/failures", activeMatch: "^/(failures|errors)" },
     ],

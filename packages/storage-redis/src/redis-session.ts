@@ -40,8 +40,9 @@ export class RedisSession {
   /** What is to become the next link. */
   #opening: Redis | null = null;
   #endpoint: Endpoint | null = null;
-  /** What waits for the next link, and what ends that. */
-  #next: { readonly link: Promise<void>; readonly release: () => void } | null = null;
+  /** What waits for the next link, and until when. */
+  readonly #waiting: (() => void)[] = [];
+  #late: NodeJS.Timeout | null = null;
   #lastFailure = "there is no connection yet";
   #closing: Promise<void> | null = null;
 
@@ -167,20 +168,16 @@ export class RedisSession {
     throw new RedisFailure({ outcome: "not-written", code: null, message: this.#lastFailure });
   }
 
-  /** Resolves when there is a link again, when the time is over, or when the session closes. */
+  /** Resolves when there is a link again, when the time of the first that waits is over, or when the session closes. */
   #nextLink(): Promise<void> {
-    if (this.#next !== null) return this.#next.link;
-    let release = (): void => undefined;
-    const link = new Promise<void>((resolve) => {
-      const late = setTimeout(() => release(), this.#settings.commandTimeoutMs);
-      release = () => {
-        clearTimeout(late);
-        this.#next = null;
-        resolve();
-      };
-    });
-    this.#next = { link, release };
-    return link;
+    this.#late ??= setTimeout(() => this.#wakeWaiting(), this.#settings.commandTimeoutMs);
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wakeWaiting(): void {
+    clearTimeout(this.#late ?? undefined);
+    this.#late = null;
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   async #connect(): Promise<RedisLink> {
@@ -198,7 +195,7 @@ export class RedisSession {
       const link = await RedisLink.open(redis, options);
       this.#link = link;
       void link.ended.then(() => this.#reconnect(link));
-      this.#next?.release();
+      this.#wakeWaiting();
       return link;
     } catch (error) {
       const failure = failureOf(error);
@@ -232,7 +229,7 @@ export class RedisSession {
   }
 
   async #close(): Promise<void> {
-    this.#next?.release();
+    this.#wakeWaiting();
     await Promise.all(this.#endings.map((ending) => ending()));
     this.#opening?.disconnect();
     const link = this.#link;

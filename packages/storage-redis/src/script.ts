@@ -32,7 +32,31 @@ function script(source: string): Script {
   return { source, sha: createHash("sha1").update(source).digest("hex") };
 }
 
-export const SCRIPTS = {
+/** One for each method of the interfaces that needs one, and what sessions and pending requests need besides. */
+type ScriptName =
+  | "acknowledgeChunks"
+  | "appendJournal"
+  | "claimShards"
+  | "dropDeadLetter"
+  | "enterSession"
+  | "forgetAnswered"
+  | "listDeadLetters"
+  | "listExecutions"
+  | "lookUp"
+  | "lookUpByKey"
+  | "readChunks"
+  | "readExecution"
+  | "readPending"
+  | "reopenExecution"
+  | "requeueDeadLetter"
+  | "saveChunk"
+  | "saveDeadLetter"
+  | "saveReply"
+  | "saveRequest"
+  | "trimExecution"
+  | "updatePending";
+
+export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   acknowledgeChunks: script(ACKNOWLEDGE_CHUNKS),
   appendJournal: script(APPEND_JOURNAL),
   claimShards: script(CLAIM_SHARDS),
@@ -54,4 +78,4 @@ export const SCRIPTS = {
   saveRequest: script(SAVE_REQUEST),
   trimExecution: script(TRIM_EXECUTION),
   updatePending: script(UPDATE_PENDING),
-} as const satisfies Readonly<Record<string, Script>>;
+};

@@ -5,7 +5,7 @@ import { REQUESTS } from "./requests.ts";
 // and `acknowledged`, how many of them are gone.
 
 /** ARGV: the fence (1 to 3), the id, the index and the value. Returns `done`, or `unknown`. */
-export const SAVE_CHUNK = `${WRITE}${REQUESTS}
+export const SAVE_CHUNK: string = `${WRITE}${REQUESTS}
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 if redis.call('EXISTS', request_key(ARGV[4])) == 0 then return {'unknown'} end
@@ -20,7 +20,7 @@ return {'done'}
 `;
 
 /** ARGV: the id, and the first index. Returns how many were saved, then index and value of each. */
-export const READ_CHUNKS = `${FENCE}
+export const READ_CHUNKS: string = `${FENCE}
 local chunks = base .. 'chunks:' .. ARGV[1]
 local counts = redis.call('HMGET', chunks, 'saved', 'acknowledged')
 local saved = tonumber(counts[1] or '0')
@@ -36,7 +36,7 @@ return answer
 `;
 
 /** ARGV: the id, and the first index that is kept. */
-export const ACKNOWLEDGE_CHUNKS = `${WRITE}
+export const ACKNOWLEDGE_CHUNKS: string = `${WRITE}
 local chunks = base .. 'chunks:' .. ARGV[1]
 local counts = redis.call('HMGET', chunks, 'saved', 'acknowledged')
 if not counts[1] then return {'done'} end

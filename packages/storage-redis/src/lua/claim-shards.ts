@@ -1,7 +1,7 @@
 import { WRITE } from "./fence.ts";
 
 /** ARGV: the claim with its session's connection, then the shards. Returns their new epochs, in that order. */
-export const CLAIM_SHARDS = `${WRITE}
+export const CLAIM_SHARDS: string = `${WRITE}
 local floor = tonumber(redis.call('HGET', META, 'floor') or '0')
 local epochs = {}
 for at = 2, #ARGV do

@@ -17,7 +17,7 @@ import { FENCE } from "./fence.ts";
  * Claims that stay get the number of the new connection: what was sent on an older one and lies unread in a buffer cannot
  * pass any more, so that an outcome that is looked up is final.
  */
-export const ENTER_SESSION = `${FENCE}
+export const ENTER_SESSION: string = `${FENCE}
 local incarnation, link, known, seen = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local meta = redis.call('HMGET', META, 'incarnation', 'before', 'restored', 'position', 'floor')
 local before, restored, floor = meta[2], tonumber(meta[3] or '0'), tonumber(meta[5] or '0')

@@ -5,7 +5,7 @@
  * connection. A write passes if it names all three (claims.ts says why the epoch alone would not do). A shard whose claim
  * is void has the epoch alone, with a space after it, which no write names.
  */
-export const FENCE = `
+export const FENCE: string = `
 local base = KEYS[1]
 local META = base .. 'meta'
 local EPOCHS = base .. 'epochs'
@@ -28,6 +28,6 @@ end
 `;
 
 /** The beginning of each script that changes what is stored: it counts, so that a loss can be told (enter-session.ts). */
-export const WRITE = `${FENCE}
+export const WRITE: string = `${FENCE}
 redis.call('HINCRBY', META, 'position', 1)
 `;

@@ -6,7 +6,7 @@ import { REQUESTS } from "./requests.ts";
  * ARGV: the type, the time before which they were answered, the limit, and the tag of executions, if the type is a workflow's.
  * Returns how many were forgotten.
  */
-export const FORGET_ANSWERED = `${WRITE}${REQUESTS}${JOURNALS}
+export const FORGET_ANSWERED: string = `${WRITE}${REQUESTS}${JOURNALS}
 local answered = base .. 'answered:' .. ARGV[1]
 local limit, tag = tonumber(ARGV[3]), ARGV[4]
 -- Found first and forgotten then: an execution takes other members of the set with it.

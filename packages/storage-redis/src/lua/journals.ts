@@ -4,7 +4,7 @@
  * A journal is a hash of entries by ordinal, `journal:TYPE/ID`; attributes are a hash of JSON values by name,
  * `attributes:TYPE/ID`; and attribute:TYPE/... is the set of the ids of executions that have one value of one attribute.
  */
-export const JOURNALS = `
+export const JOURNALS: string = `
 local function journal_key(entity_type, entity_id) return base .. 'journal:' .. entity_type .. '/' .. entity_id end
 local function attributes_key(entity_type, entity_id)
   return base .. 'attributes:' .. entity_type .. '/' .. entity_id

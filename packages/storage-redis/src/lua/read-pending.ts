@@ -14,7 +14,7 @@ const MOVED_AT_ONCE = 250;
  * What has become due moves from `later` to its entity's queue, so that it stands among the others in the order of sequences.
  * Members' clocks differ: what another one's clock made due, and this one's does not, moves back.
  */
-export const READ_PENDING = `${FENCE}${REQUESTS}
+export const READ_PENDING: string = `${FENCE}${REQUESTS}
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = 3
 local function list()

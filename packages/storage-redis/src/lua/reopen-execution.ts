@@ -6,7 +6,7 @@ import { REQUESTS } from "./requests.ts";
  * ARGV: the type, the id, the request's id, this session's name, the channel that announces it, how many entries to forget,
  * their ordinals, and the entry as `append_entries` reads it. Returns nothing, or the shard.
  */
-export const REOPEN_EXECUTION = `${WRITE}${REQUESTS}${JOURNALS}
+export const REOPEN_EXECUTION: string = `${WRITE}${REQUESTS}${JOURNALS}
 local entity_type, entity_id, id = ARGV[1], ARGV[2], ARGV[3]
 local fields = redis.call('HMGET', request_key(id), 'state', 'ok', 'type', 'id', 'shard')
 if fields[1] ~= 'answered' or fields[2] ~= '0' then return {} end

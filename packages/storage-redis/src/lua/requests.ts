@@ -17,7 +17,7 @@ const FIELDS = REQUEST_FIELDS.map((name) => `'${name}'`).join(", ");
  * heads:SHARD has the entities with a queue, by the sequence of its first: what is due in a shard is read in order without a
  * look at the rest of a long queue. key:... holds the id of the request with that deduplication key.
  */
-export const REQUESTS = `
+export const REQUESTS: string = `
 local function request_key(id) return base .. 'request:' .. id end
 local function entity_key(entity_type, entity_id) return base .. 'entity:' .. entity_type .. '/' .. entity_id end
 local function executions_key(entity_type, tag) return base .. 'executions:' .. entity_type .. '/' .. tag end

@@ -7,7 +7,7 @@ import { REQUESTS } from "./requests.ts";
  *
  * Returns `accepted` and the sequence, or `duplicate` and the row of the first one.
  */
-export const SAVE_REQUEST = `${WRITE}${REQUESTS}
+export const SAVE_REQUEST: string = `${WRITE}${REQUESTS}
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local id, shard, entity_type, entity_id, tag = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]

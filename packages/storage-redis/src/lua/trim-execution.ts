@@ -6,7 +6,7 @@ import { REQUESTS } from "./requests.ts";
  * ARGV: the fence (1 to 3), the type, the id, the ordinal below which entries go, the time before which requests were
  * answered that may go, and the ids of those that have a key.
  */
-export const TRIM_EXECUTION = `${WRITE}${REQUESTS}${JOURNALS}
+export const TRIM_EXECUTION: string = `${WRITE}${REQUESTS}${JOURNALS}
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local journal = journal_key(ARGV[4], ARGV[5])
