@@ -38,6 +38,7 @@ try {
 import * as adapter from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { postgresTx } from "@holdfast/storage-postgres";
+import { redisStorage } from "@holdfast/storage-redis";
 import { etcd } from "@holdfast/runners-etcd";
 import { redis } from "@holdfast/runners-redis";
 import { grpc } from "@holdfast/transport-grpc";
@@ -53,7 +54,7 @@ await using cluster = await createCluster({
 });
 await cluster.start();
 const reply = await cluster.entity(Greeter, "ada").greet();
-const parts = [postgresTx, etcd, redis, grpc, nats, createTestCluster, adapter.FencedError];
+const parts = [postgresTx, redisStorage, etcd, redis, grpc, nats, createTestCluster, adapter.FencedError];
 if (reply !== "hello" || parts.some((part) => typeof part !== "function")) throw new Error("The installed packages do not work");
 console.log("installed packages work");
 `,

@@ -12,8 +12,8 @@ import { COMBINATIONS, servicesOf, urlsOf, type Services } from "./combinations.
 const services: Services = {
   postgres: inject("postgresUrl"),
   etcd: inject("etcdUrl"),
-  redis: null,
-  nats: null,
+  redis: inject("redisUrl"),
+  nats: inject("natsUrl"),
 };
 
 let folder: string;

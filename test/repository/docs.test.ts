@@ -4,7 +4,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import * as core from "@holdfast/core";
 import ms from "ms";
 import { describe, expect, it } from "vitest";
-import { storageFromUrl } from "@holdfast/storage-postgres";
+import { runnersFromUrl, storageFromUrl } from "@holdfast/storage-postgres";
 import { checkOptions } from "../../packages/core/src/cluster/config.ts";
 import { activitySettings } from "../../packages/core/src/define/activity-group.ts";
 import {
@@ -14,6 +14,10 @@ import {
 import { checkOptions as redisRunnersSettings } from "../../packages/runners-redis/src/options.ts";
 import { optionsFromUrl as redisRunnersOptions } from "../../packages/runners-redis/src/url.ts";
 import { pgliteSettings, postgresSettings } from "../../packages/storage-postgres/src/options.ts";
+import {
+  optionsFromUrl as redisStorageOptions,
+  redisSettings as redisStorageSettings,
+} from "../../packages/storage-redis/src/options.ts";
 import {
   checkOptions as grpcSettings,
   optionsFromUrl as grpcOptions,
@@ -62,6 +66,12 @@ const OPTIONS: readonly OptionsOfAPage[] = [
     section: "## Members and leases",
     sources: [{ path: "packages/runners-redis/src/options.ts", interfaces: ["RedisRunnersOptions"] }],
     settings: { ...redisRunnersSettings({}), url: "redis://127.0.0.1:6379", cluster: false },
+  },
+  {
+    page: "docs/redis.md",
+    section: "## Storage",
+    sources: [{ path: "packages/storage-redis/src/options.ts", interfaces: ["RedisStorageOptions"] }],
+    settings: { ...redisStorageSettings({}), onWarning: null },
   },
   {
     page: "docs/grpc.md",
@@ -219,21 +229,29 @@ describe("the page of failures", () => {
 });
 
 describe("a URL of the pages", () => {
-  const readers: Readonly<Record<string, (url: string) => unknown>> = {
-    etcd: etcdOptions,
-    redis: redisRunnersOptions,
-    rediss: redisRunnersOptions,
-    grpc: grpcOptions,
-    nats: natsOptions,
-    postgres: storageFromUrl,
-    pglite: storageFromUrl,
+  const readers: Readonly<Record<string, Readonly<Record<string, (url: string) => unknown>>>> = {
+    HOLDFAST_STORAGE: {
+      postgres: storageFromUrl,
+      pglite: storageFromUrl,
+      redis: redisStorageOptions,
+      rediss: redisStorageOptions,
+    },
+    HOLDFAST_RUNNERS: {
+      postgres: runnersFromUrl,
+      etcd: etcdOptions,
+      redis: redisRunnersOptions,
+      rediss: redisRunnersOptions,
+    },
+    HOLDFAST_TRANSPORT: { grpc: grpcOptions, nats: natsOptions },
   };
-  const urls = PAGES.flatMap((page) => [
-    ...readPage(page).matchAll(/(?<=HOLDFAST_[A-Z]+=)'?(?<url>[a-z]+:[^\s']+)/gu),
-  ]).map(({ groups }) => groups?.["url"] ?? "");
+  const said = PAGES.flatMap((page) =>
+    [...readPage(page).matchAll(/(?<variable>HOLDFAST_[A-Z]+)='?(?<url>[a-z]+:[^\s']+)/gu)].map(
+      ({ groups }): [string, string] => [groups?.["variable"] ?? "", groups?.["url"] ?? ""],
+    ),
+  );
 
-  it.each(urls)("can be read: %s", (url) => {
-    const read = readers[url.replace(/:.*$/u, "")];
+  it.each(said)("can be read: %s=%s", (variable, url) => {
+    const read = readers[variable]?.[url.replace(/:.*$/u, "")];
     expect(read?.(url)).toEqual(expect.any(Object));
   });
 });

@@ -1,0 +1,121 @@
+import { FENCE } from "./fence.ts";
+import { REQUESTS } from "./requests.ts";
+
+/** How many requests one call moves that have become due: reading must not hold up everything else. */
+const MOVED_AT_ONCE = 250;
+
+/**
+ * ARGV: now, limit, then three lists, each with its length before it: shards, sequences that the caller holds, and entities
+ * (as `TYPE/ID`) whose mailbox is full.
+ *
+ * Returns whether there is more, the next due time or an empty text, and the rows; or nothing where more has become due than
+ * is moved at once: then it is called again.
+ *
+ * What has become due moves from `later` to its entity's queue, so that it stands among the others in the order of sequences.
+ * Members' clocks differ: what another one's clock made due, and this one's does not, moves back.
+ */
+export const READ_PENDING: string = `${FENCE}${REQUESTS}
+local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local at = 3
+local function list()
+  local length = tonumber(ARGV[at])
+  local values = {}
+  for index = 1, length do values[index] = ARGV[at + index] end
+  at = at + length + 1
+  return values
+end
+local function set_of(values)
+  local set = {}
+  for _, value in ipairs(values) do set[value] = true end
+  return set
+end
+local shards = list()
+local held = set_of(list())
+local full = set_of(list())
+
+local moves_left = ${MOVED_AT_ONCE}
+-- Returns whether all that is due was moved.
+local function move_due(shard)
+  local later = base .. 'later:' .. shard
+  local ids = redis.call('ZRANGEBYSCORE', later, '-inf', ARGV[1], 'LIMIT', 0, moves_left + 1)
+  for _, id in ipairs(ids) do
+    if moves_left == 0 then return false end
+    moves_left = moves_left - 1
+    local fields = redis.call('HMGET', request_key(id), 'type', 'id', 'sequence')
+    redis.call('ZREM', later, id)
+    enter_pending(id, shard, fields[1] .. '/' .. fields[2], fields[3], '')
+  end
+  return true
+end
+for _, shard in ipairs(shards) do
+  if not move_due(shard) then return {} end
+end
+
+-- What was found, each as its sequence and its id. One more than the limit is enough to know that there is more: what comes
+-- after 'bound' is not looked at.
+local found, bound = {}, math.huge
+local early = {}
+local function keep_first()
+  if #found <= limit then return end
+  table.sort(found, function(a, b) return a[1] < b[1] end)
+  for index = #found, limit + 2, -1 do found[index] = nil end
+  bound = found[limit + 1][1]
+end
+
+local function search_queue(shard, entity)
+  local queue = queue_key(shard, entity)
+  local count, first = 0, 0
+  while true do
+    local page = redis.call('ZRANGE', queue, first, first + 99, 'WITHSCORES')
+    for index = 1, #page, 2 do
+      local id, sequence = page[index], tonumber(page[index + 1])
+      if count > limit or sequence > bound then return end
+      if not held[page[index + 1]] then
+        local due = redis.call('HGET', request_key(id), 'due')
+        if due ~= '' and tonumber(due) > now then
+          early[#early + 1] = {id, shard, entity, due}
+        else
+          count = count + 1
+          found[#found + 1] = {sequence, id}
+        end
+      end
+    end
+    if #page < 200 then return end
+    first = first + 100
+  end
+end
+
+local function search(shard)
+  local first = 0
+  while true do
+    local heads = redis.call('ZRANGE', base .. 'heads:' .. shard, first, first + 99, 'WITHSCORES')
+    for index = 1, #heads, 2 do
+      if tonumber(heads[index + 1]) > bound then return end
+      if not full[heads[index]] then
+        search_queue(shard, heads[index])
+        keep_first()
+      end
+    end
+    if #heads < 200 then return end
+    first = first + 100
+  end
+end
+for _, shard in ipairs(shards) do search(shard) end
+for _, each in ipairs(early) do
+  leave_pending(each[1], each[2], each[3])
+  enter_pending(each[1], each[2], each[3], '', each[4])
+end
+
+local next_due
+for _, shard in ipairs(shards) do
+  local after = redis.call('ZRANGEBYSCORE', base .. 'later:' .. shard, '(' .. ARGV[1], '+inf', 'LIMIT', 0, 1)
+  if after[1] then
+    local due = redis.call('HGET', request_key(after[1]), 'due')
+    if not next_due or tonumber(due) < tonumber(next_due) then next_due = due end
+  end
+end
+table.sort(found, function(a, b) return a[1] < b[1] end)
+local rows = {}
+for index = 1, math.min(#found, limit) do rows[index] = row_of(found[index][2]) end
+return {#found > limit and 1 or 0, next_due or '', rows}
+`;

@@ -1,0 +1,35 @@
+// ServerSettings: what the server's own settings say of how safe data are in it.
+
+import type { Redis } from "ioredis";
+
+/** What is dangerous about a server, as sentences; empty where nothing is, or where it does not say. */
+export async function dangersOf(redis: Redis): Promise<readonly string[]> {
+  const [appendOnly, save, maxMemory, policy] = await Promise.all(
+    ["appendonly", "save", "maxmemory", "maxmemory-policy"].map((name) => setting(redis, name)),
+  );
+  const dangers: string[] = [];
+  if (appendOnly === "no") {
+    const loss =
+      save === "" ? "everything that is stored" : "everything that was stored since its last snapshot";
+    dangers.push(
+      `Redis keeps no append-only file: a restart loses ${loss}. Set "appendonly yes", or take Redis for volatile.`,
+    );
+  }
+  if (typeof maxMemory === "string" && maxMemory !== "0" && policy !== null && policy !== "noeviction") {
+    dangers.push(
+      `Redis may drop stored requests and journals when its memory is full: maxmemory-policy is ${policy}. ` +
+        `Set it to noeviction.`,
+    );
+  }
+  return dangers;
+}
+
+/** Null where the server does not tell: managed ones often refuse CONFIG. */
+async function setting(redis: Redis, name: string): Promise<string | null> {
+  try {
+    const answer = await redis.config("GET", name);
+    return answer[1] ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,62 @@
+// WakeUps: hears from other sessions that there is work in storage for some shards, by pub/sub.
+//
+// The scripts that save such work announce it themselves (lua/save-request.ts). What is published while nobody listens is
+// lost, which costs time only, since owners also poll.
+
+import type { ShardId } from "@holdfast/core/adapter";
+import { failureOf, persistenceError } from "./errors.ts";
+import type { RedisSession } from "./redis-session.ts";
+
+const LONGEST_PAUSE_MS = 1_000;
+
+export class WakeUps {
+  readonly #session: RedisSession;
+
+  constructor(session: RedisSession) {
+    this.#session = session;
+  }
+
+  /** @throws {PersistenceError} it cannot listen now; once it does, it listens until it is ended */
+  async watch(wake: (shardIds: readonly ShardId[]) => void): Promise<() => Promise<void>> {
+    const { channel, claims, makeRedis, name } = this.#session;
+    const redis = makeRedis(null);
+    const heard = new Set<ShardId>();
+    const tell = (shardIds: readonly ShardId[]): void => {
+      if (shardIds.length === 0) return;
+      // What comes in one turn is told together.
+      if (heard.size === 0)
+        setImmediate(() => {
+          const all = [...heard];
+          heard.clear();
+          if (!isOver) wake(all);
+        });
+      for (const shardId of shardIds) heard.add(shardId);
+    };
+    let isOver = false;
+    const end = async (): Promise<void> => {
+      isOver = true;
+      redis.disconnect();
+    };
+    redis.on("message", (_channel: string, message: string) => {
+      const at = message.indexOf(" ");
+      if (message.slice(0, at) !== name) tell([message.slice(at + 1) as ShardId]);
+    });
+    try {
+      await redis.connect();
+      await redis.subscribe(channel);
+    } catch (error) {
+      await end();
+      throw persistenceError("watchPending", failureOf(error));
+    }
+    redis.options.retryStrategy = (times) => Math.min(times * 50, LONGEST_PAUSE_MS);
+    redis.on("ready", () => {
+      // Whatever came while nobody listened.
+      redis.subscribe(channel).then(
+        () => tell(claims.shardIds),
+        () => redis.disconnect(true),
+      );
+    });
+    this.#session.onClose(end);
+    return end;
+  }
+}

@@ -1,0 +1,338 @@
+// What only this backend does: its keys, its memory, its users, its scripts, and how it is found.
+
+import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
+import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
+import { redisStorage, type RedisStorageOptions } from "../src/index.ts";
+import { keysOf, services } from "./backends.ts";
+import { claim, due, entry, ORDER, ordinalsOf, request, succeeded } from "./work.ts";
+
+const SLOTS = 16_384;
+
+let redis: OwnRedis;
+let admin: Redis;
+let sessions: OpenStorage[];
+let cases = 0;
+
+beforeAll(async () => {
+  redis = await startOwnRedis();
+  admin = new Redis(redis.url);
+});
+afterAll(async () => {
+  admin.disconnect();
+  await redis.stop();
+});
+beforeEach(() => {
+  sessions = [];
+  cases += 1;
+});
+afterEach(async () => {
+  for (const session of sessions) await session.close();
+});
+
+async function open(options: RedisStorageOptions = {}): Promise<OpenStorage> {
+  const where = options.client === undefined ? { url: redis.url } : {};
+  const adapter = redisStorage({ ...where, prefix: prefix(), onWarning: () => undefined, ...options });
+  const session = await adapter.open(services());
+  sessions.push(session);
+  return session;
+}
+
+function prefix(): string {
+  return `case-${cases}`;
+}
+
+describe("the keys of a storage", () => {
+  it("all have its prefix as their hash tag, so that a cluster keeps them on one server", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    const [answered, dead] = [request({ deduplicationKey: "key" }), request()];
+    for (const each of [answered, dead, request({ deliverAt: 9_000 })])
+      await messages.saveRequest(each, 1, fence);
+    await messages.saveChunk({ requestId: answered.requestId, index: 0, value: "1" }, fence);
+    await messages.saveReply(succeeded(answered.requestId), fence, null);
+    const error = {
+      name: "Error",
+      message: "",
+      code: null,
+      stack: null,
+      data: null,
+      cause: null,
+      own: false,
+    };
+    await messages.saveDeadLetter(dead.requestId, { error, attempts: 1, deadSince: 1 }, fence);
+    await workflows.appendJournal(
+      ORDER,
+      [{ ...entry(0), kind: "attributes", event: { type: "completed", value: '{"tenant":"a"}' } }],
+      fence,
+      null,
+    );
+    const keys = new Set(await admin.keys("*"));
+    for (const key of await keysOf(admin, prefix())) keys.delete(key);
+    expect([...keys].filter((key) => key.includes(prefix()))).toEqual([]);
+  });
+
+  it("are gone with what was forgotten: nothing is left behind but counters and epochs", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    const start = request({
+      address: { entityType: ORDER.entityType, entityId: ORDER.executionId, shardId: "default:1" },
+      tag: "execute",
+      deduplicationKey: "execute",
+    });
+    const signal = { ...start, requestId: request().requestId, tag: "signal", deduplicationKey: "1" };
+    for (const each of [start, signal]) await messages.saveRequest(each, 1, fence);
+    await messages.saveChunk({ requestId: start.requestId, index: 0, value: "1" }, fence);
+    const value = '{"tenant":"a","size":3}';
+    await workflows.appendJournal(
+      ORDER,
+      [{ ...entry(0), kind: "attributes", event: { type: "completed", value } }],
+      fence,
+      null,
+    );
+    await messages.saveReply(succeeded(start.requestId), fence, null);
+    const query = { entityType: ORDER.entityType, answeredBefore: 9e15, limit: 10, executionTag: "execute" };
+    expect(await messages.forgetAnswered(query)).toBe(1);
+    expect((await keysOf(admin, prefix())).toSorted()).toEqual([
+      `{${prefix()}}:epochs`,
+      `{${prefix()}}:meta`,
+    ]);
+  });
+
+  it("are those of one prefix: another one's shards, requests and wake-ups are its own", async () => {
+    const [mine, other] = [await open(), await open({ prefix: `${prefix()}-other` })];
+    await mine.messages.saveRequest(request(), 0, null);
+    expect((await other.messages.readPending(due())).requests).toEqual([]);
+    expect(await other.messages.claimShards(["default:1"])).toEqual(
+      await mine.messages.claimShards(["default:1"]),
+    );
+  });
+});
+
+describe("a session", () => {
+  it("uses the settings of a client that it was given, and none of its connections", async () => {
+    const client = new Redis(redis.url, { db: 3, keyPrefix: "app:", lazyConnect: true });
+    const { messages } = await open({ client });
+    await messages.saveRequest(request(), 0, await claim(messages));
+    expect(client.status).toBe("wait");
+    const inside = new Redis(redis.url, { db: 3 });
+    expect(await inside.exists(`app:{${prefix()}}:epochs`)).toBe(1);
+    inside.disconnect();
+  });
+
+  it("goes on when the server has lost its scripts, and says of what met that that it was not written", async () => {
+    const { messages } = await open();
+    const fence = await claim(messages);
+    await admin.script("FLUSH");
+    const failure = await messages.saveRequest(request(), 0, fence).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+    expect(await messages.saveRequest(request(), 0, fence)).toMatchObject({ outcome: "accepted" });
+    expect((await messages.readPending(due())).requests).toHaveLength(1);
+  });
+
+  it("sends what was called in one turn in one piece, and in the order of calls", async () => {
+    const { messages } = await open();
+    const fence = await claim(messages);
+    const reads = async (): Promise<number> =>
+      Number(/^total_reads_processed:(?<count>\d+)/mu.exec(await admin.info("stats"))?.groups?.["count"]);
+    const before = await reads();
+    await Promise.all(Array.from({ length: 200 }, () => messages.saveRequest(request(), 1, fence)));
+    // Two of the reads are this test's own; a message may come in a few pieces, and never in as many as it has calls.
+    expect((await reads()) - before).toBeLessThan(50);
+  });
+
+  it("is refused by a server that refuses the user, without showing the password", async () => {
+    const url = redis.url.replace("redis://", "redis://nobody:secret@");
+    const failure = await open({ url }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(PersistenceError);
+    expect(String(failure)).not.toContain("secret");
+    expect(failure).toMatchObject({
+      outcome: "not-written",
+      detail: expect.stringMatching(/WRONGPASS/u) as unknown,
+    });
+  });
+
+  it("works for a user who may touch its keys and its channel alone", async () => {
+    const user = `user-${cases}`;
+    const may = [`~{${prefix()}}:*`, `&{${prefix()}}:pending`, "+@all", "-@dangerous", "+info"];
+    await admin.call("ACL", "SETUSER", user, "on", ">word", ...may);
+    const said: string[] = [];
+    const { messages, workflows } = await open({
+      url: redis.url.replace("redis://", `redis://${user}:word@`),
+      onWarning: (message) => said.push(message),
+    });
+    const fence = await claim(messages);
+    const heard = new Promise<void>((resolve) => {
+      void messages.watchPending?.(() => resolve()).then(() => openedBy(redis.url));
+    });
+    const openedBy = async (url: string): Promise<void> => {
+      await (await open({ url })).messages.saveRequest(request(), 0, null);
+    };
+    await heard;
+    await workflows.appendJournal(ORDER, [entry(0)], fence, null);
+    expect((await messages.readPending(due())).requests).toHaveLength(1);
+    // It may not read the settings.
+    expect(said).toEqual([]);
+  });
+
+  it("is written to by a user without the channel, who hears no wake-ups", async () => {
+    const user = `user-${cases}`;
+    await admin.call("ACL", "SETUSER", user, "on", ">word", `~{${prefix()}}:*`, "resetchannels", "+@all");
+    const { messages } = await open({ url: redis.url.replace("redis://", `redis://${user}:word@`) });
+    await messages.saveRequest(request(), 0, null);
+    expect((await messages.readPending(due())).requests).toHaveLength(1);
+    await expect(messages.watchPending?.(() => undefined)).rejects.toBeInstanceOf(PersistenceError);
+  });
+
+  it("takes no text that would come back as another one", async () => {
+    const { messages } = await open();
+    const odd = request({ deduplicationKey: "half \ud800" });
+    await expect(messages.saveRequest(odd, 0, null)).rejects.toMatchObject({ code: "SERIALIZATION" });
+  });
+});
+
+describe("a server whose settings endanger what is stored", () => {
+  afterEach(async () => {
+    await admin.config("SET", "maxmemory", "0");
+    await admin.config("SET", "maxmemory-policy", "noeviction");
+  });
+
+  const warnings = async (): Promise<string[]> => {
+    const said: string[] = [];
+    await open({ onWarning: (message) => said.push(message) });
+    return said;
+  };
+
+  it("is warned of when it keeps no append-only file", async () => {
+    expect(await warnings()).toEqual([expect.stringContaining("appendonly yes")]);
+  });
+
+  it("is warned of when it may drop data", async () => {
+    await admin.config("SET", "maxmemory", "1gb");
+    expect(await warnings()).toHaveLength(1);
+    await admin.config("SET", "maxmemory-policy", "allkeys-lru");
+    expect(await warnings()).toContainEqual(expect.stringContaining("maxmemory-policy is allkeys-lru"));
+  });
+
+  it("refuses writes when its memory is full, whole, and takes them again later", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    await admin.config("SET", "maxmemory", "1");
+    const failure = { code: "PERSISTENCE", outcome: "not-written" };
+    await expect(messages.saveRequest(request(), 0, fence)).rejects.toMatchObject(failure);
+    await expect(workflows.appendJournal(ORDER, [entry(0)], fence, null)).rejects.toMatchObject(failure);
+    expect(await ordinalsOf(workflows)).toEqual([]);
+    await admin.config("SET", "maxmemory", "0");
+    await workflows.appendJournal(ORDER, [entry(0)], fence, null);
+    expect((await messages.readPending(due())).requests).toEqual([]);
+  });
+});
+
+describe("what is pending", () => {
+  it("is read in order where more has become due than one script moves", async () => {
+    const { messages } = await open();
+    const requests = Array.from({ length: 700 }, (_, index) =>
+      request({
+        deliverAt: 900 - index,
+        address: { entityType: "Counter", entityId: String(index % 7), shardId: `default:${index % 2}` },
+      }),
+    );
+    await Promise.all(requests.map((each) => messages.saveRequest(each, 0, null)));
+    const shardIds = ["default:0", "default:1"] as const;
+    const page = await messages.readPending(due({ shardIds, limit: 650 }));
+    expect(page.requests.map(({ envelope }) => envelope.requestId)).toEqual(
+      requests.slice(0, 650).map(({ requestId }) => requestId),
+    );
+    expect([page.more, page.nextDueAt]).toEqual([true, null]);
+    // A clock that is behind.
+    const early = await messages.readPending(due({ shardIds, now: 210 }));
+    expect(early.requests.map(({ envelope }) => envelope.deliverAt)).toEqual(
+      Array.from({ length: 10 }, (_, index) => 210 - index),
+    );
+    expect(early.nextDueAt).toBe(211);
+  });
+
+  it("passes over a full entity's long queue, and over what the caller holds", async () => {
+    const { messages } = await open();
+    const of = (entityId: string): Parameters<typeof messages.saveRequest>[0] =>
+      request({ address: { entityType: "Counter", entityId, shardId: "default:1" } });
+    const full = Array.from({ length: 500 }, () => of("full"));
+    const held = Array.from({ length: 300 }, () => of("held"));
+    const rest = ["x", "held", "y", "held"].map(of);
+    const saved = await Promise.all(
+      [...full, ...held, ...rest].map((each) => messages.saveRequest(each, 0, null)),
+    );
+    const page = await messages.readPending(
+      due({
+        limit: 3,
+        excludingEntities: [{ entityType: "Counter", entityId: "full", shardId: "default:1" }],
+        excludingSequences: saved.slice(500, 800).map(({ sequence }) => sequence),
+      }),
+    );
+    expect(page.requests.map(({ envelope }) => envelope.requestId)).toEqual(
+      rest.slice(0, 3).map(({ requestId }) => requestId),
+    );
+    expect(page.more).toBe(true);
+  });
+});
+
+describe("a listing of more executions than one script looks at", () => {
+  it("finds the few that match, through all pages", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    const requests = Array.from({ length: 1_200 }, (_, index) =>
+      request({
+        requestId: index.toString(16).padStart(32, "0"),
+        address: { entityType: ORDER.entityType, entityId: `order-${index}`, shardId: "default:1" },
+        tag: "execute",
+        deduplicationKey: "execute",
+      }),
+    );
+    await Promise.all(requests.map((each) => messages.saveRequest(each, 0, fence)));
+    const ended = [3, 700, 1_199].map((index) => requests[index]?.requestId ?? "");
+    for (const requestId of ended) await messages.saveReply(succeeded(requestId), fence, null);
+    const query = {
+      entityType: ORDER.entityType,
+      tag: "execute",
+      executionId: null,
+      status: "completed",
+      startedFrom: null,
+      startedBefore: null,
+      attributes: {},
+      now: 1_000,
+      limit: 2,
+      after: null,
+    } as const;
+    const first = await workflows.listExecutions(query);
+    const rest = await workflows.listExecutions({ ...query, after: first[1]?.envelope.requestId ?? "" });
+    expect([...first, ...rest].map(({ envelope }) => envelope.requestId)).toEqual(ended.toReversed());
+  });
+});
+
+describe("a cluster of servers", () => {
+  it("is found by any of them: the storage goes to the one that has its keys", async () => {
+    const [owner, other] = [
+      await startOwnRedis({ isCluster: true }),
+      await startOwnRedis({ isCluster: true }),
+    ];
+    const ask = new Redis(other.url);
+    const busPort = new Redis(owner.url);
+    try {
+      await ask.cluster("DELSLOTSRANGE" as never, 0, SLOTS - 1);
+      const [, port] = (await busPort.config("GET", "cluster-port")) as [string, string];
+      await ask.call("CLUSTER", "MEET", "127.0.0.1", String(owner.port), port);
+      for (;;) {
+        if (/cluster_state:ok/u.test(await ask.cluster("INFO"))) break;
+      }
+      const { messages } = await open({ url: other.url });
+      await messages.saveRequest(request(), 0, await claim(messages));
+      expect(await keysOf(busPort, prefix())).not.toEqual([]);
+    } finally {
+      for (const session of sessions.splice(0)) await session.close();
+      ask.disconnect();
+      busPort.disconnect();
+      await Promise.all([owner.stop(), other.stop()]);
+    }
+  });
+});
