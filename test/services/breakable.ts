@@ -43,11 +43,13 @@ export class BreakableProgram implements ProgramControl {
     await this.start();
   }
 
-  async end(): Promise<void> {
+  /** @param signal SIGKILL for what may refuse to end, and has nothing that is needed any more */
+  async end(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     if (this.#isGone()) return;
+    if (signal === "SIGKILL") return this.kill(signal);
     // A stopped process hears no other signal.
     await this.kill("SIGCONT").catch(() => undefined);
-    await this.#program.stop("SIGTERM");
+    await this.#program.stop(signal);
   }
 
   #isGone(): boolean {

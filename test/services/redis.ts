@@ -123,7 +123,8 @@ export async function startOwnRedis({
       },
       port,
       async stop() {
-        await server.end();
+        // It refuses to end while it writes its first append-only file, as after it was made a replica.
+        await server.end("SIGKILL");
         await removeFolder(folder);
       },
     };
