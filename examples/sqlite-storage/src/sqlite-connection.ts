@@ -11,6 +11,11 @@ export class SqliteConnection {
     this.#database = new DatabaseSync(path);
   }
 
+  /** Whether a transaction is open: statements beside one are committed by SQLite, each by itself. */
+  get isInTransaction(): boolean {
+    return this.#database.isTransaction;
+  }
+
   /** Runs statements without values. */
   exec(text: string): void {
     this.#database.exec(text);

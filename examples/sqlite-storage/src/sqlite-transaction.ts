@@ -4,6 +4,8 @@
 //   T2  After it ended, in whatever way, no statement of it runs any more.
 //   T3  After one of its statements failed it cannot commit: half of what a handler meant is never written.
 //   T4  It ends by itself after `transactionTimeout`: everything else waits while it is open.
+//   T5  No statement runs beside it, where SQLite would commit it at once: not after one that failed, since for a full disk
+//       and the like SQLite rolls back the whole transaction, and not after one that ended it.
 
 import {
   TransactionUnavailableError,
@@ -16,9 +18,6 @@ import type { SqliteConnection, SqlValue } from "./sqlite-connection.ts";
 import type { Begun, SqliteSession } from "./sqlite-session.ts";
 
 export const TRANSACTION_KIND = "sqlite";
-
-/** Marks the beginning: a handler that ends the transaction by SQL of its own takes it away. */
-const MARK = "holdfast_handler";
 
 export class SqliteTransaction implements StorageTransaction {
   readonly kind: string = TRANSACTION_KIND;
@@ -39,12 +38,18 @@ export class SqliteTransaction implements StorageTransaction {
     return this.#beginning !== null;
   }
 
-  /** Runs a statement. Rejects with the error of node:sqlite where the statement is at fault. @throws {PersistenceError} */
+  /**
+   * Runs a statement. Rejects with the error of node:sqlite where the statement is at fault.
+   *
+   * @throws {PersistenceError} it was not begun, or took too long
+   * @throws {TransactionUnavailableError} the handler has ended, or T5
+   */
   async query<Row>(text: string, values: readonly SqlValue[] = []): Promise<readonly Row[]> {
     this.#assertOpen();
     this.#beginning ??= this.#begin();
     const { connection } = await this.#beginning;
     this.#assertOpen();
+    this.#assertWithin(connection);
     try {
       return connection.query<Row>(text, values);
     } catch (error) {
@@ -65,7 +70,7 @@ export class SqliteTransaction implements StorageTransaction {
     this.#over();
     const { connection, end } = begun;
     try {
-      this.#assertWhole(connection);
+      this.#assertWithin(connection);
       return this.#session.commit(operation, work);
     } finally {
       end();
@@ -83,7 +88,6 @@ export class SqliteTransaction implements StorageTransaction {
 
   async #begin(): Promise<Begun> {
     const begun = await this.#session.begin("a transaction");
-    begun.connection.exec(`SAVEPOINT ${MARK}`);
     const { transactionTimeoutMs } = this.#session.settings;
     if (!this.#isOver)
       this.#deadline = this.#session.clock.setTimer(transactionTimeoutMs, () => {
@@ -96,16 +100,19 @@ export class SqliteTransaction implements StorageTransaction {
     return begun;
   }
 
-  #assertWhole(connection: SqliteConnection): void {
-    let why = this.#failedWith === null ? null : `a statement in it failed (${this.#failedWith})`;
-    try {
-      if (why === null) connection.exec(`RELEASE ${MARK}`);
-    } catch {
-      why = "a statement of the handler's has ended it, which is the runtime's part";
-    }
-    if (why === null) return;
+  /**
+   * Asked before each statement, so that a handler that ends the transaction by SQL cannot begin one of its own.
+   *
+   * @throws {TransactionUnavailableError} a statement failed, or ended the transaction; what is left of it is rolled back
+   */
+  #assertWithin(connection: SqliteConnection): void {
+    let why: string;
+    if (this.#failedWith !== null) why = `a statement in it failed (${this.#failedWith})`;
+    else if (connection.isInTransaction) return;
+    else why = "a statement of the handler's has ended it, which is the runtime's part";
     connection.rollback();
-    throw new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why: `${why}, so it cannot commit` });
+    why += ", so no other runs, and it cannot commit";
+    throw new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why });
   }
 
   #over(): void {

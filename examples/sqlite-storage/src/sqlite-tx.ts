@@ -10,6 +10,7 @@ export interface SqliteTx {
    * A statement that fails rejects with the error of node:sqlite, and leaves a transaction that cannot commit: let the error
    * end the handler. It is not for BEGIN, COMMIT and ROLLBACK.
    *
+   * @throws {TransactionUnavailableError} a statement before it failed, or ended the transaction: nothing runs any more
    * @throws {PersistenceError} others wrote for too long, or this one did; nothing is written, and the attempt is repeated
    */
   query<Row = Record<string, SqlValue>>(text: string, values?: readonly SqlValue[]): Promise<readonly Row[]>;

@@ -22,7 +22,8 @@ export function sqliteBackend(): StorageBackend {
         await opened(transaction).query("INSERT INTO effects VALUES (?) ON CONFLICT DO NOTHING", [key]);
       },
       fail: async (transaction) => {
-        await opened(transaction).query("INSERT INTO effects VALUES (abs(-9223372036854775808))");
+        // SQLite rolls everything back, as it does for a full disk.
+        await opened(transaction).query("INSERT OR ROLLBACK INTO effects VALUES ('twice'), ('twice')");
       },
       has: async (key) => outside.prepare("SELECT 1 FROM effects WHERE key = ?").get(key) !== undefined,
     },

@@ -141,6 +141,9 @@ describe("a handler's transaction", () => {
       const transaction = begin(session);
       await transaction.query("INSERT INTO effects VALUES ('a')");
       await transaction.query(sql);
+      const late = transaction.query("INSERT INTO effects VALUES ('beside it')");
+      await expect(late).rejects.toBeInstanceOf(TransactionUnavailableError);
+      expect(effects()).toHaveLength(sql === "COMMIT" ? 1 : 0);
       await expect(reply(session, requestId, transaction)).rejects.toBeInstanceOf(
         TransactionUnavailableError,
       );
@@ -148,6 +151,37 @@ describe("a handler's transaction", () => {
       await reply(session, requestId, null);
     },
   );
+
+  it.each([
+    ["SQLite has rolled everything back", "INSERT OR ROLLBACK INTO effects VALUES ('twice'), ('twice')"],
+    ["SQLite has undone that one", "INSERT INTO effects VALUES ('twice'), ('twice')"],
+    ["that was none", "INSERT INTO nothing VALUES (1)"],
+  ])("runs nothing after a statement that failed, where %s", async (_where, sql) => {
+    const transaction = begin(session);
+    await transaction.query("INSERT INTO effects VALUES ('before')");
+    const [, late] = await Promise.allSettled([
+      transaction.query(sql),
+      transaction.query("INSERT INTO effects VALUES ('after')"),
+    ]);
+    expect(late).toMatchObject({ status: "rejected", reason: { code: "TRANSACTION_UNAVAILABLE" } });
+    await expect(transaction.query("SELECT 1")).rejects.toThrow(/failed \(.*\), so no other runs/);
+    await expect(reply(session, requestId, transaction)).rejects.toBeInstanceOf(TransactionUnavailableError);
+    expect(effects()).toEqual([]);
+    await reply(session, requestId, null);
+  });
+
+  it("writes nothing beside it when the disk is full, also for a handler that goes on", async () => {
+    const transaction = begin(session);
+    // SQLite takes the number of pages that there are for it.
+    await transaction.query("PRAGMA max_page_count = 1");
+    await expect(transaction.query("INSERT INTO effects VALUES (?)", ["x".repeat(100_000)])).rejects.toThrow(
+      "full",
+    );
+    const late = transaction.query("INSERT INTO effects VALUES ('small')");
+    await expect(late).rejects.toBeInstanceOf(TransactionUnavailableError);
+    await expect(reply(session, requestId, transaction)).rejects.toBeInstanceOf(TransactionUnavailableError);
+    expect(effects()).toEqual([]);
+  });
 
   it("says that nothing was written when the disk is full, and the storage goes on", async () => {
     const transaction = begin(session);

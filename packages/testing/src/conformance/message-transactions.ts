@@ -180,6 +180,26 @@ export function messageTransactions(factory: StorageFactory): void {
     );
 
     it(
+      "writes nothing after one of its statements failed, also for a handler that goes on (INV-3)",
+      transactional(async (messages, begin, probe, context) => {
+        const fence = await context.claim(messages);
+        const request = context.request();
+        await context.save(messages, request);
+        const transaction = begin();
+        await probe.write(transaction, "before");
+        await expect(probe.fail(transaction)).rejects.toThrow();
+        // Refused, or undone with the rest: never committed by itself.
+        await Promise.allSettled([probe.write(transaction, "after")]);
+        const saving = messages.saveReply(succeeded(request.requestId), fence, transaction);
+        await expect(saving).rejects.toBeInstanceOf(TransactionUnavailableError);
+        await transaction.rollback();
+        expect(await Promise.all([probe.has("before"), probe.has("after")])).toEqual([false, false]);
+        expect(await messages.lookUp([request.requestId])).toMatchObject([{ state: "pending" }]);
+        await messages.saveReply(succeeded(request.requestId), fence, null);
+      }),
+    );
+
+    it(
       "is rolled back when the request is not known",
       transactional(async (messages, begin, probe, context) => {
         const fence = await context.claim(messages);

@@ -17,7 +17,7 @@ export interface StorageBackend {
 export interface TransactionProbe {
   /** Writes `key` in this transaction, as a handler would. Writing a key twice is no error. */
   write(transaction: StorageTransaction, key: string): Promise<void>;
-  /** Runs a statement in this transaction that fails, and rejects. */
+  /** Runs a statement in this transaction that fails, and rejects: if there is one, one for which the backend ends the transaction. */
   fail(transaction: StorageTransaction): Promise<void>;
   /** Whether `key` is committed, read outside of every transaction. */
   has(key: string): Promise<boolean>;
