@@ -2,7 +2,8 @@
 //
 //   G1  Writes are done in the order in which they were asked for, and each is done whole or not at all.
 //   G2  What one throws undoes that one, and no other of its group.
-//   G3  Nobody hears of his write before the group's commit.
+//   G3  Nobody hears of his write before the group's commit, also not that it was refused: a refusal may rest on what another
+//       of the group wrote, a recorded reply for instance, and that is not there if the commit fails.
 
 import { outwardError } from "./errors.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";
@@ -67,17 +68,18 @@ export class WriteGroups {
 }
 
 function commitGroup(connection: SqliteConnection, group: readonly Waiting[]): void {
-  const written: { readonly write: Waiting; readonly tell: () => void }[] = [];
+  const toTell: (() => void)[] = [];
   // Until the commit is tried nothing can be on disk.
   let outcome: "not-written" | "unknown" = "not-written";
   try {
     for (const write of group) {
       connection.exec(`SAVEPOINT ${MARK}`);
       try {
-        written.push({ write, tell: write.attempt(connection) });
+        toTell.push(write.attempt(connection));
       } catch (error) {
-        write.refuse(outwardError(write.operation, "not-written", error));
-        // Fails where SQLite has rolled everything back by itself, for a full disk for instance.
+        // SQLite has rolled everything back by itself, for a full disk for instance.
+        if (!connection.isInTransaction) throw error;
+        toTell.push(() => write.refuse(outwardError(write.operation, "not-written", error)));
         connection.exec(`ROLLBACK TO ${MARK}`);
       }
       connection.exec(`RELEASE ${MARK}`);
@@ -89,5 +91,5 @@ function commitGroup(connection: SqliteConnection, group: readonly Waiting[]): v
     for (const { operation, refuse } of group) refuse(outwardError(operation, outcome, error));
     return;
   }
-  for (const { tell } of written) tell();
+  for (const tell of toTell) tell();
 }

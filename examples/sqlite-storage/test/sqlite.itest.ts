@@ -204,6 +204,51 @@ describe("a handler's transaction", () => {
   });
 });
 
+describe("writes that share a commit", () => {
+  it("learn nothing of each other where the commit fails: what refused the second is not there", async () => {
+    const session = await open();
+    await session.messages.claimShards(["default:1"]);
+    const requestId = await pending(session);
+    const database = new DatabaseSync(path);
+    database.exec(`CREATE TABLE owners (key TEXT PRIMARY KEY);
+      CREATE TABLE things (owner TEXT REFERENCES owners (key) DEFERRABLE INITIALLY DEFERRED);
+      CREATE TRIGGER failing AFTER UPDATE ON holdfast_requests BEGIN INSERT INTO things VALUES ('nobody'); END`);
+    const save = (value: string) =>
+      session.messages.saveReply({ requestId, exit: { ok: true, value } }, fence, null);
+    const saved = await Promise.allSettled([save("1"), save("2"), save("3")]);
+    const failed = { status: "rejected", reason: { code: "PERSISTENCE", outcome: "unknown" } };
+    expect(saved).toMatchObject([failed, failed, failed]);
+    expect(await session.messages.lookUp([requestId])).toMatchObject([{ state: "pending" }]);
+    database.exec("DROP TRIGGER failing");
+    database.close();
+    expect(await Promise.all([save("4"), save("5")])).toMatchObject([
+      { exit: { value: "4" } },
+      { exit: { value: "4" } },
+    ]);
+  });
+
+  it("learn nothing of each other where one of them takes all along, as a full disk does", async () => {
+    const session = await open();
+    await session.messages.claimShards(["default:1"]);
+    const requestId = await pending(session);
+    const other = await pending(session, "r2");
+    const transaction = begin(session);
+    await transaction.query("PRAGMA max_page_count = 1");
+    await transaction.rollback();
+    const save = (id: string, value: string) =>
+      session.messages.saveReply({ requestId: id, exit: { ok: true, value } }, fence, null);
+    const saved = await Promise.allSettled([
+      save(requestId, "1"),
+      save(requestId, "2"),
+      save(other, `"${"x".repeat(100_000)}"`),
+    ]);
+    const reason = { code: "PERSISTENCE", outcome: "not-written", detail: "database or disk is full" };
+    const failed = { status: "rejected", reason };
+    expect(saved).toMatchObject([failed, failed, failed]);
+    expect(await session.messages.lookUp([requestId])).toMatchObject([{ state: "pending" }]);
+  });
+});
+
 describe("a file", () => {
   it("is waited for while another program writes to it, and not for longer than busyTimeout", async () => {
     const session = await open({ busyTimeout: 30 });
