@@ -235,8 +235,9 @@ export class SqliteMessageStorage implements MessageStorage {
     return this.#session.read("listDeadLetters", (connection) =>
       connection
         .all<RequestRow>(
-          `SELECT * FROM holdfast_requests WHERE state = 'dead' AND (:after IS NULL OR (ended_at, request_id) >
-             (SELECT ended_at, request_id FROM holdfast_requests WHERE request_id = :after))
+          // The comparison is NULL where nothing was seen, or what was seen is a dead letter no longer.
+          `SELECT * FROM holdfast_requests WHERE state = 'dead' AND coalesce((ended_at, request_id) >
+             (SELECT ended_at, request_id FROM holdfast_requests WHERE request_id = :after AND state = 'dead'), TRUE)
              ORDER BY ended_at, request_id LIMIT :limit`,
           query,
         )

@@ -148,7 +148,10 @@ export interface MessageStorage {
     letter: { error: EncodedError; attempts: number; deadSince: number },
     fence: Fence,
   ): Promise<void>;
-  /** Dead letters, oldest first; `after` is the request id of the last one seen, for paging. */
+  /**
+   * Dead letters, oldest first; `after` is the request id of the last one seen, for paging. If that is a dead letter no
+   * longer (requeued, dropped or answered meanwhile) the list begins again with the oldest: better twice than never.
+   */
   listDeadLetters(query: { limit: number; after: string | null }): Promise<readonly DeadLetter[]>;
   /** Makes a dead letter pending again, with no attempts on its count. Returns its address, or null if it is no dead letter. */
   requeueDeadLetter(requestId: string): Promise<EntityAddress | null>;

@@ -20,7 +20,10 @@ export interface DeadLetterInfo {
 
 /** The requests that failed their last attempt, kept until they are requeued or dropped. */
 export interface DeadLetters {
-  /** The oldest first. `after` is the request id of the last one seen, for the next page. */
+  /**
+   * The oldest first. `after` is the request id of the last one seen, for the next page; if that one is a dead letter no
+   * longer, the list begins again with the oldest.
+   */
   list(query?: { readonly limit?: number; readonly after?: string }): Promise<readonly DeadLetterInfo[]>;
   /** Lets a dead letter be attempted again, as often as a new request. Resolves to whether there was one. */
   requeue(requestId: string): Promise<boolean>;

@@ -106,6 +106,27 @@ export function messageDeadLetters(factory: StorageFactory): void {
     );
 
     it(
+      "is not missed where the last one seen is a dead letter no longer: its page is the first one again",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const requests = Array.from({ length: 6 }, () => context.request());
+        await context.save(messages, ...requests);
+        for (const [deadSince, { requestId }] of requests.entries())
+          await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 1, deadSince }, fence);
+        const [requeued, dropped, answered, ...others] = requests.map(({ requestId }) => requestId);
+        const left = async (after: string | undefined): Promise<string[]> =>
+          idsOf(await messages.listDeadLetters({ limit: 2, after: after ?? null }));
+        await messages.requeueDeadLetter(requeued ?? "");
+        expect(await left(requeued)).toEqual([dropped, answered]);
+        await messages.dropDeadLetter(dropped ?? "");
+        expect(await left(dropped)).toEqual([answered, others[0]]);
+        await messages.saveReply(succeeded(answered ?? ""), fence, null);
+        expect(await left(answered)).toEqual(others.slice(0, 2));
+        expect(await left(context.id())).toEqual(others.slice(0, 2));
+      }),
+    );
+
+    it(
       "that is requeued is pending and due again with no attempts, and tells its address once",
       run(async ({ messages }, context) => {
         const fence = await context.claim(messages);
