@@ -5,7 +5,7 @@ import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter
 export interface SqliteOptions {
   /** The database file, relative to the working directory. It and its folder are made if they are not there. */
   readonly path: string;
-  /** How long a call waits for its turn while others write, 0 or more. Default 10s. */
+  /** How long a call waits for its turn while others write, of this process or another, 0 or more. Default 10s. */
   readonly busyTimeout?: Duration;
   /** How long a handler's transaction may take from its first statement on, 1ms or more. Default 5s. */
   readonly transactionTimeout?: Duration;

@@ -57,7 +57,7 @@ export class SqliteSession {
   /** Reads in one snapshot: what `work` sees is of one moment. @throws {PersistenceError} */
   async read<Result>(operation: string, work: (connection: SqliteConnection) => Result): Promise<Result> {
     this.assertOpen(operation);
-    return this.#whenFree(operation, () => {
+    return whenFree(this.clock, this.settings.busyTimeoutMs, operation, () => {
       this.#reader.exec("BEGIN");
       try {
         return work(this.#reader);
@@ -77,7 +77,7 @@ export class SqliteSession {
     return this.#groups.write(operation, work);
   }
 
-  /** Begins a transaction that stays open. */
+  /** Begins a transaction that stays open. @throws {PersistenceError} others wrote for all of `busyTimeout` */
   async begin(operation: string): Promise<Begun> {
     this.assertOpen(operation);
     return this.#begin(operation);
@@ -119,18 +119,22 @@ export class SqliteSession {
   }
 
   async #begin(operation: string): Promise<Begun> {
-    const end = await this.#turns.take();
+    const { busyTimeoutMs } = this.settings;
+    const deadline = this.clock.monotonic() + busyTimeoutMs;
+    const end = await this.#turns.takeWithin(busyTimeoutMs);
+    if (end === null)
+      throw notWritten(
+        operation,
+        `it was not its turn to write within ${busyTimeoutMs} ms: others of this process wrote`,
+      );
     try {
-      await this.#whenFree(operation, () => this.#writer.exec("BEGIN IMMEDIATE"));
+      const leftMs = Math.max(0, deadline - this.clock.monotonic());
+      await whenFree(this.clock, leftMs, operation, () => this.#writer.exec("BEGIN IMMEDIATE"));
       return { connection: this.#writer, end };
     } catch (error) {
       end();
       throw error;
     }
-  }
-
-  #whenFree<Result>(operation: string, work: () => Result): Promise<Result> {
-    return whenFree(this.clock, this.settings.busyTimeoutMs, operation, work);
   }
 }
 

@@ -49,7 +49,8 @@ export class WriteGroups {
     try {
       begun = await this.#begin(first?.operation ?? "");
     } catch (error) {
-      for (const { refuse } of this.#next()) refuse(error);
+      // All of them: who came last has waited for less, and a second group would wait for as long again.
+      for (const { refuse } of this.#waiting.splice(0)) refuse(error);
       return;
     }
     try {

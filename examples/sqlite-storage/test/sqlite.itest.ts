@@ -13,6 +13,8 @@ import {
 import { adapterServices } from "@holdfast/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { sqlite, storageFromUrl, type SqliteOptions } from "../src/index.ts";
+import { makeDurable } from "../src/open-sqlite.ts";
+import { SqliteConnection } from "../src/sqlite-connection.ts";
 import { opened } from "./backends.ts";
 import type { SqliteTransaction } from "../src/sqlite-transaction.ts";
 
@@ -259,6 +261,54 @@ describe("a file", () => {
     other.exec("COMMIT");
     await pending(session);
     other.close();
+  });
+
+  it("is waited for while a handler of this process writes to it, and not for longer than busyTimeout", async () => {
+    const session = await open({ busyTimeout: 30 });
+    await pending(session);
+    const transaction = begin(session);
+    await transaction.query("CREATE TABLE mine (key TEXT)");
+    const refused = { code: "PERSISTENCE", outcome: "not-written" };
+    await expect(pending(session, "r2")).rejects.toMatchObject(refused);
+    const second = begin(session);
+    await expect(second.query("SELECT 1")).rejects.toMatchObject(refused);
+    await second.rollback();
+    // Those who gave up are in nobody's way, and who comes later waits for the handler all the same: also more than a group.
+    const crowd = Array.from({ length: 250 }, (_, index) => pending(session, `c${index}`));
+    await Promise.all(crowd.map((saving) => expect(saving).rejects.toMatchObject(refused)));
+    await transaction.rollback();
+    await Promise.all([pending(session, "r4"), pending(session, "r5")]);
+    expect(await session.messages.lookUp(["r1", "r2", "r4", "r5"])).toHaveLength(3);
+  });
+
+  it("is written to at once where nobody is to be waited for: busyTimeout 0", async () => {
+    const session = await open({ busyTimeout: 0 });
+    for (let round = 0; round < 20; round += 1)
+      await Promise.all([pending(session, `a${round}`), pending(session, `b${round}`)]);
+  });
+
+  it("is kept with a WAL, and a commit waits for the disk itself", async () => {
+    const session = await open();
+    const transaction = begin(session);
+    expect(await transaction.query("PRAGMA journal_mode")).toEqual([{ journal_mode: "wal" }]);
+    expect(await transaction.query("PRAGMA synchronous")).toEqual([{ synchronous: 2 }]);
+    expect(await transaction.query("PRAGMA fullfsync")).toEqual([{ fullfsync: 1 }]);
+    await transaction.rollback();
+  });
+
+  it("is refused where SQLite has no WAL for it", () => {
+    // A way to the disk that cannot share memory, as that of a network file system.
+    const connection = new SqliteConnection(`file:${path}?vfs=unix-dotfile`);
+    expect(() => makeDurable(connection, path)).toThrow(ConfigError);
+    connection.close();
+  });
+
+  it("whose folder cannot be made is refused", async () => {
+    await open();
+    await expect(open({ path: join(path, "inside", "a.db") })).rejects.toMatchObject({
+      code: "PERSISTENCE",
+      outcome: "not-written",
+    });
   });
 
   it("of a later release is refused", async () => {
