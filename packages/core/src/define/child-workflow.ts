@@ -14,6 +14,7 @@ import {
 import { executionIdOf, messageTarget } from "../client/workflow-client.ts";
 import { callStep } from "../workflow/call-step.ts";
 import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
+import type { Perform } from "../workflow/step.ts";
 import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
 
 export interface ChildOptions {
@@ -62,14 +63,18 @@ function childWorkflow(
     const known = of.isDetached || of.does === "join" ? () => undefined : children.asking();
     // A child that goes on without its parent is waited for, and no more.
     const role = of.isDetached && of.does !== "start" ? "wait" : "child";
-    const outcome = execution.step("child", name, role, (asked) =>
+    const perform: Perform = (asked) =>
       childStep(asked, execution.scope, {
         ...of,
         calls: () => calls(asked.position),
         known,
         ended: (child) => children.ended(child),
-      }),
-    );
+      });
+    const outcome = execution.step("child", name, role, perform, (position, { type }) => {
+      // The code will not say that it was started.
+      if (of.does === "start" && type === "completed") calls(position).then(known, () => known(null));
+      else known(null);
+    });
     // What is recorded of it is not done again.
     outcome.then(
       () => known(null),

@@ -185,8 +185,18 @@ export class Execution {
     return true;
   }
 
-  /** Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to. */
-  step(kind: StepKind, name: string, role: StepRole, perform: Perform): Promise<unknown> {
+  /**
+   * Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to.
+   *
+   * @param unheard is told the outcome where the code is not: it ended before, and the promise never settles
+   */
+  step(
+    kind: StepKind,
+    name: string,
+    role: StepRole,
+    perform: Perform,
+    unheard?: (position: number, event: Outcome) => void,
+  ): Promise<unknown> {
     const promise = new Promise<unknown>((resolve, reject) => {
       if (this.#isOver) return;
       const asked = this.#tryAsk(kind, name);
@@ -202,7 +212,7 @@ export class Execution {
         if (this.#isOver) return;
         const error = event.type === "failed" ? decodeError(event.error, this.#options.errors) : null;
         this.#cancellation.closed(open, error);
-        if (open.isSilenced) return;
+        if (open.isSilenced) return unheard?.(position, event);
         if (event.type === "completed") resolve(valueOf(kind, name, event.value));
         else reject(error);
       };
