@@ -56,7 +56,7 @@ export class PostgresMessageStorage implements MessageStorage {
   async claimShards(shardIds: readonly ShardId[]): Promise<readonly Epoch[]> {
     this.#session.assertOpen("claimShards");
     if (shardIds.length === 0) return [];
-    const rows = await this.#session.call<{ claim_shards_v1: string }>("claimShards", "claim_shards_v1", [
+    const rows = await this.#session.takeOver<{ claim_shards_v1: string }>("claimShards", "claim_shards_v1", [
       textArray(shardIds),
     ]);
     const epochs = JSON.parse((rows[0] as { claim_shards_v1: string }).claim_shards_v1) as Record<
