@@ -12,6 +12,7 @@ import type { WriteOp, WriteResult } from "./write-op.ts";
 
 /** A take-over that took so long may wait for somebody who stands still. */
 const PATIENCE_MS = 1_000;
+const NEXT_LOOK_MS = 50;
 
 export class PostgresSession {
   readonly driver: SqlDriver;
@@ -56,12 +57,12 @@ export class PostgresSession {
     const statement = this.#functionCall(functionName, values);
     let isOver = false;
     const look = (): void => {
-      const unblocking = this.driver.unblock?.(statement.text) ?? Promise.resolve();
-      // Best effort: the server's own limits end it otherwise.
+      const unblocking = this.driver.unblock?.(statement.text) ?? Promise.resolve(0);
+      // Best effort: the server's own limits end it otherwise. Behind one that was ended the next may come to light.
       void unblocking
-        .catch(() => undefined)
-        .then(() => {
-          if (!isOver) timer = this.clock.setTimer(PATIENCE_MS, look);
+        .catch(() => 0)
+        .then((ended) => {
+          if (!isOver) timer = this.clock.setTimer(ended > 0 ? NEXT_LOOK_MS : PATIENCE_MS, look);
         });
     };
     let timer = this.clock.setTimer(PATIENCE_MS, look);

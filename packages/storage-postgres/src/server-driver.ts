@@ -168,8 +168,8 @@ export class ServerDriver implements SqlDriver {
     }
   }
 
-  async unblock(text: string): Promise<void> {
-    await this.run({
+  async unblock(text: string): Promise<number> {
+    const { rows } = await this.run({
       name: "holdfast_unblock",
       text: `SELECT pg_terminate_backend(b.pid) FROM pg_stat_activity w
         CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS u (pid) JOIN pg_stat_activity b ON b.pid = u.pid
@@ -178,6 +178,7 @@ export class ServerDriver implements SqlDriver {
       values: [text, IDLE_S],
       isRead: true,
     });
+    return rows.length;
   }
 
   async #follow<Result>(work: Promise<Result>): Promise<Result> {

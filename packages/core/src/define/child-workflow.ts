@@ -1,6 +1,7 @@
 // Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
 
 import { createHash } from "node:crypto";
+import { decodePayload } from "../contract/payload.ts";
 import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
@@ -70,10 +71,10 @@ function childWorkflow(
         known,
         ended: (child) => children.ended(child),
       });
-    const outcome = execution.step("child", name, role, perform, (position, { type }) => {
-      // The code will not say that it was started.
-      if (of.does === "start" && type === "completed") calls(position).then(known, () => known(null));
-      else known(null);
+    const outcome = execution.step("child", name, role, perform, (event, position) => {
+      // The code does not say any more that the child was started, or has ended.
+      if (of.does === "join" && event !== null) void calls(position).then((child) => children.ended(child));
+      known(of.does === "start" && event?.type === "completed" ? startedAs(event.value) : null);
     });
     // What is recorded of it is not done again.
     outcome.then(
@@ -82,6 +83,9 @@ function childWorkflow(
     );
     return outcome;
   };
+  // For who is only to be told of: nothing is started.
+  const startedAs = (recorded: string): ChildCalls =>
+    callsOf(parts, contract, String(decodePayload(recorded, "The id of a child")), undefined);
   const byInput = (input: unknown) => async (position: number) =>
     callsOf(parts, contract, await idOf(parts, contract, input, position), input);
   return {
