@@ -61,6 +61,11 @@ export interface SqlDriver {
   begin(): Promise<SqlTransaction>;
   /** Calls `listener` for the notifications of a channel, or never if it does not listen. Resolves once it listens, to what ends that. @throws {SqlFailure} */
   listen(channel: string, listener: SqlListener): Promise<() => Promise<void>>;
+  /**
+   * Ends sessions of this user that hold up a statement of this text and do nothing in their transactions: that of a process
+   * that stands still. Resolves to how many it ended. Not there where no other process has sessions. @throws {SqlFailure}
+   */
+  unblock?(text: string): Promise<number>;
   /** Waits for the statements under way and frees every session that is the driver's own. */
   close(): Promise<void>;
 }

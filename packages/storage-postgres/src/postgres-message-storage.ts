@@ -56,7 +56,7 @@ export class PostgresMessageStorage implements MessageStorage {
   async claimShards(shardIds: readonly ShardId[]): Promise<readonly Epoch[]> {
     this.#session.assertOpen("claimShards");
     if (shardIds.length === 0) return [];
-    const rows = await this.#session.call<{ claim_shards_v1: string }>("claimShards", "claim_shards_v1", [
+    const rows = await this.#session.takeOver<{ claim_shards_v1: string }>("claimShards", "claim_shards_v1", [
       textArray(shardIds),
     ]);
     const epochs = JSON.parse((rows[0] as { claim_shards_v1: string }).claim_shards_v1) as Record<
@@ -132,7 +132,13 @@ export class PostgresMessageStorage implements MessageStorage {
       const [found] = await this.#states("saveReply", "look_up_v1", [textArray([reply.requestId])]);
       if (found === undefined) throw unknownRequest("saveReply", reply.requestId);
       if (found.existing.state === "answered") return found.existing.reply;
-      // It was reopened since the write: no reply is recorded now, and this one can be.
+      // It was reopened since the write: no reply is recorded now. An error must not undo that, a result is its end.
+      if (!reply.exit.ok)
+        throw new PersistenceError({
+          operation: "saveReply",
+          outcome: "not-written",
+          detail: `the request ${reply.requestId} was reopened meanwhile`,
+        });
     }
     return reply;
   }

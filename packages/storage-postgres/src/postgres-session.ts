@@ -10,6 +10,10 @@ import { PostgresTransaction } from "./postgres-transaction.ts";
 import { writeGroupResults, writeGroupStatement } from "./write-group.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
 
+/** A take-over that took so long may wait for somebody who stands still. */
+const PATIENCE_MS = 1_000;
+const NEXT_LOOK_MS = 50;
+
 export class PostgresSession {
   readonly driver: SqlDriver;
   readonly clock: Clock;
@@ -43,6 +47,31 @@ export class PostgresSession {
   /** Calls a function of the schema that writes, and returns its rows. @throws {PersistenceError} */
   async call<Row>(operation: string, functionName: string, values: readonly SqlValue[]): Promise<Row[]> {
     return this.run(operation, this.#functionCall(functionName, values));
+  }
+
+  /**
+   * Calls a function that takes over what others may have locked. A process that stands still between the last statement of
+   * a transaction and its COMMIT would hold it up until `idleTransactionTimeout` is over, and may not commit any more.
+   */
+  async takeOver<Row>(operation: string, functionName: string, values: readonly SqlValue[]): Promise<Row[]> {
+    const statement = this.#functionCall(functionName, values);
+    let isOver = false;
+    const look = (): void => {
+      const unblocking = this.driver.unblock?.(statement.text) ?? Promise.resolve(0);
+      // Best effort: the server's own limits end it otherwise. Behind one that was ended the next may come to light.
+      void unblocking
+        .catch(() => 0)
+        .then((ended) => {
+          if (!isOver) timer = this.clock.setTimer(ended > 0 ? NEXT_LOOK_MS : PATIENCE_MS, look);
+        });
+    };
+    let timer = this.clock.setTimer(PATIENCE_MS, look);
+    try {
+      return await this.run(operation, statement);
+    } finally {
+      isOver = true;
+      timer.cancel();
+    }
   }
 
   /** Calls a function of the schema that writes under a fence, and returns its rows. @throws {FencedError} @throws {PersistenceError} */

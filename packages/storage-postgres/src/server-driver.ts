@@ -25,6 +25,8 @@ const LANES = 2;
 const TERMINATION_MS = 2_000;
 const RETIREMENT_MS = 5_000;
 const RETIREMENT_PAUSE_MS = 100;
+/** Who does nothing for so many seconds while somebody waits stands still. */
+const IDLE_S = 1;
 
 export class ServerDriver implements SqlDriver {
   readonly lanes: number = LANES;
@@ -164,6 +166,19 @@ export class ServerDriver implements SqlDriver {
       connection.release(isPlainError(error));
       throw error;
     }
+  }
+
+  async unblock(text: string): Promise<number> {
+    const { rows } = await this.run({
+      name: "holdfast_unblock",
+      text: `SELECT pg_terminate_backend(b.pid) FROM pg_stat_activity w
+        CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS u (pid) JOIN pg_stat_activity b ON b.pid = u.pid
+        WHERE w.query = $1 AND w.wait_event_type = 'Lock' AND w.datid = b.datid AND b.usename = current_user
+          AND b.state = 'idle in transaction' AND b.state_change < clock_timestamp() - make_interval(secs => $2)`,
+      values: [text, IDLE_S],
+      isRead: true,
+    });
+    return rows.length;
   }
 
   async #follow<Result>(work: Promise<Result>): Promise<Result> {

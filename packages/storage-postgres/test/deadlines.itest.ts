@@ -107,6 +107,23 @@ function deadlines(connectionString: string, options: PostgresOptions): void {
     expect(await messages.saveRequest(request(), 0, fence)).toMatchObject({ outcome: "accepted" });
   });
 
+  it("a claim does not wait for a transaction of the owner before it, which stands still and cannot commit any more", async () => {
+    const { messages } = await open({
+      connectionString,
+      lockTimeout: "1 minute",
+      statementDeadline: "1 minute",
+    });
+    const fence = await claim(messages);
+    const frozen = new pg.Client({ connectionString: url ?? "" });
+    const isCut = new Promise((resolve) => frozen.on("error", resolve));
+    await frozen.connect();
+    await frozen.query("BEGIN");
+    await frozen.query(`SELECT 1 FROM ${backend.schema}.shards FOR SHARE`);
+    expect(await messages.claimShards([fence.shardId])).toEqual([fence.epoch + 1]);
+    await isCut;
+    await expect(frozen.query("COMMIT")).rejects.toThrow();
+  });
+
   it("a handler's statement has the server's deadline, lock and idle limits, on whatever session it runs", async () => {
     const { messages } = await open({
       connectionString,

@@ -6,7 +6,9 @@ const Source = defineEntity({
   name: "Source",
   rpcs: {
     count: rpc<number, number>({ stream: true }),
+    finish: rpc<number, number>({ stream: true, uninterruptible: true }),
     keep: rpc<number, number>({ stream: true, persisted: true }),
+    listen: rpc<void, number>({ stream: true }),
     touch: rpc<void, string>({ persisted: true }),
   },
 });
@@ -15,9 +17,25 @@ async function* upTo(to: number): AsyncGenerator<number, void, undefined> {
   for (let n = 0; n < to; n += 1) yield n;
 }
 
-const source = Source.implement({ count: upTo, keep: upTo, touch: () => "touched" });
+const finished: number[] = [];
+const source = Source.implement({
+  count: upTo,
+  keep: upTo,
+  async *finish(to) {
+    yield* upTo(to);
+    finished.push(to);
+  },
+  /** Says one thing, and then waits for news that never come. */
+  async *listen(_input, ctx) {
+    yield 0;
+    await new Promise((_resolve, reject) => {
+      ctx.signal.addEventListener("abort", () => reject(ctx.signal.reason as Error), { once: true });
+    });
+  },
+  touch: () => "touched",
+});
 
-it.each(["count", "keep"] as const)(
+it.each(["count", "keep", "finish"] as const)(
   "keeps no request waiting behind a stream (%s) whose reader left, and whose word of that was lost",
   async (kind) => {
     await using cluster = await createTestCluster({ register: [source] });
@@ -31,8 +49,23 @@ it.each(["count", "keep"] as const)(
     const touched = cluster.entity(Source, "s").touch();
     await cluster.advance("1 minute");
     expect(await touched).toBe("touched");
+    // What is not to be interrupted comes to its end.
+    expect(finished.splice(0)).toEqual(kind === "finish" ? [300] : []);
   },
 );
+
+it("ends a stream that has nothing to say and whose reader left, and whose word of that was lost", async () => {
+  await using cluster = await createTestCluster({ register: [source] });
+  for await (const _ of cluster.entity(Source, "s").listen()) {
+    cluster.faults({ drop: 1 });
+    break;
+  }
+  await cluster.advance("100ms");
+  cluster.faults({});
+  const touched = cluster.entity(Source, "s").touch();
+  await cluster.advance("1 minute");
+  expect(await touched).toBe("touched");
+});
 
 it("keeps no request waiting behind a persisted stream whose reader left while its owner was dead", async () => {
   await using cluster = await createTestCluster({ register: [source] });

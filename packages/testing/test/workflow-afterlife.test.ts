@@ -41,6 +41,33 @@ describe("a resumed execution", () => {
   });
 });
 
+describe("an execution that is resumed before its runner knows that its error is recorded", () => {
+  it("is not failed again by the same error", async () => {
+    let isBroken = true;
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const work = Work.implement({
+      async execute() {
+        await gate;
+        if (isBroken) throw new TypeError("a slip");
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work], runners: 1 });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("1s");
+    cluster.faults({ storageErrorAfterCommit: 1 }, [0]);
+    open();
+    await cluster.advance("20ms");
+    expect(await handle.describe()).toMatchObject({ status: "failed" });
+    isBroken = false;
+    await handle.resume();
+    cluster.faults({}, [0]);
+    await cluster.advance("30s");
+    expect(await handle.result()).toBe("done");
+  });
+});
+
 describe("a fork", () => {
   it("can be of an execution that failed before its first step", async () => {
     let isBroken = true;

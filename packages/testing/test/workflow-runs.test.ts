@@ -117,6 +117,30 @@ describe("a journal's limit", () => {
   });
 });
 
+describe("a child that the journal's limit refuses", () => {
+  it("keeps no cancelled execution waiting", async () => {
+    const Child = defineWorkflow<string, string>({ name: "Child", key: (id) => id, hashKey: false });
+    const Parent = defineWorkflow<string, void>({ name: "Parent", key: (id) => id, maxSteps: 3 });
+    const parent = Parent.implement({
+      async execute(ctx) {
+        try {
+          await ctx.sleep("1 hour");
+        } finally {
+          for (const id of ["a", "b", "c", "d"]) await ctx.child(Child).execute(id, { detached: false });
+        }
+      },
+    });
+    const child = Child.implement({ execute: async (_ctx, id) => id });
+    await using cluster = await createTestCluster({ register: [parent, child] });
+    const handle = await cluster.workflow(Parent).start("1");
+    await cluster.advance("1s");
+    await handle.cancel("enough");
+    const ended = handle.result().catch((error: unknown) => error);
+    await cluster.advance("1 minute");
+    expect(await ended).toBeInstanceOf(WorkflowFailedError);
+  });
+});
+
 describe("code that changes under running executions", () => {
   const Trip = defineWorkflow<string, string[]>({ name: "Trip", key: (id) => id, hashKey: false });
   const version = (steps: readonly string[], patch?: string): WorkflowImplementation =>

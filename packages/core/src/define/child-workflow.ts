@@ -1,6 +1,7 @@
 // Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
 
 import { createHash } from "node:crypto";
+import { decodePayload } from "../contract/payload.ts";
 import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
@@ -14,6 +15,7 @@ import {
 import { executionIdOf, messageTarget } from "../client/workflow-client.ts";
 import { callStep } from "../workflow/call-step.ts";
 import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
+import type { Perform } from "../workflow/step.ts";
 import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
 
 export interface ChildOptions {
@@ -62,14 +64,18 @@ function childWorkflow(
     const known = of.isDetached || of.does === "join" ? () => undefined : children.asking();
     // A child that goes on without its parent is waited for, and no more.
     const role = of.isDetached && of.does !== "start" ? "wait" : "child";
-    const outcome = execution.step("child", name, role, (asked) =>
+    const perform: Perform = (asked) =>
       childStep(asked, execution.scope, {
         ...of,
         calls: () => calls(asked.position),
         known,
         ended: (child) => children.ended(child),
-      }),
-    );
+      });
+    const outcome = execution.step("child", name, role, perform, (event, position) => {
+      // The code does not say any more that the child was started, or has ended.
+      if (of.does === "join" && event !== null) void calls(position).then((child) => children.ended(child));
+      known(of.does === "start" && event?.type === "completed" ? startedAs(event.value) : null);
+    });
     // What is recorded of it is not done again.
     outcome.then(
       () => known(null),
@@ -77,6 +83,9 @@ function childWorkflow(
     );
     return outcome;
   };
+  // For who is only to be told of: nothing is started.
+  const startedAs = (recorded: string): ChildCalls =>
+    callsOf(parts, contract, String(decodePayload(recorded, "The id of a child")), undefined);
   const byInput = (input: unknown) => async (position: number) =>
     callsOf(parts, contract, await idOf(parts, contract, input, position), input);
   return {

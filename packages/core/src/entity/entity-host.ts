@@ -245,7 +245,9 @@ export class EntityHost {
 
   acknowledge(requestId: string, upTo: number): void {
     const request = this.#requests.get(requestId);
-    request?.window?.acknowledge(upTo);
+    // Who joined under an id of its own reads the stream of another.
+    const read = request ?? this.#requests.get(this.#waiters.awaitedBy(requestId) ?? "");
+    read?.window?.acknowledge(upTo);
     if (request !== undefined ? request.envelope.persisted : true) void this.#chunks.forget(requestId, upTo);
   }
 
@@ -278,7 +280,7 @@ export class EntityHost {
     for (const requestId of this.#waiters.forgetPeer(peer)) {
       const request = this.#requests.get(requestId);
       if (request?.envelope.persisted === false) this.interrupt(requestId, "its caller is gone");
-      request?.window?.close();
+      request?.window?.unread();
     }
   }
 

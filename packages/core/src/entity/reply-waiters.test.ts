@@ -32,6 +32,23 @@ describe("those who wait for a reply", () => {
     expect(waiters.has("r1")).toBe(false);
   });
 
+  it("are known by the id under which they asked, as long as they wait", () => {
+    const { waiters, answer } = waitersOf();
+    waiters.add("r1", asking("a", "r1"), answer("a"));
+    for (const peer of ["b", "c", "d"]) waiters.add("r1", asking(peer, `by ${peer}`), answer(peer));
+    expect(["r1", "by b", "by c", "by d"].map((id) => waiters.awaitedBy(id))).toEqual([
+      undefined,
+      "r1",
+      "r1",
+      "r1",
+    ]);
+    waiters.remove("r1", asking("b", "by b"));
+    waiters.forgetPeer("c");
+    expect(["by b", "by c", "by d"].map((id) => waiters.awaitedBy(id))).toEqual([undefined, undefined, "r1"]);
+    waiters.settle("r1", REPLY);
+    expect(waiters.awaitedBy("by d")).toBe(undefined);
+  });
+
   it("are answered each for their own request", () => {
     const { waiters, told, answer } = waitersOf();
     waiters.add("r1", asking("a", "r1"), answer("first"));

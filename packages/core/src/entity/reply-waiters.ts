@@ -27,9 +27,12 @@ interface Waiter {
 
 export class ReplyWaiters {
   readonly #byRequest = new Map<string, Waiter[]>();
+  /** Of those who asked under another id than that of the request that they wait for. */
+  readonly #awaited = new Map<string, string>();
 
   /** Whoever asks again under the same id waits once, by the newer way. */
   add(requestId: string, asking: Asking, answer: Answer): void {
+    if (asking.requestId !== requestId) this.#awaited.set(asking.requestId, requestId);
     const waiters = this.#byRequest.get(requestId);
     if (waiters === undefined) {
       this.#byRequest.set(requestId, [{ asking, answer }]);
@@ -48,6 +51,11 @@ export class ReplyWaiters {
     return this.#byRequest.has(requestId);
   }
 
+  /** The request for which somebody waits who asked under this id, if that is another. */
+  awaitedBy(askedId: string): string | undefined {
+    return this.#awaited.get(askedId);
+  }
+
   /** Tells all who wait, who go on waiting. */
   tell(requestId: string, message: WireMessage): void {
     for (const waiter of this.#byRequest.get(requestId) ?? []) waiter.answer(message);
@@ -58,6 +66,7 @@ export class ReplyWaiters {
     const waiters = this.#byRequest.get(requestId);
     if (waiters === undefined) return;
     this.#byRequest.delete(requestId);
+    for (const { asking } of waiters) this.#awaited.delete(asking.requestId);
     for (const waiter of waiters) waiter.answer(message);
   }
 
@@ -80,8 +89,10 @@ export class ReplyWaiters {
   }
 
   #keep(requestId: string, stays: (waiter: Waiter) => boolean): void {
-    const waiters = this.#byRequest.get(requestId)?.filter(stays);
-    if (waiters === undefined) return;
+    const before = this.#byRequest.get(requestId);
+    if (before === undefined) return;
+    const waiters = before.filter(stays);
+    for (const waiter of before) if (!waiters.includes(waiter)) this.#awaited.delete(waiter.asking.requestId);
     if (waiters.length === 0) this.#byRequest.delete(requestId);
     else this.#byRequest.set(requestId, waiters);
   }

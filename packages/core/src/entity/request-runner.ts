@@ -193,21 +193,26 @@ export class RequestRunner {
     // An earlier attempt may have sent some: those stay as they were recorded, and are not sent twice.
     const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
     let index = 0;
-    for await (const element of iterable) {
-      if (request.ended !== null) break;
-      await parseWhat(request.rpc.output, element, what);
-      const chunk = {
-        requestId: request.id,
-        index,
-        value: encodeBoundedPayload(element, what, maxPayloadBytes),
-      };
-      if (index >= saved) {
-        if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
-        await this.#room(request, request.window, index);
+    const stopWatching = this.#watchReader(request, request.window);
+    try {
+      for await (const element of iterable) {
         if (request.ended !== null) break;
-        tell(request.id, { type: "chunk", chunk });
+        await parseWhat(request.rpc.output, element, what);
+        const chunk = {
+          requestId: request.id,
+          index,
+          value: encodeBoundedPayload(element, what, maxPayloadBytes),
+        };
+        if (index >= saved) {
+          if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
+          await request.window.room(index);
+          if (request.ended !== null) break;
+          tell(request.id, { type: "chunk", chunk });
+        }
+        index += 1;
       }
-      index += 1;
+    } finally {
+      stopWatching();
     }
     const ended = request.ended;
     if (ended !== null) throw this.#interruption(request, ended.why);
@@ -215,19 +220,22 @@ export class RequestRunner {
   }
 
   /**
-   * Waits for the consumer, unless it is gone and nobody heard of it: its word was lost, or it spoke to an owner before this
-   * one. A volatile stream ends then; the chunks of a persisted one stay with storage, and it goes on to its end.
+   * Finds out that the consumer is gone where nobody heard of it: its word was lost, or it spoke to an owner before this one.
+   * A volatile stream ends then. The chunks of a persisted one stay with storage, and it goes on to its end, as does one that
+   * is not to be interrupted. Returns what ends the watch.
    */
-  async #room(request: HostedRequest, window: ChunkWindow, index: number): Promise<void> {
+  #watchReader(request: HostedRequest, window: ChunkWindow): () => void {
     const { clock } = this.#options;
+    const goesOn =
+      request.envelope.persisted || request.envelope.uninterruptible || request.rpc.uninterruptible;
     const look = (): void => {
-      if (window.heardStill()) timer = clock.setTimer(CONSUMER_SILENT_MS, look);
-      else if (request.envelope.persisted) window.close();
+      timer = clock.setTimer(CONSUMER_SILENT_MS, look);
+      if (window.heardStill()) return;
+      if (goesOn) window.unread();
       else request.end("interrupted", "its reader is gone");
     };
     let timer = clock.setTimer(CONSUMER_SILENT_MS, look);
-    await window.room(index);
-    timer.cancel();
+    return () => timer.cancel();
   }
 
   async #record(
@@ -241,6 +249,9 @@ export class RequestRunner {
       if (failures > 0) await this.#backOff(request, failures);
       if (request.ended?.reason === "moved") return { type: "moved" };
       try {
+        // It may have been recorded, and taken back by a resumption, which this must not undo.
+        if (transaction === null && failures > 0 && (await this.#isReopened(request)))
+          return { type: "moved" };
         if (transaction === null || failures === 0) {
           return { type: "answered", reply: await messages.saveReply(reply, fence, transaction) };
         }
@@ -259,6 +270,12 @@ export class RequestRunner {
         if (await this.#isForgotten(request)) return { type: "moved" };
       }
     }
+  }
+
+  /** Whether it waits anew, without the attempts that were made here. @throws {PersistenceError} */
+  async #isReopened(request: HostedRequest): Promise<boolean> {
+    const [state] = await this.#options.messages.lookUp([request.id]);
+    return state?.state === "pending" && state.attempts === 0 && request.attempts > 0;
   }
 
   /** Whether storage surely knows nothing of it any more. */

@@ -25,6 +25,26 @@ async function takeAll(queue: ChunkQueue): Promise<readonly string[]> {
 }
 
 describe("the producer of a stream", () => {
+  it("does not wait for who does not read, until a consumer is heard of", async () => {
+    const window = new ChunkWindow();
+    let sent = 0;
+    const produce = async (upTo: number): Promise<void> => {
+      for (; sent < upTo; sent += 1) await window.room(sent);
+    };
+    const producing = produce(3 * CHUNK_WINDOW);
+    await turn();
+    expect(sent).toBe(CHUNK_WINDOW);
+    expect(window.heardStill()).toBe(false);
+    window.unread();
+    await producing;
+    window.acknowledge(CHUNK_WINDOW);
+    expect([window.heardStill(), window.heardStill()]).toEqual([true, false]);
+    void produce(4 * CHUNK_WINDOW);
+    await turn();
+    expect(sent).toBe(3 * CHUNK_WINDOW);
+    window.close();
+  });
+
   it("may run ahead by a window, and waits then", async () => {
     const window = new ChunkWindow();
     let sent = 0;

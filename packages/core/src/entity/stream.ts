@@ -14,6 +14,7 @@ export class ChunkWindow {
   #acknowledged = 0;
   #closed = false;
   #isHeard = false;
+  #isUnread = false;
   #wake: (() => void) | null = null;
 
   /** Whether its consumer was heard of since this was asked last: it says every now and then how far it came. */
@@ -25,8 +26,15 @@ export class ChunkWindow {
 
   acknowledge(upTo: number): void {
     this.#isHeard = true;
+    this.#isUnread = false;
     if (upTo <= this.#acknowledged) return;
     this.#acknowledged = upTo;
+    this.#wake?.();
+  }
+
+  /** Nobody reads it now: the producer waits no more, until a consumer is heard of. */
+  unread(): void {
+    this.#isUnread = true;
     this.#wake?.();
   }
 
@@ -38,7 +46,7 @@ export class ChunkWindow {
 
   /** Resolves when chunk `index` may be sent. One producer waits at a time. */
   async room(index: number): Promise<void> {
-    while (!this.#closed && index - this.#acknowledged >= CHUNK_WINDOW) {
+    while (!this.#closed && !this.#isUnread && index - this.#acknowledged >= CHUNK_WINDOW) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
       this.#wake = null;
     }

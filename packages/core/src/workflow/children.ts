@@ -47,9 +47,10 @@ export class Children {
     this.#running.delete(keyOf(child));
   }
 
-  /** Those that are not known to have ended. */
+  /** Those that are not known to have ended, in an order that is the same after a crash, whichever was started first. */
   get running(): readonly Watcher[] {
-    return Array.from(this.#running.values(), ({ address }) => address);
+    const inOrder = [...this.#running].toSorted(([one], [other]) => (one < other ? -1 : 1));
+    return inOrder.map(([, { address }]) => address);
   }
 
   cancel(reason: string): void {

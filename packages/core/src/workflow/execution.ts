@@ -185,12 +185,22 @@ export class Execution {
     return true;
   }
 
-  /** Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to. */
-  step(kind: StepKind, name: string, role: StepRole, perform: Perform): Promise<unknown> {
+  /**
+   * Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to.
+   *
+   * @param unheard is called where the code is told nothing and the promise never settles: with the outcome of which the code
+   * does not hear any more, or with null where the step is refused
+   */
+  step(
+    kind: StepKind,
+    name: string,
+    role: StepRole,
+    perform: Perform,
+    unheard?: (event: Outcome | null, position: number) => void,
+  ): Promise<unknown> {
     const promise = new Promise<unknown>((resolve, reject) => {
-      if (this.#isOver) return;
-      const asked = this.#tryAsk(kind, name);
-      if (asked === null) return;
+      const asked = this.#isOver ? null : this.#tryAsk(kind, name);
+      if (asked === null) return unheard?.(null, -1);
       const { position, step: recorded } = asked;
       // What is recorded of a step says that it was asked for before.
       const cancelled = recorded === undefined ? this.#cancellation.takeUnheard() : null;
@@ -202,7 +212,7 @@ export class Execution {
         if (this.#isOver) return;
         const error = event.type === "failed" ? decodeError(event.error, this.#options.errors) : null;
         this.#cancellation.closed(open, error);
-        if (open.isSilenced) return;
+        if (open.isSilenced) return unheard?.(event, position);
         if (event.type === "completed") resolve(valueOf(kind, name, event.value));
         else reject(error);
       };
