@@ -9,6 +9,7 @@ import type { Result } from "./world.ts";
 
 const seed = Number(process.env["FAULTS_SEED"] ?? Date.now() % 1_000_000);
 const only = process.env["FAULTS_ONLY"] ?? "";
+const chosen = SCENARIOS.filter(({ name, isRare }) => (only === "" ? isRare !== true : name.includes(only)));
 
 describe(`a cluster of processes keeps its invariants (FAULTS_SEED=${seed})`, () => {
   const results: Result[] = [];
@@ -23,7 +24,7 @@ describe(`a cluster of processes keeps its invariants (FAULTS_SEED=${seed})`, ()
     if (results.length > 0) console.log(`\n${tableOf(results)}\n`);
   });
 
-  it.for(SCENARIOS.filter(({ name }) => name.includes(only)))("$name", async (scenario, { skip }) => {
+  it.for(chosen)("$name", async (scenario, { skip }) => {
     if (typeof services === "string") return skip(services);
     const reason = runnable(services).left.find(({ name }) => name === scenario.name)?.reason;
     if (reason !== undefined) return skip(reason);

@@ -10,6 +10,8 @@ export interface Scenario {
   readonly transport?: TransportKind;
   /** Whether it comes between members: needs Linux, where one machine has many addresses. Default false. */
   readonly isProxied?: boolean;
+  /** Whether the tests leave it to `npm run faults`: its like runs there on another service. Default false. */
+  readonly isRare?: boolean;
   /** Breaks the cluster and mends it. */
   run(world: World): Promise<void>;
   /** What else must hold of it. Returns a sentence for each thing that does not. */

@@ -43,6 +43,7 @@ export const ON_NATS: readonly Scenario[] = [
   },
   {
     name: "kill -9 of each runner in turn (over NATS)",
+    isRare: true,
     leases: "default",
     transport: "NATS",
     run: killEachInTurn,
@@ -50,6 +51,7 @@ export const ON_NATS: readonly Scenario[] = [
   },
   {
     name: "a runner that freezes for longer than the lease (over NATS)",
+    isRare: true,
     leases: "default",
     transport: "NATS",
     async run(world) {
@@ -63,6 +65,7 @@ export const ON_NATS: readonly Scenario[] = [
   },
   {
     name: "a runner cut off from NATS only",
+    isRare: true,
     leases: "default",
     transport: "NATS",
     isProxied: true,

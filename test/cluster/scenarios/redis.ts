@@ -9,6 +9,7 @@ import { OUTLASTING_MS } from "../settings.ts";
 export const ON_REDIS: readonly Scenario[] = [
   {
     name: "Redis restarted, with all that it answered on disk",
+    isRare: true,
     leases: "Redis",
     run: async ({ services }) => services.redis?.control.restart(),
     // Shorter than the lease: no shard moves.
@@ -44,6 +45,7 @@ export const ON_REDIS: readonly Scenario[] = [
   },
   {
     name: "Redis comes back empty",
+    isRare: true,
     leases: "Redis",
     async run({ services }) {
       const mark = (await services.redis?.control.mark()) ?? new Map<string, number>();
@@ -55,6 +57,7 @@ export const ON_REDIS: readonly Scenario[] = [
   },
   {
     name: "a runner cut off from Redis only",
+    isRare: true,
     leases: "Redis",
     isProxied: true,
     run: (world) => deprive(world, "redis", ["cut", "silent"]),
