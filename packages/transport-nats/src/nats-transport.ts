@@ -18,8 +18,10 @@ import {
 import type { Msg } from "@nats-io/transport-node";
 import {
   decodeFrame,
+  decodeReply,
   encodeBye,
   encodeMessage,
+  encodeReply,
   FRAME_OVERHEAD_BYTES,
   type Frame,
   type Greeting,
@@ -154,14 +156,14 @@ export class NatsTransport implements Transport {
   }
 
   #nobodyThere({ subject }: Msg): void {
-    const { link, seq } = splitReply(subject);
+    const { link, seq } = decodeReply(subject);
     this.#bySubject.get(link)?.noResponders(seq);
   }
 
   #readFrame(started: Started, message: Msg, frame: Frame): void {
     if (message.subject === started.address) return this.#greeted(started, frame);
     const link = this.#bySubject.get(message.subject);
-    if (link !== undefined) link.read(frame, splitReply(message.reply ?? "").link);
+    if (link !== undefined) link.read(frame, decodeReply(message.reply ?? "").link);
     else if (frame.kind !== "bye") this.#notKnown(started, message);
   }
 
@@ -192,13 +194,13 @@ export class NatsTransport implements Transport {
   }
 
   #notKnown(started: Started, { subject, reply = "" }: Msg): void {
-    const { link } = splitReply(reply);
+    const { link } = decodeReply(reply);
     if (link.startsWith(`${this.#settings.prefix}.`)) this.#sayBye(started, link, subject);
   }
 
   /** `from` is where the other end believes this one to be. */
   #sayBye({ connection }: Started, to: string, from: string): void {
-    connection.publish(to, encodeBye(null), `${from}.0`);
+    connection.publish(to, encodeBye(null), encodeReply({ link: from, seq: null }));
   }
 
   #connectionLost(): void {
@@ -246,12 +248,6 @@ export class NatsTransport implements Transport {
 /** Which start of a member an end of a link is of. Of two the later is the greater. */
 function startOf(address: string, link: string): string {
   return link.slice(address.length + 1).replace(/\..*$/u, "");
-}
-
-/** The subject of a link, and the number of a frame after it. */
-function splitReply(reply: string): { readonly link: string; readonly seq: number } {
-  const dot = reply.lastIndexOf(".");
-  return { link: reply.slice(0, Math.max(0, dot)), seq: Number(reply.slice(dot + 1)) };
 }
 
 function isMember(prefix: string, { address, link }: Greeting): boolean {
