@@ -99,6 +99,8 @@ const DEFAULT_MAX_IN_FLIGHT_BYTES = 2 * 1_048_576;
 /** Subjects are part of every message. */
 const LONGEST_PREFIX = 128;
 const SERVER = /^(?:(?:nats|tls):\/\/)?(?:\[[0-9a-fA-F:.]+\]|[^:/?#@\s[\]]+)(?::(?<port>\d{1,5}))?\/?$/u;
+/** What is no server is shown if it cannot be a user and a password, or the first piece of them. */
+const SHOWN_SERVER = /^(?:\w*:\/\/)?[^:/?#@\s]*(?::\d*)?\/?$/u;
 const TOKEN = "[A-Za-z0-9_-]+";
 const PREFIX = new RegExp(`^${TOKEN}(?:\\.${TOKEN})*$`, "u");
 const NAME = new RegExp(`^${TOKEN}$`, "u");
@@ -149,8 +151,7 @@ function checkServers(given: string | readonly string[]): readonly string[] {
     if (typeof server !== "string" || match === null || !(Number(match.groups?.["port"] ?? 1) <= 65_535))
       throw new ConfigError({
         option: "transport.servers",
-        // A server with a user in it may hold a password.
-        got: typeof server === "string" && server.includes("@") ? "a server with a user" : server,
+        got: typeof server === "string" && !SHOWN_SERVER.test(server) ? "of another form" : server,
         takes,
       });
     return server;
