@@ -251,6 +251,18 @@ describe("a link", () => {
     expect(bench.ends).toMatchObject([{ reason: "ended" }]);
   });
 
+  it("stays closed that could not answer who greeted it", async () => {
+    const bench = new Bench();
+    bench.send(ping(1));
+    bench.isConnected = false;
+    bench.link.accept(REMOTE);
+    bench.isConnected = true;
+    await turn();
+    expect(bench.link.takesMessages).toBe(false);
+    expect(bench.published).toEqual([]);
+    expect(bench.ends).toEqual([{ reason: "disconnected", wasOpen: false, undelivered: [ping(1)] }]);
+  });
+
   it("gives back what the client did not take any more", async () => {
     const bench = new Bench();
     bench.welcome();

@@ -116,6 +116,8 @@ export class PeerLink {
     if (this.#state !== "opening") return;
     this.#isGreeting = false;
     this.#publish(remote, encodeGreeting("welcome", this.#options.own));
+    // It could not be published, and the link is over.
+    if (this.#isClosed()) return;
     this.#open(remote);
   }
 
