@@ -180,8 +180,10 @@ export class NatsTransport implements Transport {
     // One that was frozen while its successor of the same name took its place goes on for a moment.
     const isOutdated = known?.remote != null && startOf(address, remote) < startOf(address, known.remote);
     if (this.#closing !== null || isOutdated) return this.#sayBye(started, remote, started.address);
+    // It is there before the listener hears of the old one: what that sends at once goes on it, and dials no other (N1).
+    const link = this.#link(started, address);
     known?.close("superseded");
-    this.#link(started, address).accept(remote);
+    link.accept(remote);
   }
 
   /** What is no frame ends the link that it came on, and nothing else. */
