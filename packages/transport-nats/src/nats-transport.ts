@@ -85,6 +85,11 @@ export class NatsTransport implements Transport {
         this.counters.reconnects += 1;
       },
     });
+    // Closed while it was connecting: it started, and is over.
+    if (this.#closing !== null) {
+      await connection.close(0);
+      return address;
+    }
     const ticker = setInterval(() => {
       for (const link of this.#bySubject.values()) link.tick();
     }, keepAliveMs);
@@ -93,8 +98,9 @@ export class NatsTransport implements Transport {
     try {
       await connection.subscribe([address, `${base}.>`], (message) => this.#read(message));
     } catch (error) {
+      const isClosed = this.#closing !== null;
       await this.close(0);
-      throw error;
+      if (!isClosed) throw error;
     }
     return address;
   }
@@ -143,7 +149,7 @@ export class NatsTransport implements Transport {
     });
   }
 
-  /** Called for each message that comes. Never throws (S3). */
+  /** Called for each message that comes. Never throws (S4). */
   #read(message: Msg): void {
     const started = this.#started;
     if (started === null) return;

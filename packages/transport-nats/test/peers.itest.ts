@@ -72,7 +72,7 @@ describe.skipIf(!hasNats)("a peer that greets anew", () => {
         answered?.();
       },
     });
-    client.subscribe(address, { callback: (_, { subject }) => heard.push([subject, "greeted"]) });
+    client.subscribe(address, { callback: (_, { subject }) => void heard.push([subject, "greeted"]) });
     await using member = await Member.start(options);
     const until = async (frames: number): Promise<void> => {
       while (heard.length < frames) await new Promise<void>((resolve) => (answered = resolve));
