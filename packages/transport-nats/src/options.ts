@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { ConfigError } from "@holdfast/core/adapter";
-import { nkeys } from "@nats-io/transport-node";
+import { credsAuthenticator, nkeys } from "@nats-io/transport-node";
 
 /** Where the NATS servers are, who this member is there, and how much it lets wait. */
 export interface NatsOptions {
@@ -208,8 +208,25 @@ function checkCredentials({ token, user, pass, nkeySeed, credentialsFile }: Nats
   if (user !== undefined) return { kind: "user", user, pass: pass ?? "" };
   if (nkeySeed !== undefined) return { kind: "nkeySeed", seed: checkSeed(nkeySeed) };
   if (credentialsFile === undefined) return { kind: "none" };
-  checkFile("credentialsFile", credentialsFile, "the path of a credentials file", /BEGIN NATS USER JWT/u);
+  readCredentials(credentialsFile);
   return { kind: "credentialsFile", path: credentialsFile };
+}
+
+/** What a credentials file holds: surely a JWT and a user's seed. @throws {ConfigError} */
+export function readCredentials(path: string): Uint8Array {
+  const takes = "the path of a credentials file: a JWT, and the seed of its nkey";
+  const bytes = readFile("credentialsFile", path, takes);
+  try {
+    const { nkey } = credsAuthenticator(bytes)("a nonce") as { readonly nkey: string };
+    if (nkey.startsWith("U")) return bytes;
+  } catch {
+    // Its message may quote what it was given.
+  }
+  throw new ConfigError({
+    option: "transport.credentialsFile",
+    got: "a file that holds something else",
+    takes,
+  });
 }
 
 function checkSeed(text: string): Uint8Array {
@@ -242,17 +259,19 @@ function checkTls(tls: NatsTls | undefined): NatsTls | null {
 }
 
 function checkFile(option: string, path: string, takes: string, holds: RegExp): void {
-  let text: string;
+  if (!holds.test(readFile(option, path, takes).toString()))
+    throw new ConfigError({ option: `transport.${option}`, got: "a file that holds something else", takes });
+}
+
+function readFile(option: string, path: string, takes: string): Buffer {
   try {
-    text = readFileSync(path, "utf8");
+    return readFileSync(path);
   } catch (cause) {
     throw new ConfigError(
       { option: `transport.${option}`, got: "a file that cannot be read", takes },
       { cause },
     );
   }
-  if (!holds.test(text))
-    throw new ConfigError({ option: `transport.${option}`, got: "a file that holds something else", takes });
 }
 
 function whole(option: string, value: unknown, least: number): number {
