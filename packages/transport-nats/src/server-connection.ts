@@ -52,6 +52,8 @@ export class ServerConnection {
   #isConnected = true;
   #isClosing = false;
   #maxPayload: number;
+  /** How many clients there were since one last had its subscriptions. */
+  #attempts = 0;
   #endPause: () => void = () => undefined;
 
   private constructor(parts: Parts, client: NatsConnection) {
@@ -164,7 +166,9 @@ export class ServerConnection {
       if (client === null) return;
       if (this.#isClosing) return end(client);
       this.#client = client;
+      // Before it subscribes: who greets this member as soon as it does is to be answered.
       this.#restored();
+      void this.#subscribeAnew(client);
     }
   }
 
@@ -189,29 +193,27 @@ export class ServerConnection {
     this.#parts.listener.restored();
   }
 
-  /** A client that is connected and has the subscriptions. Null: this is closed meanwhile. */
+  /** A client that is connected. Null: this is closed meanwhile. */
   async #connectAnew(): Promise<NatsConnection | null> {
-    for (let attempt = 0; !this.#isClosing; attempt += 1) {
-      await this.#pause(pauseMs(attempt, this.#parts.random));
-      const client = this.#isClosing ? null : await this.#tryToConnect();
-      if (client !== null) return client;
+    let client: NatsConnection | null = null;
+    while (client === null && !this.#isClosing) {
+      await this.#pause(pauseMs(this.#attempts, this.#parts.random));
+      this.#attempts += 1;
+      if (!this.#isClosing) client = await connect(this.#parts.options).catch(() => null);
     }
-    return null;
+    return client;
   }
 
-  async #tryToConnect(): Promise<NatsConnection | null> {
-    const client = await connect(this.#parts.options).catch(() => null);
-    if (client === null) return null;
+  async #subscribeAnew(client: NatsConnection): Promise<void> {
     try {
-      if (!this.#isClosing) await this.#subscribeOn(client);
-      return client;
+      await this.#subscribeOn(client);
+      this.#attempts = 0;
     } catch {
       await end(client);
-      return null;
     }
   }
 
-  /** Until then, or until `close`. */
+  /** Resolves after `ms`, or with `close`. */
   async #pause(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
