@@ -30,7 +30,7 @@ export interface NatsOptions {
   readonly maxQueuedMessages?: number;
   /** How much may be on its way to one peer, in bytes, before it says what came. Default 2 MiB. */
   readonly maxInFlightBytes?: number;
-  /** How long a silent peer or server is believed in before it is asked, in ms, 100 or more. It is given up as long after. Default 2,000. */
+  /** How long a silent peer or server is believed in before it is asked, in ms, 100 or more. It is given up after two to three times that. Default 2,000. */
   readonly keepAliveMs?: number;
   /** How long a server or a peer may take to connect, in ms, 100 or more. Default 5,000. */
   readonly connectTimeoutMs?: number;
