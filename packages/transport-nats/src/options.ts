@@ -173,7 +173,8 @@ function checkName(name: unknown): string | null {
   if (typeof name !== "string" || name.length > LONGEST_PREFIX || !NAME.test(name))
     throw new ConfigError({
       option: "transport.name",
-      got: name,
+      // The end of a password and a host, where a URL has a ? that is not escaped.
+      got: typeof name === "string" && name.includes("@") ? "of another form" : name,
       takes: `letters, digits, _ and -, up to ${LONGEST_PREFIX}, and no dots`,
     });
   return name;
