@@ -1,6 +1,5 @@
 // Credentials: how the client library is told who this member is, anew with each connection.
 
-import { readFileSync } from "node:fs";
 import {
   credsAuthenticator,
   nkeyAuthenticator,
@@ -8,8 +7,9 @@ import {
   usernamePasswordAuthenticator,
   type Authenticator,
 } from "@nats-io/transport-node";
-import type { Credentials } from "./options.ts";
+import { readCredentials, type Credentials } from "./options.ts";
 
+/** @throws {ConfigError} there are no credentials in the file any more that there were when it was checked */
 export function authenticatorOf(credentials: Credentials): Authenticator | null {
   switch (credentials.kind) {
     case "none":
@@ -27,15 +27,14 @@ export function authenticatorOf(credentials: Credentials): Authenticator | null 
 
 /** What the file holds now: who renews credentials replaces it. */
 function fromFile(path: string): Authenticator {
-  let last: Uint8Array = readFileSync(path);
+  let last = readCredentials(path);
   return (nonce) => {
     // An authenticator that throws ends the client for good. While the file is being replaced the last one has to do.
     try {
-      const auth = credsAuthenticator(readFileSync(path))(nonce);
-      last = readFileSync(path);
-      return auth;
+      last = readCredentials(path);
     } catch {
-      return credsAuthenticator(last)(nonce);
+      // The next connection reads it again.
     }
+    return credsAuthenticator(last)(nonce);
   };
 }

@@ -1,7 +1,16 @@
 import { PayloadTooLargeError, ProtocolViolation, type WireMessage } from "@holdfast/core/adapter";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeFrame, encodeAck, encodeBye, encodeData, encodeGreeting, encodeMessage } from "./frame.ts";
+import {
+  decodeFrame,
+  decodeReply,
+  encodeAck,
+  encodeBye,
+  encodeData,
+  encodeGreeting,
+  encodeMessage,
+  encodeReply,
+} from "./frame.ts";
 
 const greeting = { address: "holdfast.a", link: "holdfast.a.1.1" };
 const messages: readonly WireMessage[] = [
@@ -60,6 +69,23 @@ describe("a frame", () => {
     const other = '{"hello":{"version":2}}';
     expect(() => decodeFrame(Buffer.from(other))).toThrow(expect.objectContaining({ isVersion: true }));
   });
+});
+
+describe("a reply subject", () => {
+  it("names the link, and the frame if it has a number", () => {
+    for (const reply of [
+      { link: "holdfast.a.1.1", seq: 7 },
+      { link: "holdfast.a.1.1", seq: null },
+    ])
+      expect(decodeReply(encodeReply(reply))).toEqual(reply);
+  });
+
+  it.each(["", "holdfast", ".", "a.", "a.-1", "a.1e3", "a.0x1", `a.${"9".repeat(20)}`])(
+    "that has no number claims nothing of any frame, whatever it is: %j",
+    (reply) => {
+      expect(decodeReply(reply).seq).toBe(null);
+    },
+  );
 });
 
 describe("a message over the limit", () => {

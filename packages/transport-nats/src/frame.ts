@@ -13,6 +13,8 @@ export const PROTOCOL_VERSION = 1;
 /** What a frame of messages takes besides them, at most. */
 export const FRAME_OVERHEAD_BYTES = 128;
 
+const NO_NUMBER = "none";
+
 /** Who opens a link or answers that: its address, and the subject at which this end of the link hears. */
 export interface Greeting {
   readonly address: string;
@@ -33,6 +35,24 @@ export type Frame =
   | { readonly kind: "ack"; readonly ack: number; readonly asks: boolean }
   /** The link is over. Nothing after frame `ack` was read or will be; null: the link is not known here. */
   | { readonly kind: "bye"; readonly ack: number | null };
+
+/** The subject of one end of a link, and a frame's number at it: who publishes hears there if nobody hears the frame. */
+export interface ReplySubject {
+  readonly link: string;
+  /** Of a frame with messages. Null: of another, which says nothing of those when nobody heard it. */
+  readonly seq: number | null;
+}
+
+export function encodeReply({ link, seq }: ReplySubject): string {
+  return `${link}.${seq ?? NO_NUMBER}`;
+}
+
+/** Of a subject that is none, whatever names no link. */
+export function decodeReply(reply: string): ReplySubject {
+  const dot = reply.lastIndexOf(".");
+  const seq = reply.slice(dot + 1);
+  return { link: reply.slice(0, Math.max(0, dot)), seq: /^\d{1,15}$/u.test(seq) ? Number(seq) : null };
+}
 
 /** @throws {PayloadTooLargeError} */
 export function encodeMessage(message: WireMessage, limitBytes: number): Buffer {

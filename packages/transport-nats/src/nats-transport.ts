@@ -18,8 +18,10 @@ import {
 import type { Msg } from "@nats-io/transport-node";
 import {
   decodeFrame,
+  decodeReply,
   encodeBye,
   encodeMessage,
+  encodeReply,
   FRAME_OVERHEAD_BYTES,
   type Frame,
   type Greeting,
@@ -83,6 +85,11 @@ export class NatsTransport implements Transport {
         this.counters.reconnects += 1;
       },
     });
+    // Closed while it was connecting: it started, and is over.
+    if (this.#closing !== null) {
+      await connection.close(0);
+      return address;
+    }
     const ticker = setInterval(() => {
       for (const link of this.#bySubject.values()) link.tick();
     }, keepAliveMs);
@@ -91,8 +98,9 @@ export class NatsTransport implements Transport {
     try {
       await connection.subscribe([address, `${base}.>`], (message) => this.#read(message));
     } catch (error) {
+      const isClosed = this.#closing !== null;
       await this.close(0);
-      throw error;
+      if (!isClosed) throw error;
     }
     return address;
   }
@@ -141,7 +149,7 @@ export class NatsTransport implements Transport {
     });
   }
 
-  /** Called for each message that comes. Never throws (S3). */
+  /** Called for each message that comes. Never throws (S4). */
   #read(message: Msg): void {
     const started = this.#started;
     if (started === null) return;
@@ -154,14 +162,14 @@ export class NatsTransport implements Transport {
   }
 
   #nobodyThere({ subject }: Msg): void {
-    const { link, seq } = splitReply(subject);
+    const { link, seq } = decodeReply(subject);
     this.#bySubject.get(link)?.noResponders(seq);
   }
 
   #readFrame(started: Started, message: Msg, frame: Frame): void {
     if (message.subject === started.address) return this.#greeted(started, frame);
     const link = this.#bySubject.get(message.subject);
-    if (link !== undefined) link.read(frame, splitReply(message.reply ?? "").link);
+    if (link !== undefined) link.read(frame, decodeReply(message.reply ?? "").link);
     else if (frame.kind !== "bye") this.#notKnown(started, message);
   }
 
@@ -178,8 +186,10 @@ export class NatsTransport implements Transport {
     // One that was frozen while its successor of the same name took its place goes on for a moment.
     const isOutdated = known?.remote != null && startOf(address, remote) < startOf(address, known.remote);
     if (this.#closing !== null || isOutdated) return this.#sayBye(started, remote, started.address);
+    // It is there before the listener hears of the old one: what that sends at once goes on it, and dials no other (N1).
+    const link = this.#link(started, address);
     known?.close("superseded");
-    this.#link(started, address).accept(remote);
+    link.accept(remote);
   }
 
   /** What is no frame ends the link that it came on, and nothing else. */
@@ -192,13 +202,13 @@ export class NatsTransport implements Transport {
   }
 
   #notKnown(started: Started, { subject, reply = "" }: Msg): void {
-    const { link } = splitReply(reply);
+    const { link } = decodeReply(reply);
     if (link.startsWith(`${this.#settings.prefix}.`)) this.#sayBye(started, link, subject);
   }
 
   /** `from` is where the other end believes this one to be. */
   #sayBye({ connection }: Started, to: string, from: string): void {
-    connection.publish(to, encodeBye(null), `${from}.0`);
+    connection.publish(to, encodeBye(null), encodeReply({ link: from, seq: null }));
   }
 
   #connectionLost(): void {
@@ -246,12 +256,6 @@ export class NatsTransport implements Transport {
 /** Which start of a member an end of a link is of. Of two the later is the greater. */
 function startOf(address: string, link: string): string {
   return link.slice(address.length + 1).replace(/\..*$/u, "");
-}
-
-/** The subject of a link, and the number of a frame after it. */
-function splitReply(reply: string): { readonly link: string; readonly seq: number } {
-  const dot = reply.lastIndexOf(".");
-  return { link: reply.slice(0, Math.max(0, dot)), seq: Number(reply.slice(dot + 1)) };
 }
 
 function isMember(prefix: string, { address, link }: Greeting): boolean {

@@ -21,21 +21,38 @@ export function optionsFromUrl(url: string): NatsOptions {
       url,
     )?.groups;
   if (parts === undefined) throw refuse("in a form that cannot be read");
+  const parameters = (parts["query"] ?? "").split("&").filter((text) => text !== "");
+  // The @ belongs to a password that holds one of / and ?: what seems to be a host, a prefix or a name is a piece of it.
+  if ([parts["prefix"] ?? "", ...parameters.map((text) => text.replace(/=.*/su, ""))].some(holdsAt))
+    throw refuse("with an @ after a / or a ?", "Write those of a password as %2F and %3F.");
   const options: Record<string, unknown> = {};
   const hosts = (parts["hosts"] ?? "").split(",").filter((host) => host !== "");
   if (hosts.length > 0) options["servers"] = hosts;
   if ((parts["prefix"] ?? "") !== "") options["prefix"] = decoded(parts["prefix"] ?? "");
   Object.assign(options, credentialsOf(parts["user"]));
   const tls: Record<string, string> = {};
-  for (const [name, value] of new URLSearchParams(parts["query"] ?? "")) {
+  for (const parameter of parameters) {
+    const [name, value] = parameterOf(parameter);
     if (Object.hasOwn(TLS_NAMES, name)) tls[name] = value;
     else if (name === "tls" && value === "true") options["tls"] = tls;
     else if (TEXTS.has(name)) options[name] = value;
     else if (Object.hasOwn(OPTION_NAMES, name) && name !== "tls" && !ELSEWHERE.has(name))
       options[name] = Number(value);
+    // What follows it may be the host still: then its name is a piece of a password.
+    else if (!/^\w+$/u.test(name) || parameters.some(holdsAt)) throw refuse("with a parameter that is none");
     else throw refuse(`with the parameter "${name}"`);
   }
   return { ...options, ...(Object.keys(tls).length === 0 ? {} : { tls }) };
+}
+
+function holdsAt(text: string): boolean {
+  return text.includes("@");
+}
+
+/** A plus is a plus, as it is before the question mark: tokens are often in base64. */
+function parameterOf(text: string): readonly [name: string, value: string] {
+  const [name = "", ...value] = text.split("=");
+  return [decoded(name), decoded(value.join("="))];
 }
 
 function credentialsOf(text: string | undefined): NatsOptions {
@@ -53,6 +70,7 @@ function decoded(text: string): string {
   }
 }
 
-function refuse(what: string): ConfigError {
-  return new ConfigError({ option: "transport", got: `nats: ${what}`, takes: FORM });
+function refuse(what: string, hint?: string): ConfigError {
+  const got = `nats: ${what}`;
+  return new ConfigError({ option: "transport", got, takes: FORM, ...(hint === undefined ? {} : { hint }) });
 }

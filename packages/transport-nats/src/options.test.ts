@@ -45,6 +45,9 @@ describe("the options", () => {
     ["servers", { servers: "http://host:1" }],
     ["servers", { servers: "host:70000" }],
     ["servers", { servers: `nats://app:${SECRET}@host:4222` }],
+    ["servers", { servers: `app:${SECRET}` }],
+    ["servers", { servers: `nats://app:1/${SECRET}` }],
+    ["servers", { servers: [`host:1`, `host?${SECRET}`] }],
     ["prefix", { prefix: "" }],
     ["prefix", { prefix: "a..b" }],
     ["prefix", { prefix: "a.*" }],
@@ -110,4 +113,42 @@ describe("a URL", () => {
       expect(read).not.toThrow(SECRET);
     },
   );
+
+  it("that is no URL of NATS shows which server was meant, where that holds no password", () => {
+    expect(() => checkOptions({ servers: "http://host:1" })).toThrow('"http://host:1"');
+    expect(() => checkOptions({ servers: "host:70000" })).toThrow('"host:70000"');
+  });
+
+  it.each([
+    "nats://shop:AbC/dEf@host",
+    "nats://shop:4711/dEf@host:4222/prefix",
+    "nats://shop:AbC?dEf@host",
+    "nats://shop:AbC?dEf=1@host",
+    "nats://shop:AbC?name=dEf&gHi@host",
+    "nats://shop:4711?name=dEf@host",
+    "nats://shop:4711?keepAliveMs=dEf@host",
+    "nats://shop:AbC/dEf?gHi@host",
+    "nats://AbC/dEf@host",
+    "nats://shop:AbC@dEf@host",
+    "nats://shop:AbC#dEf/x@host",
+  ])("with a password that is not escaped is refused, and no piece of it is shown: %s", (url) => {
+    const read = (): unknown => checkOptions(optionsFromUrl(url));
+    expect(read).toThrow(ConfigError);
+    expect(read).not.toThrow(/AbC|dEf|gHi|4711/u);
+  });
+
+  it("says how to write a password that holds a slash, and takes it so", () => {
+    expect(() => optionsFromUrl("nats://shop:a/b@host")).toThrow("%2F");
+    expect(optionsFromUrl("nats://shop:a%2Fb%3Fc@host")).toMatchObject({ user: "shop", pass: "a/b?c" });
+  });
+
+  it("has no other characters for its own: a plus is one, and an @ in a value", () => {
+    expect(optionsFromUrl("nats://host?token=a+b%2B%20=&credentialsFile=/a@b")).toEqual({
+      servers: ["host"],
+      token: "a+b+ =",
+      credentialsFile: "/a@b",
+    });
+    expect(optionsFromUrl("nats://a+b@host")).toMatchObject({ token: "a+b" });
+    expect(() => optionsFromUrl("nats://host?token=%zz")).toThrow(ConfigError);
+  });
 });

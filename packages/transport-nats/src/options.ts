@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { ConfigError } from "@holdfast/core/adapter";
-import { nkeys } from "@nats-io/transport-node";
+import { credsAuthenticator, nkeys } from "@nats-io/transport-node";
 
 /** Where the NATS servers are, who this member is there, and how much it lets wait. */
 export interface NatsOptions {
@@ -30,7 +30,7 @@ export interface NatsOptions {
   readonly maxQueuedMessages?: number;
   /** How much may be on its way to one peer, in bytes, before it says what came. Default 2 MiB. */
   readonly maxInFlightBytes?: number;
-  /** How long a silent peer or server is believed in before it is asked, in ms, 100 or more. It is given up as long after. Default 2,000. */
+  /** How long a silent peer or server is believed in before it is asked, in ms, 100 or more. It is given up after two to three times that. Default 2,000. */
   readonly keepAliveMs?: number;
   /** How long a server or a peer may take to connect, in ms, 100 or more. Default 5,000. */
   readonly connectTimeoutMs?: number;
@@ -99,6 +99,8 @@ const DEFAULT_MAX_IN_FLIGHT_BYTES = 2 * 1_048_576;
 /** Subjects are part of every message. */
 const LONGEST_PREFIX = 128;
 const SERVER = /^(?:(?:nats|tls):\/\/)?(?:\[[0-9a-fA-F:.]+\]|[^:/?#@\s[\]]+)(?::(?<port>\d{1,5}))?\/?$/u;
+/** What is no server is shown if it cannot be a user and a password, or the first piece of them. */
+const SHOWN_SERVER = /^(?:\w*:\/\/)?[^:/?#@\s]*(?::\d*)?\/?$/u;
 const TOKEN = "[A-Za-z0-9_-]+";
 const PREFIX = new RegExp(`^${TOKEN}(?:\\.${TOKEN})*$`, "u");
 const NAME = new RegExp(`^${TOKEN}$`, "u");
@@ -149,8 +151,7 @@ function checkServers(given: string | readonly string[]): readonly string[] {
     if (typeof server !== "string" || match === null || !(Number(match.groups?.["port"] ?? 1) <= 65_535))
       throw new ConfigError({
         option: "transport.servers",
-        // A server with a user in it may hold a password.
-        got: typeof server === "string" && server.includes("@") ? "a server with a user" : server,
+        got: typeof server === "string" && !SHOWN_SERVER.test(server) ? "of another form" : server,
         takes,
       });
     return server;
@@ -172,7 +173,8 @@ function checkName(name: unknown): string | null {
   if (typeof name !== "string" || name.length > LONGEST_PREFIX || !NAME.test(name))
     throw new ConfigError({
       option: "transport.name",
-      got: name,
+      // The end of a password and a host, where a URL has a ? that is not escaped.
+      got: typeof name === "string" && name.includes("@") ? "of another form" : name,
       takes: `letters, digits, _ and -, up to ${LONGEST_PREFIX}, and no dots`,
     });
   return name;
@@ -207,8 +209,25 @@ function checkCredentials({ token, user, pass, nkeySeed, credentialsFile }: Nats
   if (user !== undefined) return { kind: "user", user, pass: pass ?? "" };
   if (nkeySeed !== undefined) return { kind: "nkeySeed", seed: checkSeed(nkeySeed) };
   if (credentialsFile === undefined) return { kind: "none" };
-  checkFile("credentialsFile", credentialsFile, "the path of a credentials file", /BEGIN NATS USER JWT/u);
+  readCredentials(credentialsFile);
   return { kind: "credentialsFile", path: credentialsFile };
+}
+
+/** What a credentials file holds: surely a JWT and a user's seed. @throws {ConfigError} */
+export function readCredentials(path: string): Uint8Array {
+  const takes = "the path of a credentials file: a JWT, and the seed of its nkey";
+  const bytes = readFile("credentialsFile", path, takes);
+  try {
+    const { nkey } = credsAuthenticator(bytes)("a nonce") as { readonly nkey: string };
+    if (nkey.startsWith("U")) return bytes;
+  } catch {
+    // Its message may quote what it was given.
+  }
+  throw new ConfigError({
+    option: "transport.credentialsFile",
+    got: "a file that holds something else",
+    takes,
+  });
 }
 
 function checkSeed(text: string): Uint8Array {
@@ -241,17 +260,19 @@ function checkTls(tls: NatsTls | undefined): NatsTls | null {
 }
 
 function checkFile(option: string, path: string, takes: string, holds: RegExp): void {
-  let text: string;
+  if (!holds.test(readFile(option, path, takes).toString()))
+    throw new ConfigError({ option: `transport.${option}`, got: "a file that holds something else", takes });
+}
+
+function readFile(option: string, path: string, takes: string): Buffer {
   try {
-    text = readFileSync(path, "utf8");
+    return readFileSync(path);
   } catch (cause) {
     throw new ConfigError(
       { option: `transport.${option}`, got: "a file that cannot be read", takes },
       { cause },
     );
   }
-  if (!holds.test(text))
-    throw new ConfigError({ option: `transport.${option}`, got: "a file that holds something else", takes });
 }
 
 function whole(option: string, value: unknown, least: number): number {

@@ -1,6 +1,6 @@
 import type { WireMessage } from "@holdfast/core/adapter";
 import { describe, expect, it } from "vitest";
-import { decodeFrame, encodeMessage, type Frame } from "./frame.ts";
+import { decodeFrame, decodeReply, encodeMessage, type Frame } from "./frame.ts";
 import { PeerLink, type LinkEnd } from "./peer-link.ts";
 
 const LIMIT = 1_000_000;
@@ -12,8 +12,7 @@ function ping(nonce: number | string): WireMessage {
 
 /** A link, and what it published and was told. */
 class Bench {
-  readonly published: { readonly subject: string; readonly frame: Frame; readonly replyTo: string | null }[] =
-    [];
+  readonly published: { readonly subject: string; readonly frame: Frame; readonly replyTo: string }[] = [];
   readonly received: WireMessage[] = [];
   readonly ends: LinkEnd[] = [];
   isConnected = true;
@@ -51,6 +50,11 @@ class Bench {
   /** Frame `seq` of the peer. */
   data(seq: number, ...messages: readonly WireMessage[]): void {
     this.read({ kind: "data", seq, ack: 0, asks: false, messages });
+  }
+
+  /** The server says that nobody was there when the frame came that was published as number `index` of all, from 0. */
+  nobodyHeard(index: number): void {
+    this.link.noResponders(decodeReply(this.published[index]?.replyTo ?? "").seq);
   }
 
   read(frame: Frame, from: string = REMOTE): void {
@@ -153,10 +157,46 @@ describe("a link", () => {
     for (let index = 1; index <= 8; index += 1) bench.send(ping(index));
     await turn();
     expect(bench.frames().length).toBeGreaterThan(2);
-    bench.link.noResponders(2);
-    bench.link.noResponders(3);
+    bench.nobodyHeard(1);
+    bench.nobodyHeard(2);
     const undelivered = Array.from({ length: 7 }, (_, index) => ping(index + 2));
     expect(bench.ends).toEqual([{ reason: "no responders", wasOpen: true, undelivered }]);
+  });
+
+  it("does not take an ack that nobody heard for proof that what was published after it was not read (L4)", async () => {
+    const bench = new Bench();
+    bench.welcome();
+    bench.data(1, ping("theirs"));
+    bench.read({ kind: "ack", ack: 0, asks: true });
+    await turn();
+    bench.send(ping(1));
+    await turn();
+    expect(bench.published.map(({ frame }) => frame.kind)).toEqual(["ack", "data"]);
+    bench.send(ping(2));
+    // By the time that this is read the peer may be there again, and have read frame 1.
+    bench.nobodyHeard(0);
+    expect(bench.ends).toEqual([{ reason: "no responders", wasOpen: true, undelivered: [ping(2)] }]);
+  });
+
+  it("does not take a welcome that nobody heard for such proof: the peer may have taken a greeting of this end's", async () => {
+    const bench = new Bench();
+    bench.link.greet();
+    await turn();
+    bench.link.accept(REMOTE);
+    bench.send(ping(1));
+    await turn();
+    expect(bench.published.map(({ frame }) => frame.kind)).toEqual(["hello", "welcome", "data"]);
+    bench.nobodyHeard(1);
+    expect(bench.ends).toEqual([{ reason: "no responders", wasOpen: true, undelivered: [] }]);
+  });
+
+  it("gives back what waits where nobody heard its greeting", async () => {
+    const bench = new Bench();
+    bench.send(ping(1));
+    bench.link.greet();
+    await turn();
+    bench.nobodyHeard(0);
+    expect(bench.ends).toEqual([{ reason: "no responders", wasOpen: false, undelivered: [ping(1)] }]);
   });
 
   it("gives back what came after the last frame that a peer read that says goodbye, and nothing if it does not say", async () => {
@@ -209,6 +249,18 @@ describe("a link", () => {
     await turn();
     expect(bench.published.map(({ frame }) => frame.kind)).toEqual(["data", "bye"]);
     expect(bench.ends).toMatchObject([{ reason: "ended" }]);
+  });
+
+  it("stays closed that could not answer who greeted it", async () => {
+    const bench = new Bench();
+    bench.send(ping(1));
+    bench.isConnected = false;
+    bench.link.accept(REMOTE);
+    bench.isConnected = true;
+    await turn();
+    expect(bench.link.takesMessages).toBe(false);
+    expect(bench.published).toEqual([]);
+    expect(bench.ends).toEqual([{ reason: "disconnected", wasOpen: false, undelivered: [ping(1)] }]);
   });
 
   it("gives back what the client did not take any more", async () => {

@@ -15,7 +15,15 @@
 //   L6  Once it is open, it reads what comes from the other end alone. Another start of the peer's may have answered, too.
 
 import { SendQueue, type QueueBounds, type WireMessage } from "@holdfast/core/adapter";
-import { encodeAck, encodeBye, encodeData, encodeGreeting, type Frame, type Greeting } from "./frame.ts";
+import {
+  encodeAck,
+  encodeBye,
+  encodeData,
+  encodeGreeting,
+  encodeReply,
+  type Frame,
+  type Greeting,
+} from "./frame.ts";
 
 export interface PeerLinkOptions {
   /** Who the peer is. */
@@ -108,6 +116,8 @@ export class PeerLink {
     if (this.#state !== "opening") return;
     this.#isGreeting = false;
     this.#publish(remote, encodeGreeting("welcome", this.#options.own));
+    // It could not be published, and the link is over.
+    if (this.#isClosed()) return;
     this.#open(remote);
   }
 
@@ -140,8 +150,11 @@ export class PeerLink {
     }
   }
 
-  /** The server knows nobody at the other end. `seq` is the first frame that surely was not read. */
-  noResponders(seq: number): void {
+  /**
+   * The server knew nobody at the other end when a frame came. `seq` is the number of that frame, so neither it nor one
+   * after it was read; null: it had none, and a frame that was published after it may have been read all the same.
+   */
+  noResponders(seq: number | null): void {
     this.#end("no responders", seq);
   }
 
@@ -168,7 +181,8 @@ export class PeerLink {
   close(reason: Exclude<EndReason, "bye" | "no responders">): void {
     if (this.#state === "closed") return;
     if (this.#remote !== null && reason !== "disconnected") {
-      this.#options.publish(this.#remote, encodeBye(this.#received), `${this.#options.own.link}.0`);
+      const replyTo = encodeReply({ link: this.#options.own.link, seq: null });
+      this.#options.publish(this.#remote, encodeBye(this.#received), replyTo);
     }
     this.#end(reason, null);
   }
@@ -256,10 +270,10 @@ export class PeerLink {
     this.#publish(this.#remote ?? "", encodeAck(this.#received, asks));
   }
 
-  /** `seq` is the first frame that was not read if nobody is there. */
-  #publish(subject: string, frame: Buffer, seq: number = this.#sent + 1): void {
-    if (!this.#options.publish(subject, frame, `${this.#options.own.link}.${seq}`))
-      this.#end("disconnected", seq);
+  /** `seq` is the number of a frame with messages: it and what comes after it was not read if nobody is there. */
+  #publish(subject: string, frame: Buffer, seq: number | null = null): void {
+    const replyTo = encodeReply({ link: this.#options.own.link, seq });
+    if (!this.#options.publish(subject, frame, replyTo)) this.#end("disconnected", seq);
   }
 
   #isClosed(): boolean {

@@ -3,7 +3,9 @@
 //   S1  While it is down nothing is published: `publish` says so at once. The client would keep it, and send it later or
 //       never, and a request of which nobody hears again is worse than one that failed.
 //   S2  It connects again for as long as it takes, with pauses that grow, and jitter.
-//   S3  A callback of the client that throws would end its reading for good, so none does.
+//   S3  A member that is connected hears what it subscribed to. A client that ended for good, and one whose subscriptions the
+//       server refuses once they were there, are replaced by another one.
+//   S4  A callback of the client that throws would end its reading for good, so none does.
 
 import { ConfigError, type Random } from "@holdfast/core/adapter";
 import {
@@ -29,12 +31,33 @@ const LONGEST_RECONNECT_MS = 2_000;
 /** Silent servers are given up after this many pings. */
 const PINGS_UNANSWERED = 2;
 
-export class ServerConnection {
-  readonly #client: NatsConnection;
-  #isConnected = true;
-  #maxPayload: number;
+interface Parts {
+  readonly settings: NatsSettings;
+  readonly random: Random;
+  readonly listener: ConnectionListener;
+  readonly options: ConnectionOptions;
+  /** How often the client tried to connect again since it last was connected. */
+  readonly reconnects: { attempts: number };
+}
 
-  private constructor(client: NatsConnection) {
+interface Subscriptions {
+  readonly subjects: readonly string[];
+  readonly callback: (message: Msg) => void;
+}
+
+export class ServerConnection {
+  readonly #parts: Parts;
+  #client: NatsConnection;
+  #subscriptions: Subscriptions = { subjects: [], callback: () => undefined };
+  #isConnected = true;
+  #isClosing = false;
+  #maxPayload: number;
+  /** How many clients there were since one last had its subscriptions. */
+  #attempts = 0;
+  #endPause: () => void = () => undefined;
+
+  private constructor(parts: Parts, client: NatsConnection) {
+    this.#parts = parts;
     this.#client = client;
     this.#maxPayload = client.info?.max_payload ?? 0;
   }
@@ -48,8 +71,8 @@ export class ServerConnection {
     const reconnects = { attempts: 0 };
     const options = clientOptions(settings, random, reconnects);
     const client = await firstConnection(settings, random, options);
-    const connection = new ServerConnection(client);
-    void connection.#watch(listener, reconnects);
+    const connection = new ServerConnection({ settings, random, listener, options, reconnects }, client);
+    void connection.#watch();
     return connection;
   }
 
@@ -57,8 +80,10 @@ export class ServerConnection {
     return this.#isConnected;
   }
 
-  /** The largest message that the server takes, in bytes. */
+  /** The largest message that the server takes, in bytes. A server may say another number while it is connected. */
   get maxPayload(): number {
+    // The client forgets it when it begins to connect again.
+    this.#maxPayload = this.#client.info?.max_payload ?? this.#maxPayload;
     return this.#maxPayload;
   }
 
@@ -74,63 +99,129 @@ export class ServerConnection {
     }
   }
 
-  /** Resolves when the server has the subscriptions. @throws {ConfigError} this user may not subscribe */
+  /**
+   * Resolves when the server has the subscriptions; another one gets them, too. Called once.
+   *
+   * @throws {ConfigError} this user may not subscribe, or the server is gone, or this is closed meanwhile
+   */
   async subscribe(subjects: readonly string[], callback: (message: Msg) => void): Promise<void> {
-    let refused: Error | null = null;
-    for (const subject of subjects) {
-      this.#client.subscribe(subject, {
-        callback: (error, message) => {
-          if (error === null) callback(message);
-          else refused = error;
-        },
-      });
-    }
-    await this.#client.flush();
-    if (refused !== null)
+    this.#subscriptions = { subjects, callback };
+    try {
+      await this.#subscribeOn(this.#client);
+    } catch (cause) {
+      if (!(cause instanceof errors.PermissionViolationError)) throw unreachable(this.#parts.settings, cause);
       throw new ConfigError(
         {
           option: "transport.prefix",
           got: subjects[0],
           takes: "a prefix under which this user may publish and subscribe",
         },
-        { cause: refused },
+        { cause },
       );
+    }
   }
 
   /** Hands everything to the server and disconnects; at once if there is none, and after `timeoutMs` in any case. */
   async close(timeoutMs: number): Promise<void> {
     const wasConnected = this.#isConnected;
+    this.#isClosing = true;
     this.#isConnected = false;
+    this.#endPause();
     if (wasConnected && timeoutMs > 0) {
       await within(
         this.#client.drain().catch(() => undefined),
         timeoutMs,
       );
     }
-    await this.#client.close().catch(() => undefined);
+    await end(this.#client);
   }
 
-  async #watch(listener: ConnectionListener, reconnects: { attempts: number }): Promise<void> {
-    for await (const status of this.#client.status()) {
-      switch (status.type) {
-        case "reconnecting":
-          reconnects.attempts += 1;
-          break;
-        case "disconnect":
-        case "close":
-          if (!this.#isConnected) break;
-          this.#isConnected = false;
-          listener.lost();
-          break;
-        case "reconnect":
-          reconnects.attempts = 0;
-          this.#maxPayload = this.#client.info?.max_payload ?? this.#maxPayload;
-          this.#isConnected = true;
-          listener.restored();
-          break;
-        default:
-      }
+  /** @throws {Error} the server's refusal, or the client's error */
+  async #subscribeOn(client: NatsConnection): Promise<void> {
+    const { subjects, callback } = this.#subscriptions;
+    const refusals: Error[] = [];
+    let isDone = false;
+    for (const subject of subjects) {
+      client.subscribe(subject, {
+        callback: (error, message) => {
+          if (error === null) return callback(message);
+          refusals.push(error);
+          // After a reconnect: the client forgets the subscription, and would never ask for it again (S3).
+          if (isDone) void end(client);
+        },
+      });
     }
+    await flushed(client);
+    isDone = true;
+    if (refusals[0] !== undefined) throw refusals[0];
+  }
+
+  /** Ends with `close`. Until then there is a client (S2, S3). */
+  async #watch(): Promise<void> {
+    for (;;) {
+      await this.#follow(this.#client);
+      if (this.#isClosing) return;
+      this.#lost();
+      const client = await this.#connectAnew();
+      if (client === null) return;
+      if (this.#isClosing) return end(client);
+      this.#client = client;
+      // Before it subscribes: who greets this member as soon as it does is to be answered.
+      this.#restored();
+      void this.#subscribeAnew(client);
+    }
+  }
+
+  /** Resolves when the client ended for good. */
+  async #follow(client: NatsConnection): Promise<void> {
+    for await (const status of client.status()) {
+      if (status.type === "reconnecting") this.#parts.reconnects.attempts += 1;
+      else if (status.type === "disconnect") this.#lost();
+      else if (status.type === "reconnect" && !this.#isClosing) this.#restored();
+    }
+  }
+
+  #lost(): void {
+    if (!this.#isConnected) return;
+    this.#isConnected = false;
+    this.#parts.listener.lost();
+  }
+
+  #restored(): void {
+    this.#parts.reconnects.attempts = 0;
+    this.#isConnected = true;
+    this.#parts.listener.restored();
+  }
+
+  /** A client that is connected. Null: this is closed meanwhile. */
+  async #connectAnew(): Promise<NatsConnection | null> {
+    let client: NatsConnection | null = null;
+    while (client === null && !this.#isClosing) {
+      await this.#pause(pauseMs(this.#attempts, this.#parts.random));
+      this.#attempts += 1;
+      if (!this.#isClosing) client = await connect(this.#parts.options).catch(() => null);
+    }
+    return client;
+  }
+
+  async #subscribeAnew(client: NatsConnection): Promise<void> {
+    try {
+      await this.#subscribeOn(client);
+      this.#attempts = 0;
+    } catch {
+      await end(client);
+    }
+  }
+
+  /** Resolves after `ms`, or with `close`. */
+  async #pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 }
 
@@ -205,6 +296,20 @@ function unreachable({ servers }: NatsSettings, cause: unknown): ConfigError {
     },
     { cause },
   );
+}
+
+/** Resolves when the server has read what was written until now. @throws {Error} the client's: it has no server any more */
+async function flushed(client: NatsConnection): Promise<void> {
+  // One that is closed leaves its promises open.
+  const closed = client.closed().then((error) => {
+    throw error instanceof Error ? error : new errors.ClosedConnectionError();
+  });
+  await Promise.race([client.flush(), closed]);
+}
+
+/** Ends it for good, and does not throw. */
+async function end(client: NatsConnection): Promise<void> {
+  await client.close().catch(() => undefined);
 }
 
 async function within(work: Promise<unknown>, ms: number): Promise<void> {

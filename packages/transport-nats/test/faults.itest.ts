@@ -1,8 +1,11 @@
 // A server that restarts, hangs, is away and takes little; and what is no message.
 
 import { PayloadTooLargeError } from "@holdfast/core/adapter";
+import { SystemRandom } from "@holdfast/core/internal";
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from "vitest";
 import { startOwnNats } from "../../../test/services/nats.ts";
+import { NatsTransport } from "../src/nats-transport.ts";
+import { checkOptions } from "../src/options.ts";
 import { Member, numberOf, ping } from "./member.ts";
 import { clusterOn, FREEZE_MS, outsider, serverWith, type OwnNats } from "./servers.ts";
 
@@ -117,6 +120,29 @@ describe.skipIf(!hasNats)("a member that starts while no server is there", () =>
     const start = Member.start({ servers: "127.0.0.1:1", token: secret, connectTimeoutMs: 100 });
     await expect(start).rejects.toThrow(/"transport.servers" is "127.0.0.1:1".*connection refused/u);
     await expect(start).rejects.not.toThrow(secret);
+  });
+});
+
+describe.skipIf(!hasNats)("a member that is closed while it starts", () => {
+  it("leaves no connection behind, and hears nothing", async () => {
+    const own = await serverWith("");
+    const connections = async (): Promise<number> =>
+      ((await (await fetch(`${own.monitorUrl}/varz`)).json()) as { readonly connections: number })
+        .connections;
+    for (const delayMs of [0, 0, 1, 2, 5, 10, 20]) {
+      const transport = new NatsTransport(checkOptions(clusterOn(own)), new SystemRandom());
+      const starting = transport.start({
+        receive: () => expect.unreachable(),
+        undelivered: () => expect.unreachable(),
+        disconnected: () => expect.unreachable(),
+      });
+      if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+      await transport.close(0);
+      expect(await starting).toMatch(/^test\./u);
+      transport.send("test.nobody", ping("after"));
+    }
+    // The server may need a moment to notice.
+    while ((await connections()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   });
 });
 

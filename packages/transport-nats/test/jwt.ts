@@ -8,7 +8,7 @@ export interface Operator {
   /** Lines for a server's configuration file. */
   readonly config: string;
   /** The text of a credentials file for a user of the one account. `expiresAt` in seconds since 1970. */
-  credentials(expiresAt?: number): string;
+  credentials(user?: { readonly expiresAt?: number; readonly maySubscribe?: boolean }): string;
 }
 
 export function createOperator(): Operator {
@@ -21,12 +21,12 @@ export function createOperator(): Operator {
     config: `operator: ${operatorJwt}
 resolver: MEMORY
 resolver_preload: { ${account.getPublicKey()}: ${accountJwt} }`,
-    credentials(expiresAt) {
+    credentials({ expiresAt, maySubscribe = true } = {}) {
       const user = nkeys.createUser();
       const jwt = sign(
         user,
         account,
-        { type: "user", version: 2, pub: {}, sub: {}, ...unlimited },
+        { type: "user", version: 2, pub: {}, sub: maySubscribe ? {} : { deny: [">"] }, ...unlimited },
         expiresAt,
       );
       const seed = new TextDecoder().decode(user.getSeed());

@@ -11,6 +11,8 @@ export class Member implements TransportListener, AsyncDisposable {
   readonly received: WireMessage[] = [];
   readonly lost: WireMessage[] = [];
   readonly gone: string[] = [];
+  /** Called as soon as a peer is gone. */
+  onGone: ((peer: string) => void) | null = null;
   readonly #waiting: { readonly enough: () => boolean; readonly resolve: () => void }[] = [];
 
   private constructor(options: NatsOptions) {
@@ -37,6 +39,7 @@ export class Member implements TransportListener, AsyncDisposable {
 
   disconnected(peer: string): void {
     this.gone.push(peer);
+    this.onGone?.(peer);
     this.#look();
   }
 

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { startOwnNats } from "../../../test/services/nats.ts";
+import { decodeFrame, encodeGreeting } from "../src/frame.ts";
 import { Member, ping } from "./member.ts";
 import {
   clusterOn,
@@ -55,6 +56,43 @@ describe.skipIf(!hasNats)("a peer that is not there", () => {
     await member.untilReaches(first.address);
     const nonces = member.received.map((message) => ("nonce" in message ? message.nonce : ""));
     expect(new Set(nonces).size).toBe(nonces.length);
+  });
+});
+
+describe.skipIf(!hasNats)("a peer that greets anew", () => {
+  it("hears on its new link what is sent as soon as the old one is gone, and is not greeted", async () => {
+    const options = clusterOn(server);
+    const address = `${options.prefix}.peer`;
+    const client = await outsider(server);
+    const heard: (readonly [subject: string, kind: string])[] = [];
+    let answered: (() => void) | null = null;
+    client.subscribe(`${address}.>`, {
+      callback: (_, { subject, data }) => {
+        heard.push([subject, decodeFrame(data).kind]);
+        answered?.();
+      },
+    });
+    client.subscribe(address, { callback: (_, { subject }) => void heard.push([subject, "greeted"]) });
+    await using member = await Member.start(options);
+    const until = async (frames: number): Promise<void> => {
+      while (heard.length < frames) await new Promise<void>((resolve) => (answered = resolve));
+    };
+    const greet = (link: string): void => {
+      client.publish(member.address, encodeGreeting("hello", { address, link }), { reply: `${link}.none` });
+    };
+    greet(`${address}.1.1`);
+    await until(1);
+    member.onGone = (peer) => member.transport.send(peer, ping("at once"));
+    greet(`${address}.2.1`);
+    await until(4);
+    expect(heard).toEqual([
+      [`${address}.1.1`, "welcome"],
+      [`${address}.1.1`, "bye"],
+      [`${address}.2.1`, "welcome"],
+      [`${address}.2.1`, "data"],
+    ]);
+    expect(member.gone).toEqual([address]);
+    member.onGone = null;
   });
 });
 

@@ -11,7 +11,7 @@ import { transportFromUrl, type NatsOptions } from "../src/index.ts";
 import { optionsFromUrl } from "../src/options-url.ts";
 import { createOperator } from "./jwt.ts";
 import { Member } from "./member.ts";
-import { serverWith } from "./servers.ts";
+import { clusterOn, serverWith } from "./servers.ts";
 
 const hasNats = inject("natsUrl") !== null;
 const SECRET = "a-secret-of-the-cluster";
@@ -96,11 +96,16 @@ describe.skipIf(!hasNats)("a server with an operator", () => {
     );
   });
 
+  it("is not asked by a member whose file holds no credentials", async () => {
+    const text = createOperator().credentials();
+    await isRefused({ credentialsFile: fileWith(text.slice(0, -100)) }, "credentialsFile");
+  });
+
   it("lets a member in again whose credentials expired, once its file was renewed", async () => {
     const operator = createOperator();
     const servers = await urlOfServerWith(operator.config);
-    const soon = Math.floor(Date.now() / 1_000) + 2;
-    const file = fileWith(operator.credentials(soon));
+    const expiresAt = Math.floor(Date.now() / 1_000) + 2;
+    const file = fileWith(operator.credentials({ expiresAt }));
     await using peer = await Member.start({ servers, credentialsFile: fileWith(operator.credentials()) });
     await using member = await Member.start({ servers, credentialsFile: file });
     expect(await peer.reaches(member.address)).toBe(true);
@@ -110,6 +115,28 @@ describe.skipIf(!hasNats)("a server with an operator", () => {
     writeFileSync(file, "not written to its end yet");
     expect(await member.reaches(peer.address)).toBe(false);
     writeFileSync(file, operator.credentials());
+    await member.untilReaches(peer.address);
+  });
+});
+
+describe.skipIf(!hasNats)("a server with an operator that forbids a member to subscribe", () => {
+  it("after it was connected is tried again until it allows it", async () => {
+    const operator = createOperator();
+    const own = await serverWith(operator.config);
+    const file = fileWith(operator.credentials());
+    const options = clusterOn(own);
+    await using peer = await Member.start({ ...options, credentialsFile: fileWith(operator.credentials()) });
+    await using member = await Member.start({ ...options, credentialsFile: file });
+    expect(await peer.reaches(member.address)).toBe(true);
+    writeFileSync(file, operator.credentials({ maySubscribe: false }));
+    await own.control.restart();
+    await peer.until(() => peer.gone.includes(member.address));
+    while (member.transport.counters.reconnects === 0 || peer.transport.counters.reconnects === 0)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await peer.reaches(member.address)).toBe(false);
+    expect(await member.reaches(peer.address)).toBe(false);
+    writeFileSync(file, operator.credentials());
+    await peer.untilReaches(member.address);
     await member.untilReaches(peer.address);
   });
 });

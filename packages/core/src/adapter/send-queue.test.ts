@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { WireMessage } from "../data/wire-message.ts";
@@ -58,5 +60,23 @@ describe("the queue", () => {
     expect(add(small)).toBe(false);
     expect(queue.takeAll()).toEqual([large]);
     expect(queue.take(FRAME_BYTES)).toEqual([]);
+  });
+
+  it("keeps nothing alive that was taken, while other messages wait (Q2)", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    const queue = new SendQueue({ maxMessages: 10, maxBytes: 1_000 });
+    const taken = ((): WeakRef<WireMessage> => {
+      const message = ping("taken");
+      queue.add(message, bytesOf(message));
+      queue.add(ping("waits"), bytesOf(ping("waits")));
+      expect(queue.take(1)).toHaveLength(1);
+      return new WeakRef(message);
+    })();
+    // A WeakRef holds what it names until the end of the turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    expect(taken.deref()).toBeUndefined();
+    expect(queue.isEmpty).toBe(false);
   });
 });

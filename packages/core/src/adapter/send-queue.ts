@@ -1,7 +1,7 @@
 // SendQueue: what waits to be written to one peer, in a transport that packs several messages into one frame.
 //
 //   Q1  What was put in comes out in order, in frames of bounded size, and once.
-//   Q2  It never holds more than its bounds; what does not fit is refused.
+//   Q2  It never holds more than its bounds, nor keeps alive what was taken; what does not fit is refused.
 
 import type { WireMessage } from "../data/wire-message.ts";
 
@@ -21,8 +21,8 @@ const FRAMING_BYTES = 8;
 
 export class SendQueue {
   readonly #bounds: QueueBounds;
-  #entries: QueuedMessage[] = [];
-  /** How many of the first entries were taken already: shifting an array costs more the longer it is. */
+  #entries: (QueuedMessage | null)[] = [];
+  /** How many of the first entries were taken already, and are null: shifting an array costs more the longer it is. */
   #taken = 0;
   #bytes = 0;
 
@@ -50,12 +50,13 @@ export class SendQueue {
     let size = 0;
     while (this.#taken < this.#entries.length) {
       const entry = this.#entries[this.#taken];
-      if (entry === undefined) break;
+      if (entry == null) break;
       const more = entry.bytes.length + FRAMING_BYTES;
       if (size > 0 && size + more > frameBytes) break;
       taken.push(entry);
       size += more;
       this.#bytes -= entry.bytes.length;
+      this.#entries[this.#taken] = null;
       this.#taken += 1;
     }
     if (this.isEmpty) {
