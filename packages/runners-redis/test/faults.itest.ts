@@ -2,13 +2,19 @@
 
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { memoryStorage } from "@holdfast/core";
-import { FencedError, PersistenceError, type RunnerStorage, type ShardId } from "@holdfast/core/adapter";
+import {
+  FencedError,
+  PersistenceError,
+  type RunnerRecord,
+  type RunnerStorage,
+  type ShardId,
+} from "@holdfast/core/adapter";
 import { Redis } from "ioredis";
 import { findProgram } from "../../../test/services/programs.ts";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { MASTER_NAME, startOwnSentinel } from "../../../test/services/redis-sentinel.ts";
 import { member, services, Sessions, TTL_MS } from "./backend.ts";
-import { wayTo } from "./frozen-proxy.ts";
+import { wayTo } from "./proxy.ts";
 
 /** Leases that outlive every fault here by far. */
 const LONG_TTL_MS = 60_000;
@@ -191,9 +197,120 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     onTestFinished(() => way.close());
     const runners = await sessionsOn(`redis://127.0.0.1:${way.port}`).open({ timeoutMs: 3_000 });
     await runners.register(member("r1"), LONG_TTL_MS);
-    way.forget();
+    way.hold();
     expect(await runners.refresh("r1")).toBe("held");
     expect(way.count).toBeGreaterThan(1);
+  });
+
+  it.each<[string, Step, Step, Partial<Outcome>]>([
+    [
+      "a release, after the shard was taken again",
+      (runners) => runners.releaseShards("r1", ["default:0"]),
+      (runners) => runners.acquireShards("r1", ["default:0"]),
+      { holders: ["r1", "r1", "r1"] },
+    ],
+    [
+      "a claim, after the shard was given back",
+      (runners) => runners.acquireShards("r1", ["default:3"]),
+      (runners) => runners.releaseShards("r1", ["default:3", "default:0"]),
+      { holders: ["r1", "r1"] },
+    ],
+    [
+      "a registration, after a newer one",
+      (runners) => runners.register(member("r1", { weight: 2 }), LONG_TTL_MS),
+      (runners) => runners.register(member("r1", { weight: 3 }), LONG_TTL_MS),
+      { members: [member("r1", { weight: 3 })] },
+    ],
+    [
+      "a registration, after the lease was given back",
+      (runners) => runners.register(member("r1", { weight: 2 }), LONG_TTL_MS),
+      (runners) => runners.unregister("r1"),
+      { members: [], holders: [] },
+    ],
+    [
+      "a registration, after the lease ran out",
+      (runners) => runners.register(member("r1", { weight: 2 }), TTL_MS),
+      (runners) => until(async () => (await runners.listRunners()).length === 0),
+      { members: [], holders: [] },
+    ],
+    [
+      "the end of a lease, after a new one was taken",
+      (runners) => runners.unregister("r1"),
+      (runners) => runners.register(member("r1", { weight: 4 }), LONG_TTL_MS),
+      { members: [member("r1", { weight: 4 })] },
+    ],
+  ])("to which a try comes late does not do it any more: %s", async (_what, first, second, outcome) => {
+    const server = await start();
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const sessions = sessionsOn(`redis://127.0.0.1:${way.port}`);
+    const runners = await sessions.open();
+    await join(runners, "r1");
+    way.hold();
+    // Its first try is given up, and the next one goes over a new connection.
+    await first(runners);
+    await second(runners);
+    expect(await way.deliver()).toMatch(/^-STALE \d+\r\n$/u);
+    const { members = await runners.listRunners(), holders } = outcome;
+    expect(await runners.listRunners()).toEqual(members);
+    if (holders !== undefined) expect([...(await runners.listShards()).values()]).toEqual(holders);
+    expect(await runners.refresh("r1")).toBe(members.length === 0 ? "lost" : "held");
+  });
+
+  it("to which a registration comes late that it never knew of takes no member back whose lease is over", async () => {
+    const server = await start();
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const sessions = sessionsOn(`redis://127.0.0.1:${server.port}`);
+    const runners = await sessions.open({ url: `redis://127.0.0.1:${way.port}` });
+    const others = await sessions.open();
+    await runners.register(member("r1"), TTL_MS);
+    way.hold();
+    const late = runners.register(member("r1", { weight: 2 }), TTL_MS);
+    await way.held();
+    way.shut();
+    await expect(late).rejects.toBeInstanceOf(PersistenceError);
+    await until(async () => (await others.listRunners()).length === 0);
+    expect(await way.deliver()).toMatch(/^:1\r\n/u);
+    expect(await others.listRunners()).toEqual([]);
+  });
+
+  it("takes changes of one member from two sessions", async () => {
+    const sessions = sessionsOn((await start()).url);
+    const [first, second] = [await sessions.open(), await sessions.open()];
+    await join(first, "r1");
+    await first.releaseShards("r1", SHARDS);
+    await second.register(member("r1", { weight: 2 }), LONG_TTL_MS);
+    expect(await second.acquireShards("r1", ["default:0"])).toEqual(["default:0"]);
+    expect(await first.acquireShards("r1", SHARDS)).toEqual(SHARDS);
+    expect([await first.refresh("r1"), await second.refresh("r1")]).toEqual(["held", "held"]);
+    await second.unregister("r1");
+    expect(await first.refresh("r1")).toBe("lost");
+    await first.register(member("r1"), LONG_TTL_MS);
+    expect(await first.refresh("r1")).toBe("held");
+  });
+
+  it("is told in each try what it confirmed until then: a retry does not hide what it forgot meanwhile", async () => {
+    const server = await start({ extra: ON_DISK });
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const sessions = sessionsOn(`redis://127.0.0.1:${server.port}`);
+    const first = await sessions.open({ url: `redis://127.0.0.1:${way.port}`, timeoutMs: 6_000 });
+    const second = await sessions.open();
+    await join(first, "r1");
+    await second.register(member("r2"), LONG_TTL_MS);
+    const mark = await server.control.mark();
+    way.hold("default:9");
+    const release = first.releaseShards("r1", ["default:0"]);
+    const acquire = first.acquireShards("r1", ["default:9"]);
+    await release;
+    // Redis forgets the release while the other call waits for its answer.
+    await way.held();
+    await server.control.killAndForget(mark);
+    await server.control.start();
+    expect(await acquire).toEqual([]);
+    expect(await first.refresh("r1")).toBe("lost");
+    expect(await second.acquireShards("r2", SHARDS)).toEqual(SHARDS);
   });
 
   it("is spoken to as a client of the user's says, over connections of our own, and the client stays open", async () => {
@@ -257,6 +374,18 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     return operator;
   }
 });
+
+type Step = (runners: RunnerStorage) => Promise<unknown>;
+
+interface Outcome {
+  readonly members: readonly RunnerRecord[];
+  /** Of the shards that are held. */
+  readonly holders: readonly string[];
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  await expect.poll(isSo, { timeout: 10_000 }).toBe(true);
+}
 
 async function join(runners: RunnerStorage, runnerId: string): Promise<void> {
   await runners.register(member(runnerId), LONG_TTL_MS);
