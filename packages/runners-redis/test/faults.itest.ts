@@ -9,7 +9,7 @@ import {
   type RunnerStorage,
   type ShardId,
 } from "@holdfast/core/adapter";
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { findProgram } from "../../../test/services/programs.ts";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { MASTER_NAME, startOwnSentinel } from "../../../test/services/redis-sentinel.ts";
@@ -200,6 +200,28 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     way.hold();
     expect(await runners.refresh("r1")).toBe("held");
     expect(way.count).toBeGreaterThan(1);
+  });
+
+  it("is sent nothing again by ioredis when a connection of a cluster ends: each try is one of ours", async () => {
+    const server = await start({ isCluster: true });
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const client = new Cluster([{ host: "127.0.0.1", port: way.port }], {
+      lazyConnect: true,
+      natMap: { [`127.0.0.1:${server.port}`]: { host: "127.0.0.1", port: way.port } },
+    });
+    onTestFinished(() => client.disconnect());
+    const sessions = new Sessions({ client, timeoutMs: 3_000 });
+    onTestFinished(() => sessions[Symbol.asyncDispose]());
+    const runners = await sessions.open();
+    await runners.register(member("r1"), LONG_TTL_MS);
+    for (const shardId of SHARDS) {
+      way.cut(shardId);
+      expect(await runners.acquireShards("r1", [shardId])).toEqual([shardId]);
+      const tries = way.commands.filter((command) => command.includes(shardId));
+      expect(tries.length).toBeGreaterThan(1);
+      expect(new Set(tries).size).toBe(tries.length);
+    }
   });
 
   it.each<[string, Step, Step, Partial<Outcome>]>([
