@@ -61,10 +61,13 @@ export function newConnection(settings: RedisSettings, tryMs: number, random: Ra
     redisOptions: node,
   } satisfies ClusterOptions;
   if (client !== null) {
-    if (!client.isCluster) return (client as Redis).duplicate(single);
+    if (!client.isCluster) return client.duplicate(single) as Connection;
     // ioredis 5 puts these in the place of the client's own, which have its password and its TLS.
-    const redisOptions = { ...(client as Cluster).options.redisOptions, ...node };
-    return (client as Cluster).duplicate([], { ...clustered, redisOptions });
+    const { redisOptions }: ClusterOptions = client.options;
+    return client.duplicate([], {
+      ...clustered,
+      redisOptions: { ...redisOptions, ...node },
+    }) as Connection;
   }
   if (isCluster) {
     return new Cluster([...hosts], {

@@ -1,6 +1,6 @@
 // RedisSession: one connection to Redis, with a bound on every call and faults as PersistenceError.
 //
-//   S1  Every call ends within `timeoutMs`, its tries included, and nothing is tried after that.
+//   S1  Every call ends within `commandTimeout`, its tries included, and nothing is tried after that.
 //   S2  What is called may be tried again blindly: each script finds its own earlier success. An earlier try may arrive
 //       later than a later one, or after the call has failed.
 
@@ -34,7 +34,7 @@ export class RedisSession {
     this.#settings = settings;
     this.#random = random;
     this.#keys = keysOf(settings.prefix);
-    this.#tryMs = Math.max(SHORTEST_TRY_MS, settings.timeoutMs / 3);
+    this.#tryMs = Math.max(SHORTEST_TRY_MS, settings.commandTimeoutMs / 3);
     this.#connection = newConnection(settings, this.#tryMs, random);
     this.#connection.on("ready", () => {
       this.#trouble = null;
@@ -72,7 +72,7 @@ export class RedisSession {
     script: string,
     values: (failed: Error | null) => readonly string[] = () => [],
   ): Promise<unknown> {
-    const until = performance.now() + this.#settings.timeoutMs;
+    const until = performance.now() + this.#settings.commandTimeoutMs;
     let failed: Error | null = null;
     let outcome: "not-written" | "unknown" = "not-written";
     for (;;) {
@@ -125,7 +125,7 @@ export class RedisSession {
   }
 
   #whyNot(): Error {
-    return this.#trouble ?? new LateError(`no connection within ${this.#settings.timeoutMs} ms`);
+    return this.#trouble ?? new LateError(`no connection within ${this.#settings.commandTimeoutMs} ms`);
   }
 }
 

@@ -43,7 +43,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
 
   /** Its sessions are closed before the server is. */
   function sessionsOn(url: string, isCluster = false): Sessions {
-    const sessions = new Sessions({ url, timeoutMs: 600, ...(isCluster ? { cluster: true } : {}) });
+    const sessions = new Sessions({ url, commandTimeout: 600, ...(isCluster ? { cluster: true } : {}) });
     onTestFinished(() => sessions[Symbol.asyncDispose]());
     return sessions;
   }
@@ -76,7 +76,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     async (isCluster) => {
       const server = await start({ isCluster });
       const sessions = sessionsOn(server.url, isCluster);
-      const runners = await sessions.open({ pollIntervalMs: 50 });
+      const runners = await sessions.open({ pollInterval: 50 });
       await join(runners, "r1");
       let told = 0;
       await runners.watch(() => {
@@ -182,7 +182,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
   it("whose clock was set back keeps no lease for longer than its term", async () => {
     const server = await start();
     const sessions = sessionsOn(server.url);
-    const runners = await sessions.open({ pollIntervalMs: 50 });
+    const runners = await sessions.open({ pollInterval: 50 });
     await runners.register(member("r1"), TTL_MS);
     await runners.watch(() => undefined);
     const operator = operatorOn(server);
@@ -195,7 +195,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     const server = await start();
     const way = await wayTo(server.port);
     onTestFinished(() => way.close());
-    const runners = await sessionsOn(`redis://127.0.0.1:${way.port}`).open({ timeoutMs: 3_000 });
+    const runners = await sessionsOn(`redis://127.0.0.1:${way.port}`).open({ commandTimeout: 3_000 });
     await runners.register(member("r1"), LONG_TTL_MS);
     way.hold();
     expect(await runners.refresh("r1")).toBe("held");
@@ -211,7 +211,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
       natMap: { [`127.0.0.1:${server.port}`]: { host: "127.0.0.1", port: way.port } },
     });
     onTestFinished(() => client.disconnect());
-    const sessions = new Sessions({ client, timeoutMs: 3_000 });
+    const sessions = new Sessions({ client, commandTimeout: 3_000 });
     onTestFinished(() => sessions[Symbol.asyncDispose]());
     const runners = await sessions.open();
     await runners.register(member("r1"), LONG_TTL_MS);
@@ -317,7 +317,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     const way = await wayTo(server.port);
     onTestFinished(() => way.close());
     const sessions = sessionsOn(`redis://127.0.0.1:${server.port}`);
-    const first = await sessions.open({ url: `redis://127.0.0.1:${way.port}`, timeoutMs: 6_000 });
+    const first = await sessions.open({ url: `redis://127.0.0.1:${way.port}`, commandTimeout: 6_000 });
     const second = await sessions.open();
     await join(first, "r1");
     await second.register(member("r2"), LONG_TTL_MS);
@@ -338,7 +338,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
   it("is spoken to as a client of the user's says, over connections of our own, and the client stays open", async () => {
     const server = await start({ extra: ON_DISK });
     const client = operatorOn(server);
-    const sessions = new Sessions({ client, timeoutMs: 600 });
+    const sessions = new Sessions({ client, commandTimeout: 600 });
     onTestFinished(() => sessions[Symbol.asyncDispose]());
     const runners = await sessions.open();
     await join(runners, "r1");
@@ -354,7 +354,11 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
   it("is followed by its replica when Sentinels say so, and who was not replicated in time finds out", async () => {
     const service = await startOwnSentinel(500);
     onTestFinished(() => service.stop());
-    const sessions = new Sessions({ url: service.url, sentinel: { name: MASTER_NAME }, timeoutMs: 1_000 });
+    const sessions = new Sessions({
+      url: service.url,
+      sentinel: { name: MASTER_NAME },
+      commandTimeout: 1_000,
+    });
     onTestFinished(() => sessions[Symbol.asyncDispose]());
     const [first, second] = [await sessions.open(), await sessions.open()];
     await join(first, "r1");
