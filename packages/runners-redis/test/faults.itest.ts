@@ -297,6 +297,26 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     expect(await others.listRunners()).toEqual([]);
   });
 
+  it("forgets the number of a lease an hour after its end, and that of no lease that lives", async () => {
+    const server = await start();
+    const sessions = sessionsOn(server.url);
+    const runners = await sessions.open();
+    const operator = operatorOn(server);
+    const key = (name: string): string => `{${sessions.prefix}:runners}:${name}`;
+    for (const runnerId of ["r1", "r2", "r3"]) await runners.register(member(runnerId), LONG_TTL_MS);
+    await runners.unregister("r1");
+    await runners.unregister("r2");
+    await runners.register(member("r2"), LONG_TTL_MS);
+    const over = await operator.zrange(key("gone"), "0", "-1", "WITHSCORES");
+    expect(over).toEqual(["r1", expect.any(String)]);
+    expect(Number(over[1]) - Date.now()).toBeGreaterThan(3_500_000);
+    await operator.zadd(key("gone"), Date.now(), "r1");
+    await runners.listRunners();
+    expect(await operator.zcard(key("gone"))).toBe(0);
+    expect((await operator.hkeys(key("changes"))).toSorted()).toEqual(["r2", "r3"]);
+    expect(await runners.refresh("r2")).toBe("held");
+  });
+
   it("takes changes of one member from two sessions", async () => {
     const sessions = sessionsOn((await start()).url);
     const [first, second] = [await sessions.open(), await sessions.open()];
