@@ -4,7 +4,8 @@
 //   terms    hash         runner id -> the term of its lease, in ms
 //   records  hash         runner id -> the member's record, as JSON
 //   shards   hash         shard id  -> the id of the runner that holds it
-//   changes  hash         runner id -> the number of the last change that it made, as the runner counts them
+//   changes  hash         runner id -> the numbers of the changes that it made, as the runner counts them, rising: from the
+//                         last one on that is known to be confirmed, or from 0
 //   gone     sorted set   runner id whose lease is over -> when its number is forgotten, in ms of the server's clock
 //   version  string       another one after each change that others are to hear of
 //
@@ -60,13 +61,29 @@ local function remove(ids)
   isChanged = true
 end
 
-local function lastChange()
-  return tonumber(redis.call('HGET', changes, id) or '0')
+local function made()
+  local numbers = {}
+  for each in string.gmatch(redis.call('HGET', changes, id) or '0', '%d+') do
+    numbers[#numbers + 1] = tonumber(each)
+  end
+  return numbers
 end
 
--- Also where the lease for which they were confirmed is over: it never comes back.
+local function lastChange()
+  local numbers = made()
+  return numbers[#numbers]
+end
+
+-- Whether the change that was confirmed is missing, also where a later one is there: that may have been sent before the
+-- confirmation came, and to another server first. And whether the lease is over for which it was confirmed.
 local function isForgotten()
-  return confirmed > 0 and (lastChange() < confirmed or redis.call('ZSCORE', gone, id))
+  if confirmed == 0 then return false end
+  if redis.call('ZSCORE', gone, id) then return true end
+  local numbers = made()
+  for _, each in ipairs(numbers) do
+    if each == confirmed then return false end
+  end
+  return confirmed > numbers[1]
 end
 
 local function isLeased()
@@ -78,7 +95,13 @@ local function isLive()
 end
 
 local function noteChange()
-  if change > lastChange() then redis.call('HSET', changes, id, change) end
+  if change <= lastChange() then return end
+  local numbers = {}
+  for _, each in ipairs(made()) do
+    if each >= confirmed then numbers[#numbers + 1] = each end
+  end
+  numbers[#numbers + 1] = change
+  redis.call('HSET', changes, id, table.concat(numbers, ' '))
 end
 
 local function finish(answer)
@@ -105,7 +128,7 @@ end
 
 const BEGIN_CHANGE = `${BEGIN}
 if change <= lastChange() then
-  return finish(redis.error_reply('${STALE} ' .. redis.call('HGET', changes, id)))
+  return finish(redis.error_reply('${STALE} ' .. lastChange()))
 end
 `;
 

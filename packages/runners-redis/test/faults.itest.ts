@@ -13,6 +13,7 @@ import { Cluster, Redis } from "ioredis";
 import { findProgram } from "../../../test/services/programs.ts";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { MASTER_NAME, startOwnSentinel } from "../../../test/services/redis-sentinel.ts";
+import { ACQUIRE, channelOf, keysOf } from "../src/scripts.ts";
 import { member, services, Sessions, TTL_MS } from "./backend.ts";
 import { wayTo } from "./proxy.ts";
 
@@ -295,6 +296,24 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     await until(async () => (await others.listRunners()).length === 0);
     expect(await way.deliver()).toMatch(/^:1\r\n/u);
     expect(await others.listRunners()).toEqual([]);
+  });
+
+  it("that forgot a change is found out although a later one, sent before the answer to that one came, reached it", async () => {
+    const server = await start({ extra: ON_DISK });
+    const sessions = sessionsOn(server.url);
+    const runners = await sessions.open();
+    // The changes 1 and 2. The third is forgotten.
+    await join(runners, "r1");
+    const mark = await server.control.mark();
+    await runners.releaseShards("r1", ["default:0"]);
+    await server.control.killAndForget(mark);
+    await server.control.start();
+    // As a node of a cluster that is no master any more sends on to the new one what was sent beside the third.
+    const keys = keysOf(sessions.prefix);
+    const late = [channelOf(sessions.prefix), "r1", "2", "4", "default:9"];
+    expect(await operatorOn(server).eval(ACQUIRE, keys.length, ...keys, ...late)).toEqual(["default:9"]);
+    expect(await untilItAnswers(() => runners.refresh("r1"))).toBe("lost");
+    expect((await runners.listShards()).size).toBe(0);
   });
 
   it("forgets the number of a lease an hour after its end, and that of no lease that lives", async () => {
