@@ -1,7 +1,8 @@
 // Connection: one client of ioredis, made as the options say or as the user's own client is made.
 //
-//   N1  A command is sent once or not at all: nothing waits for a connection, and nothing is sent again on the next one.
-//       What is worth another try, RedisSession tries.
+//   N1  A command is carried out once or not at all, and nothing is sent again on the next connection. What is worth another
+//       try, RedisSession tries. The one queue there is, is in a Cluster: a command may wait until the connection to its node
+//       is made. What leaves it after its call was given up comes late, which is harmless: see C4 in scripts.ts.
 //   N2  A server that does not answer a command in time has its connection cut, so that the next one is another.
 //   N3  It reconnects for ever, in less than a second, and not at the same moment as others.
 
@@ -51,13 +52,22 @@ export function newConnection(settings: RedisSettings, tryMs: number, random: Ra
     scaleReads: "master" as const,
     keyPrefix: "",
     clusterRetryStrategy: pauses(random),
+    clusterNodeRetryStrategy: null,
+    // It would send again what may have been carried out.
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    maxRedirections: 3,
     slotsRefreshTimeout: tryMs,
     redisOptions: node,
   } satisfies ClusterOptions;
   if (client !== null) {
-    return client.isCluster
-      ? (client as Cluster).duplicate([], clustered)
-      : (client as Redis).duplicate(single);
+    if (!client.isCluster) return client.duplicate(single) as Connection;
+    // ioredis 5 puts these in the place of the client's own, which have its password and its TLS.
+    const { redisOptions }: ClusterOptions = client.options;
+    return client.duplicate([], {
+      ...clustered,
+      redisOptions: { ...redisOptions, ...node },
+    }) as Connection;
   }
   if (isCluster) {
     return new Cluster([...hosts], {

@@ -1,21 +1,32 @@
 // The errors of ioredis, and what they say of a command.
 
 import { PersistenceError } from "@holdfast/core/adapter";
+import { STALE } from "./scripts.ts";
 
 /** The server did not answer in time. */
 export class LateError extends Error {
   override readonly name = "LateError";
 }
 
-/** What a server says that will take commands in a moment, or whose place another one takes. */
+/**
+ * What a server says that will take commands in a moment, or whose place another one takes, and what a script says of a
+ * change that a newer one overtook.
+ */
 const PASSING =
-  /^(?:LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|BUSY|MOVED|ASK|NOREPLICAS|UNBLOCKED)\b/u;
+  /^(?:STALE|LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|BUSY|MOVED|ASK|NOREPLICAS|UNBLOCKED)\b/u;
 /** What it says to those whom it does not let in. */
 const REFUSAL = /^(?:WRONGPASS|NOAUTH|NOPERM|DENIED)\b|^ERR (?:invalid password|AUTH|Client sent AUTH)/u;
 
 /** Whether a command that failed so may be taken on another connection, or in a moment. */
 export function isPassing(error: Error): boolean {
   return error.name === "ReplyError" ? PASSING.test(error.message) : !isProgrammingError(error);
+}
+
+/** The number of the change that was newer than the one that failed so; 0 where it failed otherwise. */
+export function lastChangeIn(error: Error | null): number {
+  return error !== null && error.name === "ReplyError" && error.message.startsWith(`${STALE} `)
+    ? Number(error.message.split(" ")[1])
+    : 0;
 }
 
 /** Whether the server does not let this user in, which no other try changes. */

@@ -5,7 +5,7 @@ import { openRedis } from "./open-redis.ts";
 import { checkOptions, type RedisRunnersOptions } from "./options.ts";
 import { optionsFromUrl } from "./url.ts";
 
-export type { RedisRunnersOptions } from "./options.ts";
+export type { RedisClient, RedisRunnersOptions } from "./options.ts";
 
 /**
  * Keeps members and shard leases in Redis 7 or later: one server, one that Sentinels watch, or a Redis Cluster.

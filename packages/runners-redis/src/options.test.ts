@@ -1,5 +1,5 @@
 import { ConfigError } from "@holdfast/core/adapter";
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { redis } from "./index.ts";
 import { checkOptions, type RedisRunnersOptions } from "./options.ts";
@@ -16,7 +16,7 @@ describe("the options", () => {
       isCluster: false,
       prefix: "holdfast",
       tls: null,
-      timeoutMs: 3_000,
+      commandTimeoutMs: 3_000,
       pollIntervalMs: 2_000,
     });
   });
@@ -36,13 +36,22 @@ describe("the options", () => {
     ["sentinel", { sentinel: { name: "a" }, cluster: true }],
     ["cluster", { cluster: "yes" as never }],
     ["client", { client: {} as Redis }],
+    ["client", { client: null as never }],
     ["prefix", { prefix: "" }],
     ["prefix", { prefix: "a}b" }],
     ["tls", { url: "redis://a", tls: {} }],
     ["tls.ca", { url: "rediss://a", tls: { ca: "/nowhere.pem" } }],
     ["tls", { url: "rediss://a", tls: { key: "/nowhere.key" } }],
-    ["timeoutMs", { timeoutMs: 0 }],
-    ["pollIntervalMs", { pollIntervalMs: Number.NaN }],
+    ["tls.cert", { url: "rediss://a", tls: { cert: "/a.pem" } as never }],
+    ["sentinel.user", { sentinel: { name: "a", user: "b" } as never }],
+    ["commandTimeout", { commandTimeout: 99 }],
+    ["commandTimeout", { commandTimeout: "11m" }],
+    ["commandTimeout", { commandTimeout: true as never }],
+    ["pollInterval", { pollInterval: Number.NaN }],
+    ["pollInterval", { pollInterval: 49 }],
+    // A timer of Node would fire at once.
+    ["pollInterval", { pollInterval: 2 ** 31 }],
+    ["timeoutMs", { timeoutMs: 600 } as RedisRunnersOptions],
     ["host", { host: "a:1" } as RedisRunnersOptions],
   ])("refuse bad %s, and show no password", (option, options) => {
     const check = (): unknown => redis(options);
@@ -63,10 +72,33 @@ describe("the options", () => {
   });
 });
 
+describe("durations", () => {
+  it.each([
+    [600_000, "10 minutes"],
+    [100, "100ms"],
+  ])("are milliseconds or texts, up to ten minutes: %s", (ms, text) => {
+    const settings = { commandTimeoutMs: ms, pollIntervalMs: ms };
+    expect(checkOptions({ commandTimeout: ms, pollInterval: ms })).toMatchObject(settings);
+    expect(checkOptions({ commandTimeout: text, pollInterval: text })).toMatchObject(settings);
+  });
+});
+
+describe("a client", () => {
+  it("is a Redis or a Cluster of any copy of ioredis", () => {
+    for (const client of [
+      new Redis({ lazyConnect: true }),
+      new Cluster(["redis://a"], { lazyConnect: true }),
+      { isCluster: false, options: {}, duplicate: () => null },
+    ]) {
+      expect(checkOptions({ client }).client).toBe(client);
+    }
+  });
+});
+
 describe("a URL", () => {
   it("says everything that the options do", () => {
     const options = optionsFromUrl(
-      "rediss://me:s%40%3A@a:1,[::1]:2/?prefix=orders&cluster=true&timeoutMs=500&pollIntervalMs=100",
+      "rediss://me:s%40%3A@a:1,[::1]:2/?prefix=orders&cluster=true&commandTimeout=500ms&pollInterval=100",
     );
     expect(checkOptions(options)).toMatchObject({
       hosts: [
@@ -77,7 +109,7 @@ describe("a URL", () => {
       isCluster: true,
       prefix: "orders",
       tls: {},
-      timeoutMs: 500,
+      commandTimeoutMs: 500,
       pollIntervalMs: 100,
     });
     expect(
@@ -112,7 +144,7 @@ describe("a URL", () => {
     expect(() => optionsFromUrl("redis://me:secret@a?c=1")).toThrow(/"c"/u);
   });
 
-  it.each(["db=1", "cluster=1&prefix=secret", "sentinelPassword=secret", "timeoutMs=soon", "prefix="])(
+  it.each(["db=1", "cluster=1&prefix=secret", "sentinelPassword=secret", "commandTimeout=soon", "prefix="])(
     "is refused with %s, without showing the password",
     (query) => {
       const read = (): unknown => redis(optionsFromUrl(`redis://me:secret@a?${query}`));

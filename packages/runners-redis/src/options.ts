@@ -1,11 +1,10 @@
 // The options of redis(), checked once.
 
 import { readFileSync } from "node:fs";
-import { ConfigError } from "@holdfast/core/adapter";
-import type { Cluster, Redis } from "ioredis";
+import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter";
 import { DEFAULT_URL, readServerUrl, type RedisAuth, type RedisHost } from "./server-url.ts";
 
-/** Where Redis is and how it is spoken to. */
+/** Where Redis is and how it is spoken to. A duration is a number of milliseconds or a string such as `"3s"`. */
 export interface RedisRunnersOptions {
   /**
    * Where Redis is, as `"redis://[user:password@]host[:port][/database]"`, and with TLS `"rediss://..."`. With `sentinel` and
@@ -13,10 +12,10 @@ export interface RedisRunnersOptions {
    */
   readonly url?: string;
   /**
-   * A client of ioredis that you made, instead of `url`: also one that finds its server by Sentinels, and one of a Redis
+   * A `Redis` or a `Cluster` of ioredis that you made, instead of `url`: also one that finds its server by Sentinels, and one of a Redis
    * Cluster. Connections are made as it makes them; it is neither used for commands nor closed. Its `keyPrefix` does not count.
    */
-  readonly client?: Redis | Cluster;
+  readonly client?: RedisClient;
   /** The hosts of `url` are Sentinels, which know where the master of this name is. */
   readonly sentinel?: { readonly name: string; readonly username?: string; readonly password?: string };
   /** Whether the hosts of `url` are nodes of a Redis Cluster. Default false. */
@@ -32,15 +31,23 @@ export interface RedisRunnersOptions {
     /** The key of `certificate`: PEM, or the path of a PEM file. */
     readonly key?: string;
   };
-  /** How long one call may take, tries of it included, in ms, 100 or more. Default 3,000. */
-  readonly timeoutMs?: number;
-  /** How often a runner looks for changes that nobody told it of, in ms, 50 or more. Default 2,000. */
-  readonly pollIntervalMs?: number;
+  /** How long one call may take, its tries and the wait for a connection included, 100 ms to 10 minutes. Default 3s. */
+  readonly commandTimeout?: Duration;
+  /** How often a runner looks for changes that nobody told it of, 50 ms to 10 minutes. Default 2s. */
+  readonly pollInterval?: Duration;
+}
+
+/** As much of a `Redis` or a `Cluster` of ioredis as this package uses, so that any copy of it will do. */
+export interface RedisClient {
+  readonly isCluster: boolean;
+  readonly options: object;
+  /** A `Redis` takes other options, a `Cluster` other nodes before them. */
+  duplicate(override?: object, options?: object): unknown;
 }
 
 /** The options, checked. */
 export interface RedisSettings {
-  readonly client: Redis | Cluster | null;
+  readonly client: RedisClient | null;
   readonly hosts: readonly RedisHost[];
   readonly database: number;
   readonly auth: RedisAuth | null;
@@ -53,7 +60,7 @@ export interface RedisSettings {
   readonly prefix: string;
   /** As Node takes it. Null: no TLS. */
   readonly tls: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer } | null;
-  readonly timeoutMs: number;
+  readonly commandTimeoutMs: number;
   readonly pollIntervalMs: number;
 }
 
@@ -64,21 +71,21 @@ const NAMES: Readonly<Record<keyof RedisRunnersOptions, true>> = {
   cluster: true,
   prefix: true,
   tls: true,
-  timeoutMs: true,
-  pollIntervalMs: true,
+  commandTimeout: true,
+  pollInterval: true,
 };
+const SENTINEL_NAMES = ["name", "username", "password"];
+const TLS_NAMES = ["ca", "certificate", "key"];
 /** What the client has settled already. */
 const PLACES = ["url", "sentinel", "cluster", "tls"] as const;
 const DEFAULT_PREFIX = "holdfast";
-const DEFAULT_TIMEOUT_MS = 3_000;
+const DEFAULT_COMMAND_TIMEOUT_MS = 3_000;
 const DEFAULT_POLL_INTERVAL_MS = 2_000;
+const TEN_MINUTES_MS = 600_000;
 
 /** @throws {ConfigError} names the option, what it got and what it takes; shows no credentials */
 export function checkOptions(options: RedisRunnersOptions): RedisSettings {
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(NAMES, name))
-      throw refusal(name, "given", `one of the names ${Object.keys(NAMES).join(", ")}`);
-  }
+  checkNames("", options, Object.keys(NAMES));
   const client = checkClient(options);
   const isCluster = options.cluster ?? false;
   if (typeof isCluster !== "boolean") throw refusal("cluster", isCluster, "true or false");
@@ -101,8 +108,12 @@ export function checkOptions(options: RedisRunnersOptions): RedisSettings {
     isCluster,
     prefix: checkPrefix(options.prefix ?? DEFAULT_PREFIX),
     tls: server.isSecure ? checkTls(options.tls ?? {}) : null,
-    timeoutMs: checkMs("timeoutMs", options.timeoutMs ?? DEFAULT_TIMEOUT_MS, 100),
-    pollIntervalMs: checkMs("pollIntervalMs", options.pollIntervalMs ?? DEFAULT_POLL_INTERVAL_MS, 50),
+    commandTimeoutMs: checkDuration(
+      "commandTimeout",
+      options.commandTimeout ?? DEFAULT_COMMAND_TIMEOUT_MS,
+      100,
+    ),
+    pollIntervalMs: checkDuration("pollInterval", options.pollInterval ?? DEFAULT_POLL_INTERVAL_MS, 50),
   };
 }
 
@@ -110,28 +121,29 @@ function refusal(option: string, got: unknown, takes: string, options?: ErrorOpt
   return new ConfigError({ option: `runners.${option}`, got, takes }, options);
 }
 
-function checkClient(options: RedisRunnersOptions): Redis | Cluster | null {
-  const client: unknown = options.client;
+function checkClient(options: RedisRunnersOptions): RedisClient | null {
+  const { client } = options;
   if (client === undefined) return null;
   // Not by its class: the user's ioredis may be another copy.
   const isClient =
     typeof client === "object" &&
     client !== null &&
-    "duplicate" in client &&
     typeof client.duplicate === "function" &&
-    "isCluster" in client;
+    typeof client.options === "object" &&
+    typeof client.isCluster === "boolean";
   if (!isClient) throw refusal("client", client, "a Redis or a Cluster of ioredis");
   for (const name of PLACES) {
     if (options[name] !== undefined)
       throw refusal(name, `given beside "client"`, "nothing then: the client knows");
   }
-  return client as Redis | Cluster;
+  return client;
 }
 
 function checkSentinel(sentinel: RedisRunnersOptions["sentinel"]): RedisSettings["sentinel"] {
   if (sentinel === undefined) return null;
   const takes = "{ name, username, password }, with the name of the master";
   if (typeof sentinel !== "object" || sentinel === null) throw refusal("sentinel", "no object", takes);
+  checkNames("sentinel.", sentinel, SENTINEL_NAMES);
   const { name, username = null, password = null } = sentinel;
   if (typeof name !== "string" || name === "") throw refusal("sentinel.name", name, "the name of the master");
   if (username !== null && typeof username !== "string") throw refusal("sentinel.username", username, takes);
@@ -151,6 +163,7 @@ function checkPrefix(prefix: unknown): string {
 
 function checkTls(tls: NonNullable<RedisRunnersOptions["tls"]>): NonNullable<RedisSettings["tls"]> {
   if (typeof tls !== "object" || tls === null) throw refusal("tls", tls, "{ ca, certificate, key }");
+  checkNames("tls.", tls, TLS_NAMES);
   const { ca, certificate, key } = tls;
   if ((certificate === undefined) !== (key === undefined))
     throw refusal("tls", "one of certificate and key", "both or none");
@@ -172,8 +185,18 @@ function pem(name: string, given: unknown): Buffer {
   }
 }
 
-function checkMs(name: string, ms: unknown, least: number): number {
-  if (typeof ms !== "number" || !Number.isFinite(ms) || ms < least)
-    throw refusal(name, ms, `milliseconds, ${least} or more`);
+/** Beyond ten minutes somebody mixed up units; beyond 25 days a timer of Node would fire at once. */
+function checkDuration(name: string, duration: unknown, leastMs: number): number {
+  const takes = `a duration from ${leastMs} ms to 10 minutes, as 3000 or "3s"`;
+  if (typeof duration !== "number" && typeof duration !== "string") throw refusal(name, duration, takes);
+  const ms = milliseconds(duration, `runners.${name}`);
+  if (ms < leastMs || ms > TEN_MINUTES_MS) throw refusal(name, duration, takes);
   return ms;
+}
+
+/** A name that is misspelt would leave out what it stands for. */
+function checkNames(of: string, given: object, names: readonly string[]): void {
+  for (const name of Object.keys(given)) {
+    if (!names.includes(name)) throw refusal(`${of}${name}`, "given", `one of the names ${names.join(", ")}`);
+  }
 }

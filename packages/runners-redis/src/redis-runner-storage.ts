@@ -1,24 +1,24 @@
 // RedisRunnerStorage: members and shard leases in Redis, on the server's clock.
 //
 //   R1  Each call is one script, which is one step of Redis: see scripts.ts.
-//   R2  A member's changes are numbered here. With each call Redis is told which of them it confirmed, so that one that
-//       lost some of them (killed before they were on disk, or replaced by a replica that never had them) is found out.
+//   R2  Changes are numbered here, each try of one anew, when it is sent. Redis makes none that is older than the last one
+//       of that member: a try that was given up, and arrives late, does not undo what came after it.
+//   R3  With each try Redis is told which change of the member it confirmed last, as of now, so that one that lost some of
+//       them (killed before they were on disk, or replaced by a replica that never had them) is found out.
 
 import type { RunnerRecord, RunnerStorage, ShardId } from "@holdfast/core/adapter";
+import { lastChangeIn } from "./errors.ts";
 import type { RedisSession } from "./redis-session.ts";
 import { RedisWatch } from "./redis-watch.ts";
 import { ACQUIRE, LIST_RUNNERS, LIST_SHARDS, REFRESH, REGISTER, RELEASE, UNREGISTER } from "./scripts.ts";
 
-/** The changes of one member that were made here. */
-interface Changes {
-  made: number;
-  confirmed: number;
-}
-
 export class RedisRunnerStorage implements RunnerStorage {
   readonly supports: { readonly watch: boolean } = { watch: true };
   readonly #session: RedisSession;
-  readonly #changes = new Map<string, Changes>();
+  /** The number of the last change that Redis confirmed, by the id of its member. */
+  readonly #confirmed = new Map<string, number>();
+  /** The number of the last try of a change, whichever member's. */
+  #lastNumber = 0;
   readonly #watches = new Set<RedisWatch>();
 
   constructor(session: RedisSession) {
@@ -31,16 +31,15 @@ export class RedisRunnerStorage implements RunnerStorage {
   }
 
   async refresh(runnerId: string): Promise<"held" | "lost"> {
-    const confirmed = this.#changes.get(runnerId)?.confirmed ?? 0;
-    const isHeld = await this.#session.run("refresh", "write", REFRESH, [runnerId, String(confirmed), "0"]);
+    const isHeld = await this.#session.run("refresh", "write", REFRESH, () => this.#named(runnerId));
     if (isHeld === 1) return "held";
-    this.#changes.delete(runnerId);
+    this.#confirmed.delete(runnerId);
     return "lost";
   }
 
   async unregister(runnerId: string): Promise<void> {
-    await this.#session.run("unregister", "write", UNREGISTER, [runnerId, "0", "0"]);
-    this.#changes.delete(runnerId);
+    await this.#change("unregister", UNREGISTER, runnerId, []);
+    this.#confirmed.delete(runnerId);
   }
 
   async listRunners(): Promise<readonly RunnerRecord[]> {
@@ -84,20 +83,30 @@ export class RedisRunnerStorage implements RunnerStorage {
     return Promise.resolve();
   }
 
-  /** Runs a script that changes a member, under the next number, and notes that Redis confirmed it (R2). */
+  /** Runs a script that changes a member, each time under the next number, and notes that Redis confirmed it. */
   async #change(
     operation: string,
     script: string,
     runnerId: string,
     values: readonly string[],
   ): Promise<unknown> {
-    const changes = this.#changes.get(runnerId) ?? { made: 0, confirmed: 0 };
-    this.#changes.set(runnerId, changes);
-    changes.made += 1;
-    const number = changes.made;
-    const sent = [runnerId, String(changes.confirmed), String(number), ...values];
-    const answer = await this.#session.run(operation, "write", script, sent);
-    changes.confirmed = Math.max(changes.confirmed, number);
+    let number = 0;
+    const answer = await this.#session.run(operation, "write", script, (failed) => {
+      // Another session may have made changes of this member.
+      number = Math.max(this.#lastNumber, lastChangeIn(failed)) + 1;
+      this.#lastNumber = number;
+      return [...this.#named(runnerId), ...values];
+    });
+    this.#confirmed.set(runnerId, Math.max(this.#confirmedOf(runnerId), number));
     return answer;
+  }
+
+  /** What the scripts of a member begin with. */
+  #named(runnerId: string): readonly string[] {
+    return [runnerId, String(this.#confirmedOf(runnerId)), String(this.#lastNumber)];
+  }
+
+  #confirmedOf(runnerId: string): number {
+    return this.#confirmed.get(runnerId) ?? 0;
   }
 }

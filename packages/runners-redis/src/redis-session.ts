@@ -1,7 +1,8 @@
 // RedisSession: one connection to Redis, with a bound on every call and faults as PersistenceError.
 //
-//   S1  Every call ends within `timeoutMs`, its tries included, and nothing is tried after that.
-//   S2  What is called may be tried again blindly: each script finds its own earlier success.
+//   S1  Every call ends within `commandTimeout`, its tries included, and nothing is tried after that.
+//   S2  What is called may be tried again blindly: each script finds its own earlier success. An earlier try may arrive
+//       later than a later one, or after the call has failed.
 
 import type { Random } from "@holdfast/core/adapter";
 import { newConnection, type Connection } from "./connection.ts";
@@ -33,7 +34,7 @@ export class RedisSession {
     this.#settings = settings;
     this.#random = random;
     this.#keys = keysOf(settings.prefix);
-    this.#tryMs = Math.max(SHORTEST_TRY_MS, settings.timeoutMs / 3);
+    this.#tryMs = Math.max(SHORTEST_TRY_MS, settings.commandTimeoutMs / 3);
     this.#connection = newConnection(settings, this.#tryMs, random);
     this.#connection.on("ready", () => {
       this.#trouble = null;
@@ -62,15 +63,17 @@ export class RedisSession {
    * Runs a script, and again while it fails for lack of a connection and there is time (S1).
    *
    * @param kind whether it may have taken effect if it failed
+   * @param values the script's arguments, made for each try when it is sent, from why the one before it failed
    * @throws {PersistenceError} Redis refused it, did not answer in time, or cannot be reached
    */
   async run(
     operation: string,
     kind: "read" | "write",
     script: string,
-    values: readonly string[] = [],
+    values: (failed: Error | null) => readonly string[] = () => [],
   ): Promise<unknown> {
-    const until = performance.now() + this.#settings.timeoutMs;
+    const until = performance.now() + this.#settings.commandTimeoutMs;
+    let failed: Error | null = null;
     let outcome: "not-written" | "unknown" = "not-written";
     for (;;) {
       await this.#untilReady(until - performance.now());
@@ -80,14 +83,13 @@ export class RedisSession {
         throw failure(operation, outcome, this.#whyNot());
       try {
         if (kind === "write") outcome = "unknown";
-        return await bounded(
-          this.#connection.eval(script, this.#keys.length, ...this.#keys, this.channel, ...values),
-          tryMs,
-        );
+        const sent = [...this.#keys, this.channel, ...values(failed)];
+        return await bounded(this.#connection.eval(script, this.#keys.length, ...sent), tryMs);
       } catch (thrown) {
         const error = reasonOf(asError(thrown));
         if (!isPassing(error) || performance.now() + PAUSE_MS >= until)
           throw failure(operation, outcome, error);
+        failed = error;
       }
       await pause(PAUSE_MS);
     }
@@ -123,7 +125,7 @@ export class RedisSession {
   }
 
   #whyNot(): Error {
-    return this.#trouble ?? new LateError(`no connection within ${this.#settings.timeoutMs} ms`);
+    return this.#trouble ?? new LateError(`no connection within ${this.#settings.commandTimeoutMs} ms`);
   }
 }
 

@@ -4,20 +4,27 @@
 //   terms    hash         runner id -> the term of its lease, in ms
 //   records  hash         runner id -> the member's record, as JSON
 //   shards   hash         shard id  -> the id of the runner that holds it
-//   changes  hash         runner id -> the number of the last change that it made, as the runner counts them
+//   changes  hash         runner id -> the numbers of the changes that it made, as the runner counts them, rising: from the
+//                         last one on that is known to be confirmed, or from 0
+//   gone     sorted set   runner id whose lease is over -> when its number is forgotten, in ms of the server's clock
 //   version  string       another one after each change that others are to hear of
 //
 //   C1  A lease that is over is removed, with its record and shards, before anything else is looked at.
 //   C2  All keys have one hash tag, and no script touches another key: so they work in a Redis Cluster.
 //   C3  A lease whose own changes Redis forgot is over. Its runner may believe that it holds what Redis gave to another,
 //       or Redis may believe that the runner holds what it released, for ever.
+//   C4  A change is made only if its number is higher than that of the last one. So a try that was given up, and arrives
+//       after others, does nothing: neither while the lease lives, nor for an hour after it is over.
 
 /** The keys of one Holdfast cluster, in the order in which scripts take them. */
 export function keysOf(prefix: string): readonly string[] {
-  return ["leases", "terms", "records", "shards", "changes", "version"].map(
+  return ["leases", "terms", "records", "shards", "changes", "gone", "version"].map(
     (name) => `${tagOf(prefix)}:${name}`,
   );
 }
+
+/** The error of a change that is not newer than the last one (C4), before the number of that one. */
+export const STALE = "STALE";
 
 /** The channel on which a new version is published. */
 export function channelOf(prefix: string): string {
@@ -28,43 +35,73 @@ function tagOf(prefix: string): string {
   return `{${prefix}:runners}`;
 }
 
+/** For how long what was sent for a lease that is over may still arrive. */
+const GONE_MS = 3_600_000;
+
 // The first argument is the channel. Those of a member have its id, the number of its last change that Redis confirmed, and
 // the number of this one.
 const BEGIN = `
-local leases, terms, records, shards, changes, version = unpack(KEYS)
+local leases, terms, records, shards, changes, gone, version = unpack(KEYS)
 local channel, id, confirmed, change = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local isChanged = false
 
-local function remove(gone)
-  for each in pairs(gone) do
+local function remove(ids)
+  for each in pairs(ids) do
     redis.call('ZREM', leases, each)
     redis.call('HDEL', terms, each)
     redis.call('HDEL', records, each)
-    redis.call('HDEL', changes, each)
+    redis.call('ZADD', gone, now + ${GONE_MS}, each)
   end
   local held = redis.call('HGETALL', shards)
   for i = 1, #held, 2 do
-    if gone[held[i + 1]] then redis.call('HDEL', shards, held[i]) end
+    if ids[held[i + 1]] then redis.call('HDEL', shards, held[i]) end
   end
   isChanged = true
 end
 
-local function lastChange()
-  return tonumber(redis.call('HGET', changes, id) or '0')
+local function made()
+  local numbers = {}
+  for each in string.gmatch(redis.call('HGET', changes, id) or '0', '%d+') do
+    numbers[#numbers + 1] = tonumber(each)
+  end
+  return numbers
 end
 
+local function lastChange()
+  local numbers = made()
+  return numbers[#numbers]
+end
+
+-- Whether the change that was confirmed is missing, also where a later one is there: that may have been sent before the
+-- confirmation came, and to another server first. And whether the lease is over for which it was confirmed.
 local function isForgotten()
-  return lastChange() < confirmed
+  if confirmed == 0 then return false end
+  if redis.call('ZSCORE', gone, id) then return true end
+  local numbers = made()
+  for _, each in ipairs(numbers) do
+    if each == confirmed then return false end
+  end
+  return confirmed > numbers[1]
+end
+
+local function isLeased()
+  return redis.call('ZSCORE', leases, id)
 end
 
 local function isLive()
-  return redis.call('ZSCORE', leases, id) and not isForgotten()
+  return isLeased() and not isForgotten()
 end
 
 local function noteChange()
-  if change > lastChange() then redis.call('HSET', changes, id, change) end
+  if change <= lastChange() then return end
+  local numbers = {}
+  for _, each in ipairs(made()) do
+    if each >= confirmed then numbers[#numbers + 1] = each end
+  end
+  numbers[#numbers + 1] = change
+  redis.call('HSET', changes, id, table.concat(numbers, ' '))
 end
 
 local function finish(answer)
@@ -79,41 +116,62 @@ end
 
 local over = redis.call('ZRANGEBYSCORE', leases, '-inf', now)
 if #over > 0 then
-  local gone = {}
-  for _, each in ipairs(over) do gone[each] = true end
-  remove(gone)
+  local ids = {}
+  for _, each in ipairs(over) do ids[each] = true end
+  remove(ids)
+end
+for _, each in ipairs(redis.call('ZRANGEBYSCORE', gone, '-inf', now)) do
+  redis.call('HDEL', changes, each)
+  redis.call('ZREM', gone, each)
 end
 `;
 
-/** Arguments: ..., the record, the term. A lease whose changes were forgotten stays one: its next refresh says so. */
-export const REGISTER: string = `${BEGIN}
+const BEGIN_CHANGE = `${BEGIN}
+if change <= lastChange() then
+  return finish(redis.error_reply('${STALE} ' .. lastChange()))
+end
+`;
+
+/**
+ * Arguments: ..., the record, the term. A lease whose changes were forgotten stays one, and one that is over does not come
+ * back: the next refresh says so.
+ */
+export const REGISTER: string = `${BEGIN_CHANGE}
 local record, term = ARGV[5], tonumber(ARGV[6])
+if isForgotten() and not isLeased() then return finish(1) end
 if redis.call('HGET', records, id) ~= record then isChanged = true end
 redis.call('HSET', records, id, record)
 redis.call('HSET', terms, id, term)
 redis.call('ZADD', leases, now + term, id)
-if not isForgotten() then noteChange() end
+if not isForgotten() then
+  noteChange()
+  redis.call('ZREM', gone, id)
+end
 return finish(1)
 `;
 
-/** 1: the lease has its full term again. 0: it is over. */
+/** 1: the lease has its full term again. 0: it is over. Its number is that of the last try of a change. */
 export const REFRESH: string = `${BEGIN}
-if not redis.call('ZSCORE', leases, id) then return finish(0) end
+if not isLeased() then return finish(0) end
 if isForgotten() then
   remove({ [id] = true })
+  noteChange()
   return finish(0)
 end
 redis.call('ZADD', leases, now + tonumber(redis.call('HGET', terms, id)), id)
 return finish(1)
 `;
 
-export const UNREGISTER: string = `${BEGIN}
-if redis.call('ZSCORE', leases, id) then remove({ [id] = true }) end
+/** What was sent for the lease before, and was never carried out, is not carried out any more either. */
+export const UNREGISTER: string = `${BEGIN_CHANGE}
+if isLeased() then remove({ [id] = true }) end
+noteChange()
+redis.call('ZADD', gone, now + ${GONE_MS}, id)
 return finish(1)
 `;
 
 /** Arguments: ..., the shards. Returns those that are held now, in their order. */
-export const ACQUIRE: string = `${BEGIN}
+export const ACQUIRE: string = `${BEGIN_CHANGE}
 if not isLive() then return finish({}) end
 local held = {}
 for i = 5, #ARGV do
@@ -129,7 +187,7 @@ return finish(held)
 `;
 
 /** Arguments: ..., the shards. */
-export const RELEASE: string = `${BEGIN}
+export const RELEASE: string = `${BEGIN_CHANGE}
 if not isLive() then return finish(1) end
 for i = 5, #ARGV do
   if redis.call('HGET', shards, ARGV[i]) == id then

@@ -13,8 +13,8 @@ const PARAMETERS = [
   "ca",
   "certificate",
   "key",
-  "timeoutMs",
-  "pollIntervalMs",
+  "commandTimeout",
+  "pollInterval",
 ];
 const FORM = `${SERVER_FORM}, and after a question mark any of ${PARAMETERS.join(", ")}`;
 
@@ -41,13 +41,15 @@ export function optionsFromUrl(url: string): RedisRunnersOptions {
   const tls = texts({ ca: given("ca"), certificate: given("certificate"), key: given("key") });
   return {
     url: server,
-    ...texts({ prefix: given("prefix") }),
+    ...texts({
+      prefix: given("prefix"),
+      commandTimeout: given("commandTimeout"),
+      pollInterval: given("pollInterval"),
+    }),
     // A name that is missing is named by the check of the options.
     ...(Object.keys(sentinel).length === 0 ? {} : { sentinel: { name: "", ...sentinel } }),
     ...(query.has("cluster") ? { cluster: readFlag("cluster", given("cluster")) } : {}),
     ...(Object.keys(tls).length === 0 ? {} : { tls }),
-    ...(query.has("timeoutMs") ? { timeoutMs: Number(given("timeoutMs")) } : {}),
-    ...(query.has("pollIntervalMs") ? { pollIntervalMs: Number(given("pollIntervalMs")) } : {}),
   };
 }
 

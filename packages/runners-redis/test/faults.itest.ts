@@ -2,13 +2,20 @@
 
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { memoryStorage } from "@holdfast/core";
-import { FencedError, PersistenceError, type RunnerStorage, type ShardId } from "@holdfast/core/adapter";
-import { Redis } from "ioredis";
+import {
+  FencedError,
+  PersistenceError,
+  type RunnerRecord,
+  type RunnerStorage,
+  type ShardId,
+} from "@holdfast/core/adapter";
+import { Cluster, Redis } from "ioredis";
 import { findProgram } from "../../../test/services/programs.ts";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { MASTER_NAME, startOwnSentinel } from "../../../test/services/redis-sentinel.ts";
+import { ACQUIRE, channelOf, keysOf } from "../src/scripts.ts";
 import { member, services, Sessions, TTL_MS } from "./backend.ts";
-import { wayTo } from "./frozen-proxy.ts";
+import { wayTo } from "./proxy.ts";
 
 /** Leases that outlive every fault here by far. */
 const LONG_TTL_MS = 60_000;
@@ -37,7 +44,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
 
   /** Its sessions are closed before the server is. */
   function sessionsOn(url: string, isCluster = false): Sessions {
-    const sessions = new Sessions({ url, timeoutMs: 600, ...(isCluster ? { cluster: true } : {}) });
+    const sessions = new Sessions({ url, commandTimeout: 600, ...(isCluster ? { cluster: true } : {}) });
     onTestFinished(() => sessions[Symbol.asyncDispose]());
     return sessions;
   }
@@ -70,7 +77,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     async (isCluster) => {
       const server = await start({ isCluster });
       const sessions = sessionsOn(server.url, isCluster);
-      const runners = await sessions.open({ pollIntervalMs: 50 });
+      const runners = await sessions.open({ pollInterval: 50 });
       await join(runners, "r1");
       let told = 0;
       await runners.watch(() => {
@@ -176,7 +183,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
   it("whose clock was set back keeps no lease for longer than its term", async () => {
     const server = await start();
     const sessions = sessionsOn(server.url);
-    const runners = await sessions.open({ pollIntervalMs: 50 });
+    const runners = await sessions.open({ pollInterval: 50 });
     await runners.register(member("r1"), TTL_MS);
     await runners.watch(() => undefined);
     const operator = operatorOn(server);
@@ -189,17 +196,188 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     const server = await start();
     const way = await wayTo(server.port);
     onTestFinished(() => way.close());
-    const runners = await sessionsOn(`redis://127.0.0.1:${way.port}`).open({ timeoutMs: 3_000 });
+    const runners = await sessionsOn(`redis://127.0.0.1:${way.port}`).open({ commandTimeout: 3_000 });
     await runners.register(member("r1"), LONG_TTL_MS);
-    way.forget();
+    way.hold();
     expect(await runners.refresh("r1")).toBe("held");
     expect(way.count).toBeGreaterThan(1);
+  });
+
+  it("is sent nothing again by ioredis when a connection of a cluster ends: each try is one of ours", async () => {
+    const server = await start({ isCluster: true });
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const client = new Cluster([{ host: "127.0.0.1", port: way.port }], {
+      lazyConnect: true,
+      natMap: { [`127.0.0.1:${server.port}`]: { host: "127.0.0.1", port: way.port } },
+    });
+    onTestFinished(() => client.disconnect());
+    const sessions = new Sessions({ client, commandTimeout: 3_000 });
+    onTestFinished(() => sessions[Symbol.asyncDispose]());
+    const runners = await sessions.open();
+    await runners.register(member("r1"), LONG_TTL_MS);
+    for (const shardId of SHARDS) {
+      way.cut(shardId);
+      expect(await runners.acquireShards("r1", [shardId])).toEqual([shardId]);
+      const tries = way.commands.filter((command) => command.includes(shardId));
+      expect(tries.length).toBeGreaterThan(1);
+      expect(new Set(tries).size).toBe(tries.length);
+    }
+  });
+
+  it.each<[string, Step, Step, Partial<Outcome>]>([
+    [
+      "a release, after the shard was taken again",
+      (runners) => runners.releaseShards("r1", ["default:0"]),
+      (runners) => runners.acquireShards("r1", ["default:0"]),
+      { holders: ["r1", "r1", "r1"] },
+    ],
+    [
+      "a claim, after the shard was given back",
+      (runners) => runners.acquireShards("r1", ["default:3"]),
+      (runners) => runners.releaseShards("r1", ["default:3", "default:0"]),
+      { holders: ["r1", "r1"] },
+    ],
+    [
+      "a registration, after a newer one",
+      (runners) => runners.register(member("r1", { weight: 2 }), LONG_TTL_MS),
+      (runners) => runners.register(member("r1", { weight: 3 }), LONG_TTL_MS),
+      { members: [member("r1", { weight: 3 })] },
+    ],
+    [
+      "a registration, after the lease was given back",
+      (runners) => runners.register(member("r1", { weight: 2 }), LONG_TTL_MS),
+      (runners) => runners.unregister("r1"),
+      { members: [], holders: [] },
+    ],
+    [
+      "a registration, after the lease ran out",
+      (runners) => runners.register(member("r1", { weight: 2 }), TTL_MS),
+      (runners) => until(async () => (await runners.listRunners()).length === 0),
+      { members: [], holders: [] },
+    ],
+    [
+      "the end of a lease, after a new one was taken",
+      (runners) => runners.unregister("r1"),
+      (runners) => runners.register(member("r1", { weight: 4 }), LONG_TTL_MS),
+      { members: [member("r1", { weight: 4 })] },
+    ],
+  ])("to which a try comes late does not do it any more: %s", async (_what, first, second, outcome) => {
+    const server = await start();
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const sessions = sessionsOn(`redis://127.0.0.1:${way.port}`);
+    const runners = await sessions.open();
+    await join(runners, "r1");
+    way.hold();
+    // Its first try is given up, and the next one goes over a new connection.
+    await first(runners);
+    await second(runners);
+    expect(await way.deliver()).toMatch(/^-STALE \d+\r\n$/u);
+    const { members = await runners.listRunners(), holders } = outcome;
+    expect(await runners.listRunners()).toEqual(members);
+    if (holders !== undefined) expect([...(await runners.listShards()).values()]).toEqual(holders);
+    expect(await runners.refresh("r1")).toBe(members.length === 0 ? "lost" : "held");
+  });
+
+  it("to which a registration comes late that it never knew of takes no member back whose lease is over", async () => {
+    const server = await start();
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const sessions = sessionsOn(`redis://127.0.0.1:${server.port}`);
+    const runners = await sessions.open({ url: `redis://127.0.0.1:${way.port}` });
+    const others = await sessions.open();
+    await runners.register(member("r1"), TTL_MS);
+    way.hold();
+    const late = runners.register(member("r1", { weight: 2 }), TTL_MS);
+    await way.held();
+    way.shut();
+    await expect(late).rejects.toBeInstanceOf(PersistenceError);
+    await until(async () => (await others.listRunners()).length === 0);
+    expect(await way.deliver()).toMatch(/^:1\r\n/u);
+    expect(await others.listRunners()).toEqual([]);
+  });
+
+  it("that forgot a change is found out although a later one, sent before the answer to that one came, reached it", async () => {
+    const server = await start({ extra: ON_DISK });
+    const sessions = sessionsOn(server.url);
+    const runners = await sessions.open();
+    // The changes 1 and 2. The third is forgotten.
+    await join(runners, "r1");
+    const mark = await server.control.mark();
+    await runners.releaseShards("r1", ["default:0"]);
+    await server.control.killAndForget(mark);
+    await server.control.start();
+    // As a node of a cluster that is no master any more sends on to the new one what was sent beside the third.
+    const keys = keysOf(sessions.prefix);
+    const late = [channelOf(sessions.prefix), "r1", "2", "4", "default:9"];
+    expect(await operatorOn(server).eval(ACQUIRE, keys.length, ...keys, ...late)).toEqual(["default:9"]);
+    expect(await untilItAnswers(() => runners.refresh("r1"))).toBe("lost");
+    expect((await runners.listShards()).size).toBe(0);
+  });
+
+  it("forgets the number of a lease an hour after its end, and that of no lease that lives", async () => {
+    const server = await start();
+    const sessions = sessionsOn(server.url);
+    const runners = await sessions.open();
+    const operator = operatorOn(server);
+    const key = (name: string): string => `{${sessions.prefix}:runners}:${name}`;
+    for (const runnerId of ["r1", "r2", "r3"]) await runners.register(member(runnerId), LONG_TTL_MS);
+    await runners.unregister("r1");
+    await runners.unregister("r2");
+    await runners.register(member("r2"), LONG_TTL_MS);
+    const over = await operator.zrange(key("gone"), "0", "-1", "WITHSCORES");
+    expect(over).toEqual(["r1", expect.any(String)]);
+    expect(Number(over[1]) - Date.now()).toBeGreaterThan(3_500_000);
+    await operator.zadd(key("gone"), Date.now(), "r1");
+    await runners.listRunners();
+    expect(await operator.zcard(key("gone"))).toBe(0);
+    expect((await operator.hkeys(key("changes"))).toSorted()).toEqual(["r2", "r3"]);
+    expect(await runners.refresh("r2")).toBe("held");
+  });
+
+  it("takes changes of one member from two sessions", async () => {
+    const sessions = sessionsOn((await start()).url);
+    const [first, second] = [await sessions.open(), await sessions.open()];
+    await join(first, "r1");
+    await first.releaseShards("r1", SHARDS);
+    await second.register(member("r1", { weight: 2 }), LONG_TTL_MS);
+    expect(await second.acquireShards("r1", ["default:0"])).toEqual(["default:0"]);
+    expect(await first.acquireShards("r1", SHARDS)).toEqual(SHARDS);
+    expect([await first.refresh("r1"), await second.refresh("r1")]).toEqual(["held", "held"]);
+    await second.unregister("r1");
+    expect(await first.refresh("r1")).toBe("lost");
+    await first.register(member("r1"), LONG_TTL_MS);
+    expect(await first.refresh("r1")).toBe("held");
+  });
+
+  it("is told in each try what it confirmed until then: a retry does not hide what it forgot meanwhile", async () => {
+    const server = await start({ extra: ON_DISK });
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const sessions = sessionsOn(`redis://127.0.0.1:${server.port}`);
+    const first = await sessions.open({ url: `redis://127.0.0.1:${way.port}`, commandTimeout: 6_000 });
+    const second = await sessions.open();
+    await join(first, "r1");
+    await second.register(member("r2"), LONG_TTL_MS);
+    const mark = await server.control.mark();
+    way.hold("default:9");
+    const release = first.releaseShards("r1", ["default:0"]);
+    const acquire = first.acquireShards("r1", ["default:9"]);
+    await release;
+    // Redis forgets the release while the other call waits for its answer.
+    await way.held();
+    await server.control.killAndForget(mark);
+    await server.control.start();
+    expect(await acquire).toEqual([]);
+    expect(await first.refresh("r1")).toBe("lost");
+    expect(await second.acquireShards("r2", SHARDS)).toEqual(SHARDS);
   });
 
   it("is spoken to as a client of the user's says, over connections of our own, and the client stays open", async () => {
     const server = await start({ extra: ON_DISK });
     const client = operatorOn(server);
-    const sessions = new Sessions({ client, timeoutMs: 600 });
+    const sessions = new Sessions({ client, commandTimeout: 600 });
     onTestFinished(() => sessions[Symbol.asyncDispose]());
     const runners = await sessions.open();
     await join(runners, "r1");
@@ -215,7 +393,11 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
   it("is followed by its replica when Sentinels say so, and who was not replicated in time finds out", async () => {
     const service = await startOwnSentinel(500);
     onTestFinished(() => service.stop());
-    const sessions = new Sessions({ url: service.url, sentinel: { name: MASTER_NAME }, timeoutMs: 1_000 });
+    const sessions = new Sessions({
+      url: service.url,
+      sentinel: { name: MASTER_NAME },
+      commandTimeout: 1_000,
+    });
     onTestFinished(() => sessions[Symbol.asyncDispose]());
     const [first, second] = [await sessions.open(), await sessions.open()];
     await join(first, "r1");
@@ -257,6 +439,18 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     return operator;
   }
 });
+
+type Step = (runners: RunnerStorage) => Promise<unknown>;
+
+interface Outcome {
+  readonly members: readonly RunnerRecord[];
+  /** Of the shards that are held. */
+  readonly holders: readonly string[];
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  await expect.poll(isSo, { timeout: 10_000 }).toBe(true);
+}
 
 async function join(runners: RunnerStorage, runnerId: string): Promise<void> {
   await runners.register(member(runnerId), LONG_TTL_MS);

@@ -3,7 +3,7 @@
 import { inspect } from "node:util";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { PersistenceError } from "@holdfast/core/adapter";
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { certificateAuthority } from "../../../test/services/certificates.ts";
 import { findProgram } from "../../../test/services/programs.ts";
 import { startOwnRedis } from "../../../test/services/redis.ts";
@@ -40,7 +40,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis with users",
           url: `redis://${user}:${PASSWORD}@127.0.0.1:${server.port}`,
           prefix,
           cluster: isCluster,
-          pollIntervalMs: 50,
+          pollInterval: 50,
         });
         const runners = await sessions.open();
         let told = 0;
@@ -66,6 +66,27 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis with users",
       }
     },
   );
+});
+
+describe.skipIf(findProgram("redis-server") === undefined)("a Redis Cluster with a password", () => {
+  it("is told it by the client of a user, also by one of ioredis 5, which takes the options of nodes as they are given", async () => {
+    const server = await startOwnRedis({ isCluster: true });
+    onTestFinished(() => server.stop());
+    const operator = new Redis(server.port, "127.0.0.1");
+    onTestFinished(() => operator.disconnect());
+    await operator.config("SET", "requirepass", PASSWORD);
+    const options = { lazyConnect: true, redisOptions: { password: PASSWORD } };
+    const client = {
+      isCluster: true,
+      options,
+      duplicate: (_nodes?: object, changes?: object) =>
+        new Cluster([{ host: "127.0.0.1", port: server.port }], { ...options, ...changes }),
+    };
+    await using sessions = new Sessions({ client, commandTimeout: 600 });
+    const runners = await sessions.open();
+    await runners.register(member("r1"), TTL_MS);
+    expect(await runners.listRunners()).toEqual([member("r1")]);
+  });
 });
 
 describe.skipIf(findProgram("redis-server") === undefined)("a Redis with certificates", () => {
@@ -101,7 +122,7 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis with certifi
 });
 
 async function errorOf(options: RedisRunnersOptions): Promise<unknown> {
-  return redis({ timeoutMs: 600, ...options })
+  return redis({ commandTimeout: 600, ...options })
     .open(services())
     .then(
       async (opened) => {
