@@ -122,12 +122,13 @@ export class RedisSession {
   }
 
   async claimShards(shardIds: readonly ShardId[]): Promise<readonly Epoch[]> {
-    const call = { operation: "claimShards", script: SCRIPTS.claimShards, args: shardIds };
+    const known = shardIds.flatMap((shardId) => [shardId, String(this.claims.epochOf(shardId))]);
+    const call = { operation: "claimShards", script: SCRIPTS.claimShards, args: known };
     const id = randomUUID();
     let answer: readonly string[];
     try {
       const link = this.#openLink(call) ?? (await this.#linkFor(call));
-      answer = (await link.run(call.script, [claimText(id, link.number), ...shardIds])) as string[];
+      answer = (await link.run(call.script, [claimText(id, link.number), ...call.args])) as string[];
     } catch (error) {
       throw error instanceof RedisFailure ? persistenceError(call.operation, error) : error;
     }

@@ -172,6 +172,19 @@ describe("a Redis that was emptied under a running cluster", () => {
     await expect(write(old, stale)).rejects.toBeInstanceOf(FencedError);
     await write(next, current);
   });
+
+  it("is written to again by the sessions of before, under epochs above those that they had", async () => {
+    const session = await open();
+    await redis.control.restart();
+    const before = await claim(session.messages);
+    // The server's time in milliseconds: far above what an empty Redis begins with.
+    expect(before.epoch).toBeGreaterThan(1_000_000_000_000);
+    await admin.flushall();
+    const after = await claim(session.messages);
+    expect(after.epoch).toBeGreaterThan(before.epoch);
+    await write(session, after);
+    await expect(write(session, before)).rejects.toBeInstanceOf(FencedError);
+  });
 });
 
 describe("a Redis that became the copy of one that had fallen behind", () => {
