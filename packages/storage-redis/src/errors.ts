@@ -65,7 +65,9 @@ export function failureOf(error: unknown): RedisFailure {
     );
   }
   const code = /^[A-Z]+(?= )/u.exec(message)?.[0] ?? null;
-  const isRefused = code !== null && REFUSED.has(code);
+  // What a user may do is checked at each command of a script.
+  const isInside = code === "NOPERM" && /\bscript\b/u.test(message);
+  const isRefused = code !== null && REFUSED.has(code) && !isInside;
   return new RedisFailure(
     { outcome: isRefused ? "not-written" : "unknown", code, message },
     { cause: error },

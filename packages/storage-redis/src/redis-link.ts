@@ -65,7 +65,7 @@ export class RedisLink {
     });
   }
 
-  /** Connects, loads the scripts and enters the session. @throws {RedisFailure} */
+  /** Connects, loads the scripts, finds out whether they may do what they do, and enters the session. @throws {RedisFailure} */
   static async open(redis: Redis, options: LinkOptions): Promise<RedisLink> {
     const link = new RedisLink(redis, options);
     const late = setTimeout(() => link.end("Redis did not answer in time"), options.commandTimeoutMs);
@@ -79,6 +79,7 @@ export class RedisLink {
       const { number, claims, history } = options;
       const incarnation = incarnationOf(info);
       const known = [...history.arguments, ...claims];
+      await link.run(SCRIPTS.probe, []);
       const position = await link.run(SCRIPTS.enterSession, [incarnation, String(number), ...known]);
       history.enter(incarnation, Number(position));
       return link;

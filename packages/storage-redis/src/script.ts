@@ -14,6 +14,7 @@ import { ENTER_SESSION } from "./lua/enter-session.ts";
 import { FORGET_ANSWERED } from "./lua/forget-answered.ts";
 import { LIST_EXECUTIONS } from "./lua/list-executions.ts";
 import { LOOK_UP, LOOK_UP_BY_KEY } from "./lua/look-up.ts";
+import { PROBE } from "./lua/probe.ts";
 import { READ_EXECUTION } from "./lua/read-execution.ts";
 import { READ_PENDING } from "./lua/read-pending.ts";
 import { REOPEN_EXECUTION } from "./lua/reopen-execution.ts";
@@ -44,6 +45,7 @@ type ScriptName =
   | "listExecutions"
   | "lookUp"
   | "lookUpByKey"
+  | "probe"
   | "readChunks"
   | "readExecution"
   | "readPending"
@@ -67,6 +69,7 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   listExecutions: script(LIST_EXECUTIONS),
   lookUp: script(LOOK_UP),
   lookUpByKey: script(LOOK_UP_BY_KEY),
+  probe: script(PROBE),
   readChunks: script(READ_CHUNKS),
   readExecution: script(READ_EXECUTION),
   readPending: script(READ_PENDING),

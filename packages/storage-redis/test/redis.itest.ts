@@ -185,6 +185,22 @@ describe("a session", () => {
     await expect(messages.watchPending?.(() => undefined)).rejects.toBeInstanceOf(PersistenceError);
   });
 
+  it.each(["zadd", "zrevrangebylex"])(
+    "is refused to a user who may not run %s, one command of the scripts: none stops half-way",
+    async (command) => {
+      const user = `user-${cases}`;
+      const may = [`~{${prefix()}}:*`, "+@all", `-${command}`];
+      await admin.call("ACL", "SETUSER", user, "on", ">word", ...may);
+      const opening = open({ url: redis.url.replace("redis://", `redis://${user}:word@`) });
+      await expect(opening).rejects.toMatchObject({
+        code: "PERSISTENCE",
+        outcome: "not-written",
+        detail: expect.stringContaining(`the user needs ${command.toUpperCase()} `) as unknown,
+      });
+      expect(await keysOf(admin, prefix())).toEqual([]);
+    },
+  );
+
   it("takes no text that would come back as another one", async () => {
     const { messages } = await open();
     const odd = request({ deduplicationKey: "half \ud800" });
@@ -223,6 +239,8 @@ describe("a server whose settings endanger what is stored", () => {
     await expect(messages.saveRequest(request(), 0, fence)).rejects.toMatchObject(failure);
     await expect(workflows.appendJournal(ORDER, [entry(0)], fence, null)).rejects.toMatchObject(failure);
     expect(await ordinalsOf(workflows)).toEqual([]);
+    const another = await open();
+    expect(await ordinalsOf(another.workflows)).toEqual([]);
     await admin.config("SET", "maxmemory", "0");
     await workflows.appendJournal(ORDER, [entry(0)], fence, null);
     expect((await messages.readPending(due())).requests).toEqual([]);
