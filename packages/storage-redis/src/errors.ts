@@ -35,6 +35,7 @@ const REFUSED: ReadonlySet<string> = new Set([
   "NOSCRIPT",
   "OOM",
   "READONLY",
+  "STALE",
   "TRYAGAIN",
 ]);
 

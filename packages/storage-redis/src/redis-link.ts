@@ -16,6 +16,8 @@ import type { SeenHistory } from "./seen-history.ts";
 export interface LinkOptions {
   /** How all keys begin. */
   readonly base: string;
+  /** The name of the session. */
+  readonly session: string;
   /** Rises with each link of a session. */
   readonly number: number;
   readonly commandTimeoutMs: number;
@@ -76,11 +78,11 @@ export class RedisLink {
         redis.info(),
         ...scripts.map(({ source }) => redis.script("LOAD", source)),
       ]);
-      const { number, claims, history } = options;
+      const { session, number, claims, history } = options;
       const incarnation = incarnationOf(info);
       const known = [...history.arguments, ...claims];
       await link.run(SCRIPTS.probe, []);
-      const position = await link.run(SCRIPTS.enterSession, [incarnation, String(number), ...known]);
+      const position = await link.run(SCRIPTS.enterSession, [incarnation, session, String(number), ...known]);
       history.enter(incarnation, Number(position));
       return link;
     } catch (error) {
@@ -185,9 +187,11 @@ export class RedisLink {
 
   /** The error or the answer of each, in order. Never rejects. */
   async #exchange(group: readonly Waiting[]): Promise<readonly [error: Error | null, answer: unknown][]> {
-    const { base, commandTimeoutMs, history } = this.#options;
+    const { base, session, number, commandTimeoutMs, history } = this.#options;
     const pipeline = this.#redis.pipeline();
-    for (const { script, args } of group) pipeline.evalsha(script.sha, 1, base, ...args);
+    const sender = [session, String(number)];
+    for (const { script, args } of group)
+      pipeline.evalsha(script.sha, 1, base, ...args, ...(script.isWrite ? sender : []));
     // After them: what they read or wrote is not beyond it.
     pipeline.hget(`${base}meta`, "position");
     const late = setTimeout(() => this.end("Redis did not answer in time"), commandTimeoutMs);

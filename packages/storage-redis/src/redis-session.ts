@@ -29,7 +29,7 @@ export interface Call {
 export class RedisSession {
   readonly clock: Clock;
   readonly claims: Claims = new Claims();
-  /** Names this session among those that announce requests. */
+  /** Names this session among those that write and announce. */
   readonly name: string = randomUUID();
   readonly makeRedis: MakeRedis;
   readonly #settings: RedisSettings;
@@ -185,6 +185,7 @@ export class RedisSession {
     this.#links += 1;
     const options = {
       base: this.#base,
+      session: this.name,
       number: this.#links,
       commandTimeoutMs: this.#settings.commandTimeoutMs,
       claims: this.claims.list(),

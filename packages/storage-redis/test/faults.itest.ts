@@ -187,6 +187,29 @@ describe("a connection that is cut in the middle of a write", () => {
     expect(await ordinalsOf(workflows)).toEqual([0, 2]);
   });
 
+  it("lets nothing pass late that was written on nobody's behalf either: what was looked up is final", async () => {
+    await using proxy = await CuttingProxy.start(redis.url);
+    const { messages } = await open({ url: proxy.url });
+    const envelope = request();
+    proxy.cutAt({ needle: envelope.requestId, reaches: "late" });
+    const saving = messages.saveRequest(envelope, 0, null);
+    await expect(saving).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
+    expect(await messages.lookUp([envelope.requestId])).toEqual([]);
+    await proxy.deliverLate();
+    expect(await messages.lookUp([envelope.requestId])).toEqual([]);
+    expect(await messages.saveRequest(envelope, 0, null)).toMatchObject({ outcome: "accepted" });
+  });
+
+  it("lets no claim pass late, which would outdo the one that was made since", async () => {
+    await using proxy = await CuttingProxy.start(redis.url);
+    const { messages } = await open({ url: proxy.url });
+    proxy.cutAt({ needle: "default:1", reaches: "late" });
+    await expect(claim(messages)).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
+    const fence = await claim(messages);
+    await proxy.deliverLate();
+    expect(await messages.saveRequest(request(), 0, fence)).toMatchObject({ outcome: "accepted" });
+  });
+
   it("fails each append to a journal that was called before the failure was told: no gap", async () => {
     await using proxy = await CuttingProxy.start(redis.url);
     const { messages, workflows } = await open({ url: proxy.url });

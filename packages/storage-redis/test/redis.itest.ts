@@ -73,7 +73,7 @@ describe("the keys of a storage", () => {
     expect([...keys].filter((key) => key.includes(prefix()))).toEqual([]);
   });
 
-  it("are gone with what was forgotten: nothing is left behind but counters and epochs", async () => {
+  it("are gone with what was forgotten: nothing is left behind for good but counters and epochs", async () => {
     const { messages, workflows } = await open();
     const fence = await claim(messages);
     const start = request({
@@ -94,10 +94,9 @@ describe("the keys of a storage", () => {
     await messages.saveReply(succeeded(start.requestId), fence, null);
     const query = { entityType: ORDER.entityType, answeredBefore: 9e15, limit: 10, executionTag: "execute" };
     expect(await messages.forgetAnswered(query)).toBe(1);
-    expect((await keysOf(admin, prefix())).toSorted()).toEqual([
-      `{${prefix()}}:epochs`,
-      `{${prefix()}}:meta`,
-    ]);
+    const keys: string[] = [];
+    for (const key of await keysOf(admin, prefix())) if ((await admin.ttl(key)) < 0) keys.push(key);
+    expect(keys.toSorted()).toEqual([`{${prefix()}}:epochs`, `{${prefix()}}:meta`]);
   });
 
   it("are those of one prefix: another one's shards, requests and wake-ups are its own", async () => {

@@ -1,8 +1,8 @@
-import { FENCE } from "./fence.ts";
+import { FENCE, LINK } from "./fence.ts";
 
 /**
- * What a session does first on each new connection. ARGV: the incarnation of the server, the number of this connection of the
- * session, the incarnation and the position up to which the session knows the server's history, then for each shard that the
+ * What a session does first on each new connection. ARGV: the incarnation of the server, the session and the number of this
+ * connection of it, the incarnation and the position up to which the session knows the server's history, then for each shard that the
  * session holds its id and its claim. Returns the position.
  *
  * A server that is another one than before, or began anew, may have forgotten writes that it had answered. What it remembers
@@ -14,11 +14,15 @@ import { FENCE } from "./fence.ts";
  * Epochs go on from the server's time in milliseconds then: those that were given out and forgotten are below it, one claim a
  * millisecond being more than any shard sees.
  *
- * Claims that stay get the number of the new connection: what was sent on an older one and lies unread in a buffer cannot
- * pass any more, so that an outcome that is looked up is final.
+ * The number of the new connection is kept, and claims that stay get it: what was sent on an older one and lies unread in a
+ * buffer cannot pass any more, so that an outcome that is looked up is final. A server that takes no writes now is entered all
+ * the same, to be read, and the first write that it takes keeps the number; a replica is not.
  */
-export const ENTER_SESSION: string = `${FENCE}
-local incarnation, link, known, seen = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+export const ENTER_SESSION: string = `${FENCE}${LINK}
+local incarnation, session, link = ARGV[1], ARGV[2], ARGV[3]
+local known, seen = ARGV[4], tonumber(ARGV[5])
+local kept = keep_link(session, link)
+if kept.err and string.find(kept.err, '^-?READONLY') then return kept end
 local meta = redis.call('HMGET', META, 'incarnation', 'before', 'restored', 'position', 'floor')
 local before, restored, floor = meta[2], tonumber(meta[3] or '0'), tonumber(meta[5] or '0')
 local position = meta[4] or '0'
@@ -32,7 +36,7 @@ if meta[1] ~= incarnation then
     'floor', string.format('%.0f', floor))
 end
 local has_lost = known ~= incarnation and (known ~= before or seen > restored)
-for at = 5, #ARGV, 2 do
+for at = 6, #ARGV, 2 do
   local entry = redis.call('HGET', EPOCHS, ARGV[at])
   local epoch, claim = string.match(entry or '', '^(%d+) (%S+)')
   if epoch and claim == ARGV[at + 1] then

@@ -27,7 +27,27 @@ local function refusal(shard, epoch, claim)
 end
 `;
 
-/** The beginning of each script that changes what is stored: it counts, so that a loss can be told (enter-session.ts). */
-export const WRITE: string = `${FENCE}
+/** How long the number of a session's connection is kept. Nothing is on its way for longer, and a write puts it back. */
+const LINK_KEPT_MS = 86_400_000;
+
+/**
+ * The part of scripts that keeps the number of a session's latest connection, `{prefix}:link:SESSION`. A write that was sent on
+ * an older one is refused, with a fence or without: what was looked up since then says that it was not there.
+ */
+export const LINK: string = `
+local function link_key(session) return base .. 'link:' .. session end
+local function keep_link(session, link) return redis.pcall('SET', link_key(session), link, 'PX', ${LINK_KEPT_MS}) end
+`;
+
+/**
+ * The beginning of each script that changes what is stored. It counts, so that a loss can be told (enter-session.ts). The last of
+ * ARGV, which the rest of the script does not see: the session, and the number of the connection on which this was sent.
+ */
+export const WRITE: string = `${FENCE}${LINK}
+local link = tonumber(table.remove(ARGV))
+local session = table.remove(ARGV)
+local latest = tonumber(redis.call('GET', link_key(session)) or '0')
+if latest > link then return redis.error_reply('STALE it came over a connection that was lost') end
 redis.call('HINCRBY', META, 'position', 1)
+if latest < link then keep_link(session, link) end
 `;
