@@ -10,6 +10,7 @@
 
 import type { Redis } from "ioredis";
 import { describe, endsConnection, failureOf, RedisFailure } from "./errors.ts";
+import { incarnationOf } from "./incarnation.ts";
 import { SCRIPTS, type Script } from "./script.ts";
 import type { SeenHistory } from "./seen-history.ts";
 
@@ -207,13 +208,4 @@ export class RedisLink {
   #notSent(): RedisFailure {
     return new RedisFailure({ outcome: "not-written", code: null, message: this.why });
   }
-}
-
-/**
- * Names the history of data that a server has: another one after each start of it, and after it took over from another one.
- * The server may have forgotten what it had answered before.
- */
-function incarnationOf(info: string): string {
-  const field = (name: string): string => new RegExp(`^${name}:(\\w+)`, "mu").exec(info)?.[1] ?? "";
-  return `${field("run_id")}-${field("master_replid")}`;
 }
