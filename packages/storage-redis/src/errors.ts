@@ -39,7 +39,7 @@ const REFUSED: ReadonlySet<string> = new Set([
   "TRYAGAIN",
 ]);
 
-/** This connection is of no more use after one of these: it leads to the wrong server, or to one that lacks the scripts. */
+/** This connection is of no more use after one of these: it leads to the wrong server, or to one that lacks the scripts or has other data. */
 const ENDING: ReadonlySet<string> = new Set([
   "ASK",
   "CLUSTERDOWN",
@@ -49,6 +49,7 @@ const ENDING: ReadonlySet<string> = new Set([
   "NOAUTH",
   "NOSCRIPT",
   "READONLY",
+  "STALE",
 ]);
 
 /** What became of a command that was sent, from the error of ioredis. */

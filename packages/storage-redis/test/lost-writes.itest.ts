@@ -217,6 +217,50 @@ describe("a Redis that became the copy of one that had fallen behind", () => {
   });
 });
 
+describe("a connection that outlives its server's time as a copy of one that had fallen behind", () => {
+  it.each([
+    ["although somebody else has entered them", true, "write"],
+    ["although nobody has entered them", false, "write"],
+    ["although it has only read since", false, "read"],
+  ])("does not write to the data that are there now, %s", async (_, isEntered, first) => {
+    const behind = await startOwnRedis({ extra: AT_ONCE });
+    const copy = new Redis(behind.url);
+    try {
+      const { messages, workflows } = await open();
+      const fence = await claim(messages);
+      await workflows.appendJournal(ORDER, [entry(0)], fence, null);
+      await copy.replicaof("127.0.0.1", redis.port);
+      await until(copy, "replication", /^master_link_status:up\r$/mu);
+      await until(copy, "replication", new RegExp(`^slave_repl_offset:${await offset(admin)}\r$`, "mu"));
+      await copy.replicaof("NO", "ONE");
+      await workflows.appendJournal(ORDER, [entry(1)], fence, null);
+      await admin.replicaof("127.0.0.1", behind.port);
+      await until(admin, "replication", /^master_link_status:up\r$/mu);
+      await admin.replicaof("NO", "ONE");
+      if (isEntered) {
+        const other = await open();
+        for (let count = 0; count < 5; count += 1) await other.messages.saveRequest(request(), 0, null);
+      }
+
+      if (first === "read") {
+        expect(await ordinalsOf(workflows)).toEqual([0]);
+      } else {
+        const appending = workflows.appendJournal(ORDER, [entry(2)], fence, null);
+        await expect(appending).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+      }
+      await expect(workflows.appendJournal(ORDER, [entry(2)], fence, null)).rejects.toBeInstanceOf(
+        FencedError,
+      );
+      const next = await claim(messages);
+      expect(await ordinalsOf(workflows)).toEqual([0]);
+      await workflows.appendJournal(ORDER, [entry(1)], next, null);
+    } finally {
+      copy.disconnect();
+      await behind.stop();
+    }
+  });
+});
+
 /** Asks a server again and again until what it says of itself matches. */
 async function until(server: Redis, section: string, expected: RegExp): Promise<void> {
   while (!expected.test(await server.info(section)));

@@ -1,4 +1,4 @@
-import { FENCE, LINK } from "./fence.ts";
+import { BASE, LINK } from "./fence.ts";
 
 /**
  * What a session does first on each new connection. ARGV: the incarnation of the server, the session and the number of this
@@ -14,13 +14,20 @@ import { FENCE, LINK } from "./fence.ts";
  * Epochs go on from the server's time in milliseconds then: those that were given out and forgotten are below it, one claim a
  * millisecond being more than any shard sees.
  *
+ * A server that was a replica when it said what it is, and is none any more, is asked again: it would be entered under the name
+ * of a history that goes on elsewhere.
+ *
  * The number of the new connection is kept, and claims that stay get it: what was sent on an older one and lies unread in a
  * buffer cannot pass any more, so that an outcome that is looked up is final. A server that takes no writes now is entered all
  * the same, to be read, and the first write that it takes keeps the number; a replica is not.
  */
-export const ENTER_SESSION: string = `${FENCE}${LINK}
+export const ENTER_SESSION: string = `${BASE}${LINK}
 local incarnation, session, link = ARGV[1], ARGV[2], ARGV[3]
 local known, seen = ARGV[4], tonumber(ARGV[5])
+local data = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+if data ~= string.match(incarnation, '%w+$') then
+  return redis.error_reply('STALE the server took over from another one just now')
+end
 local kept = keep_link(session, link)
 if kept.err and string.find(kept.err, '^-?READONLY') then return kept end
 local meta = redis.call('HMGET', META, 'incarnation', 'before', 'restored', 'position', 'floor')

@@ -1,4 +1,4 @@
-import { FENCE } from "./fence.ts";
+import { BASE } from "./fence.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
@@ -12,7 +12,7 @@ const LOOKED_AT = 500;
  *
  * Returns where to go on (empty: that was all), and for each execution its status, its attributes and its row.
  */
-export const LIST_EXECUTIONS: string = `${FENCE}${REQUESTS}${JOURNALS}
+export const LIST_EXECUTIONS: string = `${BASE}${REQUESTS}${JOURNALS}
 local entity_type, tag, only, status = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lower, upper, now, limit, cancelled = ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 

@@ -10,6 +10,7 @@ local text, hash = KEYS[1] .. 'probe:text', KEYS[1] .. 'probe:hash'
 local set, sorted = KEYS[1] .. 'probe:set', KEYS[1] .. 'probe:sorted'
 local refused
 for _, command in ipairs({
+  {'INFO', 'replication'},
   {'TIME'},
   {'SET', text, '1'},
   {'GET', text},

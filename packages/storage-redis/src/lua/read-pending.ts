@@ -1,4 +1,4 @@
-import { FENCE } from "./fence.ts";
+import { BASE } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
 /** How many requests one call moves that have become due: reading must not hold up everything else. */
@@ -14,7 +14,7 @@ const MOVED_AT_ONCE = 250;
  * What has become due moves from `later` to its entity's queue, so that it stands among the others in the order of sequences.
  * Members' clocks differ: what another one's clock made due, and this one's does not, moves back.
  */
-export const READ_PENDING: string = `${FENCE}${REQUESTS}
+export const READ_PENDING: string = `${BASE}${REQUESTS}
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = 3
 local function list()
