@@ -55,8 +55,20 @@ describe("a URL", () => {
       commandTimeout: "2s",
     });
     expect(optionsFromUrl("redis://a?tls=true")).toEqual({ url: "rediss://a" });
+    expect(optionsFromUrl("redis://a?tls=false")).toEqual({ url: "redis://a" });
+    expect(optionsFromUrl("rediss://a")).toEqual({ url: "rediss://a" });
     expect(optionsFromUrl("redis:")).toEqual({ url: "redis://127.0.0.1:6379/0" });
   });
+
+  it.each(["yes", "1", "True", ""])(
+    "that asks for TLS in other words than true and false is refused: %s",
+    (tls) => {
+      const read = (): unknown => storageFromUrl(`redis://me:secret@a?tls=${tls}`);
+      expect(read).toThrow(ConfigError);
+      expect(read).toThrow("true or false");
+      expect(read).not.toThrow("secret");
+    },
+  );
 
   it.each(["redis://me:secret@a?pool=1", "redis://me:secret@a:port", "redis:secret"])(
     "that cannot be read is refused, and shows no password: %s",

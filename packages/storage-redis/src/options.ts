@@ -103,11 +103,14 @@ export function optionsFromUrl(url: string): RedisStorageOptions {
         takes: URL_FORM,
       });
   }
+  const tls = query.get("tls");
+  if (tls !== null && tls !== "true" && tls !== "false")
+    throw new ConfigError({ option: "storage.tls", got: tls, takes: "true or false" });
   const prefix = query.get("prefix");
   const commandTimeout = query.get("commandTimeout");
   const bare = place.replace(/\?.*$/u, "");
   return {
-    url: query.get("tls") === "true" ? bare.replace(/^redis:/u, "rediss:") : bare,
+    url: tls === "true" ? bare.replace(/^redis:/u, "rediss:") : bare,
     ...(prefix === null ? {} : { prefix }),
     ...(commandTimeout === null ? {} : { commandTimeout }),
   };
