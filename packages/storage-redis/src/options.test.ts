@@ -26,6 +26,9 @@ describe("the options", () => {
   it.each<[string, RedisStorageOptions]>([
     ["url", { url: "http://me:secret@a" }],
     ["url", { url: "a:6379" }],
+    ["url", { url: "redis://me:secret@a/0?enableOfflineQueue=true" }],
+    ["url", { url: "redis://me:secret@a?" }],
+    ["url", { url: "redis://me:secret@a/0#1" }],
     ["client", { client: {} } as unknown as RedisStorageOptions],
     ["client", { client: new Redis({ lazyConnect: true }), url: "redis://me:secret@a" }],
     ["client", { client: new Redis({ lazyConnect: true }), connection: {} }],
@@ -70,12 +73,14 @@ describe("a URL", () => {
     },
   );
 
-  it.each(["redis://me:secret@a?pool=1", "redis://me:secret@a:port", "redis:secret"])(
-    "that cannot be read is refused, and shows no password: %s",
-    (url) => {
-      const read = (): unknown => storageFromUrl(url);
-      expect(read).toThrow(ConfigError);
-      expect(read).not.toThrow("secret");
-    },
-  );
+  it.each([
+    "redis://me:secret@a?pool=1",
+    "redis://me:secret@a:port",
+    "redis:secret",
+    "redis://me:secret@a#b",
+  ])("that cannot be read is refused, and shows no password: %s", (url) => {
+    const read = (): unknown => storageFromUrl(url);
+    expect(read).toThrow(ConfigError);
+    expect(read).not.toThrow("secret");
+  });
 });

@@ -4,7 +4,7 @@ import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter
 
 /** A duration is a number of milliseconds or a string such as `"5s"`. */
 export interface RedisStorageOptions {
-  /** `redis://user:password@host:6379/0`, or `rediss://` for TLS. Of a Redis Cluster, any server. Default: `"redis://127.0.0.1:6379/0"`. */
+  /** `redis://user:password@host:6379/0`, or `rediss://` for TLS, without parameters. Of a Redis Cluster, any server. Default: `"redis://127.0.0.1:6379/0"`. */
   readonly url?: string;
   /**
    * A `Redis` of the package ioredis, instead of `url`: its settings are used, Sentinels included, and none of its
@@ -117,12 +117,14 @@ export function optionsFromUrl(url: string): RedisStorageOptions {
 }
 
 function checkUrl(url: unknown): string {
-  if (typeof url === "string" && /^rediss?:\/\//u.test(url) && URL.canParse(url)) return url;
+  // ioredis takes any of its options from a query, and lets them win over those that keep it from repeating commands.
+  const isBare = typeof url === "string" && !/[?#]/u.test(url);
+  if (isBare && /^rediss?:\/\//u.test(url) && URL.canParse(url)) return url;
   // What is wrong with it may be that it holds a password in the wrong place: it is not shown.
   throw new ConfigError({
     option: "storage.url",
     got: "another text",
-    takes: `a URL such as "${DEFAULT_URL}"`,
+    takes: `a URL such as "${DEFAULT_URL}", with nothing after the database`,
   });
 }
 
