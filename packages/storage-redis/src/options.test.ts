@@ -78,6 +78,8 @@ describe("a URL", () => {
     "redis://me:secret@a:port",
     "redis:secret",
     "redis://me:secret@a#b",
+    "redis://me:123?secret=x@a:1/0",
+    "redis://me:123?tls=secret@a:1/0",
   ])("that cannot be read is refused, and shows no password: %s", (url) => {
     const read = (): unknown => storageFromUrl(url);
     expect(read).toThrow(ConfigError);

@@ -87,7 +87,9 @@ export function redisSettings(options: RedisStorageOptions = {}): RedisSettings 
 /** Reads `redis://[user:password@]host[:port][/database][?prefix=...&tls=true&commandTimeout=...]`. @throws {ConfigError} shows no credentials */
 export function optionsFromUrl(url: string): RedisStorageOptions {
   const place = url === "redis:" || url === "redis://" ? DEFAULT_URL : url;
-  if (!/^rediss?:\/\//u.test(place) || !URL.canParse(place))
+  // A password with a question mark that is not encoded would be read as parameters, and shown.
+  const isSplit = place.includes("?") && place.lastIndexOf("@") > place.indexOf("?");
+  if (!/^rediss?:\/\//u.test(place) || !URL.canParse(place) || isSplit)
     throw new ConfigError({
       option: "storage",
       got: "redis: in a form that cannot be read",
