@@ -182,8 +182,8 @@ export class RedisLink {
         continue;
       }
       const failure = failureOf(error);
-      // ioredis says only that the connection was closed.
-      const message = failure.code === null ? this.why : failure.message;
+      // Where the connection was closed, ioredis does not say why.
+      const message = failure.code === null ? (this.#why ?? failure.message) : failure.message;
       reject(new RedisFailure({ outcome: failure.outcome, code: failure.code, message }, { cause: error }));
       if (endsConnection(failure)) this.end(failure.message);
     }

@@ -111,13 +111,24 @@ describe("the keys of a storage", () => {
 
 describe("a session", () => {
   it("uses the settings of a client that it was given, and none of its connections", async () => {
-    const client = new Redis(redis.url, { db: 3, keyPrefix: "app:", lazyConnect: true });
+    const client = new Redis(redis.url, { db: 3, lazyConnect: true });
     const { messages } = await open({ client });
     await messages.saveRequest(request(), 0, await claim(messages));
     expect(client.status).toBe("wait");
     const inside = new Redis(redis.url, { db: 3 });
-    expect(await inside.exists(`app:{${prefix()}}:epochs`)).toBe(1);
+    expect(await inside.exists(`{${prefix()}}:epochs`)).toBe(1);
     inside.disconnect();
+  });
+
+  it("takes no setting of a client that would change what its commands do", async () => {
+    const odd = { keyPrefix: "app:", commandTimeout: 1, monitor: true, readOnly: true, stringNumbers: true };
+    const client = new Redis(redis.url, { ...odd, lazyConnect: true });
+    const { messages } = await open({ client });
+    const fence = await claim(messages);
+    await admin.call("CLIENT", "PAUSE", "100", "WRITE");
+    await messages.saveRequest(request(), 0, fence);
+    expect((await messages.readPending(due())).requests).toHaveLength(1);
+    expect(await keysOf(admin, prefix())).toContain(`{${prefix()}}:epochs`);
   });
 
   it("goes on when the server has lost its scripts, and says of what met that that it was not written", async () => {
