@@ -1,6 +1,6 @@
 // What only this backend does: its keys, its memory, its users, its scripts, and how it is found.
 
-import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
+import { PersistenceError, type Fence, type OpenStorage } from "@holdfast/core/adapter";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
@@ -306,10 +306,23 @@ describe("what is pending", () => {
 });
 
 describe("a listing of more executions than one script looks at", () => {
-  it("finds the few that match, through all pages", async () => {
-    const { messages, workflows } = await open();
-    const fence = await claim(messages);
-    const requests = Array.from({ length: 1_200 }, (_, index) =>
+  const COUNT = 1_200;
+  const query = {
+    entityType: ORDER.entityType,
+    tag: "execute",
+    executionId: null,
+    status: null,
+    startedFrom: null,
+    startedBefore: null,
+    attributes: {},
+    now: 1_000,
+    limit: 2,
+    after: null,
+  } as const;
+
+  /** Starts executions, each with its index as an attribute and one that all share. Returns their ids. */
+  async function start({ messages, workflows }: OpenStorage, fence: Fence): Promise<string[]> {
+    const requests = Array.from({ length: COUNT }, (_, index) =>
       request({
         requestId: index.toString(16).padStart(32, "0"),
         address: { entityType: ORDER.entityType, entityId: `order-${index}`, shardId: "default:1" },
@@ -318,23 +331,52 @@ describe("a listing of more executions than one script looks at", () => {
       }),
     );
     await Promise.all(requests.map((each) => messages.saveRequest(each, 0, fence)));
-    const ended = [3, 700, 1_199].map((index) => requests[index]?.requestId ?? "");
-    for (const requestId of ended) await messages.saveReply(succeeded(requestId), fence, null);
-    const query = {
-      entityType: ORDER.entityType,
-      tag: "execute",
-      executionId: null,
-      status: "completed",
-      startedFrom: null,
-      startedBefore: null,
-      attributes: {},
-      now: 1_000,
-      limit: 2,
-      after: null,
-    } as const;
-    const first = await workflows.listExecutions(query);
-    const rest = await workflows.listExecutions({ ...query, after: first[1]?.envelope.requestId ?? "" });
+    const appends = requests.map(({ address }, index) => {
+      const value = JSON.stringify({ tenant: "a", half: index % 2, tenth: index % 10 });
+      const attributes = { ...entry(0), kind: "attributes", event: { type: "completed", value } } as const;
+      const execution = { entityType: ORDER.entityType, executionId: address.entityId };
+      return workflows.appendJournal(execution, [attributes], fence, null);
+    });
+    await Promise.all(appends);
+    return requests.map(({ requestId }) => requestId);
+  }
+
+  it("finds the few that match, through all pages", async () => {
+    const session = await open();
+    const fence = await claim(session.messages);
+    const ids = await start(session, fence);
+    const ended = [3, 700, 1_199].map((index) => ids[index] ?? "");
+    for (const requestId of ended) await session.messages.saveReply(succeeded(requestId), fence, null);
+    const ofStatus = { ...query, status: "completed" } as const;
+    const { workflows } = session;
+    const first = await workflows.listExecutions(ofStatus);
+    const rest = await workflows.listExecutions({
+      ...ofStatus,
+      after: first[1]?.envelope.requestId ?? "",
+    });
     expect([...first, ...rest].map(({ envelope }) => envelope.requestId)).toEqual(ended.toReversed());
+  });
+
+  it.each([
+    ["all have it", { tenant: "a" }, () => true],
+    ["more have it than one script looks at", { half: 1 }, (index: number) => index % 2 === 1],
+    ["one of them is of few", { tenant: "a", tenth: 3 }, (index: number) => index % 10 === 3],
+  ])("finds those with an attribute where %s, and looks at a part at a time", async (_, attributes, has) => {
+    const session = await open();
+    const ids = await start(session, await claim(session.messages));
+    const expected = ids.filter((__, index) => has(index)).toReversed();
+    const listed: string[] = [];
+    await admin.config("RESETSTAT");
+    for (;;) {
+      const after = listed.at(-1) ?? null;
+      const page = await session.workflows.listExecutions({ ...query, attributes, limit: 250, after });
+      if (page.length === 0) break;
+      listed.push(...page.map(({ envelope }) => envelope.requestId));
+    }
+    expect(listed).toEqual(expected);
+    // Its answer would be all of them, for one page.
+    const isIntersected = (await admin.info("commandstats")).includes("cmdstat_sinter:");
+    expect(isIntersected).toBe("tenth" in attributes);
   });
 });
 

@@ -24,6 +24,7 @@ for _, command in ipairs({
   {'HKEYS', hash},
   {'HDEL', hash, 'a'},
   {'SADD', set, 'a'},
+  {'SCARD', set},
   {'SINTER', set},
   {'SREM', set, 'a'},
   {'ZADD', sorted, 1, 'a'},
