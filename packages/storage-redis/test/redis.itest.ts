@@ -305,6 +305,57 @@ describe("what is pending", () => {
   });
 });
 
+describe("retention", () => {
+  const query = { entityType: ORDER.entityType, answeredBefore: 9e15, limit: 5_000 };
+
+  /** Saves requests of this tag and answers them. */
+  async function answer({ messages }: OpenStorage, fence: Fence, tag: string, count: number): Promise<void> {
+    const requests = Array.from({ length: count }, (_, index) =>
+      request({
+        address: { entityType: ORDER.entityType, entityId: `order-${index}`, shardId: "default:1" },
+        tag,
+      }),
+    );
+    await Promise.all(requests.map((each) => messages.saveRequest(each, 0, fence)));
+    await Promise.all(requests.map(({ requestId }) => messages.saveReply(succeeded(requestId), fence, null)));
+  }
+
+  it("forgets up to its limit where that is more than one script forgets", async () => {
+    const session = await open();
+    await answer(session, await claim(session.messages), "add", 2_300);
+    await admin.config("RESETSTAT");
+    expect(await session.messages.forgetAnswered({ ...query, limit: 2_100 })).toBe(2_100);
+    expect(await admin.info("commandstats")).toMatch(/^cmdstat_evalsha:calls=3,/mu);
+    expect(await session.messages.forgetAnswered(query)).toBe(200);
+    expect(await session.messages.forgetAnswered(query)).toBe(0);
+  });
+
+  it("takes whole executions with thousands of requests a few at a time, and each counts as one", async () => {
+    const session = await open();
+    const fence = await claim(session.messages);
+    await answer(session, fence, "execute", 3);
+    for (let round = 0; round < 700; round += 100)
+      await Promise.all(Array.from({ length: 100 }, () => answer(session, fence, "signal", 3)));
+    await admin.config("RESETSTAT");
+    expect(await session.messages.forgetAnswered({ ...query, executionTag: "execute" })).toBe(3);
+    expect(await admin.info("commandstats")).toMatch(/^cmdstat_evalsha:calls=2,/mu);
+    expect(await session.messages.forgetAnswered(query)).toBe(0);
+  });
+
+  it("of executions looks at no other request of theirs", async () => {
+    const session = await open();
+    const fence = await claim(session.messages);
+    await answer(session, fence, "signal", 3_000);
+    await admin.config("RESETSTAT");
+    expect(await session.messages.forgetAnswered({ ...query, executionTag: "execute" })).toBe(0);
+    const stats = await admin.info("commandstats");
+    // Those around the script: of its session, and of the server's data.
+    const gets = /^cmdstat_hget:calls=(?<count>\d+),/mu.exec(stats)?.groups?.["count"] ?? "0";
+    expect(Number(gets)).toBeLessThan(5);
+    expect(await session.messages.forgetAnswered(query)).toBe(3_000);
+  });
+});
+
 describe("a listing of more executions than one script looks at", () => {
   const COUNT = 1_200;
   const query = {
