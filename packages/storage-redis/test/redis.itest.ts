@@ -281,6 +281,29 @@ describe("what is pending", () => {
     expect(early.nextDueAt).toBe(211);
   });
 
+  it.each([1, 10, 300])("is read in order from many entities of many shards, %i at a time", async (limit) => {
+    const { messages } = await open();
+    const shardIds = Array.from({ length: 12 }, (_, index) => `default:${index}` as const);
+    const requests = Array.from({ length: 1_000 }, (_, index) => {
+      // Every entity comes again, and no shard's requests are all before another's.
+      const [shard, entity] = [(index * 7) % 12, (index * 11) % 40];
+      const shardId = shardIds[shard] ?? "default:0";
+      return request({ address: { entityType: "Counter", entityId: `${shard}-${entity}`, shardId } });
+    });
+    const saved = await Promise.all(requests.map((each) => messages.saveRequest(each, 0, null)));
+    const excludingSequences: number[] = [];
+    for (let from = 0; from < 3 * limit; from += limit) {
+      const page = await messages.readPending(
+        due({ shardIds: shardIds.toReversed(), limit, excludingSequences }),
+      );
+      expect(page.requests.map(({ envelope }) => envelope.requestId)).toEqual(
+        requests.slice(from, from + limit).map(({ requestId }) => requestId),
+      );
+      expect(page.more).toBe(true);
+      excludingSequences.push(...saved.slice(from, from + limit).map(({ sequence }) => sequence));
+    }
+  });
+
   it("passes over a full entity's long queue, and over what the caller holds", async () => {
     const { messages } = await open();
     const of = (entityId: string): Parameters<typeof messages.saveRequest>[0] =>

@@ -52,11 +52,11 @@ for _, shard in ipairs(shards) do
 end
 
 -- What was found, each as its sequence and its id. One more than the limit is enough to know that there is more: what comes
--- after 'bound' is not looked at.
+-- after 'bound' is not looked at. It is sorted once there is twice as much, not again for each entity.
 local found, bound = {}, math.huge
 local early = {}
 local function keep_first()
-  if #found <= limit then return end
+  if #found <= 2 * limit + 2 then return end
   table.sort(found, function(a, b) return a[1] < b[1] end)
   for index = #found, limit + 2, -1 do found[index] = nil end
   bound = found[limit + 1][1]
