@@ -33,7 +33,7 @@ export class RedisSession {
   readonly name: string = randomUUID();
   readonly makeRedis: MakeRedis;
   readonly #settings: RedisSettings;
-  readonly #endings: (() => Promise<void>)[] = [];
+  readonly #endings = new Set<() => Promise<void>>();
   #link: RedisLink | null = null;
   readonly #history: SeenHistory = new SeenHistory();
   #links = 0;
@@ -67,9 +67,15 @@ export class RedisSession {
     return `${this.#base}pending`;
   }
 
-  /** What is done when the session closes, before its link ends. */
-  onClose(ending: () => Promise<void>): void {
-    this.#endings.push(ending);
+  /** How long Redis may take to answer. */
+  get commandTimeoutMs(): number {
+    return this.#settings.commandTimeoutMs;
+  }
+
+  /** What is done when the session closes, before its link ends. Returns what takes it out again. */
+  onClose(ending: () => Promise<void>): () => void {
+    this.#endings.add(ending);
+    return () => this.#endings.delete(ending);
   }
 
   /** Runs a script that only reads, once more if its connection is lost. @throws {PersistenceError} `not-written` */
@@ -232,7 +238,7 @@ export class RedisSession {
 
   async #close(): Promise<void> {
     this.#wakeWaiting();
-    await Promise.all(this.#endings.map((ending) => ending()));
+    await Promise.all([...this.#endings].map((ending) => ending()));
     this.#opening?.disconnect();
     const link = this.#link;
     if (link === null) return;

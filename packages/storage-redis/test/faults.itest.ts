@@ -2,12 +2,15 @@
 // lost-writes.itest.ts.
 
 import { FencedError, type OpenStorage } from "@holdfast/core/adapter";
+import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { redisStorage, type RedisStorageOptions } from "../src/index.ts";
 import { services } from "./backends.ts";
 import { CuttingProxy, type Cut } from "./cutting-proxy.ts";
 import { claim, due, entry, ORDER, ordinalsOf, request, succeeded } from "./work.ts";
+
+const CLOSED = "this session of the storage was closed";
 
 let redis: OwnRedis;
 let sessions: OpenStorage[];
@@ -267,6 +270,22 @@ describe("wake-ups", () => {
     await (await open()).messages.saveRequest(request(), 0, null);
     await saved;
     await end?.();
+  });
+
+  it("are not left behind by a session that closes while a watch begins, however far it has got", async () => {
+    const admin = new Redis(redis.url);
+    for (let turns = 0; turns < 30; turns += 1) {
+      const { messages, close } = await open();
+      const watching = messages.watchPending?.(() => undefined).catch((error: unknown) => error);
+      for (let turn = 0; turn < turns; turn += 1) await new Promise(setImmediate);
+      await close();
+      const outcome = await watching;
+      if (typeof outcome !== "function")
+        expect(outcome).toMatchObject({ outcome: "not-written", detail: CLOSED });
+      await expect(messages.watchPending?.(() => undefined)).rejects.toMatchObject({ detail: CLOSED });
+    }
+    while (/ name=holdfast /u.test(String(await admin.client("LIST"))));
+    admin.disconnect();
   });
 });
 
