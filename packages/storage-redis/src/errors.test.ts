@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { endsConnection, failureOf } from "./errors.ts";
+import { endsConnection, failureOf, persistenceError } from "./errors.ts";
 
 function replyError(message: string): Error {
   return Object.assign(new Error(message), { name: "ReplyError" });
@@ -27,6 +27,11 @@ describe("what became of a command", () => {
     expect(
       failureOf(new Error("Stream isn't writeable and enableOfflineQueue options is false")),
     ).toMatchObject({ outcome: "not-written" });
+  });
+
+  it("is told in sentences that end in one point", () => {
+    const failure = failureOf(replyError("READONLY You can't write against a read only replica."));
+    expect(persistenceError("saveReply", failure).message).toContain("replica. Nothing was written.");
   });
 
   it("shows nothing of the command", () => {

@@ -83,7 +83,8 @@ export function endsConnection({ code }: RedisFailure): boolean {
 /** @param operation the method of the interface that failed */
 export function persistenceError(operation: string, failure: RedisFailure): PersistenceError {
   return new PersistenceError(
-    { operation, outcome: failure.outcome, detail: failure.message },
+    // What Redis says ends in a point at times, and the message of the error puts one there.
+    { operation, outcome: failure.outcome, detail: failure.message.replace(/\.$/u, "") },
     { cause: failure },
   );
 }
