@@ -41,6 +41,7 @@ describe("the options", () => {
     ["commandTimeout", { commandTimeout: 99 }],
     ["commandTimeout", { commandTimeout: "1 day" }],
     ["commandTimeout", { commandTimeout: "soon" }],
+    ["onWarning", { onWarning: "log" } as unknown as RedisStorageOptions],
     ["host", { host: "a" } as RedisStorageOptions],
   ])("refuse bad %s, and show no password", (option, options) => {
     const make = (): unknown => redisStorage(options);

@@ -80,7 +80,7 @@ export function redisSettings(options: RedisStorageOptions = {}): RedisSettings 
     connection: connection ?? {},
     prefix: checkPrefix(options.prefix ?? "holdfast"),
     commandTimeoutMs: checkTimeout(options.commandTimeout ?? 5_000),
-    onWarning: options.onWarning ?? warn,
+    onWarning: checkOnWarning(options.onWarning ?? warn),
   };
 }
 
@@ -157,6 +157,11 @@ function checkTimeout(duration: Duration): number {
     got: duration,
     takes: "a duration from 100 ms to 10 minutes",
   });
+}
+
+function checkOnWarning(onWarning: unknown): (message: string) => void {
+  if (typeof onWarning === "function") return onWarning as (message: string) => void;
+  throw new ConfigError({ option: "storage.onWarning", got: onWarning, takes: "a function" });
 }
 
 function warn(message: string): void {

@@ -154,6 +154,24 @@ describe("a Redis that stands still", () => {
   });
 });
 
+describe("a Redis that does not tell its settings", () => {
+  it("is opened in time all the same: nothing is known to be dangerous about it", async () => {
+    await using proxy = await CuttingProxy.start(redis.url);
+    proxy.blackHoleAt = "maxmemory-policy";
+    const said: string[] = [];
+    const options = {
+      url: proxy.url,
+      commandTimeout: 200,
+      onWarning: (text: string) => void said.push(text),
+    };
+    const { messages } = await open(options);
+    expect(said).toEqual([]);
+    proxy.blackHoleAt = null;
+    proxy.isBlackHole = false;
+    expect(await messages.lookUp(["a"])).toEqual([]);
+  });
+});
+
 describe("a connection that is cut in the middle of a write", () => {
   it.each<Pick<Cut, "reaches">>([{ reaches: "all" }, { reaches: "none" }])(
     "leaves the outcome unknown, reads back what it was, and takes the same request again: $reaches of it arrived",

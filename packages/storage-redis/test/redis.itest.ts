@@ -234,6 +234,17 @@ describe("a server whose settings endanger what is stored", () => {
     expect(await warnings()).toEqual([expect.stringContaining("appendonly yes")]);
   });
 
+  it("leaves no session behind where the warning itself fails", async () => {
+    const failure = new Error("nobody listens");
+    const opening = open({
+      onWarning() {
+        throw failure;
+      },
+    });
+    await expect(opening).rejects.toBe(failure);
+    while (/ name=holdfast /u.test(String(await admin.client("LIST"))));
+  });
+
   it("is warned of when it may drop data", async () => {
     await admin.config("SET", "maxmemory", "1gb");
     expect(await warnings()).toHaveLength(1);
