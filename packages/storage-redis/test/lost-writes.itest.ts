@@ -34,8 +34,8 @@ afterEach(async () => {
   for (const session of sessions) await session.close();
 });
 
-async function open(): Promise<OpenStorage> {
-  const adapter = redisStorage({ url: redis.url, prefix: `case-${cases}`, onWarning: () => undefined });
+async function open(url: string = redis.url): Promise<OpenStorage> {
+  const adapter = redisStorage({ url, prefix: `case-${cases}`, onWarning: () => undefined });
   const session = await adapter.open(services());
   sessions.push(session);
   return session;
@@ -257,6 +257,33 @@ describe("a connection that outlives its server's time as a copy of one that had
     } finally {
       copy.disconnect();
       await behind.stop();
+    }
+  });
+});
+
+describe("a server that got its first replica", () => {
+  it("has another name for its data, and every owner keeps its shards: nothing is lost", async () => {
+    const main = await startOwnRedis({ extra: AT_ONCE });
+    const replica = await startOwnRedis({ extra: AT_ONCE });
+    const copy = new Redis(replica.url);
+    try {
+      const owner = await open(main.url);
+      const fence = await claim(owner.messages);
+      await write(owner, fence);
+      await copy.replicaof("127.0.0.1", main.port);
+      await until(copy, "replication", /^master_link_status:up\r$/mu);
+      // It enters that, and the owner's connection does not know of it yet.
+      await open(main.url);
+      await expect(write(owner, fence)).rejects.toMatchObject({
+        code: "PERSISTENCE",
+        outcome: "not-written",
+      });
+      await write(owner, fence);
+      expect((await owner.messages.readPending(due())).requests).toHaveLength(2);
+    } finally {
+      copy.disconnect();
+      for (const session of sessions.splice(0)) await session.close();
+      await Promise.all([main.stop(), replica.stop()]);
     }
   });
 });

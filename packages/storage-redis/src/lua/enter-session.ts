@@ -2,8 +2,8 @@ import { BASE, LINK } from "./fence.ts";
 
 /**
  * What a session does first on each new connection. ARGV: the incarnation of the server, the session and the number of this
- * connection of it, the incarnation and the position up to which the session knows the server's history, then for each shard that the
- * session holds its id and its claim. Returns the position.
+ * connection of it, the incarnation and the position up to which the session knows the server's history, then for each shard
+ * that the session holds its id and its claim. Returns the position.
  *
  * A server that is another one than before, or began anew, may have forgotten writes that it had answered. What it remembers
  * is always a beginning of what was: all up to some write, and nothing after. Each write counts `position` up, and the first
