@@ -3,6 +3,16 @@ import { Claims, claimText } from "./claims.ts";
 
 const shardId = "default:1";
 
+describe("the latest claim of a shard", () => {
+  it("has the highest epoch, which the next claim has to pass (C2)", () => {
+    const claims = new Claims();
+    expect(claims.epochOf(shardId)).toBe(0);
+    claims.add(shardId, { epoch: 5, id: "later" });
+    claims.add(shardId, { epoch: 3, id: "earlier" });
+    expect(claims.epochOf(shardId)).toBe(5);
+  });
+});
+
 describe("the proof of a fence", () => {
   it("names the claim and the connection on which the write goes", () => {
     const claims = new Claims();

@@ -5,6 +5,8 @@
 // names it. The number of the session's connection goes with it: what was sent on an older connection cannot pass any more.
 //
 //   C1  Of each shard the latest claim of this session is here: an earlier one never proves anything again.
+//   C2  The latest has the highest epoch, also where Redis has forgotten those before it: a claim names the epoch above which
+//       its own has to be (lua/claim-shards.ts). What winds down under an older one is told from it by that.
 
 import type { Epoch, Fence, ShardId } from "@holdfast/core/adapter";
 
@@ -20,6 +22,11 @@ export class Claims {
   add(shardId: ShardId, claim: Claim): void {
     const known = this.#claims.get(shardId);
     if (known === undefined || known.epoch < claim.epoch) this.#claims.set(shardId, claim);
+  }
+
+  /** The epoch of the latest claim of this session; 0 where there was none. */
+  epochOf(shardId: ShardId): Epoch {
+    return this.#claims.get(shardId)?.epoch ?? 0;
   }
 
   get shardIds(): readonly ShardId[] {

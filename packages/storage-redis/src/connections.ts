@@ -25,6 +25,12 @@ export function connections(settings: RedisSettings): MakeRedis {
     retryStrategy: () => null,
     reconnectOnError: null,
     connectTimeout: settings.commandTimeoutMs,
+    // Links count the time themselves: a command that ioredis gave up would still be under way.
+    commandTimeout: undefined,
+    // The option of that name is how keys begin.
+    keyPrefix: "",
+    monitor: false,
+    readOnly: false,
     connectionName: "holdfast",
     // Answers have the form that the scripts gave them.
     replyMapping: "legacy",

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { endsConnection, failureOf } from "./errors.ts";
+import { endsConnection, failureOf, persistenceError } from "./errors.ts";
 
 function replyError(message: string): Error {
   return Object.assign(new Error(message), { name: "ReplyError" });
@@ -12,9 +12,11 @@ describe("what became of a command", () => {
     ["READONLY You can't write against a read only replica.", "not-written"],
     ["NOSCRIPT No matching script.", "not-written"],
     ["MOVED 1 10.0.0.1:6379", "not-written"],
+    ["NOPERM this user has no permissions to run the 'evalsha' command", "not-written"],
     ["NOREPLICAS Not enough good replicas to write.", "not-written"],
     // In the middle of a script, perhaps.
     ["ERR Error running script: user_script:3: boom", "unknown"],
+    ["NOPERM ACL failure in script: User app has no permissions to run the 'zadd' command", "unknown"],
     ["WRONGTYPE Operation against a key holding the wrong kind of value", "unknown"],
   ])("that the server answered with %s: %s", (message, outcome) => {
     expect(failureOf(replyError(message))).toMatchObject({ outcome });
@@ -25,6 +27,11 @@ describe("what became of a command", () => {
     expect(
       failureOf(new Error("Stream isn't writeable and enableOfflineQueue options is false")),
     ).toMatchObject({ outcome: "not-written" });
+  });
+
+  it("is told in sentences that end in one point", () => {
+    const failure = failureOf(replyError("READONLY You can't write against a read only replica."));
+    expect(persistenceError("saveReply", failure).message).toContain("replica. Nothing was written.");
   });
 
   it("shows nothing of the command", () => {

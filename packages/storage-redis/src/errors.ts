@@ -35,10 +35,11 @@ const REFUSED: ReadonlySet<string> = new Set([
   "NOSCRIPT",
   "OOM",
   "READONLY",
+  "STALE",
   "TRYAGAIN",
 ]);
 
-/** This connection is of no more use after one of these: it leads to the wrong server, or to one that lacks the scripts. */
+/** This connection is of no more use after one of these: it leads to the wrong server, or to one that lacks the scripts or has other data. */
 const ENDING: ReadonlySet<string> = new Set([
   "ASK",
   "CLUSTERDOWN",
@@ -48,6 +49,7 @@ const ENDING: ReadonlySet<string> = new Set([
   "NOAUTH",
   "NOSCRIPT",
   "READONLY",
+  "STALE",
 ]);
 
 /** What became of a command that was sent, from the error of ioredis. */
@@ -65,7 +67,9 @@ export function failureOf(error: unknown): RedisFailure {
     );
   }
   const code = /^[A-Z]+(?= )/u.exec(message)?.[0] ?? null;
-  const isRefused = code !== null && REFUSED.has(code);
+  // What a user may do is checked at each command of a script.
+  const isInside = code === "NOPERM" && /\bscript\b/u.test(message);
+  const isRefused = code !== null && REFUSED.has(code) && !isInside;
   return new RedisFailure(
     { outcome: isRefused ? "not-written" : "unknown", code, message },
     { cause: error },
@@ -79,7 +83,8 @@ export function endsConnection({ code }: RedisFailure): boolean {
 /** @param operation the method of the interface that failed */
 export function persistenceError(operation: string, failure: RedisFailure): PersistenceError {
   return new PersistenceError(
-    { operation, outcome: failure.outcome, detail: failure.message },
+    // What Redis says ends in a point at times, and the message of the error puts one there.
+    { operation, outcome: failure.outcome, detail: failure.message.replace(/\.$/u, "") },
     { cause: failure },
   );
 }

@@ -9,11 +9,16 @@ import { RedisWorkflowStorage } from "./redis-workflow-storage.ts";
 import { dangersOf } from "./server-settings.ts";
 import { WakeUps } from "./wake-ups.ts";
 
-/** @throws {PersistenceError} */
+/** @throws {PersistenceError} @throws what `onWarning` throws; no session is left behind */
 export async function openRedis(settings: RedisSettings, { clock }: AdapterServices): Promise<OpenStorage> {
   const session = new RedisSession(connections(settings), clock, settings);
   const { redis } = await session.open();
-  for (const danger of await dangersOf(redis)) settings.onWarning(danger);
+  try {
+    for (const danger of await dangersOf(redis, settings.commandTimeoutMs)) settings.onWarning(danger);
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
   return {
     messages: new RedisMessageStorage(session, new WakeUps(session)),
     workflows: new RedisWorkflowStorage(session),

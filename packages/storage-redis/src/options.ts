@@ -4,7 +4,7 @@ import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter
 
 /** A duration is a number of milliseconds or a string such as `"5s"`. */
 export interface RedisStorageOptions {
-  /** `redis://user:password@host:6379/0`, or `rediss://` for TLS. Of a Redis Cluster, any server. Default: `"redis://127.0.0.1:6379/0"`. */
+  /** `redis://user:password@host:6379/0`, or `rediss://` for TLS, without parameters. Of a Redis Cluster, any server. Default: `"redis://127.0.0.1:6379/0"`. */
   readonly url?: string;
   /**
    * A `Redis` of the package ioredis, instead of `url`: its settings are used, Sentinels included, and none of its
@@ -80,14 +80,16 @@ export function redisSettings(options: RedisStorageOptions = {}): RedisSettings 
     connection: connection ?? {},
     prefix: checkPrefix(options.prefix ?? "holdfast"),
     commandTimeoutMs: checkTimeout(options.commandTimeout ?? 5_000),
-    onWarning: options.onWarning ?? warn,
+    onWarning: checkOnWarning(options.onWarning ?? warn),
   };
 }
 
 /** Reads `redis://[user:password@]host[:port][/database][?prefix=...&tls=true&commandTimeout=...]`. @throws {ConfigError} shows no credentials */
 export function optionsFromUrl(url: string): RedisStorageOptions {
   const place = url === "redis:" || url === "redis://" ? DEFAULT_URL : url;
-  if (!/^rediss?:\/\//u.test(place) || !URL.canParse(place))
+  // A password with a question mark that is not encoded would be read as parameters, and shown.
+  const isSplit = place.includes("?") && place.lastIndexOf("@") > place.indexOf("?");
+  if (!/^rediss?:\/\//u.test(place) || !URL.canParse(place) || isSplit)
     throw new ConfigError({
       option: "storage",
       got: "redis: in a form that cannot be read",
@@ -103,23 +105,28 @@ export function optionsFromUrl(url: string): RedisStorageOptions {
         takes: URL_FORM,
       });
   }
+  const tls = query.get("tls");
+  if (tls !== null && tls !== "true" && tls !== "false")
+    throw new ConfigError({ option: "storage.tls", got: tls, takes: "true or false" });
   const prefix = query.get("prefix");
   const commandTimeout = query.get("commandTimeout");
   const bare = place.replace(/\?.*$/u, "");
   return {
-    url: query.get("tls") === "true" ? bare.replace(/^redis:/u, "rediss:") : bare,
+    url: tls === "true" ? bare.replace(/^redis:/u, "rediss:") : bare,
     ...(prefix === null ? {} : { prefix }),
     ...(commandTimeout === null ? {} : { commandTimeout }),
   };
 }
 
 function checkUrl(url: unknown): string {
-  if (typeof url === "string" && /^rediss?:\/\//u.test(url) && URL.canParse(url)) return url;
+  // ioredis takes any of its options from a query, and lets them win over those that keep it from repeating commands.
+  const isBare = typeof url === "string" && !/[?#]/u.test(url);
+  if (isBare && /^rediss?:\/\//u.test(url) && URL.canParse(url)) return url;
   // What is wrong with it may be that it holds a password in the wrong place: it is not shown.
   throw new ConfigError({
     option: "storage.url",
     got: "another text",
-    takes: `a URL such as "${DEFAULT_URL}"`,
+    takes: `a URL such as "${DEFAULT_URL}", with nothing after the database`,
   });
 }
 
@@ -150,6 +157,11 @@ function checkTimeout(duration: Duration): number {
     got: duration,
     takes: "a duration from 100 ms to 10 minutes",
   });
+}
+
+function checkOnWarning(onWarning: unknown): (message: string) => void {
+  if (typeof onWarning === "function") return onWarning as (message: string) => void;
+  throw new ConfigError({ option: "storage.onWarning", got: onWarning, takes: "a function" });
 }
 
 function warn(message: string): void {

@@ -7,15 +7,19 @@
 //       before it, so that a burst is not mistaken for a server that does not answer.
 //   L3  A group that is not answered in time ends the link, and with it everything that waits.
 //   L4  Once the link has ended, every command is settled: `unknown` if it was sent, else `not-written`.
+//   L5  A link goes on only while the server has the data that the session entered, and what was seen of them since.
 
 import type { Redis } from "ioredis";
 import { describe, endsConnection, failureOf, RedisFailure } from "./errors.ts";
+import { incarnationOf } from "./incarnation.ts";
 import { SCRIPTS, type Script } from "./script.ts";
 import type { SeenHistory } from "./seen-history.ts";
 
 export interface LinkOptions {
   /** How all keys begin. */
   readonly base: string;
+  /** The name of the session. */
+  readonly session: string;
   /** Rises with each link of a session. */
   readonly number: number;
   readonly commandTimeoutMs: number;
@@ -28,6 +32,7 @@ export interface LinkOptions {
 const GROUP_COMMANDS = 256;
 /** In characters; one command alone may carry more. */
 const GROUP_SIZE = 1024 * 1024;
+const OTHER_DATA = "the server has other data than before";
 /** Enough for Redis to have work while an answer is on its way. */
 const GROUPS_UNDER_WAY = 4;
 
@@ -47,6 +52,8 @@ export class RedisLink {
   #waiting: Waiting[] = [];
   #groupsUnderWay = 0;
   #isSendDue = false;
+  /** What the server's data were when the session entered them. Null: not yet. */
+  #incarnation: string | null = null;
   #why: string | null = null;
   #idle: (() => void)[] = [];
 
@@ -65,7 +72,7 @@ export class RedisLink {
     });
   }
 
-  /** Connects, loads the scripts and enters the session. @throws {RedisFailure} */
+  /** Connects, loads the scripts, finds out whether they may do what they do, and enters the session. @throws {RedisFailure} */
   static async open(redis: Redis, options: LinkOptions): Promise<RedisLink> {
     const link = new RedisLink(redis, options);
     const late = setTimeout(() => link.end("Redis did not answer in time"), options.commandTimeoutMs);
@@ -76,11 +83,13 @@ export class RedisLink {
         redis.info(),
         ...scripts.map(({ source }) => redis.script("LOAD", source)),
       ]);
-      const { number, claims, history } = options;
+      const { session, number, claims, history } = options;
       const incarnation = incarnationOf(info);
       const known = [...history.arguments, ...claims];
-      const position = await link.run(SCRIPTS.enterSession, [incarnation, String(number), ...known]);
+      await link.run(SCRIPTS.probe, []);
+      const position = await link.run(SCRIPTS.enterSession, [incarnation, session, String(number), ...known]);
       history.enter(incarnation, Number(position));
+      link.#incarnation = incarnation;
       return link;
     } catch (error) {
       const { code, message } = failureOf(error);
@@ -173,8 +182,8 @@ export class RedisLink {
         continue;
       }
       const failure = failureOf(error);
-      // ioredis says only that the connection was closed.
-      const message = failure.code === null ? this.why : failure.message;
+      // Where the connection was closed, ioredis does not say why.
+      const message = failure.code === null ? (this.#why ?? failure.message) : failure.message;
       reject(new RedisFailure({ outcome: failure.outcome, code: failure.code, message }, { cause: error }));
       if (endsConnection(failure)) this.end(failure.message);
     }
@@ -184,31 +193,57 @@ export class RedisLink {
 
   /** The error or the answer of each, in order. Never rejects. */
   async #exchange(group: readonly Waiting[]): Promise<readonly [error: Error | null, answer: unknown][]> {
-    const { base, commandTimeoutMs, history } = this.#options;
+    const { base, session, number, commandTimeoutMs, history } = this.#options;
     const pipeline = this.#redis.pipeline();
-    for (const { script, args } of group) pipeline.evalsha(script.sha, 1, base, ...args);
+    const sender = [session, String(number), this.#incarnation ?? "", String(history.position)];
+    for (const { script, args } of group)
+      pipeline.evalsha(script.sha, 1, base, ...args, ...(script.isWrite ? sender : []));
     // After them: what they read or wrote is not beyond it.
-    pipeline.hget(`${base}meta`, "position");
+    pipeline.hmget(`${base}meta`, "incarnation", "position");
     const late = setTimeout(() => this.end("Redis did not answer in time"), commandTimeoutMs);
     const answers = await pipeline.exec();
     clearTimeout(late);
-    const [error, position] = answers?.pop() ?? [new Error("ioredis gave no answer"), null];
+    const [error, told] = answers?.pop() ?? [new Error("ioredis gave no answer"), null];
     if (answers === null) return group.map(() => [error, null]);
-    if (error === null) history.note(Number(position));
-    else if (answers.some(([each]) => each === null)) history.noteUncertain();
-    return answers;
+    if (error !== null) {
+      if (answers.some(([each]) => each === null)) history.noteUncertain();
+      if (this.isOpen) this.end(describe(error));
+      return answers;
+    }
+    const written = group.filter(({ script }, index) => script.isWrite && answers[index]?.[0] === null);
+    const [incarnation, position] = told as [string | null, string | null];
+    return this.#note(incarnation, Number(position), written.length, answers);
+  }
+
+  /**
+   * Takes in up to where the server had got after these answers, and returns them. What does not follow on what was seen is not
+   * the data that the session entered: it was emptied, or was a replica for a while, which its connections may outlive.
+   *
+   * @param written how many of them counted the position up
+   */
+  #note(
+    incarnation: string | null,
+    position: number,
+    written: number,
+    answers: readonly [error: Error | null, answer: unknown][],
+  ): readonly [error: Error | null, answer: unknown][] {
+    // What was there when the session entered, its script says.
+    if (this.#incarnation === null) return answers;
+    const { history } = this.#options;
+    const isStale = answers.some(([error]) => error !== null && failureOf(error).code === "STALE");
+    if (incarnation === this.#incarnation && position >= history.position + written && !isStale) {
+      history.note(position);
+      return answers;
+    }
+    this.end(OTHER_DATA);
+    if (incarnation === this.#incarnation) history.noteUncertain();
+    // No claim of before is there, nor what it could have written.
+    if (incarnation === this.#incarnation || incarnation === null) return answers;
+    // They may be from before or after the change: told to nobody, they are not part of what was seen.
+    return answers.map(([error]) => [error ?? new Error(OTHER_DATA), null]);
   }
 
   #notSent(): RedisFailure {
     return new RedisFailure({ outcome: "not-written", code: null, message: this.why });
   }
-}
-
-/**
- * Names the history of data that a server has: another one after each start of it, and after it took over from another one.
- * The server may have forgotten what it had answered before.
- */
-function incarnationOf(info: string): string {
-  const field = (name: string): string => new RegExp(`^${name}:(\\w+)`, "mu").exec(info)?.[1] ?? "";
-  return `${field("run_id")}-${field("master_replid")}`;
 }

@@ -1,6 +1,8 @@
-// RedisMessageStorage: requests and replies in Redis. Each method is one script, which Redis runs alone and as a whole.
+// RedisMessageStorage: requests and replies in Redis. Each method is one script, which Redis runs alone and as a whole, but for
+// readPending and forgetAnswered, which are a few where there is much to do.
 
 import {
+  PersistenceError,
   TransactionUnavailableError,
   type Chunk,
   type DeadLetter,
@@ -214,12 +216,22 @@ export class RedisMessageStorage implements MessageStorage {
   async forgetAnswered(query: ForgetQuery): Promise<number> {
     const { entityType, answeredBefore, limit, executionTag } = query;
     const tag = executionTag === undefined ? [] : [executionTag];
-    const args = [entityType, String(answeredBefore), String(limit), ...tag];
-    return this.#session.write<number>({
-      operation: "forgetAnswered",
-      script: SCRIPTS.forgetAnswered,
-      args,
-    });
+    let forgotten = 0;
+    let goesOn = true;
+    while (goesOn && forgotten < limit) {
+      const args = [entityType, String(answeredBefore), String(limit - forgotten), ...tag];
+      const call = { operation: "forgetAnswered", script: SCRIPTS.forgetAnswered, args };
+      try {
+        const [count, more] = await this.#session.write<[number, number]>(call);
+        forgotten += count;
+        goesOn = more === 1;
+      } catch (error) {
+        throw forgotten > 0 && error instanceof PersistenceError
+          ? partlyWritten("forgetAnswered", error)
+          : error;
+      }
+    }
+    return forgotten;
   }
 
   watchPending(wake: (shardIds: readonly ShardId[]) => void): Promise<() => Promise<void>> {
@@ -238,6 +250,11 @@ export async function refuse(transaction: StorageTransaction): Promise<never> {
     wanted: transaction.kind,
     why: "the Redis storage has no transactions",
   });
+}
+
+/** The failure of one part of a call, whose parts before it were written. */
+function partlyWritten(operation: string, error: PersistenceError): PersistenceError {
+  return new PersistenceError({ operation, outcome: "unknown", detail: error.detail }, { cause: error });
 }
 
 /** A list as scripts read it: its length before it. */

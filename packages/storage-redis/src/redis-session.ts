@@ -29,11 +29,11 @@ export interface Call {
 export class RedisSession {
   readonly clock: Clock;
   readonly claims: Claims = new Claims();
-  /** Names this session among those that announce requests. */
+  /** Names this session among those that write and announce. */
   readonly name: string = randomUUID();
   readonly makeRedis: MakeRedis;
   readonly #settings: RedisSettings;
-  readonly #endings: (() => Promise<void>)[] = [];
+  readonly #endings = new Set<() => Promise<void>>();
   #link: RedisLink | null = null;
   readonly #history: SeenHistory = new SeenHistory();
   #links = 0;
@@ -67,9 +67,15 @@ export class RedisSession {
     return `${this.#base}pending`;
   }
 
-  /** What is done when the session closes, before its link ends. */
-  onClose(ending: () => Promise<void>): void {
-    this.#endings.push(ending);
+  /** How long Redis may take to answer. */
+  get commandTimeoutMs(): number {
+    return this.#settings.commandTimeoutMs;
+  }
+
+  /** What is done when the session closes, before its link ends. Returns what takes it out again. */
+  onClose(ending: () => Promise<void>): () => void {
+    this.#endings.add(ending);
+    return () => this.#endings.delete(ending);
   }
 
   /** Runs a script that only reads, once more if its connection is lost. @throws {PersistenceError} `not-written` */
@@ -122,12 +128,13 @@ export class RedisSession {
   }
 
   async claimShards(shardIds: readonly ShardId[]): Promise<readonly Epoch[]> {
-    const call = { operation: "claimShards", script: SCRIPTS.claimShards, args: shardIds };
+    const known = shardIds.flatMap((shardId) => [shardId, String(this.claims.epochOf(shardId))]);
+    const call = { operation: "claimShards", script: SCRIPTS.claimShards, args: known };
     const id = randomUUID();
     let answer: readonly string[];
     try {
       const link = this.#openLink(call) ?? (await this.#linkFor(call));
-      answer = (await link.run(call.script, [claimText(id, link.number), ...shardIds])) as string[];
+      answer = (await link.run(call.script, [claimText(id, link.number), ...call.args])) as string[];
     } catch (error) {
       throw error instanceof RedisFailure ? persistenceError(call.operation, error) : error;
     }
@@ -184,6 +191,7 @@ export class RedisSession {
     this.#links += 1;
     const options = {
       base: this.#base,
+      session: this.name,
       number: this.#links,
       commandTimeoutMs: this.#settings.commandTimeoutMs,
       claims: this.claims.list(),
@@ -230,7 +238,7 @@ export class RedisSession {
 
   async #close(): Promise<void> {
     this.#wakeWaiting();
-    await Promise.all(this.#endings.map((ending) => ending()));
+    await Promise.all([...this.#endings].map((ending) => ending()));
     this.#opening?.disconnect();
     const link = this.#link;
     if (link === null) return;

@@ -11,9 +11,11 @@ import {
   SAVE_DEAD_LETTER,
 } from "./lua/dead-letters.ts";
 import { ENTER_SESSION } from "./lua/enter-session.ts";
+import { WRITE } from "./lua/fence.ts";
 import { FORGET_ANSWERED } from "./lua/forget-answered.ts";
 import { LIST_EXECUTIONS } from "./lua/list-executions.ts";
 import { LOOK_UP, LOOK_UP_BY_KEY } from "./lua/look-up.ts";
+import { PROBE } from "./lua/probe.ts";
 import { READ_EXECUTION } from "./lua/read-execution.ts";
 import { READ_PENDING } from "./lua/read-pending.ts";
 import { REOPEN_EXECUTION } from "./lua/reopen-execution.ts";
@@ -26,10 +28,13 @@ export interface Script {
   readonly source: string;
   /** What Redis calls it: the SHA-1 of its source. */
   readonly sha: string;
+  /** Whether it takes at the end of its arguments from whom it comes (lua/fence.ts). */
+  readonly isWrite: boolean;
 }
 
 function script(source: string): Script {
-  return { source, sha: createHash("sha1").update(source).digest("hex") };
+  const sha = createHash("sha1").update(source).digest("hex");
+  return { source, sha, isWrite: source.startsWith(WRITE) };
 }
 
 /** One for each method of the interfaces that needs one, and what sessions and pending requests need besides. */
@@ -44,6 +49,7 @@ type ScriptName =
   | "listExecutions"
   | "lookUp"
   | "lookUpByKey"
+  | "probe"
   | "readChunks"
   | "readExecution"
   | "readPending"
@@ -67,6 +73,7 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   listExecutions: script(LIST_EXECUTIONS),
   lookUp: script(LOOK_UP),
   lookUpByKey: script(LOOK_UP_BY_KEY),
+  probe: script(PROBE),
   readChunks: script(READ_CHUNKS),
   readExecution: script(READ_EXECUTION),
   readPending: script(READ_PENDING),

@@ -16,6 +16,11 @@ export class SeenHistory {
     return [this.#incarnation, String(this.#position)];
   }
 
+  /** Up to where the session knows it. */
+  get position(): number {
+    return this.#position;
+  }
+
   /** The session has entered an incarnation, and begins from what is there. */
   enter(incarnation: string, position: number): void {
     this.#incarnation = incarnation;

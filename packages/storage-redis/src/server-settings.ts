@@ -2,11 +2,16 @@
 
 import type { Redis } from "ioredis";
 
-/** What is dangerous about a server, as sentences; empty where nothing is, or where it does not say. */
-export async function dangersOf(redis: Redis): Promise<readonly string[]> {
-  const [appendOnly, save, maxMemory, policy] = await Promise.all(
-    ["appendonly", "save", "maxmemory", "maxmemory-policy"].map((name) => setting(redis, name)),
-  );
+/** What is dangerous about a server, as sentences; empty where nothing is, or where it does not say in time. */
+export async function dangersOf(redis: Redis, timeoutMs: number): Promise<readonly string[]> {
+  let late: NodeJS.Timeout | undefined;
+  const silence = new Promise<readonly (string | null)[]>((resolve) => {
+    late = setTimeout(resolve, timeoutMs, []);
+  });
+  const names = ["appendonly", "save", "maxmemory", "maxmemory-policy"];
+  const answers = Promise.all(names.map((name) => setting(redis, name)));
+  const [appendOnly, save, maxMemory, policy = null] = await Promise.race([answers, silence]);
+  clearTimeout(late);
   const dangers: string[] = [];
   if (appendOnly === "no") {
     const loss =

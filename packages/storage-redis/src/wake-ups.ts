@@ -4,7 +4,7 @@
 // lost, which costs time only, since owners also poll.
 
 import type { ShardId } from "@holdfast/core/adapter";
-import { failureOf, persistenceError } from "./errors.ts";
+import { closedError, failureOf, persistenceError } from "./errors.ts";
 import type { RedisSession } from "./redis-session.ts";
 
 const LONGEST_PAUSE_MS = 1_000;
@@ -16,9 +16,10 @@ export class WakeUps {
     this.#session = session;
   }
 
-  /** @throws {PersistenceError} it cannot listen now; once it does, it listens until it is ended */
+  /** @throws {PersistenceError} it cannot listen now, or the session closes; once it does, it listens until it is ended */
   async watch(wake: (shardIds: readonly ShardId[]) => void): Promise<() => Promise<void>> {
-    const { channel, claims, makeRedis, name } = this.#session;
+    this.#session.assertOpen("watchPending");
+    const { channel, claims, makeRedis, name, commandTimeoutMs } = this.#session;
     const redis = makeRedis(null);
     const heard = new Set<ShardId>();
     const tell = (shardIds: readonly ShardId[]): void => {
@@ -35,19 +36,27 @@ export class WakeUps {
     let isOver = false;
     const end = async (): Promise<void> => {
       isOver = true;
+      forgetEnd();
       redis.disconnect();
     };
+    // Before it connects: a session that closes meanwhile ends it, too.
+    const forgetEnd = this.#session.onClose(end);
     redis.on("message", (_channel: string, message: string) => {
       const at = message.indexOf(" ");
       if (message.slice(0, at) !== name) tell([message.slice(at + 1) as ShardId]);
     });
+    const late = setTimeout(() => redis.disconnect(), commandTimeoutMs);
     try {
       await redis.connect();
       await redis.subscribe(channel);
     } catch (error) {
+      if (isOver) throw closedError("watchPending");
       await end();
       throw persistenceError("watchPending", failureOf(error));
+    } finally {
+      clearTimeout(late);
     }
+    if (isOver) throw closedError("watchPending");
     redis.options.retryStrategy = (times) => Math.min(times * 50, LONGEST_PAUSE_MS);
     redis.on("ready", () => {
       // Whatever came while nobody listened.
@@ -56,7 +65,6 @@ export class WakeUps {
         () => redis.disconnect(true),
       );
     });
-    this.#session.onClose(end);
     return end;
   }
 }

@@ -15,6 +15,8 @@ export class CuttingProxy implements AsyncDisposable {
   readonly url: string;
   /** Accepts, and passes nothing on. */
   isBlackHole = false;
+  /** Becomes a black hole where this goes by. */
+  blackHoleAt: string | null = null;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #cut: Cut | null = null;
@@ -64,6 +66,7 @@ export class CuttingProxy implements AsyncDisposable {
       if (!isCut && !this.isBlackHole) client.write(data);
     });
     client.on("data", (data) => {
+      if (this.blackHoleAt !== null && data.includes(this.blackHoleAt)) this.isBlackHole = true;
       if (this.isBlackHole || isCut) return;
       const cut = this.#cut;
       if (cut === null || !data.includes(cut.needle)) {

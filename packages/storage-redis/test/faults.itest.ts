@@ -2,12 +2,15 @@
 // lost-writes.itest.ts.
 
 import { FencedError, type OpenStorage } from "@holdfast/core/adapter";
+import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { redisStorage, type RedisStorageOptions } from "../src/index.ts";
 import { services } from "./backends.ts";
 import { CuttingProxy, type Cut } from "./cutting-proxy.ts";
 import { claim, due, entry, ORDER, ordinalsOf, request, succeeded } from "./work.ts";
+
+const CLOSED = "this session of the storage was closed";
 
 let redis: OwnRedis;
 let sessions: OpenStorage[];
@@ -151,6 +154,24 @@ describe("a Redis that stands still", () => {
   });
 });
 
+describe("a Redis that does not tell its settings", () => {
+  it("is opened in time all the same: nothing is known to be dangerous about it", async () => {
+    await using proxy = await CuttingProxy.start(redis.url);
+    proxy.blackHoleAt = "maxmemory-policy";
+    const said: string[] = [];
+    const options = {
+      url: proxy.url,
+      commandTimeout: 200,
+      onWarning: (text: string) => void said.push(text),
+    };
+    const { messages } = await open(options);
+    expect(said).toEqual([]);
+    proxy.blackHoleAt = null;
+    proxy.isBlackHole = false;
+    expect(await messages.lookUp(["a"])).toEqual([]);
+  });
+});
+
 describe("a connection that is cut in the middle of a write", () => {
   it.each<Pick<Cut, "reaches">>([{ reaches: "all" }, { reaches: "none" }])(
     "leaves the outcome unknown, reads back what it was, and takes the same request again: $reaches of it arrived",
@@ -185,6 +206,29 @@ describe("a connection that is cut in the middle of a write", () => {
     // The shard is this session's as before.
     await workflows.appendJournal(ORDER, [entry(2)], fence, null);
     expect(await ordinalsOf(workflows)).toEqual([0, 2]);
+  });
+
+  it("lets nothing pass late that was written on nobody's behalf either: what was looked up is final", async () => {
+    await using proxy = await CuttingProxy.start(redis.url);
+    const { messages } = await open({ url: proxy.url });
+    const envelope = request();
+    proxy.cutAt({ needle: envelope.requestId, reaches: "late" });
+    const saving = messages.saveRequest(envelope, 0, null);
+    await expect(saving).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
+    expect(await messages.lookUp([envelope.requestId])).toEqual([]);
+    await proxy.deliverLate();
+    expect(await messages.lookUp([envelope.requestId])).toEqual([]);
+    expect(await messages.saveRequest(envelope, 0, null)).toMatchObject({ outcome: "accepted" });
+  });
+
+  it("lets no claim pass late, which would outdo the one that was made since", async () => {
+    await using proxy = await CuttingProxy.start(redis.url);
+    const { messages } = await open({ url: proxy.url });
+    proxy.cutAt({ needle: "default:1", reaches: "late" });
+    await expect(claim(messages)).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
+    const fence = await claim(messages);
+    await proxy.deliverLate();
+    expect(await messages.saveRequest(request(), 0, fence)).toMatchObject({ outcome: "accepted" });
   });
 
   it("fails each append to a journal that was called before the failure was told: no gap", async () => {
@@ -244,6 +288,22 @@ describe("wake-ups", () => {
     await (await open()).messages.saveRequest(request(), 0, null);
     await saved;
     await end?.();
+  });
+
+  it("are not left behind by a session that closes while a watch begins, however far it has got", async () => {
+    const admin = new Redis(redis.url);
+    for (let turns = 0; turns < 30; turns += 1) {
+      const { messages, close } = await open();
+      const watching = messages.watchPending?.(() => undefined).catch((error: unknown) => error);
+      for (let turn = 0; turn < turns; turn += 1) await new Promise(setImmediate);
+      await close();
+      const outcome = await watching;
+      if (typeof outcome !== "function")
+        expect(outcome).toMatchObject({ outcome: "not-written", detail: CLOSED });
+      await expect(messages.watchPending?.(() => undefined)).rejects.toMatchObject({ detail: CLOSED });
+    }
+    while (/ name=holdfast /u.test(String(await admin.client("LIST"))));
+    admin.disconnect();
   });
 });
 

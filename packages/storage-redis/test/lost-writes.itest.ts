@@ -34,8 +34,8 @@ afterEach(async () => {
   for (const session of sessions) await session.close();
 });
 
-async function open(): Promise<OpenStorage> {
-  const adapter = redisStorage({ url: redis.url, prefix: `case-${cases}`, onWarning: () => undefined });
+async function open(url: string = redis.url): Promise<OpenStorage> {
+  const adapter = redisStorage({ url, prefix: `case-${cases}`, onWarning: () => undefined });
   const session = await adapter.open(services());
   sessions.push(session);
   return session;
@@ -172,6 +172,19 @@ describe("a Redis that was emptied under a running cluster", () => {
     await expect(write(old, stale)).rejects.toBeInstanceOf(FencedError);
     await write(next, current);
   });
+
+  it("is written to again by the sessions of before, under epochs above those that they had", async () => {
+    const session = await open();
+    await redis.control.restart();
+    const before = await claim(session.messages);
+    // The server's time in milliseconds: far above what an empty Redis begins with.
+    expect(before.epoch).toBeGreaterThan(1_000_000_000_000);
+    await admin.flushall();
+    const after = await claim(session.messages);
+    expect(after.epoch).toBeGreaterThan(before.epoch);
+    await write(session, after);
+    await expect(write(session, before)).rejects.toBeInstanceOf(FencedError);
+  });
 });
 
 describe("a Redis that became the copy of one that had fallen behind", () => {
@@ -200,6 +213,77 @@ describe("a Redis that became the copy of one that had fallen behind", () => {
     } finally {
       copy.disconnect();
       await behind.stop();
+    }
+  });
+});
+
+describe("a connection that outlives its server's time as a copy of one that had fallen behind", () => {
+  it.each([
+    ["although somebody else has entered them", true, "write"],
+    ["although nobody has entered them", false, "write"],
+    ["although it has only read since", false, "read"],
+  ])("does not write to the data that are there now, %s", async (_, isEntered, first) => {
+    const behind = await startOwnRedis({ extra: AT_ONCE });
+    const copy = new Redis(behind.url);
+    try {
+      const { messages, workflows } = await open();
+      const fence = await claim(messages);
+      await workflows.appendJournal(ORDER, [entry(0)], fence, null);
+      await copy.replicaof("127.0.0.1", redis.port);
+      await until(copy, "replication", /^master_link_status:up\r$/mu);
+      await until(copy, "replication", new RegExp(`^slave_repl_offset:${await offset(admin)}\r$`, "mu"));
+      await copy.replicaof("NO", "ONE");
+      await workflows.appendJournal(ORDER, [entry(1)], fence, null);
+      await admin.replicaof("127.0.0.1", behind.port);
+      await until(admin, "replication", /^master_link_status:up\r$/mu);
+      await admin.replicaof("NO", "ONE");
+      if (isEntered) {
+        const other = await open();
+        for (let count = 0; count < 5; count += 1) await other.messages.saveRequest(request(), 0, null);
+      }
+
+      if (first === "read") {
+        expect(await ordinalsOf(workflows)).toEqual([0]);
+      } else {
+        const appending = workflows.appendJournal(ORDER, [entry(2)], fence, null);
+        await expect(appending).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+      }
+      await expect(workflows.appendJournal(ORDER, [entry(2)], fence, null)).rejects.toBeInstanceOf(
+        FencedError,
+      );
+      const next = await claim(messages);
+      expect(await ordinalsOf(workflows)).toEqual([0]);
+      await workflows.appendJournal(ORDER, [entry(1)], next, null);
+    } finally {
+      copy.disconnect();
+      await behind.stop();
+    }
+  });
+});
+
+describe("a server that got its first replica", () => {
+  it("has another name for its data, and every owner keeps its shards: nothing is lost", async () => {
+    const main = await startOwnRedis({ extra: AT_ONCE });
+    const replica = await startOwnRedis({ extra: AT_ONCE });
+    const copy = new Redis(replica.url);
+    try {
+      const owner = await open(main.url);
+      const fence = await claim(owner.messages);
+      await write(owner, fence);
+      await copy.replicaof("127.0.0.1", main.port);
+      await until(copy, "replication", /^master_link_status:up\r$/mu);
+      // It enters that, and the owner's connection does not know of it yet.
+      await open(main.url);
+      await expect(write(owner, fence)).rejects.toMatchObject({
+        code: "PERSISTENCE",
+        outcome: "not-written",
+      });
+      await write(owner, fence);
+      expect((await owner.messages.readPending(due())).requests).toHaveLength(2);
+    } finally {
+      copy.disconnect();
+      for (const session of sessions.splice(0)) await session.close();
+      await Promise.all([main.stop(), replica.stop()]);
     }
   });
 });

@@ -1,4 +1,4 @@
-import { FENCE, WRITE } from "./fence.ts";
+import { BASE, WRITE } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
 // The chunks of a request are a hash by index, `chunks:ID`, in which two fields count: `saved`, how many there ever were,
@@ -20,7 +20,7 @@ return {'done'}
 `;
 
 /** ARGV: the id, and the first index. Returns how many were saved, then index and value of each. */
-export const READ_CHUNKS: string = `${FENCE}
+export const READ_CHUNKS: string = `${BASE}
 local chunks = base .. 'chunks:' .. ARGV[1]
 local counts = redis.call('HMGET', chunks, 'saved', 'acknowledged')
 local saved = tonumber(counts[1] or '0')

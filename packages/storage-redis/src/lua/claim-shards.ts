@@ -1,13 +1,18 @@
 import { WRITE } from "./fence.ts";
 
-/** ARGV: the claim with its session's connection, then the shards. Returns their new epochs, in that order. */
+/**
+ * ARGV: the claim with its session's connection, then for each shard its id and the latest epoch that the session knows of.
+ * Returns the new epochs, in that order.
+ *
+ * An emptied Redis knows of no epoch, and its members still do: they go on above theirs.
+ */
 export const CLAIM_SHARDS: string = `${WRITE}
 local floor = tonumber(redis.call('HGET', META, 'floor') or '0')
 local epochs = {}
-for at = 2, #ARGV do
+for at = 2, #ARGV, 2 do
   local entry = redis.call('HGET', EPOCHS, ARGV[at])
   local last = entry and tonumber(string.match(entry, '^%d+')) or 0
-  local epoch = string.format('%.0f', math.max(last, floor) + 1)
+  local epoch = string.format('%.0f', math.max(last, floor, tonumber(ARGV[at + 1])) + 1)
   redis.call('HSET', EPOCHS, ARGV[at], epoch .. ' ' .. ARGV[1])
   epochs[#epochs + 1] = epoch
 end

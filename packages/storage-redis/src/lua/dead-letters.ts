@@ -1,4 +1,4 @@
-import { FENCE, WRITE } from "./fence.ts";
+import { BASE, WRITE } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
 /** ARGV: the fence (1 to 3), the id, the error as JSON, the attempts, and the time. */
@@ -16,7 +16,7 @@ return {'done'}
 `;
 
 /** ARGV: the limit, and the last id seen, if there is one. Returns rows, oldest first. */
-export const LIST_DEAD_LETTERS: string = `${FENCE}${REQUESTS}
+export const LIST_DEAD_LETTERS: string = `${BASE}${REQUESTS}
 local first = 0
 if ARGV[2] then
   local rank = redis.call('ZRANK', base .. 'dead', ARGV[2])

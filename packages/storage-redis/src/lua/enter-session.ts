@@ -1,9 +1,9 @@
-import { FENCE } from "./fence.ts";
+import { BASE, LINK } from "./fence.ts";
 
 /**
- * What a session does first on each new connection. ARGV: the incarnation of the server, the number of this connection of the
- * session, the incarnation and the position up to which the session knows the server's history, then for each shard that the
- * session holds its id and its claim. Returns the position.
+ * What a session does first on each new connection. ARGV: the incarnation of the server, the session and the number of this
+ * connection of it, the incarnation and the position up to which the session knows the server's history, then for each shard
+ * that the session holds its id and its claim. Returns the position.
  *
  * A server that is another one than before, or began anew, may have forgotten writes that it had answered. What it remembers
  * is always a beginning of what was: all up to some write, and nothing after. Each write counts `position` up, and the first
@@ -14,11 +14,22 @@ import { FENCE } from "./fence.ts";
  * Epochs go on from the server's time in milliseconds then: those that were given out and forgotten are below it, one claim a
  * millisecond being more than any shard sees.
  *
- * Claims that stay get the number of the new connection: what was sent on an older one and lies unread in a buffer cannot
- * pass any more, so that an outcome that is looked up is final.
+ * A server that was a replica when it said what it is, and is none any more, is asked again: it would be entered under the name
+ * of a history that goes on elsewhere.
+ *
+ * The number of the new connection is kept, and claims that stay get it: what was sent on an older one and lies unread in a
+ * buffer cannot pass any more, so that an outcome that is looked up is final. A server that takes no writes now is entered all
+ * the same, to be read, and the first write that it takes keeps the number; a replica is not.
  */
-export const ENTER_SESSION: string = `${FENCE}
-local incarnation, link, known, seen = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+export const ENTER_SESSION: string = `${BASE}${LINK}
+local incarnation, session, link = ARGV[1], ARGV[2], ARGV[3]
+local known, seen = ARGV[4], tonumber(ARGV[5])
+local data = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+if data ~= string.match(incarnation, '%w+$') then
+  return redis.error_reply('STALE the server took over from another one just now')
+end
+local kept = keep_link(session, link)
+if kept.err and string.find(kept.err, '^-?READONLY') then return kept end
 local meta = redis.call('HMGET', META, 'incarnation', 'before', 'restored', 'position', 'floor')
 local before, restored, floor = meta[2], tonumber(meta[3] or '0'), tonumber(meta[5] or '0')
 local position = meta[4] or '0'
@@ -32,7 +43,7 @@ if meta[1] ~= incarnation then
     'floor', string.format('%.0f', floor))
 end
 local has_lost = known ~= incarnation and (known ~= before or seen > restored)
-for at = 5, #ARGV, 2 do
+for at = 6, #ARGV, 2 do
   local entry = redis.call('HGET', EPOCHS, ARGV[at])
   local epoch, claim = string.match(entry or '', '^(%d+) (%S+)')
   if epoch and claim == ARGV[at + 1] then

@@ -2,34 +2,32 @@ import { WRITE } from "./fence.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
+/** After how many requests one call stops: retention must not hold up everything else. An execution goes whole all the same. */
+const FORGOTTEN_AT_ONCE = 1_000;
+
 /**
  * ARGV: the type, the time before which they were answered, the limit, and the tag of executions, if the type is a workflow's.
- * Returns how many were forgotten.
+ * Returns how many were forgotten, and whether it stopped before the limit although there may be more.
  */
 export const FORGET_ANSWERED: string = `${WRITE}${REQUESTS}${JOURNALS}
-local answered = base .. 'answered:' .. ARGV[1]
-local limit, tag = tonumber(ARGV[3]), ARGV[4]
--- Found first and forgotten then: an execution takes other members of the set with it.
-local found = {}
-local first = 0
-while #found < limit do
-  local ids = redis.call('ZRANGEBYSCORE', answered, '-inf', '(' .. ARGV[2], 'LIMIT', first, 256)
-  for _, id in ipairs(ids) do
-    if #found < limit and (not tag or redis.call('HGET', request_key(id), 'tag') == tag) then found[#found + 1] = id end
-  end
-  if #ids < 256 then break end
-  first = first + 256
-end
+local entity_type, limit, tag = ARGV[1], tonumber(ARGV[3]), ARGV[4]
+local answered = tag and answered_key(entity_type, tag) or answered_key(entity_type)
+local found = redis.call('ZRANGEBYSCORE', answered, '-inf', '(' .. ARGV[2], 'LIMIT', 0, math.min(limit, ${FORGOTTEN_AT_ONCE}))
+local forgotten, requests = 0, 0
 for _, id in ipairs(found) do
-  if tag then
-    local entity_id = redis.call('HGET', request_key(id), 'id')
-    if entity_id then
-      for _, each in ipairs(redis.call('ZRANGE', entity_key(ARGV[1], entity_id), 0, -1)) do forget_request(each) end
-      forget_journal(ARGV[1], entity_id)
+  if requests >= ${FORGOTTEN_AT_ONCE} then return {forgotten, 1} end
+  local entity_id = tag and redis.call('HGET', request_key(id), 'id')
+  if entity_id then
+    for _, each in ipairs(redis.call('ZRANGE', entity_key(entity_type, entity_id), 0, -1)) do
+      forget_request(each)
+      requests = requests + 1
     end
-  else
+    forget_journal(entity_type, entity_id)
+  elseif not tag then
     forget_request(id)
+    requests = requests + 1
   end
+  forgotten = forgotten + 1
 end
-return #found
+return {forgotten, #found == ${FORGOTTEN_AT_ONCE} and limit > forgotten and 1 or 0}
 `;

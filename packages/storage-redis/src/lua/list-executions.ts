@@ -1,4 +1,4 @@
-import { FENCE } from "./fence.ts";
+import { BASE } from "./fence.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
@@ -12,7 +12,7 @@ const LOOKED_AT = 500;
  *
  * Returns where to go on (empty: that was all), and for each execution its status, its attributes and its row.
  */
-export const LIST_EXECUTIONS: string = `${FENCE}${REQUESTS}${JOURNALS}
+export const LIST_EXECUTIONS: string = `${BASE}${REQUESTS}${JOURNALS}
 local entity_type, tag, only, status = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lower, upper, now, limit, cancelled = ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 
@@ -63,13 +63,23 @@ local function executions_of(entity_ids)
   return ids
 end
 
+-- The sets of those that have the attributes, if one of them is so small that all in it can be looked at; else nil.
+local function few_with_attributes()
+  local sets, smallest = {}, math.huge
+  for at = 10, #ARGV, 2 do
+    local set = attribute_key(entity_type, ARGV[at], ARGV[at + 1])
+    smallest = math.min(smallest, redis.call('SCARD', set))
+    sets[#sets + 1] = set
+  end
+  return smallest <= ${LOOKED_AT} and sets or nil
+end
+
 local candidates, go_on
+local few = only == '' and few_with_attributes()
 if only ~= '' then
   candidates = executions_of({string.sub(only, 2)})
-elseif ARGV[10] then
-  local sets = {}
-  for at = 10, #ARGV, 2 do sets[#sets + 1] = attribute_key(entity_type, ARGV[at], ARGV[at + 1]) end
-  candidates = executions_of(redis.call('SINTER', unpack(sets)))
+elseif few then
+  candidates = executions_of(redis.call('SINTER', unpack(few)))
 else
   candidates = redis.call('ZREVRANGEBYLEX', executions_key(entity_type, tag), upper, lower, 'LIMIT', 0, ${LOOKED_AT})
   if #candidates == ${LOOKED_AT} then go_on = candidates[#candidates] end

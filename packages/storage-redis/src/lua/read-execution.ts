@@ -1,4 +1,4 @@
-import { FENCE } from "./fence.ts";
+import { BASE } from "./fence.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
@@ -6,7 +6,7 @@ import { REQUESTS } from "./requests.ts";
  * ARGV: the type, the id, the tag of the execution, and the tags of its inbox. Returns the journal, as ordinals and entries,
  * and the inbox, as ids, tags and payloads.
  */
-export const READ_EXECUTION: string = `${FENCE}${REQUESTS}${JOURNALS}
+export const READ_EXECUTION: string = `${BASE}${REQUESTS}${JOURNALS}
 local inbox_tags = {}
 for at = 4, #ARGV do inbox_tags[ARGV[at]] = true end
 local inbox = {}

@@ -1,4 +1,4 @@
-import { FENCE } from "./fence.ts";
+import { BASE } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
 /** How many requests one call moves that have become due: reading must not hold up everything else. */
@@ -14,7 +14,7 @@ const MOVED_AT_ONCE = 250;
  * What has become due moves from `later` to its entity's queue, so that it stands among the others in the order of sequences.
  * Members' clocks differ: what another one's clock made due, and this one's does not, moves back.
  */
-export const READ_PENDING: string = `${FENCE}${REQUESTS}
+export const READ_PENDING: string = `${BASE}${REQUESTS}
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = 3
 local function list()
@@ -52,11 +52,11 @@ for _, shard in ipairs(shards) do
 end
 
 -- What was found, each as its sequence and its id. One more than the limit is enough to know that there is more: what comes
--- after 'bound' is not looked at.
+-- after 'bound' is not looked at. It is sorted once there is twice as much, not again for each entity.
 local found, bound = {}, math.huge
 local early = {}
 local function keep_first()
-  if #found <= limit then return end
+  if #found <= 2 * limit + 2 then return end
   table.sort(found, function(a, b) return a[1] < b[1] end)
   for index = #found, limit + 2, -1 do found[index] = nil end
   bound = found[limit + 1][1]

@@ -11,6 +11,7 @@ const FIELDS = REQUEST_FIELDS.map((name) => `'${name}'`).join(", ");
  *   later:SHARD, by due time                               while it is pending and not due (read-pending.ts moves it)
  *   dead, by the time of its death                         while it is a dead letter
  *   answered:TYPE, by the time of its answer               once it is answered
+ *   answered:TYPE/TAG, by the same                         once it is answered: executions among other requests
  *   entity:TYPE/ID, by sequence                            always
  *   executions:TYPE/TAG, in the order of ids               always, if it has a deduplication key
  *
@@ -21,6 +22,8 @@ export const REQUESTS: string = `
 local function request_key(id) return base .. 'request:' .. id end
 local function entity_key(entity_type, entity_id) return base .. 'entity:' .. entity_type .. '/' .. entity_id end
 local function executions_key(entity_type, tag) return base .. 'executions:' .. entity_type .. '/' .. tag end
+
+local function answered_key(entity_type, tag) return base .. 'answered:' .. entity_type .. (tag and '/' .. tag or '') end
 
 -- Types and tags are checked names without '/', and the length says where the id ends: no two keys share one.
 local function deduplication_key(entity_type, entity_id, tag, key)
@@ -54,12 +57,18 @@ local function leave_pending(id, shard, entity)
   end
 end
 
+local function enter_answered(id, entity_type, tag, at)
+  redis.call('ZADD', answered_key(entity_type), at, id)
+  redis.call('ZADD', answered_key(entity_type, tag), at, id)
+end
+
 -- Takes a request out of where its state has put it.
-local function leave_state(id, state, shard, entity_type, entity_id)
+local function leave_state(id, state, shard, entity_type, entity_id, tag)
   if state == 'pending' then
     leave_pending(id, shard, entity_type .. '/' .. entity_id)
   elseif state == 'answered' then
-    redis.call('ZREM', base .. 'answered:' .. entity_type, id)
+    redis.call('ZREM', answered_key(entity_type), id)
+    redis.call('ZREM', answered_key(entity_type, tag), id)
   else
     redis.call('ZREM', base .. 'dead', id)
   end
@@ -68,8 +77,8 @@ end
 -- Takes back what became of a request: pending and due, with no attempts on its count.
 local function handle_again(id)
   local request = request_key(id)
-  local fields = redis.call('HMGET', request, 'state', 'shard', 'type', 'id', 'sequence')
-  leave_state(id, fields[1], fields[2], fields[3], fields[4])
+  local fields = redis.call('HMGET', request, 'state', 'shard', 'type', 'id', 'sequence', 'tag')
+  leave_state(id, fields[1], fields[2], fields[3], fields[4], fields[6])
   redis.call('HDEL', request, 'ok', 'data', 'code', 'answered', 'error', 'dead')
   redis.call('HSET', request, 'state', 'pending', 'attempts', '0', 'due', '')
   enter_pending(id, fields[2], fields[3] .. '/' .. fields[4], fields[5], '')
@@ -80,7 +89,7 @@ local function forget_request(id)
   local request = request_key(id)
   local fields = redis.call('HMGET', request, 'state', 'shard', 'type', 'id', 'tag', 'key')
   if not fields[1] then return end
-  leave_state(id, fields[1], fields[2], fields[3], fields[4])
+  leave_state(id, fields[1], fields[2], fields[3], fields[4], fields[5])
   redis.call('ZREM', entity_key(fields[3], fields[4]), id)
   if fields[6] then
     redis.call('ZREM', executions_key(fields[3], fields[5]), id)

@@ -11,12 +11,12 @@ local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local id = ARGV[4]
 local request = request_key(id)
-local fields = redis.call('HMGET', request, 'state', 'shard', 'type', 'id', 'ok', 'data')
+local fields = redis.call('HMGET', request, 'state', 'shard', 'type', 'id', 'ok', 'data', 'tag')
 if not fields[1] then return {'unknown'} end
 if fields[1] == 'answered' then return {'recorded', fields[5], fields[6]} end
-leave_state(id, fields[1], fields[2], fields[3], fields[4])
+leave_state(id, fields[1], fields[2], fields[3], fields[4], fields[7])
 redis.call('HDEL', request, 'error', 'dead')
 redis.call('HSET', request, 'state', 'answered', 'ok', ARGV[5], 'data', ARGV[6], 'code', ARGV[7], 'answered', ARGV[8])
-redis.call('ZADD', base .. 'answered:' .. fields[3], ARGV[8], id)
+enter_answered(id, fields[3], fields[7], ARGV[8])
 return {'done'}
 `;
