@@ -1,13 +1,12 @@
 // etcd for tests and examples: given by TEST_ETCD_URL, else a program of this machine in a temporary folder, else a
 // container, else Debian's package where this is root on Debian.
 
-import { existsSync } from "node:fs";
 import { BreakableProgram, type ProgramControl } from "./breakable.ts";
+import { findService, installDebianPackage, startContainer, type ForeignService } from "./find-service.ts";
 import {
   findProgram,
   freePort,
   removeFolder,
-  run,
   serviceFolder,
   startProgram,
   type Service,
@@ -27,20 +26,9 @@ export type EtcdControl = ProgramControl;
 
 /** @throws {Error} no way worked; says what was tried and why each failed */
 export async function startEtcd(): Promise<EtcdService> {
-  const given = process.env["TEST_ETCD_URL"];
-  if (given !== undefined && given !== "") {
-    return { url: given, how: "TEST_ETCD_URL", control: null, stop: () => Promise.resolve() };
-  }
-  const failures: string[] = [];
-  for (const way of [fromProgram, fromContainer, fromDebian]) {
-    try {
-      return await way();
-    } catch (error) {
-      failures.push(`${way.name}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  throw new Error(
-    `No etcd was found. Set TEST_ETCD_URL, or install etcd or Docker. Tried:\n  ${failures.join("\n  ")}`,
+  return findService(
+    { what: "etcd", variable: "TEST_ETCD_URL", installed: "etcd" },
+    { fromProgram: () => startOwnEtcd(), fromContainer, fromDebian },
   );
 }
 
@@ -88,36 +76,22 @@ export async function startOwnEtcd({
   }
 }
 
-function fromProgram(): Promise<EtcdService> {
-  return startOwnEtcd();
-}
-
-async function fromContainer(): Promise<EtcdService> {
-  const { GenericContainer, Wait } = await import("testcontainers");
-  const container = await new GenericContainer("quay.io/coreos/etcd:v3.5.16")
-    .withCommand([
+function fromContainer(): Promise<ForeignService> {
+  return startContainer("etcd", {
+    image: "quay.io/coreos/etcd:v3.5.16",
+    port: 2379,
+    ready: READY,
+    command: [
       "etcd",
       "--listen-client-urls",
       "http://0.0.0.0:2379",
       "--advertise-client-urls",
       "http://0.0.0.0:2379",
-    ])
-    .withExposedPorts(2379)
-    .withWaitStrategy(Wait.forLogMessage(READY))
-    .start();
-  return {
-    url: `etcd://${container.getHost()}:${container.getMappedPort(2379)}`,
-    how: "a container",
-    control: null,
-    stop: async () => void (await container.stop()),
-  };
+    ],
+  });
 }
 
 async function fromDebian(): Promise<EtcdService> {
-  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version"))
-    throw new Error("this is not root on Debian");
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  await run("apt-get", ["update", "-qq"], { env });
-  await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "etcd-server"], { env });
+  await installDebianPackage("etcd-server");
   return startOwnEtcd();
 }

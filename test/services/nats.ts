@@ -1,14 +1,13 @@
 // NATS for tests and examples: given by TEST_NATS_URL, else a program of this machine, else a container, else Debian's
 // package where this is root on Debian.
 
-import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { BreakableProgram, type ProgramControl } from "./breakable.ts";
+import { findService, installDebianPackage, startContainer, type ForeignService } from "./find-service.ts";
 import {
   findProgram,
   freePort,
   removeFolder,
-  run,
   serviceFolder,
   startProgram,
   type Service,
@@ -27,20 +26,9 @@ export interface NatsService extends Service {
 
 /** @throws {Error} no way worked; says what was tried and why each failed */
 export async function startNats(): Promise<NatsService> {
-  const given = process.env["TEST_NATS_URL"];
-  if (given !== undefined && given !== "") {
-    return { url: given, how: "TEST_NATS_URL", control: null, stop: () => Promise.resolve() };
-  }
-  const failures: string[] = [];
-  for (const way of [fromProgram, fromContainer, fromDebian]) {
-    try {
-      return await way();
-    } catch (error) {
-      failures.push(`${way.name}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  throw new Error(
-    `No NATS was found. Set TEST_NATS_URL, or install nats-server or Docker. Tried:\n  ${failures.join("\n  ")}`,
+  return findService(
+    { what: "NATS", variable: "TEST_NATS_URL", installed: "nats-server" },
+    { fromProgram: () => startOwnNats(), fromContainer, fromDebian },
   );
 }
 
@@ -78,29 +66,11 @@ export async function startOwnNats({ config = "" }: { readonly config?: string }
   }
 }
 
-function fromProgram(): Promise<NatsService> {
-  return startOwnNats();
-}
-
-async function fromContainer(): Promise<NatsService> {
-  const { GenericContainer, Wait } = await import("testcontainers");
-  const container = await new GenericContainer("nats:2.10")
-    .withExposedPorts(4222)
-    .withWaitStrategy(Wait.forLogMessage(READY))
-    .start();
-  return {
-    url: `nats://${container.getHost()}:${container.getMappedPort(4222)}`,
-    how: "a container",
-    control: null,
-    stop: async () => void (await container.stop()),
-  };
+function fromContainer(): Promise<ForeignService> {
+  return startContainer("nats", { image: "nats:2.10", port: 4222, ready: READY });
 }
 
 async function fromDebian(): Promise<NatsService> {
-  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version"))
-    throw new Error("this is not root on Debian");
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  await run("apt-get", ["update", "-qq"], { env });
-  await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "nats-server"], { env });
+  await installDebianPackage("nats-server");
   return startOwnNats();
 }

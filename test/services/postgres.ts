@@ -1,8 +1,8 @@
 // PostgreSQL for tests and examples: given by TEST_POSTGRES_URL, else a program of this machine in a temporary folder, else
 // a container, else Debian's package where this is root on Debian.
 
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { findService, installDebianPackage } from "./find-service.ts";
 import {
   debianPostgresFolders,
   findProgram,
@@ -55,20 +55,13 @@ export async function startOwnPostgres(
 
 /** @throws {Error} no way worked; says what was tried and why each failed */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresService> {
-  const given = process.env["TEST_POSTGRES_URL"];
-  if (given !== undefined && given !== "") {
-    return { url: given, how: "TEST_POSTGRES_URL", control: null, stop: () => Promise.resolve() };
-  }
-  const failures: string[] = [];
-  for (const way of [fromProgram, fromContainer, fromDebian]) {
-    try {
-      return await way(options);
-    } catch (error) {
-      failures.push(`${way.name}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  throw new Error(
-    `No PostgreSQL was found. Set TEST_POSTGRES_URL, or install PostgreSQL or Docker. Tried:\n  ${failures.join("\n  ")}`,
+  return findService<PostgresService>(
+    { what: "PostgreSQL", variable: "TEST_POSTGRES_URL", installed: "PostgreSQL" },
+    {
+      fromProgram: () => fromProgram(options),
+      fromContainer,
+      fromDebian: () => fromDebian(options),
+    },
   );
 }
 
@@ -129,11 +122,7 @@ async function fromContainer(): Promise<PostgresService> {
 }
 
 async function fromDebian(options: PostgresOptions): Promise<PostgresService> {
-  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version"))
-    throw new Error("this is not root on Debian");
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  await run("apt-get", ["update", "-qq"], { env });
-  await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "postgresql"], { env });
+  await installDebianPackage("postgresql");
   return fromProgram(options);
 }
 

@@ -1,16 +1,15 @@
 // Redis for tests and examples: given by TEST_REDIS_URL, else a program of this machine in a temporary folder, else a
 // container, else Debian's package where this is root on Debian.
 
-import { existsSync } from "node:fs";
 import { readdir, stat, truncate } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { BreakableProgram, type ProgramControl } from "./breakable.ts";
+import { findService, installDebianPackage, startContainer, type ForeignService } from "./find-service.ts";
 import {
   findProgram,
   freePort,
   removeFolder,
-  run,
   serviceFolder,
   startProgram,
   type Service,
@@ -49,20 +48,9 @@ export type AppendOnlyMark = ReadonlyMap<string, number>;
 
 /** @throws {Error} no way worked; says what was tried and why each failed */
 export async function startRedis(): Promise<RedisService> {
-  const given = process.env["TEST_REDIS_URL"];
-  if (given !== undefined && given !== "") {
-    return { url: given, how: "TEST_REDIS_URL", control: null, stop: () => Promise.resolve() };
-  }
-  const failures: string[] = [];
-  for (const way of [fromProgram, fromContainer, fromDebian]) {
-    try {
-      return await way();
-    } catch (error) {
-      failures.push(`${way.name}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  throw new Error(
-    `No Redis was found. Set TEST_REDIS_URL, or install redis-server or Docker. Tried:\n  ${failures.join("\n  ")}`,
+  return findService(
+    { what: "Redis", variable: "TEST_REDIS_URL", installed: "redis-server" },
+    { fromProgram: () => startOwnRedis(), fromContainer, fromDebian },
   );
 }
 
@@ -134,30 +122,12 @@ export async function startOwnRedis({
   }
 }
 
-function fromProgram(): Promise<RedisService> {
-  return startOwnRedis();
-}
-
-async function fromContainer(): Promise<RedisService> {
-  const { GenericContainer, Wait } = await import("testcontainers");
-  const container = await new GenericContainer("redis:7.4")
-    .withExposedPorts(6379)
-    .withWaitStrategy(Wait.forLogMessage(READY))
-    .start();
-  return {
-    url: `redis://${container.getHost()}:${container.getMappedPort(6379)}`,
-    how: "a container",
-    control: null,
-    stop: async () => void (await container.stop()),
-  };
+function fromContainer(): Promise<ForeignService> {
+  return startContainer("redis", { image: "redis:7.4", port: 6379, ready: READY });
 }
 
 async function fromDebian(): Promise<RedisService> {
-  if (process.getuid?.() !== 0 || !existsSync("/etc/debian_version"))
-    throw new Error("this is not root on Debian");
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  await run("apt-get", ["update", "-qq"], { env });
-  await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "redis-server"], { env });
+  await installDebianPackage("redis-server");
   return startOwnRedis();
 }
 

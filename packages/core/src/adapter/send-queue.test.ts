@@ -2,6 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { SystemClock } from "../clock/system-clock.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { SendQueue } from "./send-queue.ts";
 
@@ -74,7 +75,7 @@ describe("the queue", () => {
       return new WeakRef(message);
     })();
     // A WeakRef holds what it names until the end of the turn.
-    await new Promise((resolve) => setImmediate(resolve));
+    await new SystemClock().nextTurn();
     collectGarbage();
     expect(taken.deref()).toBeUndefined();
     expect(queue.isEmpty).toBe(false);
