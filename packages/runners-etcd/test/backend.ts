@@ -1,16 +1,14 @@
 // What the tests of this package need: a RunnerStorage on an etcd, under a prefix of its own.
 
 import { randomUUID } from "node:crypto";
-import type { AdapterServices, OpenRunners, RunnerRecord } from "@holdfast/core/adapter";
-import { SystemClock, SystemRandom } from "@holdfast/core/internal";
+import type { OpenRunners, RunnerRecord } from "@holdfast/core/adapter";
+import { adapterServices } from "@holdfast/testing";
 import { etcd, type EtcdOptions } from "../src/index.ts";
+
+export const services = adapterServices;
 
 /** etcd takes no term of less than its elections take, and whole seconds. */
 export const TTL_MS = 1_000;
-
-export function services(): AdapterServices {
-  return { clock: new SystemClock(), random: new SystemRandom() };
-}
 
 /** The hosts of a URL as the test services give it. */
 export function hostsOf(url: string, scheme: "http" | "https" = "http"): string {

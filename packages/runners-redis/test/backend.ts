@@ -1,15 +1,13 @@
 // What the tests of this package need: a RunnerStorage on a Redis, under a prefix of its own.
 
 import { randomUUID } from "node:crypto";
-import type { AdapterServices, OpenRunners, RunnerRecord } from "@holdfast/core/adapter";
-import { SystemClock, SystemRandom } from "@holdfast/core/internal";
+import type { OpenRunners, RunnerRecord } from "@holdfast/core/adapter";
+import { adapterServices } from "@holdfast/testing";
 import { redis, type RedisRunnersOptions } from "../src/index.ts";
 
-export const TTL_MS = 600;
+export const services = adapterServices;
 
-export function services(): AdapterServices {
-  return { clock: new SystemClock(), random: new SystemRandom() };
-}
+export const TTL_MS = 600;
 
 export function newPrefix(): string {
   return `t-${randomUUID()}`;

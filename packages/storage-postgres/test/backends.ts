@@ -2,22 +2,19 @@
 
 import { randomUUID } from "node:crypto";
 import type { PGlite } from "@electric-sql/pglite";
-import type { AdapterServices, StorageAdapter, StorageTransaction } from "@holdfast/core/adapter";
-import { SystemClock, SystemRandom } from "@holdfast/core/internal";
-import type { RunnersBackend, StorageBackend } from "@holdfast/testing";
+import type { StorageAdapter, StorageTransaction } from "@holdfast/core/adapter";
+import { adapterServices, type RunnersBackend, type StorageBackend } from "@holdfast/testing";
 import pg from "pg";
 import { pglite, postgres, type PostgresOptions } from "../src/index.ts";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
+
+export const services = adapterServices;
 
 /** A term of a lease, long enough for a slow machine to refresh in time. */
 const TTL_MS = 600;
 
 /** Runs one statement outside of every adapter. */
 export type Sql = <Row = Record<string, unknown>>(text: string, params?: unknown[]) => Promise<Row[]>;
-
-export function services(): AdapterServices {
-  return { clock: new SystemClock(), random: new SystemRandom() };
-}
 
 export function newSchema(): string {
   return `t_${randomUUID().replaceAll("-", "")}`;

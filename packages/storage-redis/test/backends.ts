@@ -1,15 +1,11 @@
 // What the suites of this package run on: a Redis server, on which each case has a prefix of its own.
 
 import { randomUUID } from "node:crypto";
-import type { AdapterServices } from "@holdfast/core/adapter";
-import { SystemClock, SystemRandom } from "@holdfast/core/internal";
-import type { StorageBackend } from "@holdfast/testing";
+import { adapterServices, type StorageBackend } from "@holdfast/testing";
 import { Redis } from "ioredis";
 import { redisStorage, type RedisStorageOptions } from "../src/index.ts";
 
-export function services(): AdapterServices {
-  return { clock: new SystemClock(), random: new SystemRandom() };
-}
+export const services = adapterServices;
 
 /** A backend on the server at `url`. */
 export function serverBackend(
