@@ -86,6 +86,74 @@ describe("the epoch of a shard", () => {
   });
 });
 
+describe("a runner that stood still past its lease", () => {
+  it.each(["saveRequest", "recordAttempt"] as const)(
+    "begins no handler when it finds the answer to %s before it finds its lease over",
+    async (awaited) => {
+      // Chance decides what of all that piled up a process finds first.
+      for (let seed = 1; seed <= 10; seed += 1) expect(await bookAfterStandstill(awaited, seed)).toBe(1);
+    },
+  );
+});
+
+/**
+ * Ann's runner is stopped while it waits for an answer before it begins her booking; another one carries it out. Then the
+ * first goes on. Returns how often her booking was begun.
+ */
+async function bookAfterStandstill(awaited: "saveRequest" | "recordAttempt", seed: number): Promise<number> {
+  const answer = new HeldAnswer();
+  let begun = 0;
+  await using cluster = await createTestCluster({
+    runners: 2,
+    register: [Flight.implement({ book: () => (begun += 1) })],
+    seed,
+    tamper: (storage) => ({
+      ...storage,
+      messages: new Proxy(storage.messages, {
+        get(object, property) {
+          const value: unknown = Reflect.get(object, property, object);
+          if (typeof value !== "function") return value;
+          if (property !== awaited) return value.bind(object) as unknown;
+          return async (...args: unknown[]) => {
+            const result: unknown = await Reflect.apply(value, object, args);
+            await answer.held();
+            return result;
+          };
+        },
+      }),
+    }),
+  });
+  // One that starts as it comes is recorded together with its first attempt; one that is due later begins it by itself.
+  const deliverAt = new Date(cluster.now() + (awaited === "recordAttempt" ? 100 : 0));
+  const ann = cluster.entity(Flight, "LH1").book({ passenger: "Ann" }, { deliverAt });
+  await cluster.advance("1s");
+  const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
+  await cluster.pause(stale);
+  await cluster.advance("45s"); // runnerLockTtl is 30s
+  expect(begun).toBe(1);
+  answer.give();
+  await cluster.resume(stale);
+  await cluster.advance("10s");
+  await ann;
+  return begun;
+}
+
+/** The first answer waits until it is given; those after it come at once. */
+class HeldAnswer {
+  readonly #first = Promise.withResolvers<void>();
+  #isFirst = true;
+
+  async held(): Promise<void> {
+    const isFirst = this.#isFirst;
+    this.#isFirst = false;
+    if (isFirst) await this.#first.promise;
+  }
+
+  give(): void {
+    this.#first.resolve();
+  }
+}
+
 /** Takes the check away: every write carries the latest epoch, whoever writes. */
 function withoutEpochs(): (storage: OpenStorage) => OpenStorage {
   const latest = new Map<ShardId, number>();

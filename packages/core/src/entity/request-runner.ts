@@ -5,6 +5,8 @@
 //   R2  A write of unknown outcome is asked for again under the same id, never guessed: a reply without a transaction is
 //       saved again, one with a transaction is looked up, and only if it is not there the handler runs again.
 //   R3  After the shard moved nothing is recorded, the transaction is rolled back, and nobody waits for the handler.
+//   R4  No handler begins unless the lease is held at that very moment. A process that stood still while it awaited leaves
+//       the request to the shard's next owner; those who wait for it are told when its own shards are dropped.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -37,6 +39,8 @@ export interface RequestRunnerOptions {
   readonly maxPayloadBytes: number;
   /** Attempts after the first before a persisted request becomes a dead letter. */
   readonly maxRetries: number;
+  /** Whether this runner's lease is held at this moment. Once it is not, all its shards are dropped soon. */
+  readonly leaseIsHeld: () => boolean;
   /** Sends to all who wait for this request. */
   readonly tell: (requestId: string, message: WireMessage) => void;
 }
@@ -93,6 +97,7 @@ export class RequestRunner {
         request.attempts += 1;
       }
       request.attemptIsRecorded = false;
+      if (!this.#options.leaseIsHeld()) return { type: "moved" };
       const attempt = await this.#attempt(request, activation);
       if (attempt.type === "retry") {
         lastError = attempt.error;
