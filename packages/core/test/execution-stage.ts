@@ -312,6 +312,7 @@ export class ExecutionStage {
         readPendingFirst: false,
       },
       attempt,
+      isNew: false,
       signal: this.#abort.signal,
       leaving: this.#leaving.signal,
       fence: FENCE,

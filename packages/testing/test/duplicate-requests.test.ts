@@ -1,7 +1,7 @@
 import { defineWorkflow } from "@holdfast/core";
-import type { MessageStorage, OpenStorage } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { Door, tampering } from "./tampering.ts";
 
 const Nap = defineWorkflow<{ id: string }, string>({ name: "Nap", key: ({ id }) => id });
 
@@ -17,7 +17,15 @@ describe("a request that turns out to be a duplicate", () => {
     const door = new Door();
     await using cluster = await createTestCluster({
       register: [nap],
-      tamper: (storage) => withSlowAcceptance(storage, door),
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(...args) {
+            const saved = await messages.saveRequest(...args);
+            await door.passed();
+            return saved;
+          },
+        },
+      })),
     });
     const naps = cluster.workflow(Nap);
     const handle = await naps.start({ id: "ada" });
@@ -32,38 +40,3 @@ describe("a request that turns out to be a duplicate", () => {
     expect(await handle.poll()).toBe("ada slept");
   });
 });
-
-/** What passes waits while it is closed. */
-class Door {
-  #opened: Promise<void> = Promise.resolve();
-  #open: () => void = () => undefined;
-
-  close(): void {
-    this.#opened = new Promise((resolve) => (this.#open = resolve));
-  }
-
-  open(): void {
-    this.#open();
-  }
-
-  passed(): Promise<void> {
-    return this.#opened;
-  }
-}
-
-/** Storage whose answers to `saveRequest` wait at the door. */
-function withSlowAcceptance(storage: OpenStorage, door: Door): OpenStorage {
-  const saveRequest: MessageStorage["saveRequest"] = async (...args) => {
-    const saved = await storage.messages.saveRequest(...args);
-    await door.passed();
-    return saved;
-  };
-  const messages = new Proxy(storage.messages, {
-    get(target, property) {
-      if (property === "saveRequest") return saveRequest;
-      const value: unknown = Reflect.get(target, property, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-  return { messages, workflows: storage.workflows, runners: storage.runners, close: () => storage.close() };
-}

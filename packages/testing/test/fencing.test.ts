@@ -2,6 +2,7 @@ import { defineEntity, rpc, type EntityImplementation } from "@holdfast/core";
 import type { Fence, OpenStorage, ShardId } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { Door, tampering } from "./tampering.ts";
 
 const Flight = defineEntity({
   name: "Flight",
@@ -101,27 +102,26 @@ describe("a runner that stood still past its lease", () => {
  * first goes on. Returns how often her booking was begun.
  */
 async function bookAfterStandstill(awaited: "saveRequest" | "recordAttempt", seed: number): Promise<number> {
-  const answer = new HeldAnswer();
+  const answer = new Door();
+  answer.close();
   let begun = 0;
   await using cluster = await createTestCluster({
     runners: 2,
     register: [Flight.implement({ book: () => (begun += 1) })],
     seed,
-    tamper: (storage) => ({
-      ...storage,
-      messages: new Proxy(storage.messages, {
-        get(object, property) {
-          const value: unknown = Reflect.get(object, property, object);
-          if (typeof value !== "function") return value;
-          if (property !== awaited) return value.bind(object) as unknown;
-          return async (...args: unknown[]) => {
-            const result: unknown = await Reflect.apply(value, object, args);
-            await answer.held();
-            return result;
-          };
+    tamper: tampering(({ messages }) => ({
+      messages: {
+        async saveRequest(...args) {
+          const saved = await messages.saveRequest(...args);
+          if (awaited === "saveRequest") await answer.passed();
+          return saved;
         },
-      }),
-    }),
+        async recordAttempt(...args) {
+          await messages.recordAttempt(...args);
+          if (awaited === "recordAttempt") await answer.passed();
+        },
+      },
+    })),
   });
   // One that starts as it comes is recorded together with its first attempt; one that is due later begins it by itself.
   const deliverAt = new Date(cluster.now() + (awaited === "recordAttempt" ? 100 : 0));
@@ -129,29 +129,15 @@ async function bookAfterStandstill(awaited: "saveRequest" | "recordAttempt", see
   await cluster.advance("1s");
   const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
   await cluster.pause(stale);
+  // The next owner gets its answers at once.
+  answer.letPass();
   await cluster.advance("45s"); // runnerLockTtl is 30s
   expect(begun).toBe(1);
-  answer.give();
+  answer.open();
   await cluster.resume(stale);
   await cluster.advance("10s");
   await ann;
   return begun;
-}
-
-/** The first answer waits until it is given; those after it come at once. */
-class HeldAnswer {
-  readonly #first = Promise.withResolvers<void>();
-  #isFirst = true;
-
-  async held(): Promise<void> {
-    const isFirst = this.#isFirst;
-    this.#isFirst = false;
-    if (isFirst) await this.#first.promise;
-  }
-
-  give(): void {
-    this.#first.resolve();
-  }
 }
 
 /** Takes the check away: every write carries the latest epoch, whoever writes. */

@@ -1,15 +1,10 @@
 // What happens to executions where a write fails, a read is slow or a process ends at the one moment that matters.
 
 import { defineEntity, defineWorkflow, ExecutionStateError, query, rpc } from "@holdfast/core";
-import {
-  PersistenceError,
-  type MessageStorage,
-  type OpenStorage,
-  type WorkflowStorage,
-} from "@holdfast/core/adapter";
-import { createTestCluster } from "@holdfast/testing";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
+import { Door, notWritten, tampering } from "./tampering.ts";
 
 const Parent = defineWorkflow<string, string>({ name: "Parent", key: (id) => id, hashKey: false });
 const Child = defineWorkflow<string, string>({ name: "Child", key: (id) => id, hashKey: false });
@@ -262,6 +257,81 @@ describe("a persisted call whose outcome the crash of its execution lost", () =>
   });
 });
 
+describe("what comes for a new execution while its acceptance is on its way to the runner", () => {
+  const Listener = defineWorkflow({
+    name: "Listener",
+    input: z.string(),
+    output: z.string(),
+    key: (id) => id,
+    hashKey: false,
+    signals: { go: z.string() },
+  });
+
+  /** Starts an execution, and lets the runner know that it was accepted after `meanwhile`. */
+  async function startAround(meanwhile: (cluster: TestCluster) => Promise<unknown>) {
+    const begun: string[] = [];
+    const reads: string[] = [];
+    const door = new Door();
+    const cluster = await createTestCluster({
+      register: [
+        Listener.implement({
+          async execute(ctx) {
+            await ctx.run("begin", () => void begun.push(ctx.executionId));
+            return ctx.signal("go");
+          },
+        }),
+      ],
+      tamper: tampering(({ messages, workflows }) => ({
+        messages: {
+          async saveRequest(envelope, ...rest) {
+            const saved = await messages.saveRequest(envelope, ...rest);
+            if (envelope.tag === "execute") await door.passed();
+            return saved;
+          },
+        },
+        workflows: {
+          readExecution(key, tags) {
+            reads.push(key.executionId);
+            return workflows.readExecution(key, tags);
+          },
+        },
+      })),
+    });
+    door.close();
+    const started = cluster.workflow(Listener).start("1");
+    await cluster.advance("1s");
+    await meanwhile(cluster);
+    door.open();
+    await started;
+    await cluster.advance("100ms");
+    return { cluster, begun, reads, [Symbol.asyncDispose]: () => cluster.shutdown() };
+  }
+
+  it("is nothing, mostly: then its journal is not read", async () => {
+    await using test = await startAround(async () => undefined);
+    expect(test.begun).toEqual(["1"]);
+    expect(test.reads).toEqual([]);
+    await test.cluster.workflow(Listener).get("1").signal("go", "now");
+    await test.cluster.advance("100ms");
+    await expect(test.cluster.workflow(Listener).get("1").poll()).resolves.toBe("now");
+  });
+
+  it("is a signal that it is given at once", async () => {
+    await using test = await startAround((cluster) =>
+      cluster.workflow(Listener).get("1").signal("go", "early"),
+    );
+    await expect(test.cluster.workflow(Listener).get("1").poll()).resolves.toBe("early");
+  });
+
+  it("is a cancellation that it is told of before it begins", async () => {
+    await using test = await startAround((cluster) =>
+      cluster.workflow(Listener).get("1").cancel("not wanted"),
+    );
+    expect(await test.cluster.workflow(Listener).get("1").describe()).toMatchObject({ status: "cancelled" });
+    expect(test.begun).toEqual([]);
+  });
+});
+
 describe("a signal that was taken by a run that is over when its reply could not be recorded", () => {
   it("holds up no later ones", async () => {
     const taken: string[] = [];
@@ -324,30 +394,36 @@ describe("an execution that is cancelled before it begins", () => {
           .execute("c")
           .catch((error: unknown) => (error as Error).name),
     });
-    const [before, after] = [new Door(), new Door()];
+    const [acceptance, reading] = [new Door(), new Door()];
     await using cluster = await createTestCluster({
       register: [child, parent],
-      tamper: tampering(({ workflows }) => ({
+      tamper: tampering(({ messages, workflows }) => ({
+        messages: {
+          async saveRequest(envelope, ...rest) {
+            const saved = await messages.saveRequest(envelope, ...rest);
+            if (envelope.address.entityType === "workflow:Child" && envelope.tag === "execute")
+              await acceptance.passed();
+            return saved;
+          },
+        },
         workflows: {
           async readExecution(key, tags) {
-            if (key.entityType !== "workflow:Child") return workflows.readExecution(key, tags);
-            await before.passed();
             const read = await workflows.readExecution(key, tags);
-            await after.passed();
+            if (key.entityType === "workflow:Child") await reading.passed();
             return read;
           },
         },
       })),
     });
-    before.close();
-    after.close();
+    acceptance.close();
+    reading.close();
     const handle = await cluster.workflow(Parent).start("p");
     await cluster.advance("50ms");
     await cluster.workflow(Child).get("c").cancel("not wanted");
-    before.open();
+    acceptance.open();
     await cluster.advance("10s");
     expect(await handle.describe(), "it has watched, and left memory").toMatchObject({ status: "suspended" });
-    after.open();
+    reading.open();
     await cluster.advance("10s");
     await expect(handle.poll()).resolves.toBe("WorkflowCancelledError");
     expect(log).toEqual([]);
@@ -356,62 +432,4 @@ describe("an execution that is cancelled before it begins", () => {
 
 function at() {
   return query({ output: z.int() });
-}
-
-function notWritten(operation: string): PersistenceError {
-  return new PersistenceError({ operation, outcome: "not-written", detail: "told to" });
-}
-
-/** What passes waits while it is closed. */
-class Door {
-  #opened: Promise<void> | null = null;
-  #open: () => void = () => undefined;
-  #passes = 0;
-
-  close(): void {
-    this.#opened = new Promise((resolve) => (this.#open = resolve));
-  }
-
-  open(): void {
-    this.#opened = null;
-    this.#open();
-  }
-
-  /** Whoever comes next does not wait; who waits already does. */
-  letNextPass(): void {
-    this.#passes += 1;
-  }
-
-  async passed(): Promise<void> {
-    if (this.#passes > 0) this.#passes -= 1;
-    else await this.#opened;
-  }
-}
-
-interface Tampered {
-  readonly workflows?: Partial<WorkflowStorage>;
-  readonly messages?: Partial<MessageStorage>;
-}
-
-/** Storage some of whose methods are others, which are given what they stand in for. */
-function tampering(methods: (storage: OpenStorage) => Tampered): (storage: OpenStorage) => OpenStorage {
-  return (storage) => {
-    const { workflows = {}, messages = {} } = methods(storage);
-    return {
-      workflows: withMethods(storage.workflows, workflows),
-      messages: withMethods(storage.messages, messages),
-      runners: storage.runners,
-      close: () => storage.close(),
-    };
-  };
-}
-
-function withMethods<Target extends object>(target: Target, methods: Partial<Target>): Target {
-  return new Proxy(target, {
-    get(_target, property) {
-      if (Object.hasOwn(methods, property)) return Reflect.get(methods, property);
-      const value: unknown = Reflect.get(target, property, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
 }

@@ -132,6 +132,7 @@ function callOf(entityType: string, executionId: string, payload: string): Call 
       readPendingFirst: false,
     },
     attempt: 1,
+    isNew: false,
     signal: never,
     leaving: never,
     fence: { shardId, epoch: 1 },

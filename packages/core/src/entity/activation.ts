@@ -120,6 +120,7 @@ export class Activation {
     this.#running.add(request);
     request.isRunning = true;
     // What came before, it reads now.
+    if (request.isHastened) request.isNew = false;
     request.isHastened = false;
     await this.#options.run(request, this);
     this.#running.delete(request);

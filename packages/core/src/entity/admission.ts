@@ -13,6 +13,7 @@ import { decodePayload } from "../contract/payload.ts";
 import { parse } from "../contract/schema.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Envelope, PendingRequest } from "../data/envelope.ts";
+import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { RejectionCode } from "../data/wire-message.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
@@ -153,7 +154,8 @@ export class Admission {
     answer: Answer,
     reject: (code: RejectionCode, detail: string) => void,
   ): void {
-    if (!this.#recent.add(request.id)) return;
+    // This process gives a request to itself once.
+    if (peer !== HERE && !this.#recent.add(request.id)) return;
     const activation = this.#options.activation(
       shard,
       behavior,
@@ -229,6 +231,7 @@ export class Admission {
         shard.markUnread();
         return void this.#options.wake();
       }
+      request.isNew = request.attemptIsRecorded;
       // While it was stored the shard may have been drained: then the mailbox was emptied, and it waits in storage.
       activation.pump();
     } catch (error) {

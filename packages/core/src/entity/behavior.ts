@@ -12,6 +12,8 @@ export interface Call {
   readonly envelope: Envelope;
   /** 1 for the first. */
   readonly attempt: number;
+  /** Whether storage has nothing of it but the request itself. False where that is not known. */
+  readonly isNew: boolean;
   /** Aborted when the shard is lost, the cluster shuts down, or the caller left. */
   readonly signal: AbortSignal;
   /**

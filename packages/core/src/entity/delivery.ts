@@ -21,6 +21,7 @@ import type { Logger } from "../contract/logger.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Chunk, Reply } from "../data/reply.ts";
+import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import {
@@ -43,7 +44,7 @@ export interface DeliveryOptions {
   readonly handOverMs: number;
   /** Whether this address answered lately, or was not asked yet. */
   readonly isReachable: (address: string) => boolean;
-  /** Where the shard's owner is: an address, `"here"`, or undefined while there is none. */
+  /** Where the shard's owner is: an address, `HERE`, or undefined while there is none. */
   readonly ownerOf: (shardId: ShardId) => string | undefined;
   /** Whether some member says that it serves this entity type. */
   readonly serves: (entityType: string) => boolean;
@@ -231,7 +232,7 @@ export class Delivery {
     const { shardId } = envelope.address;
     const target = this.#options.ownerOf(shardId);
     if (target === undefined) return this.#refused(outgoing);
-    if (target !== "here" && !this.#options.isReachable(target)) return this.#goRound(outgoing, target);
+    if (target !== HERE && !this.#options.isReachable(target)) return this.#goRound(outgoing, target);
     outgoing.target = target;
     outgoing.isProbed = false;
     outgoing.unanswered = 0;
@@ -250,7 +251,7 @@ export class Delivery {
   }
 
   #say(outgoing: Outgoing, message: WireMessage): void {
-    if (outgoing.target === "here") this.#options.deliverHere(message);
+    if (outgoing.target === HERE) this.#options.deliverHere(message);
     else if (outgoing.target !== null) this.#options.send(outgoing.target, message);
   }
 
@@ -380,7 +381,7 @@ export class Delivery {
   wakeOwner(shardId: ShardId): void {
     const owner = this.#options.ownerOf(shardId);
     const message: WireMessage = { type: "wake", shardIds: [shardId] };
-    if (owner === "here") this.#options.deliverHere(message);
+    if (owner === HERE) this.#options.deliverHere(message);
     else if (owner !== undefined) this.#options.send(owner, message);
   }
 
@@ -467,7 +468,7 @@ export class Delivery {
     this.#probe = undefined;
     if (this.#isClosed) return;
     for (const outgoing of this.#outgoing.values()) {
-      if (outgoing.target === null || outgoing.target === "here") continue;
+      if (outgoing.target === null || outgoing.target === HERE) continue;
       outgoing.unanswered += 1;
       if (outgoing.unanswered > PROBES_UNANSWERED) {
         // It is a member still, but out of reach from here: for what is persisted there is another way.

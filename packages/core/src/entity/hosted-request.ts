@@ -19,6 +19,8 @@ export class HostedRequest {
   sequence: number | null = null;
   isAccepted: boolean;
   isRunning = false;
+  /** Whether storage has nothing of it but the request itself, and nothing came for it: it was accepted here, and begins at once. */
+  isNew = false;
   /** Something came for it: if it is being put off, it is due at once. */
   isHastened = false;
   /** Why a stored input does not fit its schema any more; becomes the reply. */
@@ -64,6 +66,15 @@ export class HostedRequest {
     this.#abort?.abort(new Error(why));
     this.window?.close();
     if (reason === "moved") this.#onMoved?.();
+  }
+
+  /** Resolves to what the work comes to, which must not reject, or once the shard moved away. One waits at a time. */
+  unlessMoved<Result>(work: Promise<Result>): Promise<Result | "moved"> {
+    if (this.#ended?.reason === "moved") return Promise.resolve("moved");
+    return new Promise((resolve) => {
+      this.#onMoved = () => resolve("moved");
+      void work.then(resolve);
+    });
   }
 
   /** Resolves once the shard moved away: whoever runs the handler then stops waiting for it. One waits at a time. */

@@ -74,10 +74,7 @@ export class RequestRunner {
   /** Never rejects. */
   async run(request: HostedRequest, activation: Activation): Promise<RunResult> {
     const { fence } = activation;
-    let lastError: unknown = new InterruptedError({
-      what: describeCall(request),
-      why: "each runner that began it ended before it was done",
-    });
+    let lastError: unknown = null;
     for (let failures = 0; ; failures += 1) {
       if (failures > 0) {
         this.#options.counters.retried += 1;
@@ -85,7 +82,8 @@ export class RequestRunner {
       }
       if (request.ended?.reason === "moved") return { type: "moved" };
       if (request.envelope.persisted && !request.attemptIsRecorded) {
-        if (request.attempts > this.#options.maxRetries) return this.#bury(request, fence, lastError);
+        if (request.attempts > this.#options.maxRetries)
+          return this.#bury(request, fence, lastError ?? neverEnded(request));
         try {
           await this.#options.messages.recordAttempt(request.id, request.attempts + 1, fence);
         } catch (error) {
@@ -122,9 +120,12 @@ export class RequestRunner {
     if (interrupted !== null)
       return this.#failure(request, this.#interruption(request, interrupted.why), null);
     const transactions = this.#transactionScope(request);
+    const { isNew } = request;
+    request.isNew = false;
     const call: Call = {
       envelope: request.envelope,
       attempt: Math.max(1, request.attempts),
+      isNew,
       get signal() {
         return request.signal;
       },
@@ -134,7 +135,7 @@ export class RequestRunner {
     };
     const handled = this.#handle(request, activation, call);
     // A handler that ignores its signal is left behind: what it does later finds its transaction closed (R3).
-    const outcome = await Promise.race([handled, request.moved()]);
+    const outcome = await request.unlessMoved(handled);
     transactions.close();
     const transaction = transactions.transaction ?? null;
     if (outcome === "moved" || request.ended?.reason === "moved") {
@@ -383,6 +384,13 @@ export class RequestRunner {
       error: error instanceof Error ? `${error.name}: ${error.message}` : typeof error,
     });
   }
+}
+
+function neverEnded(request: HostedRequest): InterruptedError {
+  return new InterruptedError({
+    what: describeCall(request),
+    why: "each runner that began it ended before it was done",
+  });
 }
 
 function describeCall(request: HostedRequest): string {

@@ -102,6 +102,7 @@ function callWith(signal: AbortSignal): Call {
   return {
     envelope: { tag: TICK } as Envelope,
     attempt: 1,
+    isNew: true,
     signal,
     leaving: signal,
     fence: { shardId: "default:1", epoch: 1 },

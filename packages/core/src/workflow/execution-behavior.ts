@@ -38,10 +38,12 @@ export function executionBehavior(
     const { address, requestId, tag, payload } = envelope;
     const message: InboxMessage = { requestId, tag, payload };
     // A wake is in no inbox: a copy that is about to leave memory must come back for it.
-    if (tag !== WAKE && runner.receive(address.entityId, message)) return;
+    const isTaken = (): boolean => tag !== WAKE && runner.receive(address.entityId, message);
+    if (isTaken()) return;
     // No copy is here that takes it. It is in the inbox, so the next one has it from there.
     const state = await services.lookUp(address.entityType, address.entityId);
-    if (state === null) return;
+    // A new one that began meanwhile did not look there.
+    if (state === null || isTaken()) return;
     if (tag === WATCH) {
       // One that ends at this moment, or is about to leave memory, may have read its inbox before: better woken in vain.
       if (state.state !== "pending" || services.isHosted(state.requestId))

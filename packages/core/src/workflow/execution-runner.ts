@@ -35,6 +35,8 @@ import { forkEntries, recordedRun, seedOf, unconsumed, type RecordedRun } from "
 /** So long a signal that was taken is remembered, for senders that repeat it. */
 const REPEATED_WITHIN_MS = 3_600_000;
 
+const NOTHING_STORED: StoredExecution = { entries: [], inbox: [] };
+
 /** A copy of an execution in memory here, and what came for it while its journal was being read. */
 interface Copy {
   execution: Execution | null;
@@ -80,17 +82,19 @@ export class ExecutionRunner {
     const copy: Copy = { execution: null, early: [] };
     this.#copies.set(executionId, copy);
     try {
-      let stored = await this.#services.storage.readExecution({ entityType, executionId }, EXECUTION_TAGS);
+      let stored = call.isNew
+        ? NOTHING_STORED
+        : await this.#services.storage.readExecution({ entityType, executionId }, EXECUTION_TAGS);
       if (stored.entries.length === 0) stored = await this.#begin(call, stored);
       for (;;) {
         const run = recordedRun(stored);
         const { version } = run;
         if (!this.#code.versions.has(version))
           return this.#park(call, new DefinitionError(this.#unknownVersion(version)));
-        const isNew =
+        const hasNotBegun =
           call.attempt === 1 && run.number === 0 && run.entries.every(({ position }) => position < 0);
         const messages = [...stored.inbox, ...copy.early];
-        const cancel = isNew ? messages.find(({ tag }) => tag === CANCEL) : undefined;
+        const cancel = hasNotBegun ? messages.find(({ tag }) => tag === CANCEL) : undefined;
         // Nothing of it has run, and nothing need: a copy that was cut short was an attempt, or recorded what it had begun.
         if (cancel !== undefined) return await this.#endUnbegun(executionId, messages, cancel);
         const execution = this.#executionOf(call, run, stored);
