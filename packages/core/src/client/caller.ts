@@ -256,18 +256,21 @@ export class ClusterCaller implements Caller {
   /** Ends the wait at the call's time-out or when its signal is aborted. Returns what stops watching for both. */
   #endsOf(envelope: Envelope, options: CallOptions, fail: (error: Error) => void): () => void {
     const { clock, delivery } = this.#options;
-    const what = `${envelope.address.entityType}/${envelope.address.entityId}.${envelope.tag}`;
+    const { entityType, entityId } = envelope.address;
     const end = (error: Error): void => {
       stop();
       delivery.abandon(envelope.requestId);
       fail(error);
     };
+    const what = (): string => `${entityType}/${entityId}.${envelope.tag}`;
     const timeoutMs = options.timeout === undefined ? null : milliseconds(options.timeout, "timeout");
     const timer =
-      timeoutMs === null ? null : clock.setTimer(timeoutMs, () => end(new TimeoutError({ what, timeoutMs })));
+      timeoutMs === null
+        ? null
+        : clock.setTimer(timeoutMs, () => end(new TimeoutError({ what: what(), timeoutMs })));
     const { signal } = options;
     const onAbort = (): void =>
-      end(new InterruptedError({ what, why: "its signal was aborted" }, { cause: signal?.reason }));
+      end(new InterruptedError({ what: what(), why: "its signal was aborted" }, { cause: signal?.reason }));
     const stop = (): void => {
       timer?.cancel();
       signal?.removeEventListener("abort", onAbort);

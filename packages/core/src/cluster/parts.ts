@@ -18,7 +18,7 @@ import { ClusterCaller } from "../client/caller.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Fence } from "../data/epoch.ts";
-import type { RunnerRecord } from "../data/runner-record.ts";
+import { HERE, type RunnerRecord } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Counters } from "../entity/counters.ts";
 import { Delivery } from "../entity/delivery.ts";
@@ -208,7 +208,7 @@ async function wire(
     ownerOf: (shardId) => {
       const runner = router.ownerOf(shardId);
       // What is still held here is answered here, whatever the newest list says: it is drained before it moves.
-      if (runner?.runnerId === lease.runnerId || host.serves(shardId)) return "here";
+      if (runner?.runnerId === lease.runnerId || host.serves(shardId)) return HERE;
       return runner?.address;
     },
     serves: (entityType) => router.serves(entityType),

@@ -205,6 +205,7 @@ export class Registry {
   }
 
   #handlerContext(call: Call): HandlerContext {
+    const { logger } = this.#options;
     const { envelope } = call;
     return {
       entityId: envelope.address.entityId,
@@ -216,11 +217,14 @@ export class Registry {
       get signal() {
         return call.signal;
       },
-      log: withFields(this.#options.logger, {
-        entity: entityKey(envelope.address),
-        rpc: envelope.tag,
-        requestId: envelope.requestId,
-      }),
+      // Made when it is asked for: most handlers log nothing.
+      get log() {
+        return withFields(logger, {
+          entity: entityKey(envelope.address),
+          rpc: envelope.tag,
+          requestId: envelope.requestId,
+        });
+      },
       fencingToken: call.fence.epoch,
       entity: this.#peers,
       workflow: this.#workflows,

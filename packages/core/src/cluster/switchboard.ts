@@ -2,6 +2,7 @@
 
 import type { Transport } from "../adapter/transport.ts";
 import { encodeError } from "../contract/error-codec.ts";
+import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import type { Delivery } from "../entity/delivery.ts";
@@ -66,14 +67,14 @@ export class Switchboard {
     const parts = this.#options.parts();
     if (parts === null) return;
     if (message.type === "request")
-      void parts.host.receive(message.envelope, "here", (answer) => parts.delivery.receive(answer));
-    else this.receive("here", message);
+      void parts.host.receive(message.envelope, HERE, (answer) => parts.delivery.receive(answer));
+    else this.receive(HERE, message);
   }
 
   #answer(to: string, message: WireMessage): void {
     const parts = this.#options.parts();
     if (parts === null) return;
-    if (to === "here") return parts.delivery.receive(message);
+    if (to === HERE) return parts.delivery.receive(message);
     try {
       parts.transport.send(to, message);
     } catch (error) {

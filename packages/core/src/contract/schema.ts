@@ -10,18 +10,21 @@ export type SchemaInput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.Infer
 /** What comes out of a schema once it is parsed. */
 export type SchemaOutput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : void;
 
-/** Parses an input of `of`; without a schema it is returned as it is. @throws {InvalidInputError} names it and the issues */
-export function parse(schema: StandardSchemaV1 | undefined, value: unknown, of: string): Promise<unknown> {
-  return parseWhat(schema, value, `The input of ${of}`);
+/**
+ * Parses an input of `of`; without a schema it is what it is. Await it: it is a promise only where there is a schema.
+ *
+ * @throws {InvalidInputError} names it and the issues
+ */
+export function parse(schema: StandardSchemaV1 | undefined, value: unknown, of: string): unknown {
+  return schema === undefined ? value : validate(schema, value, `The input of ${of}`);
 }
 
 /** The same for what is no input: `what` names it whole, "The reply of ...". @throws {InvalidInputError} */
-export async function parseWhat(
-  schema: StandardSchemaV1 | undefined,
-  value: unknown,
-  what: string,
-): Promise<unknown> {
-  if (schema === undefined) return value;
+export function parseWhat(schema: StandardSchemaV1 | undefined, value: unknown, what: string): unknown {
+  return schema === undefined ? value : validate(schema, value, what);
+}
+
+async function validate(schema: StandardSchemaV1, value: unknown, what: string): Promise<unknown> {
   let result = schema["~standard"].validate(value);
   if (result instanceof Promise) result = await result;
   if (result.issues !== undefined) throw new InvalidInputError({ what, issues: result.issues });

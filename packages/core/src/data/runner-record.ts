@@ -14,3 +14,6 @@ export interface RunnerRecord {
   /** The version of the library's protocol between members. */
   readonly protocolVersion: number;
 }
+
+/** Stands for the address of this very process, which is reached without a transport. */
+export const HERE = "here";

@@ -161,7 +161,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
           signals: execution.signals,
           name,
           timeoutMs,
-          parse: (payload) => parseWhat(schema, payload, `The signal ${name} of ${contract.name}`),
+          parse: async (payload) => parseWhat(schema, payload, `The signal ${name} of ${contract.name}`),
         }),
       );
     },
@@ -255,15 +255,20 @@ function activityContext(attempt: AttemptScope, call: Call, services: WorkflowSe
     activityId: attempt.key,
     attempt: attempt.attempt,
     idempotencyKey: attempt.key,
-    signal: attempt.signal,
+    get signal() {
+      return attempt.signal;
+    },
     fencingToken: call.fence.epoch,
     heartbeat: (details) => attempt.heartbeat(details),
     lastHeartbeat: attempt.lastHeartbeat,
-    log: withFields(services.logger, {
-      executionId: attempt.executionId,
-      activity: attempt.name,
-      attempt: attempt.attempt,
-    }),
+    // Made when it is asked for: most activities log nothing.
+    get log() {
+      return withFields(services.logger, {
+        executionId: attempt.executionId,
+        activity: attempt.name,
+        attempt: attempt.attempt,
+      });
+    },
     entity: services.entity,
     workflow: services.workflow,
     [TRANSACTION_SCOPE]: attempt.transactions,

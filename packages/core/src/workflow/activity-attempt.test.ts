@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import { sleep } from "../clock/sleep.ts";
+import { Abort } from "../contract/abort.ts";
 import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import { TransactionUnavailableError } from "../errors/storage.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
@@ -14,7 +15,7 @@ import {
 
 interface Stage {
   readonly clock: VirtualClock;
-  readonly abort: AbortController;
+  readonly abort: Abort;
   readonly heartbeats: unknown[];
   readonly rollbacks: number[];
   readonly transactions: TransactionScope;
@@ -23,7 +24,7 @@ interface Stage {
 
 function stage(rollback: () => Promise<void> = async () => undefined): Stage {
   const clock = new VirtualClock();
-  const abort = new AbortController();
+  const abort = new Abort();
   const heartbeats: unknown[] = [];
   const rollbacks: number[] = [];
   const transaction: StorageTransaction = {
@@ -51,7 +52,7 @@ function stage(rollback: () => Promise<void> = async () => undefined): Stage {
           open: { whenCut: () => () => undefined },
           attempt: 2,
           transactions,
-          signal: abort.signal,
+          stopped: abort,
           lastHeartbeat: "page 4",
           heartbeat: (details) => heartbeats.push(details),
         },

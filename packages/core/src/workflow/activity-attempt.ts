@@ -1,6 +1,7 @@
 // One attempt to run an activity's body: its signal, its clocks, its transaction.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
+import { Abort } from "../contract/abort.ts";
 import type { StorageTransaction, TransactionScope } from "../contract/transaction.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
 import type { OpenStep } from "./cancellation.ts";
@@ -59,7 +60,7 @@ export interface AttemptOptions {
   readonly attempt: number;
   readonly transactions: TransactionScope;
   /** Aborted when the execution may not go on here. */
-  readonly signal: AbortSignal;
+  readonly stopped: Abort;
   /** Asks the body to end, which it is waited for: the execution was cancelled. */
   readonly open: Pick<OpenStep, "whenCut">;
   readonly lastHeartbeat: unknown;
@@ -72,11 +73,11 @@ export interface AttemptOptions {
  */
 export async function runAttempt(options: AttemptOptions, body: AttemptBody): Promise<AttemptOutcome> {
   const { clock, settings, name, attempt, transactions } = options;
-  if (options.signal.aborted) {
+  if (options.stopped.isAborted) {
     transactions.close();
-    return { type: "failed", error: options.signal.reason };
+    return { type: "failed", error: options.stopped.reason };
   }
-  const abort = new AbortController();
+  const abort = new Abort();
   const shortened = Promise.withResolvers<AttemptOutcome>();
   let isOver = false;
   const end = (reason: unknown): void => {
@@ -84,8 +85,7 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
     abort.abort(reason);
     shortened.resolve({ type: "failed", error: reason });
   };
-  const onStop = (): void => end(options.signal.reason);
-  options.signal.addEventListener("abort", onStop, { once: true });
+  const stopHearing = options.stopped.whenAborted(() => end(options.stopped.reason));
   const stopAsking = options.open.whenCut((reason) => abort.abort(reason));
   const expire = (timeoutMs: number, kind: "timeout" | "heartbeat"): Timer =>
     clock.setTimer(timeoutMs, () =>
@@ -100,7 +100,9 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
     name,
     key: options.key,
     attempt,
-    signal: abort.signal,
+    get signal() {
+      return abort.signal;
+    },
     transactions,
     heartbeat(details) {
       // A body that was left behind has nothing to say to the next attempt.
@@ -116,7 +118,7 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
   isOver = true;
   timeout?.cancel();
   heartbeat?.cancel();
-  options.signal.removeEventListener("abort", onStop);
+  stopHearing();
   stopAsking();
   transactions.close();
   const transaction = transactions.transaction ?? null;

@@ -86,7 +86,7 @@ export class ActivityStep {
   > {
     const { position, name, open } = this.#step;
     const { settings, body } = this.#activity;
-    const { clock, beginTransaction, maxPayloadBytes, executionId, signal, isStopped, stop, completed } =
+    const { clock, beginTransaction, maxPayloadBytes, executionId, stopped, isStopped, stop, completed } =
       this.#scope;
     const transactions = new TransactionScope(
       beginTransaction,
@@ -100,7 +100,7 @@ export class ActivityStep {
         name,
         attempt,
         transactions,
-        signal,
+        stopped,
         open,
         key: this.#scope.keyOf(position),
         lastHeartbeat:

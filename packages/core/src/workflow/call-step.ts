@@ -1,5 +1,6 @@
 import { backoffMs } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
+import { Abort } from "../contract/abort.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
 import type { Outcome } from "./journal.ts";
@@ -19,10 +20,8 @@ export interface StepCall {
 
 /** A call of an entity. What surely did not run is called again. */
 export async function callStep(step: Step, scope: StepScope, call: StepCall): Promise<void> {
-  const abort = new AbortController();
-  const onStop = (): void => abort.abort(scope.signal.reason);
-  if (scope.signal.aborted) onStop();
-  else scope.signal.addEventListener("abort", onStop, { once: true });
+  const abort = new Abort();
+  const stopHearing = scope.stopped.whenAborted(() => abort.abort(scope.stopped.reason));
   // A persisted call has its effect all the same: what it comes to is waited for.
   const stopAsking = call.isJoinable ? null : step.open.whenCut((reason) => abort.abort(reason));
   try {
@@ -30,7 +29,7 @@ export async function callStep(step: Step, scope: StepScope, call: StepCall): Pr
     if (outcome !== null) await step.settle(outcome, null);
   } finally {
     stopAsking?.();
-    scope.signal.removeEventListener("abort", onStop);
+    stopHearing();
   }
 }
 
@@ -58,13 +57,13 @@ async function outcomeOf(
     }
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
-    else await sleep(scope.clock, pauseMs, scope.signal);
+    else await sleep(scope.clock, pauseMs, scope.stopped.signal);
   }
 }
 
 /** Makes a call that may be repeated until it gets an answer. Never rejects. After the execution's end it may come to anything. */
 export async function insist<Result>(
-  scope: Pick<StepScope, "clock" | "random" | "signal" | "isStopped">,
+  scope: Pick<StepScope, "clock" | "random" | "stopped" | "isStopped">,
   call: () => Promise<Result>,
 ): Promise<{ readonly ok: true; readonly value: Result } | { readonly ok: false; readonly error: unknown }> {
   for (let attempt = 1; ; attempt += 1) {
@@ -73,7 +72,7 @@ export async function insist<Result>(
     } catch (error) {
       if (scope.isStopped() || !mayBeSentAgain(error, true)) return { ok: false, error };
     }
-    await sleep(scope.clock, backoffMs(RETRY, attempt, scope.random), scope.signal);
+    await sleep(scope.clock, backoffMs(RETRY, attempt, scope.random), scope.stopped.signal);
   }
 }
 

@@ -20,7 +20,7 @@ export class OpenStep {
   readonly role: StepRole;
   readonly #reject: (error: Error) => void;
   #cutBy: Error | null = null;
-  readonly #whenCut = new Set<(reason: Error) => void>();
+  #whenCut: Set<(reason: Error) => void> | null = null;
   /** Whether the code is not told any more what it came to (C4). */
   isSilenced = false;
 
@@ -53,14 +53,14 @@ export class OpenStep {
     if (this.#cutBy !== null) return;
     this.#cutBy = reason;
     if (this.isWait && !this.isSilenced) this.#reject(reason);
-    for (const callback of this.#whenCut) callback(reason);
+    for (const callback of this.#whenCut ?? []) callback(reason);
   }
 
   /** `callback` is called when it is asked to end, at once if it was. Returns what ends that. */
   whenCut(callback: (reason: Error) => void): () => void {
-    if (this.#cutBy === null) this.#whenCut.add(callback);
+    if (this.#cutBy === null) (this.#whenCut ??= new Set()).add(callback);
     else callback(this.#cutBy);
-    return () => void this.#whenCut.delete(callback);
+    return () => void this.#whenCut?.delete(callback);
   }
 }
 

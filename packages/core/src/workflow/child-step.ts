@@ -74,7 +74,7 @@ type Ended = { readonly ok: true; readonly value: unknown } | { readonly ok: fal
 
 /** Waits for the child's end: in memory, then where the execution may leave. Null: the step was cut, and only waited. */
 async function join(open: OpenStep, scope: StepScope, calls: ChildCalls): Promise<Ended | null> {
-  const ending: Promise<Ended> = insist(scope, () => calls.join(scope.signal));
+  const ending: Promise<Ended> = insist(scope, () => calls.join(scope.stopped.signal));
   if (await scope.joinably(() => within(scope.clock, ending, RESIDENT_MS))) return ending;
   const watched = await scope.joinably(() => insist(scope, () => calls.watch()));
   if (!watched.ok) return watched;

@@ -17,6 +17,7 @@
 import { createHash } from "node:crypto";
 import type { Timer } from "../adapter/clock.ts";
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
+import { Abort } from "../contract/abort.ts";
 import { decodeError, encodeError } from "../contract/error-codec.ts";
 import { isKey } from "../contract/key.ts";
 import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
@@ -39,6 +40,8 @@ import type { Perform, Settle, Step, StepScope } from "./step.ts";
 
 /** So long a replay may stand still, in code that awaits something of its own, before that counts as divergence. */
 const STALLED_MS = 1_000;
+/** Why what an execution left behind is to end. One for all: no stack of it says anything. */
+const OVER = new Error("The execution is over");
 /** From this part of `maxSteps` on the log warns. */
 const WARNED_PART = 0.8;
 
@@ -47,7 +50,7 @@ export class Execution {
   readonly #journal: Journal;
   readonly #queue: DeliveryQueue;
   readonly #residence: Residence;
-  readonly #abort = new AbortController();
+  readonly #stopped = new Abort();
   readonly #replay: Replay;
   readonly #cancellation = new Cancellation();
   readonly #arrivals: Arrivals;
@@ -404,7 +407,7 @@ export class Execution {
       beginTransaction,
       executionId: this.id,
       fence: call.fence,
-      signal: this.#abort.signal,
+      stopped: this.#stopped,
       isStopped: () => this.#isStopped,
       stop: (error) => this.#stop({ type: "stopped", error }),
       ready: () => this.#ready(),
@@ -508,7 +511,7 @@ export class Execution {
     this.#queue.stop();
     this.#residence.stop();
     this.#stalled?.cancel();
-    this.#abort.abort(end.type === "stopped" ? end.error : new Error("The execution is over"));
+    this.#stopped.abort(end.type === "stopped" ? end.error : OVER);
     this.#end?.(end);
   }
 }

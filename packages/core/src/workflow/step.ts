@@ -2,6 +2,7 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
+import type { Abort } from "../contract/abort.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { JournalEvent, StepKind } from "../data/journal-entry.ts";
@@ -52,7 +53,7 @@ export interface StepScope {
   readonly fence: Fence;
   readonly beginTransaction: (() => StorageTransaction) | undefined;
   /** Aborted when the execution is over or has to leave. */
-  readonly signal: AbortSignal;
+  readonly stopped: Abort;
   readonly isStopped: () => boolean;
   /** Ends this copy of the execution: storage refused, or failed. */
   readonly stop: (error: unknown) => void;
