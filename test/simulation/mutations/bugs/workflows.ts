@@ -80,8 +80,8 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "a wake goes to a copy that is about to leave",
     breaks: "INV-2",
     file: "workflow/execution-behavior.ts",
-    find: "if (tag !== WAKE && runner.receive(address.entityId, message)) return;",
-    replace: "if (runner.receive(address.entityId, message)) return;",
+    find: "=> tag !== WAKE && runner.receive(address.entityId, message);",
+    replace: "=> runner.receive(address.entityId, message);",
     scenarios: ["families", "children"],
   },
   {
