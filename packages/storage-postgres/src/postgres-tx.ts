@@ -43,13 +43,24 @@ export function postgresTx<Native = unknown>(context: object): PostgresTx<Native
       why: "another copy of @holdfast/storage-postgres opened it",
     });
   }
-  return {
-    query: async (text, params = []) => transaction.query(text, params),
-    begin: async () => {
+  return new OpenTx(transaction);
+}
+
+/** A class: V8 makes a hidden class for each object literal with a getter, which outlives it. */
+class OpenTx<Native> implements PostgresTx<Native> {
+  readonly query: PostgresTx<Native>["query"];
+  readonly begin: PostgresTx<Native>["begin"];
+  readonly #transaction: PostgresTransaction;
+
+  constructor(transaction: PostgresTransaction) {
+    this.#transaction = transaction;
+    this.query = async (text, params = []) => transaction.query(text, params);
+    this.begin = async () => {
       await transaction.begin();
-    },
-    get native() {
-      return transaction.native as Native;
-    },
-  };
+    };
+  }
+
+  get native(): Native {
+    return this.#transaction.native as Native;
+  }
 }

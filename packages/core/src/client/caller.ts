@@ -86,8 +86,9 @@ export class ClusterCaller implements Caller {
   }
 
   async call(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<unknown> {
-    const envelope = await this.#envelope(target, input, options, "reply");
     const rpc = rpcOf(target);
+    const parsed = await this.#check(target, rpc, input);
+    const envelope = this.#envelope(target, input, parsed, options, "reply");
     const reply = await new Promise<Reply>((resolve, reject) => {
       const ends = this.#endsOf(envelope, options, reject);
       this.#options.delivery.send(envelope, {
@@ -107,7 +108,8 @@ export class ClusterCaller implements Caller {
   }
 
   async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
-    const envelope = await this.#envelope(target, input, options, "acceptance");
+    const parsed = await this.#check(target, rpcOf(target), input);
+    const envelope = this.#envelope(target, input, parsed, options, "acceptance");
     await new Promise<void>((resolve, reject) => {
       const ends = this.#endsOf(envelope, options, reject);
       this.#options.delivery.send(envelope, {
@@ -135,10 +137,11 @@ export class ClusterCaller implements Caller {
     input: unknown,
     options: CallOptions = {},
   ): AsyncGenerator<unknown, void, undefined> {
-    const envelope = await this.#envelope(target, input, options, "stream");
+    const rpc = rpcOf(target);
+    const parsed = await this.#check(target, rpc, input);
+    const envelope = this.#envelope(target, input, parsed, options, "stream");
     const { delivery, clock } = this.#options;
     const { requestId } = envelope;
-    const rpc = rpcOf(target);
     const what = describe(target);
     const queue = new ChunkQueue((upTo) => delivery.acknowledge(requestId, upTo));
     const ends = this.#endsOf(envelope, options, (error) => queue.fail(error));
@@ -195,20 +198,13 @@ export class ClusterCaller implements Caller {
     if (state !== null) throw new ClusterClosedError({ what: describe(target), state });
   }
 
-  async #envelope(
-    target: CallTarget,
-    input: unknown,
-    options: CallOptions,
-    expects: Envelope["expects"],
-  ): Promise<Envelope> {
+  /** Refuses a call that cannot be made. Returns its input, parsed; a promise where there is a schema. */
+  #check(target: CallTarget, rpc: AnyRpc | undefined, input: unknown): unknown {
     this.#checkOpen(target);
-    const rpc = rpcOf(target);
-    const what = describe(target);
     if (rpc?.visibility === "protected" && !target.fromInside) {
       throw new ProtectedRpcError({ entityType: target.contract.name, tag: target.tag });
     }
-    const { contract, entityId } = target;
-    checkKey(entityId, "entityId");
+    checkKey(target.entityId, "entityId");
     if (!takesAtMost(target.tag, MAX_NAME_BYTES)) {
       throw new ConfigError({
         option: "tag",
@@ -216,8 +212,21 @@ export class ClusterCaller implements Caller {
         takes: `at most ${MAX_NAME_BYTES} bytes in UTF-8`,
       });
     }
+    return parse(rpc?.input, input, `${target.contract.name}.${target.tag}`);
+  }
+
+  /** @param input as the caller gave it: the runner parses it again, and a schema may transform */
+  #envelope(
+    target: CallTarget,
+    input: unknown,
+    parsed: unknown,
+    options: CallOptions,
+    expects: Envelope["expects"],
+  ): Envelope {
+    const { contract, entityId } = target;
+    const rpc = rpcOf(target);
+    const what = describe(target);
     const persisted = target.persisted ?? rpc?.persisted ?? false;
-    const parsed = await parse(rpc?.input, input, `${contract.name}.${target.tag}`);
     const deduplicationKey =
       options.idempotencyKey ?? (persisted ? (rpc?.primaryKey?.(parsed as never) ?? null) : null);
     if (deduplicationKey !== null) checkKey(deduplicationKey, "idempotencyKey");
@@ -230,7 +239,6 @@ export class ClusterCaller implements Caller {
         shardId: this.#options.shardOf(contract.shardGroup, entityId),
       },
       tag: target.tag,
-      // The input as the caller gave it: the runner parses it again, and a schema may transform.
       payload: encodeBoundedPayload(input, `The input of ${what}`, this.#options.maxPayloadBytes),
       headers: checkHeaders(options.headers ?? {}),
       persisted,
@@ -244,7 +252,8 @@ export class ClusterCaller implements Caller {
     };
   }
 
-  async #decode(reply: Reply, rpc: AnyRpc | undefined, what: string): Promise<unknown> {
+  /** The output, or a promise of it. @throws what the handler failed with */
+  #decode(reply: Reply, rpc: AnyRpc | undefined, what: string): unknown {
     if (!reply.exit.ok) throw decodeError(reply.exit.error, rpc?.errors ?? []);
     return parseWhat(
       rpc?.output,

@@ -51,14 +51,21 @@ export interface Cluster extends AsyncDisposable {
 export type Attend = <Result>(call: () => Promise<Result>) => Promise<Result>;
 
 export function clusterOf(member: Member, attend: Attend = (call) => call()): Cluster {
+  const started = <Result>(call: (parts: Member["parts"]) => Promise<Result>): Promise<Result> => {
+    try {
+      return call(member.parts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  };
   // Calls find the caller when they are made: clients may be taken before the cluster is started.
   const caller: Caller = {
-    call: async (target, input, options) => member.parts.caller.call(target, input, options),
-    notify: async (target, input, options) => member.parts.caller.notify(target, input, options),
+    call: (target, input, options) => started((parts) => parts.caller.call(target, input, options)),
+    notify: (target, input, options) => started((parts) => parts.caller.notify(target, input, options)),
     async *stream(target, input, options) {
       yield* member.parts.caller.stream(target, input, options);
     },
-    lookUpByKey: async (target, key) => member.parts.caller.lookUpByKey(target, key),
+    lookUpByKey: (target, key) => started((parts) => parts.caller.lookUpByKey(target, key)),
   };
   const attended: Caller = {
     call: (target, input, options) => attend(() => caller.call(target, input, options)),

@@ -10,6 +10,7 @@ import type { HandlerContext, RunContext } from "../client/handler-context.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
 import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
+import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import { EXECUTE, WAKE } from "../contract/workflow-contract.ts";
@@ -28,6 +29,8 @@ import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { Registration } from "./registration.ts";
 
+/** A handler's signal is made when it is asked for. */
+const SIGNAL = liveProperty((call: Call) => call.signal);
 /** How many old ticks of a cron are deleted at a time: more than a cron by the second makes in between. */
 const FORGET_AT_ONCE = 500;
 
@@ -205,31 +208,27 @@ export class Registry {
   }
 
   #handlerContext(call: Call): HandlerContext {
-    const { logger } = this.#options;
     const { envelope } = call;
-    return {
+    const context = {
+      [SOURCE]: call,
       entityId: envelope.address.entityId,
       address: envelope.address,
       requestId: envelope.requestId,
       attempt: call.attempt,
       headers: envelope.headers,
       deliverAt: envelope.deliverAt === null ? undefined : new Date(envelope.deliverAt),
-      get signal() {
-        return call.signal;
-      },
-      // Made when it is asked for: most handlers log nothing.
-      get log() {
-        return withFields(logger, {
-          entity: entityKey(envelope.address),
-          rpc: envelope.tag,
-          requestId: envelope.requestId,
-        });
-      },
+      log: withFields(this.#options.logger, {
+        entity: entityKey(envelope.address),
+        rpc: envelope.tag,
+        requestId: envelope.requestId,
+      }),
       fencingToken: call.fence.epoch,
       entity: this.#peers,
       workflow: this.#workflows,
       [TRANSACTION_SCOPE]: call.transactions,
     };
+    return Object.defineProperty(context, "signal", SIGNAL) as typeof context &
+      Pick<HandlerContext, "signal">;
   }
 
   #runContext(scope: RunScope): RunContext {

@@ -1,5 +1,6 @@
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import { checkName, type EntityContract } from "../contract/entity-contract.ts";
+import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
 import type { HandlerContext } from "../client/handler-context.ts";
 import type { ActivationScope, Call, EntityBehavior, Handler } from "../entity/behavior.ts";
@@ -167,14 +168,17 @@ function bind(
   };
 }
 
+const SIGNAL = liveProperty((scope: ActivationScope) => scope.signal);
+
 function entityScope(scope: ActivationScope): EntityScope {
-  return {
+  const given = {
+    [SOURCE]: scope,
     entityId: scope.address.entityId,
     address: scope.address,
     fencingToken: scope.fence.epoch,
-    signal: scope.signal,
-    onEvict: (callback) => scope.onEvict(callback),
+    onEvict: (callback: () => void | Promise<void>) => scope.onEvict(callback),
   };
+  return Object.defineProperty(given, "signal", SIGNAL) as typeof given & Pick<EntityScope, "signal">;
 }
 
 function checkClashes(of: string, own: AnyRpcs, groups: readonly AnyRpcGroup[]): void {

@@ -3,6 +3,7 @@
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
+import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
@@ -106,6 +107,13 @@ export interface WorkflowContext<
   readonly isReplaying: boolean;
 }
 
+const OF_NOW = {
+  cancelled: liveProperty((execution: Execution) => execution.cancelled),
+  isReplaying: liveProperty((execution: Execution) => execution.isReplaying),
+};
+/** An attempt's signal is made when it is asked for. */
+const SIGNAL = liveProperty((attempt: AttemptScope) => attempt.signal);
+
 export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
   const { execution, call, contract, activities, services, compensations, children, seed } = parts;
   const { scope } = execution;
@@ -119,7 +127,8 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     (body: (ctx: ActivityContext, ...args: never[]) => unknown, args: readonly unknown[] = []): AttemptBody =>
     (attempt) =>
       body(activityContext(attempt, call, services), ...(args as never[]));
-  return {
+  const context: Omit<WorkflowContext, keyof typeof OF_NOW> & { readonly [SOURCE]: Execution } = {
+    [SOURCE]: execution,
     executionId: execution.id,
     activities: Object.fromEntries(
       [...activities].map(
@@ -190,13 +199,9 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     setAttributes: (attributes) =>
       execution.instant.note("attributes", "setAttributes", JSON.stringify(checkAttributes(attributes))),
     log: quietLog(execution, withFields(services.logger, { executionId: execution.id })),
-    get cancelled() {
-      return execution.cancelled;
-    },
-    get isReplaying() {
-      return execution.isReplaying;
-    },
   };
+  return Object.defineProperties(context, OF_NOW) as typeof context &
+    Pick<WorkflowContext, keyof typeof OF_NOW>;
 }
 
 /** @throws {ConfigError} the workflow has no such signal */
@@ -250,29 +255,25 @@ function quietLog(execution: Execution, logger: Logger): Logger {
 }
 
 function activityContext(attempt: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {
-  return {
+  const context = {
+    [SOURCE]: attempt,
     executionId: attempt.executionId,
     activityId: attempt.key,
     attempt: attempt.attempt,
     idempotencyKey: attempt.key,
-    get signal() {
-      return attempt.signal;
-    },
     fencingToken: call.fence.epoch,
-    heartbeat: (details) => attempt.heartbeat(details),
+    heartbeat: (details?: unknown) => attempt.heartbeat(details),
     lastHeartbeat: attempt.lastHeartbeat,
-    // Made when it is asked for: most activities log nothing.
-    get log() {
-      return withFields(services.logger, {
-        executionId: attempt.executionId,
-        activity: attempt.name,
-        attempt: attempt.attempt,
-      });
-    },
+    log: withFields(services.logger, {
+      executionId: attempt.executionId,
+      activity: attempt.name,
+      attempt: attempt.attempt,
+    }),
     entity: services.entity,
     workflow: services.workflow,
     [TRANSACTION_SCOPE]: attempt.transactions,
   };
+  return Object.defineProperty(context, "signal", SIGNAL) as typeof context & Pick<ActivityContext, "signal">;
 }
 
 /** An entity's client whose calls are steps of the execution. */

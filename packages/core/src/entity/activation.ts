@@ -4,9 +4,11 @@
 //       shard, INV-5 holds in the cluster.
 //   A2  The handlers are made when the first request runs, and unmade by `evict()`, never while one runs.
 
+import { Abort } from "../contract/abort.ts";
+import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
-import type { EntityBehavior, Handler } from "./behavior.ts";
+import type { ActivationScope, EntityBehavior, Handler } from "./behavior.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { Mailbox } from "./mailbox.ts";
 
@@ -26,6 +28,9 @@ export interface ActivationOptions {
 
 export type Handlers = Readonly<Record<string, Handler>>;
 
+/** An entity's signal is made when it is asked for. */
+const SIGNAL = liveProperty((abort: Abort) => abort.signal);
+
 export class Activation {
   readonly address: EntityAddress;
   readonly fence: Fence;
@@ -34,9 +39,11 @@ export class Activation {
   /** Storage holds requests of this entity that found no room here: new ones must queue behind them there (INV-4). */
   isBacklogged = false;
   readonly #options: ActivationOptions;
-  readonly #running = new Set<HostedRequest>();
+  /** Mostly one. A set would keep its old tables (data/brief-map.ts). */
+  readonly #running: HostedRequest[] = [];
   #handlers: Promise<Handlers> | null = null;
-  #abort: AbortController | null = null;
+  #made: Handlers | null = null;
+  #abort: Abort | null = null;
   #onEvict: (() => void | Promise<void>)[] = [];
   #isEvicting = false;
   #isClosed = false;
@@ -49,7 +56,7 @@ export class Activation {
     this.mailbox = new Mailbox(options.mailboxCapacity);
   }
 
-  get running(): ReadonlySet<HostedRequest> {
+  get running(): readonly HostedRequest[] {
     return this.#running;
   }
 
@@ -64,7 +71,7 @@ export class Activation {
   }
 
   get isIdle(): boolean {
-    return this.#running.size === 0 && this.mailbox.size === 0 && !this.#isEvicting;
+    return this.#running.length === 0 && this.mailbox.size === 0 && !this.#isEvicting;
   }
 
   /** Starts whatever may start. Call after a push, and after a request in the mailbox was accepted. */
@@ -74,6 +81,11 @@ export class Activation {
       if (request === undefined) return;
       void this.#start(request);
     }
+  }
+
+  /** The handlers, if they are made. */
+  get made(): Handlers | null {
+    return this.#made;
   }
 
   /** The handlers, made if there are none. Rejects with what the user's code threw; the next call tries again. */
@@ -99,6 +111,7 @@ export class Activation {
     this.#abort?.abort(new Error("The entity left memory"));
     this.#abort = null;
     this.#handlers = null;
+    this.#made = null;
     this.#isEvicting = false;
     this.pump();
   }
@@ -113,31 +126,35 @@ export class Activation {
   get #free(): number {
     if (this.#isEvicting || this.#isClosed) return 0;
     const { concurrency } = this.#options;
-    return concurrency === 0 ? Number.POSITIVE_INFINITY : concurrency - this.#running.size;
+    return concurrency === 0 ? Number.POSITIVE_INFINITY : concurrency - this.#running.length;
   }
 
   async #start(request: HostedRequest): Promise<void> {
-    this.#running.add(request);
+    this.#running.push(request);
     request.isRunning = true;
     // What came before, it reads now.
     if (request.isHastened) request.isNew = false;
     request.isHastened = false;
     await this.#options.run(request, this);
-    this.#running.delete(request);
+    this.#running.splice(this.#running.indexOf(request), 1);
     this.pump();
     this.#options.ended(this);
   }
 
   async #activate(): Promise<Handlers> {
-    const abort = new AbortController();
+    const abort = new Abort();
     this.#abort = abort;
     try {
-      return await this.#options.behavior.activate({
+      const scope = {
+        [SOURCE]: abort,
         address: this.address,
         fence: this.fence,
-        signal: abort.signal,
-        onEvict: (callback) => void this.#onEvict.push(callback),
-      });
+        onEvict: (callback: () => void | Promise<void>) => void this.#onEvict.push(callback),
+      };
+      this.#made = await this.#options.behavior.activate(
+        Object.defineProperty(scope, "signal", SIGNAL) as typeof scope & Pick<ActivationScope, "signal">,
+      );
+      return this.#made;
     } catch (error) {
       this.#handlers = null;
       this.#onEvict = [];

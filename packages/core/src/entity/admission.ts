@@ -11,6 +11,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parse } from "../contract/schema.ts";
+import { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Envelope, PendingRequest } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
@@ -32,7 +33,7 @@ export interface AdmissionOptions {
   readonly clock: Clock;
   readonly counters: Counters;
   /** Requests in memory here, by id. */
-  readonly requests: Map<string, HostedRequest>;
+  readonly requests: BriefMap<HostedRequest>;
   readonly waiters: ReplyWaiters;
   readonly chunks: KeptChunks;
   readonly behaviors: ReadonlyMap<string, EntityBehavior>;
@@ -73,7 +74,7 @@ interface Arrival {
 export class Admission {
   readonly #options: AdmissionOptions;
   /** Requests that came and are not admitted or refused yet: their shard is expected, or they are being parsed. */
-  readonly #arriving = new Map<string, Arrival>();
+  readonly #arriving = new BriefMap<Arrival>();
   /** Volatile requests seen lately, so that a message that comes twice runs once. */
   readonly #recent = new RecentIds();
 
@@ -131,7 +132,8 @@ export class Admission {
     let request: HostedRequest;
     try {
       const what = `${envelope.address.entityType}.${envelope.tag}`;
-      const input = await parse(rpc.input, decodePayload(envelope.payload, `The input of ${what}`), what);
+      const decoded = decodePayload(envelope.payload, `The input of ${what}`);
+      const input = rpc.input === undefined ? decoded : await parse(rpc.input, decoded, what);
       request = new HostedRequest(
         { envelope, rpc, input },
         { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },

@@ -18,6 +18,7 @@ import type { MessageStorage, RequestState } from "../adapter/message-storage.ts
 import { sleep } from "../clock/sleep.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import type { Logger } from "../contract/logger.ts";
+import { BriefMap } from "../data/brief-map.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Chunk, Reply } from "../data/reply.ts";
@@ -98,7 +99,7 @@ interface Outgoing {
 
 export class Delivery {
   readonly #options: DeliveryOptions;
-  readonly #outgoing = new Map<string, Outgoing>();
+  readonly #outgoing = new BriefMap<Outgoing>();
   /** Shards for which this sender stored a request that their owner may not have seen, and the last such store (D3). */
   readonly #storedFor = new Map<ShardId, number>();
   #stores = 0;

@@ -12,6 +12,7 @@ import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import { within } from "../clock/within.ts";
 import type { Logger } from "../contract/logger.ts";
+import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
@@ -63,7 +64,7 @@ export class EntityHost {
   readonly #behaviors = new Map<string, EntityBehavior>();
   readonly #shards = new Map<ShardId, HostedShard>();
   readonly #parking = new Parking();
-  readonly #requests = new Map<string, HostedRequest>();
+  readonly #requests = new BriefMap<HostedRequest>();
   readonly #waiters = new ReplyWaiters();
   readonly #unserved = new Set<string>();
   readonly #admission: Admission;

@@ -112,7 +112,7 @@ export class HostedShard {
 
   checkQuiet(): void {
     if (this.#whenQuiet === null) return;
-    for (const activation of this.activations.values()) if (activation.running.size > 0) return;
+    for (const activation of this.activations.values()) if (activation.running.length > 0) return;
     const callback = this.#whenQuiet;
     this.#whenQuiet = null;
     callback();

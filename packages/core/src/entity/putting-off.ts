@@ -9,6 +9,7 @@ import type { Random } from "../adapter/random.ts";
 import { backoffMs } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
+import type { BriefMap } from "../data/brief-map.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
@@ -24,7 +25,7 @@ export interface PuttingOffOptions {
   readonly logger: Logger;
   readonly counters: Counters;
   /** Requests in memory here, by id. */
-  readonly requests: ReadonlyMap<string, HostedRequest>;
+  readonly requests: Pick<BriefMap<HostedRequest>, "get">;
   readonly inbox: Inbox;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;

@@ -6,6 +6,7 @@
 // Not all that is waited for is in memory: a suspended or scheduled request is with storage. Its waiters, too, leave with
 // the shard, or they would wait for ever at a runner that will never hear of the reply.
 
+import { BriefMap } from "../data/brief-map.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 
@@ -26,7 +27,7 @@ interface Waiter {
 }
 
 export class ReplyWaiters {
-  readonly #byRequest = new Map<string, Waiter[]>();
+  readonly #byRequest = new BriefMap<Waiter[]>();
   /** Of those who asked under another id than that of the request that they wait for. */
   readonly #awaited = new Map<string, string>();
 
@@ -72,7 +73,7 @@ export class ReplyWaiters {
 
   /** Tells all who wait for requests of these shards, who wait no more. */
   settleShards(shardIds: ReadonlySet<ShardId>, messageFor: (requestId: string) => WireMessage): void {
-    const settled = [...this.#byRequest].filter(([, waiters]) =>
+    const settled = [...this.#byRequest.entries()].filter(([, waiters]) =>
       waiters.some(({ asking }) => shardIds.has(asking.shardId)),
     );
     for (const [requestId] of settled) this.settle(requestId, messageFor(requestId));

@@ -19,6 +19,7 @@ import { parseWhat } from "../contract/schema.ts";
 import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import { entityKey } from "../data/entity-address.ts";
+import type { Envelope } from "../data/envelope.ts";
 import type { Exit, Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
@@ -122,17 +123,7 @@ export class RequestRunner {
     const transactions = this.#transactionScope(request);
     const { isNew } = request;
     request.isNew = false;
-    const call: Call = {
-      envelope: request.envelope,
-      attempt: Math.max(1, request.attempts),
-      isNew,
-      get signal() {
-        return request.signal;
-      },
-      leaving: activation.leaving,
-      fence: activation.fence,
-      transactions,
-    };
+    const call = new Attempted(request, activation, transactions, isNew);
     const handled = this.#handle(request, activation, call);
     // A handler that ignores its signal is left behind: what it does later finds its transaction closed (R3).
     const outcome = await request.unlessMoved(handled);
@@ -152,24 +143,22 @@ export class RequestRunner {
     const { envelope, rpc } = request;
     try {
       if (request.inputError !== null) throw request.inputError;
-      const handler = (await activation.handlers())[envelope.tag];
+      const handlers = activation.made ?? (await activation.handlers());
+      const handler = handlers[envelope.tag];
       if (handler === undefined) {
         throw new UnknownRpcError({
           entityType: envelope.address.entityType,
           tag: envelope.tag,
-          known: Object.keys(await activation.handlers()),
+          known: Object.keys(handlers),
         });
       }
       const returned = rpc.stream
         ? await this.#pipe(handler(request.input, call), request, activation.fence)
         : await handler(request.input, call);
       if (returned instanceof Suspension) return { type: "suspended", until: returned.until };
-      if (!rpc.stream) await parseWhat(rpc.output, returned, `The reply of ${describeCall(request)}`);
-      const value = encodeBoundedPayload(
-        returned,
-        `The reply of ${describeCall(request)}`,
-        this.#options.maxPayloadBytes,
-      );
+      const what = `The reply of ${describeCall(request)}`;
+      if (!rpc.stream && rpc.output !== undefined) await parseWhat(rpc.output, returned, what);
+      const value = encodeBoundedPayload(returned, what, this.#options.maxPayloadBytes);
       return { type: "exit", exit: { ok: true, value }, transaction: null };
     } catch (error) {
       if (error instanceof FencedError && error.shardId === activation.fence.shardId)
@@ -383,6 +372,36 @@ export class RequestRunner {
       attempt: request.attempts,
       error: error instanceof Error ? `${error.name}: ${error.message}` : typeof error,
     });
+  }
+}
+
+/** A class, and no literal with a getter: see live-property.ts. */
+class Attempted implements Call {
+  readonly envelope: Envelope;
+  readonly attempt: number;
+  readonly isNew: boolean;
+  readonly leaving: AbortSignal;
+  readonly fence: Fence;
+  readonly transactions: TransactionScope;
+  readonly #request: HostedRequest;
+
+  constructor(
+    request: HostedRequest,
+    activation: Activation,
+    transactions: TransactionScope,
+    isNew: boolean,
+  ) {
+    this.#request = request;
+    this.envelope = request.envelope;
+    this.attempt = Math.max(1, request.attempts);
+    this.isNew = isNew;
+    this.leaving = activation.leaving;
+    this.fence = activation.fence;
+    this.transactions = transactions;
+  }
+
+  get signal(): AbortSignal {
+    return this.#request.signal;
   }
 }
 

@@ -6,13 +6,15 @@
 import { shardIdOf, type ShardId } from "../data/shard-id.ts";
 
 const UTF8 = new TextEncoder();
+/** Takes the bytes of most names: to make an array for each would take longer than to hash them. */
+const SHORT = new Uint8Array(256);
 
 /**
  * The number of the shard of an entity: MurmurHash3 x86 32 with seed 0 over the UTF-8 bytes of `entityId`, read as an
  * unsigned number, modulo `shardsPerGroup`. A lone surrogate counts as U+FFFD. The entity's type plays no part.
  */
 export function shardNumberOf(entityId: string, shardsPerGroup: number): number {
-  return murmurHash3(UTF8.encode(entityId), 0) % shardsPerGroup;
+  return hashOfName(entityId, 0) % shardsPerGroup;
 }
 
 /** The shard of an entity, of a singleton or of a cron: the last two are hashed by their name. */
@@ -22,15 +24,20 @@ export function shardIdFor(group: string, entityId: string, shardsPerGroup: numb
 
 /** The hash of a name, for decisions that all members must take alike. Unsigned 32 bits. */
 export function hashOfName(name: string, seed: number): number {
-  return murmurHash3(UTF8.encode(name), seed);
+  if (name.length > SHORT.length) return murmurHash3(UTF8.encode(name), seed);
+  for (let at = 0; at < name.length; at += 1) {
+    const code = name.charCodeAt(at);
+    if (code > 0x7f) return murmurHash3(UTF8.encode(name), seed);
+    SHORT[at] = code;
+  }
+  return murmurHash3(SHORT, seed, name.length);
 }
 
 /**
- * MurmurHash3 x86 32: a well-spread hash of 32 bits, not a secret one. Unsigned.
+ * MurmurHash3 x86 32 of the first `length` bytes: a well-spread hash of 32 bits, not a secret one. Unsigned.
  * Source: Appleby, "MurmurHash3.cpp" in SMHasher, `MurmurHash3_x86_32`; checked against its verification value.
  */
-export function murmurHash3(bytes: Uint8Array, seed: number): number {
-  const { length } = bytes;
+export function murmurHash3(bytes: Uint8Array, seed: number, length: number = bytes.length): number {
   const tail = length & ~3;
   let hash = seed | 0;
   for (let at = 0; at < tail; at += 4) hash = mixBlock(hash, blockAt(bytes, at, 4));

@@ -78,12 +78,13 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
     return { type: "failed", error: options.stopped.reason };
   }
   const abort = new Abort();
-  const shortened = Promise.withResolvers<AttemptOutcome>();
+  let settle: (outcome: AttemptOutcome) => void = () => undefined;
+  const settled = new Promise<AttemptOutcome>((resolve) => (settle = resolve));
   let isOver = false;
   const end = (reason: unknown): void => {
     isOver = true;
     abort.abort(reason);
-    shortened.resolve({ type: "failed", error: reason });
+    settle({ type: "failed", error: reason });
   };
   const stopHearing = options.stopped.whenAborted(() => end(options.stopped.reason));
   const stopAsking = options.open.whenCut((reason) => abort.abort(reason));
@@ -95,26 +96,17 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
   const timeout = timeoutMs === null ? null : expire(timeoutMs, "timeout");
   let heartbeat = heartbeatTimeoutMs === null ? null : expire(heartbeatTimeoutMs, "heartbeat");
 
-  const scope: AttemptScope = {
-    executionId: options.executionId,
-    name,
-    key: options.key,
-    attempt,
-    get signal() {
-      return abort.signal;
-    },
-    transactions,
-    heartbeat(details) {
-      // A body that was left behind has nothing to say to the next attempt.
-      if (isOver) return;
-      options.heartbeat(details);
-      if (heartbeatTimeoutMs === null) return;
-      heartbeat?.cancel();
-      heartbeat = expire(heartbeatTimeoutMs, "heartbeat");
-    },
-    lastHeartbeat: options.lastHeartbeat,
+  const beat = (details: unknown): void => {
+    // A body that was left behind has nothing to say to the next attempt.
+    if (isOver) return;
+    options.heartbeat(details);
+    if (heartbeatTimeoutMs === null) return;
+    heartbeat?.cancel();
+    heartbeat = expire(heartbeatTimeoutMs, "heartbeat");
   };
-  const outcome = await Promise.race([run(body, scope), shortened.promise]);
+  // Whichever is first. Promise.race would make three more promises of each attempt.
+  void run(body, new Scope(options, abort, beat)).then(settle);
+  const outcome = await settled;
   isOver = true;
   timeout?.cancel();
   heartbeat?.cancel();
@@ -126,6 +118,33 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
   // A failure to roll back means that the connection is lost, and with it the transaction.
   await transaction?.rollback().catch(() => undefined);
   return outcome;
+}
+
+/** A class, and no literal with a getter: see live-property.ts. */
+class Scope implements AttemptScope {
+  readonly executionId: string;
+  readonly name: string;
+  readonly key: string;
+  readonly attempt: number;
+  readonly transactions: TransactionScope;
+  readonly lastHeartbeat: unknown;
+  readonly heartbeat: (details: unknown) => void;
+  readonly #abort: Abort;
+
+  constructor(options: AttemptOptions, abort: Abort, heartbeat: (details: unknown) => void) {
+    this.executionId = options.executionId;
+    this.name = options.name;
+    this.key = options.key;
+    this.attempt = options.attempt;
+    this.transactions = options.transactions;
+    this.lastHeartbeat = options.lastHeartbeat;
+    this.heartbeat = heartbeat;
+    this.#abort = abort;
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
 }
 
 async function run(body: AttemptBody, scope: AttemptScope): Promise<AttemptOutcome> {

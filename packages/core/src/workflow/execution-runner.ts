@@ -14,6 +14,7 @@ import {
   type ForkOrigin,
   type Watcher,
 } from "../contract/workflow-contract.ts";
+import { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 import { Suspension, type Call } from "../entity/behavior.ts";
@@ -47,9 +48,9 @@ export class ExecutionRunner {
   readonly #contract: AnyWorkflowContract;
   readonly #services: ExecutionServices;
   readonly #code: WorkflowCode;
-  readonly #copies = new Map<string, Copy>();
+  readonly #copies = new BriefMap<Copy>();
   /** By fence and execution: what its last copy here has on its way to storage (journal.ts, J5). */
-  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #underWay = new BriefMap<Promise<void>>();
   readonly parked: Parked;
 
   constructor(contract: AnyWorkflowContract, services: ExecutionServices, code: WorkflowCode) {
