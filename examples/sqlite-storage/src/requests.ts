@@ -59,6 +59,10 @@ export function addRequest(connection: SqliteConnection, envelope: Envelope, att
   return (added as { sequence: number }).sequence;
 }
 
+export function forgetRequest(connection: SqliteConnection, sequence: number): void {
+  connection.run("DELETE FROM holdfast_requests WHERE sequence = :sequence", { sequence });
+}
+
 /** Takes back what became of a request, and makes it pending and due, with no attempts on its count. */
 export function handleAgain(connection: SqliteConnection, sequence: number): void {
   connection.run(

@@ -1,8 +1,11 @@
-import type { ForgetQuery } from "@holdfast/core/adapter";
+import type { ExecutionKey, ForgetQuery } from "@holdfast/core/adapter";
 import { forgetJournal } from "./journal.ts";
+import { findRequest, forgetRequest } from "./requests.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";
 
-/** Forgets what was answered long ago; with an execution everything that is known of it. Chunks go with their requests. */
+// What is forgotten, and what goes with it. Chunks go with their requests, by the schema.
+
+/** Forgets what was answered long ago; with an execution everything that is known of it. */
 export function forgetAnswered(
   connection: SqliteConnection,
   { entityType, answeredBefore, limit, executionTag }: ForgetQuery,
@@ -14,18 +17,30 @@ export function forgetAnswered(
     { entityType, answeredBefore, limit, executionTag: executionTag ?? null },
   );
   for (const { sequence, entity_id: entityId } of old) {
-    if (executionTag === undefined) {
-      connection.run("DELETE FROM holdfast_requests WHERE sequence = :sequence", { sequence });
-      continue;
-    }
-    connection.run(
-      "DELETE FROM holdfast_requests WHERE entity_type = :entityType AND entity_id = :entityId",
-      {
-        entityType,
-        entityId,
-      },
-    );
-    forgetJournal(connection, { entityType, executionId: entityId });
+    if (executionTag === undefined) forgetRequest(connection, sequence);
+    else forgetExecution(connection, { entityType, executionId: entityId });
   }
   return old.length;
+}
+
+/** Forgets a dead letter; if it is an execution, everything that is known of that. Returns whether it was one. */
+export function dropDeadLetter(
+  connection: SqliteConnection,
+  requestId: string,
+  executionTag: string | null,
+): boolean {
+  const request = findRequest(connection, requestId);
+  if (request?.state !== "dead") return false;
+  const { sequence, entity_type: entityType, entity_id: executionId } = request;
+  if (request.tag === executionTag) forgetExecution(connection, { entityType, executionId });
+  else forgetRequest(connection, sequence);
+  return true;
+}
+
+function forgetExecution(connection: SqliteConnection, execution: ExecutionKey): void {
+  connection.run(
+    "DELETE FROM holdfast_requests WHERE entity_type = :entityType AND entity_id = :executionId",
+    { ...execution },
+  );
+  forgetJournal(connection, execution);
 }

@@ -25,7 +25,7 @@ import {
   type StorageTransaction,
 } from "@holdfast/core/adapter";
 import { assertStorable, notWritten } from "./errors.ts";
-import { forgetAnswered } from "./retention.ts";
+import { dropDeadLetter, forgetAnswered } from "./retention.ts";
 import { deadLetterOf, envelopeOf, replyOf, stateOf, type RequestRow } from "./request-row.ts";
 import { addRequest, findByKey, findRequest, findSame, handleAgain } from "./requests.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";
@@ -254,14 +254,10 @@ export class SqliteMessageStorage implements MessageStorage {
     });
   }
 
-  async dropDeadLetter(requestId: string): Promise<boolean> {
-    return this.#session.write("dropDeadLetter", (connection) => {
-      const dropped = connection.run(
-        "DELETE FROM holdfast_requests WHERE request_id = :requestId AND state = 'dead'",
-        { requestId },
-      );
-      return dropped > 0;
-    });
+  async dropDeadLetter(requestId: string, executionTag: string | null): Promise<boolean> {
+    return this.#session.write("dropDeadLetter", (connection) =>
+      dropDeadLetter(connection, requestId, executionTag),
+    );
   }
 
   async forgetAnswered(query: ForgetQuery): Promise<number> {

@@ -36,7 +36,7 @@ END $fn$;`;
 }
 
 /** Adds the requests without a key to `v_old`. Planned for their type, which says whether the index of workflows' requests has them. */
-function withoutKey(s: string, where: string): string {
+export function withoutKey(s: string, where: string): string {
   return `EXECUTE 'SELECT $1 || ARRAY(SELECT q.sequence FROM ${s}.requests q
       WHERE q.entity_type = $2 AND ${where} AND q.deduplication_key IS NULL)' INTO v_old`;
 }

@@ -16,6 +16,7 @@ import { tablesOfVersion1 } from "./migration-1.ts";
 import { functionsOfVersion2 } from "./migration-2.ts";
 import { functionsOfVersion3 } from "./migration-3.ts";
 import { tablesAndFunctionsOfVersion4 } from "./migration-4.ts";
+import { functionsOfVersion5 } from "./migration-5.ts";
 
 interface Migration {
   readonly version: number;
@@ -29,6 +30,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 2, worksFrom: 1, script: functionsOfVersion2 },
   { version: 3, worksFrom: 1, script: functionsOfVersion3 },
   { version: 4, worksFrom: 1, script: tablesAndFunctionsOfVersion4 },
+  { version: 5, worksFrom: 1, script: functionsOfVersion5 },
 ];
 
 const LATEST = MIGRATIONS.length;

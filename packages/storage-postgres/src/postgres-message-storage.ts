@@ -209,8 +209,9 @@ export class PostgresMessageStorage implements MessageStorage {
     return { entityType: row.entity_type, entityId: row.entity_id, shardId: row.shard_id as ShardId };
   }
 
-  async dropDeadLetter(requestId: string): Promise<boolean> {
-    return (await this.#session.call("dropDeadLetter", "drop_dead_letter_v1", [requestId])).length > 0;
+  async dropDeadLetter(requestId: string, executionTag: string | null): Promise<boolean> {
+    const values = [requestId, executionTag];
+    return (await this.#session.call("dropDeadLetter", "drop_dead_letter_v5", values)).length > 0;
   }
 
   async forgetAnswered({ entityType, answeredBefore, limit, executionTag }: ForgetQuery): Promise<number> {

@@ -16,6 +16,7 @@ import { commitStatement } from "../src/commit-statement.ts";
 import type { SqlDriver, SqlStatement } from "../src/driver.ts";
 import { postgres } from "../src/index.ts";
 import { postgresSettings } from "../src/options.ts";
+import { PostgresMessageStorage } from "../src/postgres-message-storage.ts";
 import { PostgresSession } from "../src/postgres-session.ts";
 import { PostgresWorkflowStorage } from "../src/postgres-workflow-storage.ts";
 import { serverBackend, services } from "./backends.ts";
@@ -70,6 +71,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
 
   /** A storage on one connection, in a transaction that counts the rows that it reads. */
   async function countingStorage(): Promise<{
+    readonly messages: PostgresMessageStorage;
     readonly workflows: PostgresWorkflowStorage;
     rowsRead(): Promise<number>;
   }> {
@@ -84,7 +86,23 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
       );
       return Number(rows[0]?.read);
     };
-    return { workflows: new PostgresWorkflowStorage(session, null), rowsRead };
+    const messages = new PostgresMessageStorage(session, null);
+    return { messages, workflows: new PostgresWorkflowStorage(session, null), rowsRead };
+  }
+
+  /** Gives each of the executions that `fill` made a signal, every second one with a key, and its reply. */
+  async function fillInboxes(): Promise<void> {
+    await backend.sql(
+      `INSERT INTO ${backend.schema}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
+         headers, expects, uninterruptible, from_inside, read_pending_first, sender)
+       SELECT 's' || i, 'default:1', 'workflow:Order', 'e' || i, 'signal', CASE WHEN i % 2 = 1 THEN 's' END, '{}', '{}',
+           'reply', true, false, false, 'test' FROM generate_series(1, $1::int) AS i`,
+      [MANY],
+    );
+    await backend.sql(
+      `INSERT INTO ${backend.schema}.replies SELECT q.sequence, q.entity_type, true, '1', 1
+         FROM ${backend.schema}.requests q WHERE q.tag = 'signal'`,
+    );
   }
 
   async function waitsForLock(text: string): Promise<void> {
@@ -167,23 +185,120 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     await workflows.readExecution(ORDER, tags);
     await workflows.trimExecution(ORDER, trim, fence);
     await fill();
-    await backend.sql(
-      `INSERT INTO ${backend.schema}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
-         headers, expects, uninterruptible, from_inside, read_pending_first, sender)
-       SELECT 's' || i, 'default:1', 'workflow:Order', 'e' || i, 'signal', CASE WHEN i % 2 = 1 THEN 's' END, '{}', '{}',
-           'reply', true, false, false, 'test' FROM generate_series(1, $1::int) AS i`,
-      [MANY],
-    );
-    await backend.sql(
-      `INSERT INTO ${backend.schema}.replies SELECT q.sequence, q.entity_type, true, '1', 1
-         FROM ${backend.schema}.requests q WHERE q.tag = 'signal'`,
-    );
+    await fillInboxes();
     const before = await rowsRead();
     const [first, second] = ["e1", "e2"].map((executionId) => ({ ...ORDER, executionId }));
     expect((await workflows.readExecution(first ?? ORDER, tags)).inbox).toMatchObject([{ requestId: "s1" }]);
     for (const execution of [first, second]) await workflows.trimExecution(execution ?? ORDER, trim, fence);
     expect((await workflows.readExecution(first ?? ORDER, tags)).inbox).toEqual([]);
     expect((await rowsRead()) - before).toBeLessThan(60);
+  });
+
+  it("are dropped without a look at others, also by a session that did so while there were none", async () => {
+    await open();
+    await backend.sql(`INSERT INTO ${backend.schema}.shards VALUES ('default:1', 1)`);
+    const { messages, rowsRead } = await countingStorage();
+    expect(await messages.dropDeadLetter("none", "execute")).toBe(false);
+    await fill();
+    await fillInboxes();
+    const [dead] = await messages.listDeadLetters({ limit: 1, after: null });
+    const requestId = dead?.envelope.requestId ?? "";
+    const before = await rowsRead();
+    expect(await messages.dropDeadLetter(requestId, "execute")).toBe(true);
+    expect((await rowsRead()) - before).toBeLessThan(60);
+    expect(await messages.lookUp([requestId, "s5", "s6"])).toMatchObject([{ requestId: "s6" }]);
+  });
+
+  it("are not dropped beside a fenced write for their shard: it comes first, and goes along", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    const start = startOf("order-1");
+    await messages.saveRequest(start, 1, fence);
+    await messages.saveDeadLetter(start.requestId, NO, fence);
+    const writer = await connect();
+    await writer.query("BEGIN");
+    const op = { type: "journal", execution: ORDER, entries: [entryOf(7, "value", "1")], fence } as const;
+    const statement = commitStatement(backend.schema, op, 0);
+    await writer.query(statement.text, [...statement.values]);
+    const dropping = messages.dropDeadLetter(start.requestId, "execute");
+    await waitsForLock("drop_dead_letter_v5");
+    await writer.query("COMMIT");
+    expect(await dropping).toBe(true);
+    expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toEqual([]);
+  });
+
+  it("are not dropped once they were requeued, or answered after all, at that moment", async () => {
+    const { messages } = await open();
+    const fence = await claim(messages);
+    const starts = ["order-1", "order-2"].map(startOf);
+    for (const start of starts) {
+      await messages.saveRequest(start, 1, fence);
+      await messages.saveDeadLetter(start.requestId, NO, fence);
+    }
+    const [requeued, answered] = starts.map(({ requestId }) => requestId) as [string, string];
+    const other = await connect();
+    const reply = { type: "reply", reply: succeeded(answered), fence } as const;
+    const statements = [
+      { text: `SELECT "${backend.schema}".requeue_dead_letter_v1($1)`, values: [requeued] },
+      commitStatement(backend.schema, reply, 0),
+    ];
+    for (const [index, { text, values }] of statements.entries()) {
+      await other.query("BEGIN");
+      await other.query(text, [...values]);
+      const dropping = messages.dropDeadLetter([requeued, answered][index] ?? "", "execute");
+      await waitsForLock("drop_dead_letter_v5");
+      await other.query("COMMIT");
+      expect(await dropping).toBe(false);
+    }
+    expect((await messages.lookUp([requeued, answered])).map(({ state }) => state).toSorted()).toEqual([
+      "answered",
+      "pending",
+    ]);
+  });
+
+  it("are dropped beside one who acknowledges chunks, and neither waits for the other for ever", async () => {
+    const { messages } = await open();
+    const fence = await claim(messages);
+    const start = startOf("order-1");
+    await messages.saveRequest(start, 1, fence);
+    await messages.saveChunk({ requestId: start.requestId, index: 0, value: "a" }, fence);
+    await messages.saveDeadLetter(start.requestId, NO, fence);
+    const reader = await connect();
+    await reader.query("BEGIN");
+    // What acknowledging does, in its two steps.
+    await reader.query(`UPDATE ${backend.schema}.streams SET acknowledged = 1`);
+    const dropping = messages.dropDeadLetter(start.requestId, "execute");
+    await waitsForLock("drop_dead_letter_v5");
+    await reader.query(`DELETE FROM ${backend.schema}.chunks`);
+    await reader.query("COMMIT");
+    expect(await dropping).toBe(true);
+    expect(await messages.readChunks(start.requestId, 0)).toEqual({ chunks: [], saved: 0 });
+  });
+
+  it("go whole when a runner of the release before drops them, and of an entity the letter alone", async () => {
+    const { messages, workflows } = await open();
+    const fence = await claim(messages);
+    const address = { entityType: "Order", entityId: "order-1", shardId: "default:1" } as const;
+    const [start, ofEntity] = [startOf("order-1"), { ...startOf("order-1"), address }];
+    const signals = [start, ofEntity].map(({ address: to }) => ({
+      ...startOf(""),
+      address: to,
+      tag: "signal",
+    }));
+    for (const each of [start, ofEntity, ...signals]) await messages.saveRequest(each, 1, fence);
+    await workflows.appendJournal(ORDER, [entryOf(0, "attributes", '{"tenant":"a"}')], fence, null);
+    const { schema, sql } = backend;
+    for (const { requestId } of [start, ofEntity]) {
+      const drop = (): Promise<unknown> =>
+        sql(`SELECT dropped FROM ${schema}.drop_dead_letter_v1($1)`, [requestId]);
+      expect(await drop()).toEqual([]);
+      await messages.saveDeadLetter(requestId, NO, fence);
+      expect(await drop()).toEqual([{ dropped: requestId }]);
+    }
+    const ids = [start, ofEntity, ...signals].map(({ requestId }) => requestId);
+    expect(await messages.lookUp(ids)).toMatchObject([{ requestId: signals[1]?.requestId }]);
+    for (const table of ["attributes", "journal"])
+      expect(await sql(`SELECT execution_id FROM ${schema}.${table}`)).toEqual([]);
   });
 
   it("are not reopened beside a fenced write for their shard: it comes first, and is seen", async () => {
@@ -380,17 +495,20 @@ function startOf(executionId: string): Envelope {
   });
 }
 
+const ERROR = {
+  name: "Error",
+  message: "no",
+  code: null,
+  stack: null,
+  data: null,
+  cause: null,
+  own: false,
+};
+/** What makes a request a dead letter. */
+const NO = { error: ERROR, attempts: 1, deadSince: 1 };
+
 function failed(requestId: string): Reply {
-  const error = {
-    name: "Error",
-    message: "no",
-    code: null,
-    stack: null,
-    data: null,
-    cause: null,
-    own: false,
-  };
-  return { requestId, exit: { ok: false, error } };
+  return { requestId, exit: { ok: false, error: ERROR } };
 }
 
 function entryOf(ordinal: number, kind: StepKind, value: string): JournalEntry {

@@ -208,8 +208,9 @@ export class RedisMessageStorage implements MessageStorage {
     return { entityType, entityId, shardId: shardId as ShardId };
   }
 
-  async dropDeadLetter(requestId: string): Promise<boolean> {
-    const call = { operation: "dropDeadLetter", script: SCRIPTS.dropDeadLetter, args: [requestId] };
+  async dropDeadLetter(requestId: string, executionTag: string | null): Promise<boolean> {
+    const args = [requestId, ...(executionTag === null ? [] : [executionTag])];
+    const call = { operation: "dropDeadLetter", script: SCRIPTS.dropDeadLetter, args };
     return (await this.#session.write<number>(call)) === 1;
   }
 

@@ -43,6 +43,13 @@ function prefix(): string {
   return `case-${cases}`;
 }
 
+/** What makes a request a dead letter. */
+const NO = {
+  error: { name: "Error", message: "", code: null, stack: null, data: null, cause: null, own: false },
+  attempts: 1,
+  deadSince: 1,
+};
+
 describe("the keys of a storage", () => {
   it("all have its prefix as their hash tag, so that a cluster keeps them on one server", async () => {
     const { messages, workflows } = await open();
@@ -52,16 +59,7 @@ describe("the keys of a storage", () => {
       await messages.saveRequest(each, 1, fence);
     await messages.saveChunk({ requestId: answered.requestId, index: 0, value: "1" }, fence);
     await messages.saveReply(succeeded(answered.requestId), fence, null);
-    const error = {
-      name: "Error",
-      message: "",
-      code: null,
-      stack: null,
-      data: null,
-      cause: null,
-      own: false,
-    };
-    await messages.saveDeadLetter(dead.requestId, { error, attempts: 1, deadSince: 1 }, fence);
+    await messages.saveDeadLetter(dead.requestId, NO, fence);
     await workflows.appendJournal(
       ORDER,
       [{ ...entry(0), kind: "attributes", event: { type: "completed", value: '{"tenant":"a"}' } }],
@@ -73,31 +71,44 @@ describe("the keys of a storage", () => {
     expect([...keys].filter((key) => key.includes(prefix()))).toEqual([]);
   });
 
-  it("are gone with what was forgotten: nothing is left behind for good but counters and epochs", async () => {
-    const { messages, workflows } = await open();
-    const fence = await claim(messages);
-    const start = request({
-      address: { entityType: ORDER.entityType, entityId: ORDER.executionId, shardId: "default:1" },
-      tag: "execute",
-      deduplicationKey: "execute",
-    });
-    const signal = { ...start, requestId: request().requestId, tag: "signal", deduplicationKey: "1" };
-    for (const each of [start, signal]) await messages.saveRequest(each, 1, fence);
-    await messages.saveChunk({ requestId: start.requestId, index: 0, value: "1" }, fence);
-    const value = '{"tenant":"a","size":3}';
-    await workflows.appendJournal(
-      ORDER,
-      [{ ...entry(0), kind: "attributes", event: { type: "completed", value } }],
-      fence,
-      null,
-    );
-    await messages.saveReply(succeeded(start.requestId), fence, null);
-    const query = { entityType: ORDER.entityType, answeredBefore: 9e15, limit: 10, executionTag: "execute" };
-    expect(await messages.forgetAnswered(query)).toBe(1);
-    const keys: string[] = [];
-    for (const key of await keysOf(admin, prefix())) if ((await admin.ttl(key)) < 0) keys.push(key);
-    expect(keys.toSorted()).toEqual([`{${prefix()}}:epochs`, `{${prefix()}}:meta`]);
-  });
+  it.each(["retention", "dropping"])(
+    "are gone with what %s forgot: nothing is left behind for good but counters and epochs",
+    async (how) => {
+      const { messages, workflows } = await open();
+      const fence = await claim(messages);
+      const start = request({
+        address: { entityType: ORDER.entityType, entityId: ORDER.executionId, shardId: "default:1" },
+        tag: "execute",
+        deduplicationKey: "execute",
+      });
+      const signal = { ...start, requestId: request().requestId, tag: "signal", deduplicationKey: "1" };
+      for (const each of [start, signal]) await messages.saveRequest(each, 1, fence);
+      await messages.saveChunk({ requestId: start.requestId, index: 0, value: "1" }, fence);
+      const value = '{"tenant":"a","size":3}';
+      await workflows.appendJournal(
+        ORDER,
+        [{ ...entry(0), kind: "attributes", event: { type: "completed", value } }],
+        fence,
+        null,
+      );
+      if (how === "retention") {
+        await messages.saveReply(succeeded(start.requestId), fence, null);
+        const query = {
+          entityType: ORDER.entityType,
+          answeredBefore: 9e15,
+          limit: 10,
+          executionTag: "execute",
+        };
+        expect(await messages.forgetAnswered(query)).toBe(1);
+      } else {
+        await messages.saveDeadLetter(start.requestId, NO, fence);
+        expect(await messages.dropDeadLetter(start.requestId, "execute")).toBe(true);
+      }
+      const keys: string[] = [];
+      for (const key of await keysOf(admin, prefix())) if ((await admin.ttl(key)) < 0) keys.push(key);
+      expect(keys.toSorted()).toEqual([`{${prefix()}}:epochs`, `{${prefix()}}:meta`]);
+    },
+  );
 
   it("are those of one prefix: another one's shards, requests and wake-ups are its own", async () => {
     const [mine, other] = [await open(), await open({ prefix: `${prefix()}-other` })];

@@ -8,6 +8,7 @@ import {
   UnknownExecutionError,
   WorkflowFailedError,
 } from "@holdfast/core";
+import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
 import { createTestCluster, replayWorkflow } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
@@ -103,6 +104,88 @@ describe("a fork", () => {
     expect(error).toMatchObject({ option: "executionId" });
     await cluster.advance("1s");
     await expect(other.result()).resolves.toBe("other");
+  });
+});
+
+describe("an execution that is a dead letter, and is dropped", () => {
+  it("begins anew under its id: each step is done again, and no signal from before is taken", async () => {
+    let isLost = false;
+    const Sale = defineWorkflow({
+      name: "Sale",
+      input: z.string(),
+      output: z.string(),
+      key: () => "sale",
+      hashKey: false,
+      signals: { pay: z.string() },
+    });
+    const done: string[] = [];
+    const sale = Sale.implement({
+      async execute(ctx, of) {
+        const number = await ctx.run("reserve", () => done.push(`reserve ${of}`));
+        await ctx.setAttributes({ of });
+        await ctx.sleep("10 minutes");
+        const paid = await ctx.signal("pay");
+        await ctx.run("ship", () => done.push(`ship ${of}`));
+        return `${of} is number ${number}, paid by ${paid}`;
+      },
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [sale],
+      storageMessageMaxRetries: 2,
+      tamper: losing("workflow:Sale", () => isLost),
+    });
+    const handle = await cluster.workflow(Sale).start("first");
+    await cluster.advance("1 minute");
+    await handle.signal("pay", "ann");
+    isLost = true;
+    await cluster.advance("14 minutes");
+    const [letter] = await cluster.deadLetters.list();
+    expect(letter).toMatchObject({ entityType: "workflow:Sale", entityId: "sale", tag: "execute" });
+    isLost = false;
+    await expect(cluster.deadLetters.drop(letter?.requestId ?? "")).resolves.toBe(true);
+    await expect(cluster.deadLetters.drop(letter?.requestId ?? "")).resolves.toBe(false);
+    await expect(handle.describe()).rejects.toBeInstanceOf(UnknownExecutionError);
+
+    const next = await cluster.workflow(Sale).start("second");
+    await cluster.advance("1 minute");
+    expect(done).toEqual(["reserve first", "reserve second"]);
+    expect(await next.describe()).toMatchObject({ status: "suspended", attributes: { of: "second" } });
+    await cluster.advance("14 minutes");
+    await expect(next.poll(), "nobody has paid").resolves.toBeUndefined();
+    await next.signal("pay", "bob");
+    await cluster.advance("1 minute");
+    await expect(next.poll()).resolves.toBe("second is number 2, paid by bob");
+    expect(done).toEqual(["reserve first", "reserve second", "ship second"]);
+    expect(await cluster.deadLetters.list()).toEqual([]);
+  });
+
+  it("is no entity whose rpc bears the same name: of that one the letter alone goes", async () => {
+    const Task = defineEntity({
+      name: "Task",
+      rpcs: { execute: rpc<void, void>({ persisted: true }), add: rpc<string, number>({ persisted: true }) },
+    });
+    const added: string[] = [];
+    const task = Task.implement({
+      execute() {
+        throw Object.assign(new Error("not yet"), { retryable: true });
+      },
+      add: (what) => added.push(what),
+    });
+    await using cluster = await createTestCluster({ register: [task], storageMessageMaxRetries: 1 });
+    const add = (): Promise<number> => cluster.entity(Task, "t").add("a", { idempotencyKey: "once" });
+    expect(await add()).toBe(1);
+    const executed = cluster
+      .entity(Task, "t")
+      .execute()
+      .catch((error: unknown) => error);
+    await cluster.advance("1 minute");
+    expect(await executed).toMatchObject({ code: "DEAD_LETTERED" });
+    const [letter] = await cluster.deadLetters.list();
+    await expect(cluster.deadLetters.drop(letter?.requestId ?? "")).resolves.toBe(true);
+    expect(await cluster.deadLetters.list()).toEqual([]);
+    expect(await add(), "its answer is still known").toBe(1);
+    expect(added).toEqual(["a"]);
   });
 });
 
@@ -294,3 +377,21 @@ describe("replayWorkflow", () => {
     await expect(replayWorkflow(work, journal)).resolves.toEqual({ status: "waiting" });
   });
 });
+
+/** Storage in which the journals of a type cannot be read while `isLost`. */
+function losing(entityType: string, isLost: () => boolean): (storage: OpenStorage) => OpenStorage {
+  return (storage) => ({
+    ...storage,
+    workflows: new Proxy(storage.workflows, {
+      get(target, property) {
+        const method: unknown = Reflect.get(target, property, target);
+        if (typeof method !== "function") return method;
+        return (...args: [{ readonly entityType: string }, ...unknown[]]): unknown => {
+          if (property === "readExecution" && isLost() && args[0].entityType === entityType)
+            throw new PersistenceError({ operation: property, outcome: "not-written", detail: "told to" });
+          return method.apply(target, args);
+        };
+      },
+    }),
+  });
+}

@@ -155,8 +155,14 @@ export interface MessageStorage {
   listDeadLetters(query: { limit: number; after: string | null }): Promise<readonly DeadLetter[]>;
   /** Makes a dead letter pending again, with no attempts on its count. Returns its address, or null if it is no dead letter. */
   requeueDeadLetter(requestId: string): Promise<EntityAddress | null>;
-  /** Forgets a dead letter for good, its deduplication key included. Returns whether it was one. */
-  dropDeadLetter(requestId: string): Promise<boolean>;
+  /**
+   * Forgets a dead letter for good, its deduplication key included. Returns whether it was one.
+   *
+   * @param executionTag the letter's type is a workflow's, and requests of this tag are its executions: with a letter of this
+   *   tag go its journal, its attributes and every other request to it, answered or not, all or none. A letter of another
+   *   tag goes alone, and so does any if this is null.
+   */
+  dropDeadLetter(requestId: string, executionTag: string | null): Promise<boolean>;
 
   /**
    * Forgets requests answered before this wall time, with their keys, replies and chunks, at most `limit`. Returns how many.

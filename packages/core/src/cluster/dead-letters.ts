@@ -1,6 +1,7 @@
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { decodePayload } from "../contract/payload.ts";
+import { executionTagOf } from "../contract/workflow-contract.ts";
 import type { ShardId } from "../data/shard-id.ts";
 
 /** A persisted request that failed its last attempt. */
@@ -27,7 +28,10 @@ export interface DeadLetters {
   list(query?: { readonly limit?: number; readonly after?: string }): Promise<readonly DeadLetterInfo[]>;
   /** Lets a dead letter be attempted again, as often as a new request. Resolves to whether there was one. */
   requeue(requestId: string): Promise<boolean>;
-  /** Forgets a dead letter for good. Resolves to whether there was one. */
+  /**
+   * Forgets a dead letter for good; with an execution of a workflow its journal and its signals, so that its id begins anew.
+   * Resolves to whether there was one.
+   */
   drop(requestId: string): Promise<boolean>;
 }
 
@@ -56,6 +60,12 @@ export function deadLetters(messages: () => MessageStorage, wake: (shardId: Shar
       if (address !== null) wake(address.shardId);
       return address !== null;
     },
-    drop: (requestId) => messages().dropDeadLetter(requestId),
+    async drop(requestId) {
+      // Which type it is of never changes; whether it is a dead letter still, dropping sees for itself.
+      const [state] = await messages().lookUp([requestId]);
+      if (state?.state !== "dead") return false;
+      const { entityType } = state.deadLetter.envelope.address;
+      return messages().dropDeadLetter(requestId, executionTagOf(entityType));
+    },
   };
 }

@@ -125,9 +125,17 @@ export interface ForkOrigin {
 /** So many messages to one execution wait for their turn; more are refused with MailboxFullError. */
 const MAX_WAITING_MESSAGES = 10_000;
 
+/** What begins the entity types of workflows, and no other: none can be defined with it. */
+const EXECUTION_TYPE_PREFIX = "workflow:";
+
 /** The hidden entity type of a workflow's executions. */
 export function executionEntityType(workflow: string): string {
-  return `workflow:${workflow}`;
+  return `${EXECUTION_TYPE_PREFIX}${workflow}`;
+}
+
+/** The tag of the requests that are executions, if the type is a workflow's. An entity may have an rpc of that name. */
+export function executionTagOf(entityType: string): string | null {
+  return entityType.startsWith(EXECUTION_TYPE_PREFIX) ? EXECUTE : null;
 }
 
 /**

@@ -122,9 +122,9 @@ export class MemoryMessageStorage implements MessageStorage {
     return this.#messages.requeueDeadLetter(requestId);
   }
 
-  async dropDeadLetter(requestId: string): Promise<boolean> {
+  async dropDeadLetter(requestId: string, executionTag: string | null): Promise<boolean> {
     this.#session.assertOpen("dropDeadLetter");
-    return this.#messages.dropDeadLetter(requestId);
+    return this.#messages.dropDeadLetter(requestId, executionTag);
   }
 
   async forgetAnswered(query: ForgetQuery): Promise<number> {

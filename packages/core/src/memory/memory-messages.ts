@@ -216,10 +216,11 @@ export class MemoryMessages {
     return record.envelope.address;
   }
 
-  dropDeadLetter(requestId: string): boolean {
+  dropDeadLetter(requestId: string, executionTag: string | null): boolean {
     const record = this.#dead.get(requestId);
     if (record === undefined) return false;
-    this.forget(record);
+    if (record.envelope.tag === executionTag) this.#forgetExecution(record.envelope.address);
+    else this.forget(record);
     return true;
   }
 
@@ -230,10 +231,8 @@ export class MemoryMessages {
       if (record.outcome.answeredAt >= answeredBefore) break;
       const { address, tag } = record.envelope;
       if (executionTag === undefined) this.forget(record);
-      else if (tag === executionTag) {
-        for (const each of this.#requests.of(address)) this.forget(each);
-        this.#forgetJournal({ entityType, executionId: address.entityId });
-      } else continue;
+      else if (tag === executionTag) this.#forgetExecution(address);
+      else continue;
       forgotten += 1;
     }
     return forgotten;
@@ -252,6 +251,12 @@ export class MemoryMessages {
     record.attempts = 0;
     record.deliverAt = null;
     this.#pendingOf(record.envelope.address.shardId).add(record);
+  }
+
+  /** Forgets all that is known of an execution. */
+  #forgetExecution(address: EntityAddress): void {
+    for (const each of this.#requests.of(address)) this.forget(each);
+    this.#forgetJournal({ entityType: address.entityType, executionId: address.entityId });
   }
 
   #pendingOf(shardId: ShardId): PendingIndex<RequestRecord> {

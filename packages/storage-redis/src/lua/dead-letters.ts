@@ -1,4 +1,6 @@
 import { BASE, WRITE } from "./fence.ts";
+import { FORGET_EXECUTION } from "./forget-execution.ts";
+import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
 /** ARGV: the fence (1 to 3), the id, the error as JSON, the attempts, and the time. */
@@ -37,9 +39,14 @@ redis.pcall('PUBLISH', ARGV[3], ARGV[2] .. ' ' .. fields[4])
 return {fields[2], fields[3], fields[4]}
 `;
 
-/** ARGV: the id. Returns 1 if it was a dead letter, else 0. */
-export const DROP_DEAD_LETTER: string = `${WRITE}${REQUESTS}
-if redis.call('HGET', request_key(ARGV[1]), 'state') ~= 'dead' then return 0 end
-forget_request(ARGV[1])
+/** ARGV: the id, and the tag of executions, if the type is a workflow's. Returns 1 if it was a dead letter, else 0. */
+export const DROP_DEAD_LETTER: string = `${WRITE}${REQUESTS}${JOURNALS}${FORGET_EXECUTION}
+local fields = redis.call('HMGET', request_key(ARGV[1]), 'state', 'type', 'id', 'tag')
+if fields[1] ~= 'dead' then return 0 end
+if fields[4] == ARGV[2] then
+  forget_execution(fields[2], fields[3])
+else
+  forget_request(ARGV[1])
+end
 return 1
 `;

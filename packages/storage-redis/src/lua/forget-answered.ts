@@ -1,4 +1,5 @@
 import { WRITE } from "./fence.ts";
+import { FORGET_EXECUTION } from "./forget-execution.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
@@ -9,7 +10,7 @@ const FORGOTTEN_AT_ONCE = 1_000;
  * ARGV: the type, the time before which they were answered, the limit, and the tag of executions, if the type is a workflow's.
  * Returns how many were forgotten, and whether it stopped before the limit although there may be more.
  */
-export const FORGET_ANSWERED: string = `${WRITE}${REQUESTS}${JOURNALS}
+export const FORGET_ANSWERED: string = `${WRITE}${REQUESTS}${JOURNALS}${FORGET_EXECUTION}
 local entity_type, limit, tag = ARGV[1], tonumber(ARGV[3]), ARGV[4]
 local answered = tag and answered_key(entity_type, tag) or answered_key(entity_type)
 local found = redis.call('ZRANGEBYSCORE', answered, '-inf', '(' .. ARGV[2], 'LIMIT', 0, math.min(limit, ${FORGOTTEN_AT_ONCE}))
@@ -18,11 +19,7 @@ for _, id in ipairs(found) do
   if requests >= ${FORGOTTEN_AT_ONCE} then return {forgotten, 1} end
   local entity_id = tag and redis.call('HGET', request_key(id), 'id')
   if entity_id then
-    for _, each in ipairs(redis.call('ZRANGE', entity_key(entity_type, entity_id), 0, -1)) do
-      forget_request(each)
-      requests = requests + 1
-    end
-    forget_journal(entity_type, entity_id)
+    requests = requests + forget_execution(entity_type, entity_id)
   elseif not tag then
     forget_request(id)
     requests = requests + 1

@@ -118,7 +118,7 @@ export function messageDeadLetters(factory: StorageFactory): void {
           idsOf(await messages.listDeadLetters({ limit: 2, after: after ?? null }));
         await messages.requeueDeadLetter(requeued ?? "");
         expect(await left(requeued)).toEqual([dropped, answered]);
-        await messages.dropDeadLetter(dropped ?? "");
+        await messages.dropDeadLetter(dropped ?? "", null);
         expect(await left(dropped)).toEqual([answered, others[0]]);
         await messages.saveReply(succeeded(answered ?? ""), fence, null);
         expect(await left(answered)).toEqual(others.slice(0, 2));
@@ -162,8 +162,8 @@ export function messageDeadLetters(factory: StorageFactory): void {
         await context.save(messages, request);
         await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 3, deadSince: 1 }, fence);
         const other = (await context.open()).messages;
-        expect(await other.dropDeadLetter(requestId)).toBe(true);
-        expect(await other.dropDeadLetter(requestId)).toBe(false);
+        expect(await other.dropDeadLetter(requestId, null)).toBe(true);
+        expect(await other.dropDeadLetter(requestId, null)).toBe(false);
         expect(await messages.requeueDeadLetter(requestId)).toBeNull();
         expect(await messages.lookUp([requestId])).toEqual([]);
         expect(await messages.lookUpByKey(request.address, request.tag, "key")).toBeNull();
@@ -185,7 +185,7 @@ export function messageDeadLetters(factory: StorageFactory): void {
         const before = await messages.lookUp(ids);
         for (const requestId of [...ids, context.id()]) {
           expect(await messages.requeueDeadLetter(requestId)).toBeNull();
-          expect(await messages.dropDeadLetter(requestId)).toBe(false);
+          expect(await messages.dropDeadLetter(requestId, null)).toBe(false);
         }
         expect(await messages.lookUp(ids)).toEqual(before);
       }),

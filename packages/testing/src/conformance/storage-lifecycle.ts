@@ -72,7 +72,7 @@ export function storageLifecycle(factory: StorageFactory): void {
         messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 1, deadSince: 1 }, fence),
       listDeadLetters: ({ messages }) => messages.listDeadLetters({ limit: 1, after: null }),
       requeueDeadLetter: ({ messages }) => messages.requeueDeadLetter(requestId),
-      dropDeadLetter: ({ messages }) => messages.dropDeadLetter(requestId),
+      dropDeadLetter: ({ messages }) => messages.dropDeadLetter(requestId, null),
       forgetAnswered: ({ messages }) =>
         messages.forgetAnswered({ entityType: "Counter", answeredBefore: 1, limit: 1 }),
       appendJournal: ({ workflows }) => workflows.appendJournal(execution, [completed(0)], fence, null),

@@ -1,4 +1,4 @@
-import type { Envelope } from "@holdfast/core/adapter";
+import type { Envelope, ExecutionKey, Fence, MessageStorage, OpenStorage } from "@holdfast/core/adapter";
 import {
   attributes,
   fail,
@@ -14,14 +14,21 @@ import {
   TAGS,
 } from "./execution-case.ts";
 import type { StorageFactory } from "./storage-backend.ts";
-import { completed, failure, storageCases, succeeded } from "./storage-case.ts";
+import { completed, failure, storageCases, succeeded, type StorageCase } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
 
 const OLD = { entityType: ORDER.entityType, answeredBefore: FUTURE, limit: 10 };
 const EXECUTIONS = { ...OLD, executionTag: "execute" };
+/** Another execution of the same workflow, and one of another workflow with the same id. */
+const OTHERS: readonly ExecutionKey[] = [order("order-2"), { ...ORDER, entityType: "workflow:Orders" }];
 
-/** Forgetting executions that ended long ago. */
+/** Forgetting executions: those that ended long ago, and dead ones that a person drops. */
 export function workflowRetention(factory: StorageFactory): void {
+  retention(factory);
+  dropping(factory);
+}
+
+function retention(factory: StorageFactory): void {
   const { describe, expect, it } = vitest();
   const run = storageCases(factory);
 
@@ -59,50 +66,13 @@ export function workflowRetention(factory: StorageFactory): void {
     it(
       "takes every other request of an execution along, whatever became of it, so that its id begins from nothing",
       run(async (session, context) => {
-        const { messages, workflows } = session;
+        const { messages } = session;
         const fence = await context.claim(messages);
         const request = await start(session, context, ORDER);
-        const sent = ["signal", "cancel", "watch", "wake", "signal", "signal"].map((tag, index) =>
-          messageTo(context, ORDER, {
-            tag,
-            deduplicationKey: index % 2 === 0 ? `key ${index}` : null,
-            ...(index === 4 ? { deliverAt: 5_000_000 } : {}),
-          }),
-        );
-        const [answered, begun, dead] = sent as [Envelope, Envelope, Envelope];
-        const kept = messageTo(context, order("order-2"), { deduplicationKey: "key 0" });
-        const keptWithoutKey = messageTo(context, order("order-2"), { deduplicationKey: null });
-        await context.save(messages, ...sent, kept, keptWithoutKey);
-        await messages.saveChunk({ requestId: answered.requestId, index: 0, value: "a" }, fence);
-        await messages.saveReply(succeeded(answered.requestId), fence, null);
-        await messages.recordAttempt(begun.requestId, 1, fence);
-        const letter = { error: failure("no"), attempts: 1, deadSince: 1 };
-        await messages.saveDeadLetter(dead.requestId, letter, fence);
-        const entries = [attributes(0, { tenant: "a" }), completed(1)];
-        await workflows.appendJournal(ORDER, entries, fence, null);
+        const around = await surround(session, context, fence);
         await messages.saveReply(succeeded(request.requestId), fence, null);
         expect(await messages.forgetAnswered(EXECUTIONS)).toBe(1);
-
-        const ids = [request, ...sent].map(({ requestId }) => requestId);
-        expect(await messages.lookUp(ids)).toEqual([]);
-        expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
-        expect(await messages.readChunks(answered.requestId, 0)).toEqual({ chunks: [], saved: 0 });
-        const pending = await messages.readPending({
-          shardIds: ["default:1"],
-          now: 9_000_000,
-          limit: 10,
-          excludingSequences: [],
-          excludingEntities: [],
-        });
-        expect(pending.requests.map(({ envelope }) => envelope)).toEqual([kept, keptWithoutKey]);
-        expect(pending.nextDueAt).toBeNull();
-
-        await context.save(messages, startOf(context, ORDER), { ...answered, requestId: context.id() });
-        expect(await workflows.readExecution(ORDER, TAGS)).toMatchObject({
-          entries: [],
-          inbox: [{ tag: "signal" }],
-        });
-        expect(await recordOf(workflows, ORDER)).toMatchObject({ status: "pending", attributes: {} });
+        await expectForgotten(session, context, [request, ...around.sent], around.kept);
       }),
     );
 
@@ -172,4 +142,185 @@ export function workflowRetention(factory: StorageFactory): void {
       }),
     );
   });
+}
+
+function dropping(factory: StorageFactory): void {
+  const { describe, expect, it } = vitest();
+  const run = storageCases(factory);
+
+  describe("dropping a dead letter", () => {
+    it(
+      "that is an execution takes everything along that is known of it, so that its id begins from nothing",
+      run(async (session, context) => {
+        const { messages } = session;
+        const fence = await context.claim(messages);
+        const request = await start(session, context, ORDER);
+        const around = await surround(session, context, fence);
+        await die(messages, request, fence);
+        const others = (await context.open()).messages;
+        expect(await others.dropDeadLetter(request.requestId, "execute")).toBe(true);
+        expect(await others.dropDeadLetter(request.requestId, "execute")).toBe(false);
+        await expectForgotten(session, context, [request, ...around.sent], around.kept);
+      }),
+    );
+
+    it(
+      "of another tag takes it alone, and so does one where no tag of executions is given",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const fence = await context.claim(messages);
+        const request = await start(session, context, ORDER);
+        const signals = [messageTo(context, ORDER), messageTo(context, ORDER, { deduplicationKey: null })];
+        const kept = messageTo(context, ORDER);
+        await context.save(messages, ...signals, kept);
+        const entries = [attributes(0, { tenant: "a" }), completed(1)];
+        await workflows.appendJournal(ORDER, entries, fence, null);
+        const inbox = [{ requestId: kept.requestId, tag: kept.tag, payload: kept.payload }];
+        for (const signal of signals) {
+          await die(messages, signal, fence);
+          expect(await messages.dropDeadLetter(signal.requestId, "execute")).toBe(true);
+        }
+        expect(await workflows.readExecution(ORDER, TAGS)).toEqual({ entries, inbox });
+        expect(await recordOf(workflows, ORDER)).toMatchObject({ attributes: { tenant: "a" } });
+
+        await die(messages, request, fence);
+        expect(await messages.dropDeadLetter(request.requestId, null)).toBe(true);
+        const all = [request, ...signals, kept].map(({ requestId }) => requestId);
+        expect(await messages.lookUp(all)).toMatchObject([{ state: "pending", requestId: kept.requestId }]);
+        expect(await journalOf(workflows, ORDER)).toEqual(entries);
+      }),
+    );
+
+    it(
+      "takes nothing of an execution that goes on, has ended, or was requeued",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const fence = await context.claim(messages);
+        const orders = ["pending", "done", "requeued"].map(order);
+        const requests: Envelope[] = [];
+        const ids: string[] = [];
+        for (const execution of orders) {
+          const request = await start(session, context, execution);
+          const message = messageTo(context, execution);
+          await context.save(messages, message);
+          await workflows.appendJournal(execution, [completed(0)], fence, null);
+          requests.push(request);
+          ids.push(request.requestId, message.requestId);
+        }
+        const [, done, requeued] = requests as [Envelope, Envelope, Envelope];
+        await messages.saveReply(succeeded(done.requestId), fence, null);
+        await die(messages, requeued, fence);
+        await messages.requeueDeadLetter(requeued.requestId);
+        const before = await messages.lookUp(ids);
+        for (const { requestId } of requests)
+          expect(await messages.dropDeadLetter(requestId, "execute")).toBe(false);
+        expect(await messages.lookUp(ids)).toEqual(before);
+        for (const execution of orders)
+          expect(await workflows.readExecution(execution, TAGS)).toMatchObject({
+            entries: [completed(0)],
+            inbox: [{ tag: "signal" }],
+          });
+      }),
+    );
+
+    it(
+      "happens once, and an execution that is started beside it is the old one or begins from nothing",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const others = (await context.open()).messages;
+        const fence = await context.claim(messages);
+        let request = await start(session, context, ORDER);
+        for (let round = 0; round < 20; round += 1) {
+          const entries = [attributes(0, { round }), completed(1)];
+          await workflows.appendJournal(ORDER, entries, fence, null);
+          await context.save(messages, messageTo(context, ORDER));
+          await die(messages, request, fence);
+          const { requestId } = request;
+          const next = startOf(context, ORDER);
+          const [first, saved, second] = await Promise.all([
+            messages.dropDeadLetter(requestId, "execute"),
+            others.saveRequest(next, 0, null),
+            others.dropDeadLetter(requestId, "execute"),
+          ]);
+          expect(first).not.toBe(second);
+          if (saved.outcome === "duplicate") await context.save(messages, next);
+          expect(await messages.lookUp([requestId, next.requestId])).toMatchObject([
+            { state: "pending", requestId: next.requestId },
+          ]);
+          expect(await workflows.readExecution(ORDER, TAGS)).toEqual({ entries: [], inbox: [] });
+          expect(await recordOf(workflows, ORDER)).toMatchObject({ status: "pending", attributes: {} });
+          request = next;
+        }
+      }),
+    );
+  });
+}
+
+async function die(messages: MessageStorage, { requestId }: Envelope, fence: Fence): Promise<void> {
+  await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 1, deadSince: 1 }, fence);
+}
+
+/**
+ * Gives ORDER's execution a journal and attributes, and requests of all kinds, the first of them with a chunk; and other
+ * executions what must stay when it is forgotten.
+ */
+async function surround(
+  { messages, workflows }: OpenStorage,
+  context: StorageCase,
+  fence: Fence,
+): Promise<{ readonly sent: readonly Envelope[]; readonly kept: readonly Envelope[] }> {
+  const sent = ["signal", "cancel", "watch", "wake", "signal", "signal"].map((tag, index) =>
+    messageTo(context, ORDER, {
+      tag,
+      deduplicationKey: index % 2 === 0 ? `key ${index}` : null,
+      ...(index === 4 ? { deliverAt: 5_000_000 } : {}),
+    }),
+  );
+  const [answered, begun, dead] = sent as [Envelope, Envelope, Envelope];
+  const kept = OTHERS.flatMap((other) =>
+    ["key 0", null].map((deduplicationKey) => messageTo(context, other, { deduplicationKey })),
+  );
+  await context.save(messages, ...sent, ...kept);
+  await messages.saveChunk({ requestId: answered.requestId, index: 0, value: "a" }, fence);
+  await messages.saveReply(succeeded(answered.requestId), fence, null);
+  await messages.recordAttempt(begun.requestId, 1, fence);
+  await die(messages, dead, fence);
+  for (const execution of [ORDER, ...OTHERS]) {
+    const entries = [attributes(0, { tenant: "a" }), completed(1)];
+    await workflows.appendJournal(execution, entries, fence, null);
+  }
+  return { sent, kept };
+}
+
+/** Expects that nothing is left of ORDER's execution, and everything of the others. */
+async function expectForgotten(
+  { messages, workflows }: OpenStorage,
+  context: StorageCase,
+  forgotten: readonly Envelope[],
+  kept: readonly Envelope[],
+): Promise<void> {
+  const { expect } = vitest();
+  expect(await messages.lookUp(forgotten.map(({ requestId }) => requestId))).toEqual([]);
+  expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
+  const [, streamed] = forgotten;
+  expect(await messages.readChunks(streamed?.requestId ?? "", 0)).toEqual({ chunks: [], saved: 0 });
+  const pending = await messages.readPending({
+    shardIds: ["default:1"],
+    now: 9_000_000,
+    limit: 10,
+    excludingSequences: [],
+    excludingEntities: [],
+  });
+  expect(pending.requests.map(({ envelope }) => envelope)).toEqual(kept);
+  expect(pending.nextDueAt).toBeNull();
+  for (const other of OTHERS) expect(await journalOf(workflows, other)).toHaveLength(2);
+
+  const again = startOf(context, ORDER);
+  await context.save(messages, again, messageTo(context, ORDER, { deduplicationKey: "key 0" }));
+  expect(await workflows.readExecution(ORDER, TAGS)).toMatchObject({
+    entries: [],
+    inbox: [{ tag: "signal" }],
+  });
+  expect(await recordOf(workflows, ORDER)).toMatchObject({ status: "pending", attributes: {} });
+  expect(await listed(workflows, { attributes: { tenant: "a" } })).toEqual([]);
 }
