@@ -1,6 +1,7 @@
 import { defineEntity, rpc } from "@holdfast/core";
 import { expect, it } from "vitest";
 import { createTestCluster } from "../src/index.ts";
+import { notWritten, tampering } from "./tampering.ts";
 
 const Source = defineEntity({
   name: "Source",
@@ -99,6 +100,44 @@ it("hands a persisted stream to its reader although its new owner found it in st
   await cluster.advance("700ms");
   await restarting;
   cluster.faults({});
+  await cluster.advance("1 minute");
+  expect(got).toHaveLength(300);
+  await reading;
+});
+
+it("hands a persisted stream to a reader who joined it while storage could not be read", async () => {
+  let fails = false;
+  let failures = 0;
+  await using cluster = await createTestCluster({
+    register: [source],
+    runnerLockTtl: "1500ms",
+    shardRebalanceDebounce: "200ms",
+    tamper: tampering(({ messages }) => ({
+      messages: {
+        async readChunks(...args) {
+          if (!fails) return messages.readChunks(...args);
+          failures += 1;
+          throw notWritten("readChunks");
+        },
+      },
+    })),
+  });
+  await cluster.crash(0);
+  const got: number[] = [];
+  const reading = (async () => {
+    for await (const n of cluster.entity(Source, "s").keep(300)) got.push(n);
+  })();
+  // Its new owner finds it in storage, and begins it before it hears of the reader.
+  await cluster.advance("5s");
+  cluster.faults({ drop: 1 });
+  cluster.revive(0);
+  await cluster.advance("5s");
+  fails = true;
+  cluster.faults({});
+  await cluster.advance("30s");
+  expect(failures).toBeGreaterThan(0);
+  expect(got).toEqual([]);
+  fails = false;
   await cluster.advance("1 minute");
   expect(got).toHaveLength(300);
   await reading;

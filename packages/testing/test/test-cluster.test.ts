@@ -146,22 +146,21 @@ describe("a test cluster", () => {
   });
 
   it("tells the events of all runners, and of members once", async () => {
-    const seen = new Map<string, number>();
+    const seen = { shardAcquired: 0, shardLost: 0, runnerJoined: 0, runnerLeft: 0 };
     await using cluster = await createTestCluster({ runners: 3, register: [counter()], shardsPerGroup: 30 });
-    for (const name of ["shardAcquired", "shardLost", "runnerJoined", "runnerLeft"] as const) {
-      cluster.events.on(name, () => void seen.set(name, (seen.get(name) ?? 0) + 1));
-    }
+    for (const name of Object.keys(seen) as (keyof typeof seen)[])
+      cluster.events.on(name, () => void (seen[name] += 1));
     await cluster.crash(2);
     await cluster.advance("1 minute");
-    expect(Object.fromEntries(seen)).toEqual({ runnerLeft: 1, shardAcquired: 10 });
+    // Its ten shards, and maybe one or two that move between those that stay, whose ids are chance.
+    expect(seen).toMatchObject({ runnerLeft: 1, runnerJoined: 0 });
+    expect(seen.shardAcquired - seen.shardLost).toBe(10);
+    expect(seen.shardLost).toBeLessThanOrEqual(3);
     await cluster.restart(2);
     await cluster.advance("10s");
-    expect(Object.fromEntries(seen)).toEqual({
-      runnerLeft: 1,
-      runnerJoined: 1,
-      shardAcquired: 20,
-      shardLost: 10,
-    });
+    expect(seen).toMatchObject({ runnerLeft: 1, runnerJoined: 1 });
+    expect(seen.shardAcquired - seen.shardLost).toBe(10);
+    expect(seen.shardLost).toBeGreaterThanOrEqual(10);
   });
 
   it("says how it is, and how each runner is", async () => {

@@ -32,7 +32,7 @@ export function encodeMessage(message: WireMessage, limitBytes: number): Buffer 
 function toProto(message: WireMessage): ProtoMessage {
   switch (message.type) {
     case "request":
-      return { request: requestToProto(message.envelope) };
+      return { request: { ...requestToProto(message.envelope), sending: message.sending ?? 0 } };
     case "reply":
       return { reply: replyToProto(message.reply) };
     case "chunk":
@@ -84,10 +84,11 @@ export function decodeMessage(message: ProtoMessage): WireMessage {
 function fromProto(type: string, body: Readonly<Record<string, unknown>>): unknown {
   switch (type) {
     case "request": {
-      const { entityType, entityId, shardId } = body;
+      const { entityType, entityId, shardId, sending } = body;
       const address = { entityType, entityId, shardId };
       return {
         type,
+        sending,
         envelope: { ...body, address, expects: named(EXPECTS, body["expects"])?.toLowerCase() },
       };
     }

@@ -32,8 +32,11 @@ export function readWireMessage(value: unknown): WireMessage {
   const body = fields(value, "a message");
   const { type } = body;
   switch (type) {
-    case "request":
-      return { type, envelope: envelopeOf(fields(body["envelope"], "an envelope")) };
+    case "request": {
+      const envelope = envelopeOf(fields(body["envelope"], "an envelope"));
+      const sending = body["sending"] === undefined ? 0 : count(body, "sending");
+      return { type, envelope, ...(sending === 0 ? {} : { sending }) };
+    }
     case "accepted":
     case "probe":
       return { type, requestId: id(body, "requestId") };
@@ -43,6 +46,7 @@ export function readWireMessage(value: unknown): WireMessage {
         requestId: id(body, "requestId"),
         code: codeOf(body["code"]),
         detail: text(body, "detail"),
+        ...(typeof body["sending"] === "number" ? { sending: count(body, "sending") } : {}),
       };
     case "reply":
       return { type, reply: replyOf(fields(body["reply"], "a reply")) };

@@ -15,7 +15,8 @@ export type RejectionCode =
 
 /** What members say to each other. A transport carries these and looks at none of them. */
 export type WireMessage =
-  | { readonly type: "request"; readonly envelope: Envelope }
+  /** `sending`: how often it was sent before, to whichever runner; left out for 0. A copy of a message has the same. */
+  | { readonly type: "request"; readonly envelope: Envelope; readonly sending?: number }
   /** The request is durable if it is persisted, else in the mailbox. */
   | { readonly type: "accepted"; readonly requestId: string }
   | {
@@ -23,6 +24,8 @@ export type WireMessage =
       readonly requestId: string;
       readonly code: RejectionCode;
       readonly detail: string;
+      /** Which sending of the request it answers; left out where that is all the same. */
+      readonly sending?: number;
     }
   | { readonly type: "reply"; readonly reply: Reply }
   | { readonly type: "chunk"; readonly chunk: Chunk }

@@ -16,10 +16,10 @@ import type { EntityAddress } from "../data/entity-address.ts";
 import type { Envelope, PendingRequest } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { RejectionCode } from "../data/wire-message.ts";
+import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
-import { deadReply, describeInvalidInput, readdress } from "./answers.ts";
+import { chunksUnread, deadReply, describeInvalidInput, readdress } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { HostedRequest } from "./hosted-request.ts";
@@ -64,6 +64,8 @@ export interface AdmissionOptions {
   readonly noteDue: (at: number) => void;
 }
 
+export type RequestMessage = Extract<WireMessage, { type: "request" }>;
+
 /** A request between its coming and its admission. */
 interface Arrival {
   readonly envelope: Envelope;
@@ -75,7 +77,7 @@ export class Admission {
   readonly #options: AdmissionOptions;
   /** Requests that came and are not admitted or refused yet: their shard is expected, or they are being parsed. */
   readonly #arriving = new BriefMap<Arrival>();
-  /** Volatile requests seen lately, so that a message that comes twice runs once. */
+  /** Sendings of volatile requests that came lately, so that a message that comes twice counts once. */
   readonly #recent = new RecentIds();
 
   constructor(options: AdmissionOptions) {
@@ -94,11 +96,17 @@ export class Admission {
   }
 
   /** Takes a request from a peer or from this process. `answer` is told what becomes of it. Never rejects. */
-  async receive(envelope: Envelope, peer: string, answer: Answer): Promise<void> {
+  async receive({ envelope, sending = 0 }: RequestMessage, peer: string, answer: Answer): Promise<void> {
+    // The first of two copies has the answer. Persisted requests have it from storage; this process copies nothing.
+    const isCopied = !envelope.persisted && peer !== HERE;
+    if (isCopied && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;
+    // A copy of a refusal must not be taken for one of the next sending, which may have run.
+    const toSending: Answer = (message) =>
+      answer(message.type === "rejected" ? { ...message, sending } : message);
     const arrival: Arrival = { envelope, hasLeft: false };
     this.#arriving.set(envelope.requestId, arrival);
     try {
-      await this.#admit(arrival, peer, answer);
+      await this.#admit(arrival, peer, isCopied ? toSending : answer);
     } finally {
       if (this.#arriving.get(envelope.requestId) === arrival) this.#arriving.delete(envelope.requestId);
     }
@@ -156,8 +164,6 @@ export class Admission {
     answer: Answer,
     reject: (code: RejectionCode, detail: string) => void,
   ): void {
-    // This process gives a request to itself once.
-    if (peer !== HERE && !this.#recent.add(request.id)) return;
     const activation = this.#options.activation(
       shard,
       behavior,
@@ -195,7 +201,7 @@ export class Admission {
         return reject("NOT_ASSIGNED", "the shard moved");
     }
     const known = this.#options.requests.get(request.id);
-    if (known?.isAccepted === true) return this.#join(known.envelope, request.id, peer, answer);
+    if (known?.isAccepted === true) return void (await this.#join(known.envelope, request.id, peer, answer));
     const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
     if (activation.isBacklogged || activation.isFull) {
       return this.#refuseFull(activation, reject);
@@ -275,7 +281,7 @@ export class Admission {
     // Whoever asked under another id is answered under its own.
     const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
     if (existing.state !== "pending") return this.#answerFrom(existing, envelope, toSender);
-    await this.#join(envelope, existing.requestId, peer, toSender);
+    if (!(await this.#join(envelope, existing.requestId, peer, toSender))) return;
     if (this.#options.requests.has(existing.requestId)) return;
     void this.#options.wake();
     // It may have ended since storage said that it is pending, before anybody waited.
@@ -289,15 +295,18 @@ export class Admission {
     await this.#answerFrom(state, envelope, toSender);
   }
 
-  /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. */
-  async #join(envelope: Envelope, requestId: string, peer: string, answer: Answer): Promise<void> {
-    if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
-    this.#options.waiters.add(
-      requestId,
-      { peer, requestId: envelope.requestId, shardId: envelope.address.shardId },
-      answer,
-    );
-    if (envelope.expects === "stream") await this.#options.chunks.send(requestId, answer);
+  /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. Returns whether it waits. */
+  async #join(envelope: Envelope, requestId: string, peer: string, answer: Answer): Promise<boolean> {
+    if (envelope.expects === "acceptance") {
+      answer({ type: "accepted", requestId: envelope.requestId });
+      return false;
+    }
+    const asking = { peer, requestId: envelope.requestId, shardId: envelope.address.shardId };
+    this.#options.waiters.add(requestId, asking, answer);
+    if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer))) return true;
+    this.#options.waiters.remove(requestId, asking);
+    answer(chunksUnread(envelope.requestId));
+    return false;
   }
 
   async #answerFrom(
@@ -305,7 +314,8 @@ export class Admission {
     envelope: Envelope,
     answer: Answer,
   ): Promise<void> {
-    if (envelope.expects === "stream") await this.#options.chunks.send(state.requestId, answer);
+    if (envelope.expects === "stream" && !(await this.#options.chunks.send(state.requestId, answer)))
+      return answer(chunksUnread(envelope.requestId));
     const reply =
       state.state === "answered"
         ? state.reply

@@ -63,3 +63,13 @@ export function describeInvalidInput(error: unknown): string {
 export function describeCall(envelope: Envelope): string {
   return `${entityKey(envelope.address)}.${envelope.tag}`;
 }
+
+/** To who reads a stream of which storage keeps what it could not give: it asks again. */
+export function chunksUnread(requestId: string): WireMessage {
+  return {
+    type: "rejected",
+    requestId,
+    code: "PERSISTENCE",
+    detail: "the kept chunks of the stream could not be read",
+  };
+}

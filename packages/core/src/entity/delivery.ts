@@ -79,6 +79,8 @@ interface Outgoing {
   readonly listener: DeliveryListener;
   /** Where it was sent last, while that may still answer. */
   target: string | null;
+  /** How often it was sent, to whichever runner. */
+  sendings: number;
   /** Sends that surely did not run. */
   refusals: number;
   /** Since when live runners have turned it away (monotonic), or null, and how often they did. */
@@ -127,6 +129,7 @@ export class Delivery {
       envelope,
       listener,
       target: null,
+      sendings: 0,
       refusals: 0,
       turnedAwaySince: null,
       turnedAway: 0,
@@ -243,7 +246,9 @@ export class Delivery {
     const message: WireMessage = {
       type: "request",
       envelope: readPendingFirst ? { ...envelope, readPendingFirst } : envelope,
+      ...(outgoing.sendings === 0 ? {} : { sending: outgoing.sendings }),
     };
+    outgoing.sendings += 1;
     try {
       this.#say(outgoing, message);
     } catch (error) {
@@ -446,6 +451,8 @@ export class Delivery {
   #rejected(message: Extract<WireMessage, { type: "rejected" }>): void {
     const outgoing = this.#heard(message.requestId);
     if (outgoing === undefined) return;
+    // A refusal that came late or twice says nothing of what was sent since.
+    if (message.sending !== undefined && message.sending !== outgoing.sendings - 1) return;
     switch (message.code) {
       case "NOT_ASSIGNED":
       case "CLOSING":

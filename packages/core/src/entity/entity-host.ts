@@ -14,11 +14,10 @@ import { within } from "../clock/within.ts";
 import type { Logger } from "../contract/logger.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
-import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { Activation } from "./activation.ts";
-import { Admission } from "./admission.ts";
+import { Admission, type RequestMessage } from "./admission.ts";
 import { deadReply, movedReply } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
@@ -232,8 +231,8 @@ export class EntityHost {
   // Requests ----------------------------------------------------------------------------------------------------------
 
   /** Takes a request from a peer or from this process. `answer` is told what becomes of it. Never rejects. */
-  receive(envelope: Envelope, peer: string, answer: Answer): Promise<void> {
-    return this.#admission.receive(envelope, peer, answer);
+  receive(message: RequestMessage, peer: string, answer: Answer): Promise<void> {
+    return this.#admission.receive(message, peer, answer);
   }
 
   /** The caller left: aborts the handler, or takes the request out of the queue. */

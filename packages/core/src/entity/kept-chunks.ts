@@ -12,13 +12,15 @@ export class KeptChunks {
     this.#logger = logger;
   }
 
-  /** Sends what is kept of a stream to a consumer that joined or came back. Never rejects: a consumer sees a gap and asks again. */
-  async send(requestId: string, answer: Answer): Promise<void> {
+  /** Sends what is kept of a stream to a consumer that joined or came back. Returns whether it could be read. Never rejects. */
+  async send(requestId: string, answer: Answer): Promise<boolean> {
     try {
       const { chunks } = await this.#messages.readChunks(requestId, 0);
       for (const chunk of chunks) answer({ type: "chunk", chunk });
+      return true;
     } catch (error) {
       this.#logger.warn("Kept chunks could not be read", { requestId, error: String(error) });
+      return false;
     }
   }
 

@@ -7,6 +7,7 @@
 //   N2  Events of one member are handed over in the order in which they came to it.
 //   N3  What is on its way to a member that closes comes back to its sender as undelivered; nothing is handed to a
 //       successor at the same address.
+//   N4  Of one message either a copy arrives or its sender is told that it did not, and never both.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { TransportListener } from "../adapter/transport.ts";
@@ -77,9 +78,20 @@ export class MemoryNetwork {
 }
 
 type Event =
-  | { readonly type: "message"; readonly from: MemoryMember; readonly message: WireMessage }
+  | {
+      readonly type: "message";
+      readonly from: MemoryMember;
+      readonly message: WireMessage;
+      readonly fate: Fate;
+    }
   | { readonly type: "undelivered"; readonly to: string; readonly message: WireMessage }
   | { readonly type: "disconnected"; readonly peer: string };
+
+/** What became of a message, of all its copies. */
+interface Fate {
+  hasArrived: boolean;
+  isUndelivered: boolean;
+}
 
 /** One member's place on the network: what came for it and was not handed over yet. */
 export class MemoryMember {
@@ -103,15 +115,16 @@ export class MemoryMember {
   send(to: string, message: WireMessage): void {
     const { conduct } = this.#network;
     const target = this.#network.memberAt(to);
+    const fate: Fate = { hasArrived: false, isUndelivered: false };
     if (conduct === null) {
-      this.#deliver(to, target, message);
+      this.#deliver(to, target, message, fate);
     } else {
       conduct(
         this.address,
         to,
         message,
-        () => this.#deliver(to, target, message),
-        () => this.take({ type: "undelivered", to, message }),
+        () => this.#deliver(to, target, message, fate),
+        () => this.#bringBack(to, message, fate),
       );
     }
   }
@@ -142,20 +155,22 @@ export class MemoryMember {
     this.#left = true;
     this.#network.leave(this);
     for (const event of this.#inbox) {
-      if (event.type === "message")
-        event.from.take({ type: "undelivered", to: this.address, message: event.message });
+      if (event.type === "message") event.from.#bringBack(this.address, event.message, event.fate);
     }
     this.#inbox = [];
     for (const peer of this.#peers) this.#network.memberAt(peer)?.lose(this.address);
   }
 
-  #deliver(to: string, target: MemoryMember | undefined, message: WireMessage): void {
-    if (target === undefined || target.#left) {
-      this.take({ type: "undelivered", to, message });
-      return;
-    }
+  #deliver(to: string, target: MemoryMember | undefined, message: WireMessage, fate: Fate): void {
+    if (target === undefined || target.#left) return this.#bringBack(to, message, fate);
     this.#peers.add(to);
-    target.take({ type: "message", from: this, message });
+    target.take({ type: "message", from: this, message, fate });
+  }
+
+  #bringBack(to: string, message: WireMessage, fate: Fate): void {
+    if (fate.hasArrived || fate.isUndelivered) return;
+    fate.isUndelivered = true;
+    this.take({ type: "undelivered", to, message });
   }
 
   readonly #handOver = (): void => {
@@ -166,8 +181,11 @@ export class MemoryMember {
     for (const event of events) {
       // The listener may close the transport half way.
       if (this.#left) return;
-      if (event.type === "message") this.#listener.receive(event.from.address, event.message);
-      else if (event.type === "undelivered") this.#listener.undelivered(event.to, event.message);
+      if (event.type === "message") {
+        if (event.fate.isUndelivered) continue;
+        event.fate.hasArrived = true;
+        this.#listener.receive(event.from.address, event.message);
+      } else if (event.type === "undelivered") this.#listener.undelivered(event.to, event.message);
       else this.#listener.disconnected(event.peer);
     }
   };

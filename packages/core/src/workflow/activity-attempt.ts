@@ -78,13 +78,12 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
     return { type: "failed", error: options.stopped.reason };
   }
   const abort = new Abort();
-  let settle: (outcome: AttemptOutcome) => void = () => undefined;
-  const settled = new Promise<AttemptOutcome>((resolve) => (settle = resolve));
+  const first = Promise.withResolvers<AttemptOutcome>();
   let isOver = false;
   const end = (reason: unknown): void => {
     isOver = true;
     abort.abort(reason);
-    settle({ type: "failed", error: reason });
+    first.resolve({ type: "failed", error: reason });
   };
   const stopHearing = options.stopped.whenAborted(() => end(options.stopped.reason));
   const stopAsking = options.open.whenCut((reason) => abort.abort(reason));
@@ -105,8 +104,8 @@ export async function runAttempt(options: AttemptOptions, body: AttemptBody): Pr
     heartbeat = expire(heartbeatTimeoutMs, "heartbeat");
   };
   // Whichever is first. Promise.race would make three more promises of each attempt.
-  void run(body, new Scope(options, abort, beat)).then(settle);
-  const outcome = await settled;
+  void run(body, new Scope(options, abort, beat)).then(first.resolve);
+  const outcome = await first.promise;
   isOver = true;
   timeout?.cancel();
   heartbeat?.cancel();

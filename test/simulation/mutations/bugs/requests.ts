@@ -41,8 +41,8 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "a volatile request that came twice runs twice",
     breaks: "at most once",
     file: "entity/admission.ts",
-    find: "if (peer !== HERE && !this.#recent.add(request.id)) return;",
-    replace: "if (peer !== HERE) this.#recent.add(request.id);",
+    find: "if (isCopied && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;",
+    replace: "if (isCopied) this.#recent.add(`${envelope.requestId} ${sending}`);",
     scenarios: ["storms"],
   },
   {

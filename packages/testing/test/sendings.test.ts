@@ -1,0 +1,84 @@
+// Volatile requests that are sent again, or of which a copy comes late, while their shard leaves and comes back.
+
+import { defineEntity, rpc } from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Clerk = defineEntity({
+  name: "Clerk",
+  rpcs: { file: rpc<void, void>({ persisted: true }), ask: rpc<string, string>() },
+});
+
+/** Two runners, of which the second is down, and what the clerks were asked. */
+async function office(seed: number): Promise<{
+  cluster: TestCluster;
+  asked: Map<string, number>;
+  [Symbol.asyncDispose]: () => Promise<void>;
+}> {
+  const asked = new Map<string, number>();
+  const cluster: TestCluster = await createTestCluster({
+    runners: 2,
+    seed,
+    shardRebalanceDebounce: "200ms",
+    register: [
+      Clerk.implement({
+        file: () => cluster.sleep(300),
+        ask(what) {
+          asked.set(what, (asked.get(what) ?? 0) + 1);
+          return what;
+        },
+      }),
+    ],
+  });
+  void cluster.runners[1]?.shutdown();
+  await cluster.advance("5s");
+  return { cluster, asked, [Symbol.asyncDispose]: () => cluster.shutdown() };
+}
+
+describe("a volatile request", () => {
+  it("that was queued when its shard left runs when it is sent to the same runner again", async () => {
+    for (let seed = 1; seed <= 8; seed += 1) {
+      await using test = await office(seed);
+      const { cluster, asked } = test;
+      const clerks = Array.from({ length: 30 }, (_, index) => cluster.entity(Clerk, `${index}`));
+      cluster.revive(1);
+      // Somewhere around the moment at which the second one takes its shards.
+      await cluster.advance(`${100 + seed * 20}ms`);
+      const filed = clerks.map((clerk) => clerk.file());
+      const answers = Promise.allSettled(clerks.map((clerk, index) => clerk.ask(`${index}`)));
+      await cluster.advance("150ms");
+      // What moves to the other runner now comes back as soon as that one leaves.
+      void cluster.runners[1]?.shutdown();
+      await cluster.advance("1 minute");
+      await Promise.all(filed);
+      expect((await answers).filter(({ status }) => status === "rejected")).toEqual([]);
+      expect([...asked.values()]).toEqual(clerks.map(() => 1));
+    }
+  });
+
+  it("of which a copy comes when its shard has left runs once", async () => {
+    for (let seed = 1; seed <= 5; seed += 1) {
+      await using test = await office(seed);
+      const { cluster, asked } = test;
+      cluster.revive(1);
+      await cluster.advance("5s");
+      cluster.faults({ duplicate: 1, delay: ["0ms", "120ms"] });
+      const answers: Promise<unknown>[] = [];
+      for (let round = 0; round < 20; round += 1) {
+        if (round === 10) void cluster.runners[1]?.shutdown();
+        for (let index = 0; index < 10; index += 1)
+          answers.push(
+            cluster
+              .entity(Clerk, `${index}`)
+              .ask(`${round}/${index}`)
+              .catch(() => undefined),
+          );
+        await cluster.advance("10ms");
+      }
+      cluster.faults({});
+      await cluster.advance("1 minute");
+      await Promise.all(answers);
+      expect([...asked].filter(([, times]) => times > 1)).toEqual([]);
+    }
+  });
+});
