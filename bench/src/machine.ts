@@ -1,0 +1,25 @@
+import { cpus, loadavg, totalmem } from "node:os";
+
+/** What a run was made on: figures of two machines are not comparable, ratios hardly. */
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGiB: number;
+  readonly system: string;
+  readonly node: string;
+}
+
+export function thisMachine(): Machine {
+  return {
+    processor: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${process.platform} ${process.arch}`,
+    node: process.versions.node,
+  };
+}
+
+/** How many processes wanted a processor, on average over the last minute. */
+export function load(): number {
+  return loadavg()[0] ?? 0;
+}

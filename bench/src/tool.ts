@@ -1,0 +1,172 @@
+// Tool: measures all comparisons and facts in one run, judges them by the goals, and writes what came out to a folder.
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { chartOf, type Chart } from "./chart.ts";
+import { compare, figureOf, ratioOf, type Compared } from "./compare.ts";
+import { comparisonsNamed, COMPARISONS, type Comparison } from "./comparisons.ts";
+import { ContestantProcess, type Asked } from "./contestant-process.ts";
+import { findFacts, NO_FACTS, type FactSizes } from "./facts.ts";
+import { GOALS, judge } from "./goals.ts";
+import { load, thisMachine } from "./machine.ts";
+import { installPeers } from "./peers.ts";
+import { readProfile, topSelfTimes } from "./profile.ts";
+import { labelOf, ratioText, reportOf, type Results } from "./report.ts";
+import { listed, type ContestantName } from "./roster.ts";
+import { BenchServices } from "./services.ts";
+
+export interface ToolOptions {
+  /** Comparisons by id, or how it begins, and "facts"; empty is all. */
+  readonly only: readonly string[];
+  readonly rounds: number;
+  readonly ms: number;
+  readonly peers: readonly ContestantName[];
+  readonly isQuick: boolean;
+  readonly profiled: ContestantName | null;
+  /** Made if it is not there. */
+  readonly folder: string;
+}
+
+const FACTS = "facts";
+const SIZES: FactSizes = { requests: 20_000, entities: 20_000, sleepers: 20_000, stepRounds: 2 };
+const QUICK_SIZES: FactSizes = { requests: 4_000, entities: 5_000, sleepers: 3_000, stepRounds: 1 };
+const TOP_LINES = 25;
+
+/** @throws {RangeError} `only` names what there is not */
+export async function measureAll(options: ToolOptions): Promise<Results> {
+  const { only, rounds, ms, isQuick, folder } = options;
+  const comparisons =
+    only.length === 0 ? COMPARISONS : comparisonsNamed(only.filter((name) => name !== FACTS));
+  await mkdir(folder, { recursive: true });
+  const missing: string[] = [];
+  const services = new BenchServices();
+  const before = load();
+  try {
+    const present = await presentPeers(options.peers, comparisons, missing);
+    const compared: Compared[] = [];
+    for (const comparison of comparisons) {
+      const entries = comparison.entries.filter(
+        ({ contestant }) => listed(contestant).kind !== "peer" || present.includes(contestant),
+      );
+      say(comparison.title);
+      const done = await compare(
+        { ...comparison, entries },
+        {
+          rounds,
+          ms,
+          profiled: options.profiled,
+          profileOf: ({ id }) => profileFile(folder, options.profiled, id),
+          open: (name) => openContestant(name, services),
+          say: (text) => console.warn(`  ${text}`),
+        },
+      );
+      compared.push(done);
+      for (const { entry, failure } of done.entries)
+        if (failure !== null) missing.push(`${entry.contestant}, ${entry.workload}: ${failure}`);
+      await writeFile(join(folder, `${comparison.id}.svg`), chartOf(chartFor(done)));
+      if (options.profiled !== null) await printProfile(folder, options.profiled, comparison);
+    }
+    const isWeighed = only.length === 0 || only.includes(FACTS);
+    const facts = isWeighed
+      ? await findFacts(isQuick ? QUICK_SIZES : SIZES, {
+          say,
+          failed: (what, error) =>
+            missing.push(`${what}: ${error instanceof Error ? error.message : String(error)}`),
+        })
+      : NO_FACTS;
+    const results: Results = {
+      at: new Date().toISOString(),
+      machine: thisMachine(),
+      load: [before, load()],
+      services: await services.describe(),
+      rounds,
+      ms,
+      isQuick,
+      compared,
+      facts,
+      goals: GOALS.map((goal) => judge(goal, { compared, facts })),
+      missing,
+    };
+    await writeFile(join(folder, "results.json"), `${JSON.stringify(results, null, 2)}\n`);
+    await writeFile(join(folder, "report.md"), reportOf(results));
+    return results;
+  } finally {
+    await services.stop();
+  }
+}
+
+/** Those of the peers that are asked for and can be had. */
+async function presentPeers(
+  peers: readonly ContestantName[],
+  comparisons: readonly Comparison[],
+  missing: string[],
+): Promise<readonly ContestantName[]> {
+  const needed = peers.filter((peer) =>
+    comparisons.some(({ entries }) => entries.some(({ contestant }) => contestant === peer)),
+  );
+  if (needed.length === 0) return [];
+  try {
+    await installPeers(say);
+    return needed;
+  } catch (error) {
+    missing.push(`${needed.join(", ")}: ${error instanceof Error ? error.message : String(error)}`);
+    return [];
+  }
+}
+
+async function openContestant(name: ContestantName, services: BenchServices): Promise<Asked> {
+  const { module, needs } = listed(name);
+  const opened = await services.open(needs);
+  try {
+    const contestant = await ContestantProcess.open(module, opened.services);
+    return {
+      round: (...args) => contestant.round(...args),
+      profile: (file) => contestant.profile(file),
+      async close() {
+        await contestant.close();
+        await opened.close();
+      },
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+function chartFor({ comparison, entries }: Compared): Chart {
+  const { title, units, figure } = comparison;
+  const [baseline] = entries;
+  return {
+    title,
+    axis: figure === "perSecond" ? `${units} per second, more is better` : "p50 in ms, less is better",
+    bars: entries.flatMap((each) => {
+      const spread = figureOf(each, figure);
+      if (spread === null || baseline === undefined) return [];
+      const { kind } = listed(each.entry.contestant);
+      const remark = each === baseline ? "baseline" : ratioText(ratioOf(each, baseline, figure));
+      return [{ label: labelOf(each), kind, spread, remark }];
+    }),
+  };
+}
+
+function profileFile(folder: string, name: ContestantName | null, id: string): string {
+  return join(folder, `${name}-${id}.cpuprofile`);
+}
+
+async function printProfile(
+  folder: string,
+  name: ContestantName,
+  { id, entries }: Comparison,
+): Promise<void> {
+  if (!entries.some(({ contestant }) => contestant === name)) return;
+  const file = profileFile(folder, name, id);
+  console.log(`\n${file}: where ${name} spent its time, what was called not counted in`);
+  for (const { where, part, ms } of topSelfTimes(await readProfile(file), TOP_LINES))
+    console.log(
+      `${(part * 100).toFixed(1).padStart(6)} % ${Math.round(ms).toString().padStart(6)} ms  ${where}`,
+    );
+}
+
+function say(text: string): void {
+  console.warn(`${new Date().toTimeString().slice(0, 8)} ${text}`);
+}
