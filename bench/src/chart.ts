@@ -20,23 +20,25 @@ export interface Chart {
 }
 
 const WIDTH = 860;
-const LABELS = 300;
-const REMARKS = 190;
+const EDGE = 14;
+const LABELS = 310;
+const REMARKS = 170;
 const PLOT = WIDTH - LABELS - REMARKS;
-const TOP = 58;
+const TOP = 66;
 const ROW = 34;
 const BAR = 18;
 const BOTTOM = 46;
 
 const STYLE = `
   text { font: 13px system-ui, sans-serif; fill: #24292f; }
+  .page { fill: #ffffff; }
   .title { font-size: 16px; font-weight: 600; }
   .quiet { fill: #57606a; font-size: 12px; }
   .grid { stroke: #d0d7de; }
   .limit { fill: #8c959f; } .holdfast { fill: #0969da; } .peer { fill: #bf8700; }
   .whisker { stroke: #24292f; stroke-width: 1.5; }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3; } .quiet { fill: #8d96a0; } .grid { stroke: #30363d; }
+    .page { fill: #0d1117; } text { fill: #e6edf3; } .quiet { fill: #8d96a0; } .grid { stroke: #30363d; }
     .limit { fill: #6e7681; } .holdfast { fill: #58a6ff; } .peer { fill: #d29922; }
     .whisker { stroke: #e6edf3; }
   }`;
@@ -49,8 +51,10 @@ export function chartOf({ title, axis, bars }: Chart): string {
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img">`,
     `<title>${escaped(title)}</title>`,
     `<style>${STYLE}\n</style>`,
-    `<text class="title" x="0" y="20">${escaped(title)}</text>`,
-    `<text class="quiet" x="0" y="40">${escaped(`${axis}${scale.kind === "log" ? "; logarithmic" : ""}. Bar: median of the rounds; line: least to most`)}</text>`,
+    // A page of its own: who opens the file by itself has no other behind the text.
+    `<rect class="page" width="${WIDTH}" height="${height}"/>`,
+    `<text class="title" x="${EDGE}" y="28">${escaped(title)}</text>`,
+    `<text class="quiet" x="${EDGE}" y="48">${escaped(`${axis}${scale.kind === "log" ? "; logarithmic" : ""}. Bar: median of the rounds; line: least to most`)}</text>`,
     ...scale.ticks.map((tick) => mark(tick, scale, bottom)),
     ...bars.map((bar, index) => row(bar, scale, TOP + index * ROW)),
     "</svg>",

@@ -116,7 +116,7 @@ export function labelOf({ entry }: Pick<ComparedEntry, "entry">): string {
   return `${title}: ${entry.workload}, ${how}`;
 }
 
-export function ratioText(ratio: Spread | null): string {
+function ratioText(ratio: Spread | null): string {
   return spreadText(ratio, (value) => `${shown(value)} x`);
 }
 

@@ -2,7 +2,7 @@
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { chartOf, type Chart } from "./chart.ts";
+import { chartOf, short, type Chart } from "./chart.ts";
 import { compare, figureOf, ratioOf, type Compared } from "./compare.ts";
 import { comparisonsNamed, COMPARISONS, type Comparison } from "./comparisons.ts";
 import { ContestantProcess, type Asked } from "./contestant-process.ts";
@@ -11,9 +11,10 @@ import { GOALS, judge } from "./goals.ts";
 import { load, thisMachine } from "./machine.ts";
 import { installPeers } from "./peers.ts";
 import { readProfile, topSelfTimes } from "./profile.ts";
-import { labelOf, ratioText, reportOf, type Results } from "./report.ts";
+import { labelOf, reportOf, type Results } from "./report.ts";
 import { listed, type ContestantName } from "./roster.ts";
 import { BenchServices } from "./services.ts";
+import { shown } from "./statistics.ts";
 
 export interface ToolOptions {
   /** Comparisons by id, or how it begins, and "facts"; empty is all. */
@@ -143,7 +144,10 @@ function chartFor({ comparison, entries }: Compared): Chart {
       const spread = figureOf(each, figure);
       if (spread === null || baseline === undefined) return [];
       const { kind } = listed(each.entry.contestant);
-      const remark = each === baseline ? "baseline" : ratioText(ratioOf(each, baseline, figure));
+      const ratio = each === baseline ? null : ratioOf(each, baseline, figure);
+      const remark = [short(spread.median), ...(ratio === null ? [] : [`${shown(ratio.median)} x`])].join(
+        ", ",
+      );
       return [{ label: labelOf(each), kind, spread, remark }];
     }),
   };
