@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const [url = ""] = process.argv.slice(2);
 /** Until what starting took is given back. */
-const IDLE_MS = 1_500;
+const IDLE_MS = 1_000;
 
 if (url !== "") {
   const { createCluster } = await import("@holdfast/core");

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { cpus, loadavg, totalmem } from "node:os";
 
 /** What a run was made on: figures of two machines are not comparable, ratios hardly. */
@@ -7,6 +8,8 @@ export interface Machine {
   readonly memoryGiB: number;
   readonly system: string;
   readonly node: string;
+  /** Of Holdfast. Null: it is no checkout. */
+  readonly commit: string | null;
 }
 
 export function thisMachine(): Machine {
@@ -16,7 +19,19 @@ export function thisMachine(): Machine {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     system: `${process.platform} ${process.arch}`,
     node: process.versions.node,
+    commit: commit(),
   };
+}
+
+function commit(): string | null {
+  const cwd = import.meta.dirname;
+  const git = (...args: readonly string[]): string =>
+    execFileSync("git", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  try {
+    return `${git("rev-parse", "--short", "HEAD")}${git("status", "--porcelain") === "" ? "" : " and changes"}`;
+  } catch {
+    return null;
+  }
 }
 
 /** How many processes wanted a processor, on average over the last minute. */

@@ -91,8 +91,8 @@ async function all(): Promise<void> {
   try {
     const { goals, missing } = await measureAll({
       only: given.only?.split(",") ?? [],
-      rounds: Number(given.rounds ?? (isQuick ? 2 : 5)),
-      ms: Number(given.ms ?? (isQuick ? 300 : 1_000)),
+      rounds: whole("rounds", given.rounds, isQuick ? 2 : 5),
+      ms: whole("ms", given.ms, isQuick ? 300 : 1_000),
       peers: peersNamed(given.peers),
       isQuick,
       profiled: given.profile === undefined ? null : contestantNamed(given.profile),
@@ -107,6 +107,14 @@ async function all(): Promise<void> {
     console.error(error.message);
     process.exitCode = 1;
   }
+}
+
+/** @throws {RangeError} it is not a whole number of 1 or more */
+function whole(option: string, text: string | undefined, otherwise: number): number {
+  const value = Number(text ?? otherwise);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new RangeError(`--${option} takes a whole number of 1 or more, and got "${text}".`);
+  return value;
 }
 
 /** @throws {RangeError} there is no such contestant */

@@ -2,6 +2,7 @@
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { PEERS, PEERS_FOLDER, type ContestantName } from "./roster.ts";
@@ -19,6 +20,17 @@ export function peersNamed(given: string | undefined): readonly ContestantName[]
   }
   // Whoever asks for a product means it in memory, too.
   return PEERS.filter((peer) => asked.includes(peer) || asked.includes(peer.replace(/-memory$/u, "")));
+}
+
+/** What is installed of them, for the report. */
+export async function peerVersions(): Promise<string> {
+  const text = await readFile(new URL("package.json", PEERS_FOLDER), "utf8");
+  const { dependencies = {} } = JSON.parse(text) as {
+    readonly dependencies?: Readonly<Record<string, string>>;
+  };
+  return Object.entries(dependencies)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", ");
 }
 
 /** Installs what the peers need, if it is not there. @throws {Error} it could not */

@@ -33,18 +33,20 @@ export function reportOf(results: Results): string {
     "## Goals",
     goalsTable(goals),
     ...compared.map(comparisonPart),
-    "## Counted and weighed",
-    factsTable(results.facts),
+    ...(Object.values(results.facts).every((fact) => fact === null)
+      ? []
+      : ["## Counted and weighed", factsTable(results.facts)]),
     ...(missing.length === 0 ? [] : ["## Not measured", missing.map((each) => `- ${each}`).join("\n")]),
     "",
   ].join("\n\n");
 }
 
 function head({ at, machine, load, services, rounds, ms, isQuick }: Results): string {
-  const { processor, cores, memoryGiB, system, node } = machine;
+  const { processor, cores, memoryGiB, system, node, commit } = machine;
   return [
     `- ${at}, ${rounds} rounds of ${ms} ms${isQuick ? "; a quick run: take no figure from it" : ""}`,
     `- ${cores} x ${processor}, ${memoryGiB} GiB, ${system}, Node ${node}; load ${load[0].toFixed(1)} before, ${load[1].toFixed(1)} after`,
+    ...(commit === null ? [] : [`- Holdfast at ${commit}`]),
     ...Object.entries(services).map(([name, value]) => `- ${name}: ${value}`),
     "- Contestants, servers and whatever else runs here share the processors. Compare ratios within this run.",
   ].join("\n");

@@ -90,8 +90,14 @@ export class BenchServices {
 const START: Readonly<Record<ServiceName, () => Promise<Service>>> = {
   async postgres() {
     const server = await startPostgres({ durable: true });
-    await tune(server);
-    return server;
+    try {
+      await tune(server);
+      await checkDurable(server.url);
+      return server;
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
   },
   nats: startNats,
   // With the file that most who run BullMQ have, synced each second.
@@ -109,6 +115,15 @@ async function tune({ url, control }: PostgresService): Promise<void> {
   for (const [name, value] of Object.entries(SERVER_SETTINGS))
     await query(url, `ALTER SYSTEM SET ${name} = '${value}'`);
   await control.restart({ mode: "fast" });
+}
+
+/** @throws {Error} a commit is answered before it is on disk, so that no figure would be what it is said to be */
+async function checkDurable(url: string): Promise<void> {
+  for (const setting of ["fsync", "synchronous_commit", "full_page_writes"]) {
+    const [row] = await query(url, `SELECT current_setting('${setting}') AS value`);
+    if (row?.["value"] === "off")
+      throw new Error(`this PostgreSQL has ${setting} off: commits are not on disk when it says so`);
+  }
 }
 
 async function query(url: string, text: string): Promise<readonly Record<string, unknown>[]> {

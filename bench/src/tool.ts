@@ -9,7 +9,7 @@ import { ContestantProcess, type Asked } from "./contestant-process.ts";
 import { findFacts, NO_FACTS, type FactSizes } from "./facts.ts";
 import { GOALS, judge } from "./goals.ts";
 import { load, thisMachine } from "./machine.ts";
-import { installPeers } from "./peers.ts";
+import { installPeers, peerVersions } from "./peers.ts";
 import { readProfile, topSelfTimes } from "./profile.ts";
 import { labelOf, reportOf, type Results } from "./report.ts";
 import { listed, type ContestantName } from "./roster.ts";
@@ -79,13 +79,19 @@ export async function measureAll(options: ToolOptions): Promise<Results> {
       at: new Date().toISOString(),
       machine: thisMachine(),
       load: [before, load()],
-      services: await services.describe(),
+      services: {
+        ...(await services.describe()),
+        ...(present.length > 0 ? { peers: await peerVersions() } : {}),
+      },
       rounds,
       ms,
       isQuick,
       compared,
       facts,
-      goals: GOALS.map((goal) => judge(goal, { compared, facts })),
+      // Of a part of the run, what it says something about.
+      goals: GOALS.map((goal) => judge(goal, { compared, facts })).filter(
+        ({ must, aim }) => only.length === 0 || [...must, ...aim].some(({ measured }) => measured !== null),
+      ),
       missing,
     };
     await writeFile(join(folder, "results.json"), `${JSON.stringify(results, null, 2)}\n`);
