@@ -98,7 +98,10 @@ export function spreadOf(values: readonly (number | null)[]): Spread | null {
   return { median: median(known), least: Math.min(...known), most: Math.max(...known) };
 }
 
-export function figureOf({ rounds }: ComparedEntry, figure: Figure | "p99Ms" | "cpuUs"): Spread | null {
+export function figureOf(
+  { rounds }: ComparedEntry,
+  figure: Figure | "p99Ms" | "cpuUs" | "resident",
+): Spread | null {
   return spreadOf(rounds.map((round) => round[figure]));
 }
 

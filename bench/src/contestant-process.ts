@@ -53,6 +53,8 @@ export class ContestantProcess implements Asked {
       if ("error" in answer) waiting?.reject(new Error(answer.error));
       else waiting?.resolve(answer.value);
     });
+    // Its end is told below; this is for what was sent to it just then.
+    child.on("error", () => undefined);
     child.on("exit", (code, signal) => {
       const error = new Error(`its process ended (${signal ?? `code ${code}`}). ${this.#said}`);
       for (const { reject } of this.#waiting.values()) reject(error);

@@ -86,6 +86,7 @@ function comparisonPart({ comparison, entries }: Compared): string {
     spreadText(figureOf(each, "p50Ms"), (ms) => String(shown(ms))),
     spreadText(figureOf(each, "p99Ms"), (ms) => String(shown(ms)), false),
     spreadText(figureOf(each, "cpuUs"), (us) => String(shown(us)), false),
+    spreadText(figureOf(each, "resident"), (bytes) => String(Math.round(bytes / 2 ** 20)), false),
     baseline === undefined ? "" : ratioText(ratioOf(each, baseline, figure)),
     each.failure === null ? "" : "not measured to the end",
   ]);
@@ -96,6 +97,7 @@ function comparisonPart({ comparison, entries }: Compared): string {
     "p50 ms",
     "p99 ms",
     "client CPU us",
+    "client MB",
     `ratio of ${figure === "perSecond" ? "rates" : "p50"}`,
     "",
   ];

@@ -15,6 +15,8 @@ export interface Round {
   readonly p99Ms: number | null;
   /** Processor time of the contestant's process for each unit, in microseconds. */
   readonly cpuUs: number | null;
+  /** Of that process, in bytes, after the round. */
+  readonly resident: number;
 }
 
 /** Longer than any timer that gathers work, so that each call finds the system idle. */
@@ -56,6 +58,7 @@ async function closedLoop(
     p50Ms: times.quantile(0.5),
     p99Ms: times.quantile(0.99),
     cpuUs: microseconds(cpu) / units,
+    resident: process.memoryUsage.rss(),
   };
 }
 
@@ -76,13 +79,15 @@ async function alone(call: () => Promise<number | void>, ms: number, unitsPerCal
     p50Ms,
     p99Ms: quantile(times, 0.99),
     cpuUs: microseconds(cpu) / (times.length * unitsPerCall),
+    resident: process.memoryUsage.rss(),
   };
 }
 
 async function batch(run: () => Promise<{ units: number; ms: number }>): Promise<Round> {
   const { units, ms } = await run();
   // What it prepared took processor time, too, and cannot be told apart.
-  return { perSecond: (units * 1_000) / ms, p50Ms: null, p99Ms: null, cpuUs: null };
+  const resident = process.memoryUsage.rss();
+  return { perSecond: (units * 1_000) / ms, p50Ms: null, p99Ms: null, cpuUs: null, resident };
 }
 
 function microseconds(since: NodeJS.CpuUsage): number {

@@ -14,7 +14,7 @@ const three: Comparison = {
   figure: "perSecond",
   entries: [entry("raw-postgres"), entry("holdfast-postgres"), entry("dbos")],
 };
-const roundOf = (perSecond: number): Round => ({ perSecond, p50Ms: 1, p99Ms: 2, cpuUs: null });
+const roundOf = (perSecond: number): Round => ({ perSecond, p50Ms: 1, p99Ms: 2, cpuUs: null, resident: 1 });
 
 /** Compares with contestants that do as they are told, and notes who was asked for what. */
 async function compareFakes(

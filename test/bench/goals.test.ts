@@ -24,7 +24,15 @@ function everybodyDid(rate: (contestant: string) => number): readonly Compared[]
       return {
         entry,
         failure: null,
-        rounds: [{ perSecond, p50Ms: 1_000 / perSecond, p99Ms: 1_000 / perSecond, cpuUs: 1_000 / perSecond }],
+        rounds: [
+          {
+            perSecond,
+            p50Ms: 1_000 / perSecond,
+            p99Ms: 1_000 / perSecond,
+            cpuUs: 1_000 / perSecond,
+            resident: 1,
+          },
+        ],
       };
     }),
   }));
