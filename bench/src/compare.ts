@@ -12,10 +12,8 @@ export interface CompareOptions {
   readonly rounds: number;
   /** How long calls begin in each round. */
   readonly ms: number;
-  /** Whose time is to be profiled. */
-  readonly profiled: ContestantName | null;
-  /** Where its profile goes. */
-  readonly profileOf: (comparison: Comparison) => string;
+  /** Whose time is to be profiled, and where that is written. */
+  readonly profile: { readonly contestant: ContestantName; readonly file: string } | null;
   readonly open: (contestant: ContestantName) => Promise<Asked>;
   /** Says what goes on. */
   readonly say: (text: string) => void;
@@ -70,8 +68,12 @@ export async function compare(comparison: Comparison, options: CompareOptions): 
     }
     // Code is compiled and plans are made before anything counts.
     for (const each of running) await turn(each, Math.max(ms, LEAST_WARM_UP_MS));
-    const { profiled } = options;
-    if (profiled !== null) await contestants.get(profiled)?.profile(options.profileOf(comparison));
+    const { profile } = options;
+    if (profile !== null)
+      await contestants
+        .get(profile.contestant)
+        ?.profile(profile.file)
+        .catch((error: unknown) => say(`${profile.contestant}: ${messageOf(error)}`));
     for (let round = 0; round < rounds; round += 1) {
       for (const index of turnsOf(running.length, round)) {
         const each = running[index];

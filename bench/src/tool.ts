@@ -46,26 +46,10 @@ export async function measureAll(options: ToolOptions): Promise<Results> {
     const present = await presentPeers(options.peers, comparisons, missing);
     const compared: Compared[] = [];
     for (const comparison of comparisons) {
-      const entries = comparison.entries.filter(
-        ({ contestant }) => listed(contestant).kind !== "peer" || present.includes(contestant),
-      );
-      say(comparison.title);
-      const done = await compare(
-        { ...comparison, entries },
-        {
-          rounds,
-          ms,
-          profiled: options.profiled,
-          profileOf: ({ id }) => profileFile(folder, options.profiled, id),
-          open: (name) => openContestant(name, services),
-          say: (text) => console.warn(`  ${text}`),
-        },
-      );
+      const done = await compareAndDraw(comparison, present, options, services);
       compared.push(done);
       for (const { entry, failure } of done.entries)
         if (failure !== null) missing.push(`${entry.contestant}, ${entry.workload}: ${failure}`);
-      await writeFile(join(folder, `${comparison.id}.svg`), chartOf(chartFor(done)));
-      if (options.profiled !== null) await printProfile(folder, options.profiled, comparison);
     }
     const isWeighed = only.length === 0 || only.includes(FACTS);
     const facts = isWeighed
@@ -100,6 +84,37 @@ export async function measureAll(options: ToolOptions): Promise<Results> {
   } finally {
     await services.stop();
   }
+}
+
+/** Of the peers only those that are there take part. */
+async function compareAndDraw(
+  comparison: Comparison,
+  present: readonly ContestantName[],
+  { rounds, ms, profiled, folder }: ToolOptions,
+  services: BenchServices,
+): Promise<Compared> {
+  const { id, title, entries } = comparison;
+  say(title);
+  const profile = join(folder, `${profiled}-${id}.cpuprofile`);
+  const done = await compare(
+    {
+      ...comparison,
+      entries: entries.filter(
+        ({ contestant }) => listed(contestant).kind !== "peer" || present.includes(contestant),
+      ),
+    },
+    {
+      rounds,
+      ms,
+      profile: profiled === null ? null : { contestant: profiled, file: profile },
+      open: (name) => openContestant(name, services),
+      say: (text) => console.warn(`  ${text}`),
+    },
+  );
+  await writeFile(join(folder, `${id}.svg`), chartOf(chartFor(done)));
+  if (done.entries.some(({ entry, failure }) => entry.contestant === profiled && failure === null))
+    await printProfile(profile);
+  return done;
 }
 
 /** Those of the peers that are asked for and can be had. */
@@ -159,18 +174,8 @@ function chartFor({ comparison, entries }: Compared): Chart {
   };
 }
 
-function profileFile(folder: string, name: ContestantName | null, id: string): string {
-  return join(folder, `${name}-${id}.cpuprofile`);
-}
-
-async function printProfile(
-  folder: string,
-  name: ContestantName,
-  { id, entries }: Comparison,
-): Promise<void> {
-  if (!entries.some(({ contestant }) => contestant === name)) return;
-  const file = profileFile(folder, name, id);
-  console.log(`\n${file}: where ${name} spent its time, what was called not counted in`);
+async function printProfile(file: string): Promise<void> {
+  console.log(`\n${file}: where the time went, what was called not counted in`);
   for (const { where, part, ms } of topSelfTimes(await readProfile(file), TOP_LINES))
     console.log(
       `${(part * 100).toFixed(1).padStart(6)} % ${Math.round(ms).toString().padStart(6)} ms  ${where}`,

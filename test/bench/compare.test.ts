@@ -25,8 +25,7 @@ async function compareFakes(
   const { entries } = await compare(three, {
     rounds,
     ms: 700,
-    profiled: null,
-    profileOf: () => "",
+    profile: null,
     say: () => undefined,
     open(name) {
       const fake = fakes[name];
