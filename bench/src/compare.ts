@@ -4,7 +4,6 @@
 import type { Comparison, Entry, Figure } from "./comparisons.ts";
 import type { Asked } from "./contestant-process.ts";
 import type { ContestantName } from "./roster.ts";
-import { median } from "./statistics.ts";
 import { turnsOf } from "./turns.ts";
 import type { Round } from "./workload-round.ts";
 
@@ -97,7 +96,14 @@ export interface Spread {
 export function spreadOf(values: readonly (number | null)[]): Spread | null {
   const known = values.filter((value) => value !== null);
   if (known.length === 0) return null;
-  return { median: median(known), least: Math.min(...known), most: Math.max(...known) };
+  return { median: middle(known), least: Math.min(...known), most: Math.max(...known) };
+}
+
+/** Of an even number the mean of the two in the middle: either of them would be a choice. */
+function middle(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  return (Number(low) + Number(high)) / 2;
 }
 
 export function figureOf(

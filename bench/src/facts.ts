@@ -43,6 +43,7 @@ export interface FactSizes {
   readonly entities: number;
   readonly sleepers: number;
   readonly stepRounds: number;
+  readonly residentRuns: number;
 }
 
 const STEPS = 10;
@@ -62,7 +63,7 @@ export async function findFacts(
     }
   };
   await find("heap per entity", async () => ({ heapPerEntity: await heapPerEntity(sizes.entities) }));
-  await find("resident size of an idle runner", residentOfIdleRunner);
+  await find("resident size of an idle runner", () => residentOfIdleRunner(sizes.residentRuns));
   await find("commits and WAL", async () => countsOf(await countAtPostgres(sizes.requests)));
   await find("sleeping executions", () => sleepers(sizes.sleepers));
   await find("late steps", () => lateSteps(sizes.stepRounds));

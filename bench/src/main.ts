@@ -91,8 +91,8 @@ async function all(): Promise<void> {
   try {
     const { goals, missing } = await measureAll({
       only: given.only?.split(",") ?? [],
-      rounds: whole("rounds", given.rounds, isQuick ? 2 : 5),
-      ms: whole("ms", given.ms, isQuick ? 300 : 1_000),
+      rounds: whole("rounds", given.rounds, isQuick ? 3 : 5),
+      ms: whole("ms", given.ms, isQuick ? 200 : 1_000),
       peers: peersNamed(given.peers),
       isQuick,
       profiled: given.profile === undefined ? null : contestantNamed(given.profile),

@@ -8,11 +8,12 @@ import { startPostgres } from "../../test/services/postgres.ts";
 import { median } from "./statistics.ts";
 
 const run = promisify(execFile);
-const RUNS = 3;
 const PROGRAM = fileURLToPath(new URL("idle-process.ts", import.meta.url));
 
 /** As built, if it is: sources bring the stripping of types along, which no user has. */
-export async function residentOfIdleRunner(): Promise<{ residentAboveNode: number; residentOf: string }> {
+export async function residentOfIdleRunner(
+  runs: number,
+): Promise<{ residentAboveNode: number; residentOf: string }> {
   const isBuilt = ["core", "storage-postgres"].every((name) =>
     existsSync(new URL(`../../packages/${name}/dist/index.js`, import.meta.url)),
   );
@@ -20,7 +21,7 @@ export async function residentOfIdleRunner(): Promise<{ residentAboveNode: numbe
   const server = await startPostgres();
   try {
     const above: number[] = [];
-    for (let time = 0; time < RUNS; time += 1)
+    for (let time = 0; time < runs; time += 1)
       above.push((await residentSize(conditions, server.url)) - (await residentSize(conditions)));
     return { residentAboveNode: median(above), residentOf: isBuilt ? "the built packages" : "the sources" };
   } finally {

@@ -29,8 +29,20 @@ export interface ToolOptions {
 }
 
 const FACTS = "facts";
-const SIZES: FactSizes = { requests: 20_000, entities: 20_000, sleepers: 20_000, stepRounds: 2 };
-const QUICK_SIZES: FactSizes = { requests: 4_000, entities: 5_000, sleepers: 3_000, stepRounds: 1 };
+const SIZES: FactSizes = {
+  requests: 20_000,
+  entities: 20_000,
+  sleepers: 20_000,
+  stepRounds: 2,
+  residentRuns: 3,
+};
+const QUICK_SIZES: FactSizes = {
+  requests: 4_000,
+  entities: 5_000,
+  sleepers: 3_000,
+  stepRounds: 1,
+  residentRuns: 1,
+};
 const TOP_LINES = 25;
 
 /** @throws {RangeError} `only` names what there is not */
@@ -146,7 +158,8 @@ async function openContestant(name: ContestantName, services: BenchServices): Pr
       profile: (file) => contestant.profile(file),
       async close() {
         await contestant.close();
-        await opened.close();
+        // A server that is gone took the database along.
+        await opened.close().catch(() => undefined);
       },
     };
   } catch (error) {

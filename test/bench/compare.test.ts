@@ -102,6 +102,10 @@ describe("figures of rounds", () => {
     expect(figureOf(measured(3, 9, 1), "perSecond")).toEqual({ median: 3, least: 1, most: 9 });
   });
 
+  it("of an even number of rounds have the mean of the two in the middle as their median", () => {
+    expect(figureOf(measured(3, 9, 1, 4), "perSecond")?.median).toBe(3.5);
+  });
+
   it("are none where no round has them", () => {
     expect(figureOf(measured(), "perSecond")).toBeNull();
     expect(figureOf(measured(1, 2), "cpuUs")).toBeNull();
