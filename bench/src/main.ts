@@ -1,17 +1,20 @@
-// Measures what Holdfast costs beside the raw limit, all in one run. See bench/README.md.
+// Measures what Holdfast costs beside its limits and its peers, all in one run. See bench/README.md.
 
-import { cpus, loadavg } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { countAtPostgres, reportCounts } from "./counts.ts";
-import { pgliteDatabase, postgresDatabase } from "./databases.ts";
+import { pgliteDatabase } from "./databases.ts";
 import { durable } from "./durable.ts";
-import { natsHop } from "./nats-hop.ts";
+import { load, thisMachine } from "./machine.ts";
+import { peersNamed } from "./peers.ts";
+import { goalsTable } from "./report.ts";
 import { reportResumptions, resumptions } from "./replays.ts";
-import { ROUND_MS, ROUNDS } from "./rounds.ts";
+import { names, type ContestantName } from "./roster.ts";
+import { ROUNDS } from "./rounds.ts";
 import { measureSleepers, reportSleepers } from "./sleepers.ts";
 import { reportSteps, stepCosts } from "./steps.ts";
 import { openStore, STORE_KINDS, type Store, type StoreKind } from "./stores.ts";
-import { volatileRpc } from "./volatile-rpc.ts";
+import { measureAll } from "./tool.ts";
 
 const { values: given, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,13 +26,20 @@ const { values: given, positionals } = parseArgs({
     count: { type: "string" },
     within: { type: "string", default: "60" },
     lead: { type: "string" },
+    only: { type: "string" },
+    rounds: { type: "string" },
+    ms: { type: "string" },
+    peers: { type: "string" },
+    quick: { type: "boolean", default: false },
+    profile: { type: "string" },
+    results: { type: "string" },
   },
 });
 const [command = "all"] = positionals;
+const folder = given.results ?? fileURLToPath(new URL("../results", import.meta.url));
 
-console.log(
-  `Node ${process.versions.node}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, load ${loadavg()[0]?.toFixed(1)}`,
-);
+const { node, cores, processor } = thisMachine();
+console.log(`Node ${node}, ${cores} x ${processor}, load ${load().toFixed(1)}`);
 switch (command) {
   case "all":
     await all();
@@ -64,27 +74,55 @@ switch (command) {
       );
     });
     break;
-  case "nats":
-    await natsHop();
+  case "pglite":
+    await durable(await pgliteDatabase("memory"));
+    await durable(await pgliteDatabase("folder"));
     break;
   default:
     console.error(
-      `There is no "${command}" to measure. Leave it out, or give "counts", "steps", "sleepers" or "nats".`,
+      `There is no "${command}" to measure. Leave it out, or give "counts", "steps", "sleepers" or "pglite".`,
     );
     process.exitCode = 1;
 }
 process.exit();
 
 async function all(): Promise<void> {
-  console.log(`${ROUNDS} rounds of ${ROUND_MS} ms`);
-  await volatileRpc();
-  await durable(await pgliteDatabase("memory"));
-  await durable(await pgliteDatabase("folder"));
+  const { quick: isQuick } = given;
   try {
-    await durable(await postgresDatabase());
+    const { goals, missing } = await measureAll({
+      only: given.only?.split(",") ?? [],
+      rounds: whole("rounds", given.rounds, isQuick ? 3 : 5),
+      ms: whole("ms", given.ms, isQuick ? 200 : 1_000),
+      peers: peersNamed(given.peers),
+      isQuick,
+      profiled: given.profile === undefined ? null : contestantNamed(given.profile),
+      folder,
+    });
+    console.log(`\n${goalsTable(goals)}`);
+    for (const each of missing) console.warn(`Not measured: ${each}`);
+    if (missing.length > 0) process.exitCode = 1;
+    console.log(`\nThe report is ${folder}/report.md`);
   } catch (error) {
-    notMeasured("postgres", error);
+    if (!(error instanceof RangeError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
   }
+}
+
+/** @throws {RangeError} it is not a whole number of 1 or more */
+function whole(option: string, text: string | undefined, otherwise: number): number {
+  const value = Number(text ?? otherwise);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new RangeError(`--${option} takes a whole number of 1 or more, and got "${text}".`);
+  return value;
+}
+
+/** @throws {RangeError} there is no such contestant */
+function contestantNamed(name: string): ContestantName {
+  const found = names().find((each) => each === name);
+  if (found === undefined)
+    throw new RangeError(`There is no contestant "${name}". There are: ${names().join(", ")}.`);
+  return found;
 }
 
 /** Measures on each storage that was asked for, one after the other. */
