@@ -9,6 +9,7 @@ export const ON_POSTGRES: readonly Scenario[] = [
   {
     name: "PostgreSQL restarted (fast)",
     leases: "default",
+    isRare: true,
     run: ({ services }) => services.postgres.control.restart({ mode: "fast" }),
   },
   {

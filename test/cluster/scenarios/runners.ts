@@ -34,6 +34,7 @@ export function onEither(leases: "etcd" | "PostgreSQL"): readonly Scenario[] {
     {
       name: `all runners killed at once, and started again (leases in ${leases})`,
       leases,
+      isRare: leases === "etcd",
       async run({ fleet }) {
         await Promise.all(RUNNERS.map((name) => fleet.kill(name)));
         await Promise.all(RUNNERS.map((name) => fleet.start(name)));
