@@ -99,7 +99,12 @@ async function sleepers(count: number): Promise<Partial<Facts>> {
 async function lateSteps(rounds: number): Promise<Partial<Facts>> {
   const store = await openStore("postgres");
   try {
-    const { inTurn } = await stepCosts(store, { positions: [10, 10_000], window: 100, rounds });
+    const { inTurn } = await stepCosts(store, {
+      positions: [10, 10_000],
+      window: 100,
+      rounds,
+      isTimedInPassing: false,
+    });
     const [first, last] = inTurn;
     return first === undefined || last === undefined ? {} : { lateStep: last.medianMs / first.medianMs };
   } finally {

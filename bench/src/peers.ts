@@ -37,7 +37,8 @@ export async function peerVersions(): Promise<string> {
 export async function installPeers(say: (text: string) => void): Promise<void> {
   const folder = fileURLToPath(PEERS_FOLDER);
   if (!existsSync(`${folder}package.json`)) throw new Error(`there is no ${folder}package.json`);
-  if (existsSync(`${folder}node_modules`)) return;
+  // npm writes it last: an install that was interrupted has none.
+  if (existsSync(`${folder}node_modules/.package-lock.json`)) return;
   say(`npm ci in ${folder}: the peers' packages are not there. "--peers none" does without.`);
   await run("npm", ["ci", "--no-audit", "--no-fund"], { cwd: folder, maxBuffer: 16 * 1_048_576 });
 }

@@ -15,6 +15,8 @@ export interface StepOptions {
   /** How many steps are timed at each position, and in each round. */
   readonly window: number;
   readonly rounds: number;
+  /** Whether one execution is timed as it passes the positions, too, which takes about as long as the rest. Default true. */
+  readonly isTimedInPassing?: boolean;
 }
 
 /** What a step took in one place. */
@@ -111,19 +113,11 @@ interface Round {
 async function roundOf(
   store: Store,
   executions: Executions,
-  { positions, window }: StepOptions,
+  { positions, window, isTimedInPassing = true }: StepOptions,
   round: number,
 ): Promise<Round> {
   const standing = await Promise.all(positions.map((position) => executions.start(position + window)));
-  const passing = await executions.start((positions.at(-1) ?? 0) + window);
-  const inPassing: (readonly number[])[] = [];
-  let passed = 0;
-  for (const position of positions) {
-    if (position > passed) await passing.pace.advance(position - passed);
-    inPassing.push(await passing.pace.advance(window));
-    passed = position + window;
-  }
-  await passing.ended;
+  const inPassing = isTimedInPassing ? await timesInPassing(executions, positions, window) : [];
   await Promise.all(standing.map(({ pace }, index) => pace.advance(positions[index] ?? 0)));
   const takers = [
     (count: number) => timesOf(count, () => store.baseline.run()),
@@ -143,6 +137,23 @@ async function roundOf(
   await Promise.all(standing.map(({ ended }) => ended));
   const [baseline = [], ...inTurn] = taken;
   return { baseline, inTurn, inPassing };
+}
+
+async function timesInPassing(
+  executions: Executions,
+  positions: readonly number[],
+  window: number,
+): Promise<readonly (readonly number[])[]> {
+  const { pace, ended } = await executions.start((positions.at(-1) ?? 0) + window);
+  const times: (readonly number[])[] = [];
+  let passed = 0;
+  for (const position of positions) {
+    if (position > passed) await pace.advance(position - passed);
+    times.push(await pace.advance(window));
+    passed = position + window;
+  }
+  await ended;
+  return times;
 }
 
 async function timesOf(count: number, run: () => Promise<unknown>): Promise<readonly number[]> {
