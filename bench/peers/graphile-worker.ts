@@ -26,7 +26,12 @@ import { scratchDatabase } from "./lib/scratch-database.ts";
 import { WakeUp } from "./lib/wake-up.ts";
 
 const CONNECTIONS = 25;
-const BATCHED = { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 };
+const BATCHED = {
+  // Its own pause of 100 ms before it fetches again would come between the parts of one backlog.
+  localQueue: { size: 500, refetchDelay: { durationMs: 10 } },
+  completeJobBatchDelay: 0,
+  failJobBatchDelay: 0,
+};
 const logger = new Logger(() => () => undefined);
 
 export const open: OpenContestant = async ({ postgres }) => {

@@ -9,5 +9,5 @@ export const JOB: { readonly text: string } = { text: "x".repeat(189) };
 /** How many jobs a call of "bulk send" brings. */
 export const BULK = 100;
 
-/** How many jobs wait when "drain" begins. */
-export const BACKLOG = 5_000;
+/** How many jobs wait when "drain" begins: as many as in ../src/contestants/drain.ts. */
+export const BACKLOG = 10_000;
