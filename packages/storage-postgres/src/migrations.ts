@@ -17,6 +17,7 @@ import { functionsOfVersion2 } from "./migration-2.ts";
 import { functionsOfVersion3 } from "./migration-3.ts";
 import { tablesAndFunctionsOfVersion4 } from "./migration-4.ts";
 import { functionsOfVersion5 } from "./migration-5.ts";
+import { functionsOfVersion6 } from "./migration-6.ts";
 
 interface Migration {
   readonly version: number;
@@ -31,6 +32,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 3, worksFrom: 1, script: functionsOfVersion3 },
   { version: 4, worksFrom: 1, script: tablesAndFunctionsOfVersion4 },
   { version: 5, worksFrom: 1, script: functionsOfVersion5 },
+  { version: 6, worksFrom: 1, script: functionsOfVersion6 },
 ];
 
 const LATEST = MIGRATIONS.length;

@@ -7,8 +7,9 @@ import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, Sq
 import { GroupCommitter } from "./group-committer.ts";
 import type { CommonSettings } from "./options.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
-import { writeGroupResults, writeGroupStatement } from "./write-group.ts";
+import { writeGroupResults } from "./write-group.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
+import { writeStatement } from "./write-statement.ts";
 
 /** A take-over that took so long may wait for somebody who stands still. */
 const PATIENCE_MS = 1_000;
@@ -32,7 +33,7 @@ export class PostgresSession {
       maxRows: settings.maxGroupRows,
       write: async (group) => {
         const { rows } = await driver.run<{ answer: string }>(
-          writeGroupStatement(this.schema, group, false, clock.now()),
+          writeStatement(this.schema, group, clock.now()),
         );
         return writeGroupResults(group, (rows[0] as { answer: string }).answer);
       },

@@ -126,7 +126,7 @@ export function errorBeginning(code: string): string {
 }
 
 /** The rows of a write, without the place of its fence. */
-function rowsOf(op: WriteOp): (string | number | boolean | null)[][] {
+export function rowsOf(op: WriteOp): (string | number | boolean | null)[][] {
   switch (op.type) {
     case "request": {
       const { envelope } = op;

@@ -1,0 +1,67 @@
+import type { Envelope, Fence, JournalEntry } from "@holdfast/core/adapter";
+import { describe, expect, it } from "vitest";
+import type { WriteOp } from "./write-op.ts";
+import { writeStatement } from "./write-statement.ts";
+
+const fence: Fence = { shardId: "default:1", epoch: 3 };
+const reply: WriteOp = { type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "1" } }, fence };
+const entry: JournalEntry = {
+  ordinal: 4,
+  position: 2,
+  kind: "activity",
+  name: "charge",
+  event: { type: "completed", value: "7" },
+};
+const journal = (entries: readonly JournalEntry[]): WriteOp => ({
+  type: "journal",
+  execution: { entityType: "workflow:Order", executionId: "1" },
+  entries,
+  fence,
+});
+
+describe("the statement of a single write", () => {
+  it.each<[string, WriteOp, string, readonly unknown[]]>([
+    ["a reply", reply, "write_reply_v6", ["default:1", 3, 5, "r1", true, "1"]],
+    [
+      "an entry of a journal",
+      journal([entry]),
+      "write_step_v6",
+      ["default:1", 3, "workflow:Order", "1", 4, 2, "activity", "charge", "completed", "7"],
+    ],
+    [
+      "a count of attempts",
+      { type: "update", requestId: "r1", attempts: 2, deliverAt: undefined, fence },
+      "write_attempts_v6",
+      ["default:1", 3, "r1", 2, false, null],
+    ],
+  ])("is that of %s", (_what, op, functionName, values) => {
+    const statement = writeStatement("holdfast", [op], 5.5);
+    expect(statement.text).toContain(`"holdfast".${functionName}($1, `);
+    expect(statement.text).toContain(`$${values.length})`);
+    expect(statement.values).toEqual(values);
+  });
+
+  it("has no fence where a request is stored for others", () => {
+    const envelope = {
+      requestId: "q",
+      address: { shardId: "default:9" },
+      deliverAt: 2.5,
+    } as unknown as Envelope;
+    const { text, values } = writeStatement(
+      "holdfast",
+      [{ type: "request", envelope, attempts: 0, fence: null }],
+      1,
+    );
+    expect(text).toContain("write_request_v6");
+    expect(values.slice(0, 4)).toEqual([null, null, "q", "default:9"]);
+    expect(values.slice(-2)).toEqual([3, 0]);
+  });
+
+  it.each<[string, readonly WriteOp[]]>([
+    ["more than one write", [reply, journal([entry])]],
+    ["an append of nothing", [journal([])]],
+    ["an append of two entries", [journal([entry, { ...entry, ordinal: 5 }])]],
+  ])("is a group's for %s", (_what, group) => {
+    expect(writeStatement("holdfast", group, 1).text).toContain("write_group_v1");
+  });
+});
