@@ -257,6 +257,53 @@ describe("a persisted call whose outcome the crash of its execution lost", () =>
   });
 });
 
+describe("an execution that is cancelled after an attempt of which nothing could be recorded", () => {
+  it("undoes what that had begun, although the next one left before it came to it", async () => {
+    const log: string[] = [];
+    const Bank = defineEntity({ name: "Bank", rpcs: { note: rpc<string, void>({ persisted: true }) } });
+    const bank = Bank.implement({ note: (what) => void log.push(what) });
+    const work = Parent.implement({
+      async execute(ctx) {
+        ctx.onCompensate("undo", () => ctx.entity(Bank, "1").note("undone"));
+        await ctx.entity(Bank, "1").note("charged");
+        await ctx.sleep("1 hour");
+        return "kept";
+      },
+    });
+    const reading = new Door();
+    let hasFailed = false;
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [bank, work],
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          async appendJournal(...args) {
+            if (hasFailed) return workflows.appendJournal(...args);
+            hasFailed = true;
+            reading.close();
+            throw notWritten("appendJournal");
+          },
+          async readExecution(...args) {
+            await reading.passed();
+            return workflows.readExecution(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Parent).start("1");
+    await cluster.advance("1s");
+    expect(log).toEqual(["charged"]);
+    await handle.cancel("not wanted");
+    const owner = cluster.runners.find((runner) => (runner.metrics.snapshot()["retried"] ?? 0) > 0);
+    void owner?.shutdown();
+    await cluster.advance("100ms");
+    reading.open();
+    await cluster.advance("1 minute");
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    expect(log).toEqual(["charged", "undone"]);
+  });
+});
+
 describe("what comes for a new execution while its acceptance is on its way to the runner", () => {
   const Listener = defineWorkflow({
     name: "Listener",

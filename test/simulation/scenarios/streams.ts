@@ -31,6 +31,8 @@ export const streams: Scenario = {
 };
 
 class Streams {
+  /** Each element is a write that may fail and cost an attempt: so few as by default are soon used up where one in eight does. */
+  readonly options = { storageMessageMaxRetries: 100 };
   readonly #sim: Simulation;
   readonly #readers: readonly {
     readonly kind: "keep" | "count" | "leave kept" | "leave" | "touch";

@@ -49,6 +49,11 @@ export interface EntityBehavior {
    * others. Not given: none are.
    */
   readonly queued?: ReadonlySet<string>;
+  /**
+   * Whether its requests must tell a first attempt from one that was cut short when its shard moved: the next attempt is then
+   * at least the second. Not given: an attempt that was cut short does not count at all.
+   */
+  readonly countsCutAttempt?: boolean;
   /** One of its requests has become a dead letter. Must not reject. */
   buried?(address: EntityAddress): Promise<void>;
   /** Requests that were put off here because they wait for other code, and the fence under which they were. */
@@ -57,12 +62,15 @@ export interface EntityBehavior {
 
 /**
  * What a handler of a hidden type returns in place of an output: the request goes back to storage until `until` (wall
- * time, ms; null: until something else wakes it), with its attempts set to 0, and nobody is answered yet.
+ * time, ms; null: until something else wakes it), with its attempts set to `attempts`, and nobody is answered yet.
  */
 export class Suspension {
   readonly until: number | null;
+  /** 0: the next attempt is a first one. */
+  readonly attempts: 0 | 1;
 
-  constructor(until: number | null) {
+  constructor(until: number | null, attempts: 0 | 1 = 0) {
     this.until = until;
+    this.attempts = attempts;
   }
 }

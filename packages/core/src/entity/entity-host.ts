@@ -308,7 +308,7 @@ export class EntityHost {
         });
       }
       case "suspended":
-        return this.#puttingOff.putOff(request, activation, result.until);
+        return this.#puttingOff.putOff(request, activation, result.suspension);
       case "fenced":
         return this.#fence(activation.fence.shardId);
       case "moved":
@@ -335,7 +335,9 @@ export class EntityHost {
     const corrected = left
       .filter((request) => request.envelope.persisted && request.attempts > 0)
       .map(async (request) => {
-        const schedule = { deliverAt: null, attempts: request.attempts - 1 };
+        const behavior = this.#behaviors.get(request.envelope.address.entityType);
+        const least = behavior?.countsCutAttempt === true ? 1 : 0;
+        const schedule = { deliverAt: null, attempts: Math.max(least, request.attempts - 1) };
         await this.#options.messages.reschedule(request.id, schedule, shard.fence);
       });
     await within(clock, Promise.allSettled(corrected), LONGEST_CORRECTION_MS);

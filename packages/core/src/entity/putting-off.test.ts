@@ -8,6 +8,7 @@ import { Activation } from "./activation.ts";
 import { Counters } from "./counters.ts";
 import { HostedRequest } from "./hosted-request.ts";
 import { Inbox } from "./inbox.ts";
+import { Suspension } from "./behavior.ts";
 import { PuttingOff } from "./putting-off.ts";
 
 const REQUEST: Envelope = {
@@ -84,7 +85,7 @@ async function running() {
     clock,
     requests,
     answer: () => answered.resolve(),
-    putOff: () => puttingOff.putOff(request, activation, null),
+    putOff: () => puttingOff.putOff(request, activation, new Suspension(null)),
     hasten: () => puttingOff.hasten({ requestId: request.id, attempts: 1 }, fence),
     /** Whether storage has it due now. */
     isDue: async () => {

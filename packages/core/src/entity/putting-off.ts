@@ -14,6 +14,7 @@ import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
+import type { Suspension } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { Inbox } from "./inbox.ts";
@@ -50,8 +51,9 @@ export class PuttingOff {
     this.#options = options;
   }
 
-  /** Never rejects. @param until wall time, or null: until it is hastened */
-  async putOff(request: HostedRequest, activation: Activation, until: number | null): Promise<void> {
+  /** Never rejects. */
+  async putOff(request: HostedRequest, activation: Activation, suspension: Suspension): Promise<void> {
+    const until = suspension.until ?? FAR_FUTURE_MS;
     const { counters, forget, inbox } = this.#options;
     // In the turn of the last write's answer, so that nothing comes for it that is noticed by nobody.
     const leave = (outcome: Outcome): Outcome => {
@@ -60,10 +62,11 @@ export class PuttingOff {
       if (outcome === "done") counters.suspended += 1;
       return outcome;
     };
-    const writing = this.#write(request, activation.fence, until ?? FAR_FUTURE_MS, leave);
+    const due = { until, attempts: suspension.attempts };
+    const writing = this.#write(request, activation.fence, due, leave);
     this.#underWay.set(request.id, writing);
     await writing;
-    inbox.noteDue(request.isHastened ? AT_ONCE : (until ?? FAR_FUTURE_MS));
+    inbox.noteDue(request.isHastened ? AT_ONCE : until);
   }
 
   /**
@@ -91,14 +94,14 @@ export class PuttingOff {
   async #write(
     request: HostedRequest,
     fence: Fence,
-    until: number,
+    { until, attempts }: { readonly until: number; readonly attempts: number },
     leave: (outcome: Outcome) => Outcome,
   ): Promise<Outcome> {
     const { messages, clock, random, logger, fenced } = this.#options;
     for (let failures = 0; ;) {
       const deliverAt = request.isHastened ? AT_ONCE : until;
       try {
-        await messages.reschedule(request.id, { deliverAt, attempts: 0 }, fence);
+        await messages.reschedule(request.id, { deliverAt, attempts }, fence);
         if (deliverAt === AT_ONCE || !request.isHastened) return leave("done");
       } catch (error) {
         if (error instanceof FencedError) {

@@ -49,7 +49,7 @@ export interface RequestRunnerOptions {
 export type RunResult =
   | { readonly type: "answered"; readonly reply: Reply }
   | { readonly type: "dead"; readonly error: unknown; readonly attempts: number }
-  | { readonly type: "suspended"; readonly until: number | null }
+  | { readonly type: "suspended"; readonly suspension: Suspension }
   /** Nothing was recorded, and this runner may not go on. */
   | { readonly type: "moved" }
   | { readonly type: "fenced" };
@@ -155,7 +155,7 @@ export class RequestRunner {
       const returned = rpc.stream
         ? await this.#pipe(handler(request.input, call), request, activation.fence)
         : await handler(request.input, call);
-      if (returned instanceof Suspension) return { type: "suspended", until: returned.until };
+      if (returned instanceof Suspension) return { type: "suspended", suspension: returned };
       const what = `The reply of ${describeCall(request)}`;
       if (!rpc.stream && rpc.output !== undefined) await parseWhat(rpc.output, returned, what);
       const value = encodeBoundedPayload(returned, what, this.#options.maxPayloadBytes);

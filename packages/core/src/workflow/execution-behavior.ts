@@ -91,6 +91,9 @@ export function executionBehavior(
   return {
     contract: contract.entity,
     queued: QUEUED_TAGS,
+    // What a copy had begun is recorded when it leaves in order. Cut short, it may not have come to that: the next copy must
+    // not take it that nothing has begun.
+    countsCutAttempt: true,
     activate: () => handlers,
     buried: (address) => runner.wakeWatchersOf(address),
     waiting: () =>

@@ -214,7 +214,8 @@ export class ExecutionRunner {
     this.parked.leave(execution.id);
     switch (end.type) {
       case "suspended":
-        return new Suspension(end.until);
+        // It leaves at once, and may not have come to what an attempt before it had begun: the next one is no first one.
+        return new Suspension(end.until, end.until === 0 && call.attempt > 1 ? 1 : 0);
       case "stopped":
         throw end.error;
       case "completed":
