@@ -133,7 +133,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         const written = request();
         const writing = messages.saveRequest(written, 0, fence);
         const refused = expect(writing).rejects.toBeInstanceOf(FencedError);
-        await waitsForLock("write_group_v1");
+        await waitsForLock("write_request_v6");
         await claimer.query("COMMIT");
         await refused;
         expect(await messages.lookUp([written.requestId])).toEqual([]);
@@ -146,7 +146,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await claimer.query("BEGIN");
         await claimer.query(claimText());
         const writing = messages.saveRequest(request(), 0, fence);
-        await waitsForLock("write_group_v1");
+        await waitsForLock("write_request_v6");
         await claimer.query("ROLLBACK");
         expect(await writing).toMatchObject({ outcome: "accepted" });
       });
@@ -451,6 +451,8 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           { version: 2 },
           { version: 3 },
           { version: 4 },
+          { version: 5 },
+          { version: 6 },
         ]);
       });
 
