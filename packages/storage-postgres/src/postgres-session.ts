@@ -1,7 +1,6 @@
 // PostgresSession: what the storages of one `open()` share: the driver, the committer, and whether it is still open.
 
 import { TransactionUnavailableError, type Clock, type Epoch, type Fence } from "@holdfast/core/adapter";
-import { commitStatement } from "./commit-statement.ts";
 import type { SqlDriver, SqlListener, SqlStatement, SqlValue } from "./driver.ts";
 import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
 import { GroupCommitter } from "./group-committer.ts";
@@ -9,7 +8,7 @@ import type { CommonSettings } from "./options.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
 import { writeGroupResults } from "./write-group.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
-import { writeStatement } from "./write-statement.ts";
+import { commitStatement, writeStatement } from "./write-statement.ts";
 
 /** A take-over that took so long may wait for somebody who stands still. */
 const PATIENCE_MS = 1_000;

@@ -12,7 +12,7 @@ import {
 } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { commitStatement } from "../src/commit-statement.ts";
+import { commitStatement } from "../src/write-statement.ts";
 import type { SqlDriver, SqlStatement } from "../src/driver.ts";
 import { postgres } from "../src/index.ts";
 import { postgresSettings } from "../src/options.ts";

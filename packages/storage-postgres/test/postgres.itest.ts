@@ -7,7 +7,7 @@ import {
 } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { commitStatement } from "../src/commit-statement.ts";
+import { commitStatement } from "../src/write-statement.ts";
 import { postgres } from "../src/index.ts";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { writeGroupStatement } from "../src/write-group.ts";
