@@ -1,3 +1,4 @@
+import { Abort } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { ChunkWindow } from "./stream.ts";
@@ -28,7 +29,7 @@ export class HostedRequest {
   /** For a streamed reply: how far the producer may run ahead. */
   window: ChunkWindow | null = null;
   #ended: { readonly reason: EndReason; readonly why: string } | null = null;
-  #abort: AbortController | null = null;
+  readonly #abort = new Abort();
   #onMoved: (() => void) | null = null;
 
   constructor(
@@ -52,10 +53,6 @@ export class HostedRequest {
   }
 
   get signal(): AbortSignal {
-    if (this.#abort === null) {
-      this.#abort = new AbortController();
-      if (this.#ended !== null) this.#abort.abort(new Error(this.#ended.why));
-    }
     return this.#abort.signal;
   }
 
@@ -63,7 +60,7 @@ export class HostedRequest {
   end(reason: EndReason, why: string): void {
     if (this.#ended !== null && (this.#ended.reason === "moved" || reason === "interrupted")) return;
     this.#ended = { reason, why };
-    this.#abort?.abort(new Error(why));
+    this.#abort.abort(new Error(why));
     this.window?.close();
     if (reason === "moved") this.#onMoved?.();
   }

@@ -8,6 +8,7 @@
 //   C4  Once the code is over, nothing reaches what is left of it: branches that nobody awaits do not go on beside the
 //       compensations.
 
+import { Abort } from "../contract/abort.ts";
 import type { RecordedStep } from "./journal.ts";
 import type { WorkflowCancelledError } from "../errors/workflow.ts";
 
@@ -69,7 +70,7 @@ export class Cancellation {
   #error: WorkflowCancelledError | null = null;
   #isHeard = false;
   #codeIsOver = false;
-  #controller: AbortController | null = null;
+  readonly #abort = new Abort();
   readonly #whenWorkEnds: (() => void)[] = [];
 
   /** What the code was told, or null. */
@@ -79,11 +80,7 @@ export class Cancellation {
 
   /** Aborted when the cancellation reaches the code. */
   get signal(): AbortSignal {
-    if (this.#controller === null) {
-      this.#controller = new AbortController();
-      if (this.#error !== null) this.#controller.abort(this.#error);
-    }
-    return this.#controller.signal;
+    return this.#abort.signal;
   }
 
   get open(): Iterable<OpenStep> {
@@ -105,7 +102,7 @@ export class Cancellation {
     if (this.#codeIsOver || this.#error !== null) return;
     this.#error = error;
     this.#cutAll(error);
-    this.#controller?.abort(error);
+    this.#abort.abort(error);
   }
 
   /** Whether the code was told, and need not be told again. */
