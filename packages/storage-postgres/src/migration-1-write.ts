@@ -22,8 +22,7 @@ export const PLANNING: string = [
  * ids whose reply was recorded.
  */
 export function writeGroup(s: string): string {
-  const lookedUp = `CROSS JOIN LATERAL (
-        SELECT o.sequence, o.entity_type FROM ${s}.requests o WHERE o.request_id = t.id OFFSET 0) q`;
+  const lookedUp = lookedUpIn(s);
   return `
 CREATE FUNCTION ${s}.write_group_v1(
   p_strict boolean, p_now bigint, p_f_shard text[], p_f_epoch bigint[],
@@ -81,17 +80,7 @@ BEGIN
     ) SELECT json_object_agg(a.request_id, a.sequence) INTO v_accepted FROM accepted a;
   END IF;
 
-  IF cardinality(p_u_id) > 0 THEN
-    SELECT array_agg(q.sequence), array_agg(t.attempts), array_agg(t.moves), array_agg(t.deliver_at)
-      INTO v_sequences, v_attempts, v_moves, v_times
-      FROM unnest(p_u_fence, p_u_id, p_u_attempts, p_u_moves, p_u_deliver_at) AS t (fence, id, attempts, moves, deliver_at)
-      ${lookedUp} WHERE v_held[t.fence];
-    UPDATE ${s}.pending p
-      SET attempts = v_attempts[array_position(v_sequences, p.sequence)],
-        deliver_at = CASE WHEN v_moves[array_position(v_sequences, p.sequence)]
-          THEN v_times[array_position(v_sequences, p.sequence)] ELSE p.deliver_at END
-      WHERE p.sequence = ANY (v_sequences);
-  END IF;
+  ${updatePending(s, "WHERE v_held[t.fence]")}
 
   IF cardinality(p_j_type) > 0 THEN
     INSERT INTO ${s}.journal (entity_type, execution_id, ordinal, position, kind, name, event, data)
@@ -159,4 +148,25 @@ BEGIN
 
   RETURN json_build_object('f', v_epochs, 'q', v_accepted, 'c', v_streams, 'r', v_recorded)::text;
 END $fn$;`;
+}
+
+/** Each request of `t`, which has its id, as `q`. */
+export function lookedUpIn(s: string): string {
+  return `CROSS JOIN LATERAL (
+        SELECT o.sequence, o.entity_type FROM ${s}.requests o WHERE o.request_id = t.id OFFSET 0) q`;
+}
+
+/** Writes the counts of attempts and the due times of p_u_*, of those of `t` that pass. */
+export function updatePending(s: string, where: string): string {
+  return `IF cardinality(p_u_id) > 0 THEN
+    SELECT array_agg(q.sequence), array_agg(t.attempts), array_agg(t.moves), array_agg(t.deliver_at)
+      INTO v_sequences, v_attempts, v_moves, v_times
+      FROM unnest(p_u_fence, p_u_id, p_u_attempts, p_u_moves, p_u_deliver_at) AS t (fence, id, attempts, moves, deliver_at)
+      ${lookedUpIn(s)} ${where};
+    UPDATE ${s}.pending p
+      SET attempts = v_attempts[array_position(v_sequences, p.sequence)],
+        deliver_at = CASE WHEN v_moves[array_position(v_sequences, p.sequence)]
+          THEN v_times[array_position(v_sequences, p.sequence)] ELSE p.deliver_at END
+      WHERE p.sequence = ANY (v_sequences);
+  END IF;`;
 }

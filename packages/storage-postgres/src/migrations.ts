@@ -18,6 +18,7 @@ import { functionsOfVersion3 } from "./migration-3.ts";
 import { tablesAndFunctionsOfVersion4 } from "./migration-4.ts";
 import { functionsOfVersion5 } from "./migration-5.ts";
 import { functionsOfVersion6 } from "./migration-6.ts";
+import { functionsOfVersion7 } from "./migration-7.ts";
 
 interface Migration {
   readonly version: number;
@@ -33,6 +34,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 4, worksFrom: 1, script: tablesAndFunctionsOfVersion4 },
   { version: 5, worksFrom: 1, script: functionsOfVersion5 },
   { version: 6, worksFrom: 1, script: functionsOfVersion6 },
+  { version: 7, worksFrom: 1, script: functionsOfVersion7 },
 ];
 
 const LATEST = MIGRATIONS.length;

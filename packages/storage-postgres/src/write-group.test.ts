@@ -30,13 +30,13 @@ describe("a group of writes", () => {
   ];
 
   it("names each fence once, also that of an append of nothing", () => {
-    const { values, text } = writeGroupStatement("holdfast", group, false, 5.5);
-    expect(values.slice(0, 4)).toEqual([false, 5, '{"default:1","default:2","default:1"}', "{3,1,2}"]);
+    const { values, text } = writeGroupStatement("holdfast", group, 5.5);
+    expect(values.slice(0, 3)).toEqual([5, '{"default:1","default:1","default:2"}', "{3,2,1}"]);
     expect(text).toContain(`$${values.length})`);
   });
 
   it("gives each write its own result", () => {
-    const answer = { f: [3, 2, 3], q: { q1: 77 }, c: null, r: ["r1"] };
+    const answer = { f: [3, 3, 2], q: { q1: 77 }, c: null, r: ["r1"] };
     expect(writeGroupResults(group, JSON.stringify(answer))).toEqual([
       { type: "done" },
       { type: "fenced", current: 2 },
@@ -46,7 +46,7 @@ describe("a group of writes", () => {
   });
 
   it("says that a shard was never claimed", () => {
-    const answer = { f: [null, 1, null], q: null, c: null, r: null };
+    const answer = { f: [null, null, 1], q: null, c: null, r: null };
     expect(writeGroupResults(group, JSON.stringify(answer)).map(({ type }) => type)).toEqual([
       "fenced",
       "done",

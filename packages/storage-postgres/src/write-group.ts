@@ -1,4 +1,7 @@
-// WriteGroup: a group of writes as the one call of write_group_v1 that writes them, and its answer as their results.
+// WriteGroup: a group of writes as the one call that writes them, and its answer as their results.
+//
+// A group goes to write_group_v7, for which everything passes, and which leaves it to write_group_v1 where that is not so.
+// What writes more than the former knows goes to the latter at once.
 
 import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
 import type { SqlStatement, SqlValue } from "./driver.ts";
@@ -7,11 +10,11 @@ import type { WriteOp, WriteResult } from "./write-op.ts";
 
 type Column = { readonly isText: boolean; readonly values: (string | number | boolean | null)[] };
 
-/** The answer of write_group_v1. Parts that the group had nothing of are null. */
+/** Parts that the group had nothing of are null or missing. */
 interface Answer {
   readonly f: readonly (number | null)[] | null;
   readonly q: Readonly<Record<string, number>> | null;
-  readonly c: readonly string[] | null;
+  readonly c?: readonly string[] | null;
   readonly r: readonly string[] | null;
 }
 
@@ -29,61 +32,78 @@ const SHAPES = {
 type Kind = keyof typeof SHAPES;
 
 const KINDS = Object.keys(SHAPES) as Kind[];
-const PARAMETERS = 2 + KINDS.reduce((count, kind) => count + SHAPES[kind].length, 0);
-const PLACES = Array.from({ length: PARAMETERS }, (_, index) => `$${index + 1}`).join(", ");
+/** What write_group_v7 takes, which is nearly every group. */
+const COMMON_KINDS: ReadonlySet<Kind> = new Set(["fence", "request", "update", "journal", "reply"]);
+
+/** @param now wall time of answering, in ms */
+export function writeGroupStatement(schema: string, group: readonly WriteOp[], now: number): SqlStatement {
+  const isCommon = group.every(({ type }) => COMMON_KINDS.has(type));
+  if (!isCommon) return anyGroupStatement(schema, group, false, now);
+  const columns = columnsOf(group);
+  return call(schema, "write_group_v7", [
+    Math.floor(now),
+    ...KINDS.filter((kind) => COMMON_KINDS.has(kind)).flatMap((kind) => columns[kind].map(arrayOf)),
+  ]);
+}
 
 /**
  * @param isStrict the transaction fails where one of the writes does not pass
  * @param now wall time of answering, in ms
  */
-export function writeGroupStatement(
+export function anyGroupStatement(
   schema: string,
   group: readonly WriteOp[],
   isStrict: boolean,
   now: number,
 ): SqlStatement {
-  const columns = Object.fromEntries(KINDS.map((kind) => [kind, columnsOf(kind)])) as Record<Kind, Column[]>;
-  const fences = new Map<string, number>();
-  const placeOf = (fence: Fence | null): number => {
-    if (fence === null) return 0;
-    const key = fenceKey(fence);
-    let place = fences.get(key);
-    if (place === undefined) {
-      fences.set(key, (place = fences.size + 1));
-      push(columns.fence, [fence.shardId, fence.epoch]);
-    }
-    return place;
-  };
-  for (const op of group) {
-    // Also for an append of nothing: its caller learns that the shard moved.
-    const place = placeOf(op.fence);
-    for (const row of rowsOf(op)) push(columns[op.type], [place, ...row]);
-  }
-  const values: SqlValue[] = [isStrict, Math.floor(now)];
-  for (const kind of KINDS) {
-    for (const column of columns[kind]) {
-      values.push(
-        column.isText
-          ? textArray(column.values as (string | null)[])
-          : plainArray(column.values as (number | boolean | null)[]),
-      );
-    }
-  }
+  const columns = columnsOf(group);
+  return call(schema, "write_group_v1", [
+    isStrict,
+    Math.floor(now),
+    ...KINDS.flatMap((kind) => columns[kind].map(arrayOf)),
+  ]);
+}
+
+function call(schema: string, functionName: string, values: readonly SqlValue[]): SqlStatement {
+  const places = values.map((_, index) => `$${index + 1}`).join(", ");
   return {
-    name: "holdfast_write_group_1",
-    text: `SELECT "${schema}".write_group_v1(${PLACES}) AS answer`,
+    name: `holdfast_${functionName}`,
+    text: `SELECT "${schema}".${functionName}(${places}) AS answer`,
     values,
   };
+}
+
+function columnsOf(group: readonly WriteOp[]): Record<Kind, Column[]> {
+  const columns = Object.fromEntries(KINDS.map((kind) => [kind, emptyColumns(kind)])) as Record<
+    Kind,
+    Column[]
+  >;
+  const fences = fencesOf(group);
+  for (const { shardId, epoch } of fences.values()) push(columns.fence, [shardId, epoch]);
+  const places = new Map(Array.from(fences.keys(), (key, index) => [key, index + 1]));
+  for (const op of group) {
+    const place = op.fence === null ? 0 : places.get(fenceKey(op.fence));
+    for (const row of rowsOf(op)) push(columns[op.type], [place ?? 0, ...row]);
+  }
+  return columns;
+}
+
+/** Each fence once, also that of an append of nothing: its caller learns that the shard moved. By shard, as write_group_v7 reads them. */
+function fencesOf(group: readonly WriteOp[]): Map<string, Fence> {
+  const fences = new Map<string, Fence>();
+  for (const { fence } of group) if (fence !== null) fences.set(fenceKey(fence), fence);
+  const byShard = Array.from(fences).sort(([, a], [, b]) =>
+    a.shardId < b.shardId ? -1 : Number(a.shardId > b.shardId),
+  );
+  return new Map(byShard);
 }
 
 /** The result of each write, in the order of the group. */
 export function writeGroupResults(group: readonly WriteOp[], answerText: string): WriteResult[] {
   const answer = JSON.parse(answerText) as Answer;
-  const epochs = new Map<string, number | null>();
-  for (const { fence } of group) {
-    if (fence === null || epochs.has(fenceKey(fence))) continue;
-    epochs.set(fenceKey(fence), answer.f?.[epochs.size] ?? null);
-  }
+  const epochs = new Map(
+    Array.from(fencesOf(group).keys(), (key, index) => [key, answer.f?.[index] ?? null]),
+  );
   const accepted = new Map(Object.entries(answer.q ?? {}));
   const streams = new Set(answer.c);
   const recorded = new Set(answer.r);
@@ -185,8 +205,12 @@ function fenceKey({ shardId, epoch }: Fence): string {
   return `${epoch} ${shardId}`;
 }
 
-function columnsOf(kind: Kind): Column[] {
+function emptyColumns(kind: Kind): Column[] {
   return Array.from(SHAPES[kind], (letter) => ({ isText: letter === "t", values: [] }));
+}
+
+function arrayOf({ isText, values }: Column): SqlValue {
+  return isText ? textArray(values as (string | null)[]) : plainArray(values as (number | boolean | null)[]);
 }
 
 function push(columns: readonly Column[], row: readonly (string | number | boolean | null)[]): void {

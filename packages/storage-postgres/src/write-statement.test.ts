@@ -1,4 +1,4 @@
-import type { Envelope, Fence, JournalEntry } from "@holdfast/core/adapter";
+import type { EncodedError, Envelope, Fence, JournalEntry } from "@holdfast/core/adapter";
 import { describe, expect, it } from "vitest";
 import type { WriteOp } from "./write-op.ts";
 import { writeStatement } from "./write-statement.ts";
@@ -11,6 +11,10 @@ const entry: JournalEntry = {
   kind: "activity",
   name: "charge",
   event: { type: "completed", value: "7" },
+};
+const error: EncodedError = {
+  ...{ name: "E", message: "m", code: null, stack: null },
+  ...{ data: null, cause: null, own: false },
 };
 const journal = (entries: readonly JournalEntry[]): WriteOp => ({
   type: "journal",
@@ -62,6 +66,13 @@ describe("the statement of a single write", () => {
     ["an append of nothing", [journal([])]],
     ["an append of two entries", [journal([entry, { ...entry, ordinal: 5 }])]],
   ])("is a group's for %s", (_what, group) => {
-    expect(writeStatement("holdfast", group, 1).text).toContain("write_group_v1");
+    expect(writeStatement("holdfast", group, 1).text).toContain("write_group_v7");
+  });
+
+  it.each<[string, WriteOp]>([
+    ["a chunk", { type: "chunk", chunk: { requestId: "r1", index: 0, value: "1" }, fence }],
+    ["a dead letter", { type: "dead", requestId: "r1", letter: { error, attempts: 1, deadSince: 1 }, fence }],
+  ])("is that of any group with %s in it", (_what, op) => {
+    expect(writeStatement("holdfast", [reply, op], 1).text).toContain("write_group_v1");
   });
 });

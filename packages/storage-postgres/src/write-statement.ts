@@ -3,7 +3,7 @@
 // A single write has functions of its own: the one for groups reads fifty arrays, nearly all of them empty then.
 
 import type { SqlStatement, SqlValue } from "./driver.ts";
-import { rowsOf, writeGroupStatement } from "./write-group.ts";
+import { anyGroupStatement, rowsOf, writeGroupStatement } from "./write-group.ts";
 import type { WriteOp } from "./write-op.ts";
 
 /** The functions of one kind, by what they write. What has none goes as a group. */
@@ -27,7 +27,7 @@ const COMMITS: Functions = { reply: "commit_reply_v3", journal: "commit_step_v3"
 export function writeStatement(schema: string, group: readonly WriteOp[], now: number): SqlStatement {
   const [op, ...others] = group;
   const single = op === undefined || others.length > 0 ? null : singleStatement(schema, WRITES, op, now);
-  return single ?? writeGroupStatement(schema, group, false, now);
+  return single ?? writeGroupStatement(schema, group, now);
 }
 
 /**
@@ -36,7 +36,7 @@ export function writeStatement(schema: string, group: readonly WriteOp[], now: n
  * @param now wall time of answering, in ms
  */
 export function commitStatement(schema: string, op: WriteOp, now: number): SqlStatement {
-  return singleStatement(schema, COMMITS, op, now) ?? writeGroupStatement(schema, [op], true, now);
+  return singleStatement(schema, COMMITS, op, now) ?? anyGroupStatement(schema, [op], true, now);
 }
 
 /** Null: no function does this write. */

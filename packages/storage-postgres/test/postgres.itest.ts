@@ -1,4 +1,12 @@
-import type { Envelope, Fence, MessageStorage, OpenStorage, ShardId } from "@holdfast/core/adapter";
+import type {
+  Envelope,
+  Fence,
+  JournalEntry,
+  MessageStorage,
+  OpenStorage,
+  Reply,
+  ShardId,
+} from "@holdfast/core/adapter";
 import {
   ConfigError,
   FencedError,
@@ -7,10 +15,10 @@ import {
 } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { commitStatement } from "../src/write-statement.ts";
+import { commitStatement, writeStatement } from "../src/write-statement.ts";
 import { postgres } from "../src/index.ts";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
-import { writeGroupStatement } from "../src/write-group.ts";
+import { anyGroupStatement } from "../src/write-group.ts";
 import { serverBackend, services } from "./backends.ts";
 import { CuttingProxy } from "./cutting-proxy.ts";
 import { NO_INBOX } from "./work.ts";
@@ -101,43 +109,64 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
     describe("a fenced write and a claim, stopped at each statement (INV-1)", () => {
       const claimText = (): string => `SELECT "${backend.schema}".claim_shards_v1('{default:1}')`;
 
-      it("lets a claim wait for a write that has locked its fence, and then the write is there", async () => {
-        const { messages } = await open();
-        const fence = await claim(messages);
-        const written = request();
-        const writer = await connect();
-        await writer.query("BEGIN");
-        const statement = writeGroupStatement(
-          backend.schema,
-          [{ type: "request", envelope: written, attempts: 0, fence }],
-          false,
-          0,
-        );
-        await writer.query(statement.text, [...statement.values]);
+      it.each([
+        ["a write alone", writeStatement, 1],
+        ["a group", writeStatement, 2],
+        [
+          "a group of any kind",
+          (...[schema, group, now]: Parameters<typeof writeStatement>) =>
+            anyGroupStatement(schema, group, false, now),
+          2,
+        ],
+      ])(
+        "lets a claim wait for %s that has locked its fence, and then what it wrote is there",
+        async (_what, statementOf, count) => {
+          const { messages } = await open();
+          const fence = await claim(messages);
+          const written = Array.from({ length: count }, () => request());
+          const writer = await connect();
+          await writer.query("BEGIN");
+          const statement = statementOf(
+            backend.schema,
+            written.map((envelope) => ({ type: "request", envelope, attempts: 0, fence })),
+            0,
+          );
+          await writer.query(statement.text, [...statement.values]);
 
-        let isClaimed = false;
-        const claiming = claim((await open()).messages).finally(() => (isClaimed = true));
-        await waitsForLock("claim_shards_v1");
-        expect(isClaimed).toBe(false);
-        await writer.query("COMMIT");
-        await claiming;
-        expect(await journal(messages, [written.requestId])).toEqual([written.requestId]);
-      });
+          let isClaimed = false;
+          const claiming = claim((await open()).messages).finally(() => (isClaimed = true));
+          await waitsForLock("claim_shards_v1");
+          expect(isClaimed).toBe(false);
+          await writer.query("COMMIT");
+          await claiming;
+          const ids = written.map(({ requestId }) => requestId);
+          expect(await journal(messages, ids)).toEqual(ids.toSorted());
+        },
+      );
 
-      it("makes a write wait for a claim under way, and refuses it once that committed", async () => {
-        const { messages } = await open();
-        const fence = await claim(messages);
-        const claimer = await connect();
-        await claimer.query("BEGIN");
-        await claimer.query(claimText());
-        const written = request();
-        const writing = messages.saveRequest(written, 0, fence);
-        const refused = expect(writing).rejects.toBeInstanceOf(FencedError);
-        await waitsForLock("write_request_v6");
-        await claimer.query("COMMIT");
-        await refused;
-        expect(await messages.lookUp([written.requestId])).toEqual([]);
-      });
+      it.each([
+        ["a write alone", "write_request_v6", 1],
+        ["a group", "write_group_v7", 2],
+      ])(
+        "makes %s wait for a claim under way, and refuses it once that committed",
+        async (_what, waiting, count) => {
+          const { messages } = await open();
+          const fence = await claim(messages);
+          const claimer = await connect();
+          await claimer.query("BEGIN");
+          await claimer.query(claimText());
+          const written = Array.from({ length: count }, () => request());
+          const writing = Promise.allSettled(
+            written.map((envelope) => messages.saveRequest(envelope, 0, fence)),
+          );
+          await waitsForLock(waiting);
+          await claimer.query("COMMIT");
+          expect(await writing).toEqual(
+            written.map(() => ({ status: "rejected", reason: expect.any(FencedError) })),
+          );
+          expect(await messages.lookUp(written.map(({ requestId }) => requestId))).toEqual([]);
+        },
+      );
 
       it("lets that write pass if the claim rolled back", async () => {
         const { messages } = await open();
@@ -242,6 +271,49 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
             requests.map(({ requestId }) => requestId),
           ),
         ).toEqual(expected.toSorted());
+      });
+
+      it("of which something is there already writes the rest, and says of each what became of it", async () => {
+        const { messages, workflows } = await open();
+        const fence = await claim(messages);
+        const [known, answered, waiting, fresh] = [request(), request(), request(), request()];
+        for (const envelope of [known, answered, waiting]) await messages.saveRequest(envelope, 0, fence);
+        await messages.saveReply(succeeded(answered.requestId), fence, null);
+        const execution = { entityType: "Order", executionId: "1" };
+        const entry = (ordinal: number, value: string): JournalEntry => ({
+          ...{ ordinal, position: ordinal, kind: "run", name: "step" },
+          event: { type: "completed", value },
+        });
+        await workflows.appendJournal(execution, [entry(0, "1")], fence, null);
+        const other: Reply = { requestId: answered.requestId, exit: { ok: true, value: "another" } };
+        expect(
+          await Promise.all([
+            messages.saveRequest(known, 0, fence),
+            messages.saveRequest(fresh, 0, fence),
+            messages.saveReply(other, fence, null),
+            messages.saveReply(succeeded(waiting.requestId), fence, null),
+            workflows.appendJournal(execution, [entry(0, "2"), entry(1, "2")], fence, null),
+          ]),
+        ).toMatchObject([
+          { outcome: "duplicate" },
+          { outcome: "accepted" },
+          succeeded(answered.requestId),
+          succeeded(waiting.requestId),
+          undefined,
+        ]);
+        const states = await messages.lookUp(
+          [known, answered, waiting, fresh].map(({ requestId }) => requestId),
+        );
+        expect(Object.fromEntries(states.map(({ requestId, state }) => [requestId, state]))).toEqual({
+          [known.requestId]: "pending",
+          [answered.requestId]: "answered",
+          [waiting.requestId]: "answered",
+          [fresh.requestId]: "pending",
+        });
+        const { entries } = await workflows.readExecution(execution, NO_INBOX);
+        expect(entries.map(({ event }) => event)).toEqual(
+          ["1", "2"].map((value) => ({ type: "completed", value })),
+        );
       });
 
       it("is divided until a row that the database refuses fails alone, and says that it was not written", async () => {
@@ -453,6 +525,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           { version: 4 },
           { version: 5 },
           { version: 6 },
+          { version: 7 },
         ]);
       });
 
