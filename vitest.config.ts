@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 const conditions = ["@holdfast/source"];
+const integration = { environment: "node", testTimeout: 300_000, hookTimeout: 120_000 } as const;
 
 export default defineConfig({
   test: {
@@ -29,12 +30,24 @@ export default defineConfig({
         resolve: { conditions },
         ssr: { resolve: { conditions } },
         test: {
+          ...integration,
           name: "integration",
-          environment: "node",
-          include: ["packages/*/test/**/*.itest.ts", "examples/*/test/**/*.itest.ts", "test/**/*.itest.ts"],
-          testTimeout: 300_000,
-          hookTimeout: 120_000,
+          include: ["packages/*/test/**/*.itest.ts"],
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Each has a cluster of processes, or counts what one costs: no two of them at a time.
+        extends: true,
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: {
+          ...integration,
+          name: "processes",
+          include: ["examples/*/test/**/*.itest.ts", "test/**/*.itest.ts"],
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

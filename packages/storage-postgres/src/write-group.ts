@@ -92,7 +92,7 @@ function columnsOf(group: readonly WriteOp[]): Record<Kind, Column[]> {
 function fencesOf(group: readonly WriteOp[]): Map<string, Fence> {
   const fences = new Map<string, Fence>();
   for (const { fence } of group) if (fence !== null) fences.set(fenceKey(fence), fence);
-  const byShard = Array.from(fences).sort(([, a], [, b]) =>
+  const byShard = Array.from(fences).toSorted(([, a], [, b]) =>
     a.shardId < b.shardId ? -1 : Number(a.shardId > b.shardId),
   );
   return new Map(byShard);

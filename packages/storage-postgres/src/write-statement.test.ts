@@ -13,8 +13,13 @@ const entry: JournalEntry = {
   event: { type: "completed", value: "7" },
 };
 const error: EncodedError = {
-  ...{ name: "E", message: "m", code: null, stack: null },
-  ...{ data: null, cause: null, own: false },
+  name: "E",
+  message: "m",
+  code: null,
+  stack: null,
+  data: null,
+  cause: null,
+  own: false,
 };
 const journal = (entries: readonly JournalEntry[]): WriteOp => ({
   type: "journal",

@@ -281,7 +281,10 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await messages.saveReply(succeeded(answered.requestId), fence, null);
         const execution = { entityType: "Order", executionId: "1" };
         const entry = (ordinal: number, value: string): JournalEntry => ({
-          ...{ ordinal, position: ordinal, kind: "run", name: "step" },
+          ordinal,
+          position: ordinal,
+          kind: "run",
+          name: "step",
           event: { type: "completed", value },
         });
         await workflows.appendJournal(execution, [entry(0, "1")], fence, null);
