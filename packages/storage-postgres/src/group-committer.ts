@@ -3,9 +3,9 @@
 // Decides which waiting writes go together and on which lane. Knows no SQL (write-group.ts) and keeps nothing: a write
 // waits here only while the lanes are busy, or for the rest of the turn in which it came.
 //
-//   G1  Writes of one shard are on one lane at a time, in the order of calls. So are requests of all shards among each
-//       other, since their sequences rise in the order of calls.
-//   G2  A free lane takes what waits at the end of the turn; no timer waits for company.
+//   G1  Writes of one shard are on one lane at a time, in the order of calls.
+//   G2  A free lane takes what waits at the end of the turn; no timer waits for company. Of much it takes its share, by
+//       whole shards, so that the next lane finds shards that are free.
 //   G3  A group that fails on account of one of its writes is divided until that one fails alone.
 //   G4  After an append to a journal failed, none passes that was called before the failure was told.
 //   G5  Every write is settled once, with its result or with why it has none.
@@ -47,7 +47,7 @@ export class GroupCommitter {
   #freeLanes: number;
   /** Shards with a write under way. */
   readonly #busyShards = new Set<string>();
-  #requestsUnderWay = false;
+  #rowsUnderWay = 0;
   #isPumpDue = false;
   #idle: (() => void)[] = [];
 
@@ -90,30 +90,28 @@ export class GroupCommitter {
   }
 
   #take(): Waiting[] {
-    const { maxRows } = this.#options;
-    const share = Math.ceil(this.#queuedRows / this.#freeLanes);
+    const { lanes, maxRows } = this.#options;
+    const share = Math.ceil((this.#queuedRows + this.#rowsUnderWay) / lanes);
     const limit = Math.min(maxRows, Math.max(SHARED_FROM_ROWS, share));
     const group: Waiting[] = [];
     const left: Waiting[] = [];
+    const taken = this.#shareOf(limit);
     const blocked = new Set<string>();
     const keys = new Set<string>();
-    let requestsBlocked = this.#requestsUnderWay;
     let rows = 0;
     let size = 0;
     let at = 0;
-    for (; at < this.#queue.length && rows < limit && size < MAX_GROUP_SIZE; at += 1) {
+    for (; at < this.#queue.length && rows < maxRows && size < MAX_GROUP_SIZE; at += 1) {
       const waiting = this.#queue[at] as Waiting;
       const { op, shard } = waiting;
-      const isRequest = op.type === "request";
       const key = uniqueKeyOf(op);
       if (
         this.#busyShards.has(shard) ||
         blocked.has(shard) ||
-        (isRequest && requestsBlocked) ||
+        !taken.has(shard) ||
         (key !== null && keys.has(key))
       ) {
         blocked.add(shard);
-        requestsBlocked ||= isRequest;
         left.push(waiting);
         continue;
       }
@@ -125,20 +123,34 @@ export class GroupCommitter {
     }
     this.#queue = left.length === 0 ? this.#queue.slice(at) : left.concat(this.#queue.slice(at));
     this.#queuedRows -= rows;
+    this.#rowsUnderWay += rows;
     return group;
+  }
+
+  /** The free shards that have waited longest, with so many rows together or a few more. */
+  #shareOf(limit: number): ReadonlySet<string> {
+    const rowsOfShards = new Map<string, number>();
+    for (const { op, shard } of this.#queue)
+      if (!this.#busyShards.has(shard)) rowsOfShards.set(shard, (rowsOfShards.get(shard) ?? 0) + rowsOf(op));
+    const shards = new Set<string>();
+    let rows = 0;
+    for (const [shard, count] of rowsOfShards) {
+      if (rows >= limit) break;
+      shards.add(shard);
+      rows += count;
+    }
+    return shards;
   }
 
   async #flush(group: readonly Waiting[]): Promise<void> {
     this.#freeLanes -= 1;
     const shards = new Set(group.map(({ shard }) => shard));
-    const hasRequests = group.some(({ op }) => op.type === "request");
     for (const shard of shards) this.#busyShards.add(shard);
-    if (hasRequests) this.#requestsUnderWay = true;
     const broken = new Map<string, SqlFailure>();
     await this.#write(group, broken);
     if (broken.size > 0) this.#failFollowers(broken);
     for (const shard of shards) this.#busyShards.delete(shard);
-    if (hasRequests) this.#requestsUnderWay = false;
+    for (const { op } of group) this.#rowsUnderWay -= rowsOf(op);
     this.#freeLanes += 1;
     if (this.#queue.length > 0) this.#pumpSoon();
     else if (this.#isIdle()) for (const resolve of this.#idle.splice(0)) resolve();

@@ -31,7 +31,7 @@ describe("a group of writes", () => {
 
   it("names each fence once, also that of an append of nothing", () => {
     const { values, text } = writeGroupStatement("holdfast", group, 5.5);
-    expect(values.slice(0, 3)).toEqual([5, '{"default:1","default:1","default:2"}', "{3,2,1}"]);
+    expect(values.slice(0, 3)).toEqual([5, '{"default:1","default:1","default:2"}', "{2,3,1}"]);
     expect(text).toContain(`$${values.length})`);
   });
 

@@ -78,38 +78,50 @@ function columnsOf(group: readonly WriteOp[]): Record<Kind, Column[]> {
     Kind,
     Column[]
   >;
-  const fences = fencesOf(group);
-  for (const { shardId, epoch } of fences.values()) push(columns.fence, [shardId, epoch]);
-  const places = new Map(Array.from(fences.keys(), (key, index) => [key, index + 1]));
+  const places = placesOf(group);
+  // Equal fences have one place, and write the same there.
+  for (const [{ shardId, epoch }, place] of places) setRow(columns.fence, place - 1, [shardId, epoch]);
   for (const op of group) {
-    const place = op.fence === null ? 0 : places.get(fenceKey(op.fence));
-    for (const row of rowsOf(op)) push(columns[op.type], [place ?? 0, ...row]);
+    const place = op.fence === null ? 0 : (places.get(op.fence) ?? 0);
+    const [first, ...others] = columns[op.type];
+    for (const row of rowsOf(op)) setRow(others, (first?.values.push(place) ?? 0) - 1, row);
   }
   return columns;
 }
 
-/** Each fence once, also that of an append of nothing: its caller learns that the shard moved. By shard, as write_group_v7 reads them. */
-function fencesOf(group: readonly WriteOp[]): Map<string, Fence> {
-  const fences = new Map<string, Fence>();
-  for (const { fence } of group) if (fence !== null) fences.set(fenceKey(fence), fence);
-  const byShard = Array.from(fences).toSorted(([, a], [, b]) =>
-    a.shardId < b.shardId ? -1 : Number(a.shardId > b.shardId),
-  );
-  return new Map(byShard);
+/**
+ * The place of each fence, from 1, also of that of an append of nothing: its caller learns that the shard moved. Equal ones
+ * have one place. By shard, as write_group_v7 reads them.
+ */
+function placesOf(group: readonly WriteOp[]): Map<Fence, number> {
+  const fences = new Set<Fence>();
+  for (const { fence } of group) if (fence !== null) fences.add(fence);
+  const places = new Map<Fence, number>();
+  let last: Fence | null = null;
+  let place = 0;
+  for (const fence of [...fences].toSorted(compareFences)) {
+    if (last === null || compareFences(last, fence) !== 0) place += 1;
+    places.set(fence, place);
+    last = fence;
+  }
+  return places;
+}
+
+function compareFences(a: Fence, b: Fence): number {
+  if (a.shardId === b.shardId) return a.epoch - b.epoch;
+  return a.shardId < b.shardId ? -1 : 1;
 }
 
 /** The result of each write, in the order of the group. */
 export function writeGroupResults(group: readonly WriteOp[], answerText: string): WriteResult[] {
   const answer = JSON.parse(answerText) as Answer;
-  const epochs = new Map(
-    Array.from(fencesOf(group).keys(), (key, index) => [key, answer.f?.[index] ?? null]),
-  );
+  const places = placesOf(group);
   const accepted = new Map(Object.entries(answer.q ?? {}));
   const streams = new Set(answer.c);
   const recorded = new Set(answer.r);
   return group.map((op): WriteResult => {
     if (op.fence !== null) {
-      const current = epochs.get(fenceKey(op.fence)) ?? null;
+      const current = answer.f?.[(places.get(op.fence) ?? 0) - 1] ?? null;
       if (current !== op.fence.epoch) return { type: "fenced", current };
     }
     if (op.type === "request") {
@@ -201,10 +213,6 @@ function wholeMs(time: number | null): number | null {
   return time === null ? null : Math.ceil(time);
 }
 
-function fenceKey({ shardId, epoch }: Fence): string {
-  return `${epoch} ${shardId}`;
-}
-
 function emptyColumns(kind: Kind): Column[] {
   return Array.from(SHAPES[kind], (letter) => ({ isText: letter === "t", values: [] }));
 }
@@ -213,6 +221,11 @@ function arrayOf({ isText, values }: Column): SqlValue {
   return isText ? textArray(values as (string | null)[]) : plainArray(values as (number | boolean | null)[]);
 }
 
-function push(columns: readonly Column[], row: readonly (string | number | boolean | null)[]): void {
-  for (const [index, column] of columns.entries()) column.values.push(row[index] ?? null);
+function setRow(
+  columns: readonly Column[],
+  at: number,
+  row: readonly (string | number | boolean | null)[],
+): void {
+  for (let index = 0; index < columns.length; index += 1)
+    (columns[index] as Column).values[at] = row[index] ?? null;
 }
