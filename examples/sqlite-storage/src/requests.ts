@@ -64,10 +64,10 @@ export function forgetRequest(connection: SqliteConnection, sequence: number): v
 }
 
 /** Takes back what became of a request, and makes it pending and due, with no attempts on its count. */
-export function handleAgain(connection: SqliteConnection, sequence: number): void {
+export function handleAgain(connection: SqliteConnection, sequence: number, attempts = 0): void {
   connection.run(
-    `UPDATE holdfast_requests SET state = 'pending', attempts = 0, due_at = NULL, ended_at = NULL, is_ok = NULL,
+    `UPDATE holdfast_requests SET state = 'pending', attempts = :attempts, due_at = NULL, ended_at = NULL, is_ok = NULL,
        is_cancelled = 0, outcome = NULL WHERE sequence = :sequence`,
-    { sequence },
+    { sequence, attempts },
   );
 }

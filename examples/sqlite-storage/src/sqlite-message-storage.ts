@@ -245,12 +245,13 @@ export class SqliteMessageStorage implements MessageStorage {
     );
   }
 
-  async requeueDeadLetter(requestId: string): Promise<EntityAddress | null> {
+  async requeueDeadLetter(requestId: string, executionTag: string | null): Promise<EntityAddress | null> {
     return this.#session.write("requeueDeadLetter", (connection) => {
       const request = findRequest(connection, requestId);
       if (request?.state !== "dead") return null;
-      handleAgain(connection, request.sequence);
-      return envelopeOf(request).address;
+      const { address, tag } = envelopeOf(request);
+      handleAgain(connection, request.sequence, tag === executionTag ? 1 : 0);
+      return address;
     });
   }
 

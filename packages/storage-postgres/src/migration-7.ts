@@ -1,16 +1,21 @@
-// Migration 7: a function that writes a group of which everything passes. Adds it, and touches no table: runners of versions
-// 1 to 6 go on beside those of version 7.
+// Migration 7: a function that writes a group of which everything passes, and one that requeues an execution as one that was
+// begun before. Adds them, and touches no table: runners of versions 1 to 6 go on beside those of version 7.
 //
-// It does for nearly every group what write_group_v1 does for any, for three quarters of the server's time: no row is
+// The first does for nearly every group what write_group_v1 does for any, for three quarters of the server's time: no row is
 // inserted with ON CONFLICT, which inserts it twice over (speculatively, and then for good), and none is looked up again to
 // see what became of it. Where something was there already or a shard was claimed again, nothing of it was done, and
-// write_group_v1 sorts out what passes.
+// write_group_v1 sorts out what passes. Two transaction ids go to a group instead of one, and where something was there a
+// group's dead rows.
 
 import { lookedUpIn, PLANNING, updatePending } from "./migration-1-write.ts";
 
 /** @param schema a checked identifier */
 export function functionsOfVersion7(schema: string): string {
   const s = `"${schema}"`;
+  return writeGroup(s) + requeueDeadLetter(s);
+}
+
+function writeGroup(s: string): string {
   return `
 CREATE FUNCTION ${s}.write_group_v7(
   p_now bigint, p_f_shard text[], p_f_epoch bigint[],
@@ -108,4 +113,19 @@ function replies(s: string): string {
         IF v_left < v_count THEN
           DELETE FROM ${s}.dead_letters d WHERE d.sequence = ANY (v_sequences);
         END IF;`;
+}
+
+/** Rare and unfenced, as ever: takes the shard's row alone, so that no fenced write is under way beside it. */
+function requeueDeadLetter(s: string): string {
+  return `
+CREATE FUNCTION ${s}.requeue_dead_letter_v7(p_id text, p_execution_tag text)
+RETURNS TABLE (entity_type text, entity_id text, shard_id text) LANGUAGE plpgsql ${PLANNING} AS $fn$
+#variable_conflict use_column
+DECLARE v_sequence bigint;
+BEGIN
+  RETURN QUERY SELECT t.entity_type, t.entity_id, t.shard_id FROM ${s}.requeue_dead_letter_v1(p_id) t;
+  IF NOT FOUND THEN RETURN; END IF;
+  SELECT q.sequence INTO v_sequence FROM ${s}.requests q WHERE q.request_id = p_id AND q.tag = p_execution_tag;
+  UPDATE ${s}.pending p SET attempts = 1 WHERE p.sequence = v_sequence;
+END $fn$;`;
 }

@@ -198,11 +198,11 @@ export class PostgresMessageStorage implements MessageStorage {
     return rows.map(deadLetterOf);
   }
 
-  async requeueDeadLetter(requestId: string): Promise<EntityAddress | null> {
+  async requeueDeadLetter(requestId: string, executionTag: string | null): Promise<EntityAddress | null> {
     const [row] = await this.#session.call<{ entity_type: string; entity_id: string; shard_id: string }>(
       "requeueDeadLetter",
-      "requeue_dead_letter_v1",
-      [requestId],
+      "requeue_dead_letter_v7",
+      [requestId, executionTag],
     );
     if (row === undefined) return null;
     this.#wakeUps?.announce(row.shard_id as ShardId);

@@ -199,9 +199,9 @@ export class RedisMessageStorage implements MessageStorage {
     return rows.map((row) => deadLetterOf(fieldsOf(row)));
   }
 
-  async requeueDeadLetter(requestId: string): Promise<EntityAddress | null> {
+  async requeueDeadLetter(requestId: string, executionTag: string | null): Promise<EntityAddress | null> {
     const { name, channel } = this.#session;
-    const args = [requestId, name, channel];
+    const args = [requestId, name, channel, ...(executionTag === null ? [] : [executionTag])];
     const call = { operation: "requeueDeadLetter", script: SCRIPTS.requeueDeadLetter, args };
     const [entityType, entityId, shardId] = await this.#session.write<string[]>(call);
     if (entityType === undefined || entityId === undefined) return null;

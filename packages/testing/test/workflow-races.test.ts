@@ -1,6 +1,13 @@
 // What happens to executions where a write fails, a read is slow or a process ends at the one moment that matters.
 
-import { defineEntity, defineWorkflow, ExecutionStateError, query, rpc } from "@holdfast/core";
+import {
+  defineEntity,
+  defineWorkflow,
+  ExecutionStateError,
+  query,
+  rpc,
+  type WorkflowContext,
+} from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
@@ -301,6 +308,120 @@ describe("an execution that is cancelled after an attempt of which nothing could
     await cluster.advance("1 minute");
     expect(await handle.describe()).toMatchObject({ status: "cancelled" });
     expect(log).toEqual(["charged", "undone"]);
+  });
+});
+
+describe("an execution of which an attempt was begun, and nothing recorded", () => {
+  /** Undoes what it has begun; its step goes on for ever. */
+  function endless() {
+    const log: string[] = [];
+    const Bank = defineEntity({ name: "Bank", rpcs: { note: rpc<string, void>({ persisted: true }) } });
+    const bank = Bank.implement({ note: (what) => void log.push(what) });
+    const execute = async (ctx: WorkflowContext): Promise<string> => {
+      ctx.onCompensate("undo", () => ctx.entity(Bank, "1").note("undone"));
+      await ctx.run("charge", () => {
+        log.push("charged");
+        return new Promise(() => undefined);
+      });
+      return "kept";
+    };
+    return { log, bank, execute };
+  }
+
+  it("is undone when it is cancelled while it waits for code of its version", async () => {
+    const { log, bank, execute } = endless();
+    const options = { name: "Versioned", key: (id: string) => id, hashKey: false } as const;
+    const first = defineWorkflow<string, string>({ ...options, version: "1" });
+    const second = defineWorkflow<string, string>({ ...options, version: "2" });
+    const one = first.implement({ execute });
+    let code = one;
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [bank, { ...one, bind: (services: never) => code.bind(services) }],
+    });
+    const deploy = async (next: typeof one): Promise<void> => {
+      code = next;
+      await cluster.crash(0);
+      await cluster.restart(0);
+      await cluster.advance("2 minutes");
+    };
+    const handle = await cluster.workflow(first).start("1");
+    await cluster.advance("1s");
+    expect(log).toEqual(["charged"]);
+    await deploy(second.implement({ execute: async () => "new" }));
+    expect(await handle.describe()).toMatchObject({ waitsForCode: expect.any(String) });
+    await handle.cancel("not wanted");
+    await cluster.advance("1 minute");
+    await deploy(second.implement({ execute: async () => "new", versions: { "1": execute } }));
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    expect(log).toEqual(["charged", "undone"]);
+  });
+
+  it("is undone when it became a dead letter, and is resumed and cancelled", async () => {
+    const { log, bank, execute } = endless();
+    let isLost = false;
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [bank, Parent.implement({ execute })],
+      storageMessageMaxRetries: 2,
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          async readExecution(...args) {
+            if (isLost) throw notWritten("readExecution");
+            return workflows.readExecution(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Parent).start("1");
+    await cluster.advance("1s");
+    isLost = true;
+    await cluster.crash(0);
+    await cluster.restart(0);
+    await cluster.advance("10 minutes");
+    expect(await cluster.deadLetters.list()).toMatchObject([{ entityId: "1" }]);
+    isLost = false;
+    await cluster.crash(0);
+    await handle.resume();
+    const cancelling = handle.cancel("not wanted");
+    await cluster.advance("1 minute");
+    await cancelling;
+    await cluster.restart(0);
+    await cluster.advance("1 minute");
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    expect(log).toEqual(["charged", "undone"]);
+  });
+
+  it("is no dead letter when its shard moves, even where nothing is attempted twice", async () => {
+    const begun: number[] = [];
+    const work = Parent.implement({
+      async execute(ctx) {
+        await ctx.run("long", async () => {
+          begun.push(cluster.now());
+          await cluster.sleep(60_000);
+        });
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [work],
+      storageMessageMaxRetries: 0,
+      entityTerminationTimeout: "1s",
+    });
+    const handle = await cluster.workflow(Parent).start("1");
+    await cluster.advance("1s");
+    for (const runner of cluster.runners) {
+      void runner.shutdown();
+      await cluster.advance("10s");
+      if (begun.length > 1) break;
+      cluster.revive(cluster.runners.indexOf(runner));
+      await cluster.advance("10s");
+    }
+    await cluster.advance("2 minutes");
+    expect(begun).toHaveLength(2);
+    expect(await cluster.deadLetters.list()).toEqual([]);
+    await expect(handle.poll()).resolves.toBe("done");
   });
 });
 

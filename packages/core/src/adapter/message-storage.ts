@@ -154,8 +154,13 @@ export interface MessageStorage {
    * longer (requeued, dropped or answered meanwhile) the list begins again with the oldest: better twice than never.
    */
   listDeadLetters(query: { limit: number; after: string | null }): Promise<readonly DeadLetter[]>;
-  /** Makes a dead letter pending again, with no attempts on its count. Returns its address, or null if it is no dead letter. */
-  requeueDeadLetter(requestId: string): Promise<EntityAddress | null>;
+  /**
+   * Makes a dead letter pending again, with no attempts on its count. Returns its address, or null if it is no dead letter.
+   *
+   * @param executionTag the letter's type is a workflow's, and requests of this tag are its executions: one of those has one
+   *   attempt on its count, since it must tell that it was begun before. Null: it is another type
+   */
+  requeueDeadLetter(requestId: string, executionTag: string | null): Promise<EntityAddress | null>;
   /**
    * Forgets a dead letter for good, its deduplication key included. Returns whether it was one.
    *

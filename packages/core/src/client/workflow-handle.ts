@@ -149,7 +149,7 @@ export function workflowHandle(
     async resume() {
       const state = await known();
       if (state.state === "dead") {
-        const address = await access.messages().requeueDeadLetter(state.requestId);
+        const address = await access.messages().requeueDeadLetter(state.requestId, EXECUTION_TAGS.execution);
         if (address !== null) access.wakeOwner(address.shardId);
         return;
       }

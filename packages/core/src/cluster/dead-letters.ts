@@ -26,7 +26,7 @@ export interface DeadLetters {
    * longer, the list begins again with the oldest.
    */
   list(query?: { readonly limit?: number; readonly after?: string }): Promise<readonly DeadLetterInfo[]>;
-  /** Lets a dead letter be attempted again, as often as a new request. Resolves to whether there was one. */
+  /** Lets a dead letter be attempted again, as often as a new request; an execution once less. Resolves to whether there was one. */
   requeue(requestId: string): Promise<boolean>;
   /**
    * Forgets a dead letter for good; with an execution of a workflow its journal and its signals, so that its id begins anew.
@@ -37,6 +37,11 @@ export interface DeadLetters {
 
 /** @param wake tells the owner of a shard that there is work for it */
 export function deadLetters(messages: () => MessageStorage, wake: (shardId: ShardId) => void): DeadLetters {
+  /** Null: it is no dead letter. Its type never changes; whether it still is one, whoever takes it sees for itself. */
+  const typeOf = async (requestId: string): Promise<string | null> => {
+    const [state] = await messages().lookUp([requestId]);
+    return state?.state === "dead" ? state.deadLetter.envelope.address.entityType : null;
+  };
   return {
     async list(query = {}) {
       const letters = await messages().listDeadLetters({
@@ -56,16 +61,15 @@ export function deadLetters(messages: () => MessageStorage, wake: (shardId: Shar
       }));
     },
     async requeue(requestId) {
-      const address = await messages().requeueDeadLetter(requestId);
+      const type = await typeOf(requestId);
+      if (type === null) return false;
+      const address = await messages().requeueDeadLetter(requestId, executionTagOf(type));
       if (address !== null) wake(address.shardId);
       return address !== null;
     },
     async drop(requestId) {
-      // Which type it is of never changes; whether it is a dead letter still, dropping sees for itself.
-      const [state] = await messages().lookUp([requestId]);
-      if (state?.state !== "dead") return false;
-      const { entityType } = state.deadLetter.envelope.address;
-      return messages().dropDeadLetter(requestId, executionTagOf(entityType));
+      const type = await typeOf(requestId);
+      return type !== null && messages().dropDeadLetter(requestId, executionTagOf(type));
     },
   };
 }

@@ -38,7 +38,7 @@ export class BriefMap<Value> {
     for (const key of this.keys()) this.delete(key);
   }
 
-  /** Those of when it is called, without what is deleted meanwhile. In the order in which they were set. */
+  /** Those of when it is called, without what is deleted meanwhile. In the order in which they were set, but for keys that are whole numbers, which come first. */
   *keys(): Generator<string> {
     for (const key of Object.keys(this.#values)) if (key in this.#values) yield key;
   }

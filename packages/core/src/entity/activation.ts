@@ -56,6 +56,10 @@ export class Activation {
     this.mailbox = new Mailbox(options.mailboxCapacity);
   }
 
+  get behavior(): EntityBehavior {
+    return this.#options.behavior;
+  }
+
   get running(): readonly HostedRequest[] {
     return this.#running;
   }

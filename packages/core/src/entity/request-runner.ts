@@ -83,7 +83,9 @@ export class RequestRunner {
       }
       if (request.ended?.reason === "moved") return { type: "moved" };
       if (request.envelope.persisted && !request.attemptIsRecorded) {
-        if (request.attempts > this.#options.maxRetries)
+        // The one that only tells that it was begun is no failure.
+        const begun = activation.behavior.countsCutAttempt === true ? 1 : 0;
+        if (request.attempts > Math.max(begun, this.#options.maxRetries))
           return this.#bury(request, fence, lastError ?? neverEnded(request));
         try {
           await this.#options.messages.recordAttempt(request.id, request.attempts + 1, fence);

@@ -117,9 +117,9 @@ export class MemoryMessageStorage implements MessageStorage {
     return this.#messages.listDeadLetters(query);
   }
 
-  async requeueDeadLetter(requestId: string): Promise<EntityAddress | null> {
+  async requeueDeadLetter(requestId: string, executionTag: string | null): Promise<EntityAddress | null> {
     this.#session.assertOpen("requeueDeadLetter");
-    return this.#messages.requeueDeadLetter(requestId);
+    return this.#messages.requeueDeadLetter(requestId, executionTag);
   }
 
   async dropDeadLetter(requestId: string, executionTag: string | null): Promise<boolean> {

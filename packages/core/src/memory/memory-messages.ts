@@ -209,10 +209,11 @@ export class MemoryMessages {
     return letters.slice(seen + 1, seen + 1 + query.limit);
   }
 
-  requeueDeadLetter(requestId: string): EntityAddress | null {
+  requeueDeadLetter(requestId: string, executionTag: string | null): EntityAddress | null {
     const record = this.#dead.get(requestId);
     if (record === undefined) return null;
     this.handleAgain(record);
+    if (record.envelope.tag === executionTag) record.attempts = 1;
     return record.envelope.address;
   }
 

@@ -86,17 +86,18 @@ export class ExecutionRunner {
       let stored = call.isNew
         ? NOTHING_STORED
         : await this.#services.storage.readExecution({ entityType, executionId }, EXECUTION_TAGS);
+      // An earlier attempt is on the count, or left something: copies that left in order recorded all they had begun.
+      const isFirst = call.attempt === 1 && stored.entries.length === 0;
       if (stored.entries.length === 0) stored = await this.#begin(call, stored);
       for (;;) {
         const run = recordedRun(stored);
         const { version } = run;
         if (!this.#code.versions.has(version))
           return this.#park(call, new DefinitionError(this.#unknownVersion(version)));
-        const hasNotBegun =
-          call.attempt === 1 && run.number === 0 && run.entries.every(({ position }) => position < 0);
+        const hasNotBegun = isFirst && run.number === 0 && run.entries.every(({ position }) => position < 0);
         const messages = [...stored.inbox, ...copy.early];
         const cancel = hasNotBegun ? messages.find(({ tag }) => tag === CANCEL) : undefined;
-        // Nothing of it has run, and nothing need: a copy that was cut short was an attempt, or recorded what it had begun.
+        // Nothing of it has run, and nothing need.
         if (cancel !== undefined) return await this.#endUnbegun(executionId, messages, cancel);
         const execution = this.#executionOf(call, run, stored);
         copy.execution = execution;
@@ -264,12 +265,13 @@ export class ExecutionRunner {
   }
 
   /** A matter of deploying: it waits, and its journal stays as it is. */
-  #park({ envelope, fence }: Call, error: Error): Suspension {
+  #park({ envelope, fence, attempt }: Call, error: Error): Suspension {
     if (this.#services.replayOnly === true) throw error;
     const executionId = envelope.address.entityId;
     const until = this.parked.park(executionId, fence, encodeError(error, { exposeStacks: false }));
     this.#services.logger.error("An execution waits for fixed code", { executionId, error: error.message });
-    return new Suspension(until);
+    // An earlier attempt may have begun what it did not record.
+    return new Suspension(until, attempt > 1 ? 1 : 0);
   }
 
   /** Has those woken who wait for the end of an execution that became a dead letter. Never rejects. */

@@ -32,9 +32,10 @@ return rows
 
 /** ARGV: the id, this session's name, the channel that announces it. Returns nothing, or type, entity id and shard. */
 export const REQUEUE_DEAD_LETTER: string = `${WRITE}${REQUESTS}
-local fields = redis.call('HMGET', request_key(ARGV[1]), 'state', 'type', 'id', 'shard')
+local fields = redis.call('HMGET', request_key(ARGV[1]), 'state', 'type', 'id', 'shard', 'tag')
 if fields[1] ~= 'dead' then return {} end
 handle_again(ARGV[1])
+if fields[5] == ARGV[4] then redis.call('HSET', request_key(ARGV[1]), 'attempts', '1') end
 redis.pcall('PUBLISH', ARGV[3], ARGV[2] .. ' ' .. fields[4])
 return {fields[2], fields[3], fields[4]}
 `;

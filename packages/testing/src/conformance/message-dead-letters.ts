@@ -116,7 +116,7 @@ export function messageDeadLetters(factory: StorageFactory): void {
         const [requeued, dropped, answered, ...others] = requests.map(({ requestId }) => requestId);
         const left = async (after: string | undefined): Promise<string[]> =>
           idsOf(await messages.listDeadLetters({ limit: 2, after: after ?? null }));
-        await messages.requeueDeadLetter(requeued ?? "");
+        await messages.requeueDeadLetter(requeued ?? "", null);
         expect(await left(requeued)).toEqual([dropped, answered]);
         await messages.dropDeadLetter(dropped ?? "", null);
         expect(await left(dropped)).toEqual([answered, others[0]]);
@@ -135,8 +135,8 @@ export function messageDeadLetters(factory: StorageFactory): void {
         await context.save(messages, request);
         await messages.recordAttempt(requestId, 3, fence);
         await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 3, deadSince: 1 }, fence);
-        expect(await messages.requeueDeadLetter(requestId)).toEqual(request.address);
-        expect(await messages.requeueDeadLetter(requestId)).toBeNull();
+        expect(await messages.requeueDeadLetter(requestId, null)).toEqual(request.address);
+        expect(await messages.requeueDeadLetter(requestId, null)).toBeNull();
         expect(await messages.lookUp([requestId])).toEqual([
           { state: "pending", requestId, deliverAt: null, attempts: 0 },
         ]);
@@ -154,6 +154,24 @@ export function messageDeadLetters(factory: StorageFactory): void {
     );
 
     it(
+      "that is requeued has one attempt where it is an execution: it was begun before",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const requests = [context.request({ tag: "execute" }), context.request({ tag: "signal" })];
+        await context.save(messages, ...requests);
+        for (const { requestId } of requests) {
+          await messages.saveDeadLetter(
+            requestId,
+            { error: failure("no"), attempts: 3, deadSince: 1 },
+            fence,
+          );
+          expect(await messages.requeueDeadLetter(requestId, "execute")).not.toBeNull();
+        }
+        expect((await messages.readPending(all)).requests.map(({ attempts }) => attempts)).toEqual([1, 0]);
+      }),
+    );
+
+    it(
       "that is dropped is forgotten for good, its key included",
       run(async ({ messages }, context) => {
         const fence = await context.claim(messages);
@@ -164,7 +182,7 @@ export function messageDeadLetters(factory: StorageFactory): void {
         const other = (await context.open()).messages;
         expect(await other.dropDeadLetter(requestId, null)).toBe(true);
         expect(await other.dropDeadLetter(requestId, null)).toBe(false);
-        expect(await messages.requeueDeadLetter(requestId)).toBeNull();
+        expect(await messages.requeueDeadLetter(requestId, null)).toBeNull();
         expect(await messages.lookUp([requestId])).toEqual([]);
         expect(await messages.lookUpByKey(request.address, request.tag, "key")).toBeNull();
         expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
@@ -184,7 +202,7 @@ export function messageDeadLetters(factory: StorageFactory): void {
         const ids = [pending.requestId, answered.requestId];
         const before = await messages.lookUp(ids);
         for (const requestId of [...ids, context.id()]) {
-          expect(await messages.requeueDeadLetter(requestId)).toBeNull();
+          expect(await messages.requeueDeadLetter(requestId, null)).toBeNull();
           expect(await messages.dropDeadLetter(requestId, null)).toBe(false);
         }
         expect(await messages.lookUp(ids)).toEqual(before);

@@ -91,7 +91,7 @@ export function messageReplies(factory: StorageFactory): void {
         expect(await messages.saveReply(reply, fence, null)).toEqual(reply);
         expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply }]);
         expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
-        expect(await messages.requeueDeadLetter(requestId)).toBeNull();
+        expect(await messages.requeueDeadLetter(requestId, null)).toBeNull();
       }),
     );
 

@@ -71,7 +71,7 @@ export function storageLifecycle(factory: StorageFactory): void {
       saveDeadLetter: ({ messages }) =>
         messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 1, deadSince: 1 }, fence),
       listDeadLetters: ({ messages }) => messages.listDeadLetters({ limit: 1, after: null }),
-      requeueDeadLetter: ({ messages }) => messages.requeueDeadLetter(requestId),
+      requeueDeadLetter: ({ messages }) => messages.requeueDeadLetter(requestId, null),
       dropDeadLetter: ({ messages }) => messages.dropDeadLetter(requestId, null),
       forgetAnswered: ({ messages }) =>
         messages.forgetAnswered({ entityType: "Counter", answeredBefore: 1, limit: 1 }),

@@ -194,7 +194,7 @@ function statuses(factory: StorageFactory): void {
         const letter = { error: failure("no"), attempts: 1, deadSince: 1 };
         await messages.saveDeadLetter(requestId, letter, fence);
         expect(await status(NOW)).toBe("failed");
-        await messages.requeueDeadLetter(requestId);
+        await messages.requeueDeadLetter(requestId, null);
         expect(await status(NOW)).toBe("pending");
         await messages.saveReply(succeeded(requestId), fence, null);
         expect(await status(NOW)).toBe("completed");
@@ -255,7 +255,7 @@ async function oneOfEach(
   const cause = { ...failure("why"), code: CANCELLED_CODE };
   await fail(messages, await start(session, context, order("failed for a cancelled one")), fence, { cause });
   await kill("dead");
-  await messages.requeueDeadLetter(await kill("requeued"));
+  await messages.requeueDeadLetter(await kill("requeued"), null);
   return {
     new: "pending",
     woken: "pending",

@@ -210,7 +210,7 @@ function dropping(factory: StorageFactory): void {
         const [, done, requeued] = requests as [Envelope, Envelope, Envelope];
         await messages.saveReply(succeeded(done.requestId), fence, null);
         await die(messages, requeued, fence);
-        await messages.requeueDeadLetter(requeued.requestId);
+        await messages.requeueDeadLetter(requeued.requestId, null);
         const before = await messages.lookUp(ids);
         for (const { requestId } of requests)
           expect(await messages.dropDeadLetter(requestId, "execute")).toBe(false);
