@@ -1,5 +1,6 @@
-// Migration 7: a function that writes a group of which everything passes, and one that requeues an execution as one that was
-// begun before. Adds them, and touches no table: runners of versions 1 to 6 go on beside those of version 7.
+// Migration 7: a function that writes a group of which everything passes, one that reads pending requests, and one that
+// requeues an execution as one that was begun before. Adds them, and touches no table: runners of versions 1 to 6 go on
+// beside those of version 7.
 //
 // The first does for nearly every group what write_group_v1 does for any, for three quarters of the server's time: no row is
 // inserted with ON CONFLICT, which inserts it twice over (speculatively, and then for good), and none is looked up again to
@@ -8,11 +9,12 @@
 // group's dead rows.
 
 import { lookedUpIn, PLANNING, updatePending } from "./migration-1-write.ts";
+import { readPending } from "./migration-7-pending.ts";
 
 /** @param schema a checked identifier */
 export function functionsOfVersion7(schema: string): string {
   const s = `"${schema}"`;
-  return writeGroup(s) + requeueDeadLetter(s);
+  return [writeGroup(s), readPending(s), requeueDeadLetter(s)].join("\n");
 }
 
 function writeGroup(s: string): string {
@@ -62,40 +64,28 @@ END $fn$;`;
 
 /**
  * Duplicates of a key are no accident: callers who have one send it again as a matter of course, and a group with one is not
- * to be written twice. The others have ids of their own.
+ * to be written twice. So those that are there are left out first. The others have ids of their own.
  */
 function requests(s: string): string {
-  const columns = `request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload, headers, expects,
-            uninterruptible, from_inside, read_pending_first, sender, deliver_at`;
-  const values = `g.id, g.shard, g.type, g.entity, g.tag, g.key, g.payload, g.headers, g.expects, g.uninterruptible, g.inside,
-            g.pending_first, g.sender, g.deliver_at`;
-  const given = `unnest(p_q_id, p_q_shard, p_q_type, p_q_entity, p_q_tag, p_q_key, p_q_payload, p_q_headers, p_q_expects,
-            p_q_uninterruptible, p_q_inside, p_q_pending_first, p_q_sender, p_q_deliver_at, p_q_attempts)
-            AS t (id, shard, type, entity, tag, key, payload, headers, expects, uninterruptible, inside, pending_first, sender,
-              deliver_at, attempts)`;
-  const pending = `INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)`;
-  return `IF array_remove(p_q_key, NULL) = '{}' THEN
-          WITH given AS MATERIALIZED (
-            SELECT nextval('${s}.requests_sequence_seq') AS sequence, t.* FROM ${given}
-          ), accepted AS (
-            INSERT INTO ${s}.requests (sequence, ${columns}) OVERRIDING SYSTEM VALUE
-            SELECT g.sequence, ${values} FROM given g
-          ), queued AS (
-            ${pending}
-            SELECT g.sequence, g.shard, g.type, g.entity, g.attempts, g.deliver_at FROM given g
-          ) SELECT json_object_agg(g.id, g.sequence) INTO v_accepted FROM given g;
-        ELSE
-          WITH given AS MATERIALIZED (
-            SELECT * FROM ${given}
-          ), accepted AS (
-            INSERT INTO ${s}.requests (${columns})
-            SELECT ${values} FROM given g
-            ON CONFLICT DO NOTHING RETURNING requests.sequence, requests.request_id
-          ), queued AS (
-            ${pending}
-            SELECT a.sequence, g.shard, g.type, g.entity, g.attempts, g.deliver_at FROM accepted a JOIN given g ON g.id = a.request_id
-          ) SELECT json_object_agg(a.request_id, a.sequence) INTO v_accepted FROM accepted a;
-        END IF;`;
+  return `WITH given AS MATERIALIZED (
+          SELECT nextval('${s}.requests_sequence_seq') AS sequence, t.*
+            FROM unnest(p_q_id, p_q_shard, p_q_type, p_q_entity, p_q_tag, p_q_key, p_q_payload, p_q_headers, p_q_expects,
+              p_q_uninterruptible, p_q_inside, p_q_pending_first, p_q_sender, p_q_deliver_at, p_q_attempts)
+              AS t (id, shard, type, entity, tag, key, payload, headers, expects, uninterruptible, inside, pending_first,
+                sender, deliver_at, attempts)
+            LEFT JOIN LATERAL (
+              SELECT true AS is_there FROM ${s}.requests o WHERE o.entity_type = t.type AND o.entity_id = t.entity
+                AND o.tag = t.tag AND o.deduplication_key = t.key OFFSET 0) known ON true
+            WHERE known.is_there IS NULL
+        ), accepted AS (
+          INSERT INTO ${s}.requests (sequence, request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
+            headers, expects, uninterruptible, from_inside, read_pending_first, sender, deliver_at) OVERRIDING SYSTEM VALUE
+          SELECT g.sequence, g.id, g.shard, g.type, g.entity, g.tag, g.key, g.payload, g.headers, g.expects, g.uninterruptible,
+            g.inside, g.pending_first, g.sender, g.deliver_at FROM given g
+        ), queued AS (
+          INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
+          SELECT g.sequence, g.shard, g.type, g.entity, g.attempts, g.deliver_at FROM given g
+        ) SELECT json_object_agg(g.id, g.sequence) INTO v_accepted FROM given g;`;
 }
 
 /** A dead letter that is answered after all is a dead letter no longer: it is what was not pending. */

@@ -1,4 +1,4 @@
-import type { PendingPage, PendingQuery } from "@holdfast/core/adapter";
+import type { PendingPage, PendingQuery, ShardId } from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { address, failure, storageCases, succeeded } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -50,6 +50,32 @@ export function messagePending(factory: StorageFactory): void {
         expect([sequencesOf(five), five.more]).toEqual([sequences, false]);
         const six = await messages.readPending(query({ limit: 6 }));
         expect([sequencesOf(six), six.more]).toEqual([sequences, false]);
+      }),
+    );
+
+    it(
+      "gives all of them page by page, however they are spread over shards, those that fell due among them",
+      run(async ({ messages }, context) => {
+        const shardIds = Array.from({ length: 12 }, (_, index): ShardId => `default:${index}`);
+        const requests = Array.from({ length: 150 }, (_, index) => {
+          // Most are on one shard, and what is on the last comes last.
+          const shard = index >= 140 ? 11 : index % 3 > 0 ? 5 : (index * 7) % 11;
+          return context.request({
+            address: address("a", shardIds[shard] ?? "default:0"),
+            deliverAt: index % 4 === 0 ? 500 - index : null,
+          });
+        });
+        const sequences = await context.save(messages, ...requests);
+        const read: number[] = [];
+        for (let more = true; more && read.length < sequences.length;) {
+          const page = await messages.readPending(
+            query({ shardIds, now: 1_000, limit: 20, excludingSequences: read }),
+          );
+          read.push(...sequencesOf(page));
+          expect(page.more).toBe(read.length < sequences.length);
+          ({ more } = page);
+        }
+        expect(read).toEqual(sequences);
       }),
     );
 
