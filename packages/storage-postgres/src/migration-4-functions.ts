@@ -36,9 +36,10 @@ END $fn$;`;
 }
 
 /** Adds the requests without a key to `v_old`. Planned for their type, which says whether the index of workflows' requests has them. */
-export function withoutKey(s: string, where: string): string {
-  return `EXECUTE 'SELECT $1 || ARRAY(SELECT q.sequence FROM ${s}.requests q
-      WHERE q.entity_type = $2 AND ${where} AND q.deduplication_key IS NULL)' INTO v_old`;
+export function withoutKey(s: string, ids: string): string {
+  return `EXECUTE 'SELECT $1 || ARRAY(SELECT q.sequence FROM unnest(${ids}) AS t (id) CROSS JOIN LATERAL (
+      SELECT o.sequence FROM ${s}.requests o WHERE o.entity_type = $2 AND o.entity_id = t.id
+        AND o.deduplication_key IS NULL OFFSET 0) q)' INTO v_old`;
 }
 
 /** Forgets the requests of `v_old`, whatever became of them. */
@@ -67,7 +68,7 @@ BEGIN
   DELETE FROM ${s}.journal j WHERE j.entity_type = p_type AND j.execution_id = p_execution AND j.ordinal < p_below;
   v_old := ARRAY(SELECT q.sequence FROM ${s}.requests q
     WHERE q.request_id = ANY (p_ids) AND q.entity_type = p_type AND q.entity_id = p_execution);
-  ${withoutKey(s, "q.entity_id = $3")} USING v_old, p_type, p_execution;
+  ${withoutKey(s, "ARRAY[$3]")} USING v_old, p_type, p_execution;
   -- In one order, so that two who trim at once do not wait for each other.
   v_old := ARRAY(SELECT r.sequence FROM ${s}.replies r
     WHERE r.sequence = ANY (v_old) AND r.answered_at < p_before ORDER BY r.sequence FOR UPDATE);
@@ -113,13 +114,16 @@ END $fn$;`;
  *
  * Old replies to the other requests of executions that go on are looked at again by each sweep. They are few, since what a
  * long execution has in its inbox is trimmed.
+ *
+ * Executions are forgotten one by one: of a list of ids PostgreSQL may make a condition that it checks for every one there
+ * is. Migration 7 applies it again.
  */
-function forgetAnswered(s: string): string {
+export function forgetAnswered(s: string): string {
   const old = `r.entity_type = p_type AND r.answered_at < p_before`;
   return `
-CREATE FUNCTION ${s}.forget_answered_v4(p_type text, p_before bigint, p_limit int, p_execution_tag text) RETURNS int
+CREATE OR REPLACE FUNCTION ${s}.forget_answered_v4(p_type text, p_before bigint, p_limit int, p_execution_tag text) RETURNS int
 LANGUAGE plpgsql ${PLANNING} AS $fn$
-DECLARE v_old bigint[]; v_executions text[]; v_count int;
+DECLARE v_old bigint[]; v_executions text[]; v_execution text; v_count int;
 BEGIN
   IF p_execution_tag IS NULL THEN
     SELECT array_agg(o.sequence) INTO v_old FROM (
@@ -134,11 +138,13 @@ BEGIN
   IF v_old IS NULL THEN RETURN 0; END IF;
   v_count := cardinality(v_old);
   IF p_execution_tag IS NOT NULL THEN
-    DELETE FROM ${s}.journal j WHERE j.entity_type = p_type AND j.execution_id = ANY (v_executions);
-    DELETE FROM ${s}.attributes a WHERE a.entity_type = p_type AND a.execution_id = ANY (v_executions);
-    v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
-      WHERE q.entity_type = p_type AND q.entity_id = ANY (v_executions) AND q.deduplication_key IS NOT NULL);
-    ${withoutKey(s, "q.entity_id = ANY ($3)")} USING v_old, p_type, v_executions;
+    FOREACH v_execution IN ARRAY v_executions LOOP
+      DELETE FROM ${s}.journal j WHERE j.entity_type = p_type AND j.execution_id = v_execution;
+      DELETE FROM ${s}.attributes a WHERE a.entity_type = p_type AND a.execution_id = v_execution;
+      v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
+        WHERE q.entity_type = p_type AND q.entity_id = v_execution AND q.deduplication_key IS NOT NULL);
+    END LOOP;
+    ${withoutKey(s, "$3")} USING v_old, p_type, v_executions;
   END IF;
   ${forgetOld(s)}
   RETURN v_count;

@@ -12,10 +12,10 @@ import { PLANNING } from "./migration-1-write.ts";
 /** How many requests are few: all of them are looked up in about a fifth of a second. */
 const FEW = 10_000;
 
-/** @param s the quoted schema */
+/** Migration 7 applies it again. @param s the quoted schema */
 export function listingOfVersion4(s: string): string {
   return `
-CREATE FUNCTION ${s}.list_executions_v4(
+CREATE OR REPLACE FUNCTION ${s}.list_executions_v4(
   p_type text, p_tag text, p_execution text, p_status text, p_from text, p_below text, p_names text[], p_values text[],
   p_now bigint, p_limit int, p_cancelled text
 ) RETURNS TABLE (status text, ended_at bigint, due_at bigint, attributes text, request_id text, shard_id text,
@@ -26,7 +26,7 @@ LANGUAGE plpgsql STABLE ${PLANNING} SET max_parallel_workers_per_gather = 0 SET 
 DECLARE v_few bigint[]; v_some bigint[]; v_executions text[]; v_requests text := '${s}.requests'; v_where text := '';
 BEGIN
   IF p_execution IS NOT NULL THEN
-    v_few := ARRAY(${executions(s, "q.entity_id = p_execution")});
+    v_few := ARRAY(${executions(s, "ARRAY[p_execution]")});
   ELSIF p_status IS NOT NULL THEN
     EXECUTE 'SELECT ARRAY(SELECT f.sequence FROM (' || CASE p_status
       ${ofStatuses(s)}
@@ -38,10 +38,11 @@ BEGIN
       WHERE a.entity_type = p_type AND a.name = p_names[i] AND a.value = p_values[i]
       LIMIT least(${FEW}, cardinality(v_few)) + 1);
     IF cardinality(v_executions) <= least(${FEW}, cardinality(v_few)) THEN
-      v_few := ARRAY(${executions(s, "q.entity_id = ANY (v_executions)")});
+      v_few := ARRAY(${executions(s, "v_executions")});
     END IF;
+    -- Found by its execution: by its name PostgreSQL may go through the attributes of all.
     v_where := v_where || format(' AND ($7)[%1$s] = (SELECT o.value FROM ${s}.attributes o
-      WHERE o.entity_type = q.entity_type AND o.execution_id = q.entity_id AND o.name = ($6)[%1$s])', i);
+      WHERE o.entity_type = q.entity_type AND o.execution_id = q.entity_id AND o.name || '''' = ($6)[%1$s])', i);
   END LOOP;
   IF v_few IS NOT NULL THEN
     v_requests := '(SELECT t.sequence FROM unnest($10) AS t (sequence)) t
@@ -69,9 +70,11 @@ BEGIN
 END $fn$;`;
 }
 
-function executions(s: string, where: string): string {
-  return `SELECT q.sequence FROM ${s}.requests q
-      WHERE q.entity_type = p_type AND ${where} AND q.tag = p_tag AND q.deduplication_key IS NOT NULL`;
+/** Each is looked up by itself: of a list of ids PostgreSQL may make a condition that it checks for every execution there is. */
+function executions(s: string, ids: string): string {
+  return `SELECT q.sequence FROM unnest(${ids}) AS t (id) CROSS JOIN LATERAL (
+        SELECT o.sequence FROM ${s}.requests o WHERE o.entity_type = p_type AND o.entity_id = t.id AND o.tag = p_tag
+          AND o.deduplication_key IS NOT NULL OFFSET 0) q`;
 }
 
 /**

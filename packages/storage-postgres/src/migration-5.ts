@@ -41,7 +41,7 @@ BEGIN
     DELETE FROM ${s}.attributes a WHERE a.entity_type = v_type AND a.execution_id = v_entity;
     v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
       WHERE q.entity_type = v_type AND q.entity_id = v_entity AND q.deduplication_key IS NOT NULL);
-    ${withoutKey(s, "q.entity_id = $3")} USING v_old, v_type, v_entity;
+    ${withoutKey(s, "ARRAY[$3]")} USING v_old, v_type, v_entity;
   END IF;
   ${forgetOld}
   RETURN QUERY SELECT p_id;

@@ -1,6 +1,6 @@
 // Migration 7: a function that writes a group of which everything passes, one that reads pending requests, and one that
-// requeues an execution as one that was begun before. Adds them, and touches no table: runners of versions 1 to 6 go on
-// beside those of version 7.
+// requeues an execution as one that was begun before; and puts better ones in the place of two of version 4. Touches no
+// table: runners of versions 1 to 6 go on beside those of version 7.
 //
 // The first does for nearly every group what write_group_v1 does for any, for three quarters of the server's time: no row is
 // inserted with ON CONFLICT, which inserts it twice over (speculatively, and then for good), and none is looked up again to
@@ -9,12 +9,16 @@
 // group's dead rows.
 
 import { lookedUpIn, PLANNING, updatePending } from "./migration-1-write.ts";
+import { forgetAnswered } from "./migration-4-functions.ts";
+import { listingOfVersion4 } from "./migration-4-listing.ts";
 import { readPending } from "./migration-7-pending.ts";
 
 /** @param schema a checked identifier */
 export function functionsOfVersion7(schema: string): string {
   const s = `"${schema}"`;
-  return [writeGroup(s), readPending(s), requeueDeadLetter(s)].join("\n");
+  return [writeGroup(s), readPending(s), requeueDeadLetter(s), listingOfVersion4(s), forgetAnswered(s)].join(
+    "\n",
+  );
 }
 
 function writeGroup(s: string): string {

@@ -20,7 +20,7 @@ import { PostgresMessageStorage } from "../src/postgres-message-storage.ts";
 import { PostgresSession } from "../src/postgres-session.ts";
 import { PostgresWorkflowStorage } from "../src/postgres-workflow-storage.ts";
 import { serverBackend, services } from "./backends.ts";
-import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
+import { begin, claim, countRowsRead, NO_INBOX, request, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const ORDER = { entityType: "workflow:Order", executionId: "order-1" };
@@ -79,15 +79,9 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const settings = postgresSettings({ schema: backend.schema });
     const session = new PostgresSession(driverOn(reader), services().clock, settings);
     await reader.query("BEGIN");
-    const rowsRead = async (): Promise<number> => {
-      const { rows } = await reader.query<{ read: string }>(
-        `SELECT sum(pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)) AS read
-          FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = '${backend.schema}'::regnamespace`,
-      );
-      return Number(rows[0]?.read);
-    };
     const messages = new PostgresMessageStorage(session, null);
-    return { messages, workflows: new PostgresWorkflowStorage(session, null), rowsRead };
+    const workflows = new PostgresWorkflowStorage(session, null);
+    return { messages, workflows, rowsRead: () => countRowsRead(reader, backend.schema) };
   }
 
   /** Gives each of the executions that `fill` made a signal, every second one with a key, and its reply. */

@@ -2,7 +2,23 @@
 
 import { randomUUID } from "node:crypto";
 import type { Envelope, ExecutionTags, Fence, MessageStorage, Reply, ShardId } from "@holdfast/core/adapter";
+import type pg from "pg";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
+
+/**
+ * How many rows of a schema the transaction of this connection has read until now, through an index or not.
+ *
+ * @param client in a transaction; PostgreSQL counts what an index gives for the index, and not for its table
+ */
+export async function countRowsRead(client: pg.Client, schema: string): Promise<number> {
+  const { rows } = await client.query<{ read: string }>(
+    `SELECT sum(CASE c.relkind WHEN 'r' THEN pg_stat_get_xact_tuples_returned(c.oid)
+         ELSE pg_stat_get_xact_tuples_fetched(c.oid) END) AS read
+       FROM pg_class c WHERE c.relkind IN ('r', 'i') AND c.relnamespace = $1::regnamespace`,
+    [schema],
+  );
+  return Number(rows[0]?.read);
+}
 
 /** What reads a journal alone. */
 export const NO_INBOX: ExecutionTags = { execution: "execute", inbox: [] };
