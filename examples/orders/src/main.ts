@@ -17,7 +17,7 @@ import { summaryOf } from "./summary.ts";
 
 const folder = process.env["ORDERS_DATA"] ?? fileURLToPath(new URL("../.data", import.meta.url));
 console.log(
-  `Orders on PGlite in ${folder}. Kill it whenever you like: the same command goes on where it was.`,
+  `Orders on PGlite in ${folder}, process ${process.pid}. Kill it whenever you like: the same command goes on where it was.`,
 );
 const book = await loadOrderBook();
 const opened = await openFolder(folder, { fresh: process.argv.includes("--fresh") });

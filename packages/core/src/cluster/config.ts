@@ -43,7 +43,7 @@ export interface ClusterOptions {
   readonly storageMessageMaxRetries?: number;
   /** How long a runner's lease lasts without a refresh, 100ms or more. Default 30s. */
   readonly runnerLockTtl?: Duration;
-  /** How often the lease is refreshed; less than half of `runnerLockTtl`. Default 10s. */
+  /** How often the lease is refreshed; at most half of `runnerLockTtl`. Default 10s, or a third of it if that is less. */
   readonly runnerLockRefreshInterval?: Duration;
   /** How long to wait for more changes before shards move. Default 3s. */
   readonly shardRebalanceDebounce?: Duration;
