@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const conditions = ["@holdfast/source"];
@@ -15,6 +16,8 @@ export default defineConfig({
           name: "unit",
           environment: "node",
           include: ["packages/*/{src,test}/**/*.test.ts", "test/**/*.test.ts"],
+          // One fewer than there are processors is one, where CI has two.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
           // Days of virtual time take seconds, and longer on a machine that is busy.
           testTimeout: 30_000,
           typecheck: {
