@@ -558,19 +558,15 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         expect(read).toBeLessThan(20);
       });
 
-      it.each([
-        ["on one of many shards", 1],
-        ["all over its shards", 50],
-      ])("reads a page of a backlog %s, and little more", async (_where, spread) => {
+      it("reads a page of a backlog on one of many shards, and little more", async () => {
         await open();
         const { schema } = backend;
         const shardIds = Array.from({ length: 50 }, (_, index): ShardId => `default:${index}`);
         await backend.sql(
           `INSERT INTO ${schema}.requests (request_id, shard_id, entity_type, entity_id, tag, payload, headers, expects,
              uninterruptible, from_inside, read_pending_first, sender)
-           SELECT 'r' || i, 'default:' || i % $1::int, 'Counter', 'a', 'add', '{}', '{}', 'reply', true, false, false, 'test'
+           SELECT 'r' || i, 'default:1', 'Counter', 'a', 'add', '{}', '{}', 'reply', true, false, false, 'test'
              FROM generate_series(1, 3000) AS i`,
-          [spread],
         );
         await backend.sql(
           `INSERT INTO ${schema}.pending SELECT sequence, shard_id, entity_type, entity_id, 0, NULL FROM ${schema}.requests`,
