@@ -36,12 +36,19 @@ BEGIN
 END $fn$;`;
 }
 
-/** Due requests in the order of sequences, at most one more than the limit; then one row without a sequence, whose deliver_at is the next due time. */
-function readPending(s: string): string {
+/**
+ * Due requests in the order of sequences, at most one more than the limit; then one row without a sequence, whose
+ * deliver_at is the next due time.
+ *
+ * The condition on the shard is a range, so that its order is not taken for granted: only the index by shard and sequence has
+ * the order that is asked for. With the primary key in its place, where most of what is pending is on few shards, everything
+ * is read once for each of the others: 1.2 s for a page out of 10,000 with 300 shards. Migration 7 applies it again.
+ */
+export function readPending(s: string): string {
   const free = `p.sequence NOT IN (SELECT unnest(p_held))
       AND (p.entity_type, p.entity_id) NOT IN (SELECT t.type, t.id FROM unnest(p_full_types, p_full_ids) AS t (type, id))`;
   return `
-CREATE FUNCTION ${s}.read_pending_v1(
+CREATE OR REPLACE FUNCTION ${s}.read_pending_v1(
   p_shards text[], p_now bigint, p_limit int, p_held bigint[], p_full_types text[], p_full_ids text[]
 ) RETURNS TABLE (sequence bigint, attempts int, request_id text, shard_id text, entity_type text, entity_id text, tag text,
   deduplication_key text, payload text, headers text, expects text, uninterruptible boolean, from_inside boolean,
@@ -53,10 +60,13 @@ BEGIN
   WITH found AS MATERIALIZED (
     SELECT f.sequence, f.attempts FROM unnest(p_shards) AS s (shard_id) CROSS JOIN LATERAL (
       (SELECT p.sequence, p.attempts FROM ${s}.pending p
-        WHERE p.shard_id = s.shard_id AND p.deliver_at IS NULL AND ${free} ORDER BY p.sequence LIMIT p_limit + 1)
+        WHERE p.shard_id >= s.shard_id AND p.shard_id <= s.shard_id AND p.deliver_at IS NULL AND ${free}
+        ORDER BY p.shard_id, p.sequence LIMIT p_limit + 1)
       UNION ALL
-      (SELECT p.sequence, p.attempts FROM ${s}.pending p
-        WHERE p.shard_id = s.shard_id AND p.deliver_at <= p_now AND ${free} ORDER BY p.sequence LIMIT p_limit + 1)
+      (SELECT o.sequence, o.attempts FROM (
+        SELECT p.sequence, p.attempts FROM ${s}.pending p
+          WHERE p.shard_id = s.shard_id AND p.deliver_at <= p_now AND ${free} OFFSET 0) o
+        ORDER BY o.sequence LIMIT p_limit + 1)
     ) f ORDER BY f.sequence LIMIT p_limit + 1
   )
   SELECT f.sequence, f.attempts, q.request_id, q.shard_id, q.entity_type, q.entity_id, q.tag, q.deduplication_key, q.payload,

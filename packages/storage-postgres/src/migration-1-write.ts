@@ -12,6 +12,16 @@ export const PLANNING: string = [
   "SET enable_mergejoin = off",
 ].join(" ");
 
+/** Parameters of the functions that write groups: when it is, the fences, and then a column each of requests, updates and entries. */
+export const UNTIL_JOURNAL: string = `p_now bigint, p_f_shard text[], p_f_epoch bigint[],
+  p_q_fence int[], p_q_id text[], p_q_shard text[], p_q_type text[], p_q_entity text[], p_q_tag text[], p_q_key text[],
+  p_q_payload text[], p_q_headers text[], p_q_expects text[], p_q_uninterruptible boolean[], p_q_inside boolean[],
+  p_q_pending_first boolean[], p_q_sender text[], p_q_deliver_at bigint[], p_q_attempts int[],
+  p_u_fence int[], p_u_id text[], p_u_attempts int[], p_u_moves boolean[], p_u_deliver_at bigint[],
+  p_j_fence int[], p_j_type text[], p_j_execution text[], p_j_ordinal int[], p_j_position int[], p_j_kind text[],
+  p_j_name text[], p_j_event text[], p_j_data text[]`;
+export const OF_REPLIES = "p_r_fence int[], p_r_id text[], p_r_ok boolean[], p_r_data text[]";
+
 /**
  * Writes a group. The fences of its shards are locked first and for the rest of the transaction: a claim that came first
  * shows here, and one that comes later waits. Writes under a stale fence (by its place in p_f_*, from 1; 0 is none) are
@@ -25,15 +35,9 @@ export function writeGroup(s: string): string {
   const lookedUp = lookedUpIn(s);
   return `
 CREATE FUNCTION ${s}.write_group_v1(
-  p_strict boolean, p_now bigint, p_f_shard text[], p_f_epoch bigint[],
-  p_q_fence int[], p_q_id text[], p_q_shard text[], p_q_type text[], p_q_entity text[], p_q_tag text[], p_q_key text[],
-  p_q_payload text[], p_q_headers text[], p_q_expects text[], p_q_uninterruptible boolean[], p_q_inside boolean[],
-  p_q_pending_first boolean[], p_q_sender text[], p_q_deliver_at bigint[], p_q_attempts int[],
-  p_u_fence int[], p_u_id text[], p_u_attempts int[], p_u_moves boolean[], p_u_deliver_at bigint[],
-  p_j_fence int[], p_j_type text[], p_j_execution text[], p_j_ordinal int[], p_j_position int[], p_j_kind text[],
-  p_j_name text[], p_j_event text[], p_j_data text[],
+  p_strict boolean, ${UNTIL_JOURNAL},
   p_c_fence int[], p_c_id text[], p_c_index int[], p_c_value text[],
-  p_r_fence int[], p_r_id text[], p_r_ok boolean[], p_r_data text[],
+  ${OF_REPLIES},
   p_d_fence int[], p_d_id text[], p_d_attempts int[], p_d_error text[], p_d_since bigint[]
 ) RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE

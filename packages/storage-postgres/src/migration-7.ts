@@ -1,6 +1,6 @@
-// Migration 7: a function that writes a group of which everything passes, one that reads pending requests, and one that
-// requeues an execution as one that was begun before; and puts better ones in the place of two of version 4. Touches no
-// table: runners of versions 1 to 6 go on beside those of version 7.
+// Migration 7: a function that writes a group of which everything passes, and one that requeues an execution as one that was
+// begun before; and puts better ones in the place of three of versions 1 and 4. Touches no table: runners of versions 1 to 6
+// go on beside those of version 7.
 //
 // The first does for nearly every group what write_group_v1 does for any, for three quarters of the server's time: no row is
 // inserted with ON CONFLICT, which inserts it twice over (speculatively, and then for good), and none is looked up again to
@@ -8,10 +8,10 @@
 // write_group_v1 sorts out what passes. Two transaction ids go to a group instead of one, and where something was there a
 // group's dead rows.
 
-import { lookedUpIn, PLANNING, updatePending } from "./migration-1-write.ts";
+import { readPending } from "./migration-1-functions.ts";
+import { lookedUpIn, OF_REPLIES, PLANNING, UNTIL_JOURNAL, updatePending } from "./migration-1-write.ts";
 import { forgetAnswered } from "./migration-4-functions.ts";
 import { listingOfVersion4 } from "./migration-4-listing.ts";
-import { readPending } from "./migration-7-pending.ts";
 
 /** @param schema a checked identifier */
 export function functionsOfVersion7(schema: string): string {
@@ -24,14 +24,8 @@ export function functionsOfVersion7(schema: string): string {
 function writeGroup(s: string): string {
   return `
 CREATE FUNCTION ${s}.write_group_v7(
-  p_now bigint, p_f_shard text[], p_f_epoch bigint[],
-  p_q_fence int[], p_q_id text[], p_q_shard text[], p_q_type text[], p_q_entity text[], p_q_tag text[], p_q_key text[],
-  p_q_payload text[], p_q_headers text[], p_q_expects text[], p_q_uninterruptible boolean[], p_q_inside boolean[],
-  p_q_pending_first boolean[], p_q_sender text[], p_q_deliver_at bigint[], p_q_attempts int[],
-  p_u_fence int[], p_u_id text[], p_u_attempts int[], p_u_moves boolean[], p_u_deliver_at bigint[],
-  p_j_fence int[], p_j_type text[], p_j_execution text[], p_j_ordinal int[], p_j_position int[], p_j_kind text[],
-  p_j_name text[], p_j_event text[], p_j_data text[],
-  p_r_fence int[], p_r_id text[], p_r_ok boolean[], p_r_data text[]
+  ${UNTIL_JOURNAL},
+  ${OF_REPLIES}
 ) RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE
   v_epochs bigint[]; v_accepted json; v_recorded json; v_count int; v_left int;

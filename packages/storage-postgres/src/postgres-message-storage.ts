@@ -85,7 +85,7 @@ export class PostgresMessageStorage implements MessageStorage {
   async readPending(query: PendingQuery): Promise<PendingPage> {
     this.#session.assertOpen("readPending");
     if (query.shardIds.length === 0) return { requests: [], more: false, nextDueAt: null };
-    const rows = await this.#session.read<PendingRow>("readPending", "read_pending_v7", [
+    const rows = await this.#session.read<PendingRow>("readPending", "read_pending_v1", [
       textArray([...new Set(query.shardIds)]),
       Math.floor(query.now),
       query.limit,

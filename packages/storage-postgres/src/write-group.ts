@@ -64,7 +64,8 @@ export function anyGroupStatement(
   ]);
 }
 
-function call(schema: string, functionName: string, values: readonly SqlValue[]): SqlStatement {
+/** A call of a function that answers with one text. */
+export function call(schema: string, functionName: string, values: readonly SqlValue[]): SqlStatement {
   const places = values.map((_, index) => `$${index + 1}`).join(", ");
   return {
     name: `holdfast_${functionName}`,

@@ -3,7 +3,7 @@
 // A single write has functions of its own: the one for groups reads fifty arrays, nearly all of them empty then.
 
 import type { SqlStatement, SqlValue } from "./driver.ts";
-import { anyGroupStatement, rowsOf, writeGroupStatement } from "./write-group.ts";
+import { anyGroupStatement, call, rowsOf, writeGroupStatement } from "./write-group.ts";
 import type { WriteOp } from "./write-op.ts";
 
 /** The functions of one kind, by what they write. What has none goes as a group. */
@@ -51,10 +51,5 @@ function singleStatement(
   if (functionName === undefined || row === undefined || others.length > 0) return null;
   const fence = [op.fence?.shardId ?? null, op.fence?.epoch ?? null];
   const values: SqlValue[] = op.type === "reply" ? [...fence, Math.floor(now), ...row] : [...fence, ...row];
-  const places = values.map((_, index) => `$${index + 1}`).join(", ");
-  return {
-    name: `holdfast_${functionName}`,
-    text: `SELECT "${schema}".${functionName}(${places}) AS answer`,
-    values,
-  };
+  return call(schema, functionName, values);
 }

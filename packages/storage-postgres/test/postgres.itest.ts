@@ -585,7 +585,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         const reader = await connect();
         await reader.query("BEGIN");
         const { rowCount } = await reader.query(
-          `SELECT * FROM ${backend.schema}.read_pending_v7($1, 10000, $2, '{}', '{}', '{}')`,
+          `SELECT * FROM ${backend.schema}.read_pending_v1($1, 10000, $2, '{}', '{}', '{}')`,
           [shardIds, limit],
         );
         return { found: (rowCount ?? 0) - 1, read: await countRowsRead(reader, backend.schema) };
