@@ -12,6 +12,7 @@ import type { CallOptions, CallTarget } from "../src/client/caller.ts";
 import { SeededRandom } from "../src/clock/seeded-random.ts";
 import { sleep } from "../src/clock/sleep.ts";
 import { VirtualClock, type VirtualClockView } from "../src/clock/virtual-clock.ts";
+import { Abort } from "../src/contract/abort.ts";
 import type { LogFields, Logger } from "../src/contract/logger.ts";
 import { decodePayload, encodePayload } from "../src/contract/payload.ts";
 import { TransactionScope } from "../src/contract/transaction.ts";
@@ -94,8 +95,8 @@ export class ExecutionStage {
   /** What the cluster does for the execution. Each process asks for it once. */
   surround: (crashable: Crashable) => Partial<Surroundings> = () => ({});
   program: Program;
-  #abort = new AbortController();
-  #leaving = new AbortController();
+  #abort = new Abort();
+  #leaving = new Abort();
   #copy = 0;
   #process: StageProcess | null = null;
   #processes = 0;
@@ -184,8 +185,8 @@ export class ExecutionStage {
     this.copies += 1;
     this.#copy += 1;
     this.#process ??= this.#boot();
-    this.#abort = new AbortController();
-    this.#leaving = new AbortController();
+    this.#abort = new Abort();
+    this.#leaving = new Abort();
     this.trace = [];
     this.storage.lostItsEnd = false;
     this.#end = null;
@@ -314,7 +315,8 @@ export class ExecutionStage {
       attempt,
       isNew: false,
       signal: this.#abort.signal,
-      leaving: this.#leaving.signal,
+      aborted: this.#abort,
+      leaving: this.#leaving,
       fence: FENCE,
       transactions: new TransactionScope(undefined, "none here"),
     };

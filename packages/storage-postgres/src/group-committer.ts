@@ -45,8 +45,8 @@ export class GroupCommitter {
   #queue: Waiting[] = [];
   #queuedRows = 0;
   #freeLanes: number;
-  /** Shards with a write under way. */
-  readonly #busyShards = new Set<string>();
+  /** The shards of each group under way. */
+  #busyShards: readonly ReadonlySet<string>[] = [];
   #rowsUnderWay = 0;
   #isPumpDue = false;
   #idle: (() => void)[] = [];
@@ -105,12 +105,7 @@ export class GroupCommitter {
       const waiting = this.#queue[at] as Waiting;
       const { op, shard } = waiting;
       const key = uniqueKeyOf(op);
-      if (
-        this.#busyShards.has(shard) ||
-        blocked.has(shard) ||
-        !taken.has(shard) ||
-        (key !== null && keys.has(key))
-      ) {
+      if (blocked.has(shard) || !taken.has(shard) || (key !== null && keys.has(key))) {
         blocked.add(shard);
         left.push(waiting);
         continue;
@@ -131,7 +126,7 @@ export class GroupCommitter {
   #shareOf(limit: number): ReadonlySet<string> {
     const rowsOfShards = new Map<string, number>();
     for (const { op, shard } of this.#queue)
-      if (!this.#busyShards.has(shard)) rowsOfShards.set(shard, (rowsOfShards.get(shard) ?? 0) + rowsOf(op));
+      if (!this.#isBusy(shard)) rowsOfShards.set(shard, (rowsOfShards.get(shard) ?? 0) + rowsOf(op));
     const shards = new Set<string>();
     let rows = 0;
     for (const [shard, count] of rowsOfShards) {
@@ -142,14 +137,19 @@ export class GroupCommitter {
     return shards;
   }
 
+  #isBusy(shard: string): boolean {
+    return this.#busyShards.some((shards) => shards.has(shard));
+  }
+
   async #flush(group: readonly Waiting[]): Promise<void> {
     this.#freeLanes -= 1;
-    const shards = new Set(group.map(({ shard }) => shard));
-    for (const shard of shards) this.#busyShards.add(shard);
+    const shards = new Set<string>();
+    for (const { shard } of group) shards.add(shard);
+    this.#busyShards = [...this.#busyShards, shards];
     const broken = new Map<string, SqlFailure>();
     await this.#write(group, broken);
     if (broken.size > 0) this.#failFollowers(broken);
-    for (const shard of shards) this.#busyShards.delete(shard);
+    this.#busyShards = this.#busyShards.filter((busy) => busy !== shards);
     for (const { op } of group) this.#rowsUnderWay -= rowsOf(op);
     this.#freeLanes += 1;
     if (this.#queue.length > 0) this.#pumpSoon();
@@ -162,7 +162,8 @@ export class GroupCommitter {
     if (passing.length === 0) return;
     try {
       const results = await this.#options.write(passing.map(({ op }) => op));
-      for (const [index, { resolve }] of passing.entries()) resolve(results[index] as WriteResult);
+      for (let index = 0; index < passing.length; index += 1)
+        (passing[index] as Waiting).resolve(results[index] as WriteResult);
     } catch (error) {
       if (passing.length > 1 && mayBeOneRow(error)) {
         const middle = passing.length >> 1;

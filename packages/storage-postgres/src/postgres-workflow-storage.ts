@@ -23,6 +23,7 @@ import { assertStorable } from "./errors.ts";
 import { executionOf, storedOf, type ExecutionRow, type StoredRow } from "./execution-row.ts";
 import { openedHere } from "./postgres-message-storage.ts";
 import type { PostgresSession } from "./postgres-session.ts";
+import type { PostgresTransaction } from "./postgres-transaction.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WakeUps } from "./wake-ups.ts";
 import { errorBeginning, eventColumns } from "./write-group.ts";
@@ -43,18 +44,27 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     fence: Fence,
     transaction: StorageTransaction | null,
   ): Promise<void> {
-    const opened = transaction === null ? null : await openedHere(transaction);
+    if (transaction !== null) return this.#appendIn(await openedHere(transaction), execution, entries, fence);
+    assertStorableEntries(execution, entries);
+    await this.#session.write("appendJournal", { type: "journal", execution, entries, fence });
+  }
+
+  async #appendIn(
+    opened: PostgresTransaction,
+    execution: ExecutionKey,
+    entries: readonly JournalEntry[],
+    fence: Fence,
+  ): Promise<void> {
     try {
-      assertStorable(execution.executionId, "The id of an execution");
-      for (const entry of entries) assertStorableEntry(entry);
+      assertStorableEntries(execution, entries);
     } catch (error) {
-      await opened?.rollback();
+      await opened.rollback();
       throw error;
     }
     const op = { type: "journal", execution, entries, fence } as const;
-    if (opened?.hasBegun !== true) {
+    if (!opened.hasBegun) {
       // Nothing was written in it: the entries need no transaction of their own.
-      await opened?.rollback();
+      await opened.rollback();
       await this.#session.write("appendJournal", op);
       return;
     }
@@ -152,6 +162,12 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     this.#wakeUps?.announce(shardId);
     return { entityType, entityId: executionId, shardId };
   }
+}
+
+/** @throws {SerializationError} */
+function assertStorableEntries({ executionId }: ExecutionKey, entries: readonly JournalEntry[]): void {
+  assertStorable(executionId, "The id of an execution");
+  for (const entry of entries) assertStorableEntry(entry);
 }
 
 /** @throws {SerializationError} */

@@ -75,7 +75,14 @@ describe("an array of texts", () => {
   it("can be read back, whatever the texts are (property)", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.oneof(fc.string(), fc.constantFrom('"', "\\", "{}", ",", "NULL", ""), fc.constant(null))),
+        fc.array(
+          fc.oneof(
+            fc.string(),
+            fc.string({ unit: "binary" }),
+            fc.constantFrom('"', "\\", "{}", ",", "NULL", "", "\n", "\\n", "\u2028", "\ud800"),
+            fc.constant(null),
+          ),
+        ),
         (values) => {
           expect(read(textArray(values))).toEqual(values);
         },
@@ -86,8 +93,8 @@ describe("an array of texts", () => {
 
 /** Reads the literal of an array of one dimension as PostgreSQL does. */
 function read(literal: string): (string | null)[] {
-  const elements = literal.slice(1, -1).match(/"(?:[^"\\]|\\[^])*"|NULL/g) ?? [];
+  const elements = literal.slice(1, -1).match(/"(?:[^"\\]|\\[^])*"|NULL/gi) ?? [];
   return elements.map((element) =>
-    element === "NULL" ? null : element.slice(1, -1).replaceAll(/\\([^])/g, "$1"),
+    element.toUpperCase() === "NULL" ? null : element.slice(1, -1).replaceAll(/\\([^])/g, "$1"),
   );
 }

@@ -8,7 +8,7 @@ import type { SqlStatement, SqlValue } from "./driver.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
 
-type Column = { readonly isText: boolean; readonly values: (string | number | boolean | null)[] };
+type Cell = string | number | boolean | null;
 
 /** Parts that the group had nothing of are null or missing. */
 interface Answer {
@@ -18,32 +18,29 @@ interface Answer {
   readonly r: readonly string[] | null;
 }
 
-/** The columns of each kind of row, in the order of the function's parameters. `t` is a text, `p` a number or boolean. */
-const SHAPES = {
-  fence: "tp",
-  request: "ptttttttttppptpp",
-  update: "ptppp",
-  journal: "pttpptttt",
-  chunk: "ptpt",
-  reply: "ptpt",
-  dead: "ptptp",
-} as const;
+type Kind = "fence" | WriteOp["type"];
 
-type Kind = keyof typeof SHAPES;
+/** Whether each column of a kind of row is a text; it is a number or boolean else. In the order of the functions' parameters. */
+const SHAPES: Readonly<Record<Kind, readonly boolean[]>> = {
+  fence: shape("tp"),
+  request: shape("ptttttttttppptpp"),
+  update: shape("ptppp"),
+  journal: shape("pttpptttt"),
+  chunk: shape("ptpt"),
+  reply: shape("ptpt"),
+  dead: shape("ptptp"),
+};
 
-const KINDS = Object.keys(SHAPES) as Kind[];
+/** What write_group_v1 takes, in its order. */
+const KINDS = Object.keys(SHAPES) as readonly Kind[];
 /** What write_group_v7 takes, which is nearly every group. */
-const COMMON_KINDS: ReadonlySet<Kind> = new Set(["fence", "request", "update", "journal", "reply"]);
+const COMMON_KINDS: readonly Kind[] = ["fence", "request", "update", "journal", "reply"];
 
 /** @param now wall time of answering, in ms */
 export function writeGroupStatement(schema: string, group: readonly WriteOp[], now: number): SqlStatement {
-  const isCommon = group.every(({ type }) => COMMON_KINDS.has(type));
+  const isCommon = group.every(({ type }) => COMMON_KINDS.includes(type));
   if (!isCommon) return anyGroupStatement(schema, group, false, now);
-  const columns = columnsOf(group);
-  return call(schema, "write_group_v7", [
-    Math.floor(now),
-    ...KINDS.filter((kind) => COMMON_KINDS.has(kind)).flatMap((kind) => columns[kind].map(arrayOf)),
-  ]);
+  return call(schema, "write_group_v7", [Math.floor(now), ...arraysOf(group, COMMON_KINDS)]);
 }
 
 /**
@@ -56,12 +53,7 @@ export function anyGroupStatement(
   isStrict: boolean,
   now: number,
 ): SqlStatement {
-  const columns = columnsOf(group);
-  return call(schema, "write_group_v1", [
-    isStrict,
-    Math.floor(now),
-    ...KINDS.flatMap((kind) => columns[kind].map(arrayOf)),
-  ]);
+  return call(schema, "write_group_v1", [isStrict, Math.floor(now), ...arraysOf(group, KINDS)]);
 }
 
 /** A call of a function that answers with one text. */
@@ -74,18 +66,37 @@ export function call(schema: string, functionName: string, values: readonly SqlV
   };
 }
 
-function columnsOf(group: readonly WriteOp[]): Record<Kind, Column[]> {
-  const columns = Object.fromEntries(KINDS.map((kind) => [kind, emptyColumns(kind)])) as Record<
-    Kind,
-    Column[]
-  >;
+/** The columns of each kind, as arrays. */
+function arraysOf(group: readonly WriteOp[], kinds: readonly Kind[]): SqlValue[] {
+  const columns = columnsOf(group);
+  return kinds.flatMap((kind) =>
+    SHAPES[kind].map((isText, index) => {
+      const values = columns.get(kind)?.[index] ?? [];
+      return isText
+        ? textArray(values as (string | null)[])
+        : plainArray(values as (number | boolean | null)[]);
+    }),
+  );
+}
+
+/** The columns of the kinds that the group has. */
+function columnsOf(group: readonly WriteOp[]): ReadonlyMap<Kind, readonly Cell[][]> {
+  const columns = new Map<Kind, Cell[][]>();
+  const of = (kind: Kind): Cell[][] => {
+    const known = columns.get(kind) ?? SHAPES[kind].map(() => []);
+    columns.set(kind, known);
+    return known;
+  };
   const places = placesOf(group);
+  const [shardIds, epochs] = of("fence") as [Cell[], Cell[]];
   // Equal fences have one place, and write the same there.
-  for (const [{ shardId, epoch }, place] of places) setRow(columns.fence, place - 1, [shardId, epoch]);
+  for (const [{ shardId, epoch }, place] of places) {
+    shardIds[place - 1] = shardId;
+    epochs[place - 1] = epoch;
+  }
   for (const op of group) {
     const place = op.fence === null ? 0 : (places.get(op.fence) ?? 0);
-    const [first, ...others] = columns[op.type];
-    for (const row of rowsOf(op)) setRow(others, (first?.values.push(place) ?? 0) - 1, row);
+    for (const row of rowsOf(op)) addRow(of(op.type), place, row);
   }
   return columns;
 }
@@ -159,7 +170,7 @@ export function errorBeginning(code: string): string {
 }
 
 /** The rows of a write, without the place of its fence. */
-export function rowsOf(op: WriteOp): (string | number | boolean | null)[][] {
+export function rowsOf(op: WriteOp): Cell[][] {
   switch (op.type) {
     case "request": {
       const { envelope } = op;
@@ -187,15 +198,11 @@ export function rowsOf(op: WriteOp): (string | number | boolean | null)[][] {
     case "update":
       return [[op.requestId, op.attempts, op.deliverAt !== undefined, wholeMs(op.deliverAt ?? null)]];
     case "journal":
-      return op.entries.map((entry: JournalEntry) => [
-        op.execution.entityType,
-        op.execution.executionId,
-        entry.ordinal,
-        entry.position,
-        entry.kind,
-        entry.name,
-        ...eventColumns(entry.event),
-      ]);
+      return op.entries.map(({ ordinal, position, kind, name, event }: JournalEntry) => {
+        const { entityType, executionId } = op.execution;
+        const [type, data] = eventColumns(event);
+        return [entityType, executionId, ordinal, position, kind, name, type, data];
+      });
     case "chunk":
       return [[op.chunk.requestId, op.chunk.index, op.chunk.value]];
     case "reply": {
@@ -214,19 +221,12 @@ function wholeMs(time: number | null): number | null {
   return time === null ? null : Math.ceil(time);
 }
 
-function emptyColumns(kind: Kind): Column[] {
-  return Array.from(SHAPES[kind], (letter) => ({ isText: letter === "t", values: [] }));
+function addRow(columns: readonly Cell[][], place: number, row: readonly Cell[]): void {
+  (columns[0] as Cell[]).push(place);
+  for (let index = 1; index < columns.length; index += 1)
+    (columns[index] as Cell[]).push(row[index - 1] ?? null);
 }
 
-function arrayOf({ isText, values }: Column): SqlValue {
-  return isText ? textArray(values as (string | null)[]) : plainArray(values as (number | boolean | null)[]);
-}
-
-function setRow(
-  columns: readonly Column[],
-  at: number,
-  row: readonly (string | number | boolean | null)[],
-): void {
-  for (let index = 0; index < columns.length; index += 1)
-    (columns[index] as Column).values[at] = row[index] ?? null;
+function shape(letters: string): readonly boolean[] {
+  return Array.from(letters, (letter) => letter === "t");
 }

@@ -1,3 +1,6 @@
+/** An Abort for those who only watch it. */
+export type AbortWatch = Omit<Abort, "abort">;
+
 /**
  * What an AbortController does, for what is rarely aborted and whose signal is rarely asked for: the signal is made when it
  * is, since making one takes longer than an empty handler.
@@ -5,7 +8,8 @@
 export class Abort {
   #controller: AbortController | null = null;
   #aborted: { readonly reason: unknown } | null = null;
-  #whenAborted: Set<() => void> | null = null;
+  /** Mostly none or one. A set would take a new table whenever one leaves it. */
+  #whenAborted: (() => void)[] | null = null;
 
   get isAborted(): boolean {
     return this.#aborted !== null;
@@ -36,8 +40,12 @@ export class Abort {
 
   /** `callback` is called when it is aborted, at once if it was. Returns what ends that. */
   whenAborted(callback: () => void): () => void {
-    if (this.#aborted === null) (this.#whenAborted ??= new Set()).add(callback);
-    else callback();
-    return () => void this.#whenAborted?.delete(callback);
+    if (this.#aborted !== null) callback();
+    else if (this.#whenAborted === null) this.#whenAborted = [callback];
+    else this.#whenAborted.push(callback);
+    return () => {
+      const index = this.#whenAborted?.indexOf(callback) ?? -1;
+      if (index !== -1) this.#whenAborted?.splice(index, 1);
+    };
   }
 }

@@ -70,7 +70,6 @@ describe("a bound cron", () => {
     const { signal } = new AbortController();
     const call = {
       signal,
-      leaving: signal,
       fence: { shardId: "default:1", epoch: 5 },
       attempt: 2,
       transactions,

@@ -2,6 +2,7 @@
 
 import { SystemClock } from "../clock/system-clock.ts";
 import { SystemRandom } from "../clock/system-random.ts";
+import { Abort } from "../contract/abort.ts";
 import type { Logger } from "../contract/logger.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
 import { TransactionScope } from "../contract/transaction.ts";
@@ -113,7 +114,7 @@ function hasEnded(error: unknown): error is Error {
 }
 
 function callOf(entityType: string, executionId: string, payload: string): Call {
-  const never = new AbortController().signal;
+  const never = new Abort();
   const shardId = "default:0";
   return {
     envelope: {
@@ -133,7 +134,8 @@ function callOf(entityType: string, executionId: string, payload: string): Call 
     },
     attempt: 1,
     isNew: false,
-    signal: never,
+    signal: never.signal,
+    aborted: never,
     leaving: never,
     fence: { shardId, epoch: 1 },
     transactions: new TransactionScope(undefined, "a replay has none"),

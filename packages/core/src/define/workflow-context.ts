@@ -127,23 +127,13 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     (body: (ctx: ActivityContext, ...args: never[]) => unknown, args: readonly unknown[] = []): AttemptBody =>
     (attempt) =>
       body(activityContext(attempt, call, services), ...(args as never[]));
+  const calls: Record<string, (...args: unknown[]) => Promise<unknown>> = {};
+  for (const [name, { journalName, activity: of }] of activities)
+    calls[name] = (...args) => activity("activity", journalName, of.settings, inContext(of.body, args));
   const context: Omit<WorkflowContext, keyof typeof OF_NOW> & { readonly [SOURCE]: Execution } = {
     [SOURCE]: execution,
     executionId: execution.id,
-    activities: Object.fromEntries(
-      [...activities].map(
-        ([
-          name,
-          {
-            journalName,
-            activity: { settings, body },
-          },
-        ]) => [
-          name,
-          (...args: unknown[]) => activity("activity", journalName, settings, inContext(body, args)),
-        ],
-      ),
-    ) as WorkflowContext["activities"],
+    activities: calls as WorkflowContext["activities"],
     run(name: string, first: unknown, second?: unknown) {
       const [options, body] = typeof first === "function" ? [{}, first] : [first as ActivityOptions, second];
       if (typeof body !== "function") throw new DefinitionError(`ctx.run("${name}") needs a function.`);
@@ -262,7 +252,7 @@ function activityContext(attempt: AttemptScope, call: Call, services: WorkflowSe
     attempt: attempt.attempt,
     idempotencyKey: attempt.key,
     fencingToken: call.fence.epoch,
-    heartbeat: (details?: unknown) => attempt.heartbeat(details),
+    heartbeat: attempt.heartbeat,
     lastHeartbeat: attempt.lastHeartbeat,
     log: withFields(services.logger, {
       executionId: attempt.executionId,

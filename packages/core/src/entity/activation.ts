@@ -4,7 +4,7 @@
 //       shard, INV-5 holds in the cluster.
 //   A2  The handlers are made when the first request runs, and unmade by `evict()`, never while one runs.
 
-import { Abort } from "../contract/abort.ts";
+import { Abort, type AbortWatch } from "../contract/abort.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
@@ -19,7 +19,7 @@ export interface ActivationOptions {
   readonly mailboxCapacity: number;
   readonly concurrency: number;
   /** Aborted when the shard is about to move. */
-  readonly leaving: AbortSignal;
+  readonly leaving: AbortWatch;
   /** Runs one request to its end. Never rejects. */
   readonly run: (request: HostedRequest, activation: Activation) => Promise<void>;
   /** A request ended: there is room in the mailbox, or nothing left to do. */
@@ -34,10 +34,12 @@ const SIGNAL = liveProperty((abort: Abort) => abort.signal);
 export class Activation {
   readonly address: EntityAddress;
   readonly fence: Fence;
-  readonly leaving: AbortSignal;
+  readonly leaving: AbortWatch;
   readonly mailbox: Mailbox<HostedRequest>;
   /** Storage holds requests of this entity that found no room here: new ones must queue behind them there (INV-4). */
   isBacklogged = false;
+  /** When a request of it last ended, or when eviction first looked, if none had (monotonic). */
+  lastUsedAt: number | null = null;
   readonly #options: ActivationOptions;
   /** Mostly one. A set would keep its old tables (data/brief-map.ts). */
   readonly #running: HostedRequest[] = [];

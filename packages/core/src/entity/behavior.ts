@@ -1,6 +1,7 @@
 // Behavior: what the runtime needs to know of an entity type to run it. `define` makes behaviors of what users write;
 // workflows and crons are behaviors of hidden types.
 
+import type { AbortWatch } from "../contract/abort.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import type { TransactionScope } from "../contract/transaction.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
@@ -16,11 +17,13 @@ export interface Call {
   readonly isNew: boolean;
   /** Aborted when the shard is lost, the cluster shuts down, or the caller left. */
   readonly signal: AbortSignal;
+  /** What `signal` tells of, for those who need no signal made of it. */
+  readonly aborted: AbortWatch;
   /**
    * Aborted before `signal` is when the shard is about to move: begin nothing new. Handlers of hidden types that can stop
    * half-way return a Suspension due at once, and go on where the shard goes.
    */
-  readonly leaving: AbortSignal;
+  readonly leaving: AbortWatch;
   readonly fence: Fence;
   readonly transactions: TransactionScope;
 }

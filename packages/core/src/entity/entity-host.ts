@@ -434,7 +434,7 @@ export class EntityHost {
       fence: shard.fence,
       mailboxCapacity: contract.mailboxCapacity ?? this.#options.mailboxCapacity,
       concurrency: isQueued ? 1 : (contract.concurrency ?? this.#options.concurrency),
-      leaving: shard.leaving.signal,
+      leaving: shard.leaving,
       run: (request, self) => this.#run(request, self),
       ended: (self) => this.#ended(shard, self),
     });
@@ -444,7 +444,7 @@ export class EntityHost {
   }
 
   #ended(shard: HostedShard, activation: Activation): void {
-    shard.touch(activation, this.#options.clock.monotonic());
+    activation.lastUsedAt = this.#options.clock.monotonic();
     shard.checkQuiet();
     if (activation.isBacklogged && activation.mailbox.size * 2 <= activation.mailbox.capacity) {
       activation.isBacklogged = false;

@@ -47,11 +47,9 @@ export class Eviction {
     for (const shard of this.#options.shards()) {
       for (const [key, activation] of shard.activations) {
         if (!activation.isIdle || activation.isBacklogged) continue;
-        if (
-          now - shard.lastUsed(activation, now) <
-          this.#options.maxIdleTimeMs(activation.address.entityType)
-        )
-          continue;
+        activation.lastUsedAt ??= now;
+        const maxIdleTimeMs = this.#options.maxIdleTimeMs(activation.address.entityType);
+        if (now - activation.lastUsedAt < maxIdleTimeMs) continue;
         void this.#evict(shard, key, activation);
       }
     }
@@ -60,6 +58,6 @@ export class Eviction {
   async #evict(shard: HostedShard, key: string, activation: Activation): Promise<void> {
     await this.#options.evict(activation);
     // A request may have come while onEvict ran: then it stays, with fresh handlers.
-    if (activation.isIdle && shard.activations.get(key) === activation) shard.forget(key, activation);
+    if (activation.isIdle && shard.activations.get(key) === activation) shard.activations.delete(key);
   }
 }

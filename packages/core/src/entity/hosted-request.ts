@@ -1,4 +1,4 @@
-import { Abort } from "../contract/abort.ts";
+import { Abort, type AbortWatch } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { ChunkWindow } from "./stream.ts";
@@ -54,6 +54,10 @@ export class HostedRequest {
 
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  get aborted(): AbortWatch {
+    return this.#abort;
   }
 
   /** Aborts the handler's signal. That the shard moved outweighs that the caller left: nothing may be recorded then. */

@@ -1,3 +1,4 @@
+import { Abort } from "../contract/abort.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Activation } from "./activation.ts";
@@ -8,9 +9,8 @@ export class HostedShard {
   /** False from the moment at which it is given up: nothing is admitted any more. */
   isServing = true;
   /** Aborted when the shard is given up. */
-  readonly leaving: AbortController = new AbortController();
+  readonly leaving: Abort = new Abort();
   readonly activations: Map<string, Activation> = new Map();
-  readonly #lastUsed = new Map<Activation, number>();
   /** Entities with stored requests that no code here handles. */
   readonly #unserved = new Map<string, EntityAddress>();
   /** Entities of which the read under way is to take nothing more. */
@@ -79,29 +79,10 @@ export class HostedShard {
 
   /** Entities whose stored requests cannot be taken now: no room, no code, or held back. A read without the former leaves it unread. */
   unready(): readonly EntityAddress[] {
-    const full = [...this.activations.values()].filter((activation) => activation.isFull);
+    const full: EntityAddress[] = [];
+    for (const activation of this.activations.values()) if (activation.isFull) full.push(activation.address);
     if (full.length > 0) this.#leftSomeOut = true;
-    return [
-      ...full.map((activation) => activation.address),
-      ...this.#unserved.values(),
-      ...this.#heldBack.values(),
-    ];
-  }
-
-  touch(activation: Activation, now: number): void {
-    this.#lastUsed.set(activation, now);
-  }
-
-  /** When the entity last ended a request (monotonic), or `otherwise` if it never did. */
-  lastUsed(activation: Activation, otherwise: number): number {
-    const at = this.#lastUsed.get(activation);
-    if (at === undefined) this.#lastUsed.set(activation, otherwise);
-    return at ?? otherwise;
-  }
-
-  forget(key: string, activation: Activation): void {
-    this.activations.delete(key);
-    this.#lastUsed.delete(activation);
+    return [...full, ...this.#unserved.values(), ...this.#heldBack.values()];
   }
 
   /** Calls back once nothing runs on this shard. */

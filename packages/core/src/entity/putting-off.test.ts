@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
+import { Abort } from "../contract/abort.ts";
 import { rpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
@@ -77,7 +78,7 @@ async function running() {
     fence,
     mailboxCapacity: 1,
     concurrency: 1,
-    leaving: new AbortController().signal,
+    leaving: new Abort(),
     run: async () => undefined,
     ended: () => undefined,
   });

@@ -12,6 +12,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import { backoffMs, type Backoff } from "../clock/backoff.ts";
+import type { AbortWatch } from "../contract/abort.ts";
 import { encodeError, isRetryable } from "../contract/error-codec.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
@@ -382,7 +383,7 @@ class Attempted implements Call {
   readonly envelope: Envelope;
   readonly attempt: number;
   readonly isNew: boolean;
-  readonly leaving: AbortSignal;
+  readonly leaving: AbortWatch;
   readonly fence: Fence;
   readonly transactions: TransactionScope;
   readonly #request: HostedRequest;
@@ -404,6 +405,10 @@ class Attempted implements Call {
 
   get signal(): AbortSignal {
     return this.#request.signal;
+  }
+
+  get aborted(): AbortWatch {
+    return this.#request.aborted;
   }
 }
 

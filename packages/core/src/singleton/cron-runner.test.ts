@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../clock/virtual-clock.ts";
+import { Abort } from "../contract/abort.ts";
 import { TransactionScope } from "../contract/transaction.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Call, Handler } from "../entity/behavior.ts";
@@ -104,7 +105,8 @@ function callWith(signal: AbortSignal): Call {
     attempt: 1,
     isNew: true,
     signal,
-    leaving: signal,
+    aborted: new Abort(),
+    leaving: new Abort(),
     fence: { shardId: "default:1", epoch: 1 },
     transactions: new TransactionScope(undefined, "the test has none"),
   };

@@ -6,8 +6,8 @@ import { TransactionScope, type StorageTransaction } from "../contract/transacti
 import { TransactionUnavailableError } from "../errors/storage.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
 import {
+  Attempt,
   DEFAULT_ACTIVITY_SETTINGS,
-  runAttempt,
   type ActivitySettings,
   type AttemptBody,
   type AttemptOutcome,
@@ -42,22 +42,19 @@ function stage(rollback: () => Promise<void> = async () => undefined): Stage {
     rollbacks,
     transactions,
     run: (body, settings = {}) =>
-      runAttempt(
-        {
-          clock,
-          settings: { ...DEFAULT_ACTIVITY_SETTINGS, ...settings },
-          executionId: "e",
-          name: "charge",
-          key: "e/3",
-          open: { whenCut: () => () => undefined },
-          attempt: 2,
-          transactions,
-          stopped: abort,
-          lastHeartbeat: "page 4",
-          heartbeat: (details) => heartbeats.push(details),
-        },
-        body,
-      ),
+      new Attempt({
+        clock,
+        settings: { ...DEFAULT_ACTIVITY_SETTINGS, ...settings },
+        executionId: "e",
+        name: "charge",
+        key: "e/3",
+        open: { whenCut: () => () => undefined },
+        attempt: 2,
+        transactions,
+        stopped: abort,
+        lastHeartbeat: "page 4",
+        heartbeat: (details) => heartbeats.push(details),
+      }).run(body),
   };
 }
 

@@ -1,4 +1,4 @@
-// One attempt to run an activity's body: its signal, its clocks, its transaction.
+// Attempt: one attempt to run an activity's body: its signal, its clocks, its transaction.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import { Abort } from "../contract/abort.ts";
@@ -41,7 +41,7 @@ export interface AttemptScope {
   readonly signal: AbortSignal;
   readonly transactions: TransactionScope;
   /** Says that the attempt is alive, and leaves `details` to the next one. */
-  heartbeat(details: unknown): void;
+  readonly heartbeat: (details: unknown) => void;
   readonly lastHeartbeat: unknown;
 }
 
@@ -67,89 +67,112 @@ export interface AttemptOptions {
   readonly heartbeat: (details: unknown) => void;
 }
 
-/**
- * Runs one attempt. Never rejects. A body that outlives its time-outs is left behind with its signal aborted and its
- * transaction rolled back.
- */
-export async function runAttempt(options: AttemptOptions, body: AttemptBody): Promise<AttemptOutcome> {
-  const { clock, settings, name, attempt, transactions } = options;
-  if (options.stopped.isAborted) {
-    transactions.close();
-    return { type: "failed", error: options.stopped.reason };
-  }
-  const abort = new Abort();
-  const first = Promise.withResolvers<AttemptOutcome>();
-  let isOver = false;
-  const end = (reason: unknown): void => {
-    isOver = true;
-    abort.abort(reason);
-    first.resolve({ type: "failed", error: reason });
-  };
-  const stopHearing = options.stopped.whenAborted(() => end(options.stopped.reason));
-  const stopAsking = options.open.whenCut((reason) => abort.abort(reason));
-  const expire = (timeoutMs: number, kind: "timeout" | "heartbeat"): Timer =>
-    clock.setTimer(timeoutMs, () =>
-      end(new ActivityTimeoutError({ activity: name, attempt, timeoutMs, kind })),
-    );
-  const { timeoutMs, heartbeatTimeoutMs } = settings;
-  const timeout = timeoutMs === null ? null : expire(timeoutMs, "timeout");
-  let heartbeat = heartbeatTimeoutMs === null ? null : expire(heartbeatTimeoutMs, "heartbeat");
+export class Attempt implements AttemptScope {
+  readonly #options: AttemptOptions;
+  readonly #abort = new Abort();
+  readonly #ended = Promise.withResolvers<AttemptOutcome>();
+  #isOver = false;
+  #heartbeatTimeout: Timer | null = null;
 
-  const beat = (details: unknown): void => {
+  readonly heartbeat = (details: unknown): void => {
     // A body that was left behind has nothing to say to the next attempt.
-    if (isOver) return;
-    options.heartbeat(details);
-    if (heartbeatTimeoutMs === null) return;
-    heartbeat?.cancel();
-    heartbeat = expire(heartbeatTimeoutMs, "heartbeat");
+    if (this.#isOver) return;
+    this.#options.heartbeat(details);
+    this.#awaitHeartbeat();
   };
-  // Whichever is first. Promise.race would make three more promises of each attempt.
-  void run(body, new Scope(options, abort, beat)).then(first.resolve);
-  const outcome = await first.promise;
-  isOver = true;
-  timeout?.cancel();
-  heartbeat?.cancel();
-  stopHearing();
-  stopAsking();
-  transactions.close();
-  const transaction = transactions.transaction ?? null;
-  if (outcome.type === "completed") return { ...outcome, transaction };
-  // A failure to roll back means that the connection is lost, and with it the transaction.
-  await transaction?.rollback().catch(() => undefined);
-  return outcome;
-}
 
-/** A class, and no literal with a getter: see live-property.ts. */
-class Scope implements AttemptScope {
-  readonly executionId: string;
-  readonly name: string;
-  readonly key: string;
-  readonly attempt: number;
-  readonly transactions: TransactionScope;
-  readonly lastHeartbeat: unknown;
-  readonly heartbeat: (details: unknown) => void;
-  readonly #abort: Abort;
+  constructor(options: AttemptOptions) {
+    this.#options = options;
+  }
 
-  constructor(options: AttemptOptions, abort: Abort, heartbeat: (details: unknown) => void) {
-    this.executionId = options.executionId;
-    this.name = options.name;
-    this.key = options.key;
-    this.attempt = options.attempt;
-    this.transactions = options.transactions;
-    this.lastHeartbeat = options.lastHeartbeat;
-    this.heartbeat = heartbeat;
-    this.#abort = abort;
+  get executionId(): string {
+    return this.#options.executionId;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get key(): string {
+    return this.#options.key;
+  }
+
+  get attempt(): number {
+    return this.#options.attempt;
+  }
+
+  get transactions(): TransactionScope {
+    return this.#options.transactions;
+  }
+
+  get lastHeartbeat(): unknown {
+    return this.#options.lastHeartbeat;
   }
 
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
-}
 
-async function run(body: AttemptBody, scope: AttemptScope): Promise<AttemptOutcome> {
-  try {
-    return { type: "completed", value: await body(scope), transaction: null };
-  } catch (error) {
-    return { type: "failed", error };
+  /**
+   * Runs the body, once. Never rejects. A body that outlives its time-outs is left behind with its signal aborted and its
+   * transaction rolled back.
+   */
+  async run(body: AttemptBody): Promise<AttemptOutcome> {
+    const { stopped, open, settings, transactions } = this.#options;
+    if (stopped.isAborted) {
+      transactions.close();
+      return { type: "failed", error: stopped.reason };
+    }
+    const stopHearing = stopped.whenAborted(() => this.#leaveBehind(stopped.reason));
+    const stopAsking = open.whenCut((reason) => this.#abort.abort(reason));
+    const timeout = settings.timeoutMs === null ? null : this.#expire(settings.timeoutMs, "timeout");
+    this.#awaitHeartbeat();
+    this.#begin(body);
+    const outcome = await this.#ended.promise;
+    this.#isOver = true;
+    timeout?.cancel();
+    this.#heartbeatTimeout?.cancel();
+    stopHearing();
+    stopAsking();
+    transactions.close();
+    const transaction = transactions.transaction ?? null;
+    if (outcome.type === "completed") return { ...outcome, transaction };
+    // A failure to roll back means that the connection is lost, and with it the transaction.
+    if (transaction !== null) await transaction.rollback().catch(() => undefined);
+    return outcome;
+  }
+
+  /** Its end is the attempt's, unless that had another one first. Promise.race would make three more promises of each. */
+  #begin(body: AttemptBody): void {
+    const { resolve } = this.#ended;
+    const failed = (error: unknown): void => resolve({ type: "failed", error });
+    try {
+      Promise.resolve(body(this)).then(
+        (value) => resolve({ type: "completed", value, transaction: null }),
+        failed,
+      );
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #leaveBehind(reason: unknown): void {
+    this.#isOver = true;
+    this.#abort.abort(reason);
+    this.#ended.resolve({ type: "failed", error: reason });
+  }
+
+  #awaitHeartbeat(): void {
+    const { heartbeatTimeoutMs } = this.#options.settings;
+    if (heartbeatTimeoutMs === null) return;
+    this.#heartbeatTimeout?.cancel();
+    this.#heartbeatTimeout = this.#expire(heartbeatTimeoutMs, "heartbeat");
+  }
+
+  #expire(timeoutMs: number, kind: "timeout" | "heartbeat"): Timer {
+    const { clock, name, attempt } = this.#options;
+    return clock.setTimer(timeoutMs, () =>
+      this.#leaveBehind(new ActivityTimeoutError({ activity: name, attempt, timeoutMs, kind })),
+    );
   }
 }

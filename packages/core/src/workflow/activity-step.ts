@@ -8,12 +8,15 @@ import { encodeError } from "../contract/error-codec.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
-import { runAttempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
+import { Attempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
 import type { Outcome } from "./journal.ts";
 import type { Step, StepScope } from "./step.ts";
 
 /** So far down the causes of an activity's error a failure of storage is looked for. */
 const MAX_CAUSES = 8;
+
+const NO_TRANSACTIONS =
+  "the cluster's storage has no transactions for activities; configure one that has, such as Postgres";
 
 /** How an activity is done. */
 export interface ActivityOfStep {
@@ -40,8 +43,8 @@ export class ActivityStep {
   /** Attempts it until it succeeds or may not be tried again, and settles it. Rejects where storage does. */
   async perform(): Promise<void> {
     const { recorded, open, settle } = this.#step;
-    const { settings } = this.#activity;
-    const { clock, until, ready, record, failed } = this.#scope;
+    const { settings, body } = this.#activity;
+    const { clock, until, ready, record, failed, isStopped, stop } = this.#scope;
     let failures = recorded?.failures.length ?? 0;
     let retryAt = recorded?.failures.at(-1)?.retryAt ?? 0;
     const heartbeat: Heartbeat = { details: recorded?.failures.at(-1)?.lastHeartbeat };
@@ -51,24 +54,29 @@ export class ActivityStep {
       // The execution was cancelled: what has not begun does not begin any more.
       if (open.cutBy !== null) return void (await settle(failed(open.cutBy), null));
       open.hasBegun = true;
-      const attempt = failures + 1;
-      let outcome = await this.#attempt(attempt, heartbeat);
-      if (outcome === "settled") return;
+      const number = failures + 1;
+      const attempt = this.#attempt(number, heartbeat);
+      const outcome = await attempt.run(body);
+      let error: unknown;
       if (outcome.type === "completed") {
-        const refused = await settle(outcome.event, outcome.transaction);
-        if (refused === undefined) return;
-        outcome = { type: "failed", error: refused };
+        if (isStopped()) return rollBack(outcome.transaction);
+        error = await this.#record(outcome.value, outcome.transaction);
+        if (error === undefined) return;
+      } else {
+        if (isStopped()) return;
+        error = outcome.error;
+        const ofStorage = this.#failureOfStorage(error, attempt.transactions);
+        if (ofStorage !== null) return stop(ofStorage);
       }
-      const { error } = outcome;
       if (open.cutBy !== null) return void (await settle(failed(open.cutBy), null));
       const isFinal =
-        attempt > settings.retries || settings.nonRetryable.some((errorClass) => error instanceof errorClass);
+        number > settings.retries || settings.nonRetryable.some((errorClass) => error instanceof errorClass);
       if (isFinal) return void (await settle(failed(error), null));
-      failures = attempt;
-      retryAt = clock.now() + this.#pauseAfter(attempt);
+      failures = number;
+      retryAt = clock.now() + this.#pauseAfter(number);
       record(this.#step, {
         type: "attempt-failed",
-        attempt,
+        attempt: number,
         error: encodeError(error, this.#scope),
         retryAt,
         ...(heartbeat.details === undefined ? {} : { lastHeartbeat: heartbeat.details }),
@@ -76,66 +84,41 @@ export class ActivityStep {
     }
   }
 
-  async #attempt(
-    attempt: number,
-    heartbeat: Heartbeat,
-  ): Promise<
-    | { readonly type: "completed"; readonly event: Outcome; readonly transaction: StorageTransaction | null }
-    | { readonly type: "failed"; readonly error: unknown }
-    | "settled"
-  > {
+  #attempt(attempt: number, heartbeat: Heartbeat): Attempt {
     const { position, name, open } = this.#step;
-    const { settings, body } = this.#activity;
-    const { clock, beginTransaction, maxPayloadBytes, executionId, stopped, isStopped, stop, completed } =
-      this.#scope;
-    const transactions = new TransactionScope(
-      beginTransaction,
-      "the cluster's storage has no transactions for activities; configure one that has, such as Postgres",
-    );
-    const outcome = await runAttempt(
-      {
-        clock,
-        settings,
-        executionId,
-        name,
-        attempt,
-        transactions,
-        stopped,
-        open,
-        key: this.#scope.keyOf(position),
-        lastHeartbeat:
-          heartbeat.details === undefined
-            ? undefined
-            : decodePayload(heartbeat.details, `The last heartbeat of ${name}`),
-        heartbeat: (details) => {
-          // Without any it only says that the attempt is alive.
-          if (details === undefined) return;
-          const what = `The details of a heartbeat of ${name}`;
-          heartbeat.details = encodeBoundedPayload(details, what, maxPayloadBytes);
-        },
+    const { clock, beginTransaction, maxPayloadBytes, executionId, stopped, keyOf } = this.#scope;
+    return new Attempt({
+      clock,
+      settings: this.#activity.settings,
+      executionId,
+      name,
+      attempt,
+      transactions: new TransactionScope(beginTransaction, NO_TRANSACTIONS),
+      stopped,
+      open,
+      key: keyOf(position),
+      lastHeartbeat:
+        heartbeat.details === undefined
+          ? undefined
+          : decodePayload(heartbeat.details, `The last heartbeat of ${name}`),
+      heartbeat: (details) => {
+        // Without any it only says that the attempt is alive.
+        if (details === undefined) return;
+        const what = `The details of a heartbeat of ${name}`;
+        heartbeat.details = encodeBoundedPayload(details, what, maxPayloadBytes);
       },
-      body,
-    );
-    if (isStopped()) {
-      if (outcome.type === "completed") await outcome.transaction?.rollback().catch(() => undefined);
-      return "settled";
-    }
-    if (outcome.type === "failed") {
-      const ofStorage = this.#failureOfStorage(outcome.error, transactions);
-      if (ofStorage === null) return outcome;
-      stop(ofStorage);
-      return "settled";
-    }
+    });
+  }
+
+  /** Settles the step with a value. Resolves to why that could not be, which is a failure of the attempt, or undefined. */
+  #record(value: unknown, transaction: StorageTransaction | null): Promise<unknown> {
+    let event: Outcome;
     try {
-      return {
-        type: "completed",
-        event: completed(outcome.value, name),
-        transaction: outcome.transaction,
-      };
+      event = this.#scope.completed(value, this.#step.name);
     } catch (error) {
-      await outcome.transaction?.rollback().catch(() => undefined);
-      return { type: "failed", error };
+      return rollBack(transaction).then(() => error);
     }
+    return this.#step.settle(event, transaction);
   }
 
   /** A lost fence, and a storage that fails, are no failures of the activity: this copy of the execution is over. */
@@ -152,4 +135,9 @@ export class ActivityStep {
     const { backoff: kind, initialIntervalMs: initialMs, maxIntervalMs: maxMs } = this.#activity.settings;
     return backoffMs({ kind, initialMs, maxMs, jitter: 0 }, attempt, this.#scope.random);
   }
+}
+
+/** Never rejects: if it cannot be rolled back, the connection is lost, and the transaction with it. */
+async function rollBack(transaction: StorageTransaction | null): Promise<void> {
+  await transaction?.rollback().catch(() => undefined);
 }

@@ -20,8 +20,7 @@ export class OpenStep {
   readonly step: Pick<RecordedStep, "position" | "kind" | "name">;
   readonly role: StepRole;
   readonly #reject: (error: Error) => void;
-  #cutBy: Error | null = null;
-  #whenCut: Set<(reason: Error) => void> | null = null;
+  readonly #cut = new Abort();
   /** Whether the code is not told any more what it came to (C4). */
   isSilenced = false;
 
@@ -46,27 +45,25 @@ export class OpenStep {
 
   /** Why it is to end, or null. */
   get cutBy(): Error | null {
-    return this.#cutBy;
+    return (this.#cut.reason as Error | undefined) ?? null;
   }
 
   /** Asks it to end. */
   cut(reason: Error): void {
-    if (this.#cutBy !== null) return;
-    this.#cutBy = reason;
+    if (this.#cut.isAborted) return;
     if (this.isWait && !this.isSilenced) this.#reject(reason);
-    for (const callback of this.#whenCut ?? []) callback(reason);
+    this.#cut.abort(reason);
   }
 
   /** `callback` is called when it is asked to end, at once if it was. Returns what ends that. */
   whenCut(callback: (reason: Error) => void): () => void {
-    if (this.#cutBy === null) (this.#whenCut ??= new Set()).add(callback);
-    else callback(this.#cutBy);
-    return () => void this.#whenCut?.delete(callback);
+    return this.#cut.whenAborted(() => callback(this.#cut.reason as Error));
   }
 }
 
 export class Cancellation {
-  readonly #open = new Set<OpenStep>();
+  /** In the order in which the code asked for them. Mostly one: see Abort. */
+  #open: OpenStep[] = [];
   #error: WorkflowCancelledError | null = null;
   #isHeard = false;
   #codeIsOver = false;
@@ -83,17 +80,18 @@ export class Cancellation {
     return this.#abort.signal;
   }
 
-  get open(): Iterable<OpenStep> {
+  get open(): readonly OpenStep[] {
     return this.#open;
   }
 
   opened(step: OpenStep): void {
-    this.#open.add(step);
+    this.#open.push(step);
   }
 
   /** The code has the step's result. @param error what it failed with, or null */
   closed(step: OpenStep, error: Error | null): void {
-    this.#open.delete(step);
+    const index = this.#open.indexOf(step);
+    if (index !== -1) this.#open.splice(index, 1);
     if (this.#error !== null && error?.name === this.#error.name) this.#isHeard = true;
     if (!this.#hasWork) for (const resolve of this.#whenWorkEnds.splice(0)) resolve();
   }
@@ -126,17 +124,13 @@ export class Cancellation {
   }
 
   get #hasWork(): boolean {
-    for (const step of this.#open) if (step.role === "work") return true;
-    return false;
+    return this.#open.some(({ role }) => role === "work");
   }
 
   #cutAll(reason: Error): void {
-    for (const step of this.#open) {
-      if (step.isWait) {
-        this.#open.delete(step);
-        this.#isHeard = true;
-      }
-      step.cut(reason);
-    }
+    const open = this.#open;
+    this.#open = open.filter(({ isWait }) => !isWait);
+    if (this.#open.length < open.length) this.#isHeard = true;
+    for (const step of open) step.cut(reason);
   }
 }

@@ -9,14 +9,20 @@
 
 import type { Clock } from "../adapter/clock.ts";
 
+/** A result that will be delivered. */
+interface Announced {
+  readonly ordinal: number;
+  /** Hands it to the code; null: it is not there yet. */
+  settle: (() => void) | null;
+}
+
 export class DeliveryQueue {
   readonly #clock: Clock;
   /** Called when nothing is left to deliver now. */
   readonly #idle: () => void;
-  /** Announced ordinals, rising. */
-  readonly #announced: number[];
+  /** Rising. */
+  readonly #announced: Announced[];
   readonly #lastRecorded: number;
-  readonly #ready = new Map<number, () => void>();
   #isPumping = false;
   #isStopped = false;
 
@@ -24,14 +30,14 @@ export class DeliveryQueue {
   constructor(clock: Clock, recorded: readonly number[], idle: () => void) {
     this.#clock = clock;
     this.#idle = idle;
-    this.#announced = [...recorded];
+    this.#announced = recorded.map((ordinal) => ({ ordinal, settle: null }));
     this.#lastRecorded = recorded.at(-1) ?? -1;
   }
 
   /** Whether recorded results wait. */
   get isReplaying(): boolean {
     const next = this.#announced[0];
-    return next !== undefined && next <= this.#lastRecorded;
+    return next !== undefined && next.ordinal <= this.#lastRecorded;
   }
 
   get isPumping(): boolean {
@@ -40,19 +46,21 @@ export class DeliveryQueue {
 
   /** A result with this ordinal, higher than all before, will be delivered. */
   announce(ordinal: number): void {
-    this.#announced.push(ordinal);
+    this.#announced.push({ ordinal, settle: null });
   }
 
   /** The result is there: `settle` hands it to the code when its turn comes. */
   deliver(ordinal: number, settle: () => void): void {
-    this.#ready.set(ordinal, settle);
+    const announced = this.#announced[this.#placeOf(ordinal)];
+    if (announced?.ordinal !== ordinal) return;
+    announced.settle = settle;
     void this.#pump();
   }
 
   /** There is no such result after all: its transaction could not commit. */
   giveUp(ordinal: number): void {
-    const index = this.#announced.indexOf(ordinal);
-    if (index !== -1) this.#announced.splice(index, 1);
+    const place = this.#placeOf(ordinal);
+    if (this.#announced[place]?.ordinal === ordinal) this.#announced.splice(place, 1);
     void this.#pump();
   }
 
@@ -67,17 +75,25 @@ export class DeliveryQueue {
     while (this.#isNextReady()) {
       await this.#clock.nextTurn();
       if (this.#isStopped) break;
-      const ordinal = this.#announced.shift() as number;
-      const settle = this.#ready.get(ordinal);
-      this.#ready.delete(ordinal);
-      settle?.();
+      this.#announced.shift()?.settle?.();
     }
     this.#isPumping = false;
     this.#idle();
   }
 
   #isNextReady(): boolean {
-    const next = this.#announced[0];
-    return next !== undefined && this.#ready.has(next) && !this.#isStopped;
+    return !this.#isStopped && (this.#announced[0]?.settle ?? null) !== null;
+  }
+
+  /** Where the ordinal is, or would be, among those that are announced. */
+  #placeOf(ordinal: number): number {
+    let from = 0;
+    let to = this.#announced.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if ((this.#announced[middle] as Announced).ordinal < ordinal) from = middle + 1;
+      else to = middle;
+    }
+    return from;
   }
 }

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { Echo, ExecutionStage } from "../../test/execution-stage.ts";
 import { REFUSED } from "../../test/stage-definitions.ts";
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
+import { Abort } from "../contract/abort.ts";
 import { encodePayload } from "../contract/payload.ts";
 import { CANCEL, SIGNAL, WATCH } from "../contract/workflow-contract.ts";
 import { WorkflowCancelledError } from "../errors/workflow.ts";
@@ -132,17 +133,32 @@ describe("signals", () => {
 describe("a long-lived execution", () => {
   it("removes the listeners of steps that are over from its signals", async () => {
     using added = vi.spyOn(EventTarget.prototype, "addEventListener");
+    const { whenAborted } = Abort.prototype;
+    let watching = 0;
+    using watched = vi.spyOn(Abort.prototype, "whenAborted").mockImplementation(function watch(
+      this: Abort,
+      callback,
+    ) {
+      const end = whenAborted.call(this, callback);
+      watching += 1;
+      return () => {
+        watching -= 1;
+        end();
+      };
+    });
     const stage = new ExecutionStage(async (ctx) => {
       for (let n = 0; n < 100; n += 1) await ctx.entity(Echo, "e").echo(n);
     });
     let most = 0;
     stage.answer = (input) => {
+      most = Math.max(most, watching);
       const signals = new Set(added.mock.contexts.filter((target) => target instanceof AbortSignal));
       for (const each of signals) most = Math.max(most, getEventListeners(each, "abort").length);
       return input;
     };
     expect(await stage.activate()).toMatchObject({ type: "completed" });
     expect(stage.sent).toHaveLength(100);
+    expect(watched).toHaveBeenCalled();
     expect(most).toBeGreaterThan(0);
     expect(most).toBeLessThan(10);
   });

@@ -239,6 +239,7 @@ export class ExecutionRunner {
   }
 
   async #wake(watchers: readonly Watcher[]): Promise<void> {
+    if (watchers.length === 0) return;
     // One that came back to watch once more is woken once.
     const each = new Map(
       watchers.map((watcher) => [`${watcher.entityType}/${watcher.executionId}`, watcher]),

@@ -159,16 +159,15 @@ export class Execution {
   async run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
     const { call } = this.#options;
     const ended = new Promise<ExecutionEnd>((resolve) => (this.#end = resolve));
-    const onAbort = (): void => this.#stop({ type: "stopped", error: call.signal.reason });
-    const onLeaving = (): void => {
+    const stopHearing = call.aborted.whenAborted(() =>
+      this.#stop({ type: "stopped", error: call.aborted.reason }),
+    );
+    const stopWatching = call.leaving.whenAborted(() => {
       // Who goes on may not get to hear what is under way here.
       this.#recordBegun();
       this.#check();
-    };
-    call.signal.addEventListener("abort", onAbort, { once: true });
-    call.leaving.addEventListener("abort", onLeaving, { once: true });
-    if (call.signal.aborted) onAbort();
-    else {
+    });
+    if (!this.#isStopped) {
       code().then(
         (value) => this.#finish({ type: "completed", value }),
         (error: unknown) => this.#finish({ type: "failed", error }),
@@ -176,8 +175,8 @@ export class Execution {
       this.#check();
     }
     const end = await ended;
-    call.signal.removeEventListener("abort", onAbort);
-    call.leaving.removeEventListener("abort", onLeaving);
+    stopHearing();
+    stopWatching();
     return end;
   }
 
@@ -233,7 +232,7 @@ export class Execution {
       const work = (): void => {
         // It only waited, and was cut before this copy came to it.
         if (open.isWait && open.cutBy !== null) return;
-        void this.#busily(() => this.#perform(step, perform));
+        void this.#perform(step, perform);
       };
       this.#onceCaughtUp(work);
     });
@@ -252,7 +251,7 @@ export class Execution {
     if (this.#isOver) return over;
     const asked = this.#tryAsk("continue", "continueAsNew");
     if (asked === null) return over;
-    this.#onceCaughtUp(() => void this.#busily(() => this.#continue(asked.position, prepare)));
+    this.#onceCaughtUp(() => void this.#continue(asked.position, prepare));
     this.#check();
     return over;
   }
@@ -261,14 +260,19 @@ export class Execution {
     position: number,
     prepare: () => Promise<Pick<RunStart, "input" | "children">>,
   ): Promise<void> {
-    let prepared: Pick<RunStart, "input" | "children">;
+    this.#residence.begin();
     try {
-      prepared = await prepare();
+      const prepared = await prepare();
+      await this.#ready();
+      if (!this.#isOver) await this.#beginNext(position, prepared);
     } catch (error) {
-      return this.#overflow(error instanceof Error ? error : new Error(String(error)));
+      this.#overflow(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.#residence.end();
     }
-    await this.scope.ready();
-    if (this.#isOver) return;
+  }
+
+  async #beginNext(position: number, prepared: Pick<RunStart, "input" | "children">): Promise<void> {
     // From here on nothing of this run may come behind the entry: it would be taken for the next one's.
     this.#isContinuing = true;
     const { run, version } = this.#options;
@@ -285,13 +289,26 @@ export class Execution {
     this.#stop({ type: "continued" });
   }
 
-  /** What a step's work throws is the step's failure, unless it is storage that fails or refuses. */
+  /** Does a step, and keeps the execution in memory meanwhile. Never rejects. */
   async #perform(step: Step, perform: Perform): Promise<void> {
+    this.#residence.begin();
     try {
       await perform(step);
     } catch (error) {
-      if (this.#isStopped || error instanceof PersistenceError || error instanceof FencedError) throw error;
+      await this.#fail(step, error);
+    } finally {
+      this.#residence.end();
+    }
+  }
+
+  /** What a step's work throws is the step's failure, unless it is storage that fails or refuses: the next copy reads on (J3). */
+  async #fail(step: Step, error: unknown): Promise<void> {
+    if (this.#isStopped || error instanceof PersistenceError || error instanceof FencedError)
+      return this.#stop({ type: "stopped", error });
+    try {
       await step.settle(this.scope.failed(error), null);
+    } catch (failure) {
+      this.#stop({ type: "stopped", error: failure });
     }
   }
 
@@ -430,27 +447,21 @@ export class Execution {
 
   /** Resolves when a side effect may start (E3); never once the execution is over or has to leave. */
   async #ready(): Promise<void> {
-    await this.#journal.durable();
+    // What is appended while one waits is waited for, too.
+    while (this.#journal.writing !== null) await this.#journal.writing;
     // What was asked for before a cancellation that is on its way does not begin any more.
     if (this.#cancelling !== null) await this.#cancelling;
-    if (this.#isStopped || this.#options.call.leaving.aborted) {
-      this.#residence.give();
+    if (this.#isStopped || this.#options.call.leaving.isAborted) {
+      this.#residence.end();
       await new Promise<never>(() => undefined);
-    }
-  }
-
-  async #busily(work: () => Promise<void>): Promise<void> {
-    try {
-      await this.#residence.busily(work);
-    } catch (error) {
-      // Only storage's refusals come here: what is written is read back by the next copy (J3).
-      this.#stop({ type: "stopped", error });
     }
   }
 
   /** Soon, when everything that is ready has run: does the code wait for nothing but time? Then it leaves memory. */
   #check(): void {
     if (this.#isChecking || this.#isStopped) return;
+    // What it is at comes to an end, and then this is called again. Calls that it may leave in the midst of say nothing.
+    if (this.#isCaughtUp && !this.#options.call.leaving.isAborted && this.#isAtWork) return;
     this.#isChecking = true;
     void this.#options.clock.nextTurn().then(() => {
       this.#isChecking = false;
@@ -459,18 +470,24 @@ export class Execution {
     });
   }
 
+  get #isAtWork(): boolean {
+    return (
+      this.#queue.isPumping ||
+      this.#journal.writing !== null ||
+      this.#residence.isBusy(this.#options.call.leaving.isAborted)
+    );
+  }
+
   #leaveIfIdle(): void {
-    if (this.#isStopped || this.#queue.isPumping || this.#journal.isWriting) return;
-    const isLeaving = this.#options.call.leaving.aborted;
-    if (this.#residence.isBusy(isLeaving)) return;
-    if (isLeaving) return this.#stop({ type: "suspended", until: 0 });
+    if (this.#isStopped || this.#isAtWork) return;
+    if (this.#options.call.leaving.isAborted) return this.#stop({ type: "suspended", until: 0 });
     if (!this.#replay.isOver) return this.#watchStall();
     if (this.#options.replayOnly) return this.#stop({ type: "suspended", until: null });
     const until = this.#residence.leavesUntil();
     if (until === undefined) return;
     // Who asks later what it waits for finds it in the journal.
     this.#recordBegun();
-    if (!this.#journal.isWriting) this.#stop({ type: "suspended", until });
+    if (this.#journal.writing === null) this.#stop({ type: "suspended", until });
   }
 
   /** Records of the steps that have begun that they have, where that is not known. */

@@ -111,12 +111,12 @@ describe("a journal", () => {
     const { journal, writes, end, written } = journalOf();
     for (const ordinal of [0, 1, 2]) journal.append(entry(ordinal, ordinal));
     expect(writes.map(({ entries }) => entries)).toEqual([[0]]);
-    expect(journal.isWriting).toBe(true);
+    expect(journal.writing).not.toBeNull();
     await end();
     expect(writes.map(({ entries }) => entries)).toEqual([[0], [1, 2]]);
     expect(written()).toBe(0);
     await end();
-    expect(journal.isWriting).toBe(false);
+    expect(journal.writing).toBeNull();
     expect(written()).toBe(1);
     journal.append(entry(3, 3));
     expect(writes.map(({ entries }) => entries)).toEqual([[0], [1, 2], [3]]);
@@ -143,7 +143,7 @@ describe("a journal", () => {
     expect(failures).toEqual([new Error("no")]);
     await durable;
     expect(writes).toHaveLength(1);
-    expect(journal.isWriting).toBe(false);
+    expect(journal.writing).toBeNull();
   });
 
   it("is settled when nothing is under way any more, whatever came of it (J5)", async () => {

@@ -73,8 +73,9 @@ export class Journal {
     return this.#steps.values();
   }
 
-  get isWriting(): boolean {
-    return this.#isWriting;
+  /** Resolves when the write under way has ended, also when it failed; null: none is. */
+  get writing(): Promise<void> | null {
+    return this.#isWriting ? this.#writing : null;
   }
 
   takeOrdinal(): number {
@@ -111,7 +112,9 @@ export class Journal {
   /** Resolves when no write is under way, whatever came of it (J5). */
   async settled(): Promise<void> {
     while (this.#isWriting || this.#committing.size > 0)
-      await Promise.allSettled([this.#writing, ...this.#committing]);
+      await (this.#committing.size === 0
+        ? this.#writing
+        : Promise.allSettled([this.#writing, ...this.#committing]));
   }
 
   get isSettled(): boolean {

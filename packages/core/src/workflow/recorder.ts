@@ -21,6 +21,12 @@ export const INSTANT: ReadonlySet<StepKind> = new Set([
   "continue",
 ]);
 
+type EntryOfOutcome = Omit<JournalEntry, "ordinal"> & { readonly event: Outcome };
+type Hand = (event: Outcome) => void;
+
+/** What most steps end with: one for all of them. */
+const SETTLED: ReturnType<Settle> = Promise.resolve(undefined);
+
 /** The ordinals of the results that a journal holds, rising. */
 export function recordedOrdinals(journal: Journal, run: RecordedRun): readonly number[] {
   const ordinals = run.cancellation === null ? [] : [run.cancellation.ordinal];
@@ -63,20 +69,18 @@ export class Recorder {
   }
 
   /** Writes down a step's outcome, in `transaction` if it has one, and hands it out in its turn. */
-  async settle(
-    outcome: Omit<JournalEntry, "ordinal"> & { readonly event: Outcome },
-    transaction: StorageTransaction | null,
-    hand: (event: Outcome) => void,
-  ): ReturnType<Settle> {
-    const { event } = outcome;
+  settle(outcome: EntryOfOutcome, transaction: StorageTransaction | null, hand: Hand): ReturnType<Settle> {
+    if (transaction !== null) return this.#commit(outcome, transaction, hand);
+    if (!this.#isStopped()) this.deliver(outcome, () => hand(outcome.event));
+    return SETTLED;
+  }
+
+  async #commit(outcome: EntryOfOutcome, transaction: StorageTransaction, hand: Hand): ReturnType<Settle> {
     if (this.#isStopped()) {
-      await transaction?.rollback();
+      await transaction.rollback();
       return undefined;
     }
-    if (transaction === null) {
-      this.deliver(outcome, () => hand(event));
-      return undefined;
-    }
+    const { event } = outcome;
     const entry = { ordinal: this.#journal.takeOrdinal(), ...outcome };
     this.#queue.announce(entry.ordinal);
     try {

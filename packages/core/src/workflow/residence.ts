@@ -40,14 +40,18 @@ export class Residence {
     this.#changed = changed;
   }
 
-  /** Runs a step's work; while it runs the execution stays in memory. */
-  async busily(work: () => Promise<void>): Promise<void> {
-    this.#begin();
-    try {
-      await work();
-    } finally {
-      this.#end();
-    }
+  /** Work begins that the execution stays in memory for, until `end`. */
+  begin(): void {
+    this.#busy += 1;
+    this.#idleSince = null;
+    this.#moment?.cancel();
+    this.#moment = null;
+  }
+
+  /** Such work ended, or will not go on: nothing that it waits for counts any more. */
+  end(): void {
+    this.#busy -= 1;
+    this.#changed();
   }
 
   async joinably<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -88,17 +92,12 @@ export class Residence {
         else if (ending !== undefined) ends.push(ending);
       }
     });
-    this.#end();
+    this.end();
     const came = await outcome;
-    this.#begin();
+    this.begin();
     if (listen !== null) this.#dormant -= 1;
     if (open.role === "child") this.#waitingForOthers -= 1;
     return came;
-  }
-
-  /** It will not go on: nothing that it waits for counts any more. */
-  give(): void {
-    this.#end();
   }
 
   /** Whether steps do something that must end first. */
@@ -130,17 +129,5 @@ export class Residence {
   stop(): void {
     this.#waits.stop();
     this.#moment?.cancel();
-  }
-
-  #begin(): void {
-    this.#busy += 1;
-    this.#idleSince = null;
-    this.#moment?.cancel();
-    this.#moment = null;
-  }
-
-  #end(): void {
-    this.#busy -= 1;
-    this.#changed();
   }
 }
