@@ -5,24 +5,14 @@
 
 import { createCluster, defineWorkflow, activity } from "@holdfast/core";
 import { postgres, postgresTx } from "@holdfast/storage-postgres";
-import pg from "pg";
-import { startOwnPostgres } from "../../test/services/postgres.ts";
+import type pg from "pg";
 import { Echo, echo, PAYLOAD, Steps, steps } from "./definitions.ts";
+import { costBetween, readServer, startCountedServer, type ServerCost } from "./server-statistics.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** What the server did for one of something. */
-export interface Counted {
+export interface Counted extends ServerCost {
   readonly name: string;
-  readonly statements: number;
-  readonly commits: number;
-  readonly walBytes: number;
-}
-
-interface Reading {
-  readonly statements: number;
-  readonly commits: number;
-  readonly walBytes: number;
-  readonly at: number;
 }
 
 const IDLE_MS = 3_000;
@@ -51,12 +41,9 @@ const sqlSteps = SqlSteps.implement({
  * @param many how many requests make the load
  */
 export async function countAtPostgres(many: number): Promise<readonly Counted[]> {
-  const server = await startOwnPostgres({ durable: true });
-  const reader = new pg.Client({ connectionString: server.url });
+  const server = await startCountedServer();
+  const { reader } = server;
   try {
-    await keepStatistics(server);
-    await reader.connect();
-    await reader.query("CREATE EXTENSION pg_stat_statements");
     await reader.query("CREATE TABLE bench_steps (id text, step int)");
     const cluster = await createCluster({
       storage: postgres({ connectionString: server.url }),
@@ -71,7 +58,6 @@ export async function countAtPostgres(many: number): Promise<readonly Counted[]>
       await cluster.shutdown();
     }
   } finally {
-    await reader.end().catch(() => undefined);
     await server.stop();
   }
 }
@@ -81,9 +67,9 @@ async function countAll(
   reader: pg.Client,
   many: number,
 ): Promise<readonly Counted[]> {
-  const idleFrom = await read(reader);
+  const idleFrom = await readServer(reader);
   await sleep(IDLE_MS);
-  const idle = difference(idleFrom, await read(reader));
+  const idle = costBetween(idleFrom, await readServer(reader));
   const counted: Counted[] = [
     per("an idle runner, per second", idle, (IDLE_MS / 1_000) * (idle.ms / IDLE_MS)),
   ];
@@ -104,9 +90,9 @@ async function countAll(
       ["one by one", Math.ceil(ONE_BY_ONE / units), 1],
       ["256 in flight", count, 256],
     ] as const) {
-      const from = await read(reader);
+      const from = await readServer(reader);
       await inFlight(calls, flight, call);
-      const cost = difference(from, await read(reader));
+      const cost = costBetween(from, await readServer(reader));
       const share = cost.ms / idle.ms;
       counted.push(
         per(
@@ -124,41 +110,7 @@ async function countAll(
   return counted;
 }
 
-/** Statistics of statements need a library that the server loads when it starts. */
-async function keepStatistics(server: Awaited<ReturnType<typeof startOwnPostgres>>): Promise<void> {
-  const client = new pg.Client({ connectionString: server.url });
-  await client.connect();
-  await client.query("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'");
-  await client.end();
-  await server.control.restart({ mode: "fast" });
-}
-
-/** Statements of the top level but for the reader's own, and transactions that wrote: those are what a commit costs a flush for. */
-async function read(reader: pg.Client): Promise<Reading> {
-  const { rows } = await reader.query<{ statements: string; commits: string; wal: string }>(
-    `SELECT (SELECT sum(calls) FROM pg_stat_statements WHERE toplevel AND query NOT LIKE '%pg_stat_%') AS statements,
-       pg_snapshot_xmax(pg_current_snapshot()) AS commits,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS wal`,
-  );
-  const [row] = rows;
-  return {
-    statements: Number(row?.statements),
-    commits: Number(row?.commits),
-    walBytes: Number(row?.wal),
-    at: performance.now(),
-  };
-}
-
-function difference(from: Reading, to: Reading): Omit<Reading, "at"> & { readonly ms: number } {
-  return {
-    statements: to.statements - from.statements,
-    commits: to.commits - from.commits,
-    walBytes: to.walBytes - from.walBytes,
-    ms: to.at - from.at,
-  };
-}
-
-function per(name: string, cost: Omit<Counted, "name">, units: number): Counted {
+function per(name: string, cost: ServerCost, units: number): Counted {
   return {
     name,
     statements: cost.statements / units,
