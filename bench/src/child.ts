@@ -2,7 +2,7 @@
 // a time. It ends with its parent.
 
 import type { Contestant, OpenContestant } from "./contestant.ts";
-import type { Answer, Question } from "./contestant-process.ts";
+import type { Answer, Figures, Question } from "./contestant-process.ts";
 import { startProfile } from "./profile.ts";
 import { roundOf } from "./workload-round.ts";
 
@@ -35,11 +35,22 @@ async function answer(question: Question): Promise<unknown> {
     case "profile":
       stopProfile = await startProfile(question.file);
       return null;
+    case "figures":
+      return figures();
     case "close":
       await stopProfile?.();
       await contestant?.close();
       return null;
   }
+}
+
+function figures(): Figures {
+  const { user, system } = process.cpuUsage();
+  return {
+    processorMs: (user + system) / 1_000,
+    resident: process.memoryUsage.rss(),
+    own: contestant?.figures?.() ?? {},
+  };
 }
 
 function send(reply: Answer): void {

@@ -11,11 +11,21 @@ export type Question =
   | { readonly ask: "open"; readonly services: Services }
   | { readonly ask: "round"; readonly workload: string; readonly inFlight: InFlight; readonly ms: number }
   | { readonly ask: "profile"; readonly file: string }
+  | { readonly ask: "figures" }
   | { readonly ask: "close" };
 
 export type Answer =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: string };
+
+/** How a contestant's process is at one moment. */
+export interface Figures {
+  /** Processor time since it started. */
+  readonly processorMs: number;
+  readonly resident: number;
+  /** The contestant's own. */
+  readonly own: Readonly<Record<string, number>>;
+}
 
 /** What may be asked of a contestant. */
 export interface Asked {
@@ -29,6 +39,7 @@ export interface Asked {
 const OPEN_MS = 60_000;
 /** What a round may take beyond its own time: a batch prepares, and what is under way ends. */
 const ROUND_MS = 60_000;
+const FIGURES_MS = 10_000;
 const CLOSE_MS = 20_000;
 const CHILD = fileURLToPath(new URL("child.ts", import.meta.url));
 
@@ -85,6 +96,10 @@ export class ContestantProcess implements Asked {
 
   async profile(file: string): Promise<void> {
     await this.#ask({ ask: "profile", file }, OPEN_MS);
+  }
+
+  async figures(): Promise<Figures> {
+    return (await this.#ask({ ask: "figures" }, FIGURES_MS)) as Figures;
   }
 
   async close(): Promise<void> {

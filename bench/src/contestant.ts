@@ -3,6 +3,8 @@
 /** What one process offers to be measured. */
 export interface Contestant {
   readonly workloads: Readonly<Record<string, Workload>>;
+  /** Figures of its own, by name, as they are now. */
+  figures?(): Readonly<Record<string, number>>;
   close(): Promise<void>;
 }
 

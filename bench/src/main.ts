@@ -5,12 +5,15 @@ import { parseArgs } from "node:util";
 import { countAtPostgres, reportCounts } from "./counts.ts";
 import { pgliteDatabase } from "./databases.ts";
 import { durable } from "./durable.ts";
+import { measureFirstReplies, reportFirstReplies } from "./first-reply.ts";
+import { measureIdleCluster, reportIdleCluster } from "./idle-cluster.ts";
 import { load, thisMachine } from "./machine.ts";
 import { peersNamed } from "./peers.ts";
 import { goalsTable } from "./report.ts";
 import { reportResumptions, resumptions } from "./replays.ts";
 import { names, type ContestantName } from "./roster.ts";
-import { ROUNDS } from "./rounds.ts";
+import { ROUND_MS, ROUNDS } from "./rounds.ts";
+import { measureScaling, reportScaling } from "./scaling.ts";
 import { measureSleepers, reportSleepers } from "./sleepers.ts";
 import { reportSteps, stepCosts } from "./steps.ts";
 import { openStore, STORE_KINDS, type Store, type StoreKind } from "./stores.ts";
@@ -37,6 +40,9 @@ const { values: given, positionals } = parseArgs({
 });
 const [command = "all"] = positionals;
 const folder = given.results ?? fileURLToPath(new URL("../results", import.meta.url));
+
+/** As long as two intervals in which leases are renewed. */
+const IDLE_MS = 20_000;
 
 const { node, cores, processor } = thisMachine();
 console.log(`Node ${node}, ${cores} x ${processor}, load ${load().toFixed(1)}`);
@@ -74,13 +80,19 @@ switch (command) {
       );
     });
     break;
+  case "cluster":
+    if (isAsked("idle")) reportIdleCluster(await measureIdleCluster(IDLE_MS));
+    if (isAsked("first-reply")) reportFirstReplies(await measureFirstReplies(ROUNDS));
+    if (isAsked("scaling"))
+      reportScaling(await measureScaling({ sizes: [1, 2, 3, 4], rounds: ROUNDS, ms: ROUND_MS }));
+    break;
   case "pglite":
     await durable(await pgliteDatabase("memory"));
     await durable(await pgliteDatabase("folder"));
     break;
   default:
     console.error(
-      `There is no "${command}" to measure. Leave it out, or give "counts", "steps", "sleepers" or "pglite".`,
+      `There is no "${command}" to measure. Leave it out, or give "counts", "steps", "sleepers", "cluster" or "pglite".`,
     );
     process.exitCode = 1;
 }
@@ -123,6 +135,11 @@ function contestantNamed(name: string): ContestantName {
   if (found === undefined)
     throw new RangeError(`There is no contestant "${name}". There are: ${names().join(", ")}.`);
   return found;
+}
+
+/** Whether a part of a command is asked for: all are, where none is named. */
+function isAsked(part: string): boolean {
+  return given.only?.split(",").includes(part) ?? true;
 }
 
 /** Measures on each storage that was asked for, one after the other. */

@@ -136,7 +136,7 @@ async function query(url: string, text: string): Promise<readonly Record<string,
   }
 }
 
-function withDatabase(server: string, database: string): string {
+export function withDatabase(server: string, database: string): string {
   const url = new URL(server);
   url.pathname = `/${database}`;
   return url.href;
