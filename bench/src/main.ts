@@ -7,6 +7,7 @@ import { pgliteDatabase } from "./databases.ts";
 import { durable } from "./durable.ts";
 import { measureFirstReplies, reportFirstReplies } from "./first-reply.ts";
 import { measureIdleCluster, reportIdleCluster } from "./idle-cluster.ts";
+import { measureLatency, reportLatency } from "./latency.ts";
 import { load, thisMachine } from "./machine.ts";
 import { peersNamed } from "./peers.ts";
 import { goalsTable } from "./report.ts";
@@ -15,6 +16,8 @@ import { names, type ContestantName } from "./roster.ts";
 import { ROUND_MS, ROUNDS } from "./rounds.ts";
 import { measureScaling, reportScaling } from "./scaling.ts";
 import { measureSleepers, reportSleepers } from "./sleepers.ts";
+import { reportSoak, SOAK_COLUMNS, soakLine } from "./soak-report.ts";
+import { measureSoak } from "./soak.ts";
 import { reportSteps, stepCosts } from "./steps.ts";
 import { openStore, STORE_KINDS, type Store, type StoreKind } from "./stores.ts";
 import { measureAll } from "./tool.ts";
@@ -29,6 +32,7 @@ const { values: given, positionals } = parseArgs({
     count: { type: "string" },
     within: { type: "string", default: "60" },
     lead: { type: "string" },
+    minutes: { type: "string", default: "20" },
     only: { type: "string" },
     rounds: { type: "string" },
     ms: { type: "string" },
@@ -86,13 +90,25 @@ switch (command) {
     if (isAsked("scaling"))
       reportScaling(await measureScaling({ sizes: [1, 2, 3, 4], rounds: ROUNDS, ms: ROUND_MS }));
     break;
+  case "latency":
+    if (reportLatency(await measureLatency({ rounds: ROUNDS, ms: 4 * ROUND_MS })) > 0) process.exitCode = 1;
+    break;
+  case "soak": {
+    console.log(SOAK_COLUMNS);
+    const soaked = await measureSoak({
+      minutes: Number(given.minutes),
+      passed: (window) => console.log(soakLine(window)),
+    });
+    if (!reportSoak(soaked)) process.exitCode = 1;
+    break;
+  }
   case "pglite":
     await durable(await pgliteDatabase("memory"));
     await durable(await pgliteDatabase("folder"));
     break;
   default:
     console.error(
-      `There is no "${command}" to measure. Leave it out, or give "counts", "steps", "sleepers", "cluster" or "pglite".`,
+      `There is no "${command}" to measure. Leave it out, or give "counts", "steps", "sleepers", "cluster", "latency", "soak" or "pglite".`,
     );
     process.exitCode = 1;
 }

@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Workload } from "./contestant.ts";
+import { Sample } from "./sample.ts";
 import { quantile } from "./statistics.ts";
 
 /** So many callers, each of which waits for its answer; or one with pauses, on a system that else does nothing. */
@@ -93,30 +94,4 @@ async function batch(run: () => Promise<{ units: number; ms: number }>): Promise
 function microseconds(since: NodeJS.CpuUsage): number {
   const { user, system } = process.cpuUsage(since);
   return user + system;
-}
-
-/** Keeps some of the times, evenly: every one at first, then every second, and so on. Millions of them must not weigh on what is measured. */
-class Sample {
-  static readonly #SIZE = 65_536;
-  readonly #kept = new Float64Array(Sample.#SIZE);
-  #count = 0;
-  #every = 1;
-  #skipped = 0;
-
-  add(value: number): void {
-    this.#skipped += 1;
-    if (this.#skipped < this.#every) return;
-    this.#skipped = 0;
-    if (this.#count === Sample.#SIZE) {
-      this.#count /= 2;
-      for (let index = 0; index < this.#count; index += 1) this.#kept[index] = this.#kept[2 * index] ?? 0;
-      this.#every *= 2;
-    }
-    this.#kept[this.#count] = value;
-    this.#count += 1;
-  }
-
-  quantile(part: number): number {
-    return quantile(this.#kept.subarray(0, this.#count), part);
-  }
 }
