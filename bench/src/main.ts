@@ -48,6 +48,13 @@ const folder = given.results ?? fileURLToPath(new URL("../results", import.meta.
 /** As long as two intervals in which leases are renewed. */
 const IDLE_MS = 20_000;
 
+const CLUSTER = {
+  idle: async () => reportIdleCluster(await measureIdleCluster(IDLE_MS)),
+  "first-reply": async () => reportFirstReplies(await measureFirstReplies(ROUNDS)),
+  scaling: async () =>
+    reportScaling(await measureScaling({ sizes: [1, 2, 3, 4], rounds: ROUNDS, ms: ROUND_MS })),
+};
+
 const { node, cores, processor } = thisMachine();
 console.log(`Node ${node}, ${cores} x ${processor}, load ${load().toFixed(1)}`);
 switch (command) {
@@ -85,10 +92,7 @@ switch (command) {
     });
     break;
   case "cluster":
-    if (isAsked("idle")) reportIdleCluster(await measureIdleCluster(IDLE_MS));
-    if (isAsked("first-reply")) reportFirstReplies(await measureFirstReplies(ROUNDS));
-    if (isAsked("scaling"))
-      reportScaling(await measureScaling({ sizes: [1, 2, 3, 4], rounds: ROUNDS, ms: ROUND_MS }));
+    for (const part of partsOf(CLUSTER)) await CLUSTER[part]();
     break;
   case "latency":
     if (reportLatency(await measureLatency({ rounds: ROUNDS, ms: 4 * ROUND_MS })) > 0) process.exitCode = 1;
@@ -153,9 +157,14 @@ function contestantNamed(name: string): ContestantName {
   return found;
 }
 
-/** Whether a part of a command is asked for: all are, where none is named. */
-function isAsked(part: string): boolean {
-  return given.only?.split(",").includes(part) ?? true;
+/** The parts of a command that are asked for: all are, where none is named. @throws {RangeError} there is no such part */
+function partsOf<Part extends string>(parts: Readonly<Record<Part, unknown>>): readonly Part[] {
+  const known = Object.keys(parts) as Part[];
+  const asked = given.only?.split(",");
+  const unknown = asked?.find((name) => !known.some((part) => part === name));
+  if (unknown !== undefined)
+    throw new RangeError(`There is no part "${unknown}". There are: ${known.join(", ")}.`);
+  return known.filter((part) => asked?.includes(part) ?? true);
 }
 
 /** Measures on each storage that was asked for, one after the other. */

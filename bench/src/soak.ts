@@ -75,8 +75,9 @@ const WINDOWS = 20;
 const IDLE_MS = 500;
 const SUSTAIN_MS = 20_000;
 
-/** @throws {Error} there is no PostgreSQL */
+/** @throws {RangeError} it is no time; {Error} there is no PostgreSQL */
 export async function measureSoak({ minutes, passed }: SoakOptions): Promise<Soak> {
+  if (!(minutes > 0)) throw new RangeError(`A soak takes some minutes, and got ${minutes}.`);
   const ms = minutes * 60_000;
   const windowMs = Math.min(WINDOW_MS, ms / WINDOWS);
   const runner = await openAskedRunner({ entityMaxIdleTime: IDLE_MS });
