@@ -58,11 +58,14 @@ export class GroupCommitter {
 
   /** Resolves when the write is durable, or was refused. @throws {SqlFailure} it failed; `outcome` says whether it may be there */
   write(op: WriteOp): Promise<WriteResult> {
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ op, shard: shardOf(op), resolve, reject });
-      this.#queuedRows += rowsOf(op);
-      this.#pumpSoon();
-    });
+    return new Promise((resolve, reject) => this.add(op, resolve, reject));
+  }
+
+  /** Like `write`, for who makes a promise of its own of it: one is enough for each of many. */
+  add(op: WriteOp, resolve: Waiting["resolve"], reject: Waiting["reject"]): void {
+    this.#queue.push({ op, shard: shardOf(op), resolve, reject });
+    this.#queuedRows += rowsOf(op);
+    this.#pumpSoon();
   }
 
   /** Resolves when nothing waits and nothing is under way. */

@@ -121,17 +121,18 @@ export class PostgresSession {
   }
 
   /** Writes with the next group. @throws {FencedError} @throws {PersistenceError} */
-  async write(operation: string, op: WriteOp): Promise<Exclude<WriteResult, { type: "fenced" }>> {
-    this.assertOpen(operation);
-    let result: WriteResult;
-    try {
-      result = await this.#committer.write(op);
-    } catch (error) {
-      throw persistenceError(operation, error);
-    }
-    if (result.type === "fenced")
-      throw fencedError(op.fence as NonNullable<WriteOp["fence"]>, result.current);
-    return result;
+  write(operation: string, op: WriteOp): Promise<Exclude<WriteResult, { type: "fenced" }>> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen(operation);
+      this.#committer.add(
+        op,
+        (result) => {
+          if (result.type !== "fenced") resolve(result);
+          else reject(fencedError(op.fence as NonNullable<WriteOp["fence"]>, result.current));
+        },
+        (error) => reject(persistenceError(operation, error)),
+      );
+    });
   }
 
   /**

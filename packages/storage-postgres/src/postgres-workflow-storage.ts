@@ -23,7 +23,6 @@ import { assertStorable } from "./errors.ts";
 import { executionOf, storedOf, type ExecutionRow, type StoredRow } from "./execution-row.ts";
 import { openedHere } from "./postgres-message-storage.ts";
 import type { PostgresSession } from "./postgres-session.ts";
-import type { PostgresTransaction } from "./postgres-transaction.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WakeUps } from "./wake-ups.ts";
 import { errorBeginning, eventColumns } from "./write-group.ts";
@@ -38,23 +37,29 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     this.#wakeUps = wakeUps;
   }
 
-  async appendJournal(
+  // Not async, as every step waits for it: that would take half a kilobyte more for as long.
+  appendJournal(
     execution: ExecutionKey,
     entries: readonly JournalEntry[],
     fence: Fence,
     transaction: StorageTransaction | null,
   ): Promise<void> {
-    if (transaction !== null) return this.#appendIn(await openedHere(transaction), execution, entries, fence);
-    assertStorableEntries(execution, entries);
-    await this.#session.write("appendJournal", { type: "journal", execution, entries, fence });
+    if (transaction !== null) return this.#appendIn(transaction, execution, entries, fence);
+    try {
+      assertStorableEntries(execution, entries);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return this.#session.write("appendJournal", { type: "journal", execution, entries, fence }).then(done);
   }
 
   async #appendIn(
-    opened: PostgresTransaction,
+    transaction: StorageTransaction,
     execution: ExecutionKey,
     entries: readonly JournalEntry[],
     fence: Fence,
   ): Promise<void> {
+    const opened = await openedHere(transaction);
     try {
       assertStorableEntries(execution, entries);
     } catch (error) {
@@ -162,6 +167,10 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     this.#wakeUps?.announce(shardId);
     return { entityType, entityId: executionId, shardId };
   }
+}
+
+function done(): void {
+  // All that a write of a journal says when it is there.
 }
 
 /** @throws {SerializationError} */

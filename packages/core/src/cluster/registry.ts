@@ -56,6 +56,8 @@ export class Registry {
   readonly #seeding = new Map<ShardId, AbortController>();
   readonly #peers: EntityPeers;
   readonly #workflows: WorkflowClients;
+  /** A handler's logger is made when it is asked for. */
+  readonly #log: PropertyDescriptor;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -71,6 +73,9 @@ export class Registry {
     this.#peers = ((definition, entityId) =>
       entityClient(options.caller, definition, entityId, true)) as EntityPeers;
     this.#workflows = workflowClients(options.caller, options.executions);
+    this.#log = liveProperty(({ envelope: { address, tag, requestId } }: Call) =>
+      withFields(options.logger, { entity: entityKey(address), rpc: tag, requestId }),
+    );
   }
 
   /** What is known of an entity type here: its schemas and shard group. */
@@ -217,18 +222,14 @@ export class Registry {
       attempt: call.attempt,
       headers: envelope.headers,
       deliverAt: envelope.deliverAt === null ? undefined : new Date(envelope.deliverAt),
-      log: withFields(this.#options.logger, {
-        entity: entityKey(envelope.address),
-        rpc: envelope.tag,
-        requestId: envelope.requestId,
-      }),
       fencingToken: call.fence.epoch,
       entity: this.#peers,
       workflow: this.#workflows,
       [TRANSACTION_SCOPE]: call.transactions,
     };
-    return Object.defineProperty(context, "signal", SIGNAL) as typeof context &
-      Pick<HandlerContext, "signal">;
+    Object.defineProperty(context, "signal", SIGNAL);
+    return Object.defineProperty(context, "log", this.#log) as typeof context &
+      Pick<HandlerContext, "signal" | "log">;
   }
 
   #runContext(scope: RunScope): RunContext {

@@ -17,3 +17,13 @@ export function withFields(logger: Logger, fields: LogFields): Logger {
     error: (message, more) => logger.error(message, { ...fields, ...more }),
   };
 }
+
+/** A logger that says nothing while `isQuiet`. */
+export function quietLog(logger: Logger, isQuiet: () => boolean): Logger {
+  return {
+    debug: (message, fields) => (isQuiet() ? undefined : logger.debug(message, fields)),
+    info: (message, fields) => (isQuiet() ? undefined : logger.info(message, fields)),
+    warn: (message, fields) => (isQuiet() ? undefined : logger.warn(message, fields)),
+    error: (message, fields) => (isQuiet() ? undefined : logger.error(message, fields)),
+  };
+}

@@ -110,9 +110,22 @@ export interface WorkflowContext<
 const OF_NOW = {
   cancelled: liveProperty((execution: Execution) => execution.cancelled),
   isReplaying: liveProperty((execution: Execution) => execution.isReplaying),
+  log: liveProperty((execution: Execution) => execution.log),
 };
-/** An attempt's signal is made when it is asked for. */
-const SIGNAL = liveProperty((attempt: AttemptScope) => attempt.signal);
+/** An attempt's signal and its logger are made when they are asked for. */
+const SIGNAL = liveProperty(({ attempt }: Attempted) => attempt.signal);
+const LOG = liveProperty(({ attempt, logger }: Attempted) =>
+  withFields(logger, {
+    executionId: attempt.executionId,
+    activity: attempt.name,
+    attempt: attempt.attempt,
+  }),
+);
+
+interface Attempted {
+  readonly attempt: AttemptScope;
+  readonly logger: Logger;
+}
 
 export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
   const { execution, call, contract, activities, services, compensations, children, seed } = parts;
@@ -192,7 +205,6 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     setState: (value) => execution.instant.setState(value),
     setAttributes: (attributes) =>
       execution.instant.note("attributes", "setAttributes", JSON.stringify(checkAttributes(attributes))),
-    log: quietLog(execution, withFields(services.logger, { executionId: execution.id })),
   };
   return Object.defineProperties(context, OF_NOW) as typeof context &
     Pick<WorkflowContext, keyof typeof OF_NOW>;
@@ -239,18 +251,10 @@ function isPlainText(text: string): boolean {
   return text.isWellFormed() && !text.includes("\0");
 }
 
-function quietLog(execution: Execution, logger: Logger): Logger {
-  return {
-    debug: (message, fields) => (execution.isReplaying ? undefined : logger.debug(message, fields)),
-    info: (message, fields) => (execution.isReplaying ? undefined : logger.info(message, fields)),
-    warn: (message, fields) => (execution.isReplaying ? undefined : logger.warn(message, fields)),
-    error: (message, fields) => (execution.isReplaying ? undefined : logger.error(message, fields)),
-  };
-}
-
 function activityContext(attempt: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {
+  const source: Attempted = { attempt, logger: services.logger };
   const context = {
-    [SOURCE]: attempt,
+    [SOURCE]: source,
     executionId: attempt.executionId,
     activityId: attempt.key,
     attempt: attempt.attempt,
@@ -258,16 +262,13 @@ function activityContext(attempt: AttemptScope, call: Call, services: WorkflowSe
     fencingToken: call.fence.epoch,
     heartbeat: attempt.heartbeat,
     lastHeartbeat: attempt.lastHeartbeat,
-    log: withFields(services.logger, {
-      executionId: attempt.executionId,
-      activity: attempt.name,
-      attempt: attempt.attempt,
-    }),
     entity: services.entity,
     workflow: services.workflow,
     [TRANSACTION_SCOPE]: attempt.transactions,
   };
-  return Object.defineProperty(context, "signal", SIGNAL) as typeof context & Pick<ActivityContext, "signal">;
+  Object.defineProperty(context, "signal", SIGNAL);
+  return Object.defineProperty(context, "log", LOG) as typeof context &
+    Pick<ActivityContext, "signal" | "log">;
 }
 
 /** An entity's client whose calls are steps of the execution. */

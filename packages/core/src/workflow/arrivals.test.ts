@@ -12,7 +12,7 @@ describe("what comes for an execution", () => {
   it("counts once, whichever way it comes (A1)", () => {
     const reasons: string[] = [];
     const inbox = [message("1", "signal", { name: "a", payload: 1 }), message("2", "cancel", "no")];
-    const arrivals = new Arrivals(inbox, [], (reason) => reasons.push(reason));
+    const arrivals = new Arrivals(inbox, new Set(), (reason) => reasons.push(reason));
     for (const each of inbox) arrivals.add(each);
     arrivals.open();
     for (const each of inbox) arrivals.add(each);
@@ -22,7 +22,7 @@ describe("what comes for an execution", () => {
   });
 
   it("is not taken again where the journal has it (A1)", () => {
-    const arrivals = new Arrivals([], ["1"], () => undefined);
+    const arrivals = new Arrivals([], new Set(["1"]), () => undefined);
     arrivals.add(message("1", "signal", { name: "a", payload: 1 }));
     arrivals.add(message("2", "signal", { name: "a", payload: 2 }));
     arrivals.open();
@@ -33,7 +33,9 @@ describe("what comes for an execution", () => {
 
   it("waits for the end of the replay, but for who watches, which may be all that is left to come (A2)", () => {
     const reasons: string[] = [];
-    const arrivals = new Arrivals([message("1", "watch", watcher)], [], (reason) => reasons.push(reason));
+    const arrivals = new Arrivals([message("1", "watch", watcher)], new Set(), (reason) =>
+      reasons.push(reason),
+    );
     const taken: unknown[] = [];
     arrivals.signals.wait("a", ({ payload }) => taken.push(payload) > 0);
     arrivals.add(message("2", "signal", { name: "a", payload: 1 }));

@@ -10,9 +10,11 @@ import { CANCEL, SIGNAL, WATCH, type SignalMessage, type Watcher } from "../cont
 import { SignalBuffer } from "./signal-buffer.ts";
 
 export class Arrivals {
-  readonly signals: SignalBuffer = new SignalBuffer();
+  /** Made when something of it is asked for, as are the ids of what came: most executions are sent nothing. */
+  #signals: SignalBuffer | null = null;
   readonly #watchers: Watcher[] = [];
-  readonly #received: Set<string>;
+  readonly #consumed: ReadonlySet<string>;
+  #received: Set<string> | null = null;
   /** What came before the replay was over; null: it is. */
   #early: InboxMessage[] | null = [];
   readonly #cancelled: (reason: string) => void;
@@ -23,12 +25,17 @@ export class Arrivals {
    */
   constructor(
     inbox: readonly InboxMessage[],
-    consumed: Iterable<string>,
+    consumed: ReadonlySet<string>,
     cancelled: (reason: string) => void,
   ) {
-    this.#received = new Set(consumed);
+    this.#consumed = consumed;
     this.#cancelled = cancelled;
     for (const message of inbox) this.add(message);
+  }
+
+  get signals(): SignalBuffer {
+    this.#signals ??= new SignalBuffer();
+    return this.#signals;
   }
 
   /** Who is to be woken at the execution's end. */
@@ -37,6 +44,7 @@ export class Arrivals {
   }
 
   add(message: InboxMessage): void {
+    this.#received ??= new Set(this.#consumed);
     if (this.#received.has(message.requestId)) return;
     this.#received.add(message.requestId);
     if (message.tag === WATCH) this.#watchers.push(decodePayload(message.payload, "A watcher") as Watcher);

@@ -20,6 +20,7 @@ import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { Abort } from "../contract/abort.ts";
 import { decodeError, encodeError } from "../contract/error-codec.ts";
 import { isKey } from "../contract/key.ts";
+import { quietLog, withFields, type Logger } from "../contract/logger.ts";
 import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { StepKind } from "../data/journal-entry.ts";
@@ -62,6 +63,7 @@ export class Execution {
   #cancelling: Promise<void> | null = null;
   #onCancel: ((reason: string) => void) | null = null;
   #stalled: Timer | null = null;
+  #log: Logger | null = null;
   #isStopped = false;
   #isChecking = false;
   #isCompensating = false;
@@ -133,6 +135,15 @@ export class Execution {
   /** What reached the code, or null. */
   get cancelledBy(): WorkflowCancelledError | null {
     return this.#cancellation.error;
+  }
+
+  /** Silent while recorded results are on their way. */
+  get log(): Logger {
+    this.#log ??= quietLog(
+      withFields(this.#options.logger, { executionId: this.id }),
+      () => this.isReplaying,
+    );
+    return this.#log;
   }
 
   /** Who is to be woken at its end. */

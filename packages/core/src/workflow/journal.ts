@@ -52,11 +52,11 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #steps: ReadonlyMap<number, RecordedStep>;
   #nextOrdinal: number;
-  #waiting: JournalEntry[] = [];
+  #waiting: JournalEntry[] | null = null;
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
   /** Transactions that are committing. */
-  readonly #committing = new Set<Promise<void>>();
+  readonly #committing: Promise<void>[] = [];
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -86,7 +86,8 @@ export class Journal {
 
   /** Records without waiting. The journal's owner is told if it fails. */
   append(entry: JournalEntry): void {
-    this.#waiting.push(entry);
+    if (this.#waiting === null) this.#waiting = [entry];
+    else this.#waiting.push(entry);
     if (this.#isWriting) return;
     this.#isWriting = true;
     this.#writing = this.#write();
@@ -96,11 +97,11 @@ export class Journal {
   async commit(entry: JournalEntry, transaction: StorageTransaction): Promise<void> {
     const { storage, execution, fence } = this.#options;
     const committed = storage.appendJournal(execution, [entry], fence, transaction);
-    this.#committing.add(committed);
+    this.#committing.push(committed);
     try {
       await committed;
     } finally {
-      this.#committing.delete(committed);
+      this.#committing.splice(this.#committing.indexOf(committed), 1);
     }
   }
 
@@ -111,14 +112,14 @@ export class Journal {
 
   /** Resolves when no write is under way, whatever came of it (J5). */
   async settled(): Promise<void> {
-    while (this.#isWriting || this.#committing.size > 0)
-      await (this.#committing.size === 0
+    while (this.#isWriting || this.#committing.length > 0)
+      await (this.#committing.length === 0
         ? this.#writing
         : Promise.allSettled([this.#writing, ...this.#committing]));
   }
 
   get isSettled(): boolean {
-    return !this.#isWriting && this.#committing.size === 0;
+    return !this.#isWriting && this.#committing.length === 0;
   }
 
   /** Never rejects. */
@@ -126,14 +127,14 @@ export class Journal {
     const { storage, execution, fence, written, failed } = this.#options;
     try {
       // The first write starts in the turn of its append, so that storage can group it with those of others.
-      while (this.#waiting.length > 0) {
+      while (this.#waiting !== null) {
         const entries = this.#waiting;
-        this.#waiting = [];
+        this.#waiting = null;
         await storage.appendJournal(execution, entries, fence, null);
       }
     } catch (error) {
       // What was appended after it must not be there without it (J4).
-      this.#waiting = [];
+      this.#waiting = null;
       failed(error);
     }
     this.#isWriting = false;
@@ -141,8 +142,12 @@ export class Journal {
   }
 }
 
+/** Of all that begin: an execution in memory is the less the fewer tables it has. */
+const NO_STEPS: ReadonlyMap<number, RecordedStep> = new Map();
+
 /** What the entries of one run say of each step, by position. */
 export function stepsOf(entries: readonly JournalEntry[]): ReadonlyMap<number, RecordedStep> {
+  if (entries.length === 0) return NO_STEPS;
   const steps = new Map<number, RecordedStep>();
   for (const { ordinal, position, kind, name, event } of entries) {
     if (position < 0) continue;

@@ -50,8 +50,26 @@ export interface RecordedRun {
   readonly consumed: ReadonlySet<string>;
 }
 
+/** What most executions begin with: one for all of them, as are its tables. */
+const NOTHING: RecordedRun = {
+  number: 0,
+  input: null,
+  version: null,
+  entries: [],
+  firstOrdinal: 0,
+  nextOrdinal: 0,
+  cancellation: null,
+  wasCancelled: false,
+  children: [],
+  resumed: new Map(),
+  seed: null,
+  state: null,
+  consumed: new Set(),
+};
+
 export function recordedRun(stored: StoredExecution): RecordedRun {
   const { entries: all } = stored;
+  if (all.length === 0) return NOTHING;
   const begin = all.findLastIndex(({ kind }) => kind === "continue");
   const start = begin === -1 ? null : runStartOf(all[begin] as JournalEntry);
   const entries = begin === -1 ? all : all.slice(begin + 1);

@@ -39,18 +39,19 @@ export class Recorder {
   readonly #journal: Journal;
   readonly #queue: DeliveryQueue;
   readonly #isStopped: () => boolean;
-  /** Signals of the inbox that this run or an earlier one was given. */
-  readonly #consumed: Set<string>;
+  /** Signals of the inbox that this run or an earlier one was given: when this copy began, and since. */
+  readonly #consumedBefore: Iterable<string>;
+  readonly #consumed: string[] = [];
 
   constructor(journal: Journal, queue: DeliveryQueue, run: RecordedRun, isStopped: () => boolean) {
     this.#journal = journal;
     this.#queue = queue;
-    this.#consumed = new Set(run.consumed);
+    this.#consumedBefore = run.consumed;
     this.#isStopped = isStopped;
   }
 
   get consumed(): readonly string[] {
-    return [...this.#consumed];
+    return [...this.#consumedBefore, ...this.#consumed];
   }
 
   /** Writes an entry down, without waiting for it. */
@@ -96,6 +97,6 @@ export class Recorder {
 
   #noteSignal({ kind, event }: Pick<JournalEntry, "kind" | "event">): void {
     const requestId = kind === "signal" ? signalTakenBy(event) : null;
-    if (requestId !== null) this.#consumed.add(requestId);
+    if (requestId !== null) this.#consumed.push(requestId);
   }
 }

@@ -18,6 +18,9 @@ export interface ReplayOptions {
   readonly journal: Journal;
 }
 
+/** Where nothing is recorded, of which nothing is taken: one for all. */
+const NONE = new Set<number>();
+
 /** So many steps before and after are shown of the journal. */
 const SHOWN = 3;
 
@@ -29,9 +32,8 @@ export class Replay {
 
   constructor(options: ReplayOptions) {
     this.#options = options;
-    this.#unasked = new Set(
-      [...options.journal.steps].filter(({ kind }) => kind !== "patch").map(({ position }) => position),
-    );
+    const asked = [...options.journal.steps].filter(({ kind }) => kind !== "patch");
+    this.#unasked = asked.length === 0 ? NONE : new Set(asked.map(({ position }) => position));
   }
 
   /** The position of the step that is asked for next. */

@@ -20,7 +20,8 @@ const LOOK_MS = 3_600_000;
 
 export class Residence {
   readonly #clock: Clock;
-  readonly #waits: Waits;
+  /** Made when something waits for a time. */
+  #waits: Waits | null = null;
   /** Something changed: it may be possible to leave. */
   readonly #changed: () => void;
   /** Steps that are doing something here and now. */
@@ -33,10 +34,10 @@ export class Residence {
   #waitingForOthers = 0;
   #idleSince: number | null = null;
   #moment: Timer | null = null;
+  #isStopped = false;
 
   constructor(clock: Clock, changed: () => void) {
     this.#clock = clock;
-    this.#waits = new Waits(clock);
     this.#changed = changed;
   }
 
@@ -85,7 +86,7 @@ export class Residence {
       for (const begin of [
         () => open.whenCut((reason) => end({ type: "cut", reason })),
         () => (isOver ? undefined : listen?.((message) => end({ type: "came", message }))),
-        () => (dueAt === null ? undefined : this.#waits.until(dueAt, () => end({ type: "due" }))),
+        () => (dueAt === null ? undefined : this.#until(dueAt, () => end({ type: "due" }))),
       ]) {
         const ending = begin();
         if (isOver) ending?.();
@@ -107,7 +108,7 @@ export class Residence {
 
   /** Until when it may leave memory (null: until something wakes it); undefined: it stays. While nothing is busy. */
   leavesUntil(): number | null | undefined {
-    const { earliest } = this.#waits;
+    const earliest = this.#waits?.earliest ?? null;
     if (earliest !== null && earliest - this.#clock.now() < RESIDENT_MS) return undefined;
     if (this.#dormant === 0) return earliest ?? undefined;
     const now = this.#clock.monotonic();
@@ -127,7 +128,14 @@ export class Residence {
   }
 
   stop(): void {
-    this.#waits.stop();
+    this.#isStopped = true;
+    this.#waits?.stop();
     this.#moment?.cancel();
+  }
+
+  #until(dueAt: number, wake: () => void): () => void {
+    if (this.#isStopped) return () => undefined;
+    this.#waits ??= new Waits(this.#clock);
+    return this.#waits.until(dueAt, wake);
   }
 }
