@@ -34,6 +34,20 @@ describe("the group committer", () => {
     expect(await Promise.all(writes)).toEqual([{ type: "done" }, { type: "done" }, { type: "done" }]);
   });
 
+  it("joins what goes on at the end of the turn: an execution ends there after its last step", async () => {
+    const { writer, committer } = make();
+    const run = async (name: string): Promise<void> => {
+      void committer.write(journal(name, 0));
+      await new Promise(setImmediate);
+      void committer.write(reply(`end of ${name}`, `default:${name.charCodeAt(0)}`));
+    };
+    const answered = Promise.resolve();
+    for (const name of ["a", "b"]) void answered.then(() => run(name));
+    await turn();
+    expect(writer.groups).toHaveLength(1);
+    expect(writer.names(0)).toEqual(["a:0", "b:0", "end of a", "end of b"]);
+  });
+
   it("gathers what comes for a busy shard until its group is done", async () => {
     const { writer, committer } = make({ lanes: 2 });
     void committer.write(reply("1", "default:1"));

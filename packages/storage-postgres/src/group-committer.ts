@@ -4,8 +4,9 @@
 // waits here only while the lanes are busy, or for the rest of the turn in which it came.
 //
 //   G1  Writes of one shard are on one lane at a time, in the order of calls.
-//   G2  A free lane takes what waits at the end of the turn; no timer waits for company. Of much it takes its share, by
-//       whole shards, so that the next lane finds shards that are free.
+//   G2  A free lane takes what waits at the end of the turn; no timer waits for company. What the turn had begun goes on
+//       first: so the end of an execution joins its last step. Of much a lane takes its share, by whole shards, so that
+//       the next one finds shards that are free.
 //   G3  A group that fails on account of one of its writes is divided until that one fails alone.
 //   G4  After an append to a journal failed, none passes that was called before the failure was told.
 //   G5  Every write is settled once, with its result or with why it has none.
@@ -78,18 +79,20 @@ export class GroupCommitter {
     return this.#queue.length === 0 && this.#freeLanes === this.#options.lanes;
   }
 
-  /** At the end of this turn, so that writes of one turn share a commit. */
+  /** At the end of this turn, behind what was put there before its last promise was dealt with (G2). */
   #pumpSoon(): void {
     if (this.#isPumpDue || this.#freeLanes === 0) return;
     this.#isPumpDue = true;
-    setImmediate(() => {
-      this.#isPumpDue = false;
-      while (this.#freeLanes > 0 && this.#queue.length > 0) {
-        const group = this.#take();
-        if (group.length === 0) return;
-        void this.#flush(group);
-      }
-    });
+    process.nextTick(() => setImmediate(() => this.#pump()));
+  }
+
+  #pump(): void {
+    this.#isPumpDue = false;
+    while (this.#freeLanes > 0 && this.#queue.length > 0) {
+      const group = this.#take();
+      if (group.length === 0) return;
+      void this.#flush(group);
+    }
   }
 
   #take(): Waiting[] {
