@@ -37,7 +37,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     this.#wakeUps = wakeUps;
   }
 
-  // Not async, as every step waits for it: that would take half a kilobyte more for as long.
+  // Not async, since every step waits for it: that would take half a kilobyte more for as long.
   appendJournal(
     execution: ExecutionKey,
     entries: readonly JournalEntry[],
@@ -48,9 +48,9 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     try {
       assertStorableEntries(execution, entries);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
-    return this.#session.write("appendJournal", { type: "journal", execution, entries, fence }).then(done);
+    return this.#session.write("appendJournal", { type: "journal", execution, entries, fence }).then(nothing);
   }
 
   async #appendIn(
@@ -169,7 +169,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
   }
 }
 
-function done(): void {
+function nothing(): void {
   // All that a write of a journal says when it is there.
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /**
  * Chance for workflow code: the same in every replay, other for each run of an execution. Number `n` is a hash of the seed
@@ -28,6 +28,6 @@ export class DeterministicRandom {
 
   #bytes(): Buffer {
     this.#count += 1;
-    return createHash("sha256").update(`${this.#seed}\n${this.#count}`).digest();
+    return hash("sha256", `${this.#seed}\n${this.#count}`, "buffer");
   }
 }

@@ -56,7 +56,7 @@ export class Journal {
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
   /** Transactions that are committing. */
-  readonly #committing: Promise<void>[] = [];
+  #committing: Promise<void>[] = [];
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -101,7 +101,7 @@ export class Journal {
     try {
       await committed;
     } finally {
-      this.#committing.splice(this.#committing.indexOf(committed), 1);
+      this.#committing = this.#committing.filter((other) => other !== committed);
     }
   }
 
