@@ -53,8 +53,7 @@ export class Journal {
   readonly #steps: ReadonlyMap<number, RecordedStep>;
   #nextOrdinal: number;
   #waiting: JournalEntry[] | null = null;
-  #writing: Promise<void> = Promise.resolve();
-  #isWriting = false;
+  #writing: Promise<void> | null = null;
   /** Transactions that are committing. */
   #committing: Promise<void>[] = [];
 
@@ -75,7 +74,7 @@ export class Journal {
 
   /** Resolves when the write under way has ended, also when it failed; null: none is. */
   get writing(): Promise<void> | null {
-    return this.#isWriting ? this.#writing : null;
+    return this.#writing;
   }
 
   takeOrdinal(): number {
@@ -88,9 +87,7 @@ export class Journal {
   append(entry: JournalEntry): void {
     if (this.#waiting === null) this.#waiting = [entry];
     else this.#waiting.push(entry);
-    if (this.#isWriting) return;
-    this.#isWriting = true;
-    this.#writing = this.#write();
+    if (this.#writing === null) this.#write(this.#waiting);
   }
 
   /** Records in the transaction, which then commits. Rejects with what storage rejected with. */
@@ -107,39 +104,50 @@ export class Journal {
 
   /** Resolves also when a write failed: who waits then finds the execution stopped. */
   async durable(): Promise<void> {
-    while (this.#isWriting) await this.#writing;
+    while (this.#writing !== null) await this.#writing;
   }
 
   /** Resolves when no write is under way, whatever came of it (J5). */
   async settled(): Promise<void> {
-    while (this.#isWriting || this.#committing.length > 0)
+    while (this.#writing !== null || this.#committing.length > 0)
       await (this.#committing.length === 0
         ? this.#writing
         : Promise.allSettled([this.#writing, ...this.#committing]));
   }
 
   get isSettled(): boolean {
-    return !this.#isWriting && this.#committing.length === 0;
+    return this.#writing === null && this.#committing.length === 0;
   }
 
-  /** Never rejects. */
-  async #write(): Promise<void> {
-    const { storage, execution, fence, written, failed } = this.#options;
+  /**
+   * Starts a write in the turn of its append, so that storage can group it with those of others. No loop that awaits: each
+   * execution under way would keep one in memory.
+   */
+  #write(entries: readonly JournalEntry[]): void {
+    const { storage, execution, fence } = this.#options;
+    this.#waiting = null;
     try {
-      // The first write starts in the turn of its append, so that storage can group it with those of others.
-      while (this.#waiting !== null) {
-        const entries = this.#waiting;
-        this.#waiting = null;
-        await storage.appendJournal(execution, entries, fence, null);
-      }
+      this.#writing = storage
+        .appendJournal(execution, entries, fence, null)
+        .then(this.#hasWritten, this.#hasFailed);
     } catch (error) {
-      // What was appended after it must not be there without it (J4).
-      this.#waiting = null;
-      failed(error);
+      this.#hasFailed(error);
     }
-    this.#isWriting = false;
-    written();
   }
+
+  readonly #hasWritten = (): void => {
+    if (this.#waiting !== null) return this.#write(this.#waiting);
+    this.#writing = null;
+    this.#options.written();
+  };
+
+  readonly #hasFailed = (error: unknown): void => {
+    // What was appended after it must not be there without it (J4).
+    this.#waiting = null;
+    this.#writing = null;
+    this.#options.failed(error);
+    this.#options.written();
+  };
 }
 
 /** Of all that begin: an execution in memory is the less the fewer tables it has. */
