@@ -1,6 +1,6 @@
 // PgPool: sessions through the package `pg`, in a pool that this makes or that the user gave.
 
-import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryConfig, QueryResult } from "pg";
+import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryResult } from "pg";
 import type { SqlStatement } from "./driver.ts";
 import { isOutdated } from "./errors.ts";
 import type { PostgresSettings } from "./options.ts";
@@ -14,9 +14,6 @@ import type {
 import { connectDeadline, sessionSettings } from "./session-settings.ts";
 import { StatementNames } from "./statement-names.ts";
 import { within } from "./within.ts";
-
-/** More than a runtime's own statements and those that `StatementNames` names. */
-const MOST_CONFIGS = 500;
 
 /** As much of the package `pg` as is used here. */
 export interface PgModule {
@@ -32,7 +29,6 @@ export class PgPool implements ServerPool {
   /** Connections whose error event is listened to: one without a listener would end the process. */
   readonly #guarded = new WeakSet<PoolClient>();
   readonly #names = new StatementNames();
-  readonly #configs: QueryConfigs;
 
   constructor(pg: PgModule, settings: PostgresSettings) {
     this.#pg = pg;
@@ -43,7 +39,6 @@ export class PgPool implements ServerPool {
     this.#pool.on("connect", (client) => this.#guard(client));
     const { max }: PoolConfig = this.#pool.options;
     this.size = max ?? settings.poolSize;
-    this.#configs = new QueryConfigs(settings.statementDeadlineMs);
   }
 
   async connect(): Promise<ServerConnection> {
@@ -56,7 +51,7 @@ export class PgPool implements ServerPool {
     );
     // A pool of the user's had connections before.
     this.#guard(client);
-    return new PgConnection(client, this.#settings, this.#names, this.#configs);
+    return new PgConnection(client, this.#settings, this.#names);
   }
 
   async openListener({ heard, lost }: ListenerEvents): Promise<ServerListener> {
@@ -107,11 +102,9 @@ class PgConnection implements ServerConnection {
   readonly processId: number | null;
   readonly #settings: PostgresSettings;
   readonly #names: StatementNames;
-  readonly #configs: QueryConfigs;
 
-  constructor(client: PoolClient, settings: PostgresSettings, names: StatementNames, configs: QueryConfigs) {
+  constructor(client: PoolClient, settings: PostgresSettings, names: StatementNames) {
     this.native = client;
-    this.#configs = configs;
     this.#settings = settings;
     this.#names = names;
     const { pipeline, processID } = client as unknown as { pipeline?: unknown; processID?: unknown };
@@ -120,13 +113,13 @@ class PgConnection implements ServerConnection {
   }
 
   async script<Row>(text: string): Promise<ServerResult<Row>> {
-    return this.#send(text, undefined, undefined);
+    return this.#send({ text });
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
     const name = this.#settings.prepare && params.length > 0 ? this.#names.of(text) : undefined;
     try {
-      return await this.#send<Row>(text, name, [...params]);
+      return await this.#send<Row>({ text, values: [...params], ...(name === undefined ? {} : { name }) });
     } catch (error) {
       if (name !== undefined && isOutdated(error)) this.#names.renew();
       throw error;
@@ -134,7 +127,7 @@ class PgConnection implements ServerConnection {
   }
 
   async run<Row>({ name, text, values }: SqlStatement): Promise<ServerResult<Row>> {
-    return this.#send(text, this.#settings.prepare ? name : undefined, [...values]);
+    return this.#send({ text, values: [...values], ...(this.#settings.prepare ? { name } : {}) });
   }
 
   release(isUsable: boolean): void {
@@ -147,44 +140,15 @@ class PgConnection implements ServerConnection {
     this.native.release(true);
   }
 
-  async #send<Row>(
-    text: string,
-    name: string | undefined,
-    values: unknown[] | undefined,
-  ): Promise<ServerResult<Row>> {
-    const config = this.#configs.of(text, name);
-    const results = (await this.native.query(config, values)) as QueryResult | QueryResult[];
+  async #send<Row>(query: { text: string; values?: unknown[]; name?: string }): Promise<ServerResult<Row>> {
+    const timed = { ...query, query_timeout: this.#settings.statementDeadlineMs };
+    const results = (await this.native.query(timed)) as QueryResult | QueryResult[];
     const result = Array.isArray(results) ? results.at(-1) : results;
     return {
       rows: (result?.rows ?? []) as Row[],
       rowCount: result?.rowCount ?? 0,
       command: result?.command ?? "",
     };
-  }
-}
-
-/**
- * What is the same for every run of a statement. `pg` copies the properties of what it is given, which takes it longer than
- * all else that it does before it sends; these it finds in the prototype, and copies nothing.
- */
-class QueryConfigs {
-  readonly #timeoutMs: number;
-  readonly #known = new Map<string, QueryConfig>();
-
-  constructor(timeoutMs: number) {
-    this.#timeoutMs = timeoutMs;
-  }
-
-  /** @param name under which it is prepared, the same for each text; undefined: it is not */
-  of(text: string, name: string | undefined): QueryConfig {
-    const known = this.#known.get(name ?? text);
-    if (known !== undefined) return known;
-    const config = { text, query_timeout: this.#timeoutMs, ...(name === undefined ? {} : { name }) };
-    // Texts with values in them never come again.
-    if (this.#known.size >= MOST_CONFIGS) return config;
-    const inherited = Object.create(config) as QueryConfig;
-    this.#known.set(name ?? text, inherited);
-    return inherited;
   }
 }
 

@@ -8,7 +8,10 @@ export type AbortWatch = Omit<Abort, "abort">;
 export class Abort {
   #controller: AbortController | null = null;
   #aborted: { readonly reason: unknown } | null = null;
-  /** Mostly none or one. A set would take a new table whenever one leaves it. */
+  /**
+   * Mostly none or one, which a set would take a new table for whenever it leaves. On a shard there is one for each execution
+   * in memory.
+   */
   #whenAborted: (() => void)[] | null = null;
 
   get isAborted(): boolean {
@@ -33,12 +36,10 @@ export class Abort {
     if (this.#aborted !== null) return;
     this.#aborted = { reason };
     this.#controller?.abort(reason);
-    const callbacks = this.#whenAborted ?? [];
-    this.#whenAborted = null;
-    for (const callback of callbacks) callback();
+    while (this.#whenAborted !== null && this.#whenAborted.length > 0) this.#whenAborted.shift()?.();
   }
 
-  /** `callback` is called when it is aborted, at once if it was. Returns what ends that. */
+  /** `callback`, which must not throw, is called when it is aborted, at once if it was. Returns what ends that. */
   whenAborted(callback: () => void): () => void {
     if (this.#aborted !== null) callback();
     else if (this.#whenAborted === null) this.#whenAborted = [callback];

@@ -60,7 +60,7 @@ export class ActivityStep {
       let error: unknown;
       if (outcome.type === "completed") {
         if (isStopped()) return rollBack(outcome.transaction);
-        error = await this.#record(outcome.value, outcome.transaction);
+        error = await this.#settle(outcome.value, outcome.transaction);
         if (error === undefined) return;
       } else {
         if (isStopped()) return;
@@ -111,7 +111,7 @@ export class ActivityStep {
   }
 
   /** Settles the step with a value. Resolves to why that could not be, which is a failure of the attempt, or undefined. */
-  #record(value: unknown, transaction: StorageTransaction | null): Promise<unknown> {
+  #settle(value: unknown, transaction: StorageTransaction | null): Promise<unknown> {
     let event: Outcome;
     try {
       event = this.#scope.completed(value, this.#step.name);

@@ -15,7 +15,7 @@ export type CancellableChild = Pick<ChildCalls, "address" | "cancel">;
 export class Children {
   readonly #scope: StepScope;
   readonly #running = new Map<string, CancellableChild>();
-  #telling: Promise<unknown>[] = [];
+  readonly #telling = new Set<Promise<unknown>>();
   /** Steps of which it is not known yet whether they have started a child. */
   #asking = 0;
   #whenKnown: (() => void)[] = [];
@@ -68,11 +68,14 @@ export class Children {
   async told(): Promise<void> {
     if (this.#reason === null) return;
     await this.known();
-    while (this.#telling.length > 0) await Promise.all(this.#telling.splice(0));
+    while (this.#telling.size > 0) await Promise.all(this.#telling);
   }
 
   #tell(child: CancellableChild, reason: string): void {
-    this.#telling.push(insist(this.#scope, () => child.cancel(reason)));
+    const telling = insist(this.#scope, () => child.cancel(reason)).finally(() =>
+      this.#telling.delete(telling),
+    );
+    this.#telling.add(telling);
   }
 }
 

@@ -69,7 +69,7 @@ export class Execution {
   #isCompensating = false;
   /** The next run is about to be recorded: what this one comes to after that is nobody's. */
   #isContinuing = false;
-  #overflow: (error: Error) => void = () => undefined;
+  #overflow: (error: unknown) => void = () => undefined;
   #end: ((end: ExecutionEnd) => void) | null = null;
   /** What the steps' work sees of this. */
   readonly scope: StepScope;
@@ -273,19 +273,18 @@ export class Execution {
   ): Promise<void> {
     this.#residence.begin();
     try {
-      const prepared = await prepare();
-      await this.#ready();
-      if (!this.#isOver) await this.#beginNext(position, prepared);
+      const prepared = await prepare().catch((error: unknown) => this.#overflow(error));
+      if (prepared !== undefined) await this.#beginNext(position, prepared);
     } catch (error) {
-      this.#overflow(error instanceof Error ? error : new Error(String(error)));
+      this.#stop({ type: "stopped", error });
     } finally {
       this.#residence.end();
     }
   }
 
   async #beginNext(position: number, prepared: Pick<RunStart, "input" | "children">): Promise<void> {
-    // From here on nothing of this run may come behind the entry: it would be taken for the next one's.
-    this.#isContinuing = true;
+    await this.#ready();
+    if (this.#isOver) return;
     const { run, version } = this.#options;
     const start: RunStart = {
       ...prepared,
@@ -295,7 +294,10 @@ export class Execution {
       consumed: this.#recorder.consumed,
       isCancelled: run.wasCancelled || this.#cancellation.isHeard,
     };
-    this.#journal.append(continueEntry(this.#journal.takeOrdinal(), position, start));
+    const entry = continueEntry(this.#journal.takeOrdinal(), position, start);
+    // From here on nothing of this run may come behind the entry: it would be taken for the next one's.
+    this.#isContinuing = true;
+    this.#journal.append(entry);
     await this.#journal.durable();
     this.#stop({ type: "continued" });
   }
@@ -458,7 +460,7 @@ export class Execution {
 
   /** Resolves when a side effect may start (E3); never once the execution is over or has to leave. */
   async #ready(): Promise<void> {
-    // What is appended while one waits is waited for, too.
+    // As `durable()` does, without a promise more for each step.
     while (this.#journal.writing !== null) await this.#journal.writing;
     // What was asked for before a cancellation that is on its way does not begin any more.
     if (this.#cancelling !== null) await this.#cancelling;
@@ -471,7 +473,8 @@ export class Execution {
   /** Soon, when everything that is ready has run: does the code wait for nothing but time? Then it leaves memory. */
   #check(): void {
     if (this.#isChecking || this.#isStopped) return;
-    // What it is at comes to an end, and then this is called again. Calls that it may leave in the midst of say nothing.
+    // What it is at comes to an end, and then this is called again. Calls that another copy may join do not say that they
+    // begin, so one that has to leave always looks.
     if (this.#isCaughtUp && !this.#options.call.leaving.isAborted && this.#isAtWork) return;
     this.#isChecking = true;
     void this.#options.clock.nextTurn().then(() => {

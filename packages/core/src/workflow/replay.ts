@@ -18,22 +18,19 @@ export interface ReplayOptions {
   readonly journal: Journal;
 }
 
-/** Where nothing is recorded, of which nothing is taken: one for all. */
-const NONE = new Set<number>();
-
 /** So many steps before and after are shown of the journal. */
 const SHOWN = 3;
 
 export class Replay {
   readonly #options: ReplayOptions;
-  /** Recorded steps that the code has not asked for yet; no patches, which it need not ask for any more. */
-  readonly #unasked: Set<number>;
+  /** Recorded steps that the code has not asked for yet; no patches, which it need not ask for any more. Null: none are recorded. */
+  readonly #unasked: Set<number> | null;
   #position = 0;
 
   constructor(options: ReplayOptions) {
     this.#options = options;
     const asked = [...options.journal.steps].filter(({ kind }) => kind !== "patch");
-    this.#unasked = asked.length === 0 ? NONE : new Set(asked.map(({ position }) => position));
+    this.#unasked = asked.length === 0 ? null : new Set(asked.map(({ position }) => position));
   }
 
   /** The position of the step that is asked for next. */
@@ -43,7 +40,7 @@ export class Replay {
 
   /** Whether the code has asked for everything that is recorded. */
   get isOver(): boolean {
-    return this.#unasked.size === 0;
+    return this.#unasked === null || this.#unasked.size === 0;
   }
 
   /** The next step. An error: the journal has another one there, and the code has not moved on. */
@@ -57,7 +54,7 @@ export class Replay {
       return this.#divergence(position, describeStep(step.kind, step.name), describeStep(kind, name));
     }
     this.#position = position + 1;
-    this.#unasked.delete(position);
+    this.#unasked?.delete(position);
     return { position, step };
   }
 
@@ -75,7 +72,7 @@ export class Replay {
 
   /** The error of code that does not ask for the first of the recorded steps that are left. */
   unaskedStep(): NonDeterminismError {
-    const position = [...this.#unasked].reduce((first, each) => Math.min(first, each));
+    const position = [...(this.#unasked ?? [])].reduce((first, each) => Math.min(first, each));
     const step = this.#options.journal.step(position);
     const recorded = step === undefined ? "another step" : describeStep(step.kind, step.name);
     return this.#divergence(position, recorded, "no step there");

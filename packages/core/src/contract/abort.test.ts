@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest";
+import { Abort } from "./abort.ts";
+
+describe("an abort", () => {
+  it("calls back in order, once, with the first reason, and at once who comes later", () => {
+    const abort = new Abort();
+    const calls: unknown[] = [];
+    for (const name of ["a", "b"]) abort.whenAborted(() => calls.push(name, abort.reason));
+    expect([abort.isAborted, abort.reason]).toEqual([false, undefined]);
+    abort.abort("first");
+    abort.abort("second");
+    abort.whenAborted(() => calls.push("late"));
+    expect(calls).toEqual(["a", "first", "b", "first", "late"]);
+  });
+
+  it("does not call back who left, also while it is aborted", () => {
+    const abort = new Abort();
+    const calls: string[] = [];
+    const leave = [
+      abort.whenAborted(() => {
+        calls.push("a");
+        leave[2]?.();
+      }),
+      abort.whenAborted(() => calls.push("b")),
+      abort.whenAborted(() => calls.push("c")),
+    ];
+    leave[1]?.();
+    abort.abort("over");
+    expect(calls).toEqual(["a"]);
+  });
+
+  it.each([
+    ["before", (abort: Abort) => [abort.signal, abort.abort("over")][0]],
+    ["after", (abort: Abort) => [abort.abort("over"), abort.signal][1]],
+  ])("has a signal that is aborted, if it is asked for %s", (_when, signalOf) => {
+    const signal = signalOf(new Abort()) as AbortSignal;
+    expect([signal.aborted, signal.reason]).toEqual([true, "over"]);
+  });
+});
