@@ -29,8 +29,8 @@ import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { Registration } from "./registration.ts";
 
-/** A handler's signal is made when it is asked for. */
-const SIGNAL = liveProperty((call: Call) => call.signal);
+const SIGNAL = liveProperty(({ call }: Handled) => call.signal);
+const LOG = liveProperty((handled: Handled) => handled.log);
 /** How many old ticks of a cron are deleted at a time: more than a cron by the second makes in between. */
 const FORGET_AT_ONCE = 500;
 
@@ -56,8 +56,6 @@ export class Registry {
   readonly #seeding = new Map<ShardId, AbortController>();
   readonly #peers: EntityPeers;
   readonly #workflows: WorkflowClients;
-  /** A handler's logger is made when it is asked for. */
-  readonly #log: PropertyDescriptor;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -73,9 +71,6 @@ export class Registry {
     this.#peers = ((definition, entityId) =>
       entityClient(options.caller, definition, entityId, true)) as EntityPeers;
     this.#workflows = workflowClients(options.caller, options.executions);
-    this.#log = liveProperty(({ envelope: { address, tag, requestId } }: Call) =>
-      withFields(options.logger, { entity: entityKey(address), rpc: tag, requestId }),
-    );
   }
 
   /** What is known of an entity type here: its schemas and shard group. */
@@ -215,7 +210,7 @@ export class Registry {
   #handlerContext(call: Call): HandlerContext {
     const { envelope } = call;
     const context = {
-      [SOURCE]: call,
+      [SOURCE]: new Handled(call, this.#options.logger),
       entityId: envelope.address.entityId,
       address: envelope.address,
       requestId: envelope.requestId,
@@ -228,7 +223,7 @@ export class Registry {
       [TRANSACTION_SCOPE]: call.transactions,
     };
     Object.defineProperty(context, "signal", SIGNAL);
-    return Object.defineProperty(context, "log", this.#log) as typeof context &
+    return Object.defineProperty(context, "log", LOG) as typeof context &
       Pick<HandlerContext, "signal" | "log">;
   }
 
@@ -240,5 +235,23 @@ export class Registry {
       entity: this.#peers,
       workflow: this.#workflows,
     };
+  }
+}
+
+/** Makes a handler's signal and logger when they are asked for. */
+class Handled {
+  readonly call: Call;
+  readonly #logger: Logger;
+  #log: Logger | null = null;
+
+  constructor(call: Call, logger: Logger) {
+    this.call = call;
+    this.#logger = logger;
+  }
+
+  get log(): Logger {
+    const { address, tag, requestId } = this.call.envelope;
+    this.#log ??= withFields(this.#logger, { entity: entityKey(address), rpc: tag, requestId });
+    return this.#log;
   }
 }

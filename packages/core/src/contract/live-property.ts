@@ -14,5 +14,6 @@ export function liveProperty<Source, Value>(read: (source: Source) => Value): Pr
       return read(this[SOURCE]);
     },
     enumerable: true,
+    configurable: true,
   };
 }

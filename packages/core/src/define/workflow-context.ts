@@ -112,20 +112,26 @@ const OF_NOW = {
   isReplaying: liveProperty((execution: Execution) => execution.isReplaying),
   log: liveProperty((execution: Execution) => execution.log),
 };
-/** An attempt's signal and its logger are made when they are asked for. */
-const SIGNAL = liveProperty(({ attempt }: Attempted) => attempt.signal);
-const LOG = liveProperty(({ attempt, logger }: Attempted) =>
-  withFields(logger, {
-    executionId: attempt.executionId,
-    activity: attempt.name,
-    attempt: attempt.attempt,
-  }),
-);
-
-interface Attempted {
+/** Makes an attempt's signal and logger when they are asked for. */
+class Attempted {
   readonly attempt: AttemptScope;
-  readonly logger: Logger;
+  readonly #logger: Logger;
+  #log: Logger | null = null;
+
+  constructor(attempt: AttemptScope, logger: Logger) {
+    this.attempt = attempt;
+    this.#logger = logger;
+  }
+
+  get log(): Logger {
+    const { executionId, name: activity, attempt } = this.attempt;
+    this.#log ??= withFields(this.#logger, { executionId, activity, attempt });
+    return this.#log;
+  }
 }
+
+const SIGNAL = liveProperty(({ attempt }: Attempted) => attempt.signal);
+const LOG = liveProperty((attempted: Attempted) => attempted.log);
 
 export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
   const { execution, call, contract, activities, services, compensations, children, seed } = parts;
@@ -140,7 +146,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     (body: (ctx: ActivityContext, ...args: never[]) => unknown, args: readonly unknown[] = []): AttemptBody =>
     (attempt) =>
       body(activityContext(attempt, call, services), ...(args as never[]));
-  // Put into an object one by one, V8 kept them, and so the execution, until the next full collection (live-property.ts).
+  // All at once: put in one by one, they would be kept until the next full collection, and the execution with them.
   const calls = Object.fromEntries(
     Array.from(activities, ([name, { journalName, activity: of }]) => [
       name,
@@ -252,9 +258,8 @@ function isPlainText(text: string): boolean {
 }
 
 function activityContext(attempt: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {
-  const source: Attempted = { attempt, logger: services.logger };
   const context = {
-    [SOURCE]: source,
+    [SOURCE]: new Attempted(attempt, services.logger),
     executionId: attempt.executionId,
     activityId: attempt.key,
     attempt: attempt.attempt,
