@@ -1,8 +1,11 @@
 // A process that starts a runner, asks it one thing, and prints when it was where: by the system's monotonic clock, which all
 // processes of a machine have in common.
 
+const LIMIT_MS = 60_000;
 const began = process.hrtime.bigint();
 const [url = "", kind = "", debounce = ""] = process.argv.slice(2);
+// Whoever started it may be gone.
+setTimeout(() => process.exit(1), LIMIT_MS).unref();
 // Imported here, so that what loading takes is seen.
 const { createCluster } = await import("@holdfast/core");
 const { postgres } = await import("@holdfast/storage-postgres");

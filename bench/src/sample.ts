@@ -7,8 +7,11 @@ export class Sample {
   #count = 0;
   #every = 1;
   #skipped = 0;
+  /** Of all, also of those that were not kept. */
+  most = 0;
 
   add(value: number): void {
+    this.most = Math.max(this.most, value);
     this.#skipped += 1;
     if (this.#skipped < this.#every) return;
     this.#skipped = 0;

@@ -96,11 +96,8 @@ async function roundOf(
   const from = performance.now();
   const callers = isForEach ? inFlight : Math.floor(inFlight / runners.length);
   const rounds = await Promise.all(runners.map((runner) => runner.round(workload, callers, ms)));
-  const [serverAfter, busyAfter, took] = [
-    await serverProcessorMs(reader),
-    busyMs(),
-    performance.now() - from,
-  ];
+  const [took, busyAfter] = [performance.now() - from, busyMs()];
+  const serverAfter = await serverProcessorMs(reader);
   const perSecond = sum(rounds.map((round) => round.perSecond));
   const units = (perSecond * took) / 1_000;
   return {
@@ -149,7 +146,7 @@ export function reportScaling(measured: readonly Scaled[]): void {
               "x 1 runner": shown(median(ratios)),
               "in the rounds": spread(ratios),
               "ms, p50": at(({ p50Ms }) => p50Ms),
-              p99: at(({ p99Ms }) => p99Ms),
+              "highest p99": at(({ p99Ms }) => p99Ms),
               "us of runners, each": at(({ runnersUs }) => runnersUs),
               "us of the server, each": at(({ serverUs }) => serverUs),
               "busy cores": at(({ busyCores }) => busyCores),
@@ -163,7 +160,7 @@ export function reportScaling(measured: readonly Scaled[]): void {
       `With the most runners ${shown(busy)} of the machine's ${cores} cores are busy: ${
         busy > LIMIT * cores
           ? "they are the limit, and what more runners cost is seen, not what they would add"
-          : "the limit is elsewhere, in waiting for the disk or for each other"
+          : "they are not the limit: the disk may be, or waiting for each other with so many calls in flight"
       }.`,
     );
   }

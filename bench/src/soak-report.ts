@@ -70,7 +70,7 @@ export function reportSoak({
       }),
     ),
   );
-  // Between windows nothing is asked.
+  // Minutes with the pauses between windows, in which nothing is asked.
   const perMinute = (each: number): number =>
     shown((each * (last?.operations ?? 0)) / (last?.minutes ?? Number.NaN) / 1_024);
   console.log(`Memory after the first quarter, in ${heap.judged} samples`);

@@ -170,5 +170,5 @@ function kindOf(index: number): Asking {
 }
 
 function latenciesOf(times: Sample): Latencies {
-  return { p50Ms: times.quantile(0.5), p99Ms: times.quantile(0.99), mostMs: times.quantile(1) };
+  return { p50Ms: times.quantile(0.5), p99Ms: times.quantile(0.99), mostMs: times.most };
 }
