@@ -1,4 +1,4 @@
-// Migration 1: the function through which every fenced write may go. write_group_v7 calls it, so it stays as long as that.
+// Migration 1: the function through which every fenced write may go. write_group_v8 calls it, so it stays as long as that.
 
 /**
  * For the head of a function. Its plans are made once in a session, maybe while the tables are empty, and are kept: with

@@ -13,22 +13,36 @@ import { lookedUpIn, OF_REPLIES, PLANNING, UNTIL_JOURNAL, updatePending } from "
 import { forgetAnswered } from "./migration-4-functions.ts";
 import { listingOfVersion4 } from "./migration-4-listing.ts";
 
+/** How a function for groups answers which requests were accepted, each one as `g`. */
+interface Accepted {
+  readonly variables: readonly string[];
+  readonly columns: string;
+  /** A part of the object that is the answer. */
+  readonly answer: string;
+}
+
 /** @param schema a checked identifier */
 export function functionsOfVersion7(schema: string): string {
   const s = `"${schema}"`;
-  return [writeGroup(s), readPending(s), requeueDeadLetter(s), listingOfVersion4(s), forgetAnswered(s)].join(
+  const accepted: Accepted = {
+    variables: ["v_accepted"],
+    columns: "json_object_agg(g.id, g.sequence)",
+    answer: "'q', v_accepted",
+  };
+  return [writeGroup(s, 7, accepted), readPending(s), requeueDeadLetter(s), listingOfVersion4(s), forgetAnswered(s)].join(
     "\n",
   );
 }
 
-function writeGroup(s: string): string {
+/** @param accepted how the group's accepted requests are answered: variables for columns that are aggregates of `g` */
+export function writeGroup(s: string, version: 7 | 8, accepted: Accepted): string {
   return `
-CREATE FUNCTION ${s}.write_group_v7(
+CREATE FUNCTION ${s}.write_group_v${version}(
   ${UNTIL_JOURNAL},
   ${OF_REPLIES}
 ) RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE
-  v_epochs bigint[]; v_accepted json; v_recorded json; v_count int; v_left int;
+  v_epochs bigint[]; ${accepted.variables.map((name) => `${name} json;`).join(" ")} v_recorded json; v_count int; v_left int;
   v_sequences bigint[]; v_attempts int[]; v_moves boolean[]; v_times bigint[];
 BEGIN
   -- A claim that came first shows here, and one that comes later waits. The shards come in this order.
@@ -37,7 +51,7 @@ BEGIN
   IF v_epochs = p_f_epoch THEN
     BEGIN
       IF cardinality(p_q_id) > 0 THEN
-        ${requests(s)}
+        ${requests(s, accepted)}
       END IF;
       ${updatePending(s, "").replaceAll("\n", "\n    ")}
       IF cardinality(p_j_type) > 0 THEN
@@ -47,7 +61,7 @@ BEGIN
       IF cardinality(p_r_id) > 0 THEN
         ${replies(s)}
       END IF;
-      RETURN json_build_object('f', v_epochs, 'q', v_accepted, 'r', v_recorded);
+      RETURN json_build_object('f', v_epochs, ${accepted.answer}, 'r', v_recorded);
     EXCEPTION WHEN unique_violation THEN
       -- The block did nothing, then.
     END;
@@ -64,7 +78,7 @@ END $fn$;`;
  * Duplicates of a key are no accident: callers who have one send it again as a matter of course, and a group with one is not
  * to be written twice. So those that are there are left out first. The others have ids of their own.
  */
-function requests(s: string): string {
+function requests(s: string, { variables, columns }: Accepted): string {
   return `WITH given AS MATERIALIZED (
           SELECT nextval('${s}.requests_sequence_seq') AS sequence, t.*
             FROM unnest(p_q_id, p_q_shard, p_q_type, p_q_entity, p_q_tag, p_q_key, p_q_payload, p_q_headers, p_q_expects,
@@ -83,7 +97,7 @@ function requests(s: string): string {
         ), queued AS (
           INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
           SELECT g.sequence, g.shard, g.type, g.entity, g.attempts, g.deliver_at FROM given g
-        ) SELECT json_object_agg(g.id, g.sequence) INTO v_accepted FROM given g;`;
+        ) SELECT ${columns} INTO ${variables.join(", ")} FROM given g;`;
 }
 
 /** A dead letter that is answered after all is a dead letter no longer: it is what was not pending. */

@@ -19,6 +19,7 @@ import { tablesAndFunctionsOfVersion4 } from "./migration-4.ts";
 import { functionsOfVersion5 } from "./migration-5.ts";
 import { functionsOfVersion6 } from "./migration-6.ts";
 import { functionsOfVersion7 } from "./migration-7.ts";
+import { functionsOfVersion8 } from "./migration-8.ts";
 
 interface Migration {
   readonly version: number;
@@ -35,6 +36,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 5, worksFrom: 1, script: functionsOfVersion5 },
   { version: 6, worksFrom: 1, script: functionsOfVersion6 },
   { version: 7, worksFrom: 1, script: functionsOfVersion7 },
+  { version: 8, worksFrom: 1, script: functionsOfVersion8 },
 ];
 
 const LATEST = MIGRATIONS.length;

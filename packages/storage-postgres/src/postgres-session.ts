@@ -6,7 +6,7 @@ import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, Sq
 import { GroupCommitter } from "./group-committer.ts";
 import type { CommonSettings } from "./options.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
-import { writeGroupResults } from "./write-group.ts";
+import { placesOf, writeGroupResults } from "./write-group.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
 import { commitStatement, writeStatement } from "./write-statement.ts";
 
@@ -31,10 +31,11 @@ export class PostgresSession {
       lanes: driver.lanes,
       maxRows: settings.maxGroupRows,
       write: async (group) => {
+        const places = placesOf(group);
         const { rows } = await driver.run<{ answer: string }>(
-          writeStatement(this.schema, group, clock.now()),
+          writeStatement(this.schema, group, clock.now(), places),
         );
-        return writeGroupResults(group, (rows[0] as { answer: string }).answer);
+        return writeGroupResults(group, (rows[0] as { answer: string }).answer, places);
       },
     });
   }

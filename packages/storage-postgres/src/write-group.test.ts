@@ -45,6 +45,11 @@ describe("a group of writes", () => {
     ]);
   });
 
+  it("reads two lists of accepted requests as it does an object of them", () => {
+    const answer = { f: [3, 3, 2], a: ["q0", "q1"], s: [76, 77], r: null };
+    expect(writeGroupResults(group, JSON.stringify(answer))[2]).toEqual({ type: "accepted", sequence: 77 });
+  });
+
   it("says that a shard was never claimed", () => {
     const answer = { f: [null, null, 1], q: null, c: null, r: null };
     expect(writeGroupResults(group, JSON.stringify(answer)).map(({ type }) => type)).toEqual([

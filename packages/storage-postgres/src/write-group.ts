@@ -1,6 +1,6 @@
 // WriteGroup: a group of writes as the one call that writes them, and its answer as their results.
 //
-// A group goes to write_group_v7, for which everything passes, and which leaves it to write_group_v1 where that is not so.
+// A group goes to write_group_v8, for which everything passes, and which leaves it to write_group_v1 where that is not so.
 // What writes more than the former knows goes to the latter at once.
 
 import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
@@ -13,7 +13,10 @@ type Cell = string | number | boolean | null;
 /** Parts that the group had nothing of are null or missing. */
 interface Answer {
   readonly f: readonly (number | null)[] | null;
-  readonly q: Readonly<Record<string, number>> | null;
+  /** The accepted requests, each under its id; of a group that passed whole their ids, and in the same order `s`. */
+  readonly q?: Readonly<Record<string, number>> | null;
+  readonly a?: readonly string[] | null;
+  readonly s?: readonly number[] | null;
   readonly c?: readonly string[] | null;
   readonly r: readonly string[] | null;
 }
@@ -33,14 +36,19 @@ const SHAPES: Readonly<Record<Kind, readonly boolean[]>> = {
 
 /** What write_group_v1 takes, in its order. */
 const KINDS = Object.keys(SHAPES) as readonly Kind[];
-/** What write_group_v7 takes, which is nearly every group. */
+/** What write_group_v8 takes, which is nearly every group. */
 const COMMON_KINDS: readonly Kind[] = ["fence", "request", "update", "journal", "reply"];
 
 /** @param now wall time of answering, in ms */
-export function writeGroupStatement(schema: string, group: readonly WriteOp[], now: number): SqlStatement {
+export function writeGroupStatement(
+  schema: string,
+  group: readonly WriteOp[],
+  now: number,
+  places: Places = placesOf(group),
+): SqlStatement {
   const isCommon = group.every(({ type }) => COMMON_KINDS.includes(type));
-  if (!isCommon) return anyGroupStatement(schema, group, false, now);
-  return call(schema, "write_group_v7", [Math.floor(now), ...arraysOf(group, COMMON_KINDS)]);
+  if (!isCommon) return anyGroupStatement(schema, group, false, now, places);
+  return call(schema, "write_group_v8", [Math.floor(now), ...arraysOf(group, COMMON_KINDS, places)]);
 }
 
 /**
@@ -52,8 +60,9 @@ export function anyGroupStatement(
   group: readonly WriteOp[],
   isStrict: boolean,
   now: number,
+  places: Places = placesOf(group),
 ): SqlStatement {
-  return call(schema, "write_group_v1", [isStrict, Math.floor(now), ...arraysOf(group, KINDS)]);
+  return call(schema, "write_group_v1", [isStrict, Math.floor(now), ...arraysOf(group, KINDS, places)]);
 }
 
 /** A call of a function that answers with one text. */
@@ -66,9 +75,12 @@ export function call(schema: string, functionName: string, values: readonly SqlV
   };
 }
 
+/** Where each fence of a group is among those that its function is given, from 1. */
+export type Places = ReadonlyMap<Fence, number>;
+
 /** The columns of each kind, as arrays. */
-function arraysOf(group: readonly WriteOp[], kinds: readonly Kind[]): SqlValue[] {
-  const columns = columnsOf(group);
+function arraysOf(group: readonly WriteOp[], kinds: readonly Kind[], places: Places): SqlValue[] {
+  const columns = columnsOf(group, places);
   return kinds.flatMap((kind) =>
     SHAPES[kind].map((isText, index) => {
       const values = columns.get(kind)?.[index] ?? [];
@@ -80,14 +92,13 @@ function arraysOf(group: readonly WriteOp[], kinds: readonly Kind[]): SqlValue[]
 }
 
 /** The columns of the kinds that the group has. */
-function columnsOf(group: readonly WriteOp[]): ReadonlyMap<Kind, readonly Cell[][]> {
+function columnsOf(group: readonly WriteOp[], places: Places): ReadonlyMap<Kind, readonly Cell[][]> {
   const columns = new Map<Kind, Cell[][]>();
   const of = (kind: Kind): Cell[][] => {
     const known = columns.get(kind) ?? SHAPES[kind].map(() => []);
     columns.set(kind, known);
     return known;
   };
-  const places = placesOf(group);
   const [shardIds, epochs] = of("fence") as [Cell[], Cell[]];
   // Equal fences have one place, and write the same there.
   for (const [{ shardId, epoch }, place] of places) {
@@ -103,9 +114,9 @@ function columnsOf(group: readonly WriteOp[]): ReadonlyMap<Kind, readonly Cell[]
 
 /**
  * The place of each fence, from 1, also of that of an append of nothing: its caller learns that the shard moved. Equal ones
- * have one place. By shard, as write_group_v7 reads them.
+ * have one place. By shard, as write_group_v8 reads them.
  */
-function placesOf(group: readonly WriteOp[]): Map<Fence, number> {
+export function placesOf(group: readonly WriteOp[]): Places {
   const fences = new Set<Fence>();
   for (const { fence } of group) if (fence !== null) fences.add(fence);
   const places = new Map<Fence, number>();
@@ -125,10 +136,13 @@ function compareFences(a: Fence, b: Fence): number {
 }
 
 /** The result of each write, in the order of the group. */
-export function writeGroupResults(group: readonly WriteOp[], answerText: string): WriteResult[] {
+export function writeGroupResults(
+  group: readonly WriteOp[],
+  answerText: string,
+  places: Places = placesOf(group),
+): WriteResult[] {
   const answer = JSON.parse(answerText) as Answer;
-  const places = placesOf(group);
-  const accepted = new Map(Object.entries(answer.q ?? {}));
+  const accepted = acceptedOf(answer);
   const streams = new Set(answer.c);
   const recorded = new Set(answer.r);
   return group.map((op): WriteResult => {
@@ -144,6 +158,12 @@ export function writeGroupResults(group: readonly WriteOp[], answerText: string)
     if (op.type === "reply" && !recorded.has(op.reply.requestId)) return { type: "refused" };
     return { type: "done" };
   });
+}
+
+function acceptedOf({ q, a, s }: Answer): ReadonlyMap<string, number> {
+  const accepted = new Map(Object.entries(q ?? {}));
+  for (const [index, id] of (a ?? []).entries()) accepted.set(id, s?.[index] as number);
+  return accepted;
 }
 
 /** An event as its two columns: a completed step's value as it is, what else it may be as JSON. */

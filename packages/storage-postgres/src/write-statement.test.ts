@@ -71,7 +71,7 @@ describe("the statement of a single write", () => {
     ["an append of nothing", [journal([])]],
     ["an append of two entries", [journal([entry, { ...entry, ordinal: 5 }])]],
   ])("is a group's for %s", (_what, group) => {
-    expect(writeStatement("holdfast", group, 1).text).toContain("write_group_v7");
+    expect(writeStatement("holdfast", group, 1).text).toContain("write_group_v8");
   });
 
   it.each<[string, WriteOp]>([

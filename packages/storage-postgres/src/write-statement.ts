@@ -3,7 +3,14 @@
 // A single write has functions of its own: the one for groups reads fifty arrays, nearly all of them empty then.
 
 import type { SqlStatement, SqlValue } from "./driver.ts";
-import { anyGroupStatement, call, rowsOf, writeGroupStatement } from "./write-group.ts";
+import {
+  anyGroupStatement,
+  call,
+  placesOf,
+  rowsOf,
+  writeGroupStatement,
+  type Places,
+} from "./write-group.ts";
 import type { WriteOp } from "./write-op.ts";
 
 /** The functions of one kind, by what they write. What has none goes as a group. */
@@ -24,10 +31,15 @@ const COMMITS: Functions = { reply: "commit_reply_v3", journal: "commit_step_v3"
  *
  * @param now wall time of answering, in ms
  */
-export function writeStatement(schema: string, group: readonly WriteOp[], now: number): SqlStatement {
+export function writeStatement(
+  schema: string,
+  group: readonly WriteOp[],
+  now: number,
+  places: Places = placesOf(group),
+): SqlStatement {
   const [op, ...others] = group;
   const single = op === undefined || others.length > 0 ? null : singleStatement(schema, WRITES, op, now);
-  return single ?? writeGroupStatement(schema, group, now);
+  return single ?? writeGroupStatement(schema, group, now, places);
 }
 
 /**

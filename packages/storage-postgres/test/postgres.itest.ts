@@ -146,7 +146,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
 
       it.each([
         ["a write alone", "write_request_v6", 1],
-        ["a group", "write_group_v7", 2],
+        ["a group", "write_group_v8", 2],
       ])(
         "makes %s wait for a claim under way, and refuses it once that committed",
         async (_what, waiting, count) => {
@@ -529,6 +529,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           { version: 5 },
           { version: 6 },
           { version: 7 },
+          { version: 8 },
         ]);
       });
 

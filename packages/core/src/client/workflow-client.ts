@@ -1,6 +1,6 @@
 // The typed client of a workflow: starts executions, finds them, and gives their handles.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { checkKey } from "../contract/key.ts";
 import { encodePayload } from "../contract/payload.ts";
 import { parse, parseWhat } from "../contract/schema.ts";
@@ -99,5 +99,5 @@ export function executionIdOf(contract: AnyWorkflowContract, input: unknown): st
 }
 
 function hashOf(key: string): string {
-  return createHash("sha256").update(key).digest("hex");
+  return hash("sha256", key);
 }

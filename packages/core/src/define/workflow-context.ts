@@ -212,7 +212,9 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     setAttributes: (attributes) =>
       execution.instant.note("attributes", "setAttributes", JSON.stringify(checkAttributes(attributes))),
   };
-  return Object.defineProperties(context, OF_NOW) as typeof context &
+  Object.defineProperty(context, "cancelled", OF_NOW.cancelled);
+  Object.defineProperty(context, "isReplaying", OF_NOW.isReplaying);
+  return Object.defineProperty(context, "log", OF_NOW.log) as typeof context &
     Pick<WorkflowContext, keyof typeof OF_NOW>;
 }
 
