@@ -29,9 +29,13 @@ export function functionsOfVersion7(schema: string): string {
     columns: "json_object_agg(g.id, g.sequence)",
     answer: "'q', v_accepted",
   };
-  return [writeGroup(s, 7, accepted), readPending(s), requeueDeadLetter(s), listingOfVersion4(s), forgetAnswered(s)].join(
-    "\n",
-  );
+  return [
+    writeGroup(s, 7, accepted),
+    readPending(s),
+    requeueDeadLetter(s),
+    listingOfVersion4(s),
+    forgetAnswered(s),
+  ].join("\n");
 }
 
 /** @param accepted how the group's accepted requests are answered: variables for columns that are aggregates of `g` */
