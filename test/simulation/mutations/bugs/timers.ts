@@ -39,8 +39,8 @@ export const TIMERS: readonly PlantedBug[] = [
     name: "a timer is dropped at hand-over",
     breaks: "INV-7",
     file: "workflow/execution.ts",
-    find: 'if (isLeaving) return this.#stop({ type: "suspended", until: 0 });',
-    replace: 'if (isLeaving) return this.#stop({ type: "suspended", until: null });',
+    find: 'return this.#stop({ type: "suspended", until: 0 });',
+    replace: 'return this.#stop({ type: "suspended", until: null });',
     scenarios: ["timers", "transfers"],
   },
   {

@@ -7,17 +7,17 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "replay ignores the order of completion",
     breaks: "INV-8",
     file: "workflow/delivery-queue.ts",
-    find: "      const ordinal = this.#announced.shift() as number;\n",
+    find: "      this.#announced.shift()?.settle?.();\n",
     replace:
-      "      const ordinal = [...this.#ready.keys()][0] as number;\n" +
-      "      this.#announced.splice(this.#announced.indexOf(ordinal), 1);\n",
+      "      const last = this.#announced.findLastIndex(({ settle }) => settle !== null);\n" +
+      "      this.#announced.splice(last, 1)[0]?.settle?.();\n",
     scenarios: ["races"],
   },
   {
     name: "results are delivered as soon as they are there",
     breaks: "INV-8",
     file: "workflow/delivery-queue.ts",
-    find: "    this.#ready.set(ordinal, settle);\n    void this.#pump();\n",
+    find: "    announced.settle = settle;\n    void this.#pump();\n",
     replace:
       "    this.giveUp(ordinal);\n" +
       "    void this.#clock.nextTurn().then(() => {\n" +
@@ -39,16 +39,16 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "a side effect does not wait for what it follows from",
     breaks: "INV-8",
     file: "workflow/execution.ts",
-    find: "  async #ready(): Promise<void> {\n    await this.#journal.durable();\n",
-    replace: "  async #ready(): Promise<void> {\n",
+    find: "    while (this.#journal.writing !== null) await this.#journal.writing;\n",
+    replace: "",
     scenarios: ["transfers", "races"],
   },
   {
     name: "an execution goes on after a write of its journal failed",
     breaks: "INV-8",
     file: "workflow/journal.ts",
-    find: "      failed(error);\n",
-    replace: "      void failed;\n",
+    find: "    this.#options.failed(error);\n",
+    replace: "    void error;\n",
     scenarios: ["transfers", "races"],
   },
   {
