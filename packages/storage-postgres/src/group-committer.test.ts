@@ -25,8 +25,8 @@ class Writer {
 describe("the group committer", () => {
   it("joins the writes of one turn, whoever makes them, into one group", async () => {
     const { writer, committer } = make();
-    const writes = [committer.write(journal("a", 0)), committer.write(reply("b", "default:2"))];
-    await Promise.resolve().then(() => writes.push(committer.write(journal("c", 0))));
+    const writes = [writeTo(committer, journal("a", 0)), writeTo(committer, reply("b", "default:2"))];
+    await Promise.resolve().then(() => writes.push(writeTo(committer, journal("c", 0))));
     await turn();
     expect(writer.groups).toHaveLength(1);
     expect(writer.names(0)).toEqual(["a:0", "b", "c:0"]);
@@ -37,9 +37,9 @@ describe("the group committer", () => {
   it("joins what goes on at the end of the turn: an execution ends there after its last step", async () => {
     const { writer, committer } = make();
     const run = async (name: string): Promise<void> => {
-      void committer.write(journal(name, 0));
+      void writeTo(committer, journal(name, 0));
       await new Promise(setImmediate);
-      void committer.write(reply(`end of ${name}`, `default:${name.charCodeAt(0)}`));
+      void writeTo(committer, reply(`end of ${name}`, `default:${name.charCodeAt(0)}`));
     };
     const answered = Promise.resolve();
     for (const name of ["a", "b"]) void answered.then(() => run(name));
@@ -50,12 +50,12 @@ describe("the group committer", () => {
 
   it("gathers what comes for a busy shard until its group is done", async () => {
     const { writer, committer } = make({ lanes: 2 });
-    void committer.write(reply("1", "default:1"));
+    void writeTo(committer, reply("1", "default:1"));
     await turn();
-    void committer.write(reply("2", "default:1"));
+    void writeTo(committer, reply("2", "default:1"));
     await turn();
-    void committer.write(reply("3", "default:1"));
-    void committer.write(reply("other", "default:2"));
+    void writeTo(committer, reply("3", "default:1"));
+    void writeTo(committer, reply("other", "default:2"));
     await turn();
     expect(writer.groups.map((_, index) => writer.names(index))).toEqual([["1"], ["other"]]);
     writer.groups[0]?.finish();
@@ -67,7 +67,7 @@ describe("the group committer", () => {
     const { writer, committer } = make({ lanes: 2 });
     const writeAll = (shards: readonly number[]): void => {
       for (let count = 0; count < 50; count += 1)
-        for (const shard of shards) void committer.write(request(`${shard}-${count}`, `default:${shard}`));
+        for (const shard of shards) void writeTo(committer, request(`${shard}-${count}`, `default:${shard}`));
     };
     const shardsOf = (group: number): string[] =>
       [...new Set(writer.names(group).map((name) => name.slice(0, 1)))].toSorted();
@@ -85,9 +85,9 @@ describe("the group committer", () => {
 
   it("puts two writes of one kind to one request into two groups", async () => {
     const { writer, committer } = make();
-    void committer.write(reply("1", "default:1"));
-    void committer.write(reply("1", "default:1"));
-    void committer.write(reply("2", "default:2"));
+    void writeTo(committer, reply("1", "default:1"));
+    void writeTo(committer, reply("1", "default:1"));
+    void writeTo(committer, reply("2", "default:2"));
     await turn();
     expect(writer.names(0)).toEqual(["1", "2"]);
     writer.groups[0]?.finish();
@@ -98,7 +98,7 @@ describe("the group committer", () => {
   it("divides a group that the database refused until the write at fault fails alone", async () => {
     const { committer, poison } = make({ poison: "5" });
     const results = await Promise.allSettled(
-      Array.from({ length: 9 }, (_, index) => committer.write(reply(String(index), "default:1"))),
+      Array.from({ length: 9 }, (_, index) => writeTo(committer, reply(String(index), "default:1"))),
     );
     expect(results.map(({ status }) => status === "rejected")).toEqual(
       Array.from({ length: 9 }, (_, index) => String(index) === poison),
@@ -108,8 +108,8 @@ describe("the group committer", () => {
   it("divides no group whose outcome is unknown, and tells it to each", async () => {
     const { writer, committer } = make();
     const settling = Promise.allSettled([
-      committer.write(reply("1", "default:1")),
-      committer.write(reply("2", "default:2")),
+      writeTo(committer, reply("1", "default:1")),
+      writeTo(committer, reply("2", "default:2")),
     ]);
     await turn();
     writer.groups[0]?.finish(new SqlFailure({ outcome: "unknown", sqlState: null, message: "lost" }));
@@ -120,9 +120,9 @@ describe("the group committer", () => {
 
   it("lets no append pass that was called after one that failed, and before that was told", async () => {
     const { writer, committer } = make();
-    const first = [committer.write(journal("a", 0)), committer.write(journal("b", 0))];
+    const first = [writeTo(committer, journal("a", 0)), writeTo(committer, journal("b", 0))];
     await turn();
-    const later = [committer.write(journal("a", 1)), committer.write(journal("c", 0))];
+    const later = [writeTo(committer, journal("a", 1)), writeTo(committer, journal("c", 0))];
     const settling = Promise.allSettled([...first, ...later]);
     writer.groups[0]?.finish(new SqlFailure({ outcome: "unknown", sqlState: null, message: "lost" }));
     await turn();
@@ -134,7 +134,7 @@ describe("the group committer", () => {
       "rejected",
       "fulfilled",
     ]);
-    const afterwards = committer.write(journal("a", 0));
+    const afterwards = writeTo(committer, journal("a", 0));
     await turn();
     writer.groups[2]?.finish();
     expect(await afterwards).toEqual({ type: "done" });
@@ -143,7 +143,7 @@ describe("the group committer", () => {
   it("is drained once nothing waits and nothing is under way", async () => {
     const { writer, committer } = make();
     await committer.drained();
-    void committer.write(reply("1", "default:1"));
+    void writeTo(committer, reply("1", "default:1"));
     let isDrained = false;
     const draining = committer.drained().then(() => (isDrained = true));
     await turn();
@@ -183,7 +183,7 @@ describe("the group committer", () => {
           });
           const writes: Promise<WriteResult>[] = [];
           for (const [index, { shard, isRequest, pause }] of steps.entries()) {
-            writes.push(committer.write((isRequest ? request : reply)(String(index), `default:${shard}`)));
+            writes.push(writeTo(committer, (isRequest ? request : reply)(String(index), `default:${shard}`)));
             if (pause) await turn();
           }
           await Promise.all(writes);
@@ -219,6 +219,10 @@ function make(options: { lanes?: number; poison?: string } = {}): {
     poison,
     committer: new GroupCommitter({ lanes: options.lanes ?? 1, maxRows: 500, write }),
   };
+}
+
+function writeTo(committer: GroupCommitter, op: WriteOp): Promise<WriteResult> {
+  return new Promise((resolve, reject) => committer.write(op, resolve, reject));
 }
 
 /** Lets the committer see the end of this turn, and what follows from it. */

@@ -57,13 +57,13 @@ export class GroupCommitter {
     this.#freeLanes = options.lanes;
   }
 
-  /** Resolves when the write is durable, or was refused. @throws {SqlFailure} it failed; `outcome` says whether it may be there */
-  write(op: WriteOp): Promise<WriteResult> {
-    return new Promise((resolve, reject) => this.add(op, resolve, reject));
-  }
-
-  /** Like `write`, for who makes a promise of its own of it: one is enough for each of many. */
-  add(op: WriteOp, resolve: Waiting["resolve"], reject: Waiting["reject"]): void {
+  /**
+   * Writes with the next group. Callbacks, since who calls makes a promise of it: one is enough for each of many.
+   *
+   * @param resolve told when the write is durable, or was refused
+   * @param reject told that it failed; `outcome` says whether it may be there
+   */
+  write(op: WriteOp, resolve: Waiting["resolve"], reject: Waiting["reject"]): void {
     this.#queue.push({ op, shard: shardOf(op), resolve, reject });
     this.#queuedRows += rowsOf(op);
     this.#pumpSoon();
@@ -149,8 +149,7 @@ export class GroupCommitter {
 
   async #flush(group: readonly Waiting[]): Promise<void> {
     this.#freeLanes -= 1;
-    const shards = new Set<string>();
-    for (const { shard } of group) shards.add(shard);
+    const shards = new Set(group.map(({ shard }) => shard));
     this.#busyShards = [...this.#busyShards, shards];
     const broken = new Map<string, SqlFailure>();
     await this.#write(group, broken);

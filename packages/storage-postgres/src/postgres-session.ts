@@ -125,7 +125,7 @@ export class PostgresSession {
   write(operation: string, op: WriteOp): Promise<Exclude<WriteResult, { type: "fenced" }>> {
     return new Promise((resolve, reject) => {
       this.assertOpen(operation);
-      this.#committer.add(
+      this.#committer.write(
         op,
         (result) => {
           if (result.type !== "fenced") resolve(result);

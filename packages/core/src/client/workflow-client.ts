@@ -1,7 +1,6 @@
 // The typed client of a workflow: starts executions, finds them, and gives their handles.
 
-import { hash } from "node:crypto";
-import { checkKey } from "../contract/key.ts";
+import { checkKey, hashOf } from "../contract/key.ts";
 import { encodePayload } from "../contract/payload.ts";
 import { parse, parseWhat } from "../contract/schema.ts";
 import {
@@ -96,8 +95,4 @@ export function executionIdOf(contract: AnyWorkflowContract, input: unknown): st
   if (contract.key === null) return hashOf(encodePayload(input, `The input of ${contract.name}`));
   const key = checkKey(contract.key(input as never), "key");
   return contract.hashKey ? hashOf(key) : key;
-}
-
-function hashOf(key: string): string {
-  return hash("sha256", key);
 }

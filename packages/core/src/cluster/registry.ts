@@ -11,7 +11,7 @@ import type { ExecutionAccess } from "../client/execution-access.ts";
 import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
-import { withFields, type Logger } from "../contract/logger.ts";
+import { Logged, withFields, type LogFields, type Logger } from "../contract/logger.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import { EXECUTE, WAKE } from "../contract/workflow-contract.ts";
 import { entityKey } from "../data/entity-address.ts";
@@ -29,8 +29,14 @@ import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { Registration } from "./registration.ts";
 
-const SIGNAL = liveProperty(({ call }: Handled) => call.signal);
-const LOG = liveProperty((handled: Handled) => handled.log);
+/** A handler's signal and its logger are made when they are asked for. */
+const SIGNAL = liveProperty(({ of }: Logged<Call>) => of.signal);
+const LOG = liveProperty(({ log }: Logged<Call>) => log);
+const logFieldsOf = ({ envelope: { address, tag, requestId } }: Call): LogFields => ({
+  entity: entityKey(address),
+  rpc: tag,
+  requestId,
+});
 /** How many old ticks of a cron are deleted at a time: more than a cron by the second makes in between. */
 const FORGET_AT_ONCE = 500;
 
@@ -210,7 +216,7 @@ export class Registry {
   #handlerContext(call: Call): HandlerContext {
     const { envelope } = call;
     const context = {
-      [SOURCE]: new Handled(call, this.#options.logger),
+      [SOURCE]: new Logged(call, this.#options.logger, logFieldsOf),
       entityId: envelope.address.entityId,
       address: envelope.address,
       requestId: envelope.requestId,
@@ -235,23 +241,5 @@ export class Registry {
       entity: this.#peers,
       workflow: this.#workflows,
     };
-  }
-}
-
-/** Makes a handler's signal and logger when they are asked for. */
-class Handled {
-  readonly call: Call;
-  readonly #logger: Logger;
-  #log: Logger | null = null;
-
-  constructor(call: Call, logger: Logger) {
-    this.call = call;
-    this.#logger = logger;
-  }
-
-  get log(): Logger {
-    const { address, tag, requestId } = this.call.envelope;
-    this.#log ??= withFields(this.#logger, { entity: entityKey(address), rpc: tag, requestId });
-    return this.#log;
   }
 }

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { hash } from "node:crypto";
 import { ConfigError } from "../errors/config.ts";
 
 // Storages look a request up by entity type, entity, tag and key in one index, whole. PostgreSQL's entries take 2,704 bytes.
@@ -15,6 +16,11 @@ export function isKey(value: unknown): value is string {
 export function checkKey(value: unknown, option: string): string {
   if (isKey(value)) return value;
   throw new ConfigError({ option, got: value, takes: `a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8` });
+}
+
+/** A key in the place of a text that is too long for one, or not to be seen: its SHA-256 in hexadecimal digits. */
+export function hashOf(text: string): string {
+  return hash("sha256", text);
 }
 
 /** Whether a text takes as many bytes in UTF-8, or fewer. */

@@ -18,6 +18,25 @@ export function withFields(logger: Logger, fields: LogFields): Logger {
   };
 }
 
+/** What a context is of, and its logger, which is made when it is asked for. */
+export class Logged<Of> {
+  readonly of: Of;
+  readonly #logger: Logger;
+  readonly #fieldsOf: (of: Of) => LogFields;
+  #log: Logger | null = null;
+
+  constructor(of: Of, logger: Logger, fieldsOf: (of: Of) => LogFields) {
+    this.of = of;
+    this.#logger = logger;
+    this.#fieldsOf = fieldsOf;
+  }
+
+  get log(): Logger {
+    this.#log ??= withFields(this.#logger, this.#fieldsOf(this.of));
+    return this.#log;
+  }
+}
+
 /** A logger that says nothing while `isQuiet`. */
 export function quietLog(logger: Logger, isQuiet: () => boolean): Logger {
   return {

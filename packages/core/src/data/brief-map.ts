@@ -6,8 +6,8 @@ const LEAST_ADDED = 32;
  *
  * A Map that lives long and churns does not do that. Each table that it outgrows points to the next one, so once one of
  * them is old, all that follow, and what they held, outlive their use until the next full collection: a third of the time
- * of short calls went there. So its entries move to a new one, and the tables so far are dropped, after about as many calls of
-`set` as it has entries.
+ * of short calls went there. So its entries move to a new one, and the tables so far are dropped, after about as many calls
+ * of `set` as it has entries.
  */
 export class BriefMap<Value> {
   #values = new Map<string, Value>();

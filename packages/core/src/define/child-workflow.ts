@@ -1,6 +1,6 @@
 // Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
 
-import { createHash } from "node:crypto";
+import { hashOf } from "../contract/key.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
@@ -158,7 +158,7 @@ async function idOf(
 ): Promise<string> {
   const parsed = await parse(contract.input, input, `the workflow ${contract.name}`);
   if (contract.key !== null) return executionIdOf(contract, parsed);
-  return createHash("sha256").update(execution.scope.keyOf(position)).digest("hex");
+  return hashOf(execution.scope.keyOf(position));
 }
 
 function callsOf(

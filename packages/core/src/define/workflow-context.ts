@@ -4,7 +4,7 @@ import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
-import { withFields, type Logger } from "../contract/logger.ts";
+import { Logged, type LogFields, type Logger } from "../contract/logger.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
 import { parse, parseWhat, type SchemaOutput } from "../contract/schema.ts";
@@ -112,26 +112,14 @@ const OF_NOW = {
   isReplaying: liveProperty((execution: Execution) => execution.isReplaying),
   log: liveProperty((execution: Execution) => execution.log),
 };
-/** Makes an attempt's signal and logger when they are asked for. */
-class Attempted {
-  readonly attempt: AttemptScope;
-  readonly #logger: Logger;
-  #log: Logger | null = null;
-
-  constructor(attempt: AttemptScope, logger: Logger) {
-    this.attempt = attempt;
-    this.#logger = logger;
-  }
-
-  get log(): Logger {
-    const { executionId, name: activity, attempt } = this.attempt;
-    this.#log ??= withFields(this.#logger, { executionId, activity, attempt });
-    return this.#log;
-  }
-}
-
-const SIGNAL = liveProperty(({ attempt }: Attempted) => attempt.signal);
-const LOG = liveProperty((attempted: Attempted) => attempted.log);
+/** An attempt's signal and its logger are made when they are asked for. */
+const SIGNAL = liveProperty(({ of }: Logged<AttemptScope>) => of.signal);
+const LOG = liveProperty(({ log }: Logged<AttemptScope>) => log);
+const logFieldsOf = ({ executionId, name, attempt }: AttemptScope): LogFields => ({
+  executionId,
+  activity: name,
+  attempt,
+});
 
 export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
   const { execution, call, contract, activities, services, compensations, children, seed } = parts;
@@ -261,7 +249,7 @@ function isPlainText(text: string): boolean {
 
 function activityContext(attempt: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {
   const context = {
-    [SOURCE]: new Attempted(attempt, services.logger),
+    [SOURCE]: new Logged(attempt, services.logger, logFieldsOf),
     executionId: attempt.executionId,
     activityId: attempt.key,
     attempt: attempt.attempt,

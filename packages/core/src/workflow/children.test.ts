@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { SeededRandom } from "../clock/seeded-random.ts";
+import { SystemClock } from "../clock/system-clock.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import { Abort } from "../contract/abort.ts";
 import { Children } from "./children.ts";
@@ -23,7 +24,7 @@ describe("the children of an execution that is cancelled", () => {
       await children.told();
       over.push(who);
     });
-    await new Promise(setImmediate);
+    await new SystemClock().nextTurn();
     expect(over).toEqual([]);
     telling.resolve();
     await Promise.all(asked);

@@ -14,12 +14,11 @@
 //       diverged, and its journal is as it was.
 //   E6  What came from outside waits until then (arrivals.ts). It leaves the inbox only by an entry of the journal.
 
-import { createHash } from "node:crypto";
 import type { Timer } from "../adapter/clock.ts";
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { Abort } from "../contract/abort.ts";
 import { decodeError, encodeError } from "../contract/error-codec.ts";
-import { isKey } from "../contract/key.ts";
+import { hashOf, isKey } from "../contract/key.ts";
 import { quietLog, withFields, type Logger } from "../contract/logger.ts";
 import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
@@ -354,7 +353,7 @@ export class Execution {
     const place = `${number === 0 ? "" : `${number}.`}${position}${times === 0 ? "" : `~${times}`}`;
     const key = `${this.#options.call.envelope.address.entityType}/${this.id}/${place}`;
     // An execution's id may be as long as a key may, and here the rest is added to it.
-    return key.length <= 512 && isKey(key) ? key : createHash("sha256").update(key).digest("hex");
+    return key.length <= 512 && isKey(key) ? key : hashOf(key);
   }
 
   /** The next step's position, and what is recorded of it (E1). @throws {NonDeterminismError} after stopping: it is another */
