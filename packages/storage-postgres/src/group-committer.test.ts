@@ -264,6 +264,7 @@ function journal(executionId: string, ordinal: number): WriteOp {
   return {
     type: "journal",
     execution: { entityType: "Order", executionId },
+    key: executionId,
     entries: [entry],
     fence: { shardId: `default:${executionId.charCodeAt(0)}`, epoch: 1 },
   };

@@ -13,6 +13,7 @@ export function functionsOfVersion1(schema: string): string {
     writeGroup(s),
     readPending(s),
     lookUp(s),
+    readJournal(s),
     deadLetters(s),
     streams(s),
     forgetting(s),
@@ -20,19 +21,12 @@ export function functionsOfVersion1(schema: string): string {
   ].join("\n");
 }
 
-/** Rows are locked in one order by all, so that two claims never wait for each other. Waits for the writes that hold a shard. */
-function claimShards(s: string): string {
+/** Migration 9 applies it again: it claims for a session that has no gate. */
+export function claimShards(s: string): string {
   return `
-CREATE FUNCTION ${s}.claim_shards_v1(p_shards text[]) RETURNS text LANGUAGE plpgsql AS $fn$
-DECLARE v_epochs json;
+CREATE OR REPLACE FUNCTION ${s}.claim_shards_v1(p_shards text[]) RETURNS text LANGUAGE plpgsql AS $fn$
 BEGIN
-  WITH raised AS (
-    INSERT INTO ${s}.shards AS e (shard_id, epoch)
-    SELECT DISTINCT t.shard_id COLLATE "C", 1 FROM unnest(p_shards) AS t (shard_id) ORDER BY 1
-    ON CONFLICT (shard_id) DO UPDATE SET epoch = e.epoch + 1
-    RETURNING e.shard_id, e.epoch
-  ) SELECT json_object_agg(r.shard_id, r.epoch) INTO v_epochs FROM raised r;
-  RETURN v_epochs::text;
+  RETURN ${s}.claim_shards_v9(p_shards, NULL);
 END $fn$;`;
 }
 
@@ -110,26 +104,32 @@ LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 BEGIN
   RETURN QUERY SELECT ${columns} FROM ${s}.requests q ${joins}
     WHERE q.entity_type = p_type AND q.entity_id = p_entity AND q.tag = p_tag AND q.deduplication_key = p_key;
-END $fn$;
-CREATE FUNCTION ${s}.read_journal_v1(p_type text, p_execution text)
+END $fn$;`;
+}
+
+/** Migration 9 applies it again. */
+export function readJournal(s: string): string {
+  return `
+CREATE OR REPLACE FUNCTION ${s}.read_journal_v1(p_type text, p_execution text)
 RETURNS TABLE (ordinal int, "position" int, kind text, name text, event text, data text)
 LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY SELECT j.ordinal, j.position, j.kind, j.name, j.event, j.data FROM ${s}.journal j
-    WHERE j.entity_type = p_type AND j.execution_id = p_execution ORDER BY j.ordinal;
+    WHERE j.key = ${s}.journal_key_v9(p_type, p_execution) ORDER BY j.ordinal;
 END $fn$;`;
 }
 
-/** Requeueing and dropping are rare and unfenced: they take the shard's row alone, so that no fenced write is under way beside them. */
-function deadLetters(s: string): string {
+/** Requeueing and dropping are rare and unfenced: they hold the shard, so that no fenced write is under way beside them. Migration 9
+ * applies them again. */
+export function deadLetters(s: string): string {
   const lock = `SELECT q.sequence, q.shard_id INTO v_sequence, v_shard FROM ${s}.requests q WHERE q.request_id = p_id;
   IF NOT FOUND THEN RETURN; END IF;
-  PERFORM 1 FROM ${s}.shards e WHERE e.shard_id = v_shard FOR UPDATE;
+  PERFORM ${s}.hold_shards_v9(ARRAY[v_shard]);
   DELETE FROM ${s}.dead_letters d WHERE d.sequence = v_sequence;
   IF NOT FOUND THEN RETURN; END IF;`;
   return `
-CREATE FUNCTION ${s}.list_dead_letters_v1(p_limit int, p_after text)
+CREATE OR REPLACE FUNCTION ${s}.list_dead_letters_v1(p_limit int, p_after text)
 RETURNS TABLE (dead_attempts int, error text, dead_since bigint, request_id text, shard_id text, entity_type text,
   entity_id text, tag text, deduplication_key text, payload text, headers text, expects text, uninterruptible boolean,
   from_inside boolean, read_pending_first boolean, sender text, deliver_at bigint)
@@ -147,7 +147,7 @@ BEGIN
     CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = d.sequence OFFSET 0) q
     ORDER BY d.dead_since, d.request_id;
 END $fn$;
-CREATE FUNCTION ${s}.requeue_dead_letter_v1(p_id text)
+CREATE OR REPLACE FUNCTION ${s}.requeue_dead_letter_v1(p_id text)
 RETURNS TABLE (entity_type text, entity_id text, shard_id text) LANGUAGE plpgsql ${PLANNING} AS $fn$
 #variable_conflict use_column
 DECLARE v_sequence bigint; v_shard text;
@@ -157,7 +157,7 @@ BEGIN
     SELECT q.sequence, q.shard_id, q.entity_type, q.entity_id, 0, NULL FROM ${s}.requests q WHERE q.sequence = v_sequence;
   RETURN QUERY SELECT q.entity_type, q.entity_id, q.shard_id FROM ${s}.requests q WHERE q.sequence = v_sequence;
 END $fn$;
-CREATE FUNCTION ${s}.drop_dead_letter_v1(p_id text) RETURNS TABLE (dropped text) LANGUAGE plpgsql ${PLANNING} AS $fn$
+CREATE OR REPLACE FUNCTION ${s}.drop_dead_letter_v1(p_id text) RETURNS TABLE (dropped text) LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE v_sequence bigint; v_shard text;
 BEGIN
   ${lock}

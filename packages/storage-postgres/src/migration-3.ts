@@ -9,6 +9,10 @@ import { PLANNING } from "./migration-1-write.ts";
 /** @param schema a checked identifier */
 export function functionsOfVersion3(schema: string): string {
   const s = `"${schema}"`;
+  return commitReply(s) + commitStep(s);
+}
+
+function commitReply(s: string): string {
   // A claim that came first shows here, and one that comes later waits.
   const fence = `SELECT e.epoch INTO v_epoch FROM ${s}.shards e WHERE e.shard_id = p_shard FOR SHARE;
   IF v_epoch IS DISTINCT FROM p_epoch THEN
@@ -33,17 +37,17 @@ BEGIN
     -- It was not pending: a dead letter that is answered after all is a dead letter no longer.
     DELETE FROM ${s}.dead_letters d WHERE d.sequence = v_sequence;
   END IF;
-END $fn$;
-CREATE FUNCTION ${s}.commit_step_v3(p_shard text, p_epoch bigint, p_type text, p_execution text, p_ordinal int,
+END $fn$;`;
+}
+
+/** Migration 9 applies it again. @param s the quoted schema */
+export function commitStep(s: string): string {
+  return `
+CREATE OR REPLACE FUNCTION ${s}.commit_step_v3(p_shard text, p_epoch bigint, p_type text, p_execution text, p_ordinal int,
   p_position int, p_kind text, p_name text, p_event text, p_data text)
-RETURNS void LANGUAGE plpgsql ${PLANNING} AS $fn$
-DECLARE v_epoch bigint;
+RETURNS void LANGUAGE plpgsql AS $fn$
 BEGIN
-  ${fence}
-  INSERT INTO ${s}.journal (entity_type, execution_id, ordinal, position, kind, name, event, data)
-    VALUES (p_type, p_execution, p_ordinal, p_position, p_kind, p_name, p_event, p_data) ON CONFLICT DO NOTHING;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'an entry of this ordinal is there already' USING ERRCODE = 'HF003';
-  END IF;
+  PERFORM ${s}.commit_step_v9(p_shard, p_epoch, ${s}.journal_key_v9(p_type, p_execution), p_ordinal, p_position, p_kind,
+    p_name, p_event, p_data, ${s}.journal_execution_v9(p_type, p_execution, p_kind, p_event));
 END $fn$;`;
 }

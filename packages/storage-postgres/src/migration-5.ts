@@ -4,14 +4,14 @@
 import { PLANNING } from "./migration-1-write.ts";
 import { withoutKey } from "./migration-4-functions.ts";
 
-/** @param schema a checked identifier */
+/** Migration 9 applies it again. @param schema a checked identifier */
 export function functionsOfVersion5(schema: string): string {
   const s = `"${schema}"`;
   return [dropDeadLetter(s), dropOfVersion1(s)].join("\n");
 }
 
 /**
- * Rare and unfenced: takes the shard's row before anything else, and alone, so that no fenced write is under way beside it,
+ * Rare and unfenced: holds the shard before anything else, so that no fenced write is under way beside it,
  * which could append to the journal or answer the letter, and none is requeued, reopened or dropped meanwhile. What writes
  * for the same requests without a fence holds nothing of theirs that this waits for:
  *
@@ -25,19 +25,19 @@ function dropDeadLetter(s: string): string {
     .map((table) => `DELETE FROM ${s}.${table} o WHERE o.sequence = ANY (v_old);`)
     .join("\n  ");
   return `
-CREATE FUNCTION ${s}.drop_dead_letter_v5(p_id text, p_execution_tag text) RETURNS TABLE (dropped text)
+CREATE OR REPLACE FUNCTION ${s}.drop_dead_letter_v5(p_id text, p_execution_tag text) RETURNS TABLE (dropped text)
 LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE v_sequence bigint; v_shard text; v_type text; v_entity text; v_tag text; v_old bigint[];
 BEGIN
   SELECT q.sequence, q.shard_id, q.entity_type, q.entity_id, q.tag INTO v_sequence, v_shard, v_type, v_entity, v_tag
     FROM ${s}.requests q WHERE q.request_id = p_id;
   IF NOT FOUND THEN RETURN; END IF;
-  PERFORM 1 FROM ${s}.shards e WHERE e.shard_id = v_shard FOR UPDATE;
+  PERFORM ${s}.hold_shards_v9(ARRAY[v_shard]);
   PERFORM 1 FROM ${s}.dead_letters d WHERE d.sequence = v_sequence;
   IF NOT FOUND THEN RETURN; END IF;
   v_old := ARRAY[v_sequence];
   IF v_tag = p_execution_tag THEN
-    DELETE FROM ${s}.journal j WHERE j.entity_type = v_type AND j.execution_id = v_entity;
+    DELETE FROM ${s}.journal j WHERE j.key = ${s}.journal_key_v9(v_type, v_entity);
     DELETE FROM ${s}.attributes a WHERE a.entity_type = v_type AND a.execution_id = v_entity;
     v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
       WHERE q.entity_type = v_type AND q.entity_id = v_entity AND q.deduplication_key IS NOT NULL);

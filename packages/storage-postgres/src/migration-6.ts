@@ -9,6 +9,10 @@ import { PLANNING } from "./migration-1-write.ts";
 /** @param schema a checked identifier */
 export function functionsOfVersion6(schema: string): string {
   const s = `"${schema}"`;
+  return writeOthers(s) + writeStep(s);
+}
+
+function writeOthers(s: string): string {
   // A claim that came first shows here, and one that comes later waits.
   const fence = `SELECT e.epoch INTO v_epoch FROM ${s}.shards e WHERE e.shard_id = p_shard FOR SHARE;
   v_answer := json_build_object('f', json_build_array(v_epoch));
@@ -51,16 +55,6 @@ BEGIN
   END IF;
   RETURN json_build_object('f', json_build_array(v_epoch), 'r', json_build_array(p_id));
 END $fn$;
-CREATE FUNCTION ${s}.write_step_v6(p_shard text, p_epoch bigint, p_type text, p_execution text, p_ordinal int,
-  p_position int, p_kind text, p_name text, p_event text, p_data text)
-RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
-DECLARE v_epoch bigint; v_answer text;
-BEGIN
-  ${fence}
-  INSERT INTO ${s}.journal (entity_type, execution_id, ordinal, position, kind, name, event, data)
-    VALUES (p_type, p_execution, p_ordinal, p_position, p_kind, p_name, p_event, p_data) ON CONFLICT DO NOTHING;
-  RETURN v_answer;
-END $fn$;
 CREATE FUNCTION ${s}.write_attempts_v6(p_shard text, p_epoch bigint, p_id text, p_attempts int, p_moves boolean,
   p_deliver_at bigint)
 RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
@@ -71,5 +65,17 @@ BEGIN
   UPDATE ${s}.pending p SET attempts = p_attempts,
     deliver_at = CASE WHEN p_moves THEN p_deliver_at ELSE p.deliver_at END WHERE p.sequence = v_sequence;
   RETURN v_answer;
+END $fn$;`;
+}
+
+/** Migration 9 applies it again. @param s the quoted schema */
+export function writeStep(s: string): string {
+  return `
+CREATE OR REPLACE FUNCTION ${s}.write_step_v6(p_shard text, p_epoch bigint, p_type text, p_execution text, p_ordinal int,
+  p_position int, p_kind text, p_name text, p_event text, p_data text)
+RETURNS text LANGUAGE plpgsql AS $fn$
+BEGIN
+  RETURN ${s}.write_step_v9(p_shard, p_epoch, ${s}.journal_key_v9(p_type, p_execution), p_ordinal, p_position, p_kind, p_name,
+    p_event, p_data, ${s}.journal_execution_v9(p_type, p_execution, p_kind, p_event));
 END $fn$;`;
 }

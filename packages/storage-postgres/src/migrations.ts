@@ -20,6 +20,7 @@ import { functionsOfVersion5 } from "./migration-5.ts";
 import { functionsOfVersion6 } from "./migration-6.ts";
 import { functionsOfVersion7 } from "./migration-7.ts";
 import { functionsOfVersion8 } from "./migration-8.ts";
+import { tablesAndFunctionsOfVersion9 } from "./migration-9.ts";
 
 interface Migration {
   readonly version: number;
@@ -37,6 +38,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 6, worksFrom: 1, script: functionsOfVersion6 },
   { version: 7, worksFrom: 1, script: functionsOfVersion7 },
   { version: 8, worksFrom: 1, script: functionsOfVersion8 },
+  { version: 9, worksFrom: 1, script: tablesAndFunctionsOfVersion9 },
 ];
 
 const LATEST = MIGRATIONS.length;

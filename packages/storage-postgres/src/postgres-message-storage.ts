@@ -56,14 +56,20 @@ export class PostgresMessageStorage implements MessageStorage {
   async claimShards(shardIds: readonly ShardId[]): Promise<readonly Epoch[]> {
     this.#session.assertOpen("claimShards");
     if (shardIds.length === 0) return [];
-    const rows = await this.#session.takeOver<{ claim_shards_v1: string }>("claimShards", "claim_shards_v1", [
+    const { gate } = this.#session;
+    const rows = await this.#session.takeOver<{ claim_shards_v9: string }>("claimShards", "claim_shards_v9", [
       textArray(shardIds),
+      gate.id,
     ]);
-    const epochs = JSON.parse((rows[0] as { claim_shards_v1: string }).claim_shards_v1) as Record<
+    const epochs = JSON.parse((rows[0] as { claim_shards_v9: string }).claim_shards_v9) as Record<
       ShardId,
       Epoch
     >;
-    return shardIds.map((shardId) => epochs[shardId] as Epoch);
+    return shardIds.map((shardId) => {
+      const epoch = epochs[shardId] as Epoch;
+      gate.opened(shardId, epoch);
+      return epoch;
+    });
   }
 
   async saveRequest(envelope: Envelope, attempts: number, fence: Fence | null): Promise<SaveRequestResult> {

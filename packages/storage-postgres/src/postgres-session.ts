@@ -3,6 +3,7 @@
 import { TransactionUnavailableError, type Clock, type Epoch, type Fence } from "@holdfast/core/adapter";
 import type { SqlDriver, SqlListener, SqlStatement, SqlValue } from "./driver.ts";
 import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
+import { Gate } from "./gate.ts";
 import { GroupCommitter } from "./group-committer.ts";
 import type { CommonSettings } from "./options.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
@@ -18,6 +19,7 @@ export class PostgresSession {
   readonly driver: SqlDriver;
   readonly clock: Clock;
   readonly schema: string;
+  readonly gate: Gate = new Gate();
   readonly #committer: GroupCommitter;
   readonly #transactions = new Set<PostgresTransaction>();
   readonly #endings: (() => Promise<void>)[] = [];
@@ -33,7 +35,11 @@ export class PostgresSession {
       write: async (group) => {
         const places = placesOf(group);
         const { rows } = await driver.run<{ answer: string }>(
-          writeStatement(this.schema, group, clock.now(), places),
+          writeStatement(this.schema, group, {
+            now: clock.now(),
+            gate: this.gate.for(places.keys()),
+            places,
+          }),
         );
         return writeGroupResults(group, (rows[0] as { answer: string }).answer, places);
       },

@@ -21,6 +21,7 @@ import {
 } from "@holdfast/core/adapter";
 import { assertStorable } from "./errors.ts";
 import { executionOf, storedOf, type ExecutionRow, type StoredRow } from "./execution-row.ts";
+import { JournalKeys } from "./journal-keys.ts";
 import { openedHere } from "./postgres-message-storage.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import { plainArray, textArray } from "./sql-array.ts";
@@ -30,6 +31,7 @@ import { errorBeginning, eventColumns } from "./write-group.ts";
 export class PostgresWorkflowStorage implements WorkflowStorage {
   readonly #session: PostgresSession;
   readonly #wakeUps: WakeUps | null;
+  readonly #keys = new JournalKeys();
 
   /** @param wakeUps null where no other process could save anything */
   constructor(session: PostgresSession, wakeUps: WakeUps | null) {
@@ -50,7 +52,8 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#session.write("appendJournal", { type: "journal", execution, entries, fence }).then(nothing);
+    const op = { type: "journal", execution, key: this.#keys.of(execution), entries, fence } as const;
+    return this.#session.write("appendJournal", op).then(nothing);
   }
 
   async #appendIn(
@@ -66,7 +69,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
       await opened.rollback();
       throw error;
     }
-    const op = { type: "journal", execution, entries, fence } as const;
+    const op = { type: "journal", execution, key: this.#keys.of(execution), entries, fence } as const;
     if (!opened.hasBegun) {
       // Nothing was written in it: the entries need no transaction of their own.
       await opened.rollback();

@@ -11,7 +11,13 @@ const second: Fence = { shardId: "default:2", epoch: 1 };
 describe("a group of writes", () => {
   const group: WriteOp[] = [
     { type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "1" } }, fence: first },
-    { type: "journal", execution: { entityType: "Order", executionId: "1" }, entries: [], fence: second },
+    {
+      type: "journal",
+      execution: { entityType: "Order", executionId: "1" },
+      key: "00",
+      entries: [],
+      fence: second,
+    },
     {
       type: "request",
       envelope: {
@@ -30,8 +36,8 @@ describe("a group of writes", () => {
   ];
 
   it("names each fence once, also that of an append of nothing", () => {
-    const { values, text } = writeGroupStatement("holdfast", group, 5.5);
-    expect(values.slice(0, 3)).toEqual([5, '{"default:1","default:1","default:2"}', "{2,3,1}"]);
+    const { values, text } = writeGroupStatement("holdfast", group, { now: 5.5, gate: "7" });
+    expect(values.slice(0, 4)).toEqual(["7", 5, '{"default:1","default:1","default:2"}', "{2,3,1}"]);
     expect(text).toContain(`$${values.length})`);
   });
 

@@ -1,10 +1,11 @@
 // WriteGroup: a group of writes as the one call that writes them, and its answer as their results.
 //
-// A group goes to write_group_v8, for which everything passes, and which leaves it to write_group_v1 where that is not so.
+// A group goes to write_group_v9, for which everything passes, and which leaves it to write_group_any_v9 where that is not so.
 // What writes more than the former knows goes to the latter at once.
 
 import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
 import type { SqlStatement, SqlValue } from "./driver.ts";
+import { nameOf } from "./journal-keys.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
 
@@ -28,41 +29,45 @@ const SHAPES: Readonly<Record<Kind, readonly boolean[]>> = {
   fence: shape("tp"),
   request: shape("ptttttttttppptpp"),
   update: shape("ptppp"),
-  journal: shape("pttpptttt"),
+  journal: shape("ptppttttt"),
   chunk: shape("ptpt"),
   reply: shape("ptpt"),
   dead: shape("ptptp"),
 };
 
-/** What write_group_v1 takes, in its order. */
+/** What write_group_any_v9 takes, in its order. */
 const KINDS = Object.keys(SHAPES) as readonly Kind[];
-/** What write_group_v8 takes, which is nearly every group. */
+/** What write_group_v9 takes, which is nearly every group. */
 const COMMON_KINDS: readonly Kind[] = ["fence", "request", "update", "journal", "reply"];
 
-/** @param now wall time of answering, in ms */
+/** What else there is to say of a write. */
+export interface WriteTerms {
+  /** Wall time of answering, in ms. */
+  readonly now: number;
+  /** What stands for the fences of all. Null: the rows of their shards are locked. */
+  readonly gate: string | null;
+  /** The group's own, for who has them. */
+  readonly places?: Places;
+}
+
 export function writeGroupStatement(
   schema: string,
   group: readonly WriteOp[],
-  now: number,
-  places: Places = placesOf(group),
+  terms: WriteTerms,
 ): SqlStatement {
   const isCommon = group.every(({ type }) => COMMON_KINDS.includes(type));
-  if (!isCommon) return anyGroupStatement(schema, group, false, now, places);
-  return call(schema, "write_group_v8", [Math.floor(now), ...arraysOf(group, COMMON_KINDS, places)]);
+  if (!isCommon) return anyGroupStatement(schema, group, false, terms);
+  return call(schema, "write_group_v9", valuesOf(group, COMMON_KINDS, terms));
 }
 
-/**
- * @param isStrict the transaction fails where one of the writes does not pass
- * @param now wall time of answering, in ms
- */
+/** @param isStrict the transaction fails where one of the writes does not pass */
 export function anyGroupStatement(
   schema: string,
   group: readonly WriteOp[],
   isStrict: boolean,
-  now: number,
-  places: Places = placesOf(group),
+  terms: WriteTerms,
 ): SqlStatement {
-  return call(schema, "write_group_v1", [isStrict, Math.floor(now), ...arraysOf(group, KINDS, places)]);
+  return call(schema, "write_group_any_v9", [isStrict, ...valuesOf(group, KINDS, terms)]);
 }
 
 /** A call of a function that answers with one text. */
@@ -78,10 +83,14 @@ export function call(schema: string, functionName: string, values: readonly SqlV
 /** Where each fence of a group is among those that its function is given, from 1. */
 export type Places = ReadonlyMap<Fence, number>;
 
-/** The columns of each kind, as arrays. */
-function arraysOf(group: readonly WriteOp[], kinds: readonly Kind[], places: Places): SqlValue[] {
+/** What all functions for groups take: the terms, and the columns of each kind as arrays. */
+function valuesOf(
+  group: readonly WriteOp[],
+  kinds: readonly Kind[],
+  { now, gate, places = placesOf(group) }: WriteTerms,
+): SqlValue[] {
   const columns = columnsOf(group, places);
-  return kinds.flatMap((kind) =>
+  const arrays = kinds.flatMap((kind) =>
     SHAPES[kind].map((isText, index) => {
       const values = columns.get(kind)?.[index] ?? [];
       return isText
@@ -89,6 +98,7 @@ function arraysOf(group: readonly WriteOp[], kinds: readonly Kind[], places: Pla
         : plainArray(values as (number | boolean | null)[]);
     }),
   );
+  return [gate, Math.floor(now), ...arrays];
 }
 
 /** The columns of the kinds that the group has. */
@@ -114,7 +124,7 @@ function columnsOf(group: readonly WriteOp[], places: Places): ReadonlyMap<Kind,
 
 /**
  * The place of each fence, from 1, also of that of an append of nothing: its caller learns that the shard moved. Equal ones
- * have one place. By shard, as write_group_v8 reads them.
+ * have one place. By shard, as write_group_v9 reads them.
  */
 export function placesOf(group: readonly WriteOp[]): Places {
   const fences = new Set<Fence>();
@@ -219,9 +229,17 @@ export function rowsOf(op: WriteOp): Cell[][] {
       return [[op.requestId, op.attempts, op.deliverAt !== undefined, wholeMs(op.deliverAt ?? null)]];
     case "journal":
       return op.entries.map(({ ordinal, position, kind, name, event }: JournalEntry) => {
-        const { entityType, executionId } = op.execution;
         const [type, data] = eventColumns(event);
-        return [entityType, executionId, ordinal, position, kind, name, type, data];
+        return [
+          op.key,
+          ordinal,
+          position,
+          kind,
+          name,
+          type,
+          data,
+          isFiled(kind, type) ? nameOf(op.execution) : null,
+        ];
       });
     case "chunk":
       return [[op.chunk.requestId, op.chunk.index, op.chunk.value]];
@@ -234,6 +252,11 @@ export function rowsOf(op: WriteOp): Cell[][] {
         [op.requestId, op.letter.attempts, errorText(op.letter.error), Math.floor(op.letter.deadSince)],
       ];
   }
+}
+
+/** Whether a trigger files an entry under its execution: that is what listings filter by. */
+function isFiled(kind: string, event: string): boolean {
+  return kind === "attributes" && event === "completed";
 }
 
 /** Never early: a part of a millisecond counts as a whole one. */

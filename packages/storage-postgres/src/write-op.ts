@@ -27,6 +27,8 @@ export type WriteOp =
   | {
       readonly type: "journal";
       readonly execution: ExecutionKey;
+      /** The journal's, by `JournalKeys`. */
+      readonly key: string;
       readonly entries: readonly JournalEntry[];
       readonly fence: Fence;
     }
@@ -76,7 +78,7 @@ export function uniqueKeyOf(op: WriteOp): string | null {
 
 /** Names what must have no gap: once one append to a journal failed, those called after it must not pass. */
 export function streamOf(op: WriteOp): string | null {
-  return op.type === "journal" ? `${op.execution.entityType}/${op.execution.executionId}` : null;
+  return op.type === "journal" ? op.key : null;
 }
 
 export function rowsOf(op: WriteOp): number {

@@ -24,6 +24,7 @@ const error: EncodedError = {
 const journal = (entries: readonly JournalEntry[]): WriteOp => ({
   type: "journal",
   execution: { entityType: "workflow:Order", executionId: "1" },
+  key: "0f",
   entries,
   fence,
 });
@@ -34,8 +35,14 @@ describe("the statement of a single write", () => {
     [
       "an entry of a journal",
       journal([entry]),
-      "write_step_v6",
-      ["default:1", 3, "workflow:Order", "1", 4, 2, "activity", "charge", "completed", "7"],
+      "write_step_v9",
+      ["default:1", 3, "0f", 4, 2, "activity", "charge", "completed", "7", null],
+    ],
+    [
+      "an entry that is filed under its execution",
+      journal([{ ...entry, kind: "attributes" }]),
+      "write_step_v9",
+      ["default:1", 3, "0f", 4, 2, "attributes", "charge", "completed", "7", "workflow:Order/1"],
     ],
     [
       "a count of attempts",
@@ -44,7 +51,7 @@ describe("the statement of a single write", () => {
       ["default:1", 3, "r1", 2, false, null],
     ],
   ])("is that of %s", (_what, op, functionName, values) => {
-    const statement = writeStatement("holdfast", [op], 5.5);
+    const statement = writeStatement("holdfast", [op], { now: 5.5, gate: null });
     expect(statement.text).toContain(`"holdfast".${functionName}($1, `);
     expect(statement.text).toContain(`$${values.length})`);
     expect(statement.values).toEqual(values);
@@ -59,7 +66,7 @@ describe("the statement of a single write", () => {
     const { text, values } = writeStatement(
       "holdfast",
       [{ type: "request", envelope, attempts: 0, fence: null }],
-      1,
+      { now: 1, gate: null },
     );
     expect(text).toContain("write_request_v6");
     expect(values.slice(0, 4)).toEqual([null, null, "q", "default:9"]);
@@ -71,13 +78,15 @@ describe("the statement of a single write", () => {
     ["an append of nothing", [journal([])]],
     ["an append of two entries", [journal([entry, { ...entry, ordinal: 5 }])]],
   ])("is a group's for %s", (_what, group) => {
-    expect(writeStatement("holdfast", group, 1).text).toContain("write_group_v8");
+    expect(writeStatement("holdfast", group, { now: 1, gate: null }).text).toContain("write_group_v9");
   });
 
   it.each<[string, WriteOp]>([
     ["a chunk", { type: "chunk", chunk: { requestId: "r1", index: 0, value: "1" }, fence }],
     ["a dead letter", { type: "dead", requestId: "r1", letter: { error, attempts: 1, deadSince: 1 }, fence }],
   ])("is that of any group with %s in it", (_what, op) => {
-    expect(writeStatement("holdfast", [reply, op], 1).text).toContain("write_group_v1");
+    expect(writeStatement("holdfast", [reply, op], { now: 1, gate: null }).text).toContain(
+      "write_group_any_v9",
+    );
   });
 });

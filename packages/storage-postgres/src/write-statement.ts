@@ -3,14 +3,7 @@
 // A single write has functions of its own: the one for groups reads fifty arrays, nearly all of them empty then.
 
 import type { SqlStatement, SqlValue } from "./driver.ts";
-import {
-  anyGroupStatement,
-  call,
-  placesOf,
-  rowsOf,
-  writeGroupStatement,
-  type Places,
-} from "./write-group.ts";
+import { anyGroupStatement, call, rowsOf, writeGroupStatement, type WriteTerms } from "./write-group.ts";
 import type { WriteOp } from "./write-op.ts";
 
 /** The functions of one kind, by what they write. What has none goes as a group. */
@@ -20,26 +13,18 @@ type Functions = Partial<Readonly<Record<WriteOp["type"], string>>>;
 const WRITES: Functions = {
   request: "write_request_v6",
   reply: "write_reply_v6",
-  journal: "write_step_v6",
+  journal: "write_step_v9",
   update: "write_attempts_v6",
 };
 /** They fail where the write does not pass. */
-const COMMITS: Functions = { reply: "commit_reply_v3", journal: "commit_step_v3" };
+const COMMITS: Functions = { reply: "commit_reply_v3", journal: "commit_step_v9" };
 
-/**
- * The statement whose answer `writeGroupResults` reads.
- *
- * @param now wall time of answering, in ms
- */
-export function writeStatement(
-  schema: string,
-  group: readonly WriteOp[],
-  now: number,
-  places: Places = placesOf(group),
-): SqlStatement {
+/** The statement whose answer `writeGroupResults` reads. */
+export function writeStatement(schema: string, group: readonly WriteOp[], terms: WriteTerms): SqlStatement {
   const [op, ...others] = group;
-  const single = op === undefined || others.length > 0 ? null : singleStatement(schema, WRITES, op, now);
-  return single ?? writeGroupStatement(schema, group, now, places);
+  const single =
+    op === undefined || others.length > 0 ? null : singleStatement(schema, WRITES, op, terms.now);
+  return single ?? writeGroupStatement(schema, group, terms);
 }
 
 /**
@@ -48,7 +33,9 @@ export function writeStatement(
  * @param now wall time of answering, in ms
  */
 export function commitStatement(schema: string, op: WriteOp, now: number): SqlStatement {
-  return singleStatement(schema, COMMITS, op, now) ?? anyGroupStatement(schema, [op], true, now);
+  return (
+    singleStatement(schema, COMMITS, op, now) ?? anyGroupStatement(schema, [op], true, { now, gate: null })
+  );
 }
 
 /** Null: no function does this write. */

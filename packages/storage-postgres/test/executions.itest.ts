@@ -15,6 +15,7 @@ import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { commitStatement } from "../src/write-statement.ts";
 import type { SqlDriver, SqlStatement } from "../src/driver.ts";
 import { postgres } from "../src/index.ts";
+import { JournalKeys } from "../src/journal-keys.ts";
 import { postgresSettings } from "../src/options.ts";
 import { PostgresMessageStorage } from "../src/postgres-message-storage.ts";
 import { PostgresSession } from "../src/postgres-session.ts";
@@ -24,6 +25,7 @@ import { begin, claim, countRowsRead, NO_INBOX, request, succeeded } from "./wor
 
 const url = inject("postgresUrl");
 const ORDER = { entityType: "workflow:Order", executionId: "order-1" };
+const KEY = new JournalKeys().of(ORDER);
 const QUERY: ExecutionQuery = {
   entityType: ORDER.entityType,
   tag: "execute",
@@ -211,7 +213,13 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     await messages.saveDeadLetter(start.requestId, NO, fence);
     const writer = await connect();
     await writer.query("BEGIN");
-    const op = { type: "journal", execution: ORDER, entries: [entryOf(7, "value", "1")], fence } as const;
+    const op = {
+      type: "journal",
+      execution: ORDER,
+      key: KEY,
+      entries: [entryOf(7, "value", "1")],
+      fence,
+    } as const;
     const statement = commitStatement(backend.schema, op, 0);
     await writer.query(statement.text, [...statement.values]);
     const dropping = messages.dropDeadLetter(start.requestId, "execute");
@@ -292,7 +300,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const ids = [start, ofEntity, ...signals].map(({ requestId }) => requestId);
     expect(await messages.lookUp(ids)).toMatchObject([{ requestId: signals[1]?.requestId }]);
     for (const table of ["attributes", "journal"])
-      expect(await sql(`SELECT execution_id FROM ${schema}.${table}`)).toEqual([]);
+      expect(await sql(`SELECT * FROM ${schema}.${table}`)).toEqual([]);
   });
 
   it("are not reopened beside a fenced write for their shard: it comes first, and is seen", async () => {
@@ -304,7 +312,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const writer = await connect();
     await writer.query("BEGIN");
     const entry = entryOf(7, "value", "1");
-    const op = { type: "journal", execution: ORDER, entries: [entry], fence } as const;
+    const op = { type: "journal", execution: ORDER, key: KEY, entries: [entry], fence } as const;
     const statement = commitStatement(backend.schema, op, 0);
     await writer.query(statement.text, [...statement.values]);
 
@@ -326,6 +334,18 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     await writer.query("COMMIT");
     expect(await reopening).toEqual(start.address);
     expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toEqual([changes.entry]);
+  });
+
+  it("have the key of their journal from here as from the database", async () => {
+    await open();
+    const keys = new JournalKeys();
+    for (const execution of [ORDER, { entityType: "workflow:Bestellung.ß", executionId: "a/b é 🚀" }]) {
+      const [row] = await backend.sql<{ key: string }>(
+        `SELECT ${backend.schema}.journal_key_v9($1, $2)::text AS key`,
+        [execution.entityType, execution.executionId],
+      );
+      expect(row?.key.replaceAll("-", "")).toBe(keys.of(execution));
+    }
   });
 
   it("are not reopened with an entry that PostgreSQL cannot keep", async () => {
@@ -367,7 +387,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const writer = await connect();
     await writer.query("BEGIN");
     const entries = [entryOf(2, "value", "1")];
-    const op = { type: "journal", execution: ORDER, entries, fence } as const;
+    const op = { type: "journal", execution: ORDER, key: KEY, entries, fence } as const;
     const statement = commitStatement(backend.schema, op, 0);
     await writer.query(statement.text, [...statement.values]);
     const trim = { belowOrdinal: 2, requestIds: [message.requestId], answeredBefore: Date.now() + 60_000 };
@@ -403,8 +423,10 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     expect(await sweep()).toEqual([{ count: 0 }]);
     const known = await messages.lookUp(ids);
     expect(known.map(({ requestId }) => requestId).toSorted()).toEqual(ids.slice(3).toSorted());
-    for (const table of ["attributes", "journal"])
-      expect(await sql(`SELECT execution_id FROM ${schema}.${table}`)).toEqual([{ execution_id: "order-2" }]);
+    expect(await sql(`SELECT execution_id FROM ${schema}.attributes`)).toEqual([{ execution_id: "order-2" }]);
+    expect(await sql(`SELECT execution FROM ${schema}.journal`)).toEqual([
+      { execution: "workflow:Order/order-2" },
+    ]);
   });
 
   it("let a claim wait for a trim under way", async () => {
@@ -419,7 +441,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     );
     let isClaimed = false;
     const claiming = claim((await open()).messages).finally(() => (isClaimed = true));
-    await waitsForLock("claim_shards_v1");
+    await waitsForLock("claim_shards_v9");
     expect(isClaimed).toBe(false);
     await trimmer.query("COMMIT");
     await claiming;

@@ -107,20 +107,24 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
     }
 
     describe("a fenced write and a claim, stopped at each statement (INV-1)", () => {
+      const anyStatement: typeof writeStatement = (schema, group, terms) =>
+        anyGroupStatement(schema, group, false, terms);
+      /** That of the session which claimed the shard. */
+      const gate = async (): Promise<string> => {
+        const [row] = await backend.sql<{ gate: string }>(`SELECT gate::text FROM ${backend.schema}.shards`);
+        return row?.gate ?? "";
+      };
       const claimText = (): string => `SELECT "${backend.schema}".claim_shards_v1('{default:1}')`;
 
       it.each([
-        ["a write alone", writeStatement, 1],
-        ["a group", writeStatement, 2],
-        [
-          "a group of any kind",
-          (...[schema, group, now]: Parameters<typeof writeStatement>) =>
-            anyGroupStatement(schema, group, false, now),
-          2,
-        ],
+        ["a write alone", writeStatement, 1, false],
+        ["a group", writeStatement, 2, true],
+        ["a group with fences of others", writeStatement, 2, false],
+        ["a group of any kind", anyStatement, 2, true],
+        ["a group of any kind with fences of others", anyStatement, 2, false],
       ])(
         "lets a claim wait for %s that has locked its fence, and then what it wrote is there",
-        async (_what, statementOf, count) => {
+        async (_what, statementOf, count, isGated) => {
           const { messages } = await open();
           const fence = await claim(messages);
           const written = Array.from({ length: count }, () => request());
@@ -129,13 +133,13 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           const statement = statementOf(
             backend.schema,
             written.map((envelope) => ({ type: "request", envelope, attempts: 0, fence })),
-            0,
+            { now: 0, gate: isGated ? await gate() : null },
           );
           await writer.query(statement.text, [...statement.values]);
 
           let isClaimed = false;
           const claiming = claim((await open()).messages).finally(() => (isClaimed = true));
-          await waitsForLock("claim_shards_v1");
+          await waitsForLock("claim_shards_v9");
           expect(isClaimed).toBe(false);
           await writer.query("COMMIT");
           await claiming;
@@ -144,9 +148,30 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         },
       );
 
+      it("lets a claim wait for a group of the storage's own, which holds its fence without a lock on a row", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const locker = await connect();
+        await locker.query("BEGIN");
+        await locker.query(`LOCK TABLE ${backend.schema}.requests IN SHARE MODE`);
+        const written = [request(), request()];
+        const writing = written.map((envelope) => messages.saveRequest(envelope, 0, fence));
+        await waitsForLock("write_group_v9");
+        // The row is free: what the claim waits for is the gate.
+        await backend.sql(`SELECT 1 FROM ${backend.schema}.shards FOR UPDATE NOWAIT`);
+        let isClaimed = false;
+        const claiming = claim((await open()).messages).finally(() => (isClaimed = true));
+        await waitsForLock("claim_shards_v9");
+        expect(isClaimed).toBe(false);
+        await locker.query("COMMIT");
+        await claiming;
+        expect((await Promise.all(writing)).map(({ outcome }) => outcome)).toEqual(["accepted", "accepted"]);
+        await expect(messages.saveRequest(request(), 0, fence)).rejects.toBeInstanceOf(FencedError);
+      });
+
       it.each([
         ["a write alone", "write_request_v6", 1],
-        ["a group", "write_group_v8", 2],
+        ["a group", "write_group_v9", 2],
       ])(
         "makes %s wait for a claim under way, and refuses it once that committed",
         async (_what, waiting, count) => {
@@ -208,7 +233,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         let isClaimed = false;
         const other = (await open()).messages;
         const claiming = claim(other).finally(() => (isClaimed = true));
-        await waitsForLock("claim_shards_v1");
+        await waitsForLock("claim_shards_v9");
         expect(isClaimed).toBe(false);
         await handler.query("COMMIT");
         await claiming;
@@ -236,7 +261,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
               ? messages.saveReply(succeeded(envelope.requestId), fence, transaction)
               : workflows.appendJournal(execution, [entry], fence, transaction);
           const refused = expect(ending).rejects.toBeInstanceOf(FencedError);
-          await waitsForLock(kind === "reply" ? "commit_reply_v3" : "commit_step_v3");
+          await waitsForLock(kind === "reply" ? "commit_reply_v3" : "commit_step_v9");
           await claimer.query("COMMIT");
           await refused;
           expect(await messages.lookUp([envelope.requestId])).toMatchObject([{ state: "pending" }]);
@@ -530,6 +555,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           { version: 6 },
           { version: 7 },
           { version: 8 },
+          { version: 9 },
         ]);
       });
 

@@ -20,7 +20,8 @@ import type {
 import { describe, expect, inject, it } from "vitest";
 import { pglite, postgres, postgresTx } from "../src/index.ts";
 import { newSchema, serverBackend, services } from "./backends.ts";
-import * as previous from "./previous/version-1.js";
+import * as version1 from "./previous/version-1.js";
+import * as version8 from "./previous/version-8.js";
 
 const url = inject("postgresUrl") ?? "";
 const CALLERS = 8;
@@ -36,11 +37,11 @@ interface Release {
   readonly postgresTx: typeof postgresTx;
 }
 
-/** The release before, asked by this one's core: its storage read journals alone, and there was nothing else to read. */
-const releaseBefore: Release = {
-  ...previous,
+/** The first release, asked by this one's core: its storage read journals alone, and there was nothing else to read. */
+const first: Release = {
+  ...version1,
   postgres: (options) => {
-    const adapter = previous.postgres(options);
+    const adapter = version1.postgres(options);
     return {
       ...adapter,
       open: async (service) => {
@@ -103,58 +104,66 @@ function member(
   });
 }
 
-describe.skipIf(url === "")("an upgrade while members of the release before work", () => {
-  it("fails no request and loses and doubles no effect", async () => {
-    const current = { postgres, postgresTx };
-    const schema = newSchema();
-    await using effects = effectsOf(schema);
-    await effects.made;
-    const backend = createMemoryBackend();
-    const old = [await member(releaseBefore, schema, backend), await member(releaseBefore, schema, backend)];
-    for (const each of old) await each.start();
-    expect(await effects.versions()).toEqual([1]);
+const RELEASES: [version: number, release: Release][] = [
+  [1, first],
+  [8, version8],
+];
 
-    const expected: string[] = [];
-    const end = new AbortController();
-    let at = old[0] as Cluster;
-    const callers = Array.from({ length: CALLERS }, async (_, caller) => {
-      for (let call = 0; !end.signal.aborted; call += 1) {
-        const id = `${caller}-${call}`;
-        // One id for all attempts, as whoever must not pay twice does.
-        if (call % 4 === 0) {
-          expected.push(`${id} debit`, `${id} credit`);
-          expect(await at.workflow(Transfer).execute({ id })).toBe(id);
-        } else {
-          expected.push(id);
-          expect(await at.entity(Account, `a${call % 5}`).deposit({ id }, { idempotencyKey: id })).toBe(1);
+describe.skipIf(url === "")("an upgrade while members of a release before work", () => {
+  it.each(RELEASES)(
+    "of version %i fails no request and loses and doubles no effect",
+    async (version, release) => {
+      const current = { postgres, postgresTx };
+      const schema = newSchema();
+      await using effects = effectsOf(schema);
+      await effects.made;
+      const backend = createMemoryBackend();
+      const old = [await member(release, schema, backend), await member(release, schema, backend)];
+      for (const each of old) await each.start();
+      expect((await effects.versions()).at(-1)).toBe(version);
+
+      const expected: string[] = [];
+      const end = new AbortController();
+      let at = old[0] as Cluster;
+      const callers = Array.from({ length: CALLERS }, async (_, caller) => {
+        for (let call = 0; !end.signal.aborted; call += 1) {
+          const id = `${caller}-${call}`;
+          // One id for all attempts, as whoever must not pay twice does.
+          if (call % 4 === 0) {
+            expected.push(`${id} debit`, `${id} credit`);
+            expect(await at.workflow(Transfer).execute({ id })).toBe(id);
+          } else {
+            expected.push(id);
+            expect(await at.entity(Account, `a${call % 5}`).deposit({ id }, { idempotencyKey: id })).toBe(1);
+          }
         }
-      }
-    });
-    const some = async (): Promise<void> => {
-      const enough = expected.length + 200;
-      await expect.poll(() => expected.length, { timeout: 60_000 }).toBeGreaterThan(enough);
-    };
-    await some();
-    // Two of the new release come at once: both find the old schema.
-    const fresh = await Promise.all([member(current, schema, backend), member(current, schema, backend)]);
-    await Promise.all(fresh.map((each) => each.start()));
-    expect((await effects.versions()).length).toBeGreaterThan(1);
-    await some();
-    at = fresh[0];
-    await old[0]?.shutdown();
-    await some();
-    await old[1]?.shutdown();
-    await some();
-    end.abort();
-    await Promise.all(callers);
-    expect((await effects.all()).toSorted()).toEqual(expected.toSorted());
-    for (const each of fresh) await each.shutdown();
-  });
+      });
+      const some = async (): Promise<void> => {
+        const enough = expected.length + 200;
+        await expect.poll(() => expected.length, { timeout: 60_000 }).toBeGreaterThan(enough);
+      };
+      await some();
+      // Two of the new release come at once: both find the old schema.
+      const fresh = await Promise.all([member(current, schema, backend), member(current, schema, backend)]);
+      await Promise.all(fresh.map((each) => each.start()));
+      expect((await effects.versions()).at(-1)).toBeGreaterThan(version);
+      await some();
+      at = fresh[0];
+      await old[0]?.shutdown();
+      await some();
+      await old[1]?.shutdown();
+      await some();
+      end.abort();
+      await Promise.all(callers);
+      expect((await effects.all()).toSorted()).toEqual(expected.toSorted());
+      for (const each of fresh) await each.shutdown();
+    },
+  );
 
   it("that breaks off half-way leaves the schema as it was, and the next start does it", async () => {
     const schema = newSchema();
     await using effects = effectsOf(schema);
-    const before = await previous.postgres({ connectionString: url, schema, poolSize: 2 }).open(services());
+    const before = await version1.postgres({ connectionString: url, schema, poolSize: 2 }).open(services());
     await before.close();
     // The last thing that a migration does is to write down its version: this makes it fail there.
     await effects.sql(`CREATE RULE stop AS ON INSERT TO ${schema}.migrations DO INSTEAD SELECT 1 / 0`);
@@ -177,10 +186,14 @@ describe("an upgrade on PGlite", () => {
     const instance = await PGlite.create();
     try {
       const requests = ["answered", "pending"].map(request);
-      const before = await previous.pglite({ instance }).open(services());
+      const before = await version1.pglite({ instance }).open(services());
       const [epoch = 0] = await before.messages.claimShards(["default:1"]);
       for (const each of requests) await before.messages.saveRequest(each, 0, null);
       await before.messages.saveReply(replyTo("answered"), { shardId: "default:1", epoch }, null);
+      const execution = { entityType: "workflow:Order", executionId: "é 🚀" };
+      const event = { type: "completed", value: '{"tenant":"a"}' } as const;
+      const entry = { ordinal: 0, position: 0, kind: "attributes", name: "attributes", event } as const;
+      await before.workflows.appendJournal(execution, [entry], { shardId: "default:1", epoch }, null);
       await before.close();
 
       const after = await pglite({ instance }).open(services());
@@ -189,6 +202,8 @@ describe("an upgrade on PGlite", () => {
         "answered",
         "pending",
       ]);
+      const tags = { execution: "execute", inbox: [] };
+      expect(await after.workflows.readExecution(execution, tags)).toEqual({ entries: [entry], inbox: [] });
       const [next = 0] = await after.messages.claimShards(["default:1"]);
       expect(next).toBeGreaterThan(epoch);
       await after.messages.saveReply(replyTo("pending"), { shardId: "default:1", epoch: next }, null);
@@ -200,7 +215,7 @@ describe("an upgrade on PGlite", () => {
       expect(await after.messages.forgetAnswered(query)).toBe(1);
       await after.close();
 
-      const back = await previous.pglite({ instance }).open(services());
+      const back = await version1.pglite({ instance }).open(services());
       expect(await back.messages.lookUp(ids)).toMatchObject([{ state: "answered" }]);
       await back.close();
     } finally {
@@ -212,7 +227,7 @@ describe("an upgrade on PGlite", () => {
     const instance = await PGlite.create();
     try {
       const after = await pglite({ instance }).open(services());
-      const before = await previous.pglite({ instance }).open(services());
+      const before = await version1.pglite({ instance }).open(services());
       const [epoch = 0] = await before.messages.claimShards(["default:1"]);
       const fence = { shardId: "default:1", epoch } as const;
       const requests = ["failed", "running", "tagged"].map(executionOf);

@@ -144,8 +144,9 @@ function membership(factory: RunnersFactory): void {
       run(async (context) => {
         const runners = await context.join("r1");
         await runners.acquireShards("r1", shards(3));
-        for (let round = 0; round < 5; round += 1) {
-          await context.backend.elapse(context.ttlMs / 2);
+        // In small steps, which leave a busy machine most of the term to answer in.
+        for (let round = 0; round < 10; round += 1) {
+          await context.backend.elapse(context.ttlMs / 4);
           expect(await runners.refresh("r1")).toBe("held");
         }
         expect(await runners.listRunners()).toEqual([member("r1")]);
@@ -159,8 +160,8 @@ function membership(factory: RunnersFactory): void {
         const runners = await context.join("r1");
         await runners.acquireShards("r1", shards(2));
         // Far beyond a term that a backend rounded up.
-        for (let round = 0; round < 9; round += 1) {
-          await context.backend.elapse(context.ttlMs / 2);
+        for (let round = 0; round < 18; round += 1) {
+          await context.backend.elapse(context.ttlMs / 4);
           await runners.register(member("r1"), context.ttlMs);
         }
         expect(await runners.listRunners()).toEqual([member("r1")]);
@@ -241,8 +242,8 @@ function membership(factory: RunnersFactory): void {
         const first = await context.join("r1");
         const second = await context.join("r2");
         await context.join("r3");
-        for (let round = 0; round < 4; round += 1) {
-          await context.backend.elapse(context.ttlMs / 2);
+        for (let round = 0; round < 8; round += 1) {
+          await context.backend.elapse(context.ttlMs / 4);
           expect([await first.refresh("r1"), await second.refresh("r2")]).toEqual(["held", "held"]);
         }
         await second.unregister("r2");
