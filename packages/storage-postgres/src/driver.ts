@@ -55,6 +55,8 @@ export interface SqlDriver {
   readonly listens: boolean;
   /** Whether notifications come from other processes, too. */
   readonly hearsOthers: boolean;
+  /** Whether statements are prepared by name. Where they are not, one that takes long to plan is dear. */
+  readonly prepares: boolean;
   /** Runs one statement as a transaction of its own. @throws {SqlFailure} */
   run<Row>(statement: SqlStatement): Promise<SqlResult<Row>>;
   /** Begins a transaction. Waits for a free session, but not for ever. @throws {SqlFailure} nothing was begun */

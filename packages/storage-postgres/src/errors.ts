@@ -16,6 +16,8 @@ export class SqlFailure extends Error {
   readonly sqlState: string | null;
   /** The server's DETAIL. May hold values: for our own states only, never for messages. */
   readonly serverDetail: string | null;
+  /** What was violated, as `schema.constraint`. */
+  readonly constraint: string | null;
   /** Of an unknown outcome: the server process is gone, so that what is not written now never will be. */
   readonly isSettled: boolean;
 
@@ -25,6 +27,7 @@ export class SqlFailure extends Error {
       sqlState: string | null;
       message: string;
       serverDetail?: string | null;
+      constraint?: string | null;
       isSettled?: boolean;
     },
     options?: ErrorOptions,
@@ -33,6 +36,7 @@ export class SqlFailure extends Error {
     this.outcome = failure.outcome;
     this.sqlState = failure.sqlState;
     this.serverDetail = failure.serverDetail ?? null;
+    this.constraint = failure.constraint ?? null;
     this.isSettled = failure.isSettled ?? false;
   }
 }
@@ -52,7 +56,23 @@ export function failureOf(error: unknown, wasSent: boolean, isSettled = false): 
   const message = sqlState === null ? describe(error) : `${sqlState}: ${describe(error)}`;
   const outcome = !wasSent || isPlainError(error) ? "not-written" : "unknown";
   return new SqlFailure(
-    { outcome, sqlState, message, serverDetail: fieldOf(error, "detail"), isSettled },
+    {
+      outcome,
+      sqlState,
+      message,
+      serverDetail: fieldOf(error, "detail"),
+      constraint: constraintOf(error),
+      isSettled,
+    },
+    { cause: error },
+  );
+}
+
+/** The failure of a transaction that surely did not commit. */
+export function undone(error: unknown): SqlFailure {
+  const { sqlState, message, serverDetail, constraint } = failureOf(error, false);
+  return new SqlFailure(
+    { outcome: "not-written", sqlState, message, serverDetail, constraint },
     { cause: error },
   );
 }
@@ -130,8 +150,15 @@ function describe(error: unknown): string {
   return fieldOf(error, "code") ?? error.name;
 }
 
-function fieldOf(error: unknown, field: "code" | "severity" | "detail" | "routine"): string | null {
+/** Of two drivers the names are shorter. */
+function constraintOf(error: unknown): string | null {
+  const schema = fieldOf(error, "schema") ?? fieldOf(error, "schema_name");
+  const constraint = fieldOf(error, "constraint") ?? fieldOf(error, "constraint_name");
+  return schema === null || constraint === null ? null : `${schema}.${constraint}`;
+}
+
+function fieldOf(error: unknown, field: string): string | null {
   if (typeof error !== "object" || error === null || !(field in error)) return null;
-  const value = (error as Record<typeof field, unknown>)[field];
+  const value = (error as Record<string, unknown>)[field];
   return typeof value === "string" ? value : null;
 }

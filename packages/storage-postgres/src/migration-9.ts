@@ -53,6 +53,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(v_gate);
   END LOOP;
 END $fn$;
+CREATE FUNCTION ${s}.refuse_fence_v9(p_epoch bigint) RETURNS boolean LANGUAGE plpgsql AS $fn$
+BEGIN
+  RAISE EXCEPTION 'the shard was claimed again' USING ERRCODE = 'HF001', DETAIL = coalesce(p_epoch::text, '');
+END $fn$;
 COMMENT ON FUNCTION ${s}.hold_shards_v9 IS 'Waits for the fenced writes of these shards, and holds up new ones until the end of the transaction.';
 CREATE FUNCTION ${s}.claim_shards_v9(p_shards text[], p_gate bigint) RETURNS text LANGUAGE plpgsql AS $fn$
 DECLARE v_new text[]; v_old text[]; v_epochs json;

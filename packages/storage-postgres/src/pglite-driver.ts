@@ -40,6 +40,10 @@ export class PGliteDriver implements SqlDriver {
     this.#closed = closed;
   }
 
+  get prepares(): boolean {
+    return false;
+  }
+
   async run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
     const work = this.#run<Row>(statement);
     this.#underWay.add(work);

@@ -1,5 +1,5 @@
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, SqlFailure } from "./errors.ts";
+import { failureOf, SqlFailure, undone } from "./errors.ts";
 import type { PGliteInstance, PGliteNative } from "./options.ts";
 import { pgliteOptions } from "./value-text.ts";
 
@@ -104,8 +104,7 @@ export class PGliteTransaction implements SqlTransaction {
       result = { rows, rowCount: affectedRows ?? rows.length };
     } catch (error) {
       await this.rollback();
-      const { sqlState, message, serverDetail } = failureOf(error, false);
-      throw new SqlFailure({ outcome: "not-written", sqlState, message, serverDetail }, { cause: error });
+      throw undone(error);
     }
     this.#settle?.commit();
     try {

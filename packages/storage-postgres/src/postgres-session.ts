@@ -9,7 +9,7 @@ import type { CommonSettings } from "./options.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
 import { placesOf, writeGroupResults } from "./write-group.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
-import { commitStatement, writeStatement } from "./write-statement.ts";
+import { commitStatement, JOURNAL_CONSTRAINT, writeStatement } from "./write-statement.ts";
 
 /** A take-over that took so long may wait for somebody who stands still. */
 const PATIENCE_MS = 1_000;
@@ -159,7 +159,9 @@ export class PostgresSession {
   ): Promise<"committed" | "refused" | "recorded"> {
     try {
       this.assertOpen(operation);
-      await transaction.commitAfter(commitStatement(this.schema, op, this.clock.now()));
+      await transaction.commitAfter(
+        commitStatement(this.schema, op, { now: this.clock.now(), isPrepared: this.driver.prepares }),
+      );
       return "committed";
     } catch (error) {
       await transaction.rollback().catch(() => undefined);
@@ -172,6 +174,7 @@ export class PostgresSession {
       if (error.outcome === "not-written") {
         if (error.sqlState === FENCED_STATE) throw fencedError(op.fence, epochOf(error));
         if (error.sqlState?.startsWith("HF") === true) return "refused";
+        if (error.constraint === `${this.schema}.${JOURNAL_CONSTRAINT}`) return "refused";
       }
       throw persistenceError(operation, error);
     }

@@ -30,6 +30,7 @@ const IDLE_S = 1;
 
 export class ServerDriver implements SqlDriver {
   readonly lanes: number = LANES;
+  readonly prepares: boolean;
   readonly listens: boolean;
   readonly hearsOthers: boolean;
   readonly #settings: PostgresSettings;
@@ -41,6 +42,7 @@ export class ServerDriver implements SqlDriver {
 
   /** @param listening where sessions that listen come from; null: notifications do not come through here */
   constructor(pool: ServerPool, listening: ServerPool | null, settings: PostgresSettings) {
+    this.prepares = settings.prepare;
     this.#settings = settings;
     this.#pool = pool;
     this.#listening = listening;

@@ -4,7 +4,7 @@
 // safe since a COMMIT after a failed statement is a ROLLBACK, and says so.
 
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, isPlainError, isTransient, SqlFailure } from "./errors.ts";
+import { failureOf, isPlainError, isTransient, SqlFailure, undone } from "./errors.ts";
 import type { ServerConnection, ServerResult } from "./server-connection.ts";
 
 export interface ServerTransactionOptions {
@@ -88,7 +88,7 @@ export class ServerTransaction implements SqlTransaction {
     const isUsable = committed.status === "fulfilled" || isPlainError(committed.reason);
     const processId = await this.#processId();
     this.#release(isUsable);
-    if (isUsable || isPlainError(refusal)) throw undone(refusal);
+    if (isUsable || isPlainError(refusal)) throw undone(refusal ?? new Error("the server rolled it back"));
     const isGone = await this.#options.retire(processId);
     const { sqlState, message } = failureOf(committed.reason, true);
     throw new SqlFailure(
@@ -128,13 +128,4 @@ export class ServerTransaction implements SqlTransaction {
     this.#connection.release(isUsable);
     this.#options.released();
   }
-}
-
-/** The failure of a transaction that surely did not commit. */
-function undone(error: unknown): SqlFailure {
-  const { sqlState, message, serverDetail } = failureOf(
-    error ?? new Error("the server rolled it back"),
-    false,
-  );
-  return new SqlFailure({ outcome: "not-written", sqlState, message, serverDetail }, { cause: error });
 }

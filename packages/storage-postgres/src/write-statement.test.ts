@@ -1,7 +1,7 @@
 import type { EncodedError, Envelope, Fence, JournalEntry } from "@holdfast/core/adapter";
 import { describe, expect, it } from "vitest";
 import type { WriteOp } from "./write-op.ts";
-import { writeStatement } from "./write-statement.ts";
+import { commitStatement, writeStatement } from "./write-statement.ts";
 
 const fence: Fence = { shardId: "default:1", epoch: 3 };
 const reply: WriteOp = { type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "1" } }, fence };
@@ -88,5 +88,16 @@ describe("the statement of a single write", () => {
     expect(writeStatement("holdfast", [reply, op], { now: 1, gate: null }).text).toContain(
       "write_group_any_v9",
     );
+  });
+});
+
+describe("the statement that ends a handler's transaction", () => {
+  it.each<[string, WriteOp, boolean, string]>([
+    ["an entry's own where it is prepared", journal([entry]), true, 'INSERT INTO "holdfast".journal'],
+    ["a function's for an entry elsewhere", journal([entry]), false, "commit_step_v9"],
+    ["a function's for a reply", reply, true, "commit_reply_v3"],
+    ["a group's for more than one entry", journal([entry, { ...entry, ordinal: 5 }]), true, "group_any_v9"],
+  ])("is %s", (_what, op, isPrepared, text) => {
+    expect(commitStatement("holdfast", op, { now: 1, isPrepared }).text).toContain(text);
   });
 });

@@ -18,6 +18,8 @@ const WRITES: Functions = {
 };
 /** They fail where the write does not pass. */
 const COMMITS: Functions = { reply: "commit_reply_v3", journal: "commit_step_v9" };
+/** What an entry violates whose ordinal is there already. */
+export const JOURNAL_CONSTRAINT = "journal_by_key";
 
 /** The statement whose answer `writeGroupResults` reads. */
 export function writeStatement(schema: string, group: readonly WriteOp[], terms: WriteTerms): SqlStatement {
@@ -27,15 +29,30 @@ export function writeStatement(schema: string, group: readonly WriteOp[], terms:
   return single ?? writeGroupStatement(schema, group, terms);
 }
 
+/** The statement that writes one operation at the end of a handler's transaction, which fails where it does not pass. */
+export function commitStatement(
+  schema: string,
+  op: WriteOp,
+  { now, isPrepared }: Pick<WriteTerms, "now"> & { readonly isPrepared: boolean },
+): SqlStatement {
+  const statement = singleStatement(schema, COMMITS, op, now);
+  if (statement === null) return anyGroupStatement(schema, [op], true, { now, gate: null });
+  return isPrepared && op.type === "journal" ? commitStep(schema, statement.values) : statement;
+}
+
 /**
- * The statement that writes one operation at the end of a handler's transaction, which fails where it does not pass.
- *
- * @param now wall time of answering, in ms
+ * What commit_step_v9 does, for a sixth less of the server's time if it is planned once: a tenth more activities with a
+ * write of their own. That an entry is there already shows by its constraint.
  */
-export function commitStatement(schema: string, op: WriteOp, now: number): SqlStatement {
-  return (
-    singleStatement(schema, COMMITS, op, now) ?? anyGroupStatement(schema, [op], true, { now, gate: null })
-  );
+function commitStep(schema: string, values: readonly SqlValue[]): SqlStatement {
+  return {
+    name: "holdfast_commit_step",
+    text: `WITH fence AS MATERIALIZED (SELECT e.epoch FROM "${schema}".shards e WHERE e.shard_id = $1 FOR SHARE)
+      INSERT INTO "${schema}".journal (key, ordinal, position, kind, name, event, data, execution)
+      SELECT $3, $4, $5, $6, $7, $8, $9, $10 FROM (SELECT) one LEFT JOIN fence ON true
+        WHERE CASE WHEN fence.epoch = $2 THEN true ELSE "${schema}".refuse_fence_v9(fence.epoch) END`,
+    values,
+  };
 }
 
 /** Null: no function does this write. */

@@ -220,7 +220,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
       entries: [entryOf(7, "value", "1")],
       fence,
     } as const;
-    const statement = commitStatement(backend.schema, op, 0);
+    const statement = commitStatement(backend.schema, op, { now: 0, isPrepared: true });
     await writer.query(statement.text, [...statement.values]);
     const dropping = messages.dropDeadLetter(start.requestId, "execute");
     await waitsForLock("drop_dead_letter_v5");
@@ -242,7 +242,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const reply = { type: "reply", reply: succeeded(answered), fence } as const;
     const statements = [
       { text: `SELECT "${backend.schema}".requeue_dead_letter_v1($1)`, values: [requeued] },
-      commitStatement(backend.schema, reply, 0),
+      commitStatement(backend.schema, reply, { now: 0, isPrepared: true }),
     ];
     for (const [index, { text, values }] of statements.entries()) {
       await other.query("BEGIN");
@@ -313,7 +313,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     await writer.query("BEGIN");
     const entry = entryOf(7, "value", "1");
     const op = { type: "journal", execution: ORDER, key: KEY, entries: [entry], fence } as const;
-    const statement = commitStatement(backend.schema, op, 0);
+    const statement = commitStatement(backend.schema, op, { now: 0, isPrepared: true });
     await writer.query(statement.text, [...statement.values]);
 
     // One who read the journal as it was comes too late, and one who takes a higher ordinal does not.
@@ -326,7 +326,11 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     expect(await messages.lookUp([start.requestId])).toMatchObject([{ state: "answered" }]);
 
     await writer.query("BEGIN");
-    const next = commitStatement(backend.schema, { ...op, entries: [entryOf(8, "value", "1")] }, 0);
+    const next = commitStatement(
+      backend.schema,
+      { ...op, entries: [entryOf(8, "value", "1")] },
+      { now: 0, isPrepared: true },
+    );
     await writer.query(next.text, [...next.values]);
     const changes = { forget: [7, 8], entry: { ...taken, ordinal: 9 } };
     const reopening = workflows.reopenExecution(ORDER, start.requestId, changes);
@@ -388,7 +392,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     await writer.query("BEGIN");
     const entries = [entryOf(2, "value", "1")];
     const op = { type: "journal", execution: ORDER, key: KEY, entries, fence } as const;
-    const statement = commitStatement(backend.schema, op, 0);
+    const statement = commitStatement(backend.schema, op, { now: 0, isPrepared: true });
     await writer.query(statement.text, [...statement.values]);
     const trim = { belowOrdinal: 2, requestIds: [message.requestId], answeredBefore: Date.now() + 60_000 };
     await workflows.trimExecution(ORDER, trim, fence);
@@ -493,6 +497,7 @@ function driverOn(client: pg.Client): SqlDriver {
     lanes: 1,
     listens: false,
     hearsOthers: false,
+    prepares: true,
     run: async <Row>({ text, values }: SqlStatement) => {
       const { rows, rowCount } = await client.query(text, [...values]);
       return { rows: rows as Row[], rowCount: rowCount ?? 0 };

@@ -227,7 +227,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         const handler = await connect();
         await handler.query("BEGIN");
         const op = { type: "reply", reply: succeeded(envelope.requestId), fence } as const;
-        const statement = commitStatement(backend.schema, op, 0);
+        const statement = commitStatement(backend.schema, op, { now: 0, isPrepared: true });
         await handler.query(statement.text, [...statement.values]);
 
         let isClaimed = false;
@@ -261,7 +261,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
               ? messages.saveReply(succeeded(envelope.requestId), fence, transaction)
               : workflows.appendJournal(execution, [entry], fence, transaction);
           const refused = expect(ending).rejects.toBeInstanceOf(FencedError);
-          await waitsForLock(kind === "reply" ? "commit_reply_v3" : "commit_step_v9");
+          await waitsForLock(kind === "reply" ? "commit_reply_v3" : "journal (key");
           await claimer.query("COMMIT");
           await refused;
           expect(await messages.lookUp([envelope.requestId])).toMatchObject([{ state: "pending" }]);
@@ -270,6 +270,35 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         },
       );
     });
+
+    it.each([{}, { prepare: false }])(
+      "rolls a handler's transaction back if an entry of that ordinal is there (%j)",
+      async (options) => {
+        const { messages, workflows } = await open({ poolSize: 3, ...options });
+        const fence = await claim(messages);
+        const execution = { entityType: "Order", executionId: "x" };
+        const event = { type: "completed", value: "1" } as const;
+        const entry = { ordinal: 0, position: 0, kind: "run", name: "step", event } as const;
+        await workflows.appendJournal(execution, [entry], fence, null);
+        const transaction = begin(messages);
+        await backend.transactions?.write(transaction, "twice");
+        const ending = workflows.appendJournal(execution, [{ ...entry, name: "other" }], fence, transaction);
+        await expect(ending).rejects.toMatchObject({ outcome: "unknown" });
+        expect(await backend.transactions?.has("twice")).toBe(false);
+        expect((await workflows.readExecution(execution, NO_INBOX)).entries).toEqual([entry]);
+        const next = begin(messages);
+        await backend.transactions?.write(next, "once");
+        await workflows.appendJournal(execution, [{ ...entry, ordinal: 1 }], fence, next);
+        expect(await backend.transactions?.has("once")).toBe(true);
+        const unclaimed = begin(messages);
+        await backend.transactions?.write(unclaimed, "unclaimed");
+        const nobodys = { shardId: "default:77", epoch: 1 } as const;
+        await expect(
+          workflows.appendJournal(execution, [{ ...entry, ordinal: 2 }], nobodys, unclaimed),
+        ).rejects.toBeInstanceOf(FencedError);
+        expect(await backend.transactions?.has("unclaimed")).toBe(false);
+      },
+    );
 
     describe("a group", () => {
       it("loses the writes of a stale shard and no other", async () => {
