@@ -12,9 +12,13 @@ export class Gate {
     this.#claimed.set(shardId, epoch);
   }
 
-  /** The gate's id, if it stands for all of these fences. Null: the rows of their shards have to be locked. */
+  /** The gate's id, if there are fences and it stands for all of them. Null: the rows of their shards have to be locked. */
   for(fences: Iterable<Fence>): string | null {
-    for (const { shardId, epoch } of fences) if (this.#claimed.get(shardId) !== epoch) return null;
-    return this.id;
+    let isAsked = false;
+    for (const { shardId, epoch } of fences) {
+      if (this.#claimed.get(shardId) !== epoch) return null;
+      isAsked = true;
+    }
+    return isAsked ? this.id : null;
   }
 }

@@ -51,7 +51,7 @@ function forgetOld(s: string): string {
 
 /**
  * Beside other writes for the shard, as a write of a group is: only what was answered goes, and nobody but a reopening, which
- * has the shard's row alone, takes an answer back. Were such a request answered once more at that moment, that reply would
+ * holds the shard, takes an answer back. Were such a request answered once more at that moment, that reply would
  * be left without its request, and goes with the next sweep.
  */
 function trimExecution(s: string): string {

@@ -1,5 +1,5 @@
 // Migration 7: a function that wrote a group of which everything passes, and one that requeues an execution as one that was
-// begun before; and puts better ones in the place of two of versions 1 and 4. Touches no table: runners of versions 1 to 6
+// begun before; and puts better ones in the place of three of versions 1 and 4. Touches no table: runners of versions 1 to 6
 // go on beside those of version 7.
 
 import { readPending } from "./migration-1-functions.ts";
@@ -19,7 +19,7 @@ export function functionsOfVersion7(schema: string): string {
   ].join("\n");
 }
 
-/** Rare and unfenced, as ever: takes the shard's row alone, so that no fenced write is under way beside it. */
+/** Rare and unfenced, as ever: holds the shard, so that no fenced write is under way beside it. */
 function requeueDeadLetter(s: string): string {
   return `
 CREATE FUNCTION ${s}.requeue_dead_letter_v7(p_id text, p_execution_tag text)

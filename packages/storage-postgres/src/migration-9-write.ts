@@ -2,7 +2,8 @@
 //
 // Nearly every group goes to write_group_v9, for which everything passes. What it cannot do, write_group_any_v9 does: it sorts
 // out what passes where a shard was claimed again or something was there already. A write alone has a function of its own,
-// and the end of a handler's transaction, too.
+// and so has the end of a handler's transaction; where statements are prepared, an entry that ends one is a statement
+// (write-statement.ts).
 
 import { PLANNING } from "./migration-1-write.ts";
 
@@ -68,7 +69,7 @@ BEGIN
       -- Under a gate that is not that of who claimed a shard nothing is held, whatever the epoch.
       LEFT JOIN ${s}.shards e ON e.shard_id = f.shard_id AND (NOT v_gated OR e.gate = p_gate OR e.epoch <> f.epoch);
     IF p_strict AND NOT (true = ALL (v_held)) THEN
-      RAISE EXCEPTION 'the shard was claimed again' USING ERRCODE = 'HF001', DETAIL = coalesce(v_epochs[1]::text, '');
+      PERFORM ${s}.refuse_fence_v9(v_epochs[1]);
     END IF;
   END IF;
 
@@ -287,7 +288,7 @@ DECLARE v_epoch bigint;
 BEGIN
   ${lock}
   IF v_epoch IS DISTINCT FROM p_epoch THEN
-    RAISE EXCEPTION 'the shard was claimed again' USING ERRCODE = 'HF001', DETAIL = coalesce(v_epoch::text, '');
+    PERFORM ${s}.refuse_fence_v9(v_epoch);
   END IF;
   ${insert}
   IF NOT FOUND THEN

@@ -1,13 +1,16 @@
 // Migration 9: fences cost a group one lock, and rows of journals are narrow. Changes two tables, and puts functions of versions
 // 1 to 8 that use them in the place of the old ones, under their names: runners of those versions go on beside those of
-// version 9. A call of theirs that waits for the migration may fail afterwards, with nothing written.
+// version 9. A call of theirs that waits for the migration goes on with the function that it began with: one that writes a
+// journal fails, with nothing written, and one that claims waits for gates all the same, since a trigger does.
 //
 // A gate is an advisory lock of a session: its groups share it, and who claims a shard that the session has takes it alone.
 // The lock on the shard's row does the same for whatever else is fenced. Who takes both takes the rows first, and who shares
-// the gate locks no row: so nobody waits for one who waits for him.
+// the gate locks no row: so nobody waits for one who waits for him. A gate that is taken holds up all groups of its session,
+// also for other shards, for as long as a claim lasts.
 //
 // The journal is copied, since no table is large yet: nothing was released before. On a large one a later version will have
-// to do such a thing beside the old one, step by step.
+// to do such a thing beside the old one, step by step. From here on runners name the journal's columns, `shards.epoch` and
+// the constraint journal_by_key in a statement of their own (write-statement.ts): those stay for a release, as functions do.
 
 import { claimShards, deadLetters, readJournal } from "./migration-1-functions.ts";
 import { PLANNING, writeCommonGroup, writeGroup } from "./migration-1-write.ts";
@@ -41,6 +44,7 @@ export function tablesAndFunctionsOfVersion9(schema: string): string {
 function gates(s: string): string {
   return `
 ALTER TABLE ${s}.shards ADD COLUMN gate bigint;
+COMMENT ON TABLE ${s}.shards IS 'The epoch of each shard: its fencing token. A write holds its gate or its row, a claim raises it.';
 COMMENT ON COLUMN ${s}.shards.gate IS 'The advisory lock under which whoever claimed it writes. Null: only its row is locked.';
 CREATE FUNCTION ${s}.hold_shards_v9(p_shards text[]) RETURNS void LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE v_gate bigint;
@@ -53,11 +57,20 @@ BEGIN
     PERFORM pg_advisory_xact_lock(v_gate);
   END LOOP;
 END $fn$;
+COMMENT ON FUNCTION ${s}.hold_shards_v9 IS 'Waits for the fenced writes of these shards, and holds up new ones until the end of the transaction.';
+CREATE FUNCTION ${s}.wait_for_gate_v9() RETURNS trigger LANGUAGE plpgsql AS $fn$
+BEGIN
+  PERFORM pg_advisory_xact_lock(OLD.gate);
+  RETURN NEW;
+END $fn$;
+COMMENT ON FUNCTION ${s}.wait_for_gate_v9 IS 'No epoch is raised beside a write under the gate, whoever raises it.';
+CREATE TRIGGER wait_for_gate BEFORE UPDATE OF epoch ON ${s}.shards FOR EACH ROW
+  WHEN (OLD.gate IS NOT NULL) EXECUTE FUNCTION ${s}.wait_for_gate_v9();
 CREATE FUNCTION ${s}.refuse_fence_v9(p_epoch bigint) RETURNS boolean LANGUAGE plpgsql AS $fn$
 BEGIN
   RAISE EXCEPTION 'the shard was claimed again' USING ERRCODE = 'HF001', DETAIL = coalesce(p_epoch::text, '');
 END $fn$;
-COMMENT ON FUNCTION ${s}.hold_shards_v9 IS 'Waits for the fenced writes of these shards, and holds up new ones until the end of the transaction.';
+COMMENT ON FUNCTION ${s}.refuse_fence_v9 IS 'Ends the transaction of a write whose shard is at this epoch, and not at its own.';
 CREATE FUNCTION ${s}.claim_shards_v9(p_shards text[], p_gate bigint) RETURNS text LANGUAGE plpgsql AS $fn$
 DECLARE v_new text[]; v_old text[]; v_epochs json;
 BEGIN

@@ -1,6 +1,6 @@
 // PgPool: sessions through the package `pg`, in a pool that this makes or that the user gave.
 
-import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryConfig, QueryResult } from "pg";
+import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryResult } from "pg";
 import type { SqlStatement } from "./driver.ts";
 import { isOutdated } from "./errors.ts";
 import type { PostgresSettings } from "./options.ts";
@@ -96,11 +96,6 @@ export class PgPool implements ServerPool {
   }
 }
 
-/** The types of `pg` know the deadline of a client alone. */
-interface TimedQuery extends QueryConfig {
-  readonly query_timeout: number;
-}
-
 class PgConnection implements ServerConnection {
   readonly native: PoolClient;
   readonly isPipelined: boolean;
@@ -118,7 +113,7 @@ class PgConnection implements ServerConnection {
   }
 
   async script<Row>(text: string): Promise<ServerResult<Row>> {
-    return this.#send(text);
+    return this.#send({ text });
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
@@ -145,21 +140,15 @@ class PgConnection implements ServerConnection {
     this.native.release(true);
   }
 
-  async #send<Row>(query: string | QueryConfig): Promise<ServerResult<Row>> {
-    const results = (await this.native.query(this.#timed(query) as string)) as QueryResult | QueryResult[];
+  async #send<Row>(query: { text: string; values?: unknown[]; name?: string }): Promise<ServerResult<Row>> {
+    const timed = { ...query, query_timeout: this.#settings.statementDeadlineMs };
+    const results = (await this.native.query(timed)) as QueryResult | QueryResult[];
     const result = Array.isArray(results) ? results.at(-1) : results;
     return {
       rows: (result?.rows ?? []) as Row[],
       rowCount: result?.rowCount ?? 0,
       command: result?.command ?? "",
     };
-  }
-
-  /** A pool of ours has the deadline as its default. `pg` copies slowly what is an object. */
-  #timed(query: string | QueryConfig): string | QueryConfig | TimedQuery {
-    const { pool, statementDeadlineMs } = this.#settings;
-    if (pool === undefined) return query;
-    return { ...(typeof query === "string" ? { text: query } : query), query_timeout: statementDeadlineMs };
   }
 }
 
@@ -173,7 +162,6 @@ function poolConfig(settings: PostgresSettings): PoolConfig {
     ...(settings.connectionString === undefined ? {} : { connectionString: settings.connectionString }),
     max: settings.poolSize,
     pipeline: true,
-    query_timeout: settings.statementDeadlineMs,
     ...(settings.pooler === null ? sessionSettings(settings) : {}),
   };
 }

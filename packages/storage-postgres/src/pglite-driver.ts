@@ -17,6 +17,7 @@ export class PGliteDriver implements SqlDriver {
   readonly lanes: number = 1;
   readonly listens: boolean = true;
   readonly hearsOthers: boolean = false;
+  readonly prepares: boolean = false;
   readonly #instance: PGliteInstance;
   readonly #session: Turnstile;
   readonly #settings: PGliteSettings;
@@ -38,10 +39,6 @@ export class PGliteDriver implements SqlDriver {
     this.#session = session;
     this.#settings = settings;
     this.#closed = closed;
-  }
-
-  get prepares(): boolean {
-    return false;
   }
 
   async run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {

@@ -1,6 +1,7 @@
 // WriteStatement: the one call that writes a group, or that commits one write with a handler's transaction.
 //
-// A single write has functions of its own: the one for groups reads fifty arrays, nearly all of them empty then.
+// A single write has functions of its own, or a statement: the one for groups reads fifty arrays, nearly all of them empty
+// then.
 
 import type { SqlStatement, SqlValue } from "./driver.ts";
 import { anyGroupStatement, call, rowsOf, writeGroupStatement, type WriteTerms } from "./write-group.ts";

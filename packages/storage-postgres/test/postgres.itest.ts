@@ -148,6 +148,27 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         },
       );
 
+      it("lets nobody raise an epoch beside a group of the storage's own, not a function of the release before either", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const locker = await connect();
+        await locker.query("BEGIN");
+        await locker.query(`LOCK TABLE ${backend.schema}.requests IN SHARE MODE`);
+        const written = [request(), request()];
+        const writing = written.map((envelope) => messages.saveRequest(envelope, 0, fence));
+        await waitsForLock("write_group_v9");
+        let isRaised = false;
+        const raising = backend
+          .sql(`UPDATE "${backend.schema}".shards SET epoch = epoch + 1`)
+          .finally(() => (isRaised = true));
+        await waitsForLock("shards SET");
+        expect(isRaised).toBe(false);
+        await locker.query("COMMIT");
+        await raising;
+        expect((await Promise.all(writing)).map(({ outcome }) => outcome)).toEqual(["accepted", "accepted"]);
+        await expect(messages.saveRequest(request(), 0, fence)).rejects.toBeInstanceOf(FencedError);
+      });
+
       it("lets a claim wait for a group of the storage's own, which holds its fence without a lock on a row", async () => {
         const { messages } = await open();
         const fence = await claim(messages);
