@@ -2,10 +2,8 @@
 
 import { FencedError, PersistenceError, SerializationError, type Fence } from "@holdfast/core/adapter";
 
-/** Our own SQLSTATEs, which the functions of the schema raise in a transaction that must not commit. */
+/** The first of our own SQLSTATEs, HF001 and so on, which the functions of the schema raise in a transaction that must not commit. */
 export const FENCED_STATE = "HF001";
-export const REPLY_REFUSED_STATE = "HF002";
-export const JOURNAL_REFUSED_STATE = "HF003";
 
 /** A statement failed. Stays inside this package: storages turn it into PersistenceError, which names their operation. */
 export class SqlFailure extends Error {

@@ -63,7 +63,7 @@ DECLARE v_key uuid := ${s}.journal_key_v9(p_type, p_execution); v_epoch bigint; 
 BEGIN
   SELECT e.epoch INTO v_epoch FROM ${s}.shards e WHERE e.shard_id = p_shard FOR SHARE;
   IF v_epoch IS DISTINCT FROM p_epoch THEN
-    RAISE EXCEPTION 'the shard was claimed again' USING ERRCODE = 'HF001', DETAIL = coalesce(v_epoch::text, '');
+    PERFORM ${s}.refuse_fence_v9(v_epoch);
   END IF;
   DELETE FROM ${s}.journal j WHERE j.key = v_key AND j.ordinal < p_below;
   v_old := ARRAY(SELECT q.sequence FROM ${s}.requests q

@@ -23,18 +23,18 @@ export function functionsThatWrite(s: string): string {
 }
 
 /**
- * From here on no claim of these shards commits, to the end of the transaction. Who claimed all of them holds his gate for
+ * From here on no claim of the shards in p_f_shard commits, to the end of the transaction. Who claimed all of them holds his gate for
  * that, which is one lock that leaves no trace in the log, whatever there is of shards. Others lock their rows.
  *
  * What follows reads the epochs, in a statement of its own: it sees what was committed before it began, and so each claim
  * that came first. In an isolation level in which it would not, the rows are locked, which fails there.
  */
-function standing(s: string, shards: string): string {
+function standing(s: string): string {
   return `v_gated := p_gate IS NOT NULL AND current_setting('transaction_isolation') = 'read committed';
 IF v_gated THEN
   PERFORM pg_advisory_xact_lock_shared(p_gate);
 ELSE
-  PERFORM 1 FROM ${s}.shards e WHERE e.shard_id = ANY (${shards}) ORDER BY e.shard_id FOR SHARE;
+  PERFORM 1 FROM ${s}.shards e WHERE e.shard_id = ANY (p_f_shard) ORDER BY e.shard_id FOR SHARE;
 END IF;`;
 }
 
@@ -62,7 +62,7 @@ DECLARE
   v_attempts int[]; v_moves boolean[]; v_times bigint[]; v_count int; v_left int;
 BEGIN
   IF cardinality(p_f_shard) > 0 THEN
-    ${standing(s, "p_f_shard").replaceAll("\n", "\n    ")}
+    ${standing(s).replaceAll("\n", "\n    ")}
     SELECT array_agg(e.epoch ORDER BY f.place), array_agg(e.epoch IS NOT DISTINCT FROM f.epoch ORDER BY f.place)
       INTO v_epochs, v_held
       FROM unnest(p_f_shard, p_f_epoch) WITH ORDINALITY AS f (shard_id, epoch, place)
@@ -189,7 +189,7 @@ DECLARE
   v_epochs bigint[]; v_accepted json; v_numbers json; v_recorded json; v_count int; v_left int; v_gated boolean;
   v_sequences bigint[]; v_attempts int[]; v_moves boolean[]; v_times bigint[];
 BEGIN
-  ${standing(s, "p_f_shard").replaceAll("\n", "\n  ")}
+  ${standing(s).replaceAll("\n", "\n  ")}
   v_epochs := ARRAY(
     SELECT e.epoch FROM ${s}.shards e WHERE e.shard_id = ANY (p_f_shard) AND (NOT v_gated OR e.gate = p_gate)
       ORDER BY e.shard_id);

@@ -191,9 +191,7 @@ describe("an upgrade on PGlite", () => {
       for (const each of requests) await before.messages.saveRequest(each, 0, null);
       await before.messages.saveReply(replyTo("answered"), { shardId: "default:1", epoch }, null);
       const execution = { entityType: "workflow:Order", executionId: "é 🚀" };
-      const event = { type: "completed", value: '{"tenant":"a"}' } as const;
-      const entry = { ordinal: 0, position: 0, kind: "attributes", name: "attributes", event } as const;
-      await before.workflows.appendJournal(execution, [entry], { shardId: "default:1", epoch }, null);
+      await before.workflows.appendJournal(execution, [TAGGED], { shardId: "default:1", epoch }, null);
       await before.close();
 
       const after = await pglite({ instance }).open(services());
@@ -203,7 +201,7 @@ describe("an upgrade on PGlite", () => {
         "pending",
       ]);
       const tags = { execution: "execute", inbox: [] };
-      expect(await after.workflows.readExecution(execution, tags)).toEqual({ entries: [entry], inbox: [] });
+      expect(await after.workflows.readExecution(execution, tags)).toEqual({ entries: [TAGGED], inbox: [] });
       const [next = 0] = await after.messages.claimShards(["default:1"]);
       expect(next).toBeGreaterThan(epoch);
       await after.messages.saveReply(replyTo("pending"), { shardId: "default:1", epoch: next }, null);
@@ -243,9 +241,7 @@ describe("an upgrade on PGlite", () => {
       };
       await before.messages.saveReply({ requestId: "failed", exit: { ok: false, error } }, fence, null);
       const execution = { entityType: "workflow:Order", executionId: "tagged" };
-      const event = { type: "completed", value: '{"tenant":"a"}' } as const;
-      const entry = { ordinal: 0, position: 0, kind: "attributes", name: "attributes", event } as const;
-      await before.workflows.appendJournal(execution, [entry], fence, null);
+      await before.workflows.appendJournal(execution, [TAGGED], fence, null);
 
       const list = async (changes: Partial<ExecutionQuery>): Promise<string[]> =>
         (await after.workflows.listExecutions({ ...QUERY, ...changes })).map(
@@ -262,6 +258,15 @@ describe("an upgrade on PGlite", () => {
     }
   });
 });
+
+/** An entry by which its execution is found. */
+const TAGGED: JournalEntry = {
+  ordinal: 0,
+  position: 0,
+  kind: "attributes",
+  name: "attributes",
+  event: { type: "completed", value: '{"tenant":"a"}' },
+};
 
 const QUERY: ExecutionQuery = {
   entityType: "workflow:Order",
