@@ -1,4 +1,4 @@
-// What the suites of this package run on: a server, through each client library and PgBouncer, and PGlite; each case in a schema of its own.
+// What the suites of this package run on: a server, through each client library and PgBouncer, and PGlite; each backend in a schema of its own.
 
 import { randomUUID } from "node:crypto";
 import type { PGlite } from "@electric-sql/pglite";
@@ -20,11 +20,10 @@ export function newSchema(): string {
   return `t_${randomUUID().replaceAll("-", "")}`;
 }
 
+export type PostgresBackend = StorageBackend & { readonly schema: string; readonly sql: Sql };
+
 /** A backend on the server at `url`. Sessions have few connections: the suites open many. */
-export function serverBackend(
-  url: string,
-  options: PostgresOptions = {},
-): StorageBackend & { readonly schema: string; readonly sql: Sql } {
+export function serverBackend(url: string, options: PostgresOptions = {}): PostgresBackend {
   const schema = newSchema();
   const adapter = postgres({ connectionString: url, schema, poolSize: 6, ...options });
   const pool = new pg.Pool({ connectionString: url, max: 2 });
@@ -34,13 +33,33 @@ export function serverBackend(
 }
 
 /** A backend on a shared PGlite. */
-export function embeddedBackend(
-  instance: PGlite,
-): StorageBackend & { readonly schema: string; readonly sql: Sql } {
+export function embeddedBackend(instance: PGlite): PostgresBackend {
   const schema = newSchema();
   const adapter = pglite({ instance, schema });
   const sql: Sql = async (text, params = []) => (await instance.query(text, params)).rows as never;
   return backend(adapter, schema, sql, async () => undefined);
+}
+
+/**
+ * One backend for many cases, one after the other: what a case leaves is deleted. A schema for each of them would take longer
+ * than the cases do.
+ */
+export function emptiedBackend(backend: PostgresBackend): StorageBackend {
+  return {
+    ...backend,
+    dispose: async () => {
+      await backend.sql(`DO $do$
+        DECLARE v_table regclass;
+        BEGIN
+          FOR v_table IN SELECT c.oid FROM pg_class c WHERE c.relkind = 'r' AND c.relname <> 'migrations'
+            AND c.relnamespace = to_regnamespace('${backend.schema}')
+          LOOP
+            EXECUTE 'DELETE FROM ' || v_table;
+          END LOOP;
+          DELETE FROM ${effectsTable(backend.schema)};
+        END $do$`);
+    },
+  };
 }
 
 /** The same for members and leases, on the server's own clock. */
@@ -62,8 +81,8 @@ function backend(
   schema: string,
   sql: Sql,
   end: () => Promise<void>,
-): StorageBackend & { readonly schema: string; readonly sql: Sql } {
-  const effects = `${schema}_effects`;
+): PostgresBackend {
+  const effects = effectsTable(schema);
   const made = sql(`CREATE TABLE ${effects} (key text PRIMARY KEY)`);
   return {
     schema,
@@ -89,6 +108,11 @@ function backend(
       await end();
     },
   };
+}
+
+/** What transactions of a case write of their own. */
+function effectsTable(schema: string): string {
+  return `${schema}_effects`;
 }
 
 function opened(transaction: StorageTransaction): PostgresTransaction {

@@ -3,9 +3,16 @@ import {
   messageStorageConformance,
   runnerStorageConformance,
   workflowStorageConformance,
+  type StorageBackend,
 } from "@holdfast/testing";
 import { afterAll, beforeAll, describe, inject } from "vitest";
-import { embeddedBackend, runnersBackend, serverBackend } from "./backends.ts";
+import {
+  embeddedBackend,
+  emptiedBackend,
+  runnersBackend,
+  serverBackend,
+  type PostgresBackend,
+} from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
 
 const url = inject("postgresUrl");
@@ -14,19 +21,25 @@ afterAll(() => bouncer?.stop());
 
 const DRIVERS = ["pg", "postgres.js"] as const;
 
-describe.skipIf(url === null).each(DRIVERS)("on a PostgreSQL server, through %s", (driver) => {
-  const storage = (): ReturnType<typeof serverBackend> => serverBackend(url ?? "", { driver });
+/** @param open the one backend that all cases of the suites have, one after the other */
+function allSuites(open: () => PostgresBackend): void {
+  let backend: PostgresBackend;
+  beforeAll(() => void (backend = open()));
+  afterAll(() => backend.dispose());
+
+  const storage = (): StorageBackend => emptiedBackend(backend);
   messageStorageConformance("PostgresMessageStorage", storage);
   workflowStorageConformance("PostgresWorkflowStorage", storage);
   runnerStorageConformance("PostgresRunnerStorage", () => runnersBackend(storage()));
+}
+
+describe.skipIf(url === null).each(DRIVERS)("on a PostgreSQL server, through %s", (driver) => {
+  allSuites(() => serverBackend(url ?? "", { driver }));
 });
 
 describe.skipIf(bouncer === null).each(DRIVERS)("through PgBouncer in transaction mode and %s", (driver) => {
   const options = { driver, pooler: "transaction", connectionString: bouncer?.url ?? "" } as const;
-  const storage = (): ReturnType<typeof serverBackend> => serverBackend(url ?? "", options);
-  messageStorageConformance("PostgresMessageStorage", storage);
-  workflowStorageConformance("PostgresWorkflowStorage", storage);
-  runnerStorageConformance("PostgresRunnerStorage", () => runnersBackend(storage()));
+  allSuites(() => serverBackend(url ?? "", options));
 });
 
 describe("on PGlite", () => {
@@ -36,8 +49,5 @@ describe("on PGlite", () => {
   });
   afterAll(() => instance.close());
 
-  const storage = (): ReturnType<typeof embeddedBackend> => embeddedBackend(instance);
-  messageStorageConformance("PostgresMessageStorage", storage);
-  workflowStorageConformance("PostgresWorkflowStorage", storage);
-  runnerStorageConformance("PostgresRunnerStorage", () => runnersBackend(storage()));
+  allSuites(() => embeddedBackend(instance));
 });
