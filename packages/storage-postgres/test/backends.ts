@@ -44,19 +44,19 @@ export function embeddedBackend(instance: PGlite): PostgresBackend {
  * One backend for many cases, one after the other: what a case leaves is deleted. A schema for each of them would take longer
  * than the cases do.
  */
-export function emptiedBackend(backend: PostgresBackend): StorageBackend {
+export function emptiedBackend(shared: PostgresBackend): StorageBackend {
   return {
-    ...backend,
+    ...shared,
     dispose: async () => {
-      await backend.sql(`DO $do$
+      await shared.sql(`DO $do$
         DECLARE v_table regclass;
         BEGIN
           FOR v_table IN SELECT c.oid FROM pg_class c WHERE c.relkind = 'r' AND c.relname <> 'migrations'
-            AND c.relnamespace = to_regnamespace('${backend.schema}')
+            AND c.relnamespace = to_regnamespace('${shared.schema}')
           LOOP
             EXECUTE 'DELETE FROM ' || v_table;
           END LOOP;
-          DELETE FROM ${effectsTable(backend.schema)};
+          DELETE FROM ${effectsTable(shared.schema)};
         END $do$`);
     },
   };

@@ -37,7 +37,7 @@ export class Switchboard {
     if (parts === null) return;
     switch (message.type) {
       case "request":
-        return void parts.host.receive(message, from, (answer) => this.#answer(from, answer));
+        return parts.host.receive(message, from, (answer) => this.#answer(from, answer));
       case "interrupt":
         return parts.host.interrupt(message.requestId, "its caller left");
       case "acknowledge":
@@ -67,7 +67,7 @@ export class Switchboard {
     const parts = this.#options.parts();
     if (parts === null) return;
     if (message.type === "request")
-      void parts.host.receive(message, HERE, (answer) => parts.delivery.receive(answer));
+      parts.host.receive(message, HERE, (answer) => parts.delivery.receive(answer));
     else this.receive(HERE, message);
   }
 

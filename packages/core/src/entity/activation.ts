@@ -85,7 +85,7 @@ export class Activation {
     while (this.#free > 0) {
       const request = this.mailbox.next();
       if (request === undefined) return;
-      void this.#start(request);
+      this.#start(request);
     }
   }
 
@@ -135,13 +135,16 @@ export class Activation {
     return concurrency === 0 ? Number.POSITIVE_INFINITY : concurrency - this.#running.length;
   }
 
-  async #start(request: HostedRequest): Promise<void> {
+  #start(request: HostedRequest): void {
     this.#running.push(request);
     request.isRunning = true;
     // What came before, it reads now.
     if (request.isHastened) request.isNew = false;
     request.isHastened = false;
-    await this.#options.run(request, this);
+    void this.#options.run(request, this).then(() => this.#ended(request));
+  }
+
+  #ended(request: HostedRequest): void {
     this.#running.splice(this.#running.indexOf(request), 1);
     this.pump();
     this.#options.ended(this);

@@ -10,6 +10,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
+import type { AnyRpc } from "../contract/rpc.ts";
 import { parse } from "../contract/schema.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
@@ -69,8 +70,17 @@ export type RequestMessage = Extract<WireMessage, { type: "request" }>;
 /** A request between its coming and its admission. */
 interface Arrival {
   readonly envelope: Envelope;
+  readonly peer: string;
+  readonly answer: Answer;
   /** Its caller left meanwhile. */
   hasLeft: boolean;
+}
+
+/** What a request is for, as it was found while its shard was served here. */
+interface Destination {
+  readonly shard: HostedShard;
+  readonly behavior: EntityBehavior;
+  readonly rpc: AnyRpc;
 }
 
 export class Admission {
@@ -95,85 +105,107 @@ export class Admission {
     if (arrival !== undefined && !arrival.envelope.uninterruptible) arrival.hasLeft = true;
   }
 
-  /** Takes a request from a peer or from this process. `answer` is told what becomes of it. Never rejects. */
-  async receive({ envelope, sending = 0 }: RequestMessage, peer: string, answer: Answer): Promise<void> {
+  /**
+   * Takes a request from a peer or from this process. `answer` is told what becomes of it, which may be in this very turn:
+   * where nothing has to be awaited, nothing is.
+   */
+  receive({ envelope, sending = 0 }: RequestMessage, peer: string, answer: Answer): void {
     // The first of two copies has the answer. Persisted requests have it from storage; this process copies nothing.
     const isCopied = !envelope.persisted && peer !== HERE;
     if (isCopied && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;
-    // A copy of a refusal must not be taken for one of the next sending, which may have run.
-    const toSending: Answer = (message) =>
-      answer(message.type === "rejected" ? { ...message, sending } : message);
-    const arrival: Arrival = { envelope, hasLeft: false };
-    this.#arriving.set(envelope.requestId, arrival);
+    const arrival: Arrival = {
+      envelope,
+      peer,
+      answer: isCopied ? toSending(sending, answer) : answer,
+      hasLeft: false,
+    };
+    const shardComes = this.#options.arrival(envelope.address.shardId);
+    const admitted = shardComes === null ? this.#admit(arrival) : shardComes.then(() => this.#admit(arrival));
+    if (admitted !== null) void this.#keepUntil(arrival, admitted);
+  }
+
+  /** Knows an arrival until it is admitted or refused. */
+  async #keepUntil(arrival: Arrival, admitted: Promise<void | null>): Promise<void> {
+    const { requestId } = arrival.envelope;
+    this.#arriving.set(requestId, arrival);
     try {
-      await this.#admit(arrival, peer, isCopied ? toSending : answer);
+      await admitted;
     } finally {
-      if (this.#arriving.get(envelope.requestId) === arrival) this.#arriving.delete(envelope.requestId);
+      if (this.#arriving.get(requestId) === arrival) this.#arriving.delete(requestId);
     }
   }
 
-  async #admit(arrival: Arrival, peer: string, answer: Answer): Promise<void> {
+  /** Admits or refuses it. Null: that is done. */
+  #admit(arrival: Arrival): Promise<void> | null {
     const { envelope } = arrival;
-    const reject = (code: RejectionCode, detail: string): void => {
-      answer({ type: "rejected", requestId: envelope.requestId, code, detail });
-    };
-    const { shardId } = envelope.address;
-    const shardComes = this.#options.arrival(shardId);
-    if (shardComes !== null) await shardComes;
-    const shard = this.#options.servedShard(shardId);
-    if (shard === undefined) {
-      // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
-      if (this.#options.isDetached()) return reject("PERSISTENCE", "storage or leases are out of its reach");
-      return reject(
-        this.#options.isClosing() ? "CLOSING" : "NOT_ASSIGNED",
-        "this runner does not own the shard",
-      );
-    }
-    const behavior = this.#options.behaviors.get(envelope.address.entityType);
-    if (behavior === undefined)
-      return reject("UNKNOWN_ENTITY", [...this.#options.behaviors.keys()].join("\n"));
-    const rpc = Object.hasOwn(behavior.contract.rpcs, envelope.tag)
-      ? behavior.contract.rpcs[envelope.tag]
-      : undefined;
-    if (rpc === undefined) return reject("UNKNOWN_RPC", Object.keys(behavior.contract.rpcs).join("\n"));
-    if (rpc.visibility === "protected" && !envelope.fromInside) return reject("PROTECTED_RPC", "");
-    let request: HostedRequest;
+    const destination = this.#destination(arrival);
+    if (destination === null) return null;
+    const { rpc } = destination;
+    let input: unknown;
     try {
       const what = `${envelope.address.entityType}.${envelope.tag}`;
       const decoded = decodePayload(envelope.payload, `The input of ${what}`);
-      const input = rpc.input === undefined ? decoded : await parse(rpc.input, decoded, what);
-      request = new HostedRequest(
-        { envelope, rpc, input },
-        { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },
-      );
+      input = rpc.input === undefined ? decoded : parse(rpc.input, decoded, what);
     } catch (error) {
-      return reject("INVALID_INPUT", describeInvalidInput(error));
+      return refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
     }
-    if (arrival.hasLeft) return;
-    // Parsing may have awaited: ownership is asked again before anything is admitted (A1).
-    if (this.#options.servedShard(shardId) !== shard) return reject("NOT_ASSIGNED", "the shard moved");
-    if (envelope.persisted) await this.#receivePersisted(request, shard, behavior, peer, answer, reject);
-    else this.#receiveVolatile(request, shard, behavior, peer, answer, reject);
+    if (input instanceof Promise) return this.#admitParsed(arrival, destination, input);
+    return this.#admitWith(input, arrival, destination);
   }
 
-  #receiveVolatile(
-    request: HostedRequest,
-    shard: HostedShard,
-    behavior: EntityBehavior,
-    peer: string,
-    answer: Answer,
-    reject: (code: RejectionCode, detail: string) => void,
-  ): void {
-    const activation = this.#options.activation(
-      shard,
-      behavior,
-      request.envelope.address,
-      request.envelope.tag,
+  async #admitParsed(arrival: Arrival, destination: Destination, parsing: Promise<unknown>): Promise<void> {
+    let input: unknown;
+    try {
+      input = await parsing;
+    } catch (error) {
+      return void refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
+    }
+    // Ownership is asked again before anything is admitted (A1).
+    if (this.#options.servedShard(arrival.envelope.address.shardId) !== destination.shard)
+      return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
+    await this.#admitWith(input, arrival, destination);
+  }
+
+  #admitWith(input: unknown, arrival: Arrival, destination: Destination): Promise<void> | null {
+    if (arrival.hasLeft) return null;
+    const { envelope } = arrival;
+    const request = new HostedRequest(
+      { envelope, rpc: destination.rpc, input },
+      { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },
     );
-    if (activation.isFull) return this.#refuseFull(activation, reject);
+    return envelope.persisted
+      ? this.#receivePersisted(request, arrival, destination)
+      : this.#receiveVolatile(request, arrival, destination);
+  }
+
+  /** Null: there is none, and it is refused. */
+  #destination(arrival: Arrival): Destination | null {
+    const { address, tag, fromInside } = arrival.envelope;
+    const shard = this.#options.servedShard(address.shardId);
+    if (shard === undefined) {
+      // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
+      if (this.#options.isDetached())
+        return refuse(arrival, "PERSISTENCE", "storage or leases are out of its reach");
+      const code = this.#options.isClosing() ? "CLOSING" : "NOT_ASSIGNED";
+      return refuse(arrival, code, "this runner does not own the shard");
+    }
+    const behavior = this.#options.behaviors.get(address.entityType);
+    if (behavior === undefined)
+      return refuse(arrival, "UNKNOWN_ENTITY", [...this.#options.behaviors.keys()].join("\n"));
+    const { rpcs } = behavior.contract;
+    const rpc = Object.hasOwn(rpcs, tag) ? rpcs[tag] : undefined;
+    if (rpc === undefined) return refuse(arrival, "UNKNOWN_RPC", Object.keys(rpcs).join("\n"));
+    if (rpc.visibility === "protected" && !fromInside) return refuse(arrival, "PROTECTED_RPC", "");
+    return { shard, behavior, rpc };
+  }
+
+  #receiveVolatile(request: HostedRequest, arrival: Arrival, { shard, behavior }: Destination): null {
+    const { envelope, peer, answer } = arrival;
+    const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
+    if (activation.isFull) return this.#refuseFull(activation, arrival);
     this.#options.counters.accepted += 1;
     this.#options.requests.set(request.id, request);
-    if (request.envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
+    if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
     else
       this.#options.waiters.add(
         request.id,
@@ -182,29 +214,27 @@ export class Admission {
       );
     activation.mailbox.push(request);
     activation.pump();
+    return null;
   }
 
   async #receivePersisted(
     request: HostedRequest,
-    shard: HostedShard,
-    behavior: EntityBehavior,
-    peer: string,
-    answer: Answer,
-    reject: (code: RejectionCode, detail: string) => void,
+    arrival: Arrival,
+    { shard, behavior }: Destination,
   ): Promise<void> {
-    const { envelope } = request;
+    const { envelope, peer, answer } = arrival;
     if (envelope.readPendingFirst) {
       // If the read fails, the shard stays unread, and the request is only stored (A2).
       shard.markUnread();
       await this.#options.wake();
       if (this.#options.servedShard(envelope.address.shardId) !== shard)
-        return reject("NOT_ASSIGNED", "the shard moved");
+        return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
     }
     const known = this.#options.requests.get(request.id);
     if (known?.isAccepted === true) return void (await this.#join(known.envelope, request.id, peer, answer));
     const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
     if (activation.isBacklogged || activation.isFull) {
-      return this.#refuseFull(activation, reject);
+      return void this.#refuseFull(activation, arrival);
     }
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
     const goesStraight = known === undefined && !isLater && !shard.isUnread;
@@ -225,7 +255,7 @@ export class Admission {
         if (goesStraight) this.#withdraw(request, activation, shard);
         this.#options.waiters.remove(request.id, asking);
         if (this.#options.servedShard(envelope.address.shardId) !== shard)
-          return reject("NOT_ASSIGNED", "the shard moved");
+          return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
         return await this.#answerDuplicate(envelope, shard, saved.existing, peer, answer);
       }
       this.#options.counters.accepted += 1;
@@ -247,18 +277,18 @@ export class Admission {
       this.#options.waiters.remove(request.id, asking);
       if (error instanceof FencedError) {
         this.#options.fenced(shard.fence.shardId);
-        return reject("NOT_ASSIGNED", "the shard was claimed by another runner");
+        return void refuse(arrival, "NOT_ASSIGNED", "the shard was claimed by another runner");
       }
       // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
       shard.markUnread();
       void this.#options.wake();
-      reject("PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
+      refuse(arrival, "PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
     }
   }
 
-  #refuseFull(activation: Activation, reject: (code: RejectionCode, detail: string) => void): void {
+  #refuseFull(activation: Activation, arrival: Arrival): null {
     this.#options.counters.mailboxFull += 1;
-    reject("MAILBOX_FULL", String(activation.mailbox.capacity));
+    return refuse(arrival, "MAILBOX_FULL", String(activation.mailbox.capacity));
   }
 
   async #answerDuplicate(
@@ -388,4 +418,14 @@ export class Admission {
     this.#options.forget(request, activation);
     if (behind.length > 0) void this.#options.wake();
   }
+}
+
+/** A copy of a refusal must not be taken for one of the next sending, which may have run. */
+function toSending(sending: number, answer: Answer): Answer {
+  return (message) => answer(message.type === "rejected" ? { ...message, sending } : message);
+}
+
+function refuse({ envelope, answer }: Arrival, code: RejectionCode, detail: string): null {
+  answer({ type: "rejected", requestId: envelope.requestId, code, detail });
+  return null;
 }

@@ -230,9 +230,9 @@ export class EntityHost {
 
   // Requests ----------------------------------------------------------------------------------------------------------
 
-  /** Takes a request from a peer or from this process. `answer` is told what becomes of it. Never rejects. */
-  receive(message: RequestMessage, peer: string, answer: Answer): Promise<void> {
-    return this.#admission.receive(message, peer, answer);
+  /** Takes a request from a peer or from this process. `answer` is told what becomes of it, perhaps in this very turn. */
+  receive(message: RequestMessage, peer: string, answer: Answer): void {
+    this.#admission.receive(message, peer, answer);
   }
 
   /** The caller left: aborts the handler, or takes the request out of the queue. */

@@ -52,6 +52,11 @@ export class HostedRequest {
     return this.#ended;
   }
 
+  /** Whether this runner may not go on with it. Asked anew after each await. */
+  hasMoved(): boolean {
+    return this.#ended?.reason === "moved";
+  }
+
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
@@ -69,18 +74,18 @@ export class HostedRequest {
     if (reason === "moved") this.#onMoved?.();
   }
 
-  /** Resolves to what the work comes to, which must not reject, or once the shard moved away. One waits at a time. */
-  unlessMoved<Result>(work: Promise<Result>): Promise<Result | "moved"> {
-    if (this.#ended?.reason === "moved") return Promise.resolve("moved");
+  /** Resolves to what the work comes to, which must not reject, or to `moved` once the shard moved away. One waits at a time. */
+  unlessMoved<Result>(work: Promise<Result>, moved: Result): Promise<Result> {
+    if (this.hasMoved()) return Promise.resolve(moved);
     return new Promise((resolve) => {
-      this.#onMoved = () => resolve("moved");
+      this.#onMoved = () => resolve(moved);
       void work.then(resolve);
     });
   }
 
   /** Resolves once the shard moved away: whoever runs the handler then stops waiting for it. One waits at a time. */
   moved(): Promise<"moved"> {
-    if (this.#ended?.reason === "moved") return Promise.resolve("moved");
+    if (this.hasMoved()) return Promise.resolve("moved");
     return new Promise((resolve) => (this.#onMoved = () => resolve("moved")));
   }
 }

@@ -114,7 +114,7 @@ export class PuttingOff {
         if (!request.isHastened) return leave("done");
         failures += 1;
         await sleep(clock, backoffMs(RETRY, failures, random), request.signal);
-        if (request.ended?.reason === "moved") return leave("moved");
+        if (request.hasMoved()) return leave("moved");
       }
     }
   }

@@ -56,8 +56,8 @@ export type RunResult =
   | { readonly type: "fenced" };
 
 type Attempt =
-  | { readonly type: "exit"; readonly exit: Exit; readonly transaction: StorageTransaction | null }
-  | { readonly type: "retry"; readonly error: unknown }
+  | { readonly type: "exit"; readonly exit: Exit }
+  | { readonly type: "threw"; readonly error: unknown }
   | Exclude<RunResult, { type: "answered" | "dead" }>;
 
 /** A consumer says how far it is every 2 s: one that says nothing for so long does not read any more. */
@@ -65,6 +65,14 @@ const CONSUMER_SILENT_MS = 10_000;
 
 /** The pauses between attempts, and between tries of a write that fails. */
 const BACKOFF: Backoff = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 };
+
+const MOVED = { type: "moved" } as const;
+
+/** The scope of all handlers of volatile requests: nobody opens a transaction in it. */
+const NO_TRANSACTIONS = new TransactionScope(
+  undefined,
+  "the rpc is not persisted, so there is no record to commit with; set persisted: true",
+);
 
 export class RequestRunner {
   readonly #options: RequestRunnerOptions;
@@ -74,7 +82,24 @@ export class RequestRunner {
   }
 
   /** Never rejects. */
-  async run(request: HostedRequest, activation: Activation): Promise<RunResult> {
+  run(request: HostedRequest, activation: Activation): Promise<RunResult> {
+    return request.envelope.persisted
+      ? this.#runRecorded(request, activation)
+      : this.#runOnce(request, activation);
+  }
+
+  /** A volatile request has one attempt, of which nothing is recorded. */
+  async #runOnce(request: HostedRequest, activation: Activation): Promise<RunResult> {
+    if (request.hasMoved() || !this.#options.leaseIsHeld()) return MOVED;
+    const outcome = await this.#attempt(request, activation, NO_TRANSACTIONS);
+    if (request.hasMoved()) return MOVED;
+    if (outcome.type !== "exit" && outcome.type !== "threw") return outcome;
+    const exit = outcome.type === "exit" ? outcome.exit : this.#failureOf(request, outcome.error);
+    return { type: "answered", reply: { requestId: request.id, exit } };
+  }
+
+  /** Attempts it until its outcome is recorded, or it is buried. */
+  async #runRecorded(request: HostedRequest, activation: Activation): Promise<RunResult> {
     const { fence } = activation;
     let lastError: unknown = null;
     for (let failures = 0; ; failures += 1) {
@@ -82,8 +107,8 @@ export class RequestRunner {
         this.#options.counters.retried += 1;
         await this.#backOff(request, failures);
       }
-      if (request.ended?.reason === "moved") return { type: "moved" };
-      if (request.envelope.persisted && !request.attemptIsRecorded) {
+      if (request.hasMoved()) return MOVED;
+      if (!request.attemptIsRecorded) {
         // The one that only tells that it was begun is no failure.
         const begun = activation.behavior.countsCutAttempt === true ? 1 : 0;
         if (request.attempts > Math.max(begun, this.#options.maxRetries))
@@ -99,17 +124,23 @@ export class RequestRunner {
         request.attempts += 1;
       }
       request.attemptIsRecorded = false;
-      if (!this.#options.leaseIsHeld()) return { type: "moved" };
-      const attempt = await this.#attempt(request, activation);
-      if (attempt.type === "retry") {
-        lastError = attempt.error;
-        this.#warn(request, "An attempt failed and is repeated", attempt.error);
+      if (!this.#options.leaseIsHeld()) return MOVED;
+      const transactions = this.#transactionScope();
+      const outcome = await this.#attempt(request, activation, transactions);
+      transactions.close();
+      const transaction = transactions.transaction ?? null;
+      const hasMoved = request.hasMoved();
+      if (hasMoved || outcome.type !== "exit" || !outcome.exit.ok) await this.#rollBack(request, transaction);
+      if (hasMoved) return MOVED;
+      if (outcome.type === "threw" && isRetryable(outcome.error)) {
+        lastError = outcome.error;
+        this.#warn(request, "An attempt failed and is repeated", outcome.error);
         continue;
       }
-      if (attempt.type !== "exit") return attempt;
-      const reply: Reply = { requestId: request.id, exit: attempt.exit };
-      if (!request.envelope.persisted) return { type: "answered", reply };
-      const recorded = await this.#record(request, reply, fence, attempt.transaction);
+      if (outcome.type !== "exit" && outcome.type !== "threw") return outcome;
+      const exit = outcome.type === "exit" ? outcome.exit : this.#failureOf(request, outcome.error);
+      const reply: Reply = { requestId: request.id, exit };
+      const recorded = await this.#record(request, reply, fence, exit.ok ? transaction : null);
       if (recorded !== "not-recorded") return recorded;
       lastError = new PersistenceError({
         operation: "saveReply",
@@ -119,26 +150,16 @@ export class RequestRunner {
     }
   }
 
-  async #attempt(request: HostedRequest, activation: Activation): Promise<Attempt> {
+  /** Runs the handler, once. Resolves once the shard moved, too: who ignores the signal is left behind (R3). Never rejects. */
+  #attempt(request: HostedRequest, activation: Activation, transactions: TransactionScope): Promise<Attempt> {
     const interrupted = request.ended;
-    if (interrupted !== null)
-      return this.#failure(request, this.#interruption(request, interrupted.why), null);
-    const transactions = this.#transactionScope(request);
-    const { isNew } = request;
-    request.isNew = false;
-    const call = new Attempted(request, activation, transactions, isNew);
-    const handled = this.#handle(request, activation, call);
-    // A handler that ignores its signal is left behind: what it does later finds its transaction closed (R3).
-    const outcome = await request.unlessMoved(handled);
-    transactions.close();
-    const transaction = transactions.transaction ?? null;
-    if (outcome === "moved" || request.ended?.reason === "moved") {
-      await this.#rollBack(request, transaction);
-      return { type: "moved" };
+    if (interrupted !== null) {
+      const exit = this.#failure(request, this.#interruption(request, interrupted.why));
+      return Promise.resolve({ type: "exit", exit });
     }
-    if (outcome.type === "exit" && outcome.exit.ok) return { ...outcome, transaction };
-    await this.#rollBack(request, transaction);
-    return outcome;
+    const call = new Attempted(request, activation, transactions);
+    request.isNew = false;
+    return request.unlessMoved(this.#handle(request, activation, call), MOVED);
   }
 
   /** Runs the user's code. Never rejects. */
@@ -162,17 +183,11 @@ export class RequestRunner {
       const what = `The reply of ${describeCall(request)}`;
       if (!rpc.stream && rpc.output !== undefined) await parseWhat(rpc.output, returned, what);
       const value = encodeBoundedPayload(returned, what, this.#options.maxPayloadBytes);
-      return { type: "exit", exit: { ok: true, value }, transaction: null };
+      return { type: "exit", exit: { ok: true, value } };
     } catch (error) {
       if (error instanceof FencedError && error.shardId === activation.fence.shardId)
         return { type: "fenced" };
-      if (envelope.persisted && isRetryable(error)) return { type: "retry", error };
-      const ended = request.ended;
-      return this.#failure(
-        request,
-        ended === null ? error : this.#interruption(request, ended.why, error),
-        null,
-      );
+      return { type: "threw", error };
     }
   }
 
@@ -245,11 +260,10 @@ export class RequestRunner {
     const { messages } = this.#options;
     for (let failures = 0; ; failures += 1) {
       if (failures > 0) await this.#backOff(request, failures);
-      if (request.ended?.reason === "moved") return { type: "moved" };
+      if (request.hasMoved()) return MOVED;
       try {
         // It may have been recorded, and taken back by a resumption, which this must not undo.
-        if (transaction === null && failures > 0 && (await this.#isReopened(request)))
-          return { type: "moved" };
+        if (transaction === null && failures > 0 && (await this.#isReopened(request))) return MOVED;
         if (transaction === null || failures === 0) {
           return { type: "answered", reply: await messages.saveReply(reply, fence, transaction) };
         }
@@ -259,13 +273,13 @@ export class RequestRunner {
         if (error instanceof FencedError) return { type: "fenced" };
         if (!(error instanceof PersistenceError)) {
           // The transaction itself cannot commit, for example after a statement in it failed: that is the handler's outcome.
-          const failed = this.#failure(request, error, null);
-          return this.#record(request, { requestId: request.id, exit: failed.exit }, fence, null);
+          const exit = this.#failure(request, error);
+          return this.#record(request, { requestId: request.id, exit }, fence, null);
         }
         this.#warn(request, "A reply could not be recorded", error);
         if (transaction !== null && error.outcome === "not-written") return "not-recorded";
         // Retention, or the execution that it was for, may have forgotten it: then nothing is left to record.
-        if (await this.#isForgotten(request)) return { type: "moved" };
+        if (await this.#isForgotten(request)) return MOVED;
       }
     }
   }
@@ -289,7 +303,7 @@ export class RequestRunner {
     const { messages, clock, exposeStacks, counters } = this.#options;
     for (let failures = 0; ; failures += 1) {
       if (failures > 0) await this.#backOff(request, failures);
-      if (request.ended?.reason === "moved") return { type: "moved" };
+      if (request.hasMoved()) return MOVED;
       try {
         await messages.saveDeadLetter(
           request.id,
@@ -305,14 +319,8 @@ export class RequestRunner {
     }
   }
 
-  #transactionScope(request: HostedRequest): TransactionScope {
+  #transactionScope(): TransactionScope {
     const { messages } = this.#options;
-    if (!request.envelope.persisted) {
-      return new TransactionScope(
-        undefined,
-        "the rpc is not persisted, so there is no record to commit with; set persisted: true",
-      );
-    }
     const begin = messages.beginTransaction?.bind(messages);
     return new TransactionScope(
       begin,
@@ -328,24 +336,22 @@ export class RequestRunner {
     }
   }
 
-  #failure(
-    request: HostedRequest,
-    error: unknown,
-    transaction: null,
-  ): { type: "exit"; exit: Exit & { ok: false }; transaction: null } {
+  /** What a handler that threw comes to. */
+  #failureOf(request: HostedRequest, error: unknown): Exit & { ok: false } {
+    const { ended } = request;
+    return this.#failure(request, ended === null ? error : this.#interruption(request, ended.why, error));
+  }
+
+  #failure(request: HostedRequest, error: unknown): Exit & { ok: false } {
     const exit = {
       ok: false,
       error: encodeError(error, { exposeStacks: this.#options.exposeStacks }),
     } as const;
     // A failure's own fields may be large, too: it must not become a reply that no transport carries.
     const size = JSON.stringify(exit).length;
-    if (size <= this.#options.maxPayloadBytes) return { type: "exit", exit, transaction };
+    if (size <= this.#options.maxPayloadBytes) return exit;
     const message = `The error of ${describeCall(request)} was too large to send (${size} characters). It began: ${exit.error.message.slice(0, 200)}`;
-    return {
-      type: "exit",
-      exit: { ok: false, error: { ...exit.error, message, stack: null, data: null, cause: null } },
-      transaction,
-    };
+    return { ok: false, error: { ...exit.error, message, stack: null, data: null, cause: null } };
   }
 
   #interruption(request: HostedRequest, why: string, cause?: unknown): InterruptedError {
@@ -388,16 +394,11 @@ class Attempted implements Call {
   readonly transactions: TransactionScope;
   readonly #request: HostedRequest;
 
-  constructor(
-    request: HostedRequest,
-    activation: Activation,
-    transactions: TransactionScope,
-    isNew: boolean,
-  ) {
+  constructor(request: HostedRequest, activation: Activation, transactions: TransactionScope) {
     this.#request = request;
     this.envelope = request.envelope;
     this.attempt = Math.max(1, request.attempts);
-    this.isNew = isNew;
+    this.isNew = request.isNew;
     this.leaving = activation.leaving;
     this.fence = activation.fence;
     this.transactions = transactions;
