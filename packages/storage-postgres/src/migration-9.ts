@@ -18,7 +18,7 @@ import { commitStep } from "./migration-3.ts";
 import { functionsOfVersion4 } from "./migration-4-functions.ts";
 import { functionsOfVersion5 } from "./migration-5.ts";
 import { writeStep } from "./migration-6.ts";
-import { functionsThatWrite } from "./migration-9-write.ts";
+import { writeStepOfVersion9 } from "./migration-9-write.ts";
 
 /** @param schema a checked identifier */
 export function tablesAndFunctionsOfVersion9(schema: string): string {
@@ -26,7 +26,7 @@ export function tablesAndFunctionsOfVersion9(schema: string): string {
   return [
     gates(s),
     journal(s),
-    functionsThatWrite(s),
+    writeStepOfVersion9(s),
     claimShards(s),
     readJournal(s),
     deadLetters(s),

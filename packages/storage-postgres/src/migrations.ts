@@ -21,6 +21,7 @@ import { functionsOfVersion6 } from "./migration-6.ts";
 import { functionsOfVersion7 } from "./migration-7.ts";
 import { functionsOfVersion8 } from "./migration-8.ts";
 import { tablesAndFunctionsOfVersion9 } from "./migration-9.ts";
+import { functionsOfVersion10 } from "./migration-10.ts";
 
 interface Migration {
   readonly version: number;
@@ -39,6 +40,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 7, worksFrom: 1, script: functionsOfVersion7 },
   { version: 8, worksFrom: 1, script: functionsOfVersion8 },
   { version: 9, worksFrom: 1, script: tablesAndFunctionsOfVersion9 },
+  { version: 10, worksFrom: 1, script: functionsOfVersion10 },
 ];
 
 const LATEST = MIGRATIONS.length;

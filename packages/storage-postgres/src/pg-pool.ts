@@ -1,6 +1,7 @@
 // PgPool: sessions through the package `pg`, in a pool that this makes or that the user gave.
 
-import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryResult } from "pg";
+import type { Duplex } from "node:stream";
+import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryConfig, QueryResult } from "pg";
 import type { SqlStatement } from "./driver.ts";
 import { isOutdated } from "./errors.ts";
 import type { PostgresSettings } from "./options.ts";
@@ -29,10 +30,12 @@ export class PgPool implements ServerPool {
   /** Connections whose error event is listened to: one without a listener would end the process. */
   readonly #guarded = new WeakSet<PoolClient>();
   readonly #names = new StatementNames();
+  readonly #prepared: PreparedConfigs;
 
   constructor(pg: PgModule, settings: PostgresSettings) {
     this.#pg = pg;
     this.#settings = settings;
+    this.#prepared = new PreparedConfigs(settings.statementDeadlineMs);
     this.#pool = settings.pool === undefined ? new pg.Pool(poolConfig(settings)) : (settings.pool as Pool);
     if (settings.pool === undefined) this.#pool.on("error", ignore);
     // At once: a server that shuts down may say so in the very data that made the connection.
@@ -51,7 +54,7 @@ export class PgPool implements ServerPool {
     );
     // A pool of the user's had connections before.
     this.#guard(client);
-    return new PgConnection(client, this.#settings, this.#names);
+    return new PgConnection(client, this.#settings, this.#names, this.#prepared);
   }
 
   async openListener({ heard, lost }: ListenerEvents): Promise<ServerListener> {
@@ -62,7 +65,7 @@ export class PgPool implements ServerPool {
     const end = (): void => {
       isEnded = true;
       void client.end().catch(ignore);
-      destroy(client);
+      streamOf(client)?.destroy?.();
     };
     client.on("error", ignore);
     client.on("notification", ({ channel, payload }) => heard(channel, payload ?? ""));
@@ -102,32 +105,54 @@ class PgConnection implements ServerConnection {
   readonly processId: number | null;
   readonly #settings: PostgresSettings;
   readonly #names: StatementNames;
+  readonly #prepared: PreparedConfigs;
 
-  constructor(client: PoolClient, settings: PostgresSettings, names: StatementNames) {
+  constructor(
+    client: PoolClient,
+    settings: PostgresSettings,
+    names: StatementNames,
+    prepared: PreparedConfigs,
+  ) {
     this.native = client;
     this.#settings = settings;
     this.#names = names;
+    this.#prepared = prepared;
     const { pipeline, processID } = client as unknown as { pipeline?: unknown; processID?: unknown };
     this.isPipelined = pipeline === true;
     this.processId = typeof processID === "number" && processID > 0 ? processID : null;
   }
 
   async script<Row>(text: string): Promise<ServerResult<Row>> {
-    return this.#send({ text });
+    return this.#send(text, undefined, undefined);
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
     const name = this.#settings.prepare && params.length > 0 ? this.#names.of(text) : undefined;
     try {
-      return await this.#send<Row>({ text, values: [...params], ...(name === undefined ? {} : { name }) });
+      return await this.#send<Row>(text, [...params], name);
     } catch (error) {
-      if (name !== undefined && isOutdated(error)) this.#names.renew();
+      if (name !== undefined && isOutdated(error)) {
+        this.#names.renew();
+        this.#prepared.clear();
+      }
       throw error;
     }
   }
 
   async run<Row>({ name, text, values }: SqlStatement): Promise<ServerResult<Row>> {
-    return this.#send({ text, values: [...values], ...(this.#settings.prepare ? { name } : {}) });
+    return this.#send(text, [...values], this.#settings.prepare ? name : undefined);
+  }
+
+  /**
+   * What is sent within a turn leaves in one write, such as BEGIN with the first statement and the last one with COMMIT: a
+   * write takes the longest of all that is done here for a statement.
+   */
+  #gather(): void {
+    if (!this.isPipelined) return;
+    const stream = streamOf(this.native);
+    if (stream?.cork === undefined || stream.writableCorked !== 0) return;
+    stream.cork();
+    process.nextTick(() => stream.uncork?.());
   }
 
   release(isUsable: boolean): void {
@@ -136,19 +161,55 @@ class PgConnection implements ServerConnection {
       return;
     }
     // One that does not answer would not say good-bye, either.
-    destroy(this.native);
+    streamOf(this.native)?.destroy?.();
     this.native.release(true);
   }
 
-  async #send<Row>(query: { text: string; values?: unknown[]; name?: string }): Promise<ServerResult<Row>> {
-    const timed = { ...query, query_timeout: this.#settings.statementDeadlineMs };
-    const results = (await this.native.query(timed)) as QueryResult | QueryResult[];
+  /** @param name under which it is prepared */
+  async #send<Row>(
+    text: string,
+    values: unknown[] | undefined,
+    name: string | undefined,
+  ): Promise<ServerResult<Row>> {
+    const config =
+      name === undefined
+        ? { text, query_timeout: this.#settings.statementDeadlineMs }
+        : this.#prepared.of(name, text);
+    this.#gather();
+    const results = (await this.native.query(config, values)) as QueryResult | QueryResult[];
     const result = Array.isArray(results) ? results.at(-1) : results;
     return {
       rows: (result?.rows ?? []) as Row[],
       rowCount: result?.rowCount ?? 0,
       command: result?.command ?? "",
     };
+  }
+}
+
+/** What `pg` is told of prepared statements, the same for each run of one. */
+class PreparedConfigs {
+  readonly #timeoutMs: number;
+  readonly #configs = new Map<string, QueryConfig>();
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * It has its properties from its prototype: `pg` copies an object's own, which takes longer than all else that it does before
+   * it sends.
+   */
+  of(name: string, text: string): QueryConfig {
+    const known = this.#configs.get(name);
+    if (known !== undefined) return known;
+    const config = Object.create({ name, text, query_timeout: this.#timeoutMs }) as QueryConfig;
+    this.#configs.set(name, config);
+    return config;
+  }
+
+  /** Names that nobody uses any more do not pile up. */
+  clear(): void {
+    this.#configs.clear();
   }
 }
 
@@ -171,9 +232,9 @@ function withPassword(options: PoolConfig): PoolConfig {
   return options.password === undefined ? {} : { password: options.password };
 }
 
-function destroy(client: object): void {
-  const { connection } = client as { connection?: { stream?: { destroy?: () => void } } };
-  connection?.stream?.destroy?.();
+/** A client's socket, or undefined for a client that has none. */
+function streamOf(client: object): Partial<Duplex> | undefined {
+  return (client as { connection?: { stream?: Partial<Duplex> } }).connection?.stream;
 }
 
 function ignore(): void {

@@ -1,4 +1,4 @@
-import type { Envelope, Fence } from "@holdfast/core/adapter";
+import type { Envelope, Fence, JournalEntry } from "@holdfast/core/adapter";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { textArray } from "./sql-array.ts";
@@ -39,6 +39,40 @@ describe("a group of writes", () => {
     const { values, text } = writeGroupStatement("holdfast", group, { now: 5.5, gate: "7" });
     expect(values.slice(0, 4)).toEqual(["7", 5, '{"default:1","default:1","default:2"}', "{2,3,1}"]);
     expect(text).toContain(`$${values.length})`);
+  });
+
+  it("gives a column once that is the same in all rows, and leaves out one that is null", () => {
+    const entry = {
+      ordinal: 4,
+      position: 2,
+      kind: "activity",
+      name: "a",
+      event: { type: "completed", value: "7" },
+    };
+    const journal = (key: string, name: string): WriteOp => ({
+      type: "journal",
+      execution: { entityType: "Order", executionId: key },
+      key,
+      entries: [{ ...entry, name } as JournalEntry],
+      fence: first,
+    });
+    const { values } = writeGroupStatement("holdfast", [journal("00", "a"), journal("01", "b")], {
+      now: 5,
+      gate: "7",
+    });
+    // The columns of entries, behind those of requests and updates.
+    const at = 4 + 16 + 5;
+    expect(values.slice(at, at + 9)).toEqual([
+      "{1}",
+      '{"00","01"}',
+      "{4}",
+      "{2}",
+      '{"activity"}',
+      '{"a","b"}',
+      '{"completed"}',
+      '{"7"}',
+      "{}",
+    ]);
   });
 
   it("gives each write its own result", () => {

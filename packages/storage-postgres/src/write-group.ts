@@ -24,12 +24,24 @@ interface Answer {
 
 type Kind = "fence" | WriteOp["type"];
 
-/** Whether each column of a kind of row is a text; it is a number or boolean else. In the order of the functions' parameters. */
-const SHAPES: Readonly<Record<Kind, readonly boolean[]>> = {
-  fence: shape("tp"),
-  request: shape("ptttttttttppptpp"),
-  update: shape("ptppp"),
-  journal: shape("ptppttttt"),
+/** What is to be known of a column of a kind of rows. */
+interface Column {
+  /** Else it is a number or a boolean. */
+  readonly isText: boolean;
+  readonly isNullable: boolean;
+  /** It has a value for each row, also where all are the same. */
+  readonly isWhole: boolean;
+}
+
+/**
+ * The columns of each kind of row, in the order of the functions' parameters: `t` for a text, `p` for a number or boolean, `T`
+ * and `P` where it may be null. All but what tells rows apart may be shortened (`shortened`).
+ */
+const SHAPES: Readonly<Record<Kind, readonly Column[]>> = {
+  fence: shape("tp").map((column) => ({ ...column, isWhole: true })),
+  request: shape("ptttttTtttppptPp"),
+  update: shape("ptppP"),
+  journal: shape("ptppttttT"),
   chunk: shape("ptpt"),
   reply: shape("ptpt"),
   dead: shape("ptptp"),
@@ -91,14 +103,22 @@ function valuesOf(
 ): SqlValue[] {
   const columns = columnsOf(group, places);
   const arrays = kinds.flatMap((kind) =>
-    SHAPES[kind].map((isText, index) => {
-      const values = columns.get(kind)?.[index] ?? [];
-      return isText
+    SHAPES[kind].map((column, index) => {
+      const values = shortened(columns.get(kind)?.[index] ?? [], column);
+      return column.isText
         ? textArray(values as (string | null)[])
         : plainArray(values as (number | boolean | null)[]);
     }),
   );
   return [gate, Math.floor(now), ...arrays];
+}
+
+/** A column that is the same in all rows is given once, or not at all if it is null (migration-10.ts). */
+function shortened(values: readonly Cell[], { isNullable, isWhole }: Column): readonly Cell[] {
+  const [first] = values;
+  if (isWhole || first === undefined || (isNullable && first !== null)) return values;
+  for (const value of values) if (value !== first) return values;
+  return first === null ? [] : [first];
 }
 
 /** The columns of the kinds that the group has. */
@@ -270,6 +290,11 @@ function addRow(columns: readonly Cell[][], place: number, row: readonly Cell[])
     (columns[index] as Cell[]).push(row[index - 1] ?? null);
 }
 
-function shape(letters: string): readonly boolean[] {
-  return Array.from(letters, (letter) => letter === "t");
+function shape(letters: string): readonly Column[] {
+  return Array.from(letters, (letter, index) => ({
+    isText: letter.toLowerCase() === "t",
+    isNullable: letter !== letter.toLowerCase(),
+    // The first is the place of the fence, the second what the row is of.
+    isWhole: index === 1,
+  }));
 }

@@ -606,6 +606,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           { version: 7 },
           { version: 8 },
           { version: 9 },
+          { version: 10 },
         ]);
       });
 

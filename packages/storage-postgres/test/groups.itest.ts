@@ -1,0 +1,186 @@
+// What is written in one turn is one group, and comes back as it was, whatever its rows have in common: a column that is the
+// same in all of them is given once.
+
+import { randomUUID } from "node:crypto";
+import { PGlite } from "@electric-sql/pglite";
+import {
+  FencedError,
+  type Envelope,
+  type Fence,
+  type JournalEntry,
+  type OpenStorage,
+  type ShardId,
+} from "@holdfast/core/adapter";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { embeddedBackend, serverBackend, type PostgresBackend } from "./backends.ts";
+import { claim, NO_INBOX, request } from "./work.ts";
+
+const url = inject("postgresUrl");
+const SHARDS: readonly ShardId[] = ["default:1", "default:2"];
+
+/** One of few, so that all of a group often have the same. */
+const requests = fc.array(
+  fc.record({
+    shardId: fc.constantFrom(...SHARDS),
+    isFenced: fc.boolean(),
+    attempts: fc.nat({ max: 1 }),
+    key: fc.constantFrom(null, "k"),
+    changes: fc.record({
+      tag: fc.constantFrom("increment", "read"),
+      payload: fc.constantFrom("{}", '"NULL"', '"{\\"a\\":1}"'),
+      headers: fc.constantFrom({}, { trace: "1" }),
+      expects: fc.constantFrom("reply", "acceptance"),
+      deliverAt: fc.constantFrom(null, 1, 2),
+      uninterruptible: fc.boolean(),
+      fromInside: fc.boolean(),
+      sender: fc.constantFrom("here", "there"),
+    }),
+  }),
+  { minLength: 1, maxLength: 12 },
+);
+
+/** What is done to the requests that wait. */
+const writes = fc.record({
+  value: fc.constantFrom(null, "1"),
+  attempts: fc.nat({ max: 3 }),
+  deliverAt: fc.constantFrom(undefined, null, 3),
+});
+
+const journals = fc.array(
+  fc.record({
+    shardId: fc.constantFrom(...SHARDS),
+    entries: fc.array(
+      fc.record({
+        position: fc.nat({ max: 1 }),
+        kind: fc.constantFrom("activity", "attributes"),
+        name: fc.constantFrom("charge", "ship"),
+        value: fc.constantFrom("{}", '{"paid":true}'),
+        isFailed: fc.boolean(),
+      }),
+      { minLength: 1, maxLength: 3 },
+    ),
+  }),
+  { maxLength: 4 },
+);
+
+const error = { name: "E", message: "m", code: null, stack: null, data: null, cause: null, own: false };
+
+describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
+  let instance: PGlite | null = null;
+  let backend: PostgresBackend;
+  let session: OpenStorage;
+
+  beforeAll(async () => {
+    if (place === "PGlite") instance = await PGlite.create();
+    else if (url === null) return;
+    backend = instance === null ? serverBackend(url ?? "") : embeddedBackend(instance);
+    session = await backend.open();
+  });
+  afterAll(async () => {
+    if (backend === undefined) return;
+    await session.close();
+    await backend.dispose();
+    await instance?.close();
+  });
+
+  it.skipIf(place === "a server" && url === null)("come back as they were (property)", async () => {
+    const { messages, workflows } = session;
+    const fences = new Map(
+      await Promise.all(SHARDS.map(async (shardId) => [shardId, await claim(messages, shardId)] as const)),
+    );
+    const fenceOf = (shardId: ShardId): Fence => fences.get(shardId) as Fence;
+    /** A group with such a write does not pass whole, and what passes of it is sorted out. */
+    const refused = async (): Promise<void> => {
+      const stale = { shardId: "default:1", epoch: fenceOf("default:1").epoch + 1 } as const;
+      await expect(messages.recordAttempt(randomUUID(), 1, stale)).rejects.toBeInstanceOf(FencedError);
+    };
+    const inputs = [requests, fc.infiniteStream(writes), journals, fc.boolean()] as const;
+
+    await fc.assert(
+      fc.asyncProperty(...inputs, async (given, toDo, executions, isDisturbed) => {
+        const saved = given.map(({ shardId, isFenced, attempts, key, changes }) => {
+          const address = { entityType: "Counter", entityId: `of ${shardId}`, shardId };
+          const deduplicationKey = key === null ? null : randomUUID();
+          const envelope: Envelope = request({ ...changes, address, deduplicationKey });
+          return { envelope, attempts, fence: isFenced ? fenceOf(shardId) : null };
+        });
+        const [outcomes] = await Promise.all([
+          Promise.all(
+            saved.map(({ envelope, attempts, fence }) => messages.saveRequest(envelope, attempts, fence)),
+          ),
+          isDisturbed ? refused() : null,
+        ]);
+        expect(outcomes.map(({ outcome }) => outcome)).toEqual(saved.map(() => "accepted"));
+
+        const page = await messages.readPending({
+          shardIds: SHARDS,
+          now: 10,
+          limit: 100,
+          excludingSequences: [],
+          excludingEntities: [],
+        });
+        const bySequence = saved
+          .map(({ envelope, attempts }, index) => ({
+            envelope,
+            attempts,
+            sequence: outcomes[index]?.sequence,
+          }))
+          .toSorted((a, b) => Number(a.sequence) - Number(b.sequence));
+        expect(page.requests).toEqual(bySequence);
+
+        const appended = executions.map(({ shardId, entries }) => ({
+          shardId,
+          execution: { entityType: "workflow:Order", executionId: randomUUID() },
+          entries: entries.map(({ position, kind, name, value, isFailed }, ordinal): JournalEntry => ({
+            ordinal,
+            position,
+            kind: kind as JournalEntry["kind"],
+            name,
+            event: isFailed ? { type: "failed", error } : { type: "completed", value },
+          })),
+        }));
+        const expected: unknown[] = [];
+        const done = saved.map(({ envelope: { requestId, address, deliverAt } }) => {
+          const { value, ...schedule } = toDo.next().value;
+          const fence = fenceOf(address.shardId);
+          if (value !== null) {
+            const reply = { requestId, exit: { ok: true, value } } as const;
+            expected.push({ state: "answered", requestId, reply });
+            return messages.saveReply(reply, fence, null);
+          }
+          const isMoved = schedule.deliverAt !== undefined;
+          expected.push({
+            state: "pending",
+            requestId,
+            attempts: schedule.attempts,
+            deliverAt: isMoved ? schedule.deliverAt : deliverAt,
+          });
+          return isMoved
+            ? messages.reschedule(requestId, { ...schedule, deliverAt: schedule.deliverAt ?? null }, fence)
+            : messages.recordAttempt(requestId, schedule.attempts, fence);
+        });
+        await Promise.all([
+          isDisturbed ? refused() : null,
+          ...done,
+          ...appended.map(({ execution, entries, shardId }) =>
+            workflows.appendJournal(execution, entries, fenceOf(shardId), null),
+          ),
+        ]);
+        const ids = saved.map(({ envelope }) => envelope.requestId);
+        const states = new Map((await messages.lookUp(ids)).map((state) => [state.requestId, state]));
+        expect(ids.map((id) => states.get(id))).toEqual(expected);
+        for (const { execution, entries } of appended)
+          expect((await workflows.readExecution(execution, NO_INBOX)).entries).toEqual(entries);
+
+        // Nothing is left pending for the next ones.
+        await Promise.all(
+          saved.map(({ envelope: { requestId, address } }) =>
+            messages.saveReply({ requestId, exit: { ok: false, error } }, fenceOf(address.shardId), null),
+          ),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
