@@ -1,7 +1,8 @@
-// Migration 10: columns that are the same in all rows of a group are given once. Puts functions that write groups in the place
-// of those of version 9, under their names: they take what runners of version 9 give them, and less. Touches no table.
+// Migration 10: what is the same in all rows of a group is given once, and of a group that passes whole only sequences are
+// answered. Adds a function, and puts others in the place of two of version 9, under their names: they take what runners of
+// version 9 give them. Touches no table.
 //
-// Nearly every group goes to write_group_v9, for which everything passes. What it cannot do, write_group_any_v9 does: it sorts
+// Nearly every group goes to write_group_v10, for which everything passes. What it cannot do, write_group_any_v9 does: it sorts
 // out what passes where a shard was claimed again or something was there already. A write alone has a function of its own.
 
 import { PLANNING } from "./migration-1-write.ts";
@@ -20,21 +21,23 @@ const KINDS = {
   d: "fence id attempts error since",
 } as const;
 
-/** The rows of a kind as `t`, with their `place`: to be put behind FROM. Fences are left out where nobody asks for them. */
-function given(kind: keyof typeof KINDS, { fenced }: { readonly fenced: boolean }): string {
-  const columns = KINDS[kind]
-    .split(" ")
-    .filter((column) => fenced || column !== "fence")
-    .map((column) => ({ name: column.replace("?", ""), column }));
-  const names = columns.map(({ name }) => name);
-  const values = columns.map(({ name, column }) =>
-    name === "id" || name === "key" || column.endsWith("?")
+/**
+ * The rows of a kind as `t`, with their `place`: to be put behind FROM.
+ *
+ * @param chosen the columns that are asked for; what the row is of must be among them, since it tells how many rows there are
+ */
+function given(kind: keyof typeof KINDS, chosen?: string): string {
+  const names = KINDS[kind].replaceAll("?", "").split(" ");
+  const mayBeNull = new Set(KINDS[kind].match(/\w+(?=\?)/gu));
+  const asked = chosen?.split(" ") ?? names;
+  const values = asked.map((name) =>
+    name === names[1] || mayBeNull.has(name)
       ? `u.${name}`
       : `coalesce(u.${name}, p_${kind}_${name}[1]) AS ${name}`,
   );
-  const arrays = names.map((name) => `p_${kind}_${name}`);
   return `(SELECT ${values.join(", ")}, u.place
-        FROM unnest(${arrays.join(", ")}) WITH ORDINALITY AS u (${names.join(", ")}, place)) t`;
+        FROM unnest(${asked.map((name) => `p_${kind}_${name}`).join(", ")})
+          WITH ORDINALITY AS u (${asked.join(", ")}, place)) t`;
 }
 
 /** Parameters of the functions that write groups: the gate, when it is, the fences, and then a column each of requests, updates and entries. */
@@ -50,7 +53,7 @@ const OF_REPLIES = "p_r_fence int[], p_r_id text[], p_r_ok boolean[], p_r_data t
 /** @param schema a checked identifier */
 export function functionsOfVersion10(schema: string): string {
   const s = `"${schema}"`;
-  return [writeAnyGroup(s), writeGroup(s)].join("\n");
+  return [writeAnyGroup(s), writeGroup(s), writeGroupOfVersion9(s)].join("\n");
 }
 
 /**
@@ -107,10 +110,10 @@ BEGIN
   IF cardinality(p_q_id) > 0 THEN
     IF cardinality(p_r_id) > 0 THEN
       SELECT coalesce(array_agg(t.id), '{}') INTO v_replied
-        FROM ${given("r", { fenced: true })} WHERE v_held[t.fence];
+        FROM ${given("r")} WHERE v_held[t.fence];
     END IF;
     WITH given AS MATERIALIZED (
-      SELECT t.* FROM ${given("q", { fenced: true })} WHERE t.fence = 0 OR v_held[t.fence]
+      SELECT t.* FROM ${given("q")} WHERE t.fence = 0 OR v_held[t.fence]
     ), accepted AS (
       INSERT INTO ${s}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload, headers,
         expects, uninterruptible, from_inside, read_pending_first, sender, deliver_at)
@@ -131,7 +134,7 @@ BEGIN
   IF cardinality(p_j_key) > 0 THEN
     INSERT INTO ${s}.journal (key, ordinal, position, kind, name, event, data, execution)
       SELECT t.key, t.ordinal, t.position, t.kind, t.name, t.event, t.data, t.execution
-        FROM ${given("j", { fenced: true })} WHERE v_held[t.fence] ORDER BY t.place
+        FROM ${given("j")} WHERE v_held[t.fence] ORDER BY t.place
       ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF p_strict AND v_count < cardinality(p_j_key) THEN
@@ -142,7 +145,7 @@ BEGIN
   IF cardinality(p_c_id) > 0 THEN
     WITH given AS MATERIALIZED (
       SELECT q.sequence, t.id, t.index, t.value, t.place
-        FROM ${given("c", { fenced: true })}
+        FROM ${given("c")}
         ${lookedUp} WHERE v_held[t.fence]
     ), stream AS (
       INSERT INTO ${s}.streams AS o (sequence, saved, acknowledged)
@@ -161,7 +164,7 @@ BEGIN
     SELECT array_agg(q.sequence ORDER BY t.place), array_agg(q.entity_type ORDER BY t.place), array_agg(t.id ORDER BY t.place),
         array_agg(t.ok ORDER BY t.place), array_agg(t.data ORDER BY t.place)
       INTO v_sequences, v_types, v_ids, v_oks, v_texts
-      FROM ${given("r", { fenced: true })}
+      FROM ${given("r")}
       ${lookedUp} WHERE v_held[t.fence];
     DELETE FROM ${s}.pending p WHERE p.sequence = ANY (v_sequences);
     GET DIAGNOSTICS v_left = ROW_COUNT;
@@ -182,7 +185,7 @@ BEGIN
   IF cardinality(p_d_id) > 0 THEN
     WITH given AS MATERIALIZED (
       SELECT q.sequence, t.id, t.attempts, t.error, t.since
-        FROM ${given("d", { fenced: true })}
+        FROM ${given("d")}
         ${lookedUp} WHERE v_held[t.fence]
     ), gone AS (
       DELETE FROM ${s}.pending p WHERE p.sequence = ANY (ARRAY(SELECT g.sequence FROM given g)) RETURNING p.sequence
@@ -195,90 +198,103 @@ END $fn$;`;
 }
 
 /**
- * Does for nearly every group what write_group_any_v9 does for any, for three quarters of the server's time: no row is
- * inserted with ON CONFLICT, which inserts it twice over (speculatively, and then for good), and none is looked up again to
- * see what became of it. Where something was there already or a shard was claimed again, nothing of it was done, and the
- * other sorts out what passes. Two transaction ids go to a group instead of one, and where something was there a group's
- * dead rows.
+ * Does for nearly every group what write_group_any_v9 does for any, for two thirds of the server's time: no row is inserted with
+ * ON CONFLICT, which inserts it twice over (speculatively, and then for good), and none is looked up again to see what
+ * became of it. Where something was there already or a shard was claimed again, nothing of it was done, and the other sorts
+ * out what passes. Two transaction ids go to a group instead of one, and where something was there a group's dead rows.
  *
- * The shards are given in their order. Returns JSON: "f" the current epochs, "a" the accepted ids, "s" their sequences, "r"
- * the ids whose reply was recorded. (An object keyed by ids takes runners four times as long to read.)
+ * Duplicates of a key are no accident: callers who have one send it again as a matter of course, and a group with one is not
+ * to be written twice. So whether there is one is asked first.
+ *
+ * The shards are given in their order. Returns JSON: "s" the sequences of the requests, in their order, where everything
+ * passed, or what the other says.
  */
 function writeGroup(s: string): string {
   return `
-CREATE OR REPLACE FUNCTION ${s}.write_group_v9(
+CREATE FUNCTION ${s}.write_group_v10(
   ${UNTIL_JOURNAL},
   ${OF_REPLIES}
 ) RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE
-  v_epochs bigint[]; v_accepted json; v_numbers json; v_recorded json; v_count int; v_left int; v_gated boolean;
-  v_sequences bigint[]; v_attempts int[]; v_moves boolean[]; v_times bigint[];
+  v_epochs bigint[]; v_count int; v_left int; v_gated boolean; v_passes boolean;
+  v_accepted bigint[] := '{}'; v_sequences bigint[]; v_attempts int[]; v_moves boolean[]; v_times bigint[];
 BEGIN
   ${standing(s).replaceAll("\n", "\n  ")}
   v_epochs := ARRAY(
     SELECT e.epoch FROM ${s}.shards e WHERE e.shard_id = ANY (p_f_shard) AND (NOT v_gated OR e.gate = p_gate)
       ORDER BY e.shard_id);
-  IF v_epochs = p_f_epoch THEN
+  v_passes := v_epochs = p_f_epoch;
+  IF v_passes AND cardinality(p_q_key) > 0 THEN
+    v_passes := NOT EXISTS (SELECT FROM ${given("q", "id type entity tag key")} CROSS JOIN LATERAL (
+      SELECT FROM ${s}.requests o WHERE o.entity_type = t.type AND o.entity_id = t.entity AND o.tag = t.tag
+        AND o.deduplication_key = t.key OFFSET 0) known);
+  END IF;
+  IF v_passes THEN
     BEGIN
       IF cardinality(p_q_id) > 0 THEN
-        ${requests(s)}
+        v_accepted := ARRAY(SELECT nextval('${s}.requests_sequence_seq') FROM generate_series(1, cardinality(p_q_id)));
+        INSERT INTO ${s}.requests (sequence, request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
+            headers, expects, uninterruptible, from_inside, read_pending_first, sender, deliver_at) OVERRIDING SYSTEM VALUE
+          SELECT v_accepted[t.place], t.id, t.shard, t.type, t.entity, t.tag, t.key, t.payload, t.headers, t.expects,
+            t.uninterruptible, t.inside, t.pending_first, t.sender, t.deliver_at
+            FROM ${given("q", "id shard type entity tag key payload headers expects uninterruptible inside pending_first sender deliver_at")};
+        INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
+          SELECT v_accepted[t.place], t.shard, t.type, t.entity, t.attempts, t.deliver_at
+            FROM ${given("q", "id shard type entity attempts deliver_at")};
       END IF;
       ${updatePending(s, "").replaceAll("\n", "\n    ")}
       IF cardinality(p_j_key) > 0 THEN
         INSERT INTO ${s}.journal (key, ordinal, position, kind, name, event, data, execution)
-          SELECT t.key, t.ordinal, t.position, t.kind, t.name, t.event, t.data, t.execution FROM ${given("j", { fenced: false })};
+          SELECT t.key, t.ordinal, t.position, t.kind, t.name, t.event, t.data, t.execution
+            FROM ${given("j", "key ordinal position kind name event data execution")};
       END IF;
       IF cardinality(p_r_id) > 0 THEN
         ${replies(s)}
       END IF;
-      RETURN json_build_object('f', v_epochs, 'a', v_accepted, 's', v_numbers, 'r', v_recorded);
+      RETURN json_build_object('s', v_accepted);
     EXCEPTION WHEN unique_violation THEN
       -- The block did nothing, then.
     END;
   END IF;
-  RETURN ${s}.write_group_any_v9(false, p_gate, p_now, p_f_shard, p_f_epoch, p_q_fence, p_q_id, p_q_shard, p_q_type,
-    p_q_entity, p_q_tag, p_q_key, p_q_payload, p_q_headers, p_q_expects, p_q_uninterruptible, p_q_inside, p_q_pending_first,
-    p_q_sender, p_q_deliver_at, p_q_attempts, p_u_fence, p_u_id, p_u_attempts, p_u_moves, p_u_deliver_at, p_j_fence, p_j_key,
-    p_j_ordinal, p_j_position, p_j_kind, p_j_name, p_j_event, p_j_data, p_j_execution, '{}', '{}', '{}', '{}',
-    p_r_fence, p_r_id, p_r_ok, p_r_data, '{}', '{}', '{}', '{}', '{}');
+  ${leaveToAny(s)}
 END $fn$;`;
 }
 
-/**
- * Duplicates of a key are no accident: callers who have one send it again as a matter of course, and a group with one is not
- * to be written twice. So those that are there are left out first. The others have ids of their own.
- */
-function requests(s: string): string {
-  return `WITH given AS MATERIALIZED (
-          SELECT nextval('${s}.requests_sequence_seq') AS sequence, t.*
-            FROM ${given("q", { fenced: false })}
-            LEFT JOIN LATERAL (
-              SELECT true AS is_there FROM ${s}.requests o WHERE o.entity_type = t.type AND o.entity_id = t.entity
-                AND o.tag = t.tag AND o.deduplication_key = t.key OFFSET 0) known ON true
-            WHERE known.is_there IS NULL
-        ), accepted AS (
-          INSERT INTO ${s}.requests (sequence, request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
-            headers, expects, uninterruptible, from_inside, read_pending_first, sender, deliver_at) OVERRIDING SYSTEM VALUE
-          SELECT g.sequence, g.id, g.shard, g.type, g.entity, g.tag, g.key, g.payload, g.headers, g.expects, g.uninterruptible,
-            g.inside, g.pending_first, g.sender, g.deliver_at FROM given g
-        ), queued AS (
-          INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
-          SELECT g.sequence, g.shard, g.type, g.entity, g.attempts, g.deliver_at FROM given g
-        ) SELECT json_agg(g.id), json_agg(g.sequence) INTO v_accepted, v_numbers FROM given g;`;
+/** What runners of version 9 call for such groups. */
+function writeGroupOfVersion9(s: string): string {
+  return `
+CREATE OR REPLACE FUNCTION ${s}.write_group_v9(
+  ${UNTIL_JOURNAL},
+  ${OF_REPLIES}
+) RETURNS text LANGUAGE plpgsql AS $fn$
+BEGIN
+  ${leaveToAny(s)}
+END $fn$;`;
+}
+
+function leaveToAny(s: string): string {
+  return `RETURN ${s}.write_group_any_v9(false, p_gate, p_now, p_f_shard, p_f_epoch, p_q_fence, p_q_id, p_q_shard, p_q_type,
+    p_q_entity, p_q_tag, p_q_key, p_q_payload, p_q_headers, p_q_expects, p_q_uninterruptible, p_q_inside, p_q_pending_first,
+    p_q_sender, p_q_deliver_at, p_q_attempts, p_u_fence, p_u_id, p_u_attempts, p_u_moves, p_u_deliver_at, p_j_fence, p_j_key,
+    p_j_ordinal, p_j_position, p_j_kind, p_j_name, p_j_event, p_j_data, p_j_execution, '{}', '{}', '{}', '{}',
+    p_r_fence, p_r_id, p_r_ok, p_r_data, '{}', '{}', '{}', '{}', '{}');`;
 }
 
 /** A dead letter that is answered after all is a dead letter no longer: it is what was not pending. */
 function replies(s: string): string {
   return `WITH given AS MATERIALIZED (
-          SELECT q.sequence, q.entity_type, t.id, t.ok, t.data FROM ${given("r", { fenced: false })}
+          SELECT q.sequence, q.entity_type, t.ok, t.data FROM ${given("r", "id ok data")}
           ${lookedUpIn(s)}
         ), gone AS (
           DELETE FROM ${s}.pending p WHERE p.sequence = ANY (ARRAY(SELECT g.sequence FROM given g)) RETURNING p.sequence
         ), recorded AS (
           INSERT INTO ${s}.replies (sequence, entity_type, ok, data, answered_at)
           SELECT g.sequence, g.entity_type, g.ok, g.data, p_now FROM given g
-        ) SELECT json_agg(g.id), array_agg(g.sequence), count(*), (SELECT count(*) FROM gone)
-          INTO v_recorded, v_sequences, v_count, v_left FROM given g;
+        ) SELECT array_agg(g.sequence), count(*), (SELECT count(*) FROM gone) INTO v_sequences, v_count, v_left FROM given g;
+        IF v_count < cardinality(p_r_id) THEN
+          -- Something is not known: the other says what.
+          RAISE unique_violation;
+        END IF;
         IF v_left < v_count THEN
           DELETE FROM ${s}.dead_letters d WHERE d.sequence = ANY (v_sequences);
         END IF;`;
@@ -295,7 +311,7 @@ function updatePending(s: string, where: string): string {
   return `IF cardinality(p_u_id) > 0 THEN
     SELECT array_agg(q.sequence), array_agg(t.attempts), array_agg(t.moves), array_agg(t.deliver_at)
       INTO v_sequences, v_attempts, v_moves, v_times
-      FROM ${given("u", { fenced: true })}
+      FROM ${given("u")}
       ${lookedUpIn(s)} ${where};
     UPDATE ${s}.pending p
       SET attempts = v_attempts[array_position(v_sequences, p.sequence)],

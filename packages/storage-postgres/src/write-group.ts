@@ -1,6 +1,6 @@
 // WriteGroup: a group of writes as the one call that writes them, and its answer as their results.
 //
-// A group goes to write_group_v9, for which everything passes, and which leaves it to write_group_any_v9 where that is not so.
+// A group goes to write_group_v10, for which everything passes, and which leaves it to write_group_any_v9 where that is not so.
 // What writes more than the former knows goes to the latter at once.
 
 import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
@@ -11,15 +11,19 @@ import type { WriteOp, WriteResult } from "./write-op.ts";
 
 type Cell = string | number | boolean | null;
 
-/** Parts that the group had nothing of are null or missing. */
-interface Answer {
+/** The sequences of the requests of a group that passed whole, in their order. */
+interface Passed {
+  readonly s: readonly number[];
+}
+
+/** What passed of any other. Parts that it had nothing of are null or missing. */
+interface Sorted {
+  readonly s?: never;
   readonly f: readonly (number | null)[] | null;
-  /** The accepted requests, each under its id; of a group that passed whole their ids, and in the same order `s`. */
+  /** The accepted requests, each under its id. */
   readonly q?: Readonly<Record<string, number>> | null;
-  readonly a?: readonly string[] | null;
-  readonly s?: readonly number[] | null;
   readonly c?: readonly string[] | null;
-  readonly r: readonly string[] | null;
+  readonly r?: readonly string[] | null;
 }
 
 type Kind = "fence" | WriteOp["type"];
@@ -49,7 +53,7 @@ const SHAPES: Readonly<Record<Kind, readonly Column[]>> = {
 
 /** What write_group_any_v9 takes, in its order. */
 const KINDS = Object.keys(SHAPES) as readonly Kind[];
-/** What write_group_v9 takes, which is nearly every group. */
+/** What write_group_v10 takes, which is nearly every group. */
 const COMMON_KINDS: readonly Kind[] = ["fence", "request", "update", "journal", "reply"];
 
 /** What else there is to say of a write. */
@@ -69,7 +73,7 @@ export function writeGroupStatement(
 ): SqlStatement {
   const isCommon = group.every(({ type }) => COMMON_KINDS.includes(type));
   if (!isCommon) return anyGroupStatement(schema, group, false, terms);
-  return call(schema, "write_group_v9", valuesOf(group, COMMON_KINDS, terms));
+  return call(schema, "write_group_v10", valuesOf(group, COMMON_KINDS, terms));
 }
 
 /** @param isStrict the transaction fails where one of the writes does not pass */
@@ -144,7 +148,7 @@ function columnsOf(group: readonly WriteOp[], places: Places): ReadonlyMap<Kind,
 
 /**
  * The place of each fence, from 1, also of that of an append of nothing: its caller learns that the shard moved. Equal ones
- * have one place. By shard, as write_group_v9 reads them.
+ * have one place. By shard, as write_group_v10 reads them.
  */
 export function placesOf(group: readonly WriteOp[]): Places {
   const fences = new Set<Fence>();
@@ -171,8 +175,9 @@ export function writeGroupResults(
   answerText: string,
   places: Places = placesOf(group),
 ): WriteResult[] {
-  const answer = JSON.parse(answerText) as Answer;
-  const accepted = acceptedOf(answer);
+  const answer = JSON.parse(answerText) as Passed | Sorted;
+  if (answer.s !== undefined) return resultsOfPassed(group, answer.s);
+  const accepted = new Map(Object.entries(answer.q ?? {}));
   const streams = new Set(answer.c);
   const recorded = new Set(answer.r);
   return group.map((op): WriteResult => {
@@ -186,14 +191,20 @@ export function writeGroupResults(
     }
     if (op.type === "chunk" && !streams.has(op.chunk.requestId)) return { type: "refused" };
     if (op.type === "reply" && !recorded.has(op.reply.requestId)) return { type: "refused" };
-    return { type: "done" };
+    return DONE;
   });
 }
 
-function acceptedOf({ q, a, s }: Answer): ReadonlyMap<string, number> {
-  const accepted = new Map(Object.entries(q ?? {}));
-  for (const [index, id] of (a ?? []).entries()) accepted.set(id, s?.[index] as number);
-  return accepted;
+const DONE: WriteResult = { type: "done" };
+
+function resultsOfPassed(group: readonly WriteOp[], sequences: readonly number[]): WriteResult[] {
+  let at = 0;
+  return group.map((op): WriteResult => {
+    if (op.type !== "request") return DONE;
+    const sequence = sequences[at] as number;
+    at += 1;
+    return { type: "accepted", sequence };
+  });
 }
 
 /** An event as its two columns: a completed step's value as it is, what else it may be as JSON. */

@@ -78,7 +78,7 @@ describe("the statement of a single write", () => {
     ["an append of nothing", [journal([])]],
     ["an append of two entries", [journal([entry, { ...entry, ordinal: 5 }])]],
   ])("is a group's for %s", (_what, group) => {
-    expect(writeStatement("holdfast", group, { now: 1, gate: null }).text).toContain("write_group_v9");
+    expect(writeStatement("holdfast", group, { now: 1, gate: null }).text).toContain("write_group_v10");
   });
 
   it.each<[string, WriteOp]>([

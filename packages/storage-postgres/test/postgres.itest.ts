@@ -156,7 +156,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await locker.query(`LOCK TABLE ${backend.schema}.requests IN SHARE MODE`);
         const written = [request(), request()];
         const writing = written.map((envelope) => messages.saveRequest(envelope, 0, fence));
-        await waitsForLock("write_group_v9");
+        await waitsForLock("write_group_v10");
         let isRaised = false;
         const raising = backend
           .sql(`UPDATE "${backend.schema}".shards SET epoch = epoch + 1`)
@@ -177,7 +177,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await locker.query(`LOCK TABLE ${backend.schema}.requests IN SHARE MODE`);
         const written = [request(), request()];
         const writing = written.map((envelope) => messages.saveRequest(envelope, 0, fence));
-        await waitsForLock("write_group_v9");
+        await waitsForLock("write_group_v10");
         // The row is free: what the claim waits for is the gate.
         await backend.sql(`SELECT 1 FROM ${backend.schema}.shards FOR UPDATE NOWAIT`);
         let isClaimed = false;
@@ -192,7 +192,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
 
       it.each([
         ["a write alone", "write_request_v6", 1],
-        ["a group", "write_group_v9", 2],
+        ["a group", "write_group_v10", 2],
       ])(
         "makes %s wait for a claim under way, and refuses it once that committed",
         async (_what, waiting, count) => {
