@@ -306,17 +306,20 @@ function lookedUpIn(s: string): string {
         SELECT o.sequence, o.entity_type FROM ${s}.requests o WHERE o.request_id = t.id OFFSET 0) q`;
 }
 
-/** Writes the counts of attempts and the due times of p_u_*, of those of `t` that pass. */
+/**
+ * Writes the counts of attempts and the due times of p_u_*, of those of `t` that pass. Mostly all begin their first attempt, and
+ * nothing is looked for: its place in an array takes the longer the more there are.
+ */
 function updatePending(s: string, where: string): string {
+  const place = "array_position(v_sequences, p.sequence)";
   return `IF cardinality(p_u_id) > 0 THEN
     SELECT array_agg(q.sequence), array_agg(t.attempts), array_agg(t.moves), array_agg(t.deliver_at)
       INTO v_sequences, v_attempts, v_moves, v_times
       FROM ${given("u")}
       ${lookedUpIn(s)} ${where};
     UPDATE ${s}.pending p
-      SET attempts = v_attempts[array_position(v_sequences, p.sequence)],
-        deliver_at = CASE WHEN v_moves[array_position(v_sequences, p.sequence)]
-          THEN v_times[array_position(v_sequences, p.sequence)] ELSE p.deliver_at END
+      SET attempts = CASE WHEN cardinality(p_u_attempts) = 1 THEN p_u_attempts[1] ELSE v_attempts[${place}] END,
+        deliver_at = CASE WHEN p_u_moves <> '{f}' AND v_moves[${place}] THEN v_times[${place}] ELSE p.deliver_at END
       WHERE p.sequence = ANY (v_sequences);
   END IF;`;
 }

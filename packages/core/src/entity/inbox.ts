@@ -17,7 +17,8 @@ import type { PendingRequest } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Counters } from "./counters.ts";
 
-const PAGE = 256;
+/** Storage may look through all that is pending for each page, so few large ones cost a deep backlog less. */
+const PAGE = 1_000;
 
 /** One reading of everything due on the shards served when it began. */
 export interface Sweep {
