@@ -1,6 +1,6 @@
 // Migration 10: what is the same in all rows of a group is given once, and of a group that passes whole only sequences are
-// answered. Adds a function, and puts others in the place of two of version 9, under their names: they take what runners of
-// version 9 give them. Touches no table.
+// answered. Adds a function, and puts others in the place of two of version 9, under their names, which on a new schema nobody
+// made before: they take what runners of version 9 give them. Touches no table.
 //
 // Nearly every group goes to write_group_v10, for which everything passes. What it cannot do, write_group_any_v9 does: it sorts
 // out what passes where a shard was claimed again or something was there already. A write alone has a function of its own.
@@ -33,7 +33,7 @@ function given(kind: keyof typeof KINDS, chosen?: string): string {
   const values = asked.map((name) =>
     name === names[1] || mayBeNull.has(name)
       ? `u.${name}`
-      : `coalesce(u.${name}, p_${kind}_${name}[1]) AS ${name}`,
+      : `CASE WHEN cardinality(p_${kind}_${name}) = 1 THEN p_${kind}_${name}[1] ELSE u.${name} END AS ${name}`,
   );
   return `(SELECT ${values.join(", ")}, u.place
         FROM unnest(${asked.map((name) => `p_${kind}_${name}`).join(", ")})
@@ -307,8 +307,9 @@ function lookedUpIn(s: string): string {
 }
 
 /**
- * Writes the counts of attempts and the due times of p_u_*, of those of `t` that pass. Mostly all begin their first attempt, and
- * nothing is looked for: its place in an array takes the longer the more there are.
+ * Writes the counts of attempts and the due times of p_u_*, of those of `t` that pass. Mostly all begin their first attempt: then
+ * both columns are one value, none of them moves, and nothing is looked for. A place in an array takes the longer the more
+ * there are.
  */
 function updatePending(s: string, where: string): string {
   const place = "array_position(v_sequences, p.sequence)";

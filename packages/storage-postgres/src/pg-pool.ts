@@ -186,30 +186,31 @@ class PgConnection implements ServerConnection {
   }
 }
 
+/** The types of `pg` do not know the last. */
+type TimedConfig = QueryConfig & { readonly query_timeout: number };
+
 /** What `pg` is told of prepared statements, the same for each run of one. */
 class PreparedConfigs {
   readonly #timeoutMs: number;
-  readonly #configs = new Map<string, QueryConfig>();
+  readonly #shared = new Map<string, TimedConfig>();
 
   constructor(timeoutMs: number) {
     this.#timeoutMs = timeoutMs;
   }
 
   /**
-   * It has its properties from its prototype: `pg` copies an object's own, which takes longer than all else that it does before
-   * it sends.
+   * Each run has an object of its own, since tracers write to what they see, and has its properties from its prototype: `pg`
+   * copies an object's own, which takes longer than all else that it does before it sends.
    */
-  of(name: string, text: string): QueryConfig {
-    const known = this.#configs.get(name);
-    if (known !== undefined) return known;
-    const config = Object.create({ name, text, query_timeout: this.#timeoutMs }) as QueryConfig;
-    this.#configs.set(name, config);
-    return config;
+  of(name: string, text: string): TimedConfig {
+    const shared = this.#shared.get(name) ?? { name, text, query_timeout: this.#timeoutMs };
+    this.#shared.set(name, shared);
+    return Object.create(shared) as TimedConfig;
   }
 
   /** Names that nobody uses any more do not pile up. */
   clear(): void {
-    this.#configs.clear();
+    this.#shared.clear();
   }
 }
 

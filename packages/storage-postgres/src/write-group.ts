@@ -201,9 +201,9 @@ function resultsOfPassed(group: readonly WriteOp[], sequences: readonly number[]
   let at = 0;
   return group.map((op): WriteResult => {
     if (op.type !== "request") return DONE;
-    const sequence = sequences[at] as number;
+    const sequence = sequences[at];
     at += 1;
-    return { type: "accepted", sequence };
+    return sequence === undefined ? { type: "refused" } : { type: "accepted", sequence };
   });
 }
 

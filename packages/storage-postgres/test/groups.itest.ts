@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { PGlite } from "@electric-sql/pglite";
 import {
   FencedError,
+  type Chunk,
   type Envelope,
   type Fence,
   type JournalEntry,
@@ -42,7 +43,9 @@ const requests = fc.array(
 
 /** What is done to the requests that wait. */
 const writes = fc.record({
-  value: fc.constantFrom(null, "1"),
+  value: fc.constantFrom(null, "1", "2"),
+  chunk: fc.constantFrom(null, '"a"', '"b"'),
+  deadSince: fc.constantFrom(null, null, 5, 6),
   attempts: fc.nat({ max: 3 }),
   deliverAt: fc.constantFrom(undefined, null, 3),
 });
@@ -141,9 +144,20 @@ describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
           })),
         }));
         const expected: unknown[] = [];
+        const chunks = new Map<string, readonly Chunk[]>();
         const done = saved.map(({ envelope: { requestId, address, deliverAt } }) => {
-          const { value, ...schedule } = toDo.next().value;
+          const { value, chunk, deadSince, ...schedule } = toDo.next().value;
           const fence = fenceOf(address.shardId);
+          if (chunk !== null) chunks.set(requestId, [{ requestId, index: 0, value: chunk }]);
+          if (deadSince !== null) {
+            const letter = { error, attempts: schedule.attempts, deadSince };
+            expected.push({
+              state: "dead",
+              requestId,
+              deadLetter: expect.objectContaining(letter),
+            });
+            return messages.saveDeadLetter(requestId, letter, fence);
+          }
           if (value !== null) {
             const reply = { requestId, exit: { ok: true, value } } as const;
             expected.push({ state: "answered", requestId, reply });
@@ -163,6 +177,9 @@ describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
         await Promise.all([
           isDisturbed ? refused() : null,
           ...done,
+          ...saved.flatMap(({ envelope: { requestId, address } }) =>
+            (chunks.get(requestId) ?? []).map((chunk) => messages.saveChunk(chunk, fenceOf(address.shardId))),
+          ),
           ...appended.map(({ execution, entries, shardId }) =>
             workflows.appendJournal(execution, entries, fenceOf(shardId), null),
           ),
@@ -170,6 +187,7 @@ describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
         const ids = saved.map(({ envelope }) => envelope.requestId);
         const states = new Map((await messages.lookUp(ids)).map((state) => [state.requestId, state]));
         expect(ids.map((id) => states.get(id))).toEqual(expected);
+        for (const [id, kept] of chunks) expect((await messages.readChunks(id, 0)).chunks).toEqual(kept);
         for (const { execution, entries } of appended)
           expect((await workflows.readExecution(execution, NO_INBOX)).entries).toEqual(entries);
 
@@ -183,4 +201,21 @@ describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
       { numRuns: 60 },
     );
   });
+
+  it.skipIf(place === "a server" && url === null)(
+    "refuse a row that lacks what it must have, and not one beside it",
+    async () => {
+      const { messages } = session;
+      const [before, without, behind] = [
+        request(),
+        request({ tag: undefined as unknown as string }),
+        request(),
+      ];
+      const saving = [before, without, behind].map((envelope) => messages.saveRequest(envelope, 0, null));
+      const [first, second, third] = await Promise.allSettled(saving);
+      expect([first?.status, second?.status, third?.status]).toEqual(["fulfilled", "rejected", "fulfilled"]);
+      expect(await messages.lookUp([without.requestId])).toEqual([]);
+      expect(await messages.lookUp([before.requestId, behind.requestId])).toHaveLength(2);
+    },
+  );
 });

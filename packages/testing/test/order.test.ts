@@ -1,4 +1,4 @@
-import { defineEntity, rpc, type EntityImplementation } from "@holdfast/core";
+import { defineEntity, rpc, type EntityImplementation, type Schema } from "@holdfast/core";
 import { PersistenceError, type Fence, type MessageStorage, type OpenStorage } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -108,7 +108,54 @@ describe("a sender's persisted requests to one entity", () => {
     await cluster.advance("2s");
     expect(seen).toEqual([0, 1, 2]);
   });
+
+  it.each([0, 1, 2, 5])(
+    "keep their order when more are due than the mailbox holds, and each is parsed in %i turns (INV-4)",
+    async (turns) => {
+      const seen: number[] = [];
+      const slowly: Schema<number> = {
+        "~standard": {
+          version: 1,
+          vendor: "test",
+          validate: async (value) => {
+            await pass((Number(value) % 3) * turns);
+            return { value: Number(value) };
+          },
+        },
+      };
+      const Small = defineEntity({
+        name: "Small",
+        mailboxCapacity: 2,
+        rpcs: { add: rpc({ ...(turns === 0 ? {} : { input: slowly }), persisted: true }) },
+      });
+      const small = Small.implement({
+        async add(n: unknown) {
+          await pass(Number(n) % 4);
+          seen.push(Number(n));
+        },
+      });
+      await using cluster = await createTestCluster({ register: [small] });
+      const client = cluster.entityClient("Small");
+      const due = new Date(cluster.now() + 60_000);
+      for (const n of upTo(60)) await client.notifyAt("s", "add", n, due);
+      await cluster.advance("5 minutes");
+      expect(seen).toEqual(upTo(60));
+    },
+  );
+
+  it("go out in the order of calls, whether a reply is awaited or not", async () => {
+    const seen: number[] = [];
+    await using cluster = await createTestCluster({ register: [list(seen)] });
+    const entity = cluster.entity(List, "l");
+    const calls = upTo(10).map((n) => (n % 2 === 0 ? entity.add.notify(n) : entity.add(n)));
+    await Promise.all(calls);
+    expect(seen).toEqual(upTo(10));
+  });
 });
+
+async function pass(turns: number): Promise<void> {
+  for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+}
 
 /** While `write` is set, one accepted request is reported as of unknown outcome; while `reads` is, nothing pending is read. */
 function failing(storage: OpenStorage, trouble: { write: boolean; reads: boolean }): OpenStorage {

@@ -29,6 +29,18 @@ describe("a request", () => {
     await expect(cluster.entity(Greeter, "ada").wave()).resolves.toBe("o/");
     await expect(cluster.entity(Greeter, "ada").greet({ name: "Ada" })).resolves.toBe("Hello, Ada");
   });
+
+  it("may be one of thousands that wait for each other, each for the next", async () => {
+    const Link = defineEntity({ name: "Link", rpcs: { follow: rpc<number, number>() } });
+    const link = Link.implement({
+      follow: async (left: number, ctx: HandlerContext): Promise<number> =>
+        left === 0 ? 0 : 1 + (await ctx.entity(Link, String(left - 1)).follow(left - 1)),
+    });
+    await using cluster = await createTestCluster({ register: [link] });
+    // The second time the entities are in memory, and nothing has to be waited for on the way.
+    for (const time of [1, 2])
+      await expect(cluster.entity(Link, `first ${time}`).follow(3_000)).resolves.toBe(3_000);
+  });
 });
 
 describe("a persisted request", () => {

@@ -356,8 +356,13 @@ export class Admission {
     answer({ type: "reply", reply });
   }
 
-  /** Takes a request that storage handed back, unless it is here, or has no room: then it is read again later. */
-  async admitStored(pending: PendingRequest): Promise<void> {
+  /**
+   * Takes a request that storage handed back, unless it is here, or has no room: then it is read again later.
+   *
+   * @param withoutRoom what had none for a request that was read with it. Some may be free by now, and is not for this one: what
+   * was in front of it is read again first (INV-4)
+   */
+  async admitStored(pending: PendingRequest, withoutRoom: Set<Activation>): Promise<void> {
     const { envelope } = pending;
     const shard = this.#options.servedShard(envelope.address.shardId);
     const isTaken = (): boolean =>
@@ -374,6 +379,16 @@ export class Admission {
       shard.skip(envelope.address);
       return;
     }
+    const withRoom = (): Activation | null => {
+      const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
+      if (withoutRoom.has(activation)) return null;
+      if (!activation.isFull) return activation;
+      activation.isBacklogged = true;
+      withoutRoom.add(activation);
+      return null;
+    };
+    // Of a deep backlog most finds none, and is not parsed.
+    if (withRoom() === null) return;
     let input: unknown;
     let inputError: unknown = null;
     try {
@@ -387,11 +402,8 @@ export class Admission {
       inputError = error;
     }
     if (this.#options.servedShard(envelope.address.shardId) !== shard || isTaken()) return;
-    const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
-    if (activation.isFull) {
-      activation.isBacklogged = true;
-      return;
-    }
+    const activation = withRoom();
+    if (activation === null) return;
     const request = new HostedRequest(
       { envelope, rpc, input },
       { attempts: pending.attempts, attemptIsRecorded: false, isAccepted: true },

@@ -101,7 +101,7 @@ export class EntityHost {
       ...options,
       begin: () => this.#beginRead(),
       held: () => this.#held(),
-      admit: (pending) => this.#admission.admitStored(pending),
+      admit: (pending, withoutRoom) => this.#admission.admitStored(pending, withoutRoom),
     });
     this.#puttingOff = new PuttingOff({
       ...options,

@@ -15,10 +15,13 @@ import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { PendingRequest } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
+import type { Activation } from "./activation.ts";
 import type { Counters } from "./counters.ts";
 
+/** The first page, and each while an entity has no room: what finds none is read again. */
+const PAGE = 256;
 /** Storage may look through all that is pending for each page, so few large ones cost a deep backlog less. */
-const PAGE = 1_000;
+const LARGEST_PAGE = 1_024;
 
 /** One reading of everything due on the shards served when it began. */
 export interface Sweep {
@@ -39,7 +42,8 @@ export interface InboxOptions {
   readonly begin: () => Sweep;
   /** What is held here of these shards already. */
   readonly held: () => { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] };
-  readonly admit: (pending: PendingRequest) => Promise<void>;
+  /** `withoutRoom` is that of the page: what had no room for one of it takes none of the rest (INV-4). */
+  readonly admit: (pending: PendingRequest, withoutRoom: Set<Activation>) => Promise<void>;
   /** Carries out a call of storage, and notes how it went. */
   readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
 }
@@ -48,6 +52,7 @@ export class Inbox {
   readonly #options: InboxOptions;
   /** What ended or was put off since the read under way began (I2). */
   #settled = new Set<string>();
+  #limit = PAGE;
   #reading: Promise<void> | null = null;
   #readAgain = false;
   #poll: Timer | undefined;
@@ -116,6 +121,8 @@ export class Inbox {
         while (more && !this.#isClosed) more = await this.#readPage(sweep);
         sweep.caughtUp();
       } catch (error) {
+        // It may have been too much to read in time.
+        this.#limit = Math.max(1, this.#limit >> 1);
         this.#options.logger.warn("Pending requests could not be read; the next poll tries again", {
           error: String(error),
         });
@@ -126,21 +133,25 @@ export class Inbox {
   async #readPage(sweep: Sweep): Promise<boolean> {
     const { messages, clock, counters } = this.#options;
     const held = this.#options.held();
+    if (held.full.length > 0) this.#limit = Math.min(this.#limit, PAGE);
     this.#settled.clear();
     counters.polls += 1;
     const page: PendingPage = await this.#options.observed(() =>
       messages.readPending({
         shardIds: sweep.shardIds,
         now: clock.now(),
-        limit: PAGE,
+        limit: this.#limit,
         excludingSequences: held.sequences,
         excludingEntities: held.full,
       }),
     );
+    const withoutRoom = new Set<Activation>();
     for (const pending of page.requests) {
       const { requestId, address } = pending.envelope;
-      if (!this.#settled.has(requestId) && sweep.covers(address.shardId)) await this.#options.admit(pending);
+      if (!this.#settled.has(requestId) && sweep.covers(address.shardId))
+        await this.#options.admit(pending, withoutRoom);
     }
+    if (page.more) this.#limit = Math.min(LARGEST_PAGE, this.#limit * 2);
     if (page.nextDueAt !== null) this.noteDue(page.nextDueAt);
     return page.more;
   }

@@ -1,0 +1,78 @@
+import type pg from "pg";
+import type { QueryConfig } from "pg";
+import { describe, expect, it } from "vitest";
+import { postgresSettings } from "./options.ts";
+import { PgPool, type PgModule } from "./pg-pool.ts";
+
+/** A pool of the user's whose client notes what it is given, and what it sends with each `write`. */
+function pool(sent: (QueryConfig & { query_timeout?: number })[], writes: string[]): pg.Pool {
+  let corked = 0;
+  const stream = {
+    get writableCorked() {
+      return corked;
+    },
+    cork: () => (corked += 1),
+    uncork: () => {
+      corked -= 1;
+      writes.push(`after ${sent.length}`);
+    },
+  };
+  const client = {
+    pipeline: true,
+    connection: { stream },
+    on: () => undefined,
+    release: () => undefined,
+    query: async (config: QueryConfig) => {
+      sent.push({ ...readOf(config) });
+      // As tracers do.
+      config.text = `${config.text} /* traced */`;
+      return { rows: [], rowCount: 0, command: "SELECT" };
+    },
+  };
+  return { options: { max: 1 }, on: () => undefined, connect: async () => client } as unknown as pg.Pool;
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** What `pg` reads of it, whether it is its own or inherited. */
+function readOf({ name, text, query_timeout }: QueryConfig & { query_timeout?: number }): QueryConfig & {
+  query_timeout?: number;
+} {
+  return {
+    ...(name === undefined ? {} : { name }),
+    text,
+    ...(query_timeout === undefined ? {} : { query_timeout }),
+  };
+}
+
+describe("a session through pg", () => {
+  const statement = { name: "holdfast_read", text: "SELECT $1", values: ["1"] };
+
+  it("gives each run a configuration of its own, which a tracer may write to", async () => {
+    const sent: QueryConfig[] = [];
+    const settings = postgresSettings({ pool: pool(sent, []), prepare: true });
+    const connection = await new PgPool({} as PgModule, settings).connect();
+    await connection.run(statement);
+    await connection.run(statement);
+    const expected = {
+      name: "holdfast_read",
+      text: "SELECT $1",
+      query_timeout: settings.statementDeadlineMs,
+    };
+    expect(sent).toEqual([expected, expected]);
+  });
+
+  it("sends what is asked for within a turn in one write", async () => {
+    const sent: QueryConfig[] = [];
+    const writes: string[] = [];
+    const connection = await new PgPool(
+      {} as PgModule,
+      postgresSettings({ pool: pool(sent, writes), prepare: true }),
+    ).connect();
+    await Promise.all([connection.script("BEGIN"), connection.run(statement)]);
+    await nextTurn();
+    await Promise.all([connection.run(statement), connection.script("COMMIT")]);
+    await nextTurn();
+    expect(writes).toEqual(["after 2", "after 4"]);
+  });
+});
