@@ -51,9 +51,9 @@ export const OWNERSHIP: readonly PlantedBug[] = [
   {
     name: "whether the lease is held is asked of a timer only",
     breaks: "INV-5",
-    file: "entity/entity-host.ts",
-    find: "return shard?.isServing === true && this.#options.leaseIsHeld() ? shard : undefined;",
-    replace: "return shard?.isServing === true ? shard : undefined;",
+    file: "cluster/parts.ts",
+    find: "const leaseIsHeld = (): boolean => lease.isHeld() && !backends.isDetached;",
+    replace: "const leaseIsHeld = (): boolean => !backends.isDetached;",
     scenarios: ["stopped runners"],
   },
   {
