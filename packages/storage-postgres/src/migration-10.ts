@@ -5,33 +5,23 @@
 // Nearly every group goes to write_group_v10, for which everything passes. What it cannot do, write_group_any_v9 does: it sorts
 // out what passes where a shard was claimed again or something was there already. A write alone has a function of its own.
 
+import { GROUP_COLUMNS, type GroupColumn, type GroupKind } from "./group-columns.ts";
 import { PLANNING } from "./migration-1-write.ts";
 
 /**
- * The columns of each kind of row that a group may write. The first two are its fence, by its place, and what it is of, which has
- * a value for each row. Of the others one that is the same in all rows may have one value, or if it may be null (`?`) and is,
- * none: most are so in most groups, and reading them took an eighth of the time of a group of requests.
- */
-const KINDS = {
-  q: "fence id shard type entity tag key? payload headers expects uninterruptible inside pending_first sender deliver_at? attempts",
-  u: "fence id attempts moves deliver_at?",
-  j: "fence key ordinal position kind name event data execution?",
-  c: "fence id index value",
-  r: "fence id ok data",
-  d: "fence id attempts error since",
-} as const;
-
-/**
- * The rows of a kind as `t`, with their `place`: to be put behind FROM.
+ * The rows of a kind as `t`, with their `place`: to be put behind FROM. A column that is the same in all rows may have one value,
+ * or if it may be null and is, none: most are so in most groups, and reading them took an eighth of the time of a group of
+ * requests.
  *
  * @param chosen the columns that are asked for; what the row is of must be among them, since it tells how many rows there are
  */
-function given(kind: keyof typeof KINDS, chosen?: string): string {
-  const names = KINDS[kind].replaceAll("?", "").split(" ");
-  const mayBeNull = new Set(KINDS[kind].match(/\w+(?=\?)/gu));
-  const asked = chosen?.split(" ") ?? names;
-  const values = asked.map((name) =>
-    name === names[1] || mayBeNull.has(name)
+function given(kind: GroupKind, chosen?: string): string {
+  const asked = chosen?.split(" ") ?? GROUP_COLUMNS[kind].map(({ name }) => name);
+  const columns = asked.map(
+    (name) => GROUP_COLUMNS[kind].find((column) => column.name === name) as GroupColumn,
+  );
+  const values = columns.map(({ name, isNullable, isWhole }) =>
+    isNullable || isWhole
       ? `u.${name}`
       : `CASE WHEN cardinality(p_${kind}_${name}) = 1 THEN p_${kind}_${name}[1] ELSE u.${name} END AS ${name}`,
   );
@@ -40,15 +30,27 @@ function given(kind: keyof typeof KINDS, chosen?: string): string {
           WITH ORDINALITY AS u (${asked.join(", ")}, place)) t`;
 }
 
-/** Parameters of the functions that write groups: the gate, when it is, the fences, and then a column each of requests, updates and entries. */
-const UNTIL_JOURNAL = `p_gate bigint, p_now bigint, p_f_shard text[], p_f_epoch bigint[],
-  p_q_fence int[], p_q_id text[], p_q_shard text[], p_q_type text[], p_q_entity text[], p_q_tag text[], p_q_key text[],
-  p_q_payload text[], p_q_headers text[], p_q_expects text[], p_q_uninterruptible boolean[], p_q_inside boolean[],
-  p_q_pending_first boolean[], p_q_sender text[], p_q_deliver_at bigint[], p_q_attempts int[],
-  p_u_fence int[], p_u_id text[], p_u_attempts int[], p_u_moves boolean[], p_u_deliver_at bigint[],
-  p_j_fence int[], p_j_key uuid[], p_j_ordinal int[], p_j_position int[], p_j_kind text[], p_j_name text[], p_j_event text[],
-  p_j_data text[], p_j_execution text[]`;
-const OF_REPLIES = "p_r_fence int[], p_r_id text[], p_r_ok boolean[], p_r_data text[]";
+/** The parameters that are the columns of these kinds. */
+function parametersOf(...kinds: readonly GroupKind[]): string {
+  return kinds
+    .map((kind) => GROUP_COLUMNS[kind].map(({ name, type }) => `p_${kind}_${name} ${type}[]`).join(", "))
+    .join(",\n  ");
+}
+
+/** What passes them on. */
+function argumentsOf(...kinds: readonly GroupKind[]): string {
+  return kinds
+    .map((kind) => GROUP_COLUMNS[kind].map(({ name }) => `p_${kind}_${name}`).join(", "))
+    .join(",\n    ");
+}
+
+/** What passes on no row of a kind. */
+function noneOf(kind: GroupKind): string {
+  return GROUP_COLUMNS[kind].map(() => "'{}'").join(", ");
+}
+
+/** Parameters of the functions that write groups: the gate, when it is, the fences. */
+const TERMS = "p_gate bigint, p_now bigint, p_f_shard text[], p_f_epoch bigint[]";
 
 /** @param schema a checked identifier */
 export function functionsOfVersion10(schema: string): string {
@@ -84,10 +86,8 @@ function writeAnyGroup(s: string): string {
   const lookedUp = lookedUpIn(s);
   return `
 CREATE OR REPLACE FUNCTION ${s}.write_group_any_v9(
-  p_strict boolean, ${UNTIL_JOURNAL},
-  p_c_fence int[], p_c_id text[], p_c_index int[], p_c_value text[],
-  ${OF_REPLIES},
-  p_d_fence int[], p_d_id text[], p_d_attempts int[], p_d_error text[], p_d_since bigint[]
+  p_strict boolean, ${TERMS},
+  ${parametersOf("q", "u", "j", "c", "r", "d")}
 ) RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE
   v_epochs bigint[]; v_held boolean[]; v_gated boolean; v_replied text[] := '{}';
@@ -212,8 +212,8 @@ END $fn$;`;
 function writeGroup(s: string): string {
   return `
 CREATE FUNCTION ${s}.write_group_v10(
-  ${UNTIL_JOURNAL},
-  ${OF_REPLIES}
+  ${TERMS},
+  ${parametersOf("q", "u", "j", "r")}
 ) RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE
   v_epochs bigint[]; v_count int; v_left int; v_gated boolean; v_passes boolean;
@@ -264,8 +264,8 @@ END $fn$;`;
 function writeGroupOfVersion9(s: string): string {
   return `
 CREATE OR REPLACE FUNCTION ${s}.write_group_v9(
-  ${UNTIL_JOURNAL},
-  ${OF_REPLIES}
+  ${TERMS},
+  ${parametersOf("q", "u", "j", "r")}
 ) RETURNS text LANGUAGE plpgsql AS $fn$
 BEGIN
   ${leaveToAny(s)}
@@ -273,11 +273,11 @@ END $fn$;`;
 }
 
 function leaveToAny(s: string): string {
-  return `RETURN ${s}.write_group_any_v9(false, p_gate, p_now, p_f_shard, p_f_epoch, p_q_fence, p_q_id, p_q_shard, p_q_type,
-    p_q_entity, p_q_tag, p_q_key, p_q_payload, p_q_headers, p_q_expects, p_q_uninterruptible, p_q_inside, p_q_pending_first,
-    p_q_sender, p_q_deliver_at, p_q_attempts, p_u_fence, p_u_id, p_u_attempts, p_u_moves, p_u_deliver_at, p_j_fence, p_j_key,
-    p_j_ordinal, p_j_position, p_j_kind, p_j_name, p_j_event, p_j_data, p_j_execution, '{}', '{}', '{}', '{}',
-    p_r_fence, p_r_id, p_r_ok, p_r_data, '{}', '{}', '{}', '{}', '{}');`;
+  return `RETURN ${s}.write_group_any_v9(false, p_gate, p_now, p_f_shard, p_f_epoch,
+    ${argumentsOf("q", "u", "j")},
+    ${noneOf("c")},
+    ${argumentsOf("r")},
+    ${noneOf("d")});`;
 }
 
 /** A dead letter that is answered after all is a dead letter no longer: it is what was not pending. */

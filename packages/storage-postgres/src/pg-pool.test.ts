@@ -1,11 +1,12 @@
 import type pg from "pg";
-import type { QueryConfig } from "pg";
 import { describe, expect, it } from "vitest";
 import { postgresSettings } from "./options.ts";
 import { PgPool, type PgModule } from "./pg-pool.ts";
 
+type TimedConfig = pg.QueryConfig & { readonly query_timeout: number };
+
 /** A pool of the user's whose client notes what it is given, and what it sends with each `write`. */
-function pool(sent: (QueryConfig & { query_timeout?: number })[], writes: string[]): pg.Pool {
+function pool(sent: TimedConfig[], writes: string[]): pg.Pool {
   let corked = 0;
   const stream = {
     get writableCorked() {
@@ -22,8 +23,9 @@ function pool(sent: (QueryConfig & { query_timeout?: number })[], writes: string
     connection: { stream },
     on: () => undefined,
     release: () => undefined,
-    query: async (config: QueryConfig) => {
-      sent.push({ ...readOf(config) });
+    query: async (config: TimedConfig) => {
+      // Read as `pg` does, whether it is its own or inherited.
+      sent.push({ name: config.name, text: config.text, query_timeout: config.query_timeout });
       // As tracers do.
       config.text = `${config.text} /* traced */`;
       return { rows: [], rowCount: 0, command: "SELECT" };
@@ -34,22 +36,11 @@ function pool(sent: (QueryConfig & { query_timeout?: number })[], writes: string
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** What `pg` reads of it, whether it is its own or inherited. */
-function readOf({ name, text, query_timeout }: QueryConfig & { query_timeout?: number }): QueryConfig & {
-  query_timeout?: number;
-} {
-  return {
-    ...(name === undefined ? {} : { name }),
-    text,
-    ...(query_timeout === undefined ? {} : { query_timeout }),
-  };
-}
-
 describe("a session through pg", () => {
   const statement = { name: "holdfast_read", text: "SELECT $1", values: ["1"] };
 
   it("gives each run a configuration of its own, which a tracer may write to", async () => {
-    const sent: QueryConfig[] = [];
+    const sent: TimedConfig[] = [];
     const settings = postgresSettings({ pool: pool(sent, []), prepare: true });
     const connection = await new PgPool({} as PgModule, settings).connect();
     await connection.run(statement);
@@ -63,7 +54,7 @@ describe("a session through pg", () => {
   });
 
   it("sends what is asked for within a turn in one write", async () => {
-    const sent: QueryConfig[] = [];
+    const sent: TimedConfig[] = [];
     const writes: string[] = [];
     const connection = await new PgPool(
       {} as PgModule,

@@ -203,8 +203,9 @@ class PreparedConfigs {
    * copies an object's own, which takes longer than all else that it does before it sends.
    */
   of(name: string, text: string): TimedConfig {
-    const shared = this.#shared.get(name) ?? { name, text, query_timeout: this.#timeoutMs };
-    this.#shared.set(name, shared);
+    let shared = this.#shared.get(name);
+    if (shared === undefined)
+      this.#shared.set(name, (shared = { name, text, query_timeout: this.#timeoutMs }));
     return Object.create(shared) as TimedConfig;
   }
 

@@ -5,6 +5,7 @@
 
 import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
 import type { SqlStatement, SqlValue } from "./driver.ts";
+import { GROUP_COLUMNS, type GroupColumn } from "./group-columns.ts";
 import { nameOf } from "./journal-keys.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
@@ -28,31 +29,24 @@ interface Sorted {
 
 type Kind = "fence" | WriteOp["type"];
 
-/** What is to be known of a column of a kind of rows. */
-interface Column {
-  /** Else it is a number or a boolean. */
-  readonly isText: boolean;
-  readonly isNullable: boolean;
-  /** It has a value for each row, also where all are the same. */
-  readonly isWhole: boolean;
-}
-
-/**
- * The columns of each kind of row, in the order of the functions' parameters: `t` for a text, `p` for a number or boolean, `T`
- * and `P` where it may be null. All but what tells rows apart may be shortened (`shortened`).
- */
-const SHAPES: Readonly<Record<Kind, readonly Column[]>> = {
-  fence: shape("tp").map((column) => ({ ...column, isWhole: true })),
-  request: shape("ptttttTtttppptPp"),
-  update: shape("ptppP"),
-  journal: shape("ptppttttT"),
-  chunk: shape("ptpt"),
-  reply: shape("ptpt"),
-  dead: shape("ptptp"),
+/** The columns of each kind of row, in the order of the functions' parameters. All fences are given whole. */
+const COLUMNS: Readonly<Record<Kind, readonly Omit<GroupColumn, "name">[]>> = {
+  fence: [
+    { type: "text", isNullable: false, isWhole: true },
+    { type: "bigint", isNullable: false, isWhole: true },
+  ],
+  request: GROUP_COLUMNS.q,
+  update: GROUP_COLUMNS.u,
+  journal: GROUP_COLUMNS.j,
+  chunk: GROUP_COLUMNS.c,
+  reply: GROUP_COLUMNS.r,
+  dead: GROUP_COLUMNS.d,
 };
+/** Those that are sent without quotes. */
+const PLAIN_TYPES: ReadonlySet<string> = new Set(["int", "bigint", "boolean"]);
 
 /** What write_group_any_v9 takes, in its order. */
-const KINDS = Object.keys(SHAPES) as readonly Kind[];
+const KINDS = Object.keys(COLUMNS) as readonly Kind[];
 /** What write_group_v10 takes, which is nearly every group. */
 const COMMON_KINDS: readonly Kind[] = ["fence", "request", "update", "journal", "reply"];
 
@@ -107,21 +101,24 @@ function valuesOf(
 ): SqlValue[] {
   const columns = columnsOf(group, places);
   const arrays = kinds.flatMap((kind) =>
-    SHAPES[kind].map((column, index) => {
+    COLUMNS[kind].map((column, index) => {
       const values = shortened(columns.get(kind)?.[index] ?? [], column);
-      return column.isText
-        ? textArray(values as (string | null)[])
-        : plainArray(values as (number | boolean | null)[]);
+      return PLAIN_TYPES.has(column.type)
+        ? plainArray(values as (number | boolean | null)[])
+        : textArray(values as (string | null)[]);
     }),
   );
   return [gate, Math.floor(now), ...arrays];
 }
 
 /** A column that is the same in all rows is given once, or not at all if it is null (migration-10.ts). */
-function shortened(values: readonly Cell[], { isNullable, isWhole }: Column): readonly Cell[] {
+function shortened(
+  values: readonly Cell[],
+  { isNullable, isWhole }: Omit<GroupColumn, "name">,
+): readonly Cell[] {
   const [first] = values;
   if (isWhole || first === undefined || (isNullable && first !== null)) return values;
-  for (const value of values) if (value !== first) return values;
+  if (values.some((value) => value !== first)) return values;
   return first === null ? [] : [first];
 }
 
@@ -129,7 +126,7 @@ function shortened(values: readonly Cell[], { isNullable, isWhole }: Column): re
 function columnsOf(group: readonly WriteOp[], places: Places): ReadonlyMap<Kind, readonly Cell[][]> {
   const columns = new Map<Kind, Cell[][]>();
   const of = (kind: Kind): Cell[][] => {
-    const known = columns.get(kind) ?? SHAPES[kind].map(() => []);
+    const known = columns.get(kind) ?? COLUMNS[kind].map(() => []);
     columns.set(kind, known);
     return known;
   };
@@ -299,13 +296,4 @@ function addRow(columns: readonly Cell[][], place: number, row: readonly Cell[])
   (columns[0] as Cell[]).push(place);
   for (let index = 1; index < columns.length; index += 1)
     (columns[index] as Cell[]).push(row[index - 1] ?? null);
-}
-
-function shape(letters: string): readonly Column[] {
-  return Array.from(letters, (letter, index) => ({
-    isText: letter.toLowerCase() === "t",
-    isNullable: letter !== letter.toLowerCase(),
-    // The first is the place of the fence, the second what the row is of.
-    isWhole: index === 1,
-  }));
 }

@@ -144,8 +144,7 @@ export class Admission {
     let input: unknown;
     try {
       const what = `${envelope.address.entityType}.${envelope.tag}`;
-      const decoded = decodePayload(envelope.payload, `The input of ${what}`);
-      input = rpc.input === undefined ? decoded : parse(rpc.input, decoded, what);
+      input = parse(rpc.input, decodePayload(envelope.payload, `The input of ${what}`), what);
     } catch (error) {
       return refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
     }
