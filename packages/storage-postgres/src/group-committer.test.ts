@@ -249,6 +249,7 @@ function reply(requestId: string, shardId: ShardId): WriteOp {
   return {
     type: "reply",
     reply: { requestId, exit: { ok: true, value: "1" } },
+    sequence: null,
     fence: { shardId, epoch: 1 },
   };
 }

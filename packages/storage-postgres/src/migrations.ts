@@ -22,6 +22,7 @@ import { functionsOfVersion7 } from "./migration-7.ts";
 import { functionsOfVersion8 } from "./migration-8.ts";
 import { tablesAndFunctionsOfVersion9 } from "./migration-9.ts";
 import { functionsOfVersion10 } from "./migration-10.ts";
+import { functionsOfVersion11 } from "./migration-11.ts";
 
 interface Migration {
   readonly version: number;
@@ -41,6 +42,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 8, worksFrom: 1, script: functionsOfVersion8 },
   { version: 9, worksFrom: 1, script: tablesAndFunctionsOfVersion9 },
   { version: 10, worksFrom: 1, script: functionsOfVersion10 },
+  { version: 11, worksFrom: 1, script: functionsOfVersion11 },
 ];
 
 const LATEST = MIGRATIONS.length;

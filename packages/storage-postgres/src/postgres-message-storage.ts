@@ -25,6 +25,7 @@ import {
   type StorageTransaction,
 } from "@holdfast/core/adapter";
 import { assertStorable } from "./errors.ts";
+import { KnownSequences } from "./known-sequences.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
 import {
@@ -39,11 +40,17 @@ import {
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WakeUps } from "./wake-ups.ts";
 
+/** How many times as many requests as a page of a backlog has are looked at: as many runners may have such a share of it. */
+const AHEAD = 4;
+
 export class PostgresMessageStorage implements MessageStorage {
   readonly supports: MessageStorageSupport;
   readonly watchPending?: (wake: (shardIds: readonly ShardId[]) => void) => Promise<() => Promise<void>>;
   readonly #session: PostgresSession;
   readonly #wakeUps: WakeUps | null;
+  readonly #known = new KnownSequences();
+  /** Of the last page: whether there was more to come, and of how many shards it was. */
+  #last = { more: false, shards: 0 };
 
   /** @param wakeUps null where no other process could save anything */
   constructor(session: PostgresSession, wakeUps: WakeUps | null) {
@@ -80,6 +87,7 @@ export class PostgresMessageStorage implements MessageStorage {
       const result = await this.#session.write("saveRequest", { type: "request", envelope, attempts, fence });
       if (result.type === "accepted") {
         if (fence === null) this.#wakeUps?.announce(envelope.address.shardId);
+        else this.#known.note(envelope.requestId, result.sequence);
         return { outcome: "accepted", sequence: result.sequence };
       }
       const existing = await this.#existing(envelope);
@@ -91,23 +99,34 @@ export class PostgresMessageStorage implements MessageStorage {
   async readPending(query: PendingQuery): Promise<PendingPage> {
     this.#session.assertOpen("readPending");
     if (query.shardIds.length === 0) return { requests: [], more: false, nextDueAt: null };
-    const rows = await this.#session.read<PendingRow>("readPending", "read_pending_v1", [
+    const ahead = this.#mayBeBacklog(query) ? AHEAD * (query.limit + 1) + query.excludingSequences.length : 0;
+    const rows = await this.#session.read<PendingRow>("readPending", "read_pending_v11", [
       textArray([...new Set(query.shardIds)]),
       Math.floor(query.now),
       query.limit,
       plainArray(query.excludingSequences),
       textArray(query.excludingEntities.map(({ entityType }) => entityType)),
       textArray(query.excludingEntities.map(({ entityId }) => entityId)),
+      ahead,
     ]);
     const nextDueAt = numberOf(rows.pop()?.deliver_at ?? null);
     const more = rows.length > query.limit;
-    return { requests: rows.slice(0, query.limit).map(pendingOf), more, nextDueAt };
+    this.#last = { more, shards: query.shardIds.length };
+    const requests = rows.slice(0, query.limit).map(pendingOf);
+    for (const { envelope, sequence } of requests) this.#known.note(envelope.requestId, sequence);
+    return { requests, more, nextDueAt };
+  }
+
+  /** Shards that were added may have one. What only sleeps is not looked through for nothing at each read. */
+  #mayBeBacklog({ shardIds }: PendingQuery): boolean {
+    return this.#last.more || shardIds.length > this.#last.shards;
   }
 
   async recordAttempt(requestId: string, attempts: number, fence: Fence): Promise<void> {
     await this.#session.write("recordAttempt", {
       type: "update",
       requestId,
+      sequence: this.#known.of(requestId),
       attempts,
       deliverAt: undefined,
       fence,
@@ -119,12 +138,13 @@ export class PostgresMessageStorage implements MessageStorage {
     schedule: { deliverAt: number | null; attempts: number },
     fence: Fence,
   ): Promise<void> {
-    await this.#session.write("reschedule", { type: "update", requestId, ...schedule, fence });
+    const sequence = this.#known.of(requestId);
+    await this.#session.write("reschedule", { type: "update", requestId, sequence, ...schedule, fence });
   }
 
   async saveReply(reply: Reply, fence: Fence, transaction: StorageTransaction | null): Promise<Reply> {
     const opened = transaction === null ? null : await openedHere(transaction);
-    const op = { type: "reply", reply, fence } as const;
+    const op = { type: "reply", reply, sequence: this.#known.take(reply.requestId), fence } as const;
     if (opened?.hasBegun === true) {
       const isRecorded = async (): Promise<boolean> => (await this.#recordedReply(reply.requestId)) !== null;
       if ((await this.#session.commit("saveReply", op, opened, isRecorded)) === "committed") return reply;

@@ -19,6 +19,7 @@ export type WriteOp =
   | {
       readonly type: "update";
       readonly requestId: string;
+      readonly sequence: KnownSequence;
       readonly attempts: number;
       /** Undefined leaves the due time as it is; null is at once. */
       readonly deliverAt: number | null | undefined;
@@ -33,7 +34,7 @@ export type WriteOp =
       readonly fence: Fence;
     }
   | { readonly type: "chunk"; readonly chunk: Chunk; readonly fence: Fence }
-  | { readonly type: "reply"; readonly reply: Reply; readonly fence: Fence }
+  | { readonly type: "reply"; readonly reply: Reply; readonly sequence: KnownSequence; readonly fence: Fence }
   | {
       readonly type: "dead";
       readonly requestId: string;
@@ -44,6 +45,9 @@ export type WriteOp =
       };
       readonly fence: Fence;
     };
+
+/** The request's. Null: it is looked up. */
+type KnownSequence = number | null;
 
 /** What became of a write that reached the database. */
 export type WriteResult =

@@ -73,16 +73,20 @@ describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
   let instance: PGlite | null = null;
   let backend: PostgresBackend;
   let session: OpenStorage;
+  /** Another one, so that what is read is not known to the one that writes by that. */
+  let reader: OpenStorage;
 
   beforeAll(async () => {
     if (place === "PGlite") instance = await PGlite.create();
     else if (url === null) return;
     backend = instance === null ? serverBackend(url ?? "") : embeddedBackend(instance);
     session = await backend.open();
+    reader = await backend.open();
   });
   afterAll(async () => {
     if (backend === undefined) return;
     await session.close();
+    await reader.close();
     await backend.dispose();
     await instance?.close();
   });
@@ -116,7 +120,7 @@ describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
         ]);
         expect(outcomes.map(({ outcome }) => outcome)).toEqual(saved.map(() => "accepted"));
 
-        const page = await messages.readPending({
+        const page = await reader.messages.readPending({
           shardIds: SHARDS,
           now: 10,
           limit: 100,

@@ -156,7 +156,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await locker.query(`LOCK TABLE ${backend.schema}.requests IN SHARE MODE`);
         const written = [request(), request()];
         const writing = written.map((envelope) => messages.saveRequest(envelope, 0, fence));
-        await waitsForLock("write_group_v10");
+        await waitsForLock("write_group_v11");
         let isRaised = false;
         const raising = backend
           .sql(`UPDATE "${backend.schema}".shards SET epoch = epoch + 1`)
@@ -177,7 +177,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await locker.query(`LOCK TABLE ${backend.schema}.requests IN SHARE MODE`);
         const written = [request(), request()];
         const writing = written.map((envelope) => messages.saveRequest(envelope, 0, fence));
-        await waitsForLock("write_group_v10");
+        await waitsForLock("write_group_v11");
         // The row is free: what the claim waits for is the gate.
         await backend.sql(`SELECT 1 FROM ${backend.schema}.shards FOR UPDATE NOWAIT`);
         let isClaimed = false;
@@ -192,7 +192,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
 
       it.each([
         ["a write alone", "write_request_v6", 1],
-        ["a group", "write_group_v10", 2],
+        ["a group", "write_group_v11", 2],
       ])(
         "makes %s wait for a claim under way, and refuses it once that committed",
         async (_what, waiting, count) => {
@@ -247,7 +247,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await messages.saveRequest(envelope, 1, fence);
         const handler = await connect();
         await handler.query("BEGIN");
-        const op = { type: "reply", reply: succeeded(envelope.requestId), fence } as const;
+        const op = { type: "reply", reply: succeeded(envelope.requestId), sequence: null, fence } as const;
         const statement = commitStatement(backend.schema, op, { now: 0, isPrepared: true });
         await handler.query(statement.text, [...statement.values]);
 
@@ -607,6 +607,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
           { version: 8 },
           { version: 9 },
           { version: 10 },
+          { version: 11 },
         ]);
       });
 

@@ -23,6 +23,7 @@ import { newSchema, serverBackend, services } from "./backends.ts";
 import * as version1 from "./previous/version-1.js";
 import * as version8 from "./previous/version-8.js";
 import * as version9 from "./previous/version-9.js";
+import * as version10 from "./previous/version-10.js";
 
 const url = inject("postgresUrl") ?? "";
 const CALLERS = 8;
@@ -109,6 +110,7 @@ const RELEASES: [version: number, release: Release][] = [
   [1, first],
   [8, version8],
   [9, version9],
+  [10, version10],
 ];
 
 describe.skipIf(url === "")("an upgrade while members of a release before work", () => {
