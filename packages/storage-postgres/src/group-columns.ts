@@ -34,10 +34,17 @@ export const GROUP_COLUMNS: Readonly<Record<GroupKind, readonly GroupColumn[]>> 
 
 /** @param list names with their types; `?`: it may be null */
 function columns(list: string, hints = ""): readonly GroupColumn[] {
-  const of = (given: string, isHint: boolean): GroupColumn[] =>
-    given.split(", ").map((column, index) => {
-      const [name = "", type = ""] = column.replace("?", "").split(" ");
-      return { name, type, isNullable: column.endsWith("?"), isWhole: !isHint && index === 1, isHint };
-    });
-  return hints === "" ? of(list, false) : [...of(list, false), ...of(hints, true)];
+  const common = list
+    .split(", ")
+    .map((column, index) => columnOf(column, { isWhole: index === 1, isHint: false }));
+  if (hints === "") return common;
+  return [
+    ...common,
+    ...hints.split(", ").map((column) => columnOf(column, { isWhole: false, isHint: true })),
+  ];
+}
+
+function columnOf(text: string, uses: Pick<GroupColumn, "isWhole" | "isHint">): GroupColumn {
+  const [name = "", type = ""] = text.replace("?", "").split(" ");
+  return { name, type, isNullable: text.endsWith("?"), ...uses };
 }
