@@ -32,13 +32,14 @@ END $fn$;`;
 
 /**
  * Due requests in the order of sequences, at most one more than the limit; then one row without a sequence, whose
- * deliver_at is the next due time.
- *
- * Migration 7 applies it again.
+ * deliver_at is the next due time. Migration 7 applies it again.
  */
 export function readPending(s: string): string {
   return `
-CREATE OR REPLACE FUNCTION ${s}.read_pending_v1(${OF_READING}) RETURNS ${PENDING_ROW}
+CREATE OR REPLACE FUNCTION ${s}.read_pending_v1(${OF_READING})
+RETURNS TABLE (sequence bigint, attempts int, request_id text, shard_id text, entity_type text, entity_id text, tag text,
+  deduplication_key text, payload text, headers text, expects text, uninterruptible boolean, from_inside boolean,
+  read_pending_first boolean, sender text, deliver_at bigint)
 LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
 BEGIN
@@ -46,18 +47,19 @@ BEGIN
   WITH found AS MATERIALIZED (
     ${foundOnShards(s)}
   )
-  ${foundRows(s)};
+  SELECT f.sequence, f.attempts, q.request_id, q.shard_id, q.entity_type, q.entity_id, q.tag, q.deduplication_key, q.payload,
+    q.headers, q.expects, q.uninterruptible, q.from_inside, q.read_pending_first, q.sender, q.deliver_at
+    FROM found f CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = f.sequence OFFSET 0) q
+    ORDER BY f.sequence;
   RETURN QUERY
-  ${nextDue(s)};
+  SELECT NULL::bigint, NULL::int, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL::boolean,
+    NULL::boolean, NULL, (${nextDue(s)});
 END $fn$;`;
 }
 
 /** The parameters of those that read what is due. */
 export const OF_READING =
   "p_shards text[], p_now bigint, p_limit int, p_held bigint[], p_full_types text[], p_full_ids text[]";
-export const PENDING_ROW = `TABLE (sequence bigint, attempts int, request_id text, shard_id text, entity_type text, entity_id text,
-  tag text, deduplication_key text, payload text, headers text, expects text, uninterruptible boolean, from_inside boolean,
-  read_pending_first boolean, sender text, deliver_at bigint)`;
 /** Whether the caller asks for `p`: it is none that he holds, and of no entity that takes no more. */
 export const IS_FREE = `p.sequence NOT IN (SELECT unnest(p_held))
       AND (p.entity_type, p.entity_id) NOT IN (SELECT t.type, t.id FROM unnest(p_full_types, p_full_ids) AS t (type, id))`;
@@ -82,18 +84,8 @@ export function foundOnShards(s: string): string {
     ) f ORDER BY f.sequence LIMIT p_limit + 1`;
 }
 
-/** The requests of `found`. */
-export function foundRows(s: string): string {
-  return `SELECT f.sequence, f.attempts, q.request_id, q.shard_id, q.entity_type, q.entity_id, q.tag, q.deduplication_key, q.payload,
-    q.headers, q.expects, q.uninterruptible, q.from_inside, q.read_pending_first, q.sender, q.deliver_at
-    FROM found f CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = f.sequence OFFSET 0) q
-    ORDER BY f.sequence`;
-}
-
 export function nextDue(s: string): string {
-  return `SELECT NULL::bigint, NULL::int, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL::boolean,
-    NULL::boolean, NULL, min(n.deliver_at)
-    FROM unnest(p_shards) AS s (shard_id) CROSS JOIN LATERAL (
+  return `SELECT min(n.deliver_at) FROM unnest(p_shards) AS s (shard_id) CROSS JOIN LATERAL (
       SELECT p.deliver_at FROM ${s}.pending p WHERE p.shard_id = s.shard_id AND p.deliver_at > p_now
         ORDER BY p.deliver_at LIMIT 1) n`;
 }

@@ -6,15 +6,9 @@
 // - Every request of a backlog is updated once, when its attempt begins. On a page with room for that its index entries stay.
 
 import { GROUP_COLUMNS, type GroupKind } from "./group-columns.ts";
-import {
-  foundOnShards,
-  foundRows,
-  IS_FREE,
-  nextDue,
-  OF_READING,
-  PENDING_ROW,
-} from "./migration-1-functions.ts";
+import { foundOnShards, IS_FREE, nextDue, OF_READING } from "./migration-1-functions.ts";
 import { PLANNING } from "./migration-1-write.ts";
+import { OWN_COLUMNS, SHARED_COLUMNS } from "./pending-rows.ts";
 import { given, leaveToAny, parametersFor, standing, TERMS, writeGroupOfVersion } from "./migration-10.ts";
 
 /** @param schema a checked identifier */
@@ -29,16 +23,18 @@ export function functionsOfVersion11(schema: string): string {
 }
 
 /**
- * What read_pending_v1 returns. The first p_ahead of all that is pending, in the order of sequences, are looked at first, whosever
- * they are: where they have enough, which they have in a backlog, that is it. Looking through each shard costs a page out of
- * 10,000 requests as much again as all else, and more out of more.
+ * Does what read_pending_v1 does. The first p_ahead of all that is pending, in the order of sequences, are looked at first,
+ * whosever they are: where they have enough, which they have in a backlog, that is it. Looking through each shard costs a page
+ * out of 10,000 requests as much again as all else, and more out of more.
+ *
+ * Returns JSON: "due" the next due time, "rows" the requests as pending-rows.ts reads them.
  */
 function readPending(s: string): string {
+  const shared = SHARED_COLUMNS.map((column) => `q.${column}`).join(", ");
   return `
-CREATE FUNCTION ${s}.read_pending_v11(${OF_READING}, p_ahead int) RETURNS ${PENDING_ROW}
-LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
+CREATE FUNCTION ${s}.read_pending_v11(${OF_READING}, p_ahead int) RETURNS text LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
-DECLARE v_sequences bigint[]; v_attempts int[];
+DECLARE v_sequences bigint[]; v_attempts int[]; v_rows json;
 BEGIN
   SELECT array_agg(f.sequence), array_agg(f.attempts) INTO v_sequences, v_attempts FROM (
     SELECT p.sequence, p.attempts FROM (SELECT * FROM ${s}.pending o ORDER BY o.sequence LIMIT p_ahead) p
@@ -49,11 +45,12 @@ BEGIN
     SELECT array_agg(f.sequence), array_agg(f.attempts) INTO v_sequences, v_attempts FROM (
       ${foundOnShards(s)}) f;
   END IF;
-  RETURN QUERY
-  WITH found AS MATERIALIZED (SELECT t.sequence, t.attempts FROM unnest(v_sequences, v_attempts) AS t (sequence, attempts))
-  ${foundRows(s)};
-  RETURN QUERY
-  ${nextDue(s)};
+  SELECT json_agg(g.columns) INTO v_rows FROM (
+    SELECT json_build_array(${shared}, ${OWN_COLUMNS.map((column) => `json_agg(${column})`).join(", ")}) AS columns
+      FROM unnest(v_sequences, v_attempts) AS f (sequence, attempts)
+      CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = f.sequence OFFSET 0) q
+      GROUP BY ${shared}) g;
+  RETURN json_build_object('rows', v_rows, 'due', (${nextDue(s)}));
 END $fn$;`;
 }
 

@@ -26,19 +26,18 @@ import {
 } from "@holdfast/core/adapter";
 import { assertStorable } from "./errors.ts";
 import { KnownSequences } from "./known-sequences.ts";
+import { pendingOf, type PendingRows } from "./pending-rows.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
-import {
-  deadLetterOf,
-  numberOf,
-  pendingOf,
-  stateOf,
-  type DeadLetterRow,
-  type PendingRow,
-  type StateRow,
-} from "./request-row.ts";
+import { deadLetterOf, stateOf, type DeadLetterRow, type StateRow } from "./request-row.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WakeUps } from "./wake-ups.ts";
+
+/** `rows` is null if there is none, `due` if nothing falls due later. */
+interface PendingAnswer {
+  readonly rows: readonly PendingRows[] | null;
+  readonly due: number | null;
+}
 
 /** How many times as many requests as a page of a backlog has are looked at: as many runners may have such a share of it. */
 const AHEAD = 4;
@@ -100,21 +99,28 @@ export class PostgresMessageStorage implements MessageStorage {
     this.#session.assertOpen("readPending");
     if (query.shardIds.length === 0) return { requests: [], more: false, nextDueAt: null };
     const ahead = this.#mayBeBacklog(query) ? AHEAD * (query.limit + 1) + query.excludingSequences.length : 0;
-    const rows = await this.#session.read<PendingRow>("readPending", "read_pending_v11", [
-      textArray([...new Set(query.shardIds)]),
-      Math.floor(query.now),
-      query.limit,
-      plainArray(query.excludingSequences),
-      textArray(query.excludingEntities.map(({ entityType }) => entityType)),
-      textArray(query.excludingEntities.map(({ entityId }) => entityId)),
-      ahead,
-    ]);
-    const nextDueAt = numberOf(rows.pop()?.deliver_at ?? null);
-    const more = rows.length > query.limit;
+    const [answer] = await this.#session.read<{ read_pending_v11: string }>(
+      "readPending",
+      "read_pending_v11",
+      [
+        textArray([...new Set(query.shardIds)]),
+        Math.floor(query.now),
+        query.limit,
+        plainArray(query.excludingSequences),
+        textArray(query.excludingEntities.map(({ entityType }) => entityType)),
+        textArray(query.excludingEntities.map(({ entityId }) => entityId)),
+        ahead,
+      ],
+    );
+    const { rows, due } = JSON.parse(
+      (answer as { read_pending_v11: string }).read_pending_v11,
+    ) as PendingAnswer;
+    const requests = pendingOf(rows ?? []);
+    const more = requests.length > query.limit;
+    if (more) requests.pop();
     this.#last = { more, shards: query.shardIds.length };
-    const requests = rows.slice(0, query.limit).map(pendingOf);
     for (const { envelope, sequence } of requests) this.#known.note(envelope.requestId, sequence);
-    return { requests, more, nextDueAt };
+    return { requests, more, nextDueAt: due };
   }
 
   /** Shards that were added may have one. What only sleeps is not looked through for nothing at each read. */

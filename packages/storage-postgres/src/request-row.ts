@@ -1,4 +1,4 @@
-// RequestRow: how requests and what is known of them come out of the database.
+// RequestRow: how requests and what is known of them come out of the database; those that wait: pending-rows.ts.
 //
 // `pg` gives a bigint as text and PGlite as a number: both fit into a number here, sequences and times alike.
 
@@ -6,7 +6,6 @@ import type {
   DeadLetter,
   EncodedError,
   Envelope,
-  PendingRequest,
   Reply,
   RequestState,
   ShardId,
@@ -29,11 +28,6 @@ export interface EnvelopeRow {
   readonly read_pending_first: boolean;
   readonly sender: string;
   readonly deliver_at: Bigint | null;
-}
-
-export interface PendingRow extends EnvelopeRow {
-  readonly sequence: Bigint | null;
-  readonly attempts: number;
 }
 
 /** Of an answered request `ok` and `data` are given, of a dead one `error` and what belongs to it, the payload included. */
@@ -70,10 +64,6 @@ export function envelopeOf(row: EnvelopeRow): Envelope {
     sender: row.sender,
     readPendingFirst: row.read_pending_first,
   };
-}
-
-export function pendingOf(row: PendingRow): PendingRequest {
-  return { envelope: envelopeOf(row), sequence: Number(row.sequence), attempts: row.attempts };
 }
 
 export function deadLetterOf(row: DeadLetterRow): DeadLetter {
