@@ -22,9 +22,11 @@ export function given(kind: GroupKind, chosen?: string): string {
       ? `u.${name}`
       : `CASE WHEN cardinality(p_${kind}_${name}) = 1 THEN p_${kind}_${name}[1] ELSE u.${name} END AS ${name}`,
   );
+  const whole = GROUP_COLUMNS[kind].find(({ isWhole }) => isWhole) as GroupColumn;
+  // Columns go on together in a select list, too; behind FROM each would be put down as a whole first.
   return `(SELECT ${values.join(", ")}, u.place
-        FROM unnest(${asked.map((name) => `p_${kind}_${name}`).join(", ")})
-          WITH ORDINALITY AS u (${asked.join(", ")}, place)) t`;
+        FROM (SELECT ${asked.map((name) => `unnest(p_${kind}_${name}) AS ${name}`).join(", ")},
+          generate_subscripts(p_${kind}_${whole.name}, 1) AS place) u) t`;
 }
 
 /** The parameters that are the columns of these kinds. */

@@ -86,7 +86,8 @@ export class PostgresMessageStorage implements MessageStorage {
       const result = await this.#session.write("saveRequest", { type: "request", envelope, attempts, fence });
       if (result.type === "accepted") {
         if (fence === null) this.#wakeUps?.announce(envelope.address.shardId);
-        else this.#known.note(envelope.requestId, result.sequence);
+        // It begins at once, and is written of soon.
+        if (attempts > 0) this.#known.note(envelope.requestId, result.sequence);
         return { outcome: "accepted", sequence: result.sequence };
       }
       const existing = await this.#existing(envelope);
