@@ -11,6 +11,9 @@ import { PLANNING } from "./migration-1-write.ts";
 import { OWN_COLUMNS, SHARED_COLUMNS } from "./pending-rows.ts";
 import { given, leaveToAny, parametersFor, standing, TERMS, writeGroupOfVersion } from "./migration-10.ts";
 
+/** A page ends with the payload that makes it so long. All of a page is one text, and one in Node has half a GB at the most. */
+const PAGE_BYTES = 8 * 1024 * 1024;
+
 /** @param schema a checked identifier */
 export function functionsOfVersion11(schema: string): string {
   const s = `"${schema}"`;
@@ -27,14 +30,15 @@ export function functionsOfVersion11(schema: string): string {
  * whosever they are: where they have enough, which they have in a backlog, that is it. Looking through each shard costs a page
  * out of 10,000 requests as much again as all else, and more out of more.
  *
- * Returns JSON: "due" the next due time, "rows" the requests as pending-rows.ts reads them.
+ * Returns JSON: "rows" the requests as pending-rows.ts reads them, "more" whether there are more, "due" the next due time.
  */
 function readPending(s: string): string {
-  const shared = SHARED_COLUMNS.map((column) => `q.${column}`).join(", ");
+  const shared = SHARED_COLUMNS.map((column) => `r.${column}`).join(", ");
+  const own = OWN_COLUMNS.map((column) => `json_agg(r.${column})`).join(", ");
   return `
 CREATE FUNCTION ${s}.read_pending_v11(${OF_READING}, p_ahead int) RETURNS text LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
-DECLARE v_sequences bigint[]; v_attempts int[]; v_rows json;
+DECLARE v_sequences bigint[]; v_attempts int[]; v_found int; v_read int; v_rows json;
 BEGIN
   SELECT array_agg(f.sequence), array_agg(f.attempts) INTO v_sequences, v_attempts FROM (
     SELECT p.sequence, p.attempts FROM (SELECT * FROM ${s}.pending o ORDER BY o.sequence LIMIT p_ahead) p
@@ -45,12 +49,17 @@ BEGIN
     SELECT array_agg(f.sequence), array_agg(f.attempts) INTO v_sequences, v_attempts FROM (
       ${foundOnShards(s)}) f;
   END IF;
-  SELECT json_agg(g.columns) INTO v_rows FROM (
-    SELECT json_build_array(${shared}, ${OWN_COLUMNS.map((column) => `json_agg(${column})`).join(", ")}) AS columns
-      FROM unnest(v_sequences, v_attempts) AS f (sequence, attempts)
-      CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = f.sequence OFFSET 0) q
-      GROUP BY ${shared}) g;
-  RETURN json_build_object('rows', v_rows, 'due', (${nextDue(s)}));
+  v_found := coalesce(cardinality(v_sequences), 0);
+  SELECT json_agg(g.columns), coalesce(sum(g.count), 0) INTO v_rows, v_read FROM (
+    SELECT json_build_array(${shared}, ${own}) AS columns, count(*) FROM (
+      SELECT f.sequence, f.attempts, q.*,
+        sum(octet_length(q.payload)) OVER (ROWS UNBOUNDED PRECEDING) - octet_length(q.payload) AS bytes_before
+        FROM unnest(v_sequences[:p_limit], v_attempts[:p_limit]) AS f (sequence, attempts)
+        CROSS JOIN LATERAL (
+          SELECT ${[...SHARED_COLUMNS, ...OWN_COLUMNS].filter((column) => column !== "sequence" && column !== "attempts").join(", ")}
+            FROM ${s}.requests o WHERE o.sequence = f.sequence OFFSET 0) q) r
+      WHERE r.bytes_before < ${PAGE_BYTES} GROUP BY ${shared}) g;
+  RETURN json_build_object('rows', v_rows, 'more', v_found > v_read, 'due', (${nextDue(s)}));
 END $fn$;`;
 }
 

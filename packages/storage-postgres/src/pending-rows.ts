@@ -15,19 +15,19 @@ export const SHARED_COLUMNS = [
   "sender",
 ] as const;
 
-/** Of those that have it in common, each as an array: from `f`, which was found pending, and from its request `q`. */
+/** Of each of those that have it in common. */
 export const OWN_COLUMNS = [
-  "f.sequence",
-  "f.attempts",
-  "q.request_id",
-  "q.shard_id",
-  "q.entity_id",
-  "q.deduplication_key",
-  "q.payload",
-  "q.deliver_at",
+  "sequence",
+  "attempts",
+  "request_id",
+  "shard_id",
+  "entity_id",
+  "deduplication_key",
+  "payload",
+  "deliver_at",
 ] as const;
 
-/** The columns of requests that have the shared ones in common. */
+/** The columns of requests that have the shared ones in common, the others as arrays. */
 export type PendingRows = readonly [
   entityType: string,
   tag: string,

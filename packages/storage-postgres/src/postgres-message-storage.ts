@@ -36,6 +36,7 @@ import type { WakeUps } from "./wake-ups.ts";
 /** `rows` is null if there is none, `due` if nothing falls due later. */
 interface PendingAnswer {
   readonly rows: readonly PendingRows[] | null;
+  readonly more: boolean;
   readonly due: number | null;
 }
 
@@ -113,12 +114,10 @@ export class PostgresMessageStorage implements MessageStorage {
         ahead,
       ],
     );
-    const { rows, due } = JSON.parse(
+    const { rows, more, due } = JSON.parse(
       (answer as { read_pending_v11: string }).read_pending_v11,
     ) as PendingAnswer;
     const requests = pendingOf(rows ?? []);
-    const more = requests.length > query.limit;
-    if (more) requests.pop();
     this.#last = { more, shards: query.shardIds.length };
     for (const { envelope, sequence } of requests) this.#known.note(envelope.requestId, sequence);
     return { requests, more, nextDueAt: due };

@@ -105,6 +105,33 @@ describe.each(["a server", "PGlite"] as const)("a backlog on %s", (place) => {
       { numRuns: 40 },
     );
   });
+
+  it.skipIf(place === "a server" && url === null)("of large requests is read in shorter pages", async () => {
+    const { messages } = session;
+    const fence = await claim(messages);
+    const payload = JSON.stringify("é".repeat(3 * 512 * 1024));
+    const saved: number[] = [];
+    for (let count = 0; count < 5; count += 1)
+      saved.push((await messages.saveRequest(request({ payload }), 0, fence)).sequence);
+    const read: PendingRequest[] = [];
+    const pages: number[] = [];
+    for (let more = true; more;) {
+      const page = await messages.readPending({
+        shardIds: [fence.shardId],
+        now: NOW,
+        limit: 100,
+        excludingSequences: read.map(({ sequence }) => sequence),
+        excludingEntities: [],
+      });
+      pages.push(page.requests.length);
+      read.push(...page.requests);
+      more = page.more;
+    }
+    expect(read.map(({ sequence }) => sequence)).toEqual(saved);
+    expect(read.every(({ envelope }) => envelope.payload === payload)).toBe(true);
+    // Three of them are longer than a page.
+    expect(pages).toEqual([3, 2]);
+  });
 });
 
 function dueLater(

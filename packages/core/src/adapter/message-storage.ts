@@ -39,9 +39,9 @@ export interface PendingQuery {
 }
 
 export interface PendingPage {
-  /** Due requests in the order of their sequences; the first `limit` of them. */
+  /** Due requests in the order of their sequences: the first `limit` of them, or fewer if they are large, but one at least. */
   readonly requests: readonly PendingRequest[];
-  /** Whether more than `limit` matched. */
+  /** Whether more matched than these. */
   readonly more: boolean;
   /** The earliest `deliverAt` after `now` among the pending requests of these shards, or null. */
   readonly nextDueAt: number | null;
