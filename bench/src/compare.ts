@@ -11,6 +11,8 @@ export interface CompareOptions {
   readonly rounds: number;
   /** How long calls begin in each round. */
   readonly ms: number;
+  /** How long each has turns that do not count, one at the least. */
+  readonly warmUpMs: number;
   /** Whose time is to be profiled, and where that is written. */
   readonly profile: { readonly contestant: ContestantName; readonly file: string } | null;
   readonly open: (contestant: ContestantName) => Promise<Asked>;
@@ -37,11 +39,9 @@ interface Running {
   failure: string | null;
 }
 
-const LEAST_WARM_UP_MS = 500;
-
 /** Never rejects for what a contestant does: it is left out from there on, and the rest go on. */
 export async function compare(comparison: Comparison, options: CompareOptions): Promise<Compared> {
-  const { rounds, ms, say } = options;
+  const { rounds, ms, warmUpMs, say } = options;
   const running = comparison.entries.map((entry): Running => ({ entry, rounds: [], failure: null }));
   const contestants = new Map<ContestantName, Asked>();
   const turn = async (each: Running, roundMs: number): Promise<Round | null> => {
@@ -65,8 +65,12 @@ export async function compare(comparison: Comparison, options: CompareOptions): 
         for (const each of running) if (each.entry.contestant === name) each.failure = failure;
       }
     }
-    // Code is compiled and plans are made before anything counts.
-    for (const each of running) await turn(each, Math.max(ms, LEAST_WARM_UP_MS));
+    // Code is compiled and plans are made before anything counts. What comes in batches has several of them.
+    for (const each of running) {
+      const end = performance.now() + warmUpMs;
+      do await turn(each, Math.max(ms, warmUpMs));
+      while (each.failure === null && performance.now() < end);
+    }
     const { profile } = options;
     if (profile !== null)
       await contestants

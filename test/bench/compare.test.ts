@@ -25,6 +25,7 @@ async function compareFakes(
   const { entries } = await compare(three, {
     rounds,
     ms: 700,
+    warmUpMs: 0,
     profile: null,
     say: () => undefined,
     open(name) {
