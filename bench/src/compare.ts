@@ -11,7 +11,7 @@ export interface CompareOptions {
   readonly rounds: number;
   /** How long calls begin in each round. */
   readonly ms: number;
-  /** How long each has turns that do not count, one at the least. */
+  /** How long each has turns that do not count: one at the least, and of batches a few at the most. */
   readonly warmUpMs: number;
   /** Whose time is to be profiled, and where that is written. */
   readonly profile: { readonly contestant: ContestantName; readonly file: string } | null;
@@ -39,6 +39,9 @@ interface Running {
   failure: string | null;
 }
 
+/** A turn of what comes in batches is one: of these no contestant has more behind it than the others, for it grows slower by them. */
+const WARM_UP_BATCHES = 3;
+
 /** Never rejects for what a contestant does: it is left out from there on, and the rest go on. */
 export async function compare(comparison: Comparison, options: CompareOptions): Promise<Compared> {
   const { rounds, ms, warmUpMs, say } = options;
@@ -65,11 +68,14 @@ export async function compare(comparison: Comparison, options: CompareOptions): 
         for (const each of running) if (each.entry.contestant === name) each.failure = failure;
       }
     }
-    // Code is compiled and plans are made before anything counts. What comes in batches has several of them.
+    // Code is compiled and plans are made before anything counts.
     for (const each of running) {
       const end = performance.now() + warmUpMs;
-      do await turn(each, Math.max(ms, warmUpMs));
-      while (each.failure === null && performance.now() < end);
+      let turns = 0;
+      do {
+        await turn(each, Math.max(ms, warmUpMs));
+        turns += 1;
+      } while (each.failure === null && turns < WARM_UP_BATCHES && performance.now() < end);
     }
     const { profile } = options;
     if (profile !== null)
