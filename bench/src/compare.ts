@@ -11,7 +11,7 @@ export interface CompareOptions {
   readonly rounds: number;
   /** How long calls begin in each round. */
   readonly ms: number;
-  /** How long each has turns that do not count: one at the least, and of batches a few at the most. */
+  /** How long calls begin in a first turn that does not count; of batches there are a few such turns. */
   readonly warmUpMs: number;
   /** Whose time is to be profiled, and where that is written. */
   readonly profile: { readonly contestant: ContestantName; readonly file: string } | null;
@@ -39,7 +39,7 @@ interface Running {
   failure: string | null;
 }
 
-/** A turn of what comes in batches is one: of these no contestant has more behind it than the others, for it grows slower by them. */
+/** What comes in batches, which have no latency, has one in a turn: each contestant the same number, since some grow slower by them. */
 const WARM_UP_BATCHES = 3;
 
 /** Never rejects for what a contestant does: it is left out from there on, and the rest go on. */
@@ -70,12 +70,9 @@ export async function compare(comparison: Comparison, options: CompareOptions): 
     }
     // Code is compiled and plans are made before anything counts.
     for (const each of running) {
-      const end = performance.now() + warmUpMs;
-      let turns = 0;
-      do {
-        await turn(each, Math.max(ms, warmUpMs));
-        turns += 1;
-      } while (each.failure === null && turns < WARM_UP_BATCHES && performance.now() < end);
+      let warmed = await turn(each, Math.max(ms, warmUpMs));
+      for (let turns = 1; warmed?.p50Ms === null && turns < WARM_UP_BATCHES; turns += 1)
+        warmed = await turn(each, ms);
     }
     const { profile } = options;
     if (profile !== null)

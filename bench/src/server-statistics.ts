@@ -54,13 +54,13 @@ async function keepStatistics(server: Awaited<ReturnType<typeof startOwnPostgres
 
 /**
  * Statements of the top level but for the reader's own, and transactions that wrote: those are what a commit costs a flush
- * for. They are counted by their ids, of which write_group_v11 takes two.
+ * for. They are counted by their ids, of which write_group_v10 takes two.
  */
 export async function readServer(reader: pg.Client): Promise<ServerReading> {
   const { rows } = await reader.query<{ statements: string; commits: string; wal: string }>(
     `SELECT (SELECT sum(calls) FROM pg_stat_statements WHERE toplevel AND query NOT LIKE '%pg_stat_%') AS statements,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint - (
-         SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE toplevel AND query LIKE '%write_group_v11%') AS commits,
+         SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE toplevel AND query LIKE '%write_group_v10%') AS commits,
        pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS wal`,
   );
   const [row] = rows;

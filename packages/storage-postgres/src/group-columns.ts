@@ -8,8 +8,6 @@ export interface GroupColumn {
   readonly isNullable: boolean;
   /** It is what the row is of, and has a value for each row. Others may be shortened to one value, or none. */
   readonly isWhole: boolean;
-  /** It saves a look-up. Only write_group_v11 takes it. */
-  readonly isHint: boolean;
 }
 
 export type GroupKind = "q" | "u" | "j" | "c" | "r" | "d";
@@ -23,28 +21,19 @@ export const GROUP_COLUMNS: Readonly<Record<GroupKind, readonly GroupColumn[]>> 
     "fence int, id text, shard text, type text, entity text, tag text, key text?, payload text, headers text, expects text, " +
       "uninterruptible boolean, inside boolean, pending_first boolean, sender text, deliver_at bigint?, attempts int",
   ),
-  u: columns("fence int, id text, attempts int, moves boolean, deliver_at bigint?", "sequence bigint?"),
+  u: columns("fence int, id text, attempts int, moves boolean, deliver_at bigint?"),
   j: columns(
     "fence int, key uuid, ordinal int, position int, kind text, name text, event text, data text, execution text?",
   ),
   c: columns("fence int, id text, index int, value text"),
-  r: columns("fence int, id text, ok boolean, data text", "sequence bigint?"),
+  r: columns("fence int, id text, ok boolean, data text"),
   d: columns("fence int, id text, attempts int, error text, since bigint"),
 };
 
 /** @param list names with their types; `?`: it may be null */
-function columns(list: string, hints = ""): readonly GroupColumn[] {
-  const common = list
-    .split(", ")
-    .map((column, index) => columnOf(column, { isWhole: index === 1, isHint: false }));
-  if (hints === "") return common;
-  return [
-    ...common,
-    ...hints.split(", ").map((column) => columnOf(column, { isWhole: false, isHint: true })),
-  ];
-}
-
-function columnOf(text: string, uses: Pick<GroupColumn, "isWhole" | "isHint">): GroupColumn {
-  const [name = "", type = ""] = text.replace("?", "").split(" ");
-  return { name, type, isNullable: text.endsWith("?"), ...uses };
+function columns(list: string): readonly GroupColumn[] {
+  return list.split(", ").map((column, index) => {
+    const [name = "", type = ""] = column.replace("?", "").split(" ");
+    return { name, type, isNullable: column.endsWith("?"), isWhole: index === 1 };
+  });
 }

@@ -95,25 +95,6 @@ describe("the group committer", () => {
     expect(writer.names(1)).toEqual(["1"]);
   });
 
-  it("refuses a write without the text that it must have, and holds up none beside it", async () => {
-    const { writer, committer } = make();
-    const without = { payload: undefined } as unknown as Envelope;
-    const [first, second] = [reply("1", "default:1"), reply("2", "default:1")];
-    const writes = [writeTo(committer, first)];
-    const broken = writeTo(committer, {
-      type: "request",
-      envelope: without,
-      attempts: 0,
-      fence: first.fence,
-    });
-    writes.push(writeTo(committer, second));
-    await expect(broken).rejects.toBeInstanceOf(TypeError);
-    await turn();
-    expect(writer.names(0)).toEqual(["1", "2"]);
-    writer.groups[0]?.finish();
-    expect(await Promise.all(writes)).toEqual([{ type: "done" }, { type: "done" }]);
-  });
-
   it("divides a group that the database refused until the write at fault fails alone", async () => {
     const { committer, poison } = make({ poison: "5" });
     const results = await Promise.allSettled(
@@ -268,7 +249,6 @@ function reply(requestId: string, shardId: ShardId): WriteOp {
   return {
     type: "reply",
     reply: { requestId, exit: { ok: true, value: "1" } },
-    sequence: null,
     fence: { shardId, epoch: 1 },
   };
 }

@@ -37,8 +37,6 @@ export interface GroupCommitterOptions {
 interface Waiting {
   readonly op: WriteOp;
   readonly shard: string;
-  /** In characters. */
-  readonly size: number;
   readonly resolve: (result: WriteResult) => void;
   readonly reject: (error: SqlFailure) => void;
 }
@@ -64,10 +62,9 @@ export class GroupCommitter {
    *
    * @param resolve told when the write is durable, or was refused
    * @param reject told that it failed; `outcome` says whether it may be there
-   * @throws {TypeError} it has no text where its type says that it has one: nothing is written, and nobody is told
    */
   write(op: WriteOp, resolve: Waiting["resolve"], reject: Waiting["reject"]): void {
-    this.#queue.push({ op, shard: shardOf(op), size: sizeOf(op), resolve, reject });
+    this.#queue.push({ op, shard: shardOf(op), resolve, reject });
     this.#queuedRows += rowsOf(op);
     this.#pumpSoon();
   }
@@ -119,11 +116,11 @@ export class GroupCommitter {
         left.push(waiting);
         continue;
       }
-      if (group.length > 0 && (rows + rowsOf(op) > maxRows || size + waiting.size > MAX_GROUP_SIZE)) break;
+      if (group.length > 0 && (rows + rowsOf(op) > maxRows || size + sizeOf(op) > MAX_GROUP_SIZE)) break;
       if (key !== null) keys.add(key);
       group.push(waiting);
       rows += rowsOf(op);
-      size += waiting.size;
+      size += sizeOf(op);
     }
     this.#queue = left.length === 0 ? this.#queue.slice(at) : left.concat(this.#queue.slice(at));
     this.#queuedRows -= rows;

@@ -25,7 +25,6 @@ import {
   type StorageTransaction,
 } from "@holdfast/core/adapter";
 import { assertStorable } from "./errors.ts";
-import { KnownSequences } from "./known-sequences.ts";
 import { pendingOf, type PendingRows } from "./pending-rows.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
@@ -48,7 +47,6 @@ export class PostgresMessageStorage implements MessageStorage {
   readonly watchPending?: (wake: (shardIds: readonly ShardId[]) => void) => Promise<() => Promise<void>>;
   readonly #session: PostgresSession;
   readonly #wakeUps: WakeUps | null;
-  readonly #known = new KnownSequences();
   /** Of the last page: whether there was more to come, and of how many shards it was. */
   #last = { more: false, shards: 0 };
 
@@ -87,8 +85,6 @@ export class PostgresMessageStorage implements MessageStorage {
       const result = await this.#session.write("saveRequest", { type: "request", envelope, attempts, fence });
       if (result.type === "accepted") {
         if (fence === null) this.#wakeUps?.announce(envelope.address.shardId);
-        // It begins at once, and is written of soon.
-        if (attempts > 0) this.#known.note(envelope.requestId, result.sequence);
         return { outcome: "accepted", sequence: result.sequence };
       }
       const existing = await this.#existing(envelope);
@@ -117,10 +113,8 @@ export class PostgresMessageStorage implements MessageStorage {
     const { rows, more, due } = JSON.parse(
       (answer as { read_pending_v11: string }).read_pending_v11,
     ) as PendingAnswer;
-    const requests = pendingOf(rows ?? []);
     this.#last = { more, shards: query.shardIds.length };
-    for (const { envelope, sequence } of requests) this.#known.note(envelope.requestId, sequence);
-    return { requests, more, nextDueAt: due };
+    return { requests: pendingOf(rows ?? []), more, nextDueAt: due };
   }
 
   /** Shards that were added may have one. What only sleeps is not looked through for nothing at each read. */
@@ -132,7 +126,6 @@ export class PostgresMessageStorage implements MessageStorage {
     await this.#session.write("recordAttempt", {
       type: "update",
       requestId,
-      sequence: this.#known.of(requestId),
       attempts,
       deliverAt: undefined,
       fence,
@@ -144,13 +137,12 @@ export class PostgresMessageStorage implements MessageStorage {
     schedule: { deliverAt: number | null; attempts: number },
     fence: Fence,
   ): Promise<void> {
-    const sequence = this.#known.of(requestId);
-    await this.#session.write("reschedule", { type: "update", requestId, sequence, ...schedule, fence });
+    await this.#session.write("reschedule", { type: "update", requestId, ...schedule, fence });
   }
 
   async saveReply(reply: Reply, fence: Fence, transaction: StorageTransaction | null): Promise<Reply> {
     const opened = transaction === null ? null : await openedHere(transaction);
-    const op = { type: "reply", reply, sequence: this.#known.take(reply.requestId), fence } as const;
+    const op = { type: "reply", reply, fence } as const;
     if (opened?.hasBegun === true) {
       const isRecorded = async (): Promise<boolean> => (await this.#recordedReply(reply.requestId)) !== null;
       if ((await this.#session.commit("saveReply", op, opened, isRecorded)) === "committed") return reply;

@@ -10,12 +10,7 @@ const second: Fence = { shardId: "default:2", epoch: 1 };
 
 describe("a group of writes", () => {
   const group: WriteOp[] = [
-    {
-      type: "reply",
-      reply: { requestId: "r1", exit: { ok: true, value: "1" } },
-      sequence: null,
-      fence: first,
-    },
+    { type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "1" } }, fence: first },
     {
       type: "journal",
       execution: { entityType: "Order", executionId: "1" },
@@ -36,7 +31,6 @@ describe("a group of writes", () => {
     {
       type: "reply",
       reply: { requestId: "r2", exit: { ok: true, value: "2" } },
-      sequence: null,
       fence: { ...first, epoch: 2 },
     },
   ];
@@ -67,7 +61,7 @@ describe("a group of writes", () => {
       gate: "7",
     });
     // The columns of entries, behind those of requests and updates.
-    const at = 4 + 16 + 6;
+    const at = 4 + 16 + 5;
     expect(values.slice(at, at + 9)).toEqual([
       "{1}",
       '{"00","01"}',

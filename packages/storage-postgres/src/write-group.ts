@@ -1,6 +1,6 @@
 // WriteGroup: a group of writes as the one call that writes them, and its answer as their results.
 //
-// A group goes to write_group_v11, for which everything passes, and which leaves it to write_group_any_v9 where that is not so.
+// A group goes to write_group_v10, for which everything passes, and which leaves it to write_group_any_v9 where that is not so.
 // What writes more than the former knows goes to the latter at once.
 
 import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
@@ -32,8 +32,8 @@ type Kind = "fence" | WriteOp["type"];
 /** The columns of each kind of row, in the order of the functions' parameters. All fences are given whole. */
 const COLUMNS: Readonly<Record<Kind, readonly Omit<GroupColumn, "name">[]>> = {
   fence: [
-    { type: "text", isNullable: false, isWhole: true, isHint: false },
-    { type: "bigint", isNullable: false, isWhole: true, isHint: false },
+    { type: "text", isNullable: false, isWhole: true },
+    { type: "bigint", isNullable: false, isWhole: true },
   ],
   request: GROUP_COLUMNS.q,
   update: GROUP_COLUMNS.u,
@@ -47,7 +47,7 @@ const PLAIN_TYPES: ReadonlySet<string> = new Set(["int", "bigint", "boolean"]);
 
 /** What write_group_any_v9 takes, in its order. */
 const KINDS = Object.keys(COLUMNS) as readonly Kind[];
-/** What write_group_v11 takes, which is nearly every group. */
+/** What write_group_v10 takes, which is nearly every group. */
 const COMMON_KINDS: readonly Kind[] = ["fence", "request", "update", "journal", "reply"];
 
 /** What else there is to say of a write. */
@@ -67,7 +67,7 @@ export function writeGroupStatement(
 ): SqlStatement {
   const isCommon = group.every(({ type }) => COMMON_KINDS.includes(type));
   if (!isCommon) return anyGroupStatement(schema, group, false, terms);
-  return call(schema, "write_group_v11", valuesOf(group, COMMON_KINDS, true, terms));
+  return call(schema, "write_group_v10", valuesOf(group, COMMON_KINDS, terms));
 }
 
 /** @param isStrict the transaction fails where one of the writes does not pass */
@@ -77,7 +77,7 @@ export function anyGroupStatement(
   isStrict: boolean,
   terms: WriteTerms,
 ): SqlStatement {
-  return call(schema, "write_group_any_v9", [isStrict, ...valuesOf(group, KINDS, false, terms)]);
+  return call(schema, "write_group_any_v9", [isStrict, ...valuesOf(group, KINDS, terms)]);
 }
 
 /** A call of a function that answers with one text. */
@@ -93,21 +93,19 @@ export function call(schema: string, functionName: string, values: readonly SqlV
 /** Where each fence of a group is among those that its function is given, from 1. */
 export type Places = ReadonlyMap<Fence, number>;
 
-/** What all functions for groups take: the terms, and the columns of each kind as arrays, hints among them or not. */
+/** What all functions for groups take: the terms, and the columns of each kind as arrays. */
 function valuesOf(
   group: readonly WriteOp[],
   kinds: readonly Kind[],
-  withHints: boolean,
   { now, gate, places = placesOf(group) }: WriteTerms,
 ): SqlValue[] {
   const columns = columnsOf(group, places);
   const arrays = kinds.flatMap((kind) =>
-    COLUMNS[kind].flatMap((column, index) => {
-      if (column.isHint && !withHints) return [];
+    COLUMNS[kind].map((column, index) => {
       const values = shortened(columns.get(kind)?.[index] ?? [], column);
       return PLAIN_TYPES.has(column.type)
-        ? [plainArray(values as (number | boolean | null)[])]
-        : [textArray(values as (string | null)[])];
+        ? plainArray(values as (number | boolean | null)[])
+        : textArray(values as (string | null)[]);
     }),
   );
   return [gate, Math.floor(now), ...arrays];
@@ -141,15 +139,13 @@ function columnsOf(group: readonly WriteOp[], places: Places): ReadonlyMap<Kind,
   for (const op of group) {
     const place = op.fence === null ? 0 : (places.get(op.fence) ?? 0);
     for (const row of rowsOf(op)) addRow(of(op.type), place, row);
-    // Behind the columns that all functions take, hints are next.
-    if (op.type === "update" || op.type === "reply") of(op.type).at(-1)?.push(op.sequence);
   }
   return columns;
 }
 
 /**
  * The place of each fence, from 1, also of that of an append of nothing: its caller learns that the shard moved. Equal ones
- * have one place. By shard, as write_group_v11 reads them.
+ * have one place. By shard, as write_group_v10 reads them.
  */
 export function placesOf(group: readonly WriteOp[]): Places {
   const fences = new Set<Fence>();
@@ -298,5 +294,6 @@ function wholeMs(time: number | null): number | null {
 
 function addRow(columns: readonly Cell[][], place: number, row: readonly Cell[]): void {
   (columns[0] as Cell[]).push(place);
-  for (let index = 0; index < row.length; index += 1) (columns[index + 1] as Cell[]).push(row[index] ?? null);
+  for (let index = 1; index < columns.length; index += 1)
+    (columns[index] as Cell[]).push(row[index - 1] ?? null);
 }

@@ -19,7 +19,6 @@ export type WriteOp =
   | {
       readonly type: "update";
       readonly requestId: string;
-      readonly sequence: KnownSequence;
       readonly attempts: number;
       /** Undefined leaves the due time as it is; null is at once. */
       readonly deliverAt: number | null | undefined;
@@ -34,7 +33,7 @@ export type WriteOp =
       readonly fence: Fence;
     }
   | { readonly type: "chunk"; readonly chunk: Chunk; readonly fence: Fence }
-  | { readonly type: "reply"; readonly reply: Reply; readonly sequence: KnownSequence; readonly fence: Fence }
+  | { readonly type: "reply"; readonly reply: Reply; readonly fence: Fence }
   | {
       readonly type: "dead";
       readonly requestId: string;
@@ -45,9 +44,6 @@ export type WriteOp =
       };
       readonly fence: Fence;
     };
-
-/** The request's. Null: it is looked up. */
-type KnownSequence = number | null;
 
 /** What became of a write that reached the database. */
 export type WriteResult =
@@ -93,18 +89,23 @@ export function rowsOf(op: WriteOp): number {
 export function sizeOf(op: WriteOp): number {
   switch (op.type) {
     case "request":
-      return op.envelope.payload.length;
+      return lengthOf(op.envelope.payload);
     case "journal":
       return op.entries.reduce(
-        (size, { event }) => size + (event.type === "completed" ? event.value.length : 200),
+        (size, { event }) => size + (event.type === "completed" ? lengthOf(event.value) : 200),
         0,
       );
     case "chunk":
-      return op.chunk.value.length;
+      return lengthOf(op.chunk.value);
     case "reply":
-      return op.reply.exit.ok ? op.reply.exit.value.length : 200;
+      return op.reply.exit.ok ? lengthOf(op.reply.exit.value) : 200;
     case "update":
     case "dead":
       return 200;
   }
+}
+
+/** Against its type a text may be missing: then the database refuses the write, and only that. */
+function lengthOf(text: string | undefined): number {
+  return text?.length ?? 0;
 }

@@ -4,12 +4,7 @@ import type { WriteOp } from "./write-op.ts";
 import { commitStatement, writeStatement } from "./write-statement.ts";
 
 const fence: Fence = { shardId: "default:1", epoch: 3 };
-const reply: WriteOp = {
-  type: "reply",
-  reply: { requestId: "r1", exit: { ok: true, value: "1" } },
-  sequence: null,
-  fence,
-};
+const reply: WriteOp = { type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "1" } }, fence };
 const entry: JournalEntry = {
   ordinal: 4,
   position: 2,
@@ -51,7 +46,7 @@ describe("the statement of a single write", () => {
     ],
     [
       "a count of attempts",
-      { type: "update", requestId: "r1", sequence: null, attempts: 2, deliverAt: undefined, fence },
+      { type: "update", requestId: "r1", attempts: 2, deliverAt: undefined, fence },
       "write_attempts_v6",
       ["default:1", 3, "r1", 2, false, null],
     ],
@@ -83,7 +78,7 @@ describe("the statement of a single write", () => {
     ["an append of nothing", [journal([])]],
     ["an append of two entries", [journal([entry, { ...entry, ordinal: 5 }])]],
   ])("is a group's for %s", (_what, group) => {
-    expect(writeStatement("holdfast", group, { now: 1, gate: null }).text).toContain("write_group_v11");
+    expect(writeStatement("holdfast", group, { now: 1, gate: null }).text).toContain("write_group_v10");
   });
 
   it.each<[string, WriteOp]>([

@@ -239,7 +239,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     }
     const [requeued, answered] = starts.map(({ requestId }) => requestId) as [string, string];
     const other = await connect();
-    const reply = { type: "reply", reply: succeeded(answered), sequence: null, fence } as const;
+    const reply = { type: "reply", reply: succeeded(answered), fence } as const;
     const statements = [
       { text: `SELECT "${backend.schema}".requeue_dead_letter_v1($1)`, values: [requeued] },
       commitStatement(backend.schema, reply, { now: 0, isPrepared: true }),

@@ -151,7 +151,8 @@ export class Inbox {
       if (!this.#settled.has(requestId) && sweep.covers(address.shardId))
         await this.#options.admit(pending, withoutRoom);
     }
-    if (page.more) this.#limit = Math.min(LARGEST_PAGE, this.#limit * 2);
+    // A page of large requests is shorter than was asked for, and so is the next one.
+    if (page.more) this.#limit = Math.min(LARGEST_PAGE, Math.max(1, page.requests.length * 2));
     if (page.nextDueAt !== null) this.noteDue(page.nextDueAt);
     return page.more;
   }
