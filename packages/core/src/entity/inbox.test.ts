@@ -1,0 +1,62 @@
+import { describe, expect, it } from "vitest";
+import type { MessageStorage } from "../adapter/message-storage.ts";
+import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { PendingRequest } from "../data/envelope.ts";
+import { Counters } from "./counters.ts";
+import { Inbox } from "./inbox.ts";
+
+/** Reads all of a backlog once, from a storage that gives no page with more requests than `longest`. */
+async function readBacklog(
+  count: number,
+  longest: number,
+): Promise<{ readonly asked: readonly number[]; readonly admitted: readonly number[] }> {
+  const asked: number[] = [];
+  const admitted: number[] = [];
+  const readPending: MessageStorage["readPending"] = ({ limit, excludingSequences }) => {
+    asked.push(limit);
+    const left = Array.from({ length: count }, (_, sequence) => sequence).slice(excludingSequences.length);
+    const requests = left.slice(0, Math.min(limit, longest)).map(
+      (sequence) =>
+        ({
+          envelope: { requestId: `r${sequence}`, address: { shardId: "default:1" } },
+          sequence,
+          attempts: 0,
+        }) as unknown as PendingRequest,
+    );
+    return Promise.resolve({ requests, more: left.length > requests.length, nextDueAt: null });
+  };
+  const inbox = new Inbox({
+    messages: { readPending } as MessageStorage,
+    clock: new VirtualClock(),
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+    counters: new Counters(),
+    pollIntervalMs: 1_000,
+    begin: () => ({ shardIds: ["default:1"], covers: () => true, caughtUp: () => undefined }),
+    held: () => ({ sequences: admitted, full: [] }),
+    admit: ({ sequence }) => Promise.resolve(void admitted.push(sequence)),
+    observed: (call) => call(),
+  });
+  await inbox.wake();
+  return { asked, admitted };
+}
+
+describe("an inbox", () => {
+  it("reads a backlog in pages that grow, up to a bound", async () => {
+    const { asked, admitted } = await readBacklog(5_000, Number.POSITIVE_INFINITY);
+    expect(admitted).toEqual(Array.from({ length: 5_000 }, (_, sequence) => sequence));
+    for (const [index, limit] of asked.entries())
+      expect(limit).toBeGreaterThanOrEqual(asked[index - 1] ?? limit);
+    expect(asked.length).toBeLessThan(10);
+    expect(Math.max(...asked)).toBeLessThan(2_000);
+  });
+
+  it("asks for little more than a page of large requests has", async () => {
+    const { asked, admitted } = await readBacklog(50, 3);
+    expect(admitted).toHaveLength(50);
+    for (const limit of asked.slice(1)) expect(limit).toBeLessThan(10);
+  });
+
+  it("reads on where a page has but one request", async () => {
+    expect((await readBacklog(5, 1)).admitted).toEqual([0, 1, 2, 3, 4]);
+  });
+});
