@@ -1,4 +1,11 @@
-import { defineEntity, RemoteError, rpc, RunnerUnavailableError, type HandlerContext } from "@holdfast/core";
+import {
+  defineEntity,
+  InterruptedError,
+  RemoteError,
+  rpc,
+  RunnerUnavailableError,
+  type HandlerContext,
+} from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -46,6 +53,10 @@ const upTo = (count: number): readonly number[] => Array.from({ length: count },
 async function collect(elements: AsyncIterable<number>, into: number[] = []): Promise<number[]> {
   for await (const n of elements) into.push(n);
   return into;
+}
+
+function errorOf(reason: unknown): unknown {
+  return reason;
 }
 
 function ownerOf(cluster: TestCluster): number {
@@ -175,5 +186,47 @@ describe("a persisted stream", () => {
     const reading = collect(cluster.entity(Source, "s").keep(150));
     await cluster.advance("10 minutes");
     await expect(reading).resolves.toEqual(upTo(150));
+  });
+
+  it("is refused to one who comes when another has read its beginning, and is that one's to its end", async () => {
+    const numbers = new Numbers();
+    await using cluster = await createTestCluster({ runners: 2, register: [numbers.implementation] });
+    const source = cluster.entity(Source, "s");
+    const got: number[] = [];
+    let second: Promise<unknown> | null = null;
+    const readBySecond: number[] = [];
+    for await (const n of source.keep(300, { idempotencyKey: "k" })) {
+      got.push(n);
+      if (n === 100) second = collect(source.keep(300, { idempotencyKey: "k" }), readBySecond).catch(errorOf);
+      if (n % 10 === 0) await cluster.advance("1s");
+    }
+    await cluster.advance("1 minute");
+    expect(got).toEqual(upTo(300));
+    expect(await second).toBeInstanceOf(InterruptedError);
+    expect(readBySecond).toEqual([]);
+    expect(numbers).toMatchObject({ begun: 1, cutShort: [] });
+  });
+
+  it("is refused to one who comes when another has read it to its end", async () => {
+    const numbers = new Numbers();
+    await using cluster = await createTestCluster({ runners: 2, register: [numbers.implementation] });
+    const source = cluster.entity(Source, "s");
+    expect(await collect(source.keep(300, { idempotencyKey: "k" }))).toEqual(upTo(300));
+    await cluster.advance("1s");
+    const again = collect(source.keep(300, { idempotencyKey: "k" })).catch(errorOf);
+    await cluster.advance("1 minute");
+    expect(await again).toBeInstanceOf(InterruptedError);
+    expect(await again).toMatchObject({ message: expect.stringContaining("its first 300 elements") });
+    expect(numbers.begun).toBe(1);
+  });
+
+  it("is given whole to one who comes before anything of it is acknowledged", async () => {
+    const numbers = new Numbers();
+    await using cluster = await createTestCluster({ runners: 2, register: [numbers.implementation] });
+    const source = cluster.entity(Source, "s");
+    const both = [0, 1].map(() => collect(source.keep(5, { idempotencyKey: "k" })));
+    await cluster.advance("1 minute");
+    expect(await Promise.all(both)).toEqual([upTo(5), upTo(5)]);
+    expect(numbers.begun).toBe(1);
   });
 });

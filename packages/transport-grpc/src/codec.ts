@@ -34,9 +34,9 @@ function toProto(message: WireMessage): ProtoMessage {
     case "request":
       return { request: { ...requestToProto(message.envelope), sending: message.sending ?? 0 } };
     case "reply":
-      return { reply: replyToProto(message.reply) };
+      return { reply: { ...replyToProto(message.reply), keptFrom: message.keptFrom ?? 0 } };
     case "chunk":
-      return { chunk: message.chunk };
+      return { chunk: { ...message.chunk, keptFrom: message.keptFrom ?? 0 } };
     case "rejected":
       return { rejected: { ...message, code: REJECTION + message.code } };
     default:
@@ -95,12 +95,12 @@ function fromProto(type: string, body: Readonly<Record<string, unknown>>): unkno
     case "rejected":
       return { ...body, type, code: named(REJECTION, body["code"]) };
     case "reply": {
-      const { requestId, exit, value, error } = body;
+      const { requestId, exit, value, error, keptFrom } = body;
       const ok = exit === "value" ? true : exit === "error" ? false : null;
-      return { type, reply: { requestId, exit: { ok, value, error } } };
+      return { type, keptFrom, reply: { requestId, exit: { ok, value, error } } };
     }
     case "chunk":
-      return { type, chunk: body };
+      return { type, keptFrom: body["keptFrom"], chunk: body };
     default:
       return { ...body, type };
   }

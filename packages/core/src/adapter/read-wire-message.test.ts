@@ -55,6 +55,10 @@ describe("a message that was read", () => {
     ["with a code that objects inherit", { type: "rejected", requestId: "r", code: "toString", detail: "" }],
     ["without an exit", { type: "reply", reply: { requestId: "r" } }],
     ["with an index that is no count", { type: "chunk", chunk: { requestId: "r", index: 0.5, value: "" } }],
+    [
+      "kept from what is no count",
+      { type: "chunk", chunk: { requestId: "r", index: 1, value: "" }, keptFrom: -1 },
+    ],
     ["with shards that are no list", { type: "released", shardIds: "a:1" }],
   ])("is refused if it is %s", (_, value) => {
     expect(() => readWireMessage(value)).toThrow(ProtocolViolation);

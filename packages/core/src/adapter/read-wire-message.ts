@@ -49,7 +49,7 @@ export function readWireMessage(value: unknown): WireMessage {
         ...(typeof body["sending"] === "number" ? { sending: count(body, "sending") } : {}),
       };
     case "reply":
-      return { type, reply: replyOf(fields(body["reply"], "a reply")) };
+      return { type, reply: replyOf(fields(body["reply"], "a reply")), ...keptFromOf(body) };
     case "chunk": {
       const chunk = fields(body["chunk"], "a chunk");
       return {
@@ -59,6 +59,7 @@ export function readWireMessage(value: unknown): WireMessage {
           index: count(chunk, "index"),
           value: text(chunk, "value"),
         },
+        ...keptFromOf(body),
       };
     }
     case "acknowledge":
@@ -76,6 +77,11 @@ export function readWireMessage(value: unknown): WireMessage {
     default:
       throw new ProtocolViolation("a message of an unknown kind");
   }
+}
+
+function keptFromOf(body: Fields): { readonly keptFrom?: number } {
+  const keptFrom = body["keptFrom"] === undefined ? 0 : count(body, "keptFrom");
+  return keptFrom === 0 ? {} : { keptFrom };
 }
 
 function envelopeOf(body: Fields): Envelope {

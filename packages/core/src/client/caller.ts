@@ -146,12 +146,24 @@ export class ClusterCaller implements Caller {
     const what = describe(target);
     const queue = new ChunkQueue((upTo) => delivery.acknowledge(requestId, upTo));
     const ends = this.#endsOf(envelope, options, (error) => queue.fail(error));
+    // Only another reader can have taken what this one lacks: it says itself how far it came.
+    let isTaken = false;
+    const checkKept = (keptFrom: number): void => {
+      if (!queue.lacksBelow(keptFrom)) return;
+      isTaken = true;
+      const why = `another one read its first ${keptFrom} elements, which are kept no longer`;
+      queue.fail(new InterruptedError({ what: `The reading of the stream ${what}`, why }));
+    };
     delivery.send(envelope, {
       accepted: () => undefined,
-      chunk: (chunk) => queue.push(chunk),
-      reply: ({ exit }) => {
+      chunk(chunk, keptFrom) {
+        queue.push(chunk);
+        checkKept(keptFrom);
+      },
+      reply({ exit }, keptFrom) {
         if (exit.ok) queue.finish(Number(decodePayload(exit.value, `The end of ${what}`)));
         else queue.fail(decodeError(exit.error, rpc?.errors ?? []));
+        checkKept(keptFrom);
       },
       failed: (error) => queue.fail(error),
     });
@@ -184,7 +196,8 @@ export class ClusterCaller implements Caller {
       if (isComplete) {
         queue.acknowledgeAgain();
         delivery.done(requestId);
-      } else delivery.abandon(requestId);
+      } else if (isTaken) delivery.done(requestId);
+      else delivery.abandon(requestId);
     }
   }
 

@@ -27,8 +27,9 @@ export type WireMessage =
       /** Which sending of the request it answers; left out where that is all the same. */
       readonly sending?: number;
     }
-  | { readonly type: "reply"; readonly reply: Reply }
-  | { readonly type: "chunk"; readonly chunk: Chunk }
+  /** `keptFrom`: of a persisted stream. What came before this chunk was read and is kept no longer; left out for 0. */
+  | { readonly type: "reply"; readonly reply: Reply; readonly keptFrom?: number }
+  | { readonly type: "chunk"; readonly chunk: Chunk; readonly keptFrom?: number }
   /** The consumer took every chunk below `upTo`: the producer may send as many again. */
   | { readonly type: "acknowledge"; readonly requestId: string; readonly upTo: number }
   | { readonly type: "interrupt"; readonly requestId: string; readonly shardId: ShardId }

@@ -332,7 +332,8 @@ export class Admission {
     }
     const asking = { peer, requestId: envelope.requestId, shardId: envelope.address.shardId };
     this.#options.waiters.add(requestId, asking, answer);
-    if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer))) return true;
+    if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer)) !== null)
+      return true;
     this.#options.waiters.remove(requestId, asking);
     answer(chunksUnread(envelope.requestId));
     return false;
@@ -343,8 +344,9 @@ export class Admission {
     envelope: Envelope,
     answer: Answer,
   ): Promise<void> {
-    if (envelope.expects === "stream" && !(await this.#options.chunks.send(state.requestId, answer)))
-      return answer(chunksUnread(envelope.requestId));
+    const kept =
+      envelope.expects === "stream" ? await this.#options.chunks.send(state.requestId, answer) : {};
+    if (kept === null) return answer(chunksUnread(envelope.requestId));
     const reply =
       state.state === "answered"
         ? state.reply
@@ -352,7 +354,7 @@ export class Admission {
             attempts: state.deadLetter.attempts,
             reason: state.deadLetter.error.message,
           });
-    answer({ type: "reply", reply });
+    answer({ type: "reply", reply, ...kept });
   }
 
   /**

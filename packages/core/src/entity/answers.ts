@@ -32,9 +32,9 @@ export function movedReply(envelope: Envelope, why: string): Reply {
 export function readdress(message: WireMessage, requestId: string): WireMessage {
   switch (message.type) {
     case "reply":
-      return { type: "reply", reply: { ...message.reply, requestId } };
+      return { ...message, reply: { ...message.reply, requestId } };
     case "chunk":
-      return { type: "chunk", chunk: { ...message.chunk, requestId } };
+      return { ...message, chunk: { ...message.chunk, requestId } };
     case "accepted":
     case "rejected":
       return { ...message, requestId };

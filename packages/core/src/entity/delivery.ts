@@ -60,8 +60,10 @@ export interface DeliveryOptions {
 /** What a sender of a request is told. */
 export interface DeliveryListener {
   accepted(): void;
-  chunk(chunk: Chunk): void;
-  reply(reply: Reply): void;
+  /** @param keptFrom of a persisted stream: what came before this chunk is kept no longer */
+  chunk(chunk: Chunk, keptFrom: number): void;
+  /** @param keptFrom as with chunks */
+  reply(reply: Reply, keptFrom: number): void;
   failed(error: Error): void;
 }
 
@@ -175,9 +177,9 @@ export class Delivery {
       case "accepted":
         return this.#takenIn(message.requestId)?.listener.accepted();
       case "chunk":
-        return this.#takenIn(message.chunk.requestId)?.listener.chunk(message.chunk);
+        return this.#takenIn(message.chunk.requestId)?.listener.chunk(message.chunk, message.keptFrom ?? 0);
       case "reply":
-        return this.#replied(message.reply);
+        return this.#replied(message.reply, message.keptFrom);
       case "rejected":
         return this.#rejected(message);
       case "known": {
@@ -440,12 +442,12 @@ export class Delivery {
     this.#replied({ requestId, exit: { ok: false, error: encodeError(dead, { exposeStacks: false }) } });
   }
 
-  #replied(reply: Reply): void {
+  #replied(reply: Reply, keptFrom: number = 0): void {
     const outgoing = this.#takenIn(reply.requestId);
     if (outgoing === undefined) return;
     // A stream is forgotten by its reader, who may find chunks missing.
     if (outgoing.envelope.expects !== "stream" || !reply.exit.ok) this.#take(reply.requestId);
-    outgoing.listener.reply(reply);
+    outgoing.listener.reply(reply, keptFrom);
   }
 
   #rejected(message: Extract<WireMessage, { type: "rejected" }>): void {

@@ -12,15 +12,20 @@ export class KeptChunks {
     this.#logger = logger;
   }
 
-  /** Sends what is kept of a stream to a consumer that joined or came back. Returns whether it could be read. Never rejects. */
-  async send(requestId: string, answer: Answer): Promise<boolean> {
+  /**
+   * Sends what is kept of a stream to a consumer that joined or came back. Resolves to how to say from where on it is kept, or
+   * to null if that could not be read. Never rejects.
+   */
+  async send(requestId: string, answer: Answer): Promise<{ readonly keptFrom?: number } | null> {
     try {
-      const { chunks } = await this.#messages.readChunks(requestId, 0);
-      for (const chunk of chunks) answer({ type: "chunk", chunk });
-      return true;
+      const { chunks, saved } = await this.#messages.readChunks(requestId, 0);
+      const first = chunks[0]?.index ?? saved;
+      const kept = first === 0 ? {} : { keptFrom: first };
+      for (const chunk of chunks) answer({ type: "chunk", chunk, ...kept });
+      return kept;
     } catch (error) {
       this.#logger.warn("Kept chunks could not be read", { requestId, error: String(error) });
-      return false;
+      return null;
     }
   }
 

@@ -85,11 +85,16 @@ export class ChunkQueue {
     this.#wake?.();
   }
 
+  /** Whether a chunk below this index is missing still. */
+  lacksBelow(index: number): boolean {
+    for (let at = this.#next; at < index; at += 1) if (!this.#buffered.has(at)) return true;
+    return false;
+  }
+
   /** Whether the next chunk is missing although later ones, or the end, are here: it is late, or was lost on the way. */
   get hasGap(): boolean {
     if (this.#total === null) return this.#buffered.size > 0 && !this.#buffered.has(this.#next);
-    for (let index = this.#next; index < this.#total; index += 1) if (!this.#buffered.has(index)) return true;
-    return false;
+    return this.lacksBelow(this.#total);
   }
 
   /** Whether there was a gap at the same place the last time this was asked. What is merely late comes in between. */
