@@ -51,12 +51,10 @@ BEGIN
   v_found := coalesce(cardinality(v_sequences), 0);
   SELECT json_agg(g.columns), coalesce(sum(g.count), 0) INTO v_rows, v_read FROM (
     SELECT json_build_array(${shared}, ${own}) AS columns, count(*) FROM (
-      SELECT f.sequence, f.attempts, q.*,
+      SELECT q.*, f.attempts,
         sum(octet_length(q.payload)) OVER (ORDER BY f.place ROWS UNBOUNDED PRECEDING) - octet_length(q.payload) AS bytes_before
         FROM unnest(v_sequences[:p_limit], v_attempts[:p_limit]) WITH ORDINALITY AS f (sequence, attempts, place)
-        CROSS JOIN LATERAL (
-          SELECT ${[...SHARED_COLUMNS, ...OWN_COLUMNS].filter((column) => column !== "sequence" && column !== "attempts").join(", ")}
-            FROM ${s}.requests o WHERE o.sequence = f.sequence OFFSET 0) q) r
+        CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = f.sequence OFFSET 0) q) r
       WHERE r.bytes_before < ${PAGE_BYTES} GROUP BY ${shared}) g;
   -- Where nothing could be read of what is pending, another look would not do, either.
   RETURN json_build_object('rows', v_rows, 'more', v_read BETWEEN 1 AND v_found - 1, 'due', (${nextDue(s)}));

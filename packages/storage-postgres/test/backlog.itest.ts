@@ -1,7 +1,14 @@
 // A backlog is read page after page in the order of sequences, whatever of it is the reader's, due and free.
 
 import { PGlite } from "@electric-sql/pglite";
-import type { OpenStorage, PendingRequest, ShardId } from "@holdfast/core/adapter";
+import type {
+  MessageStorage,
+  OpenStorage,
+  PendingPage,
+  PendingQuery,
+  PendingRequest,
+  ShardId,
+} from "@holdfast/core/adapter";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { embeddedBackend, serverBackend, type PostgresBackend } from "./backends.ts";
@@ -73,19 +80,12 @@ describe.each(["a server", "PGlite"] as const)("a backlog on %s", (place) => {
           .toSorted((a, b) => a - b);
 
         const read: number[] = [];
-        for (let more = true; more;) {
-          const page = await messages.readPending({
-            shardIds,
-            now: NOW,
-            limit,
-            excludingSequences: [...held, ...read],
-            excludingEntities: full,
-          });
+        const query = { shardIds, now: NOW, limit, excludingSequences: held, excludingEntities: full };
+        for await (const page of pagesOf(messages, query)) {
           expect(page.requests.length).toBeLessThanOrEqual(limit);
           expect(page.more).toBe(expected.length - read.length > limit);
           expect(page.nextDueAt).toBe(dueLater(saved, shardIds));
           read.push(...page.requests.map(({ sequence }) => sequence));
-          more = page.more;
         }
         expect(read).toEqual(expected);
 
@@ -115,17 +115,11 @@ describe.each(["a server", "PGlite"] as const)("a backlog on %s", (place) => {
       saved.push((await messages.saveRequest(request({ payload }), 0, fence)).sequence);
     const read: PendingRequest[] = [];
     const pages: number[] = [];
-    for (let more = true; more;) {
-      const page = await messages.readPending({
-        shardIds: [fence.shardId],
-        now: NOW,
-        limit: 100,
-        excludingSequences: read.map(({ sequence }) => sequence),
-        excludingEntities: [],
-      });
+    const shardIds = [fence.shardId];
+    const query = { shardIds, now: NOW, limit: 100, excludingSequences: [], excludingEntities: [] };
+    for await (const page of pagesOf(messages, query)) {
       pages.push(page.requests.length);
       read.push(...page.requests);
-      more = page.more;
     }
     expect(read.map(({ sequence }) => sequence)).toEqual(saved);
     expect(read.every(({ envelope }) => envelope.payload === payload)).toBe(true);
@@ -133,6 +127,20 @@ describe.each(["a server", "PGlite"] as const)("a backlog on %s", (place) => {
     expect(pages).toEqual([3, 2]);
   });
 });
+
+/** All pages that there are, as one reads them who holds what was read before. */
+async function* pagesOf(
+  messages: MessageStorage,
+  query: PendingQuery,
+): AsyncGenerator<PendingPage, void, undefined> {
+  const held = [...query.excludingSequences];
+  for (let more = true; more;) {
+    const page = await messages.readPending({ ...query, excludingSequences: held });
+    held.push(...page.requests.map(({ sequence }) => sequence));
+    more = page.more;
+    yield page;
+  }
+}
 
 function dueLater(
   saved: readonly Pick<PendingRequest, "envelope">[],

@@ -55,10 +55,6 @@ async function collect(elements: AsyncIterable<number>, into: number[] = []): Pr
   return into;
 }
 
-function errorOf(reason: unknown): unknown {
-  return reason;
-}
-
 function ownerOf(cluster: TestCluster): number {
   return cluster.runners.findIndex(
     (runner) => runner.isAlive && (runner.metrics.snapshot()["activeEntities"] ?? 0) > 0,
@@ -197,7 +193,10 @@ describe("a persisted stream", () => {
     const readBySecond: number[] = [];
     for await (const n of source.keep(300, { idempotencyKey: "k" })) {
       got.push(n);
-      if (n === 100) second = collect(source.keep(300, { idempotencyKey: "k" }), readBySecond).catch(errorOf);
+      if (n === 100)
+        second = collect(source.keep(300, { idempotencyKey: "k" }), readBySecond).catch(
+          (error: unknown) => error,
+        );
       if (n % 10 === 0) await cluster.advance("1s");
     }
     await cluster.advance("1 minute");
@@ -213,7 +212,7 @@ describe("a persisted stream", () => {
     const source = cluster.entity(Source, "s");
     expect(await collect(source.keep(300, { idempotencyKey: "k" }))).toEqual(upTo(300));
     await cluster.advance("1s");
-    const again = collect(source.keep(300, { idempotencyKey: "k" })).catch(errorOf);
+    const again = collect(source.keep(300, { idempotencyKey: "k" })).catch((error: unknown) => error);
     await cluster.advance("1 minute");
     expect(await again).toBeInstanceOf(InterruptedError);
     expect(await again).toMatchObject({ message: expect.stringContaining("its first 300 elements") });

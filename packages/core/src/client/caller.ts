@@ -193,10 +193,9 @@ export class ClusterCaller implements Caller {
     } finally {
       gapTimer.cancel();
       ends();
-      if (isComplete) {
-        queue.acknowledgeAgain();
-        delivery.done(requestId);
-      } else if (isTaken) delivery.done(requestId);
+      if (isComplete) queue.acknowledgeAgain();
+      // What another one reads is not to be interrupted.
+      if (isComplete || isTaken) delivery.done(requestId);
       else delivery.abandon(requestId);
     }
   }
