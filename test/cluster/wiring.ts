@@ -1,7 +1,7 @@
 // Wiring: the URLs by which members find the database, the lease store and each other: straight, or through proxies that
 // can tell them apart.
 
-import { freePort } from "../services/programs.ts";
+import { freePort } from "../services/free-port.ts";
 import type { Network } from "./network.ts";
 
 /** What a member is told of its backends: values of HOLDFAST_STORAGE, HOLDFAST_RUNNERS and HOLDFAST_TRANSPORT. */

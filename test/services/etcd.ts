@@ -3,9 +3,9 @@
 
 import { BreakableProgram, type ProgramControl } from "./breakable.ts";
 import { findService, installDebianPackage, startContainer, type ForeignService } from "./find-service.ts";
+import { freePort } from "./free-port.ts";
 import {
   findProgram,
-  freePort,
   removeFolder,
   serviceFolder,
   startProgram,

@@ -4,9 +4,9 @@
 import { writeFile } from "node:fs/promises";
 import { BreakableProgram, type ProgramControl } from "./breakable.ts";
 import { findService, installDebianPackage, startContainer, type ForeignService } from "./find-service.ts";
+import { freePort } from "./free-port.ts";
 import {
   findProgram,
-  freePort,
   removeFolder,
   serviceFolder,
   startProgram,

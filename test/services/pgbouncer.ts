@@ -4,15 +4,8 @@
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { unprivilegedUser } from "./postgres.ts";
-import {
-  findProgram,
-  freePort,
-  removeFolder,
-  run,
-  serviceFolder,
-  startProgram,
-  type Service,
-} from "./programs.ts";
+import { freePort } from "./free-port.ts";
+import { findProgram, removeFolder, run, serviceFolder, startProgram, type Service } from "./programs.ts";
 
 export interface PgBouncerOptions {
   /** Connections to the server. Default: 10. */

@@ -3,10 +3,10 @@
 
 import { readFile } from "node:fs/promises";
 import { findService, installDebianPackage } from "./find-service.ts";
+import { freePort } from "./free-port.ts";
 import {
   debianPostgresFolders,
   findProgram,
-  freePort,
   removeFolder,
   run,
   serviceFolder,

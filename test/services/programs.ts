@@ -3,7 +3,6 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { chmod, chown, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
@@ -31,16 +30,6 @@ export function debianPostgresFolders(): readonly string[] {
   return readdirSync(root)
     .toSorted((a, b) => Number(b) - Number(a))
     .map((version) => join(root, version, "bin"));
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === "string") throw new Error("No port was given");
-  return address.port;
 }
 
 /** A folder for one service; `owner` is whom it is given to when this process is root. */

@@ -2,7 +2,8 @@
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { freePort, removeFolder, serviceFolder, startProgram, type Service } from "./programs.ts";
+import { freePort } from "./free-port.ts";
+import { removeFolder, serviceFolder, startProgram, type Service } from "./programs.ts";
 import { redisProgram, say, startOwnRedis, type OwnRedis } from "./redis.ts";
 
 /** What clients ask Sentinels for. */

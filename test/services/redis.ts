@@ -6,9 +6,9 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { BreakableProgram, type ProgramControl } from "./breakable.ts";
 import { findService, installDebianPackage, startContainer, type ForeignService } from "./find-service.ts";
+import { freePort } from "./free-port.ts";
 import {
   findProgram,
-  freePort,
   removeFolder,
   serviceFolder,
   startProgram,
