@@ -144,7 +144,8 @@ export class GroupCommitter {
   }
 
   #isBusy(shard: string): boolean {
-    return this.#busyShards.some((shards) => shards.has(shard));
+    for (const shards of this.#busyShards) if (shards.has(shard)) return true;
+    return false;
   }
 
   async #flush(group: readonly Waiting[]): Promise<void> {

@@ -1,3 +1,5 @@
+import { removeFrom } from "../data/remove-from.ts";
+
 /** An Abort for those who only watch it. */
 export type AbortWatch = Omit<Abort, "abort">;
 
@@ -45,8 +47,7 @@ export class Abort {
     else if (this.#whenAborted === null) this.#whenAborted = [callback];
     else this.#whenAborted.push(callback);
     return () => {
-      const index = this.#whenAborted?.indexOf(callback) ?? -1;
-      if (index !== -1) this.#whenAborted?.splice(index, 1);
+      if (this.#whenAborted !== null) removeFrom(this.#whenAborted, callback);
     };
   }
 }

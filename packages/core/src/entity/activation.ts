@@ -8,6 +8,7 @@ import { Abort, type AbortWatch } from "../contract/abort.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
+import { removeFrom } from "../data/remove-from.ts";
 import type { ActivationScope, EntityBehavior, Handler } from "./behavior.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -145,7 +146,7 @@ export class Activation {
   }
 
   #ended(request: HostedRequest): void {
-    this.#running.splice(this.#running.indexOf(request), 1);
+    removeFrom(this.#running, request);
     this.pump();
     this.#options.ended(this);
   }

@@ -70,9 +70,12 @@ export interface AttemptOptions {
 export class Attempt implements AttemptScope {
   readonly #options: AttemptOptions;
   readonly #abort = new Abort();
-  readonly #ended = Promise.withResolvers<AttemptOutcome>();
   #isOver = false;
+  #timeout: Timer | null = null;
   #heartbeatTimeout: Timer | null = null;
+  #stopHearing: (() => void) | null = null;
+  #stopAsking: (() => void) | null = null;
+  #resolve: ((outcome: AttemptOutcome) => void) | null = null;
 
   readonly heartbeat = (details: unknown): void => {
     // A body that was left behind has nothing to say to the next attempt.
@@ -117,49 +120,69 @@ export class Attempt implements AttemptScope {
    * Runs the body, once. Never rejects. A body that outlives its time-outs is left behind with its signal aborted and its
    * transaction rolled back.
    */
-  async run(body: AttemptBody): Promise<AttemptOutcome> {
+  run(body: AttemptBody): Promise<AttemptOutcome> {
     const { stopped, open, settings, transactions } = this.#options;
     if (stopped.isAborted) {
       transactions.close();
-      return { type: "failed", error: stopped.reason };
+      return Promise.resolve({ type: "failed", error: stopped.reason });
     }
-    const stopHearing = stopped.whenAborted(() => this.#leaveBehind(stopped.reason));
-    const stopAsking = open.whenCut((reason) => this.#abort.abort(reason));
-    const timeout = settings.timeoutMs === null ? null : this.#expire(settings.timeoutMs, "timeout");
-    this.#awaitHeartbeat();
-    this.#begin(body);
-    const outcome = await this.#ended.promise;
-    this.#isOver = true;
-    timeout?.cancel();
-    this.#heartbeatTimeout?.cancel();
-    stopHearing();
-    stopAsking();
-    transactions.close();
-    const transaction = transactions.transaction ?? null;
-    if (outcome.type === "completed") return { ...outcome, transaction };
-    // A failure to roll back means that the connection is lost, and with it the transaction.
-    if (transaction !== null) await transaction.rollback().catch(() => undefined);
-    return outcome;
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+      this.#stopHearing = stopped.whenAborted(() => this.#leaveBehind(stopped.reason));
+      this.#stopAsking = open.whenCut((reason) => this.#abort.abort(reason));
+      if (settings.timeoutMs !== null) this.#timeout = this.#expire(settings.timeoutMs, "timeout");
+      this.#awaitHeartbeat();
+      this.#begin(body);
+    });
   }
 
-  /** Its end is the attempt's, unless that had another one first. Promise.race would make three more promises of each. */
   #begin(body: AttemptBody): void {
-    const { resolve } = this.#ended;
-    const failed = (error: unknown): void => resolve({ type: "failed", error });
     try {
-      Promise.resolve(body(this)).then(
-        (value) => resolve({ type: "completed", value, transaction: null }),
-        failed,
-      );
+      Promise.resolve(body(this)).then(this.#completed, this.#failed);
     } catch (error) {
-      failed(error);
+      this.#failed(error);
     }
   }
+
+  readonly #completed = (value: unknown): void => {
+    if (this.#isOver) return;
+    this.#end();
+    this.#resolve?.({
+      type: "completed",
+      value,
+      transaction: this.#options.transactions.transaction ?? null,
+    });
+  };
+
+  readonly #failed = (error: unknown): void => {
+    if (this.#isOver) return;
+    this.#end();
+    this.#undo(error);
+  };
 
   #leaveBehind(reason: unknown): void {
-    this.#isOver = true;
+    if (this.#isOver) return;
+    this.#end();
     this.#abort.abort(reason);
-    this.#ended.resolve({ type: "failed", error: reason });
+    this.#undo(reason);
+  }
+
+  #undo(reason: unknown): void {
+    const { transaction } = this.#options.transactions;
+    const undone = (): void => this.#resolve?.({ type: "failed", error: reason });
+    // A failure to roll back means that the connection is lost, and with it the transaction.
+    if (transaction === undefined) undone();
+    else transaction.rollback().then(undone, undone);
+  }
+
+  /** The first end counts: the body's own, a time-out, or the execution's. */
+  #end(): void {
+    this.#isOver = true;
+    this.#timeout?.cancel();
+    this.#heartbeatTimeout?.cancel();
+    this.#stopHearing?.();
+    this.#stopAsking?.();
+    this.#options.transactions.close();
   }
 
   #awaitHeartbeat(): void {

@@ -10,7 +10,7 @@ import { TransactionScope, type StorageTransaction } from "../contract/transacti
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { Attempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
 import type { Outcome } from "./journal.ts";
-import type { Step, StepScope } from "./step.ts";
+import type { Settle, Step, StepScope } from "./step.ts";
 
 /** So far down the causes of an activity's error a failure of storage is looked for. */
 const MAX_CAUSES = 8;
@@ -42,46 +42,54 @@ export class ActivityStep {
 
   /** Attempts it until it succeeds or may not be tried again, and settles it. Rejects where storage does. */
   async perform(): Promise<void> {
-    const { recorded, open, settle } = this.#step;
-    const { settings, body } = this.#activity;
-    const { clock, until, ready, record, failed, isStopped, stop } = this.#scope;
-    let failures = recorded?.failures.length ?? 0;
-    let retryAt = recorded?.failures.at(-1)?.retryAt ?? 0;
-    const heartbeat: Heartbeat = { details: recorded?.failures.at(-1)?.lastHeartbeat };
+    const { open, recorded } = this.#step;
+    const scope = this.#scope;
+    const last = recorded?.failures.at(-1);
+    const heartbeat: Heartbeat = { details: last?.lastHeartbeat };
+    let number = (recorded?.failures.length ?? 0) + 1;
+    let retryAt = last?.retryAt ?? 0;
     for (;;) {
-      if (retryAt > clock.now()) await until(retryAt, open);
-      await ready();
+      if (retryAt > scope.clock.now()) await scope.until(retryAt, open);
+      await scope.ready();
       // The execution was cancelled: what has not begun does not begin any more.
-      if (open.cutBy !== null) return void (await settle(failed(open.cutBy), null));
+      if (open.cutBy !== null) return void (await this.#fail(open.cutBy));
       open.hasBegun = true;
-      const number = failures + 1;
       const attempt = this.#attempt(number, heartbeat);
-      const outcome = await attempt.run(body);
+      const outcome = await attempt.run(this.#activity.body);
       let error: unknown;
       if (outcome.type === "completed") {
-        if (isStopped()) return rollBack(outcome.transaction);
-        error = await this.#settle(outcome.value, outcome.transaction);
+        if (scope.isStopped()) return rollBack(outcome.transaction);
+        const settled = this.#settle(outcome.value, outcome.transaction);
+        if (settled === undefined) return;
+        error = await settled;
         if (error === undefined) return;
       } else {
-        if (isStopped()) return;
+        if (scope.isStopped()) return;
         error = outcome.error;
         const ofStorage = this.#failureOfStorage(error, attempt.transactions);
-        if (ofStorage !== null) return stop(ofStorage);
+        if (ofStorage !== null) return scope.stop(ofStorage);
       }
-      if (open.cutBy !== null) return void (await settle(failed(open.cutBy), null));
-      const isFinal =
-        number > settings.retries || settings.nonRetryable.some((errorClass) => error instanceof errorClass);
-      if (isFinal) return void (await settle(failed(error), null));
-      failures = number;
-      retryAt = clock.now() + this.#pauseAfter(number);
-      record(this.#step, {
+      if (open.cutBy !== null) return void (await this.#fail(open.cutBy));
+      if (this.#isFinal(error, number)) return void (await this.#fail(error));
+      retryAt = scope.clock.now() + this.#pauseAfter(number);
+      scope.record(this.#step, {
         type: "attempt-failed",
         attempt: number,
-        error: encodeError(error, this.#scope),
+        error: encodeError(error, scope),
         retryAt,
         ...(heartbeat.details === undefined ? {} : { lastHeartbeat: heartbeat.details }),
       });
+      number += 1;
     }
+  }
+
+  #fail(error: unknown): ReturnType<Settle> {
+    return this.#step.settle(this.#scope.failed(error), null);
+  }
+
+  #isFinal(error: unknown, attempt: number): boolean {
+    const { retries, nonRetryable } = this.#activity.settings;
+    return attempt > retries || nonRetryable.some((errorClass) => error instanceof errorClass);
   }
 
   #attempt(attempt: number, heartbeat: Heartbeat): Attempt {
@@ -110,8 +118,8 @@ export class ActivityStep {
     });
   }
 
-  /** Settles the step with a value. Resolves to why that could not be, which is a failure of the attempt, or undefined. */
-  #settle(value: unknown, transaction: StorageTransaction | null): Promise<unknown> {
+  /** As the step's `settle`, with a value. Resolves also to why that has no outcome, which is a failure of the attempt. */
+  #settle(value: unknown, transaction: StorageTransaction | null): Promise<unknown> | undefined {
     let event: Outcome;
     try {
       event = this.#scope.completed(value, this.#step.name);

@@ -9,6 +9,7 @@
 //       compensations.
 
 import { Abort } from "../contract/abort.ts";
+import { removeFrom } from "../data/remove-from.ts";
 import type { RecordedStep } from "./journal.ts";
 import type { WorkflowCancelledError } from "../errors/workflow.ts";
 
@@ -90,10 +91,10 @@ export class Cancellation {
 
   /** The code has the step's result. @param error what it failed with, or null */
   closed(step: OpenStep, error: Error | null): void {
-    const index = this.#open.indexOf(step);
-    if (index !== -1) this.#open.splice(index, 1);
+    removeFrom(this.#open, step);
     if (this.#error !== null && error?.name === this.#error.name) this.#isHeard = true;
-    if (!this.#hasWork) for (const resolve of this.#whenWorkEnds.splice(0)) resolve();
+    if (this.#whenWorkEnds.length > 0 && !this.#hasWork)
+      for (const resolve of this.#whenWorkEnds.splice(0)) resolve();
   }
 
   deliver(error: WorkflowCancelledError): void {

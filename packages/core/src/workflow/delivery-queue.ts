@@ -7,7 +7,7 @@
 //   Q3  An ordinal that was announced holds up all later ones until it is delivered or given up. One whose write failed is
 //       neither: then this copy of the execution is over.
 
-import type { Clock } from "../adapter/clock.ts";
+import type { SharedTurn } from "./shared-turn.ts";
 
 /** A result that will be delivered. */
 interface Announced {
@@ -17,7 +17,7 @@ interface Announced {
 }
 
 export class DeliveryQueue {
-  readonly #clock: Clock;
+  readonly #turn: SharedTurn;
   /** Called when nothing is left to deliver now. */
   readonly #idle: () => void;
   /** Rising. */
@@ -27,8 +27,8 @@ export class DeliveryQueue {
   #isStopped = false;
 
   /** @param recorded the ordinals of recorded results, rising: announced from the start */
-  constructor(clock: Clock, recorded: readonly number[], idle: () => void) {
-    this.#clock = clock;
+  constructor(turn: SharedTurn, recorded: readonly number[], idle: () => void) {
+    this.#turn = turn;
     this.#idle = idle;
     this.#announced = recorded.map((ordinal) => ({ ordinal, settle: null }));
     this.#lastRecorded = recorded.at(-1) ?? -1;
@@ -54,14 +54,14 @@ export class DeliveryQueue {
     const announced = this.#announced[this.#placeOf(ordinal)];
     if (announced?.ordinal !== ordinal) return;
     announced.settle = settle;
-    void this.#pump();
+    this.#pump();
   }
 
   /** There is no such result after all: its transaction could not commit. */
   giveUp(ordinal: number): void {
     const place = this.#placeOf(ordinal);
     if (this.#announced[place]?.ordinal === ordinal) this.#announced.splice(place, 1);
-    void this.#pump();
+    this.#pump();
   }
 
   /** Nothing is delivered any more. */
@@ -69,17 +69,21 @@ export class DeliveryQueue {
     this.#isStopped = true;
   }
 
-  async #pump(): Promise<void> {
-    if (this.#isPumping) return;
-    this.#isPumping = true;
-    while (this.#isNextReady()) {
-      await this.#clock.nextTurn();
-      if (this.#isStopped) break;
-      this.#announced.shift()?.settle?.();
-    }
-    this.#isPumping = false;
-    this.#idle();
+  #pump(): void {
+    if (!this.#isPumping) this.#deliverIfReady();
   }
+
+  #deliverIfReady(): void {
+    this.#isPumping = this.#isNextReady();
+    if (this.#isPumping) void this.#turn.next().then(this.#deliverNext);
+    else this.#idle();
+  }
+
+  /** Of a result that is ready, when its turn has come. Between that and this the queue may have been stopped. */
+  readonly #deliverNext = (): void => {
+    if (!this.#isStopped) this.#announced.shift()?.settle?.();
+    this.#deliverIfReady();
+  };
 
   #isNextReady(): boolean {
     return !this.#isStopped && (this.#announced[0]?.settle ?? null) !== null;

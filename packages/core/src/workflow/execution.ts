@@ -91,7 +91,9 @@ export class Execution {
       failed: (error) => this.#stop({ type: "stopped", error }),
     });
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
-    this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), () => this.#check());
+    this.#queue = new DeliveryQueue(options.deliveryTurn, recordedOrdinals(this.#journal, run), () =>
+      this.#check(),
+    );
     this.#recorder = new Recorder(this.#journal, this.#queue, run, () => this.#isOver);
     this.#residence = new Residence(clock, () => this.#check());
     this.instant = new InstantSteps({
@@ -242,7 +244,7 @@ export class Execution {
       const work = (): void => {
         // It only waited, and was cut before this copy came to it.
         if (open.isWait && open.cutBy !== null) return;
-        void this.#perform(step, perform);
+        this.#perform(step, perform);
       };
       this.#onceCaughtUp(work);
     });
@@ -301,26 +303,24 @@ export class Execution {
     this.#stop({ type: "continued" });
   }
 
-  /** Does a step, and keeps the execution in memory meanwhile. Never rejects. */
-  async #perform(step: Step, perform: Perform): Promise<void> {
+  /** Does a step, and keeps the execution in memory meanwhile. */
+  #perform(step: Step, perform: Perform): void {
     this.#residence.begin();
-    try {
-      await perform(step);
-    } catch (error) {
-      await this.#fail(step, error);
-    } finally {
-      this.#residence.end();
-    }
+    perform(step).then(this.#performed, (error: unknown) => this.#fail(step, error));
   }
+
+  readonly #performed = (): void => this.#residence.end();
 
   /** What a step's work throws is the step's failure, unless it is storage that fails or refuses: the next copy reads on (J3). */
   async #fail(step: Step, error: unknown): Promise<void> {
-    if (this.#isStopped || error instanceof PersistenceError || error instanceof FencedError)
-      return this.#stop({ type: "stopped", error });
     try {
+      if (this.#isStopped || error instanceof PersistenceError || error instanceof FencedError)
+        return this.#stop({ type: "stopped", error });
       await step.settle(this.scope.failed(error), null);
     } catch (failure) {
       this.#stop({ type: "stopped", error: failure });
+    } finally {
+      this.#performed();
     }
   }
 
@@ -439,7 +439,7 @@ export class Execution {
       stopped: this.#stopped,
       isStopped: () => this.#isStopped,
       stop: (error) => this.#stop({ type: "stopped", error }),
-      ready: () => this.#ready(),
+      ready: this.#ready,
       until: (at, open) => this.#residence.wait<never>(at, open, null),
       message: (dueAt, open, listen) => this.#residence.wait(dueAt, open, listen),
       joinably: (work) => this.#residence.joinably(work),
@@ -457,12 +457,17 @@ export class Execution {
     };
   }
 
-  /** Resolves when a side effect may start (E3); never once the execution is over or has to leave. */
-  async #ready(): Promise<void> {
-    // As `durable()` does, without a promise more for each step.
-    while (this.#journal.writing !== null) await this.#journal.writing;
+  /** Resolves when a side effect may start (E3), undefined if at once; never once the execution is over or has to leave. */
+  readonly #ready = (): Promise<void> | undefined => {
+    // Not async, since nearly every step waits for what is recorded of the one before.
+    if (this.#journal.writing !== null) return this.#journal.writing.then(this.#ready);
+    const isUsual = this.#cancelling === null && !this.#isStopped && !this.#options.call.leaving.isAborted;
+    return isUsual ? undefined : this.#onceCancelled();
+  };
+
+  async #onceCancelled(): Promise<void> {
     // What was asked for before a cancellation that is on its way does not begin any more.
-    if (this.#cancelling !== null) await this.#cancelling;
+    await this.#cancelling;
     if (this.#isStopped || this.#options.call.leaving.isAborted) {
       this.#residence.end();
       await new Promise<never>(() => undefined);
@@ -472,15 +477,22 @@ export class Execution {
   /** Soon, when everything that is ready has run: does the code wait for nothing but time? Then it leaves memory. */
   #check(): void {
     if (this.#isChecking || this.#isStopped) return;
-    // What it is at comes to an end, and then this is called again. Calls that another copy may join do not say that they
-    // begin, so one that has to leave always looks.
-    if (this.#isCaughtUp && !this.#options.call.leaving.isAborted && this.#isAtWork) return;
+    if (this.#isCaughtUp && this.#stays) return;
     this.#isChecking = true;
     void this.#options.clock.nextTurn().then(() => {
       this.#isChecking = false;
       if (!this.isReplaying) this.#catchUp();
       this.#leaveIfIdle();
     });
+  }
+
+  /**
+   * Whether it stays in memory as things are: this is looked at again when what it is at has ended, and when it begins to
+   * wait. Calls that another copy may join do not say that they begin, so one that has to leave always looks.
+   */
+  get #stays(): boolean {
+    const { call, replayOnly } = this.#options;
+    return !call.leaving.isAborted && (this.#isAtWork || !(replayOnly || this.#residence.isWaiting));
   }
 
   get #isAtWork(): boolean {

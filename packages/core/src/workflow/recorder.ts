@@ -24,9 +24,6 @@ export const INSTANT: ReadonlySet<StepKind> = new Set([
 type EntryOfOutcome = Omit<JournalEntry, "ordinal"> & { readonly event: Outcome };
 type Hand = (event: Outcome) => void;
 
-/** What most steps end with: one for all of them. */
-const SETTLED: ReturnType<Settle> = Promise.resolve(undefined);
-
 /** The ordinals of the results that a journal holds, rising. */
 export function recordedOrdinals(journal: Journal, run: RecordedRun): readonly number[] {
   const ordinals = run.cancellation === null ? [] : [run.cancellation.ordinal];
@@ -73,10 +70,14 @@ export class Recorder {
   settle(outcome: EntryOfOutcome, transaction: StorageTransaction | null, hand: Hand): ReturnType<Settle> {
     if (transaction !== null) return this.#commit(outcome, transaction, hand);
     if (!this.#isStopped()) this.deliver(outcome, () => hand(outcome.event));
-    return SETTLED;
+    return undefined;
   }
 
-  async #commit(outcome: EntryOfOutcome, transaction: StorageTransaction, hand: Hand): ReturnType<Settle> {
+  async #commit(
+    outcome: EntryOfOutcome,
+    transaction: StorageTransaction,
+    hand: Hand,
+  ): Promise<TransactionUnavailableError | undefined> {
     if (this.#isStopped()) {
       await transaction.rollback();
       return undefined;

@@ -106,6 +106,11 @@ export class Residence {
     return this.#busy > (isLeaving ? this.#joinable : 0);
   }
 
+  /** Whether a step waits for a time, or for what comes from outside. */
+  get isWaiting(): boolean {
+    return this.#dormant > 0 || (this.#waits !== null && this.#waits.earliest !== null);
+  }
+
   /** Until when it may leave memory (null: until something wakes it); undefined: it stays. While nothing is busy. */
   leavesUntil(): number | null | undefined {
     const earliest = this.#waits?.earliest ?? null;

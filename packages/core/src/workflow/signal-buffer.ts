@@ -4,6 +4,8 @@
 //       asked for them. None is lost where nobody waits.
 //   S2  A signal leaves the buffer only for a step that takes it.
 
+import { removeFrom } from "../data/remove-from.ts";
+
 /** A signal that came. */
 export interface ReceivedSignal {
   readonly requestId: string;
@@ -35,10 +37,7 @@ export class SignalBuffer {
     this.#takers.set(name, takers);
     takers.push(take);
     this.#match(name);
-    return () => {
-      const index = takers.indexOf(take);
-      if (index !== -1) takers.splice(index, 1);
-    };
+    return () => removeFrom(takers, take);
   }
 
   /** The step that took it could not be given it: it has its place again. */

@@ -11,13 +11,13 @@ import type { OpenStep } from "./cancellation.ts";
 import type { Outcome, RecordedStep } from "./journal.ts";
 
 /**
- * Records a step's outcome and hands it to the code. Rejects where storage does. Resolves to the error of a transaction
- * that cannot commit, which makes a failed attempt of it.
+ * Records a step's outcome and hands it to the code. Undefined: both are under way. With a transaction it resolves when that
+ * has committed, or to the error of one that cannot, which makes a failed attempt of it. Rejects where storage does.
  */
 export type Settle = (
   event: Outcome,
   transaction: StorageTransaction | null,
-) => Promise<TransactionUnavailableError | undefined>;
+) => Promise<TransactionUnavailableError | undefined> | undefined;
 
 /** A step that the code asked for, and whose outcome is not recorded. */
 export interface Step {
@@ -57,8 +57,8 @@ export interface StepScope {
   readonly isStopped: () => boolean;
   /** Ends this copy of the execution: storage refused, or failed. */
   readonly stop: (error: unknown) => void;
-  /** Resolves when a side effect may start; never once the execution is over or has to leave. */
-  readonly ready: () => Promise<void>;
+  /** Resolves when a side effect may start, undefined if at once; never once the execution is over or has to leave. */
+  readonly ready: () => Promise<void> | undefined;
   /** Waits for a wall time, or until the step is cut. The execution may leave memory meanwhile. */
   readonly until: (at: number, open: OpenStep) => Promise<WaitOutcome<never>>;
   /**

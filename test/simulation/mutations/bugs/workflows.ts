@@ -7,20 +7,20 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "replay ignores the order of completion",
     breaks: "INV-8",
     file: "workflow/delivery-queue.ts",
-    find: "      this.#announced.shift()?.settle?.();\n",
+    find: "    if (!this.#isStopped) this.#announced.shift()?.settle?.();\n",
     replace:
-      "      const last = this.#announced.findLastIndex(({ settle }) => settle !== null);\n" +
-      "      this.#announced.splice(last, 1)[0]?.settle?.();\n",
+      "    const last = this.#announced.findLastIndex(({ settle }) => settle !== null);\n" +
+      "    if (!this.#isStopped) this.#announced.splice(last, 1)[0]?.settle?.();\n",
     scenarios: ["races"],
   },
   {
     name: "results are delivered as soon as they are there",
     breaks: "INV-8",
     file: "workflow/delivery-queue.ts",
-    find: "    announced.settle = settle;\n    void this.#pump();\n",
+    find: "    announced.settle = settle;\n    this.#pump();\n",
     replace:
       "    this.giveUp(ordinal);\n" +
-      "    void this.#clock.nextTurn().then(() => {\n" +
+      "    void this.#turn.next().then(() => {\n" +
       "      if (this.#isStopped) return;\n" +
       "      settle();\n" +
       "      this.#idle();\n" +
@@ -31,15 +31,15 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "failed attempts of an activity are not counted over a crash",
     breaks: "attempts survive a take-over",
     file: "workflow/activity-step.ts",
-    find: "let failures = recorded?.failures.length ?? 0;",
-    replace: "let failures = 0;",
+    find: "let number = (recorded?.failures.length ?? 0) + 1;",
+    replace: "let number = 1;",
     scenarios: ["races"],
   },
   {
     name: "a side effect does not wait for what it follows from",
     breaks: "INV-8",
     file: "workflow/execution.ts",
-    find: "    while (this.#journal.writing !== null) await this.#journal.writing;\n",
+    find: "    if (this.#journal.writing !== null) return this.#journal.writing.then(this.#ready);\n",
     replace: "",
     scenarios: ["transfers", "races"],
   },
