@@ -143,6 +143,50 @@ describe("a sender's persisted requests to one entity", () => {
     },
   );
 
+  it("keep their order when an entity without room left memory while the page with the rest of them was read (INV-4)", async () => {
+    const seen: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    let isStored = false;
+    const Small = defineEntity({
+      name: "Small",
+      mailboxCapacity: 2,
+      maxIdleTime: "10ms",
+      rpcs: {
+        add: rpc({
+          input: {
+            "~standard": {
+              version: 1,
+              vendor: "test",
+              async validate(value) {
+                if (isStored && value === "slow") await gate.promise;
+                return { value: String(value) };
+              },
+            },
+          } satisfies Schema<string>,
+          persisted: true,
+        }),
+      },
+    });
+    const small = Small.implement({
+      async add(text) {
+        seen.push(String(text));
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [small] });
+    const client = cluster.entityClient("Small");
+    const due = new Date(cluster.now() + 60_000);
+    for (const text of ["0", "1", "2", "3"]) await client.notifyAt("s", "add", text, due);
+    await client.notifyAt("t", "add", "slow", due);
+    for (const text of ["4", "5"]) await client.notifyAt("s", "add", text, due);
+    isStored = true;
+    await cluster.advance("2 minutes");
+    expect(seen).toEqual(["0", "1", "2"]);
+    expect(cluster.runners[0]?.metrics.snapshot()["activeEntities"]).toBe(0);
+    gate.resolve();
+    await cluster.advance("2 minutes");
+    expect(seen.filter((text) => text !== "slow")).toEqual(["0", "1", "2", "3", "4", "5"]);
+  });
+
   it("go out in the order of calls, whether a reply is awaited or not", async () => {
     const seen: number[] = [];
     await using cluster = await createTestCluster({ register: [list(seen)] });

@@ -293,6 +293,24 @@ describe("an execution", () => {
     expect(sold.toSorted()).toEqual(executions.flatMap(() => sales).toSorted());
   });
 
+  it("leaves memory with its end", async () => {
+    const Quick = defineWorkflow<{ id: string }, string>({ name: "Quick", key: ({ id }) => id });
+    const quick = Quick.implement({
+      activities: { work: activity(async (_ctx, text: string) => text) },
+      execute: (ctx, { id }) => ctx.activities.work(id),
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [quick] });
+    const ids = Array.from({ length: 20 }, (_, n) => `${n}`);
+    await expect(Promise.all(ids.map((id) => cluster.workflow(Quick).execute({ id })))).resolves.toEqual(ids);
+    await cluster.advance("1ms");
+    const { activations, evictions, activeEntities } = cluster.runners[0]?.metrics.snapshot() ?? {};
+    expect({ activations, evictions, activeEntities }).toEqual({
+      activations: 20,
+      evictions: 20,
+      activeEntities: 0,
+    });
+  });
+
   it("leaves memory while it sleeps, two hundred of them too", async () => {
     const Nap = defineWorkflow<{ id: string }, string>({ name: "Nap", key: ({ id }) => id });
     const nap = Nap.implement({

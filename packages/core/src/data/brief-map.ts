@@ -44,6 +44,11 @@ export class BriefMap<Value> {
     this.#added = 0;
   }
 
+  /** Those of now, for a loop that neither awaits nor sets or deletes any. */
+  get current(): Iterable<Value> {
+    return this.#values.values();
+  }
+
   /** Those of when it is called, without what is deleted meanwhile. In the order in which they were set. */
   *keys(): Generator<string> {
     const keys = [...this.#values.keys()];

@@ -14,6 +14,8 @@ import type { HostedRequest } from "./hosted-request.ts";
 import { Mailbox } from "./mailbox.ts";
 
 export interface ActivationOptions {
+  /** Names it among those of its shard. */
+  readonly key: string;
   readonly address: EntityAddress;
   readonly behavior: EntityBehavior;
   readonly fence: Fence;
@@ -33,6 +35,7 @@ export type Handlers = Readonly<Record<string, Handler>>;
 const SIGNAL = liveProperty((abort: Abort) => abort.signal);
 
 export class Activation {
+  readonly key: string;
   readonly address: EntityAddress;
   readonly fence: Fence;
   readonly leaving: AbortWatch;
@@ -53,6 +56,7 @@ export class Activation {
 
   constructor(options: ActivationOptions) {
     this.#options = options;
+    this.key = options.key;
     this.address = options.address;
     this.fence = options.fence;
     this.leaving = options.leaving;

@@ -360,10 +360,10 @@ export class Admission {
   /**
    * Takes a request that storage handed back, unless it is here, or has no room: then it is read again later.
    *
-   * @param withoutRoom what had none for a request that was read with it. Some may be free by now, and is not for this one: what
-   * was in front of it is read again first (INV-4)
+   * @param withoutRoom the keys of what had none for a request that was read with it. Some may be free by now, and is not for this
+   * one: what was in front of it is read again first (INV-4)
    */
-  async admitStored(pending: PendingRequest, withoutRoom: Set<Activation>): Promise<void> {
+  async admitStored(pending: PendingRequest, withoutRoom: Set<string>): Promise<void> {
     const { envelope } = pending;
     const shard = this.#options.servedShard(envelope.address.shardId);
     const isTaken = (): boolean =>
@@ -382,10 +382,10 @@ export class Admission {
     }
     const withRoom = (): Activation | null => {
       const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
-      if (withoutRoom.has(activation)) return null;
+      if (withoutRoom.has(activation.key)) return null;
       if (!activation.isFull) return activation;
       activation.isBacklogged = true;
-      withoutRoom.add(activation);
+      withoutRoom.add(activation.key);
       return null;
     };
     // Of a deep backlog most finds none, and is not parsed.

@@ -57,6 +57,8 @@ export interface EntityBehavior {
    * at least the second. Not given: an attempt that was cut short does not count at all.
    */
   readonly countsCutAttempt?: boolean;
+  /** Whether an entity has nothing in memory but its requests: then it leaves with the last of them. Not given: it may have. */
+  readonly keepsNothing?: boolean;
   /** One of its requests has become a dead letter. Must not reject. */
   buried?(address: EntityAddress): Promise<void>;
   /** Requests that were put off here because they wait for other code, and the fence under which they were. */

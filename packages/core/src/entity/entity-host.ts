@@ -429,6 +429,7 @@ export class EntityHost {
     if (existing !== undefined) return existing;
     const { contract } = behavior;
     const activation = new Activation({
+      key,
       address,
       behavior,
       fence: shard.fence,
@@ -450,6 +451,10 @@ export class EntityHost {
       activation.isBacklogged = false;
       shard.markUnread();
       this.wake();
+    }
+    if (activation.behavior.keepsNothing === true && activation.isIdle && !activation.isBacklogged) {
+      this.#options.counters.evictions += 1;
+      shard.remove(activation);
     }
   }
 

@@ -45,19 +45,19 @@ export class Eviction {
   #sweep(): void {
     const now = this.#options.clock.monotonic();
     for (const shard of this.#options.shards()) {
-      for (const [key, activation] of shard.activations) {
+      for (const activation of shard.activations.values()) {
         if (!activation.isIdle || activation.isBacklogged) continue;
         activation.lastUsedAt ??= now;
         const maxIdleTimeMs = this.#options.maxIdleTimeMs(activation.address.entityType);
         if (now - activation.lastUsedAt < maxIdleTimeMs) continue;
-        void this.#evict(shard, key, activation);
+        void this.#evict(shard, activation);
       }
     }
   }
 
-  async #evict(shard: HostedShard, key: string, activation: Activation): Promise<void> {
+  async #evict(shard: HostedShard, activation: Activation): Promise<void> {
     await this.#options.evict(activation);
     // A request may have come while onEvict ran: then it stays, with fresh handlers.
-    if (activation.isIdle && shard.activations.get(key) === activation) shard.activations.delete(key);
+    if (activation.isIdle) shard.remove(activation);
   }
 }

@@ -1,4 +1,5 @@
 import { Abort } from "../contract/abort.ts";
+import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Activation } from "./activation.ts";
@@ -10,7 +11,7 @@ export class HostedShard {
   isServing = true;
   /** Aborted when the shard is given up. */
   readonly leaving: Abort = new Abort();
-  readonly activations: Map<string, Activation> = new Map();
+  readonly activations: BriefMap<Activation> = new BriefMap();
   /** Entities with stored requests that no code here handles. */
   readonly #unserved = new Map<string, EntityAddress>();
   /** Entities of which the read under way is to take nothing more. */
@@ -77,10 +78,15 @@ export class HostedShard {
     this.markUnread();
   }
 
+  /** It left memory. Another one may have its place by now. */
+  remove(activation: Activation): void {
+    if (this.activations.get(activation.key) === activation) this.activations.delete(activation.key);
+  }
+
   /** Entities whose stored requests cannot be taken now: no room, no code, or held back. A read without the former leaves it unread. */
   unready(): readonly EntityAddress[] {
     const full: EntityAddress[] = [];
-    for (const activation of this.activations.values()) if (activation.isFull) full.push(activation.address);
+    for (const activation of this.activations.current) if (activation.isFull) full.push(activation.address);
     if (full.length > 0) this.#leftSomeOut = true;
     return [...full, ...this.#unserved.values(), ...this.#heldBack.values()];
   }
@@ -93,7 +99,7 @@ export class HostedShard {
 
   checkQuiet(): void {
     if (this.#whenQuiet === null) return;
-    for (const activation of this.activations.values()) if (activation.running.length > 0) return;
+    for (const activation of this.activations.current) if (activation.running.length > 0) return;
     const callback = this.#whenQuiet;
     this.#whenQuiet = null;
     callback();

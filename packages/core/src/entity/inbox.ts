@@ -15,7 +15,6 @@ import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { PendingRequest } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { Activation } from "./activation.ts";
 import type { Counters } from "./counters.ts";
 
 /** The first page, and each while an entity has no room: what finds none is read again. */
@@ -42,8 +41,8 @@ export interface InboxOptions {
   readonly begin: () => Sweep;
   /** What is held here of these shards already. */
   readonly held: () => { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] };
-  /** `withoutRoom` is that of the page: what had no room for one of it takes none of the rest (INV-4). */
-  readonly admit: (pending: PendingRequest, withoutRoom: Set<Activation>) => Promise<void>;
+  /** `withoutRoom` is that of the page, by their keys: what had no room for one of it takes none of the rest (INV-4). */
+  readonly admit: (pending: PendingRequest, withoutRoom: Set<string>) => Promise<void>;
   /** Carries out a call of storage, and notes how it went. */
   readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
 }
@@ -145,7 +144,7 @@ export class Inbox {
         excludingEntities: held.full,
       }),
     );
-    const withoutRoom = new Set<Activation>();
+    const withoutRoom = new Set<string>();
     for (const pending of page.requests) {
       const { requestId, address } = pending.envelope;
       if (!this.#settled.has(requestId) && sweep.covers(address.shardId))

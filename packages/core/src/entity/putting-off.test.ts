@@ -73,6 +73,7 @@ async function running() {
     forget: ({ id }) => void requests.delete(id),
   });
   const activation = new Activation({
+    key: "Counter/1",
     address: REQUEST.address,
     behavior: { contract: { name: "Counter" } as never, activate: () => ({}) },
     fence,

@@ -94,6 +94,7 @@ export function executionBehavior(
     // What a copy had begun is recorded when it leaves in order. Cut short, it may not have come to that: the next copy must
     // not take it that nothing has begun.
     countsCutAttempt: true,
+    keepsNothing: true,
     activate: () => handlers,
     buried: (address) => runner.wakeWatchersOf(address),
     waiting: () =>
