@@ -1,7 +1,7 @@
 // Measures what Holdfast costs beside its limits and its peers, all in one run. See bench/README.md.
 
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readOptions } from "../../test/command-line.ts";
 import { countAtPostgres, reportCounts } from "./counts.ts";
 import { pgliteDatabase } from "./databases.ts";
 import { durable } from "./durable.ts";
@@ -22,7 +22,9 @@ import { reportSteps, stepCosts } from "./steps.ts";
 import { openStore, STORE_KINDS, type Store, type StoreKind } from "./stores.ts";
 import { measureAll } from "./tool.ts";
 
-const { values: given, positionals } = parseArgs({
+const USAGE = "npm run bench -- [command] [options]: see bench/README.md";
+
+const { values: given, positionals } = readOptions(USAGE, {
   allowPositionals: true,
   options: {
     storage: { type: "string" },

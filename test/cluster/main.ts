@@ -1,7 +1,6 @@
-// npm run faults -- [--minutes 30] [--seed 7] [--only kill]: the scenarios, in an order that the seed chooses, until the
-// time is over. Ends with code 1 if anything did not hold.
+// The scenarios, in an order that the seed chooses, until the time is over. Ends with code 1 if anything did not hold.
 
-import { parseArgs } from "node:util";
+import { readOptions, refuse } from "../command-line.ts";
 import { chance } from "./chance.ts";
 import { machineNow } from "./clock.ts";
 import { tableOf } from "./report.ts";
@@ -10,13 +9,15 @@ import { runnable } from "./scenarios.ts";
 import { startServices } from "./services.ts";
 import type { Result } from "./world.ts";
 
-const { values } = parseArgs({
+const USAGE = "npm run faults -- [--minutes 30] [--seed 7] [--only kill]";
+
+const { values } = readOptions(USAGE, {
   options: { minutes: { type: "string" }, seed: { type: "string" }, only: { type: "string", default: "" } },
 });
 const minutes = Number(values.minutes ?? 0);
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 if (!(minutes >= 0 && Number.isInteger(seed)))
-  throw new Error("--minutes takes a number, --seed a whole number");
+  refuse(USAGE, "--minutes takes a number, --seed a whole number.");
 const below = chance(seed);
 const results: Result[] = [];
 const violations: string[] = [];

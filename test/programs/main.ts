@@ -1,18 +1,20 @@
-// npm run programs -- [--count 50000] [--seed 7] [--places 16]: random workflow programs, each of which crashes before and
-// after each of its writes and at other places, until `count` of them have come to the same end every time. Uses all cores.
+// Random workflow programs, each of which crashes before and after each of its writes and at other places, until `--count` of
+// them have come to the same end every time. Uses all cores.
 // Ends with code 1 at the first that does not, which it shrinks and prints. `--places all` is every place at which a program
 // may crash.
 
 import { fork, type ChildProcess } from "node:child_process";
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
 import { MOST_PLACES } from "../../packages/core/test/check-programs.ts";
+import { readOptions, refuse } from "../command-line.ts";
 import type { Answer, Task } from "./worker.ts";
 
 /** Programs that a worker checks at once: few enough to see how far it is, and to stop soon. */
 const PROGRAMS_OF_TASK = 250;
 
-const { values } = parseArgs({
+const USAGE = "npm run programs -- [--count 50000] [--seed 7] [--places 16 | all]";
+
+const { values } = readOptions(USAGE, {
   options: {
     count: { type: "string", default: "2000" },
     seed: { type: "string" },
@@ -23,7 +25,7 @@ const count = Number(values.count);
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 const mostPlaces = values.places === "all" ? Number.MAX_SAFE_INTEGER : Number(values.places);
 if (![count, seed, mostPlaces].every((value) => Number.isSafeInteger(value) && value >= 0))
-  throw new Error('--count, --seed and --places take whole numbers, --places also "all"');
+  refuse(USAGE, '--count, --seed and --places take whole numbers, --places also "all".');
 
 const tasks: Task[] = [];
 for (let done = 0; done < count; done += PROGRAMS_OF_TASK) {

@@ -1,9 +1,9 @@
-// npm run simulate -- --seeds 10000 [--scenario counters] [--from 1] [--minutes 30]: every scenario under so many seeds, on all
-// cores, or for so many minutes at the most. Ends with code 1 where a seed breaks a rule, which it makes smaller and prints.
+// Every scenario under so many seeds, on all cores, or for so many minutes at the most. Ends with code 1 where a seed breaks a
+// rule, which it makes smaller and prints.
 
 import { fork, type ChildProcess } from "node:child_process";
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
+import { readOptions, refuse } from "../command-line.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import type { Answer, Task } from "./worker.ts";
 
@@ -11,7 +11,9 @@ import type { Answer, Task } from "./worker.ts";
 const SEEDS_OF_TASK = 25;
 const SHOWN_EVERY_MS = 30_000;
 
-const { values } = parseArgs({
+const USAGE = "npm run simulate -- [--seeds 10000] [--scenario counters] [--from 1] [--minutes 30]";
+
+const { values } = readOptions(USAGE, {
   options: {
     seeds: { type: "string", default: "1000" },
     scenario: { type: "string" },
@@ -26,11 +28,12 @@ const names = SCENARIOS.map(({ name }) => name).filter(
   (name) => values.scenario === undefined || name === values.scenario,
 );
 if (!(Number.isInteger(seeds) && seeds > 0 && Number.isInteger(from) && from >= 0 && minutes > 0))
-  throw new Error(
-    "--seeds takes a whole number of 1 or more, --from one of 0 or more, --minutes a number over 0",
+  refuse(
+    USAGE,
+    "--seeds takes a whole number of 1 or more, --from one of 0 or more, --minutes a number over 0.",
   );
 if (names.length === 0)
-  throw new Error(`--scenario takes one of ${SCENARIOS.map(({ name }) => name).join(", ")}`);
+  refuse(USAGE, `--scenario takes one of ${SCENARIOS.map(({ name }) => name).join(", ")}.`);
 
 interface Tally {
   seeds: number;

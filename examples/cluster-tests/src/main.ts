@@ -4,10 +4,15 @@ import { endInOrder, WITH_CHILDREN_MS } from "@holdfast/example-cluster/process-
 import { startSuite } from "./start-suite.ts";
 
 const ending = new AsyncDisposableStack();
-endInOrder(() => ending.disposeAsync(), WITH_CHILDREN_MS);
-const { url, how } = await startSuite(ending, {
+const starting = startSuite(ending, {
   postgresUrl: process.env["CLUSTER_POSTGRES_URL"] ?? process.env["TEST_POSTGRES_URL"],
   etcdUrl: process.env["CLUSTER_ETCD_URL"] ?? process.env["TEST_ETCD_URL"],
   told: (event) => console.log(event),
 });
+endInOrder(async () => {
+  // What it has begun by then is ended, too.
+  await starting.catch(() => undefined);
+  await ending.disposeAsync();
+}, WITH_CHILDREN_MS);
+const { url, how } = await starting;
 console.log(`Three runners behind ${url}; ${how}. Try: curl ${url}/shards`);

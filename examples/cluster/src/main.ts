@@ -32,10 +32,13 @@ const seed = Number(values.seed);
 const perSecond = Number(process.env["CLUSTER_ORDERS_PER_SECOND"] ?? 20);
 
 const ending = new AsyncDisposableStack();
+const starting = Promise.withResolvers<void>();
 let isEnding = false;
-const end = (): Promise<void> => {
+const end = async (): Promise<void> => {
   isEnding = true;
-  return ending.disposeAsync();
+  // What it has begun by then is ended, too.
+  await starting.promise;
+  await ending.disposeAsync();
 };
 endInOrder(end, WITH_CHILDREN_MS);
 
@@ -129,6 +132,7 @@ const releaseKeys = watchKeys({
       }),
 });
 ending.defer(releaseKeys);
+starting.resolve();
 
 const disturb = values.chaos
   ? chaos({ fleet, seed, orders: book.orders.length, acts: 8 })

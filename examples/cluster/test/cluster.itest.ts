@@ -64,6 +64,15 @@ describe.skipIf(missing !== "")(`the cluster of the order book${missing && `: ${
     await expect.poll(() => aliveOf(run.output()), { timeout: 30_000 }).toEqual([]);
   });
 
+  it("ends in order also where it is told to while it starts", async () => {
+    const run = start([], {});
+    await run.printed(/Orders on runner processes/u);
+    run.child.kill("SIGTERM");
+    expect(await run.ended, run.output()).toBe(0);
+    expect(run.output()).not.toContain("Error");
+    await expect.poll(() => aliveOf(run.output()), { timeout: 30_000 }).toEqual([]);
+  });
+
   function start(args: readonly string[], env: Readonly<Record<string, string>>) {
     const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
     const child = spawn(process.execPath, ["--conditions=@holdfast/source", main, ...args], {

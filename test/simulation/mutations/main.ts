@@ -1,12 +1,10 @@
 // The mutation check: plants each bug of the list in turn in a copy of the sources, and counts the seeds after which the
 // simulation finds it.
 //
-//   npm run mutations -- [--only name] [--seeds 300] [--repeats 3] [--scenario name] [--limit 120]
-//
 // `--only` takes a part of a bug's name. `--scenario` tries this scenario instead of those of the list, and may be given
 // often. Prints a table in Markdown; ends with 1 if a bug is not found, or something is found without one.
 
-import { parseArgs } from "node:util";
+import { readOptions, refuse } from "../../command-line.ts";
 import { hunt, type Finding } from "./hunter.ts";
 import { checkBug, firstSeed, median, type Checked } from "./mutation-check.ts";
 import type { PlantedBug } from "./planted-bug.ts";
@@ -15,7 +13,10 @@ import { copyOfRepository, removeCopy } from "./sandbox.ts";
 
 const AT_A_TIME = 2;
 
-const { values } = parseArgs({
+const USAGE =
+  "npm run mutations -- [--only name] [--seeds 300] [--repeats 3] [--scenario name] [--limit 120]";
+
+const { values } = readOptions(USAGE, {
   options: {
     only: { type: "string", multiple: true },
     seeds: { type: "string", default: "300" },
@@ -29,7 +30,7 @@ const limitMs = Number(values.limit) * 1_000;
 const bugs = PLANTED_BUGS.filter(({ name }) => values.only?.some((part) => name.includes(part)) ?? true).map(
   (bug): PlantedBug => ({ ...bug, scenarios: values.scenario ?? bug.scenarios }),
 );
-if (bugs.length === 0) throw new Error(`No planted bug has "${values.only?.join('" or "')}" in its name`);
+if (bugs.length === 0) refuse(USAGE, `No planted bug has "${values.only?.join('" or "')}" in its name.`);
 
 const original = await copyOfRepository();
 process.on("SIGINT", () => process.exit(130));
