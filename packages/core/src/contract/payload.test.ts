@@ -98,6 +98,7 @@ describe("a payload", () => {
     ["bytes of a larger buffer", new Uint8Array([1, 2, 3, 4]).subarray(1, 3), new Uint8Array([2, 3])],
     ["a Buffer, as bytes", Buffer.from([7, 8]), new Uint8Array([7, 8])],
     ["what looks like an escape", { $: ["Date", 0] }],
+    ["what JSON makes look like one", { $: ["Date", 0], none: undefined }, { $: ["Date", 0] }],
     ["an escape of an escape", { $: ["object", [{ $: ["undefined"] }]] }],
     ["a map whose keys are maps", new Map([[new Map([[1, 2]]), new Set([undefined])]])],
     ["an object without a prototype", Object.assign(Object.create(null), { a: 1 }), { a: 1 }],

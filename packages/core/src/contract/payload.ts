@@ -120,7 +120,8 @@ function escapeRecord(record: Record<string, unknown>, path: string, depth: numb
     if (copy !== undefined) define(copy, key, escaped);
   }
   const result = copy ?? record;
-  return keys.length === 1 && keys[0] === ESCAPE && Array.isArray(result[ESCAPE])
+  // What JSON leaves of it decides.
+  return Array.isArray(result[ESCAPE]) && keys.every((key) => key === ESCAPE || result[key] === undefined)
     ? { [ESCAPE]: ["object", result[ESCAPE]] }
     : result;
 }
