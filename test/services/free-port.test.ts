@@ -1,17 +1,13 @@
-import { createServer, type AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { expect, it } from "vitest";
 import { freePort } from "./free-port.ts";
 
 const ANY_COUNT = 50;
 
-it("ports for programs are each another one, and none that the system gives to a connection", async () => {
+it("ports for programs are each another one, and below those that connections get by default", async () => {
   const ports = await Promise.all(Array.from({ length: ANY_COUNT }, () => freePort()));
-  const given = createServer();
-  await new Promise<void>((resolve) => given.listen(0, "127.0.0.1", resolve));
-  const systems = (given.address() as AddressInfo).port;
-  given.close();
   expect(new Set(ports).size).toBe(ANY_COUNT);
-  expect(Math.max(...ports)).toBeLessThan(systems);
+  expect(Math.max(...ports)).toBeLessThan(32_768);
 });
 
 it("a port at which somebody listens is passed over", async () => {

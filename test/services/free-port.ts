@@ -1,8 +1,9 @@
 // Free ports: for programs that take no port 0, or that are started again at the port that they had.
 //
-//   P1  They lie below those that systems give to connections that go out (Linux: from 32768, others: from 49152). A port
-//       from there may be taken at any time by somebody's connection, while its program is down or not yet up.
-//   P2  A process gets none twice. Where it begins is left to chance, as others look for ports at the same time.
+//   P1  They lie below those that systems give to connections that go out, unless told otherwise (Linux: from 32768, others:
+//       from 49152). A port from there may be taken at any time by somebody's connection, while its program is down or not
+//       yet up.
+//   P2  None is given twice. Where it begins is left to chance, as other test files look for ports at the same time.
 
 import { createServer } from "node:net";
 

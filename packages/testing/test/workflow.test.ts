@@ -293,7 +293,28 @@ describe("an execution", () => {
     expect(sold.toSorted()).toEqual(executions.flatMap(() => sales).toSorted());
   });
 
-  it("leaves memory with its end", async () => {
+  it("gives code that takes a turn of its own the same results in the same order when it is replayed", async () => {
+    const Race = defineWorkflow<{ id: string }, string>({ name: "Race", key: ({ id }) => id });
+    const winners = new Map<string, string[]>();
+    const race = Race.implement({
+      activities: { work: activity(async (_ctx, text: string) => text) },
+      async execute(ctx, { id }) {
+        const own = new Promise<string>((resolve) => setImmediate(() => resolve("own")));
+        const winner = await Promise.race([own, ctx.activities.work("step")]);
+        winners.set(id, [...(winners.get(id) ?? []), winner]);
+        await ctx.sleep("1 hour");
+        return winner;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [race] });
+    const ids = Array.from({ length: 30 }, (_, n) => `${n}`);
+    const handles = await Promise.all(ids.map((id) => cluster.workflow(Race).start({ id })));
+    await cluster.advance("2 hours");
+    await Promise.all(handles.map((handle) => handle.result()));
+    for (const id of ids) expect(winners.get(id)).toEqual(["own", "own"]);
+  });
+
+  it("leaves memory with its end, and does not stay where it is started again", async () => {
     const Quick = defineWorkflow<{ id: string }, string>({ name: "Quick", key: ({ id }) => id });
     const quick = Quick.implement({
       activities: { work: activity(async (_ctx, text: string) => text) },
@@ -302,13 +323,12 @@ describe("an execution", () => {
     await using cluster = await createTestCluster({ runners: 1, register: [quick] });
     const ids = Array.from({ length: 20 }, (_, n) => `${n}`);
     await expect(Promise.all(ids.map((id) => cluster.workflow(Quick).execute({ id })))).resolves.toEqual(ids);
+    await Promise.all(ids.map((id) => cluster.workflow(Quick).start({ id })));
     await cluster.advance("1ms");
     const { activations, evictions, activeEntities } = cluster.runners[0]?.metrics.snapshot() ?? {};
-    expect({ activations, evictions, activeEntities }).toEqual({
-      activations: 20,
-      evictions: 20,
-      activeEntities: 0,
-    });
+    expect(activeEntities).toBe(0);
+    expect(activations).toBeGreaterThanOrEqual(20);
+    expect(evictions).toBe(activations);
   });
 
   it("leaves memory while it sleeps, two hundred of them too", async () => {

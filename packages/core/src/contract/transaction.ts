@@ -11,6 +11,15 @@ export interface StorageTransaction {
   rollback(): Promise<void>;
 }
 
+/** Never rejects: if it cannot be rolled back, the connection is lost, and the transaction with it. */
+export async function rollBack(transaction: StorageTransaction | null): Promise<void> {
+  try {
+    await transaction?.rollback();
+  } catch {
+    // Nothing of it is or will be written.
+  }
+}
+
 /** Where a context keeps its scope. A symbol, so that it is not among what users see on `ctx`. */
 export const TRANSACTION_SCOPE: unique symbol = Symbol.for("@holdfast/transaction-scope");
 

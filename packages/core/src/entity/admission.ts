@@ -55,6 +55,8 @@ export interface AdmissionOptions {
   ) => Activation;
   /** Lets a request leave memory. */
   readonly forget: (request: HostedRequest, activation: Activation) => void;
+  /** An activation was asked for, and nothing was put in its mailbox. */
+  readonly unneeded: (activation: Activation) => void;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;
   /** A stored request is for what no code here handles. */
@@ -243,6 +245,8 @@ export class Admission {
       request.attempts = request.attemptIsRecorded ? 1 : 0;
       this.#options.requests.set(request.id, request);
       activation.mailbox.push(request);
+    } else {
+      this.#options.unneeded(activation);
     }
     const asking = { peer, requestId: request.id, shardId: shard.fence.shardId };
     if (envelope.expects !== "acceptance") this.#options.waiters.add(request.id, asking, answer);
@@ -382,14 +386,18 @@ export class Admission {
     }
     const withRoom = (): Activation | null => {
       const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
-      if (withoutRoom.has(activation.key)) return null;
+      if (withoutRoom.has(activation.key)) {
+        this.#options.unneeded(activation);
+        return null;
+      }
       if (!activation.isFull) return activation;
       activation.isBacklogged = true;
       withoutRoom.add(activation.key);
       return null;
     };
     // Of a deep backlog most finds none, and is not parsed.
-    if (withRoom() === null) return;
+    const asked = withRoom();
+    if (asked === null) return;
     let input: unknown;
     let inputError: unknown = null;
     try {
@@ -402,7 +410,8 @@ export class Admission {
       // The schema changed since it was accepted: that becomes its reply.
       inputError = error;
     }
-    if (this.#options.servedShard(envelope.address.shardId) !== shard || isTaken()) return;
+    if (this.#options.servedShard(envelope.address.shardId) !== shard || isTaken())
+      return this.#options.unneeded(asked);
     const activation = withRoom();
     if (activation === null) return;
     const request = new HostedRequest(

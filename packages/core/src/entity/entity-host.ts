@@ -92,6 +92,7 @@ export class EntityHost {
       servedShard: (shardId) => this.#servedShard(shardId),
       activation: (shard, behavior, address, tag) => this.#activation(shard, behavior, address, tag),
       forget: (request, activation) => this.#forget(request, activation),
+      unneeded: (activation) => this.#leaveIfDone(activation),
       fenced: (shardId) => this.#fence(shardId),
       unserved: (what) => this.#noteUnserved(what),
       wake: () => this.#inbox.wake(),
@@ -374,6 +375,7 @@ export class EntityHost {
     this.#inbox.settled(request.id);
     // It may have held up what came behind it while its acceptance was awaited (M3).
     if (activation.mailbox.remove(request)) activation.pump();
+    this.#leaveIfDone(activation);
   }
 
   /** Resolves when a shard that is on its way here has come, or will not. Null: it is not on its way. */
@@ -452,10 +454,14 @@ export class EntityHost {
       shard.markUnread();
       this.wake();
     }
-    if (activation.behavior.keepsNothing === true && activation.isIdle && !activation.isBacklogged) {
+    this.#leaveIfDone(activation);
+  }
+
+  /** What keeps nothing in memory leaves with its last request, or when that did not come to it after all. */
+  #leaveIfDone(activation: Activation): void {
+    if (activation.behavior.keepsNothing !== true || !activation.isIdle || activation.isBacklogged) return;
+    if (this.#shards.get(activation.fence.shardId)?.remove(activation) === true)
       this.#options.counters.evictions += 1;
-      shard.remove(activation);
-    }
   }
 
   async #evict(activation: Activation): Promise<void> {

@@ -78,9 +78,9 @@ export class HostedShard {
     this.markUnread();
   }
 
-  /** It left memory. Another one may have its place by now. */
-  remove(activation: Activation): void {
-    if (this.activations.get(activation.key) === activation) this.activations.delete(activation.key);
+  /** It leaves memory. Returns whether it was there: another one may have its place by now. */
+  remove(activation: Activation): boolean {
+    return this.activations.get(activation.key) === activation && this.activations.delete(activation.key);
   }
 
   /** Entities whose stored requests cannot be taken now: no room, no code, or held back. A read without the former leaves it unread. */

@@ -99,8 +99,16 @@ describe("an attempt", () => {
     expect(rollbacks).toEqual([]);
   });
 
-  it("rolls its transaction back when it fails, also where that fails in turn", async () => {
-    const { run, rollbacks } = stage(() => Promise.reject(new Error("connection lost")));
+  it.each([
+    ["rejects", () => Promise.reject(new Error("connection lost"))],
+    [
+      "throws",
+      () => {
+        throw new Error("connection lost");
+      },
+    ],
+  ])("rolls its transaction back when it fails, also where that %s in turn", async (_how, rollback) => {
+    const { run, rollbacks } = stage(rollback);
     const outcome = await run(({ transactions }) => {
       transactions.open("test");
       throw new Error("no");

@@ -2,7 +2,7 @@
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import { Abort } from "../contract/abort.ts";
-import type { StorageTransaction, TransactionScope } from "../contract/transaction.ts";
+import { rollBack, type StorageTransaction, type TransactionScope } from "../contract/transaction.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
 import type { OpenStep } from "./cancellation.ts";
 
@@ -170,9 +170,8 @@ export class Attempt implements AttemptScope {
   #undo(reason: unknown): void {
     const { transaction } = this.#options.transactions;
     const undone = (): void => this.#resolve?.({ type: "failed", error: reason });
-    // A failure to roll back means that the connection is lost, and with it the transaction.
     if (transaction === undefined) undone();
-    else transaction.rollback().then(undone, undone);
+    else void rollBack(transaction).then(undone);
   }
 
   /** The first end counts: the body's own, a time-out, or the execution's. */

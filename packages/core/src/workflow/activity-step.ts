@@ -6,7 +6,7 @@
 import { backoffMs } from "../clock/backoff.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
-import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import { rollBack, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { Attempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
 import type { Outcome } from "./journal.ts";
@@ -143,9 +143,4 @@ export class ActivityStep {
     const { backoff: kind, initialIntervalMs: initialMs, maxIntervalMs: maxMs } = this.#activity.settings;
     return backoffMs({ kind, initialMs, maxMs, jitter: 0 }, attempt, this.#scope.random);
   }
-}
-
-/** Never rejects: if it cannot be rolled back, the connection is lost, and the transaction with it. */
-async function rollBack(transaction: StorageTransaction | null): Promise<void> {
-  await transaction?.rollback().catch(() => undefined);
 }

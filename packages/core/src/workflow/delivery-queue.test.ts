@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import { SystemClock } from "../clock/system-clock.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
-import { SharedTurn } from "./shared-turn.ts";
 
 const turn = (): Promise<void> => new SystemClock().nextTurn();
 
@@ -17,7 +16,7 @@ function queueOf(recorded: readonly number[] = []): {
   const clock = new VirtualClock();
   const delivered: number[] = [];
   let idles = 0;
-  const queue = new DeliveryQueue(new SharedTurn(clock), recorded, () => (idles += 1));
+  const queue = new DeliveryQueue(clock, recorded, () => (idles += 1));
   return {
     queue,
     delivered,

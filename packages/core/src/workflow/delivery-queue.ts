@@ -3,11 +3,11 @@
 //   Q1  Results are delivered in the order of their ordinals, the order in which they were recorded.
 //   Q2  Before each delivery a full turn passes, so that everything that the code does by itself, and about the delivery
 //       before, is done first. With Q1, Promise.race and its like decide in replay as they decided live, also where one
-//       of the promises is no step's.
+//       of the promises is no step's. A turn that executions shared would be shorter for those that ask for it late.
 //   Q3  An ordinal that was announced holds up all later ones until it is delivered or given up. One whose write failed is
 //       neither: then this copy of the execution is over.
 
-import type { SharedTurn } from "./shared-turn.ts";
+import type { Clock } from "../adapter/clock.ts";
 
 /** A result that will be delivered. */
 interface Announced {
@@ -17,7 +17,7 @@ interface Announced {
 }
 
 export class DeliveryQueue {
-  readonly #turn: SharedTurn;
+  readonly #clock: Clock;
   /** Called when nothing is left to deliver now. */
   readonly #idle: () => void;
   /** Rising. */
@@ -27,8 +27,8 @@ export class DeliveryQueue {
   #isStopped = false;
 
   /** @param recorded the ordinals of recorded results, rising: announced from the start */
-  constructor(turn: SharedTurn, recorded: readonly number[], idle: () => void) {
-    this.#turn = turn;
+  constructor(clock: Clock, recorded: readonly number[], idle: () => void) {
+    this.#clock = clock;
     this.#idle = idle;
     this.#announced = recorded.map((ordinal) => ({ ordinal, settle: null }));
     this.#lastRecorded = recorded.at(-1) ?? -1;
@@ -75,7 +75,7 @@ export class DeliveryQueue {
 
   #deliverIfReady(): void {
     this.#isPumping = this.#isNextReady();
-    if (this.#isPumping) void this.#turn.next().then(this.#deliverNext);
+    if (this.#isPumping) void this.#clock.nextTurn().then(this.#deliverNext);
     else this.#idle();
   }
 

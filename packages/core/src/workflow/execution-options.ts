@@ -6,7 +6,6 @@ import type { ErrorClass } from "../contract/rpc.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Call } from "../entity/behavior.ts";
 import type { RecordedRun } from "./recorded-run.ts";
-import type { SharedTurn } from "./shared-turn.ts";
 
 /** What one run of a workflow's code over its journal stands on. */
 export interface ExecutionOptions {
@@ -18,8 +17,6 @@ export interface ExecutionOptions {
   readonly inbox: readonly InboxMessage[];
   readonly storage: WorkflowStorage;
   readonly clock: Clock;
-  /** In which results reach the code. */
-  readonly deliveryTurn: SharedTurn;
   readonly random: Random;
   readonly logger: Logger;
   readonly exposeStacks: boolean;

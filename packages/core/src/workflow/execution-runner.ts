@@ -31,7 +31,6 @@ import { Execution } from "./execution.ts";
 import type { ExecutionEnd } from "./execution-options.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
 import { Parked } from "./parked.ts";
-import { SharedTurn } from "./shared-turn.ts";
 import { forkEntries, recordedRun, seedOf, unconsumed, type RecordedRun } from "./recorded-run.ts";
 
 /** So long a signal that was taken is remembered, for senders that repeat it. */
@@ -52,15 +51,12 @@ export class ExecutionRunner {
   readonly #copies = new BriefMap<Copy>();
   /** By fence and execution: what its last copy here has on its way to storage (journal.ts, J5). */
   readonly #underWay = new BriefMap<Promise<void>>();
-  /** Executions do not look at what others are given. */
-  readonly #deliveryTurn: SharedTurn;
   readonly parked: Parked;
 
   constructor(contract: AnyWorkflowContract, services: ExecutionServices, code: WorkflowCode) {
     this.#contract = contract;
     this.#services = services;
     this.#code = code;
-    this.#deliveryTurn = new SharedTurn(services.clock);
     this.parked = new Parked(services.clock, services.random);
   }
 
@@ -165,7 +161,6 @@ export class ExecutionRunner {
     const { name, version, maxSteps } = this.#contract;
     return new Execution({
       ...this.#services,
-      deliveryTurn: this.#deliveryTurn,
       replayOnly: this.#services.replayOnly ?? false,
       workflow: name,
       version,

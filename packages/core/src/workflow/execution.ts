@@ -91,9 +91,7 @@ export class Execution {
       failed: (error) => this.#stop({ type: "stopped", error }),
     });
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
-    this.#queue = new DeliveryQueue(options.deliveryTurn, recordedOrdinals(this.#journal, run), () =>
-      this.#check(),
-    );
+    this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), () => this.#check());
     this.#recorder = new Recorder(this.#journal, this.#queue, run, () => this.#isOver);
     this.#residence = new Residence(clock, () => this.#check());
     this.instant = new InstantSteps({

@@ -108,7 +108,7 @@ export class Residence {
 
   /** Whether a step waits for a time, or for what comes from outside. */
   get isWaiting(): boolean {
-    return this.#dormant > 0 || (this.#waits !== null && this.#waits.earliest !== null);
+    return this.#dormant > 0 || this.#waits?.isEmpty === false;
   }
 
   /** Until when it may leave memory (null: until something wakes it); undefined: it stays. While nothing is busy. */

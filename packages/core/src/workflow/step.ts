@@ -11,8 +11,8 @@ import type { OpenStep } from "./cancellation.ts";
 import type { Outcome, RecordedStep } from "./journal.ts";
 
 /**
- * Records a step's outcome and hands it to the code. Undefined: both are under way. With a transaction it resolves when that
- * has committed, or to the error of one that cannot, which makes a failed attempt of it. Rejects where storage does.
+ * Records a step's outcome and hands it to the code. Undefined: there is nothing to wait for. With a transaction it resolves
+ * when that has committed, or to the error of one that cannot, which makes a failed attempt of it. Rejects where storage does.
  */
 export type Settle = (
   event: Outcome,

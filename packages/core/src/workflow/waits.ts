@@ -14,6 +14,10 @@ export class Waits {
     this.#clock = clock;
   }
 
+  get isEmpty(): boolean {
+    return this.#waiting.size === 0;
+  }
+
   /** Wall time of the earliest one, or null. */
   get earliest(): number | null {
     let earliest: number | null = null;

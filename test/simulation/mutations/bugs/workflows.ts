@@ -20,7 +20,7 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     find: "    announced.settle = settle;\n    this.#pump();\n",
     replace:
       "    this.giveUp(ordinal);\n" +
-      "    void this.#turn.next().then(() => {\n" +
+      "    void this.#clock.nextTurn().then(() => {\n" +
       "      if (this.#isStopped) return;\n" +
       "      settle();\n" +
       "      this.#idle();\n" +
