@@ -144,8 +144,7 @@ export class GroupCommitter {
   }
 
   #isBusy(shard: string): boolean {
-    for (const shards of this.#busyShards) if (shards.has(shard)) return true;
-    return false;
+    return this.#busyShards.some((shards) => shards.has(shard));
   }
 
   async #flush(group: readonly Waiting[]): Promise<void> {
