@@ -313,6 +313,7 @@ function describe(target: CallTarget): string {
 }
 
 function forbidForVolatile(options: CallOptions): void {
+  if (options.idempotencyKey === undefined && options.deliverAt === undefined) return;
   for (const option of ["idempotencyKey", "deliverAt"] as const) {
     if (options[option] === undefined) continue;
     throw new ConfigError({

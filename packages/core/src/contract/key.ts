@@ -25,5 +25,6 @@ export function hashOf(text: string): string {
 
 /** Whether a text takes as many bytes in UTF-8, or fewer. */
 export function takesAtMost(text: string, bytes: number): boolean {
-  return text.length <= bytes && Buffer.byteLength(text) <= bytes;
+  // Three bytes a UTF-16 unit is the most that UTF-8 takes, so most need not be counted.
+  return text.length * 3 <= bytes || (text.length <= bytes && Buffer.byteLength(text) <= bytes);
 }

@@ -8,8 +8,10 @@ export class Assignment {
   readonly runners: readonly RunnerRecord[];
   readonly #shardsPerGroup: number;
   readonly #byId: ReadonlyMap<string, RunnerRecord>;
-  /** Owner by shard, computed group by group when first asked for. */
+  /** By group, computed when first asked for. */
   readonly #owners = new Map<string, ReadonlyMap<ShardId, RunnerRecord>>();
+  /** The same of all those groups in one: each request asks for its owner. */
+  readonly #ownerByShard = new Map<ShardId, RunnerRecord>();
 
   constructor(members: readonly RunnerRecord[], shardsPerGroup: number) {
     this.runners = members.toSorted((a, b) =>
@@ -21,7 +23,7 @@ export class Assignment {
 
   /** Undefined while nobody serves the shard's group. */
   ownerOf(shardId: ShardId): RunnerRecord | undefined {
-    return this.#ownersIn(shardGroupOf(shardId)).get(shardId);
+    return this.#ownerByShard.get(shardId) ?? this.#ownersIn(shardGroupOf(shardId)).get(shardId);
   }
 
   shardsOf(runnerId: string, groups: readonly string[]): readonly ShardId[] {
@@ -54,7 +56,9 @@ export class Assignment {
     const owners = new Map<ShardId, RunnerRecord>();
     for (const [shardId, runnerId] of assignShards(shardIds, serving)) {
       const owner = this.#byId.get(runnerId);
-      if (owner !== undefined) owners.set(shardId, owner);
+      if (owner === undefined) continue;
+      owners.set(shardId, owner);
+      this.#ownerByShard.set(shardId, owner);
     }
     this.#owners.set(group, owners);
     return owners;
