@@ -313,16 +313,18 @@ function describe(target: CallTarget): string {
 }
 
 function forbidForVolatile(options: CallOptions): void {
-  if (options.idempotencyKey === undefined && options.deliverAt === undefined) return;
-  for (const option of ["idempotencyKey", "deliverAt"] as const) {
-    if (options[option] === undefined) continue;
-    throw new ConfigError({
-      option,
-      got: options[option],
-      takes: "nothing here",
-      hint: "The rpc is not persisted, so there is no record to compare with or to wait in. Define it with persisted: true.",
-    });
-  }
+  forbid("idempotencyKey", options.idempotencyKey);
+  forbid("deliverAt", options.deliverAt);
+}
+
+function forbid(option: keyof CallOptions, got: unknown): void {
+  if (got === undefined) return;
+  throw new ConfigError({
+    option,
+    got,
+    takes: "nothing here",
+    hint: "The rpc is not persisted, so there is no record to compare with or to wait in. Define it with persisted: true.",
+  });
 }
 
 function deliverAt(options: CallOptions): number | null {

@@ -5,6 +5,7 @@
 // was is refused with its path, because a workflow must see the same value live and in replay (INV-8).
 
 import { PayloadTooLargeError, SerializationError } from "../errors/storage.ts";
+import { takesAtMost } from "./key.ts";
 
 /** The default limit of one payload: 4 MiB. */
 export const DEFAULT_MAX_PAYLOAD_BYTES: number = 4 * 1024 * 1024;
@@ -25,12 +26,8 @@ export function encodePayload(value: unknown, what: string): string {
 /** Like `encodePayload`, and refuses text over `limitBytes` (UTF-8). @throws {PayloadTooLargeError} */
 export function encodeBoundedPayload(value: unknown, what: string, limitBytes: number): string {
   const text = encodePayload(value, what);
-  // Three bytes a UTF-16 unit is the most that UTF-8 takes, so most payloads need not be counted.
-  if (text.length * 3 > limitBytes) {
-    const payloadBytes = new TextEncoder().encode(text).byteLength;
-    if (payloadBytes > limitBytes) throw new PayloadTooLargeError({ what, payloadBytes, limitBytes });
-  }
-  return text;
+  if (takesAtMost(text, limitBytes)) return text;
+  throw new PayloadTooLargeError({ what, payloadBytes: Buffer.byteLength(text), limitBytes });
 }
 
 /** @throws {SerializationError} `text` was not made by `encodePayload` */

@@ -8,10 +8,10 @@ export class Assignment {
   readonly runners: readonly RunnerRecord[];
   readonly #shardsPerGroup: number;
   readonly #byId: ReadonlyMap<string, RunnerRecord>;
-  /** By group, computed when first asked for. */
-  readonly #owners = new Map<string, ReadonlyMap<ShardId, RunnerRecord>>();
-  /** The same of all those groups in one: each request asks for its owner. */
-  readonly #ownerByShard = new Map<ShardId, RunnerRecord>();
+  /** Owner by shard, computed group by group when first asked for. Of all groups in one: each request asks for its owner. */
+  readonly #owners = new Map<ShardId, RunnerRecord>();
+  /** The shards that have an owner, of the groups that were asked for. */
+  readonly #owned = new Map<string, readonly ShardId[]>();
 
   constructor(members: readonly RunnerRecord[], shardsPerGroup: number) {
     this.runners = members.toSorted((a, b) =>
@@ -23,14 +23,15 @@ export class Assignment {
 
   /** Undefined while nobody serves the shard's group. */
   ownerOf(shardId: ShardId): RunnerRecord | undefined {
-    return this.#ownerByShard.get(shardId) ?? this.#ownersIn(shardGroupOf(shardId)).get(shardId);
+    const known = this.#owners.get(shardId);
+    if (known !== undefined) return known;
+    this.#ownedIn(shardGroupOf(shardId));
+    return this.#owners.get(shardId);
   }
 
   shardsOf(runnerId: string, groups: readonly string[]): readonly ShardId[] {
     return groups.flatMap((group) =>
-      [...this.#ownersIn(group)]
-        .filter(([, owner]) => owner.runnerId === runnerId)
-        .map(([shardId]) => shardId),
+      this.#ownedIn(group).filter((shardId) => this.#owners.get(shardId)?.runnerId === runnerId),
     );
   }
 
@@ -48,20 +49,19 @@ export class Assignment {
     return this.#byId.has(runnerId);
   }
 
-  #ownersIn(group: string): ReadonlyMap<ShardId, RunnerRecord> {
-    const known = this.#owners.get(group);
+  #ownedIn(group: string): readonly ShardId[] {
+    const known = this.#owned.get(group);
     if (known !== undefined) return known;
     const serving = this.runners.filter((runner) => isOfGroup(runner, group) && runner.weight > 0);
     const shardIds = Array.from({ length: this.#shardsPerGroup }, (_, number) => shardIdOf(group, number));
-    const owners = new Map<ShardId, RunnerRecord>();
-    for (const [shardId, runnerId] of assignShards(shardIds, serving)) {
+    const assigned = assignShards(shardIds, serving);
+    for (const [shardId, runnerId] of assigned) {
       const owner = this.#byId.get(runnerId);
-      if (owner === undefined) continue;
-      owners.set(shardId, owner);
-      this.#ownerByShard.set(shardId, owner);
+      if (owner !== undefined) this.#owners.set(shardId, owner);
     }
-    this.#owners.set(group, owners);
-    return owners;
+    const owned = [...assigned.keys()];
+    this.#owned.set(group, owned);
+    return owned;
   }
 }
 
