@@ -76,6 +76,7 @@ export interface CallerOptions {
 }
 
 const MAX_HEADERS_BYTES = 16 * 1_024;
+const NO_HEADERS: Envelope["headers"] = Object.freeze({});
 const GAP_CHECK_MS = 2_000;
 
 export class ClusterCaller implements Caller {
@@ -253,7 +254,7 @@ export class ClusterCaller implements Caller {
       },
       tag: target.tag,
       payload: encodeBoundedPayload(input, `The input of ${what}`, this.#options.maxPayloadBytes),
-      headers: checkHeaders(options.headers ?? {}),
+      headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers),
       persisted,
       expects,
       deduplicationKey,

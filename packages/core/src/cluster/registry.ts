@@ -11,7 +11,7 @@ import type { ExecutionAccess } from "../client/execution-access.ts";
 import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
-import { Logged, withFields, type LogFields, type Logger } from "../contract/logger.ts";
+import { LazyLogger, withFields, type LogFields, type Logger } from "../contract/logger.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import { EXECUTE, WAKE } from "../contract/workflow-contract.ts";
 import { entityKey } from "../data/entity-address.ts";
@@ -29,9 +29,8 @@ import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { Registration } from "./registration.ts";
 
-/** A handler's signal and its logger are made when they are asked for. */
-const SIGNAL = liveProperty(({ of }: Logged<Call>) => of.signal);
-const LOG = liveProperty(({ log }: Logged<Call>) => log);
+/** A handler's signal is made when it is asked for. */
+const SIGNAL = liveProperty((call: Call) => call.signal);
 const logFieldsOf = ({ envelope: { address, tag, requestId } }: Call): LogFields => ({
   entity: entityKey(address),
   rpc: tag,
@@ -216,7 +215,7 @@ export class Registry {
   #handlerContext(call: Call): HandlerContext {
     const { envelope } = call;
     const context = {
-      [SOURCE]: new Logged(call, this.#options.logger, logFieldsOf),
+      [SOURCE]: call,
       entityId: envelope.address.entityId,
       address: envelope.address,
       requestId: envelope.requestId,
@@ -224,13 +223,12 @@ export class Registry {
       headers: envelope.headers,
       deliverAt: envelope.deliverAt === null ? undefined : new Date(envelope.deliverAt),
       fencingToken: call.fence.epoch,
+      log: new LazyLogger(this.#options.logger, call, logFieldsOf),
       entity: this.#peers,
       workflow: this.#workflows,
       [TRANSACTION_SCOPE]: call.transactions,
     };
-    Object.defineProperty(context, "signal", SIGNAL);
-    return Object.defineProperty(context, "log", LOG) as typeof context &
-      Pick<HandlerContext, "signal" | "log">;
+    return Object.defineProperty(context, "signal", SIGNAL) as typeof context & Pick<HandlerContext, "signal">;
   }
 
   #runContext(scope: RunScope): RunContext {

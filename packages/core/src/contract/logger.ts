@@ -18,22 +18,37 @@ export function withFields(logger: Logger, fields: LogFields): Logger {
   };
 }
 
-/** What a context is of, and its logger, which is made when it is asked for. */
-export class Logged<Of> {
-  readonly of: Of;
+/** A context's logger. Makes its fields and its functions when they are asked for: of most contexts they are not. */
+export class LazyLogger<Of> implements Logger {
   readonly #logger: Logger;
+  readonly #of: Of;
   readonly #fieldsOf: (of: Of) => LogFields;
-  #log: Logger | null = null;
 
-  constructor(of: Of, logger: Logger, fieldsOf: (of: Of) => LogFields) {
-    this.of = of;
+  constructor(logger: Logger, of: Of, fieldsOf: (of: Of) => LogFields) {
     this.#logger = logger;
+    this.#of = of;
     this.#fieldsOf = fieldsOf;
   }
 
-  get log(): Logger {
-    this.#log ??= withFields(this.#logger, this.#fieldsOf(this.of));
-    return this.#log;
+  // Getters, so that a function that is taken out of it, as in `.catch(ctx.log.warn)`, works as one of any logger.
+  get debug(): Logger["debug"] {
+    return this.#made.debug;
+  }
+
+  get info(): Logger["info"] {
+    return this.#made.info;
+  }
+
+  get warn(): Logger["warn"] {
+    return this.#made.warn;
+  }
+
+  get error(): Logger["error"] {
+    return this.#made.error;
+  }
+
+  get #made(): Logger {
+    return withFields(this.#logger, this.#fieldsOf(this.#of));
   }
 }
 

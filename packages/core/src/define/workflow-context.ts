@@ -4,7 +4,7 @@ import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
-import { Logged, type LogFields, type Logger } from "../contract/logger.ts";
+import { LazyLogger, type LogFields, type Logger } from "../contract/logger.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
 import { parse, parseWhat, type SchemaOutput } from "../contract/schema.ts";
@@ -112,9 +112,8 @@ const OF_NOW = {
   isReplaying: liveProperty((execution: Execution) => execution.isReplaying),
   log: liveProperty((execution: Execution) => execution.log),
 };
-/** An attempt's signal and its logger are made when they are asked for. */
-const SIGNAL = liveProperty(({ of }: Logged<AttemptScope>) => of.signal);
-const LOG = liveProperty(({ log }: Logged<AttemptScope>) => log);
+/** An attempt's signal is made when it is asked for. */
+const SIGNAL = liveProperty((attempt: AttemptScope) => attempt.signal);
 const logFieldsOf = ({ executionId, name, attempt }: AttemptScope): LogFields => ({
   executionId,
   activity: name,
@@ -249,7 +248,7 @@ function isPlainText(text: string): boolean {
 
 function activityContext(attempt: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {
   const context = {
-    [SOURCE]: new Logged(attempt, services.logger, logFieldsOf),
+    [SOURCE]: attempt,
     executionId: attempt.executionId,
     activityId: attempt.key,
     attempt: attempt.attempt,
@@ -257,13 +256,12 @@ function activityContext(attempt: AttemptScope, call: Call, services: WorkflowSe
     fencingToken: call.fence.epoch,
     heartbeat: attempt.heartbeat,
     lastHeartbeat: attempt.lastHeartbeat,
+    log: new LazyLogger(services.logger, attempt, logFieldsOf),
     entity: services.entity,
     workflow: services.workflow,
     [TRANSACTION_SCOPE]: attempt.transactions,
   };
-  Object.defineProperty(context, "signal", SIGNAL);
-  return Object.defineProperty(context, "log", LOG) as typeof context &
-    Pick<ActivityContext, "signal" | "log">;
+  return Object.defineProperty(context, "signal", SIGNAL) as typeof context & Pick<ActivityContext, "signal">;
 }
 
 /** An entity's client whose calls are steps of the execution. */

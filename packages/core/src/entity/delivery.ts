@@ -245,11 +245,12 @@ export class Delivery {
     outgoing.readsUpTo =
       envelope.persisted && outgoing.storedAs === null ? (this.#storedFor.get(shardId) ?? null) : null;
     const readPendingFirst = outgoing.readsUpTo !== null;
-    const message: WireMessage = {
-      type: "request",
-      envelope: readPendingFirst ? { ...envelope, readPendingFirst } : envelope,
-      ...(outgoing.sendings === 0 ? {} : { sending: outgoing.sendings }),
-    };
+    const sent = readPendingFirst ? { ...envelope, readPendingFirst } : envelope;
+    const { sendings } = outgoing;
+    const message: WireMessage =
+      sendings === 0
+        ? { type: "request", envelope: sent }
+        : { type: "request", envelope: sent, sending: sendings };
     outgoing.sendings += 1;
     try {
       this.#say(outgoing, message);

@@ -54,7 +54,7 @@ export class Recorder {
   /** Writes an entry down, without waiting for it. */
   append(entry: Omit<JournalEntry, "ordinal">): number {
     const ordinal = this.#journal.takeOrdinal();
-    this.#journal.append({ ordinal, ...entry });
+    this.#journal.append({ ...entry, ordinal });
     this.#noteSignal(entry);
     return ordinal;
   }
@@ -83,7 +83,7 @@ export class Recorder {
       return undefined;
     }
     const { event } = outcome;
-    const entry = { ordinal: this.#journal.takeOrdinal(), ...outcome };
+    const entry = { ...outcome, ordinal: this.#journal.takeOrdinal() };
     this.#queue.announce(entry.ordinal);
     try {
       await this.#journal.commit(entry, transaction);
