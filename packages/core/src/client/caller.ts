@@ -3,7 +3,6 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
-import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
@@ -21,17 +20,13 @@ import {
   InterruptedError,
   ProtectedRpcError,
   RunnerUnavailableError,
-  TimeoutError,
 } from "../errors/routing.ts";
+import { AcceptanceWait, LimitedWait, ReplyWait, type CallLimits } from "./call-wait.ts";
 
 /** Options of one call. */
-export interface CallOptions {
+export interface CallOptions extends CallLimits {
   /** Persisted rpcs: calls of one entity, rpc and key are one request, which runs once and answers all. */
   readonly idempotencyKey?: string | undefined;
-  /** How long to wait for the reply. Then TimeoutError, and the handler is interrupted. Default: for ever. */
-  readonly timeout?: Duration | undefined;
-  /** Aborting it ends the wait with InterruptedError and interrupts the handler. */
-  readonly signal?: AbortSignal | undefined;
   /** Strings that travel with the request, on the handler's `ctx.headers`. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Persisted rpcs: not handled before this time. */
@@ -90,47 +85,16 @@ export class ClusterCaller implements Caller {
     const rpc = rpcOf(target);
     // Awaited also where it is a value: calls go out in their order, and one made by a handler not on the handler's stack.
     const parsed = await this.#check(target, rpc, input);
-    const envelope = this.#envelope(target, input, parsed, options, "reply");
-    const reply = await new Promise<Reply>((resolve, reject) => {
-      const ends = this.#endsOf(envelope, options, reject);
-      this.#options.delivery.send(envelope, {
-        accepted: () => undefined,
-        chunk: () => undefined,
-        reply: (answer) => {
-          ends();
-          resolve(answer);
-        },
-        failed: (error) => {
-          ends();
-          reject(error);
-        },
-      });
-    });
-    return this.#decode(reply, rpc, describe(target));
+    const reply = await this.#replyTo(this.#envelope(target, input, parsed, options, "reply"), options);
+    return this.#decode(reply, rpc, target);
   }
 
   async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
     const parsed = await this.#check(target, rpcOf(target), input);
     const envelope = this.#envelope(target, input, parsed, options, "acceptance");
     await new Promise<void>((resolve, reject) => {
-      const ends = this.#endsOf(envelope, options, reject);
-      this.#options.delivery.send(envelope, {
-        accepted: () => {
-          ends();
-          this.#options.delivery.done(envelope.requestId);
-          resolve();
-        },
-        chunk: () => undefined,
-        // The duplicate of a request that was answered: it was accepted long ago.
-        reply: () => {
-          ends();
-          resolve();
-        },
-        failed: (error) => {
-          ends();
-          reject(error);
-        },
-      });
+      const wait = new AcceptanceWait(this.#options, envelope, options, resolve, reject);
+      this.#options.delivery.send(envelope, wait);
     });
   }
 
@@ -146,7 +110,7 @@ export class ClusterCaller implements Caller {
     const { requestId } = envelope;
     const what = describe(target);
     const queue = new ChunkQueue((upTo) => delivery.acknowledge(requestId, upTo));
-    const ends = this.#endsOf(envelope, options, (error) => queue.fail(error));
+    const wait = new LimitedWait(this.#options, envelope, options, (error) => queue.fail(error));
     // Only another reader can have taken what this one lacks: it says itself how far it came.
     let isTaken = false;
     const checkKept = (keptFrom: number): void => {
@@ -193,7 +157,7 @@ export class ClusterCaller implements Caller {
       isComplete = true;
     } finally {
       gapTimer.cancel();
-      ends();
+      wait.stop();
       if (isComplete) queue.acknowledgeAgain();
       // What another one reads is not to be interrupted.
       if (isComplete || isTaken) delivery.done(requestId);
@@ -226,7 +190,7 @@ export class ClusterCaller implements Caller {
         takes: `at most ${MAX_NAME_BYTES} bytes in UTF-8`,
       });
     }
-    return parse(rpc?.input, input, `${target.contract.name}.${target.tag}`);
+    return parse(rpc?.input, input, () => `${target.contract.name}.${target.tag}`);
   }
 
   /** @param input as the caller gave it: the runner parses it again, and a schema may transform */
@@ -239,7 +203,7 @@ export class ClusterCaller implements Caller {
   ): Envelope {
     const { contract, entityId } = target;
     const rpc = rpcOf(target);
-    const what = describe(target);
+    const what = (): string => `The input of ${describe(target)}`;
     const persisted = target.persisted ?? rpc?.persisted ?? false;
     const deduplicationKey =
       options.idempotencyKey ?? (persisted ? (rpc?.primaryKey?.(parsed as never) ?? null) : null);
@@ -253,7 +217,7 @@ export class ClusterCaller implements Caller {
         shardId: this.#options.shardOf(contract.shardGroup, entityId),
       },
       tag: target.tag,
-      payload: encodeBoundedPayload(input, `The input of ${what}`, this.#options.maxPayloadBytes),
+      payload: encodeBoundedPayload(input, what, this.#options.maxPayloadBytes),
       headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers),
       persisted,
       expects,
@@ -266,42 +230,19 @@ export class ClusterCaller implements Caller {
     };
   }
 
-  /** The output, or a promise of it. @throws what the handler failed with */
-  #decode(reply: Reply, rpc: AnyRpc | undefined, what: string): unknown {
-    if (!reply.exit.ok) throw decodeError(reply.exit.error, rpc?.errors ?? []);
-    return parseWhat(
-      rpc?.output,
-      decodePayload(reply.exit.value, `The reply of ${what}`),
-      `The reply of ${what}`,
-    );
+  /** Sends it. Not async: all that the frame of an async function has is kept for as long as the call takes. */
+  #replyTo(envelope: Envelope, options: CallOptions): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const wait = new ReplyWait(this.#options, envelope, options, resolve, reject);
+      this.#options.delivery.send(envelope, wait);
+    });
   }
 
-  /** Ends the wait at the call's time-out or when its signal is aborted. Returns what stops watching for both. */
-  #endsOf(envelope: Envelope, options: CallOptions, fail: (error: Error) => void): () => void {
-    const { clock, delivery } = this.#options;
-    const { entityType, entityId } = envelope.address;
-    const end = (error: Error): void => {
-      stop();
-      delivery.abandon(envelope.requestId);
-      fail(error);
-    };
-    const what = (): string => `${entityType}/${entityId}.${envelope.tag}`;
-    const timeoutMs = options.timeout === undefined ? null : milliseconds(options.timeout, "timeout");
-    const timer =
-      timeoutMs === null
-        ? null
-        : clock.setTimer(timeoutMs, () => end(new TimeoutError({ what: what(), timeoutMs })));
-    const { signal } = options;
-    const onAbort = (): void =>
-      end(new InterruptedError({ what: what(), why: "its signal was aborted" }, { cause: signal?.reason }));
-    const stop = (): void => {
-      timer?.cancel();
-      signal?.removeEventListener("abort", onAbort);
-    };
-    // After this turn, so that the request is on its way when it is interrupted.
-    if (signal?.aborted === true) queueMicrotask(onAbort);
-    else signal?.addEventListener("abort", onAbort, { once: true });
-    return stop;
+  /** The output, or a promise of it. @throws what the handler failed with */
+  #decode(reply: Reply, rpc: AnyRpc | undefined, target: CallTarget): unknown {
+    if (!reply.exit.ok) throw decodeError(reply.exit.error, rpc?.errors ?? []);
+    const what = (): string => `The reply of ${describe(target)}`;
+    return parseWhat(rpc?.output, decodePayload(reply.exit.value, what), what);
   }
 }
 

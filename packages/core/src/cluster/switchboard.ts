@@ -66,10 +66,12 @@ export class Switchboard {
   receiveHere(message: WireMessage): void {
     const parts = this.#options.parts();
     if (parts === null) return;
-    if (message.type === "request")
-      parts.host.receive(message, HERE, (answer) => parts.delivery.receive(answer));
+    if (message.type === "request") parts.host.receive(message, HERE, this.#answerHere);
     else this.receive(HERE, message);
   }
+
+  /** One for all requests of this process. */
+  readonly #answerHere = (message: WireMessage): void => this.#answer(HERE, message);
 
   #answer(to: string, message: WireMessage): void {
     const parts = this.#options.parts();

@@ -6,6 +6,7 @@
 
 import { PayloadTooLargeError, SerializationError } from "../errors/storage.ts";
 import { takesAtMost } from "./key.ts";
+import { nameOf, type What } from "./what.ts";
 
 /** The default limit of one payload: 4 MiB. */
 export const DEFAULT_MAX_PAYLOAD_BYTES: number = 4 * 1024 * 1024;
@@ -19,30 +20,30 @@ const MAX_DEPTH = 200;
  *
  * @throws {SerializationError} a function, a symbol, an instance of a class, a circle; the message names its path
  */
-export function encodePayload(value: unknown, what: string): string {
+export function encodePayload(value: unknown, what: What): string {
   return JSON.stringify(escape(value, "", 0, what));
 }
 
 /** Like `encodePayload`, and refuses text over `limitBytes` (UTF-8). @throws {PayloadTooLargeError} */
-export function encodeBoundedPayload(value: unknown, what: string, limitBytes: number): string {
+export function encodeBoundedPayload(value: unknown, what: What, limitBytes: number): string {
   const text = encodePayload(value, what);
   if (takesAtMost(text, limitBytes)) return text;
-  throw new PayloadTooLargeError({ what, payloadBytes: Buffer.byteLength(text), limitBytes });
+  throw new PayloadTooLargeError({ what: nameOf(what), payloadBytes: Buffer.byteLength(text), limitBytes });
 }
 
 /** @throws {SerializationError} `text` was not made by `encodePayload` */
-export function decodePayload(text: string, what: string): unknown {
+export function decodePayload(text: string, what: What): unknown {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch (cause) {
-    throw new SerializationError({ what, path: "", problem: "no valid JSON" }, { cause });
+    throw new SerializationError({ what: nameOf(what), path: "", problem: "no valid JSON" }, { cause });
   }
   // Nothing was escaped in nearly all payloads: they need no second walk.
   return text.includes(`{"${ESCAPE}":[`) ? unescape(parsed, what) : parsed;
 }
 
-function escape(value: unknown, path: string, depth: number, what: string): unknown {
+function escape(value: unknown, path: string, depth: number, what: What): unknown {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -58,13 +59,13 @@ function escape(value: unknown, path: string, depth: number, what: string): unkn
     case "object":
       return value === null ? null : escapeObject(value, path, depth, what);
     default:
-      throw new SerializationError({ what, path, problem: `a ${typeof value}` });
+      throw new SerializationError({ what: nameOf(what), path, problem: `a ${typeof value}` });
   }
 }
 
-function escapeObject(value: object, path: string, depth: number, what: string): unknown {
+function escapeObject(value: object, path: string, depth: number, what: What): unknown {
   if (depth > MAX_DEPTH)
-    throw new SerializationError({ what, path, problem: `nested over ${MAX_DEPTH} deep, or a circle` });
+    throw new SerializationError({ what: nameOf(what), path, problem: `nested over ${MAX_DEPTH} deep, or a circle` });
   if (Array.isArray(value)) return escapeArray(value, path, depth, what);
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null)
@@ -83,7 +84,7 @@ function escapeObject(value: object, path: string, depth: number, what: string):
       ],
     };
   throw new SerializationError({
-    what,
+    what: nameOf(what),
     path,
     problem: `an instance of ${value.constructor?.name ?? "a class"}`,
   });
@@ -94,7 +95,7 @@ function escapeArray(
   array: readonly unknown[],
   path: string,
   depth: number,
-  what: string,
+  what: What,
 ): readonly unknown[] {
   let copy: unknown[] | undefined;
   for (let index = 0; index < array.length; index += 1) {
@@ -106,7 +107,7 @@ function escapeArray(
   return copy ?? array;
 }
 
-function escapeRecord(record: Record<string, unknown>, path: string, depth: number, what: string): unknown {
+function escapeRecord(record: Record<string, unknown>, path: string, depth: number, what: What): unknown {
   let copy: Record<string, unknown> | undefined;
   const keys = Object.keys(record);
   for (const key of keys) {
@@ -127,7 +128,7 @@ function fieldOf(path: string, key: string): string {
   return path === "" ? key : `${path}.${key}`;
 }
 
-function unescape(value: unknown, what: string): unknown {
+function unescape(value: unknown, what: What): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((item) => unescape(item, what));
   const keys = Object.keys(value);
@@ -139,7 +140,7 @@ function unescape(value: unknown, what: string): unknown {
   return result;
 }
 
-function unescapeTagged([tag, body]: readonly unknown[], what: string): unknown {
+function unescapeTagged([tag, body]: readonly unknown[], what: What): unknown {
   switch (tag) {
     case "undefined":
       return undefined;
@@ -163,22 +164,22 @@ function unescapeTagged([tag, body]: readonly unknown[], what: string): unknown 
       return { [ESCAPE]: items(body, what) };
     default:
       throw new SerializationError({
-        what,
+        what: nameOf(what),
         path: "",
         problem: `escaped as "${String(tag)}", which this version does not know`,
       });
   }
 }
 
-function bigint(digits: string, what: string): bigint {
+function bigint(digits: string, what: What): bigint {
   if (!/^-?\d+$/.test(digits))
-    throw new SerializationError({ what, path: "", problem: "an escape of a bigint without its digits" });
+    throw new SerializationError({ what: nameOf(what), path: "", problem: "an escape of a bigint without its digits" });
   return BigInt(digits);
 }
 
-function items(body: unknown, what: string): unknown[] {
+function items(body: unknown, what: What): unknown[] {
   if (!Array.isArray(body))
-    throw new SerializationError({ what, path: "", problem: "an escape without its list" });
+    throw new SerializationError({ what: nameOf(what), path: "", problem: "an escape without its list" });
   return body.map((item) => unescape(item, what));
 }
 

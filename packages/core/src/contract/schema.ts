@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { InvalidInputError } from "../errors/routing.ts";
+import { nameOf, type What } from "./what.ts";
 
 /** Any Standard Schema: zod, valibot, arktype and others. */
 export type Schema<In = unknown, Out = In> = StandardSchemaV1<In, Out>;
@@ -15,13 +16,13 @@ export type SchemaOutput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.Infe
  *
  * @throws {InvalidInputError} names it and the issues
  */
-export function parse(schema: StandardSchemaV1 | undefined, value: unknown, of: string): unknown {
-  return schema === undefined ? value : validate(schema, value, `The input of ${of}`);
+export function parse(schema: StandardSchemaV1 | undefined, value: unknown, of: What): unknown {
+  return schema === undefined ? value : validate(schema, value, `The input of ${nameOf(of)}`);
 }
 
 /** The same for what is no input: `what` names it whole, "The reply of ...". @throws {InvalidInputError} */
-export function parseWhat(schema: StandardSchemaV1 | undefined, value: unknown, what: string): unknown {
-  return schema === undefined ? value : validate(schema, value, what);
+export function parseWhat(schema: StandardSchemaV1 | undefined, value: unknown, what: What): unknown {
+  return schema === undefined ? value : validate(schema, value, nameOf(what));
 }
 
 async function validate(schema: StandardSchemaV1, value: unknown, what: string): Promise<unknown> {

@@ -145,8 +145,12 @@ export class Admission {
     const { rpc } = destination;
     let input: unknown;
     try {
-      const what = `${envelope.address.entityType}.${envelope.tag}`;
-      input = parse(rpc.input, decodePayload(envelope.payload, `The input of ${what}`), what);
+      const of = (): string => `${envelope.address.entityType}.${envelope.tag}`;
+      input = parse(
+        rpc.input,
+        decodePayload(envelope.payload, () => `The input of ${of()}`),
+        of,
+      );
     } catch (error) {
       return refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
     }
@@ -207,12 +211,10 @@ export class Admission {
     this.#options.counters.accepted += 1;
     this.#options.requests.set(request.id, request);
     if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
-    else
-      this.#options.waiters.add(
-        request.id,
-        { peer, requestId: request.id, shardId: shard.fence.shardId },
-        answer,
-      );
+    else {
+      const { shardId } = shard.fence;
+      this.#options.waiters.add(request.id, { peer, requestId: request.id, shardId, answer });
+    }
     activation.mailbox.push(request);
     activation.pump();
     return null;
@@ -248,15 +250,15 @@ export class Admission {
     } else {
       this.#options.unneeded(activation);
     }
-    const asking = { peer, requestId: request.id, shardId: shard.fence.shardId };
-    if (envelope.expects !== "acceptance") this.#options.waiters.add(request.id, asking, answer);
+    const waiter = { peer, requestId: request.id, shardId: shard.fence.shardId, answer };
+    if (envelope.expects !== "acceptance") this.#options.waiters.add(request.id, waiter);
     try {
       const save = (): Promise<SaveRequestResult> =>
         this.#options.messages.saveRequest(envelope, request.attempts, activation.fence);
       const saved = goesStraight || isLater ? await save() : await shard.store(save);
       if (saved.outcome === "duplicate") {
         if (goesStraight) this.#withdraw(request, activation, shard);
-        this.#options.waiters.remove(request.id, asking);
+        this.#options.waiters.remove(request.id, waiter);
         if (this.#options.servedShard(envelope.address.shardId) !== shard)
           return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
         return await this.#answerDuplicate(envelope, shard, saved.existing, peer, answer);
@@ -277,7 +279,7 @@ export class Admission {
       activation.pump();
     } catch (error) {
       if (goesStraight) this.#withdraw(request, activation, shard);
-      this.#options.waiters.remove(request.id, asking);
+      this.#options.waiters.remove(request.id, waiter);
       if (error instanceof FencedError) {
         this.#options.fenced(shard.fence.shardId);
         return void refuse(arrival, "NOT_ASSIGNED", "the shard was claimed by another runner");
@@ -334,11 +336,11 @@ export class Admission {
       answer({ type: "accepted", requestId: envelope.requestId });
       return false;
     }
-    const asking = { peer, requestId: envelope.requestId, shardId: envelope.address.shardId };
-    this.#options.waiters.add(requestId, asking, answer);
+    const waiter = { peer, requestId: envelope.requestId, shardId: envelope.address.shardId, answer };
+    this.#options.waiters.add(requestId, waiter);
     if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer)) !== null)
       return true;
-    this.#options.waiters.remove(requestId, asking);
+    this.#options.waiters.remove(requestId, waiter);
     answer(chunksUnread(envelope.requestId));
     return false;
   }

@@ -447,7 +447,7 @@ export class Delivery {
     const outgoing = this.#takenIn(reply.requestId);
     if (outgoing === undefined) return;
     // A stream is forgotten by its reader, who may find chunks missing.
-    if (outgoing.envelope.expects !== "stream" || !reply.exit.ok) this.#take(reply.requestId);
+    if (outgoing.envelope.expects !== "stream" || !reply.exit.ok) this.#drop(outgoing);
     outgoing.listener.reply(reply, keptFrom);
   }
 
@@ -523,11 +523,14 @@ export class Delivery {
 
   #take(requestId: string): Outgoing | undefined {
     const outgoing = this.#outgoing.get(requestId);
-    if (outgoing === undefined) return undefined;
-    outgoing.retry?.cancel();
-    this.#outgoing.delete(requestId);
-    if (this.#outgoing.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
+    if (outgoing !== undefined) this.#drop(outgoing);
     return outgoing;
+  }
+
+  #drop(outgoing: Outgoing): void {
+    outgoing.retry?.cancel();
+    this.#outgoing.delete(outgoing.envelope.requestId);
+    if (this.#outgoing.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 }
 

@@ -22,8 +22,8 @@ function waitersOf(): { waiters: ReplyWaiters; told: string[]; answer: (name: st
 describe("those who wait for a reply", () => {
   it("are all told, and go on waiting until it is there", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", asking("a", "r1"), answer("a"));
-    waiters.add("r1", asking("b", "r2"), answer("b"));
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("a") });
+    waiters.add("r1", { ...asking("b", "r2"), answer: answer("b") });
     waiters.tell("r1", MESSAGE);
     waiters.settle("r1", REPLY);
     waiters.settle("r1", REPLY);
@@ -34,8 +34,8 @@ describe("those who wait for a reply", () => {
 
   it("are known by the id under which they asked, as long as they wait", () => {
     const { waiters, answer } = waitersOf();
-    waiters.add("r1", asking("a", "r1"), answer("a"));
-    for (const peer of ["b", "c", "d"]) waiters.add("r1", asking(peer, `by ${peer}`), answer(peer));
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("a") });
+    for (const peer of ["b", "c", "d"]) waiters.add("r1", { ...asking(peer, `by ${peer}`), answer: answer(peer) });
     expect(["r1", "by b", "by c", "by d"].map((id) => waiters.awaitedBy(id))).toEqual([
       undefined,
       "r1",
@@ -51,8 +51,8 @@ describe("those who wait for a reply", () => {
 
   it("are answered each for their own request", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", asking("a", "r1"), answer("first"));
-    waiters.add("r2", asking("a", "r2"), answer("second"));
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("first") });
+    waiters.add("r2", { ...asking("a", "r2"), answer: answer("second") });
     waiters.settle("r2", REPLY);
     expect(told).toEqual(["second reply"]);
     expect(waiters.has("r1")).toBe(true);
@@ -60,16 +60,16 @@ describe("those who wait for a reply", () => {
 
   it("wait once by the newer way when they ask again", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", asking("a", "r1"), answer("old"));
-    waiters.add("r1", asking("a", "r1"), answer("new"));
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("old") });
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("new") });
     waiters.settle("r1", REPLY);
     expect(told).toEqual(["new reply"]);
   });
 
   it("wait twice when one peer asks under two ids", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", asking("a", "r1"), answer("one"));
-    waiters.add("r1", asking("a", "r2"), answer("two"));
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("one") });
+    waiters.add("r1", { ...asking("a", "r2"), answer: answer("two") });
     waiters.remove("r1", asking("a", "r1"));
     waiters.settle("r1", REPLY);
     expect(told).toEqual(["two reply"]);
@@ -77,7 +77,7 @@ describe("those who wait for a reply", () => {
 
   it("may leave, and then there is nobody", () => {
     const { waiters, answer } = waitersOf();
-    waiters.add("r1", asking("a", "r1"), answer("a"));
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("a") });
     waiters.remove("r1", asking("b", "r1"));
     expect(waiters.has("r1")).toBe(true);
     waiters.remove("r1", asking("a", "r1"));
@@ -87,10 +87,10 @@ describe("those who wait for a reply", () => {
 
   it("are forgotten with their peer, which leaves those requests that nobody else waits for", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", asking("a", "r1"), answer("a"));
-    waiters.add("r2", asking("a", "r2"), answer("a"));
-    waiters.add("r2", asking("b", "r3"), answer("b"));
-    waiters.add("r4", asking("b", "r4"), answer("b"));
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("a") });
+    waiters.add("r2", { ...asking("a", "r2"), answer: answer("a") });
+    waiters.add("r2", { ...asking("b", "r3"), answer: answer("b") });
+    waiters.add("r4", { ...asking("b", "r4"), answer: answer("b") });
     expect(waiters.forgetPeer("a")).toEqual(["r1"]);
     expect(waiters.forgetPeer("a")).toEqual([]);
     waiters.settle("r2", REPLY);
@@ -100,9 +100,9 @@ describe("those who wait for a reply", () => {
 
   it("leave with their shard, also those whose request is not in memory", () => {
     const { waiters, told, answer } = waitersOf();
-    waiters.add("r1", asking("a", "r1", "default:1"), answer("a"));
-    waiters.add("r2", asking("a", "r2", "default:2"), answer("b"));
-    waiters.add("r3", asking("b", "r4", "default:3"), answer("c"));
+    waiters.add("r1", { ...asking("a", "r1", "default:1"), answer: answer("a") });
+    waiters.add("r2", { ...asking("a", "r2", "default:2"), answer: answer("b") });
+    waiters.add("r3", { ...asking("b", "r4", "default:3"), answer: answer("c") });
     const rejected = (requestId: string): WireMessage => ({
       type: "rejected",
       requestId,

@@ -21,8 +21,7 @@ export interface Asking {
   readonly shardId: ShardId;
 }
 
-interface Waiter {
-  readonly asking: Asking;
+export interface Waiter extends Asking {
   readonly answer: Answer;
 }
 
@@ -32,20 +31,20 @@ export class ReplyWaiters {
   readonly #awaited = new Map<string, string>();
 
   /** Whoever asks again under the same id waits once, by the newer way. */
-  add(requestId: string, asking: Asking, answer: Answer): void {
-    if (asking.requestId !== requestId) this.#awaited.set(asking.requestId, requestId);
+  add(requestId: string, waiter: Waiter): void {
+    if (waiter.requestId !== requestId) this.#awaited.set(waiter.requestId, requestId);
     const waiters = this.#byRequest.get(requestId);
     if (waiters === undefined) {
-      this.#byRequest.set(requestId, [{ asking, answer }]);
+      this.#byRequest.set(requestId, [waiter]);
       return;
     }
-    const index = waiters.findIndex((waiter) => isSame(waiter.asking, asking));
-    if (index === -1) waiters.push({ asking, answer });
-    else waiters[index] = { asking, answer };
+    const index = waiters.findIndex((other) => isSame(other, waiter));
+    if (index === -1) waiters.push(waiter);
+    else waiters[index] = waiter;
   }
 
   remove(requestId: string, asking: Asking): void {
-    this.#keep(requestId, (waiter) => !isSame(waiter.asking, asking));
+    this.#keep(requestId, (waiter) => !isSame(waiter, asking));
   }
 
   has(requestId: string): boolean {
@@ -67,14 +66,14 @@ export class ReplyWaiters {
     const waiters = this.#byRequest.get(requestId);
     if (waiters === undefined) return;
     this.#byRequest.delete(requestId);
-    for (const { asking } of waiters) this.#awaited.delete(asking.requestId);
+    if (this.#awaited.size > 0) for (const waiter of waiters) this.#awaited.delete(waiter.requestId);
     for (const waiter of waiters) waiter.answer(message);
   }
 
   /** Tells all who wait for requests of these shards, who wait no more. */
   settleShards(shardIds: ReadonlySet<ShardId>, messageFor: (requestId: string) => WireMessage): void {
     const settled = [...this.#byRequest.entries()].filter(([, waiters]) =>
-      waiters.some(({ asking }) => shardIds.has(asking.shardId)),
+      waiters.some(({ shardId }) => shardIds.has(shardId)),
     );
     for (const [requestId] of settled) this.settle(requestId, messageFor(requestId));
   }
@@ -83,7 +82,7 @@ export class ReplyWaiters {
   forgetPeer(peer: string): readonly string[] {
     const abandoned: string[] = [];
     for (const requestId of this.#byRequest.keys()) {
-      this.#keep(requestId, (waiter) => waiter.asking.peer !== peer);
+      this.#keep(requestId, (waiter) => waiter.peer !== peer);
       if (!this.#byRequest.has(requestId)) abandoned.push(requestId);
     }
     return abandoned;
@@ -93,7 +92,7 @@ export class ReplyWaiters {
     const before = this.#byRequest.get(requestId);
     if (before === undefined) return;
     const waiters = before.filter(stays);
-    for (const waiter of before) if (!waiters.includes(waiter)) this.#awaited.delete(waiter.asking.requestId);
+    for (const waiter of before) if (!waiters.includes(waiter)) this.#awaited.delete(waiter.requestId);
     if (waiters.length === 0) this.#byRequest.delete(requestId);
     else this.#byRequest.set(requestId, waiters);
   }

@@ -25,8 +25,8 @@ import type { Exit, Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
 import { FencedError, PersistenceError, SerializationError } from "../errors/storage.ts";
-import type { Activation } from "./activation.ts";
-import { Suspension, type Call } from "./behavior.ts";
+import type { Activation, Handlers } from "./activation.ts";
+import { Suspension, type Call, type Handler } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { ChunkWindow } from "./stream.ts";
@@ -164,31 +164,29 @@ export class RequestRunner {
 
   /** Runs the user's code. Never rejects. */
   async #handle(request: HostedRequest, activation: Activation, call: Call): Promise<Attempt> {
-    const { envelope, rpc } = request;
     try {
       if (request.inputError !== null) throw request.inputError;
-      const handlers = activation.made ?? (await activation.handlers());
-      const handler = handlers[envelope.tag];
-      if (handler === undefined) {
-        throw new UnknownRpcError({
-          entityType: envelope.address.entityType,
-          tag: envelope.tag,
-          known: Object.keys(handlers),
-        });
-      }
-      const returned = rpc.stream
+      const handler = handlerOf(request, activation.made ?? (await activation.handlers()));
+      const returned = request.rpc.stream
         ? await this.#pipe(handler(request.input, call), request, activation.fence)
         : await handler(request.input, call);
-      if (returned instanceof Suspension) return { type: "suspended", suspension: returned };
-      const what = `The reply of ${describeCall(request)}`;
-      if (!rpc.stream && rpc.output !== undefined) await parseWhat(rpc.output, returned, what);
-      const value = encodeBoundedPayload(returned, what, this.#options.maxPayloadBytes);
-      return { type: "exit", exit: { ok: true, value } };
+      const { output } = request.rpc;
+      if (output !== undefined && !request.rpc.stream && !(returned instanceof Suspension))
+        await parseWhat(output, returned, () => replyOf(request));
+      return this.#returned(request, returned);
     } catch (error) {
       if (error instanceof FencedError && error.shardId === activation.fence.shardId)
         return { type: "fenced" };
       return { type: "threw", error };
     }
+  }
+
+  /** @throws {SerializationError} @throws {PayloadTooLargeError} */
+  #returned(request: HostedRequest, returned: unknown): Attempt {
+    if (returned instanceof Suspension) return { type: "suspended", suspension: returned };
+    const { maxPayloadBytes } = this.#options;
+    const value = encodeBoundedPayload(returned, () => replyOf(request), maxPayloadBytes);
+    return { type: "exit", exit: { ok: true, value } };
   }
 
   /** Sends a generator's elements as chunks, no faster than they are consumed. Returns how many there were. */
@@ -418,6 +416,18 @@ function neverEnded(request: HostedRequest): InterruptedError {
     what: describeCall(request),
     why: "each runner that began it ended before it was done",
   });
+}
+
+/** @throws {UnknownRpcError} */
+function handlerOf({ envelope }: HostedRequest, handlers: Handlers): Handler {
+  const handler = handlers[envelope.tag];
+  if (handler !== undefined) return handler;
+  const { entityType } = envelope.address;
+  throw new UnknownRpcError({ entityType, tag: envelope.tag, known: Object.keys(handlers) });
+}
+
+function replyOf(request: HostedRequest): string {
+  return `The reply of ${describeCall(request)}`;
 }
 
 function describeCall(request: HostedRequest): string {

@@ -11,9 +11,9 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
-import type { ShardId } from "../data/shard-id.ts";
+import { shardIdOf, type ShardId } from "../data/shard-id.ts";
 import { Assignment } from "./assignment.ts";
-import { shardIdFor } from "./shard-hash.ts";
+import { shardNumberOf } from "./shard-hash.ts";
 
 export interface RouterOptions {
   readonly storage: RunnerStorage;
@@ -44,6 +44,8 @@ export class Router {
   #former: Assignment | null = null;
   /** Shards that were not where they had been. */
   readonly #moved = new Set<ShardId>();
+  /** By group. One text for each shard: a new one for each request would be hashed anew by each map that it is looked up in. */
+  readonly #shardIds = new Map<string, readonly ShardId[]>();
   #debounce: Timer | undefined;
   #timer: Timer | undefined;
   #unwatch: (() => Promise<void>) | undefined;
@@ -75,7 +77,13 @@ export class Router {
   }
 
   shardOf(group: string, entityId: string): ShardId {
-    return shardIdFor(group, entityId, this.#options.shardsPerGroup);
+    const { shardsPerGroup } = this.#options;
+    let shardIds = this.#shardIds.get(group);
+    if (shardIds === undefined) {
+      shardIds = Array.from({ length: shardsPerGroup }, (_, number) => shardIdOf(group, number));
+      this.#shardIds.set(group, shardIds);
+    }
+    return shardIds[shardNumberOf(entityId, shardsPerGroup)] as ShardId;
   }
 
   /** The runner to ask for the shard: its owner, or who was it until a moment ago (T1). Undefined while nobody serves its group. */
