@@ -29,7 +29,7 @@ import { KeptChunks } from "./kept-chunks.ts";
 import { Parking } from "./parking.ts";
 import { PuttingOff } from "./putting-off.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
-import { RequestRunner } from "./request-runner.ts";
+import { RequestRunner, type RunResult } from "./request-runner.ts";
 
 export interface EntityHostOptions {
   readonly messages: MessageStorage;
@@ -285,14 +285,19 @@ export class EntityHost {
     }
   }
 
-  async #run(request: HostedRequest, activation: Activation): Promise<void> {
-    const result = await this.#runner.run(request, activation);
+  #run(request: HostedRequest, activation: Activation): Promise<void> {
+    return this.#runner.run(request, activation).then((result) => this.#ran(request, activation, result));
+  }
+
+  /** A promise where the request is being put off: it runs until it is. */
+  #ran(request: HostedRequest, activation: Activation, result: RunResult): Promise<void> | undefined {
     switch (result.type) {
       case "answered":
         this.#forget(request, activation);
         if (result.reply.exit.ok) this.#options.counters.succeeded += 1;
         else this.#options.counters.failed += 1;
-        return this.#waiters.settle(request.id, { type: "reply", reply: result.reply });
+        this.#waiters.settle(request.id, { type: "reply", reply: result.reply });
+        return undefined;
       case "dead": {
         this.#forget(request, activation);
         void this.#behaviors.get(request.envelope.address.entityType)?.buried?.(request.envelope.address);
@@ -303,17 +308,20 @@ export class EntityHost {
         });
         const reason =
           result.error instanceof Error ? result.error.message : "something that is not an Error was thrown";
-        return this.#waiters.settle(request.id, {
+        this.#waiters.settle(request.id, {
           type: "reply",
           reply: deadReply(request.id, request.envelope, { attempts: result.attempts, reason }),
         });
+        return undefined;
       }
       case "suspended":
         return this.#puttingOff.putOff(request, activation, result.suspension);
       case "fenced":
-        return this.#fence(activation.fence.shardId);
+        this.#fence(activation.fence.shardId);
+        return undefined;
       case "moved":
-        return this.#forget(request, activation);
+        this.#forget(request, activation);
+        return undefined;
     }
   }
 

@@ -89,13 +89,15 @@ export class RequestRunner {
   }
 
   /** A volatile request has one attempt, of which nothing is recorded. */
-  async #runOnce(request: HostedRequest, activation: Activation): Promise<RunResult> {
-    if (request.hasMoved() || !this.#options.leaseIsHeld()) return MOVED;
-    const outcome = await this.#attempt(request, activation, NO_TRANSACTIONS);
-    if (request.hasMoved()) return MOVED;
-    if (outcome.type !== "exit" && outcome.type !== "threw") return outcome;
-    const exit = outcome.type === "exit" ? outcome.exit : this.#failureOf(request, outcome.error);
-    return { type: "answered", reply: { requestId: request.id, exit } };
+  #runOnce(request: HostedRequest, activation: Activation): Promise<RunResult> {
+    if (request.hasMoved() || !this.#options.leaseIsHeld()) return Promise.resolve(MOVED);
+    // Also once the shard moved: there is nothing to roll back, and those who wait for it are told by then.
+    return this.#attempt(request, activation, NO_TRANSACTIONS).then((outcome) => {
+      if (request.hasMoved()) return MOVED;
+      if (outcome.type !== "exit" && outcome.type !== "threw") return outcome;
+      const exit = outcome.type === "exit" ? outcome.exit : this.#failureOf(request, outcome.error);
+      return { type: "answered", reply: { requestId: request.id, exit } };
+    });
   }
 
   /** Attempts it until its outcome is recorded, or it is buried. */
@@ -126,7 +128,8 @@ export class RequestRunner {
       request.attemptIsRecorded = false;
       if (!this.#options.leaseIsHeld()) return MOVED;
       const transactions = this.#transactionScope();
-      const outcome = await this.#attempt(request, activation, transactions);
+      // Who ignores the signal is left behind (R3).
+      const outcome = await request.unlessMoved(this.#attempt(request, activation, transactions), MOVED);
       transactions.close();
       const transaction = transactions.transaction ?? null;
       const hasMoved = request.hasMoved();
@@ -150,7 +153,7 @@ export class RequestRunner {
     }
   }
 
-  /** Runs the handler, once. Resolves once the shard moved, too: who ignores the signal is left behind (R3). Never rejects. */
+  /** Runs the handler, once. Never rejects. */
   #attempt(request: HostedRequest, activation: Activation, transactions: TransactionScope): Promise<Attempt> {
     const interrupted = request.ended;
     if (interrupted !== null) {
@@ -159,7 +162,7 @@ export class RequestRunner {
     }
     const call = new Attempted(request, activation, transactions);
     request.isNew = false;
-    return request.unlessMoved(this.#handle(request, activation, call), MOVED);
+    return this.#handle(request, activation, call);
   }
 
   /** Runs the user's code. Never rejects. */
