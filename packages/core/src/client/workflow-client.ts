@@ -47,8 +47,16 @@ export interface WorkflowClient<T extends WorkflowTypes> extends WorkflowStarter
 /** Where workflow clients come from: `workflow` of a cluster or a context. */
 export type WorkflowClients = <T extends WorkflowTypes>(definition: WorkflowContract<T>) => WorkflowClient<T>;
 
+/** A client is made once for each workflow: who starts executions asks for it each time. */
 export function workflowClients(caller: Caller, access: ExecutionAccess): WorkflowClients {
-  return ((contract: AnyWorkflowContract) => workflowClient(caller, access, contract)) as WorkflowClients;
+  const clients = new WeakMap<AnyWorkflowContract, WorkflowClient<WorkflowTypes>>();
+  return ((contract: AnyWorkflowContract) => {
+    const known = clients.get(contract);
+    if (known !== undefined) return known;
+    const client = Object.freeze(workflowClient(caller, access, contract));
+    clients.set(contract, client);
+    return client;
+  }) as WorkflowClients;
 }
 
 function workflowClient(

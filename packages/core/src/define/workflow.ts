@@ -288,7 +288,10 @@ async function perform(
   execution.begin((reason) => children.cancel(reason));
   try {
     const ctx = workflowContext({ ...of, compensations, children });
-    const output = await Promise.race([execute(ctx, input), execution.overflow]);
+    const output = await new Promise<unknown>((resolve, reject) => {
+      execution.whenOverflowing(reject);
+      Promise.resolve(execute(ctx, input)).then(resolve, reject);
+    });
     await checkOutput(of, output);
     return output;
   } catch (error) {

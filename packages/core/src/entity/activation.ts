@@ -23,6 +23,10 @@ export interface ActivationOptions {
   readonly concurrency: number;
   /** Aborted when the shard is about to move. */
   readonly leaving: AbortWatch;
+  readonly hooks: ActivationHooks;
+}
+
+export interface ActivationHooks {
   /** Runs one request to its end. Never rejects. */
   readonly run: (request: HostedRequest, activation: Activation) => Promise<void>;
   /** A request ended: there is room in the mailbox, or nothing left to do. */
@@ -146,13 +150,13 @@ export class Activation {
     // What came before, it reads now.
     if (request.isHastened) request.isNew = false;
     request.isHastened = false;
-    void this.#options.run(request, this).then(() => this.#ended(request));
+    void this.#options.hooks.run(request, this).then(() => this.#ended(request));
   }
 
   #ended(request: HostedRequest): void {
     removeFrom(this.#running, request);
     this.pump();
-    this.#options.ended(this);
+    this.#options.hooks.ended(this);
   }
 
   async #activate(): Promise<Handlers> {

@@ -16,7 +16,7 @@ import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { Activation } from "./activation.ts";
+import { Activation, type ActivationHooks } from "./activation.ts";
 import { Admission, type RequestMessage } from "./admission.ts";
 import { deadReply, movedReply } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
@@ -72,6 +72,11 @@ export class EntityHost {
   readonly #chunks: KeptChunks;
   readonly #runner: RequestRunner;
   readonly #puttingOff: PuttingOff;
+  /** Of all activations: each has no functions of its own. */
+  readonly #hooks: ActivationHooks = {
+    run: (request, activation) => this.#run(request, activation),
+    ended: (activation) => this.#ended(activation),
+  };
   #isClosing = false;
 
   constructor(options: EntityHostOptions) {
@@ -446,16 +451,18 @@ export class EntityHost {
       mailboxCapacity: contract.mailboxCapacity ?? this.#options.mailboxCapacity,
       concurrency: isQueued ? 1 : (contract.concurrency ?? this.#options.concurrency),
       leaving: shard.leaving,
-      run: (request, self) => this.#run(request, self),
-      ended: (self) => this.#ended(shard, self),
+      hooks: this.#hooks,
     });
     this.#options.counters.activations += 1;
     shard.activations.set(key, activation);
     return activation;
   }
 
-  #ended(shard: HostedShard, activation: Activation): void {
+  #ended(activation: Activation): void {
     activation.lastUsedAt = this.#options.clock.monotonic();
+    const shard = this.#shards.get(activation.fence.shardId);
+    // It left, and perhaps came back without this activation.
+    if (shard?.fence !== activation.fence) return;
     shard.checkQuiet();
     if (activation.isBacklogged && activation.mailbox.size * 2 <= activation.mailbox.capacity) {
       activation.isBacklogged = false;

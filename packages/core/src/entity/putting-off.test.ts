@@ -80,8 +80,7 @@ async function running() {
     mailboxCapacity: 1,
     concurrency: 1,
     leaving: new Abort(),
-    run: async () => undefined,
-    ended: () => undefined,
+    hooks: { run: async () => undefined, ended: () => undefined },
   });
   return {
     clock,

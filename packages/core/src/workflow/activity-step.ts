@@ -94,7 +94,7 @@ export class ActivityStep {
 
   #attempt(attempt: number, heartbeat: Heartbeat): Attempt {
     const { position, name, open } = this.#step;
-    const { clock, beginTransaction, maxPayloadBytes, executionId, stopped, keyOf } = this.#scope;
+    const { clock, beginTransaction, maxPayloadBytes, executionId, stopped } = this.#scope;
     return new Attempt({
       clock,
       settings: this.#activity.settings,
@@ -104,7 +104,7 @@ export class ActivityStep {
       transactions: new TransactionScope(beginTransaction, NO_TRANSACTIONS),
       stopped,
       open,
-      key: keyOf(position),
+      key: this.#scope.keyOf(position),
       lastHeartbeat:
         heartbeat.details === undefined
           ? undefined

@@ -72,7 +72,7 @@ export function executionBehavior(
               EXECUTION_TAGS,
             ),
           ).state
-        : copy.instant.state;
+        : copy.state;
     return text === null ? undefined : decodePayload(text, `The state of ${contract.name}`);
   };
   const inspect = (_input: unknown, { envelope, fence }: Call): Inspection => ({

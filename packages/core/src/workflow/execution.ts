@@ -17,10 +17,9 @@
 import type { Timer } from "../adapter/clock.ts";
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { Abort } from "../contract/abort.ts";
-import { decodeError, encodeError } from "../contract/error-codec.ts";
-import { hashOf, isKey } from "../contract/key.ts";
+import { decodeError } from "../contract/error-codec.ts";
 import { quietLog, withFields, type Logger } from "../contract/logger.ts";
-import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
+import { decodePayload, encodePayload } from "../contract/payload.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { StepKind } from "../data/journal-entry.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
@@ -29,6 +28,7 @@ import { Arrivals } from "./arrivals.ts";
 import { Cancellation, OpenStep, type StepRole } from "./cancellation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
 import type { ExecutionEnd, ExecutionOptions } from "./execution-options.ts";
+import { ExecutionScope } from "./execution-scope.ts";
 import { InstantSteps } from "./instant-steps.ts";
 import { Journal, type Outcome } from "./journal.ts";
 import { continueEntry, signalValueOf, type RunStart } from "./recorded-run.ts";
@@ -68,14 +68,11 @@ export class Execution {
   #isCompensating = false;
   /** The next run is about to be recorded: what this one comes to after that is nobody's. */
   #isContinuing = false;
-  #overflow: (error: unknown) => void = () => undefined;
+  #overflow: ((error: unknown) => void) | null = null;
   #end: ((end: ExecutionEnd) => void) | null = null;
   /** What the steps' work sees of this. */
   readonly scope: StepScope;
-  /** Steps that need no work. */
-  readonly instant: InstantSteps;
-  /** Rejects when the code asked for more steps than it may. */
-  readonly overflow: Promise<never>;
+  #instant: InstantSteps | null = null;
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
@@ -92,20 +89,18 @@ export class Execution {
     });
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
     this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), () => this.#check());
-    this.#recorder = new Recorder(this.#journal, this.#queue, run, () => this.#isOver);
+    const isOver = (): boolean => this.#isOver;
+    this.#recorder = new Recorder(this.#journal, this.#queue, run, isOver);
     this.#residence = new Residence(clock, () => this.#check());
-    this.instant = new InstantSteps({
-      replay: this.#replay,
-      maxPayloadBytes: options.maxPayloadBytes,
-      state: run.state,
-      isStopped: () => this.#isOver,
-      ask: (kind, name) => this.#ask(kind, name),
-      append: (entry) => void this.#recorder.append(entry),
-      diverge: (error) => this.#diverge(error),
+    this.scope = new ExecutionScope({
+      options,
+      stopped: this.#stopped,
+      residence: this.#residence,
+      recorder: this.#recorder,
+      isOver,
+      stop: (error) => this.#stop({ type: "stopped", error }),
+      ready: this.#ready,
     });
-    this.scope = this.#scopeOfSteps();
-    this.overflow = new Promise((_resolve, reject) => (this.#overflow = reject));
-    this.overflow.catch(() => undefined);
     this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#requestCancel(reason));
   }
 
@@ -124,6 +119,25 @@ export class Execution {
 
   get signals(): SignalBuffer {
     return this.#arrivals.signals;
+  }
+
+  /** The encoded state that queries read. */
+  get state(): string | null {
+    return this.#instant === null ? this.#options.run.state : this.#instant.state;
+  }
+
+  /** Steps that need no work. Made for code that asks for one. */
+  get instant(): InstantSteps {
+    this.#instant ??= new InstantSteps({
+      replay: this.#replay,
+      maxPayloadBytes: this.#options.maxPayloadBytes,
+      state: this.#options.run.state,
+      isStopped: () => this.#isOver,
+      ask: (kind, name) => this.#ask(kind, name),
+      append: (entry) => void this.#recorder.append(entry),
+      diverge: (error) => this.#diverge(error),
+    });
+    return this.#instant;
   }
 
   /** Aborted when a cancellation reaches the code. */
@@ -190,6 +204,11 @@ export class Execution {
     return end;
   }
 
+  /** `tell` is called when the code asked for more steps than it may. */
+  whenOverflowing(tell: (error: unknown) => void): void {
+    this.#overflow = tell;
+  }
+
   /** Takes a message that came for it. Returns false where it is over: then the next copy finds it in the inbox. */
   receive(message: InboxMessage): boolean {
     if (this.#isStopped) return false;
@@ -247,7 +266,7 @@ export class Execution {
       this.#onceCaughtUp(work);
     });
     // A step that nobody awaits, such as the loser of a race, must not end the process when it fails.
-    promise.catch(() => undefined);
+    promise.catch(nothing);
     return promise;
   }
 
@@ -272,7 +291,7 @@ export class Execution {
   ): Promise<void> {
     this.#residence.begin();
     try {
-      const prepared = await prepare().catch((error: unknown) => this.#overflow(error));
+      const prepared = await prepare().catch((error: unknown) => this.#overflow?.(error));
       if (prepared !== undefined) await this.#beginNext(position, prepared);
     } catch (error) {
       this.#stop({ type: "stopped", error });
@@ -289,7 +308,7 @@ export class Execution {
       ...prepared,
       number: run.number + 1,
       version,
-      state: this.instant.state,
+      state: this.state,
       consumed: this.#recorder.consumed,
       isCancelled: run.wasCancelled || this.#cancellation.isHeard,
     };
@@ -345,21 +364,12 @@ export class Execution {
     await this.#cancellation.windDown(error instanceof Error ? error : new Error("The execution failed"));
   }
 
-  /** Names a step for others. `times`: how often it was begun anew. */
-  #keyOf(position: number, times: number = 0): string {
-    const { number } = this.#options.run;
-    const place = `${number === 0 ? "" : `${number}.`}${position}${times === 0 ? "" : `~${times}`}`;
-    const key = `${this.#options.call.envelope.address.entityType}/${this.id}/${place}`;
-    // An execution's id may be as long as a key may, and here the rest is added to it.
-    return key.length <= 512 && isKey(key) ? key : hashOf(key);
-  }
-
   /** The next step's position, and what is recorded of it (E1). @throws {NonDeterminismError} after stopping: it is another */
   #ask(kind: StepKind, name: string): Asked {
     const { workflow, maxSteps, logger, replayOnly } = this.#options;
     if (this.#replay.position >= maxSteps && !this.#isCompensating && kind !== "continue") {
       const error = new JournalFullError({ workflow, executionId: this.id, maxSteps });
-      this.#overflow(error);
+      this.#overflow?.(error);
       throw error;
     }
     const asked = this.#replay.ask(kind, name);
@@ -422,37 +432,6 @@ export class Execution {
     const { workflow } = this.#options;
     this.#onCancel?.(reason);
     this.#cancellation.deliver(new WorkflowCancelledError({ workflow, executionId: this.id, reason }));
-  }
-
-  #scopeOfSteps(): StepScope {
-    const { clock, random, exposeStacks, maxPayloadBytes, call, beginTransaction } = this.#options;
-    return {
-      clock,
-      random,
-      exposeStacks,
-      maxPayloadBytes,
-      beginTransaction,
-      executionId: this.id,
-      fence: call.fence,
-      stopped: this.#stopped,
-      isStopped: () => this.#isStopped,
-      stop: (error) => this.#stop({ type: "stopped", error }),
-      ready: this.#ready,
-      until: (at, open) => this.#residence.wait<never>(at, open, null),
-      message: (dueAt, open, listen) => this.#residence.wait(dueAt, open, listen),
-      joinably: (work) => this.#residence.joinably(work),
-      record: ({ position, kind, name, open }, event) => {
-        open.isRecorded = true;
-        if (!this.#isOver) this.#recorder.append({ position, kind, name, event });
-      },
-      completed: (value, name) => ({
-        type: "completed",
-        value: encodeBoundedPayload(value, `The result of ${name}`, maxPayloadBytes),
-      }),
-      failed: (error) => ({ type: "failed", error: encodeError(error, { exposeStacks }) }),
-      keyOf: (position) => this.#keyOf(position),
-      callKeyOf: (position) => this.#keyOf(position, this.#options.run.resumed.get(position)),
-    };
   }
 
   /** Resolves when a side effect may start (E3), undefined if at once; never once the execution is over or has to leave. */
@@ -556,6 +535,10 @@ export class Execution {
   }
 }
 
+function nothing(): void {
+  // Who awaits the step is told.
+}
+
 function valueOf(kind: StepKind, name: string, recorded: string): unknown {
-  return decodePayload(kind === "signal" ? signalValueOf(recorded) : recorded, `The result of ${name}`);
+  return decodePayload(kind === "signal" ? signalValueOf(recorded) : recorded, () => `The result of ${name}`);
 }

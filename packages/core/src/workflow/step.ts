@@ -54,32 +54,32 @@ export interface StepScope {
   readonly beginTransaction: (() => StorageTransaction) | undefined;
   /** Aborted when the execution is over or has to leave. */
   readonly stopped: Abort;
-  readonly isStopped: () => boolean;
+  isStopped(): boolean;
   /** Ends this copy of the execution: storage refused, or failed. */
   readonly stop: (error: unknown) => void;
   /** Resolves when a side effect may start, undefined if at once; never once the execution is over or has to leave. */
   readonly ready: () => Promise<void> | undefined;
   /** Waits for a wall time, or until the step is cut. The execution may leave memory meanwhile. */
-  readonly until: (at: number, open: OpenStep) => Promise<WaitOutcome<never>>;
+  until(at: number, open: OpenStep): Promise<WaitOutcome<never>>;
   /**
    * Waits for what comes from outside, for a wall time if one is given, or until the step is cut. The execution may leave
    * memory meanwhile: what comes then wakes it.
    *
    * @param listen is given what to call with what came, which says whether it was taken; returns what ends the wait
    */
-  readonly message: <Message>(
+  message<Message>(
     dueAt: number | null,
     open: OpenStep,
     listen: (take: (message: Message) => boolean) => () => void,
-  ) => Promise<WaitOutcome<Message>>;
+  ): Promise<WaitOutcome<Message>>;
   /** Does what another copy joins when it is done again: it need not end before the execution leaves. */
-  readonly joinably: <Result>(work: () => Promise<Result>) => Promise<Result>;
-  readonly record: (step: Step, event: JournalEvent) => void;
+  joinably<Result>(work: () => Promise<Result>): Promise<Result>;
+  record(step: Step, event: JournalEvent): void;
   /** The outcome of a step that came to this value. @throws {SerializationError} @throws {PayloadTooLargeError} */
-  readonly completed: (value: unknown, name: string) => Outcome;
-  readonly failed: (error: unknown) => Outcome & { readonly type: "failed" };
+  completed(value: unknown, name: string): Outcome;
+  failed(error: unknown): Outcome & { readonly type: "failed" };
   /** Names a step for others, and is the same however often it is repeated. */
-  readonly keyOf: (position: number) => string;
+  keyOf(position: number): string;
   /** Likewise, but another one once the execution was resumed to do the step anew: what was answered with an error is asked again. */
-  readonly callKeyOf: (position: number) => string;
+  callKeyOf(position: number): string;
 }
