@@ -20,7 +20,7 @@ import { EXECUTE } from "../src/contract/workflow-contract.ts";
 import type { JournalEntry } from "../src/data/journal-entry.ts";
 import type { WorkflowServices } from "../src/define/context-parts.ts";
 import type { WorkflowContext } from "../src/define/workflow-context.ts";
-import { Suspension, type Call, type Handler } from "../src/entity/behavior.ts";
+import { handlersOf, Suspension, type Call, type Handler } from "../src/entity/behavior.ts";
 import { FencedError, PersistenceError } from "../src/errors/storage.ts";
 import { stageActivities, Staged, StageTransaction, type StageActivities } from "./stage-definitions.ts";
 import { FENCE, never, StageStorage, type Fault } from "./stage-storage.ts";
@@ -350,7 +350,7 @@ export class ExecutionStage {
       };
     const behavior = this.#workflow.bind({ ...this.#services(clock, crashable), storage });
     const { name } = Staged.entity;
-    const handlers = behavior.activate({
+    const handlers = handlersOf(behavior, {
       address: { entityType: name, entityId: this.executionId, shardId: FENCE.shardId },
       fence: FENCE,
       signal: this.#abort.signal,

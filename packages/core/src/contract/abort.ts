@@ -14,7 +14,7 @@ export class Abort {
    * Mostly none or one, which a set would take a new table for whenever it leaves. On a shard there is one for each execution
    * in memory.
    */
-  #whenAborted: (() => void)[] | null = null;
+  #whenAborted: ((reason: unknown) => void)[] | null = null;
 
   get isAborted(): boolean {
     return this.#aborted !== null;
@@ -38,12 +38,12 @@ export class Abort {
     if (this.#aborted !== null) return;
     this.#aborted = { reason };
     this.#controller?.abort(reason);
-    while (this.#whenAborted !== null && this.#whenAborted.length > 0) this.#whenAborted.shift()?.();
+    while (this.#whenAborted !== null && this.#whenAborted.length > 0) this.#whenAborted.shift()?.(reason);
   }
 
-  /** `callback`, which must not throw, is called when it is aborted, at once if it was. Returns what ends that. */
-  whenAborted(callback: () => void): () => void {
-    if (this.#aborted !== null) callback();
+  /** `callback`, which must not throw, is told the reason when it is aborted, at once if it was. Returns what ends that. */
+  whenAborted(callback: (reason: unknown) => void): () => void {
+    if (this.#aborted !== null) callback(this.#aborted.reason);
     else if (this.#whenAborted === null) this.#whenAborted = [callback];
     else this.#whenAborted.push(callback);
     return () => {

@@ -7,7 +7,7 @@ import type { Logger } from "../contract/logger.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
 import { TransactionScope } from "../contract/transaction.ts";
 import { EXECUTE } from "../contract/workflow-contract.ts";
-import { Suspension, type Call } from "../entity/behavior.ts";
+import { handlersOf, Suspension, type Call } from "../entity/behavior.ts";
 import { NonDeterminismError } from "../errors/workflow.ts";
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
 import { recordedRun } from "../workflow/recorded-run.ts";
@@ -61,7 +61,8 @@ export async function replayJournal(
   const call = callOf(entityType, executionId, journal.input);
   const { address } = call.envelope;
   const { signal } = new AbortController();
-  const handlers = await behavior.activate({ address, fence: call.fence, signal, onEvict: () => undefined });
+  const scope = { address, fence: call.fence, signal, onEvict: () => undefined };
+  const handlers = await handlersOf(behavior, scope);
   let end: ReplayedEnd;
   try {
     const input = decodePayload(journal.input, `The input of ${contract.name}`);

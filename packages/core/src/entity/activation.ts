@@ -9,7 +9,7 @@ import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import { removeFrom } from "../data/remove-from.ts";
-import type { ActivationScope, EntityBehavior, Handler } from "./behavior.ts";
+import { handlersOf, type ActivationScope, type EntityBehavior, type Handlers } from "./behavior.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { Mailbox } from "./mailbox.ts";
 
@@ -33,8 +33,6 @@ export interface ActivationHooks {
   readonly ended: (activation: Activation) => void;
 }
 
-export type Handlers = Readonly<Record<string, Handler>>;
-
 /** An entity's signal is made when it is asked for. */
 const SIGNAL = liveProperty((abort: Abort) => abort.signal);
 
@@ -52,7 +50,7 @@ export class Activation {
   /** Mostly one. A set would keep its old tables (data/brief-map.ts). */
   readonly #running: HostedRequest[] = [];
   #handlers: Promise<Handlers> | null = null;
-  #made: Handlers | null = null;
+  #made: Handlers | null;
   #abort: Abort | null = null;
   #onEvict: (() => void | Promise<void>)[] = [];
   #isEvicting = false;
@@ -65,6 +63,7 @@ export class Activation {
     this.fence = options.fence;
     this.leaving = options.leaving;
     this.mailbox = new Mailbox(options.mailboxCapacity);
+    this.#made = this.#shared;
   }
 
   get behavior(): EntityBehavior {
@@ -126,7 +125,7 @@ export class Activation {
     this.#abort?.abort(new Error("The entity left memory"));
     this.#abort = null;
     this.#handlers = null;
-    this.#made = null;
+    this.#made = this.#shared;
     this.#isEvicting = false;
     this.pump();
   }
@@ -135,6 +134,12 @@ export class Activation {
   close(): readonly HostedRequest[] {
     this.#isClosed = true;
     return this.mailbox.empty();
+  }
+
+  /** The handlers of all entities of the type, if those are the same: then it keeps nothing for its own. */
+  get #shared(): Handlers | null {
+    const { handlers } = this.#options.behavior;
+    return typeof handlers === "function" ? null : handlers;
   }
 
   /** How many more requests may run now. */
@@ -169,7 +174,8 @@ export class Activation {
         fence: this.fence,
         onEvict: (callback: () => void | Promise<void>) => void this.#onEvict.push(callback),
       };
-      this.#made = await this.#options.behavior.activate(
+      this.#made = await handlersOf(
+        this.#options.behavior,
         Object.defineProperty(scope, "signal", SIGNAL) as typeof scope & Pick<ActivationScope, "signal">,
       );
       return this.#made;

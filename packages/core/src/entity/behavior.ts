@@ -31,6 +31,9 @@ export interface Call {
 /** Given the parsed input; returns the output or a promise of it, or for a streaming rpc an async iterable. */
 export type Handler = (input: unknown, call: Call) => unknown;
 
+/** By tag. */
+export type Handlers = Readonly<Record<string, Handler>>;
+
 /** The life of one entity in the memory of this runner. */
 export interface ActivationScope {
   readonly address: EntityAddress;
@@ -43,10 +46,8 @@ export interface ActivationScope {
 
 export interface EntityBehavior {
   readonly contract: EntityContract;
-  /** Makes the handlers of one entity, by tag, when its first request comes. */
-  activate(
-    scope: ActivationScope,
-  ): Readonly<Record<string, Handler>> | Promise<Readonly<Record<string, Handler>>>;
+  /** Those of all its entities, or what makes those of one entity when its first request comes. */
+  readonly handlers: Handlers | ((scope: ActivationScope) => Handlers | Promise<Handlers>);
   /**
    * Requests whose tag is among these queue by themselves and are handled one at a time, in order, beside the entity's
    * others. Not given: none are.
@@ -78,4 +79,12 @@ export class Suspension {
     this.until = until;
     this.attempts = attempts;
   }
+}
+
+/** The handlers of one entity. */
+export function handlersOf(
+  { handlers }: EntityBehavior,
+  scope: ActivationScope,
+): Handlers | Promise<Handlers> {
+  return typeof handlers === "function" ? handlers(scope) : handlers;
 }

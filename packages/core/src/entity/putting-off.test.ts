@@ -75,7 +75,7 @@ async function running() {
   const activation = new Activation({
     key: "Counter/1",
     address: REQUEST.address,
-    behavior: { contract: { name: "Counter" } as never, activate: () => ({}) },
+    behavior: { contract: { name: "Counter" } as never, handlers: {} },
     fence,
     mailboxCapacity: 1,
     concurrency: 1,

@@ -25,8 +25,8 @@ import type { Exit, Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
 import { FencedError, PersistenceError, SerializationError } from "../errors/storage.ts";
-import type { Activation, Handlers } from "./activation.ts";
-import { Suspension, type Call, type Handler } from "./behavior.ts";
+import type { Activation } from "./activation.ts";
+import { Suspension, type Call, type Handler, type Handlers } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { ChunkWindow } from "./stream.ts";
@@ -74,11 +74,16 @@ const NO_TRANSACTIONS = new TransactionScope(
   "the rpc is not persisted, so there is no record to commit with; set persisted: true",
 );
 
+const NOT_TRANSACTIONAL =
+  "the cluster's storage has no transactions for handlers; configure one that has, such as Postgres";
+
 export class RequestRunner {
   readonly #options: RequestRunnerOptions;
+  readonly #begin: (() => StorageTransaction) | undefined;
 
   constructor(options: RequestRunnerOptions) {
     this.#options = options;
+    this.#begin = options.messages.beginTransaction?.bind(options.messages);
   }
 
   /** Never rejects. */
@@ -127,7 +132,7 @@ export class RequestRunner {
       }
       request.attemptIsRecorded = false;
       if (!this.#options.leaseIsHeld()) return MOVED;
-      const transactions = this.#transactionScope();
+      const transactions = new TransactionScope(this.#begin, NOT_TRANSACTIONAL);
       // Who ignores the signal is left behind (R3).
       const outcome = await request.unlessMoved(this.#attempt(request, activation, transactions), MOVED);
       transactions.close();
@@ -318,15 +323,6 @@ export class RequestRunner {
         this.#warn(request, "A dead letter could not be recorded", failure);
       }
     }
-  }
-
-  #transactionScope(): TransactionScope {
-    const { messages } = this.#options;
-    const begin = messages.beginTransaction?.bind(messages);
-    return new TransactionScope(
-      begin,
-      "the cluster's storage has no transactions for handlers; configure one that has, such as Postgres",
-    );
   }
 
   async #rollBack(request: HostedRequest, transaction: StorageTransaction | null): Promise<void> {

@@ -3,7 +3,7 @@ import { VirtualClock } from "../clock/virtual-clock.ts";
 import { Abort } from "../contract/abort.ts";
 import { TransactionScope } from "../contract/transaction.ts";
 import type { Envelope } from "../data/envelope.ts";
-import type { Call, Handler } from "../entity/behavior.ts";
+import { handlersOf, type Call, type Handler } from "../entity/behavior.ts";
 import { CronRunner, TICK, tickOf, type Cron } from "./cron-runner.ts";
 import { CronSchedule } from "./cron-schedule.ts";
 
@@ -68,7 +68,7 @@ class TickStorage {
     );
     if (due === undefined) return false;
     const [scheduledTime, tick] = due;
-    const handlers = await runner.behavior.activate({
+    const handlers = await handlersOf(runner.behavior, {
       address: { entityType: "cron:cleanup", entityId: "cleanup", shardId: "default:1" },
       fence: { shardId: "default:1", epoch: 1 },
       signal,

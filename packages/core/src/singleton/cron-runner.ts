@@ -84,7 +84,7 @@ export class CronRunner {
     this.#cron = cron;
     this.#options = options;
     const handlers = { [TICK]: (input: unknown, call: Call) => this.#tick(input as Tick, call) };
-    this.behavior = { contract: contractOf(cron), activate: () => handlers };
+    this.behavior = { contract: contractOf(cron), handlers };
   }
 
   /** The id of the one entity. */

@@ -128,7 +128,7 @@ export class Attempt implements AttemptScope {
     }
     return new Promise((resolve) => {
       this.#resolve = resolve;
-      this.#stopHearing = stopped.whenAborted(() => this.#leaveBehind(stopped.reason));
+      this.#stopHearing = stopped.whenAborted((reason) => this.#leaveBehind(reason));
       this.#stopAsking = open.whenCut((reason) => this.#abort.abort(reason));
       if (settings.timeoutMs !== null) this.#timeout = this.#expire(settings.timeoutMs, "timeout");
       this.#awaitHeartbeat();

@@ -21,7 +21,7 @@ export interface StepCall {
 /** A call of an entity. What surely did not run is called again. */
 export async function callStep(step: Step, scope: StepScope, call: StepCall): Promise<void> {
   const abort = new Abort();
-  const stopHearing = scope.stopped.whenAborted(() => abort.abort(scope.stopped.reason));
+  const stopHearing = scope.stopped.whenAborted((reason) => abort.abort(reason));
   // A persisted call has its effect all the same: what it comes to is waited for.
   const stopAsking = call.isJoinable ? null : step.open.whenCut((reason) => abort.abort(reason));
   try {

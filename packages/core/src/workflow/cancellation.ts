@@ -58,7 +58,7 @@ export class OpenStep {
 
   /** `callback` is called when it is asked to end, at once if it was. Returns what ends that. */
   whenCut(callback: (reason: Error) => void): () => void {
-    return this.#cut.whenAborted(() => callback(this.#cut.reason as Error));
+    return this.#cut.whenAborted(callback as (reason: unknown) => void);
   }
 }
 

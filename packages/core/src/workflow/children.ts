@@ -5,6 +5,7 @@
 //   D2  So are those that an earlier run of it has started.
 
 import type { Watcher } from "../contract/workflow-contract.ts";
+import { removeFrom } from "../data/remove-from.ts";
 import { insist } from "./call-step.ts";
 import type { ChildCalls } from "./child-step.ts";
 import type { StepScope } from "./step.ts";
@@ -14,8 +15,9 @@ export type CancellableChild = Pick<ChildCalls, "address" | "cancel">;
 
 export class Children {
   readonly #scope: StepScope;
-  readonly #running = new Map<string, CancellableChild>();
-  readonly #telling = new Set<Promise<unknown>>();
+  /** Made with the first child. */
+  #running: Map<string, CancellableChild> | null = null;
+  readonly #telling: Promise<unknown>[] = [];
   /** Steps of which it is not known yet whether they have started a child. */
   #asking = 0;
   #whenKnown: (() => void)[] = [];
@@ -39,24 +41,25 @@ export class Children {
   }
 
   started(child: CancellableChild): void {
-    if (this.#reason === null) this.#running.set(keyOf(child), child);
-    else this.#tell(child, this.#reason);
+    if (this.#reason !== null) return this.#tell(child, this.#reason);
+    this.#running ??= new Map();
+    this.#running.set(keyOf(child), child);
   }
 
   ended(child: CancellableChild): void {
-    this.#running.delete(keyOf(child));
+    this.#running?.delete(keyOf(child));
   }
 
   /** Those that are not known to have ended, in an order that is the same after a crash, whichever was started first. */
   get running(): readonly Watcher[] {
-    const inOrder = [...this.#running].toSorted(([one], [other]) => (one < other ? -1 : 1));
+    const inOrder = [...(this.#running ?? [])].toSorted(([one], [other]) => (one < other ? -1 : 1));
     return inOrder.map(([, { address }]) => address);
   }
 
   cancel(reason: string): void {
     this.#reason = reason;
-    for (const child of this.#running.values()) this.#tell(child, reason);
-    this.#running.clear();
+    for (const child of this.#running?.values() ?? []) this.#tell(child, reason);
+    this.#running = null;
   }
 
   /** Resolves when it is known of each step whether it has started a child. */
@@ -68,14 +71,14 @@ export class Children {
   async told(): Promise<void> {
     if (this.#reason === null) return;
     await this.known();
-    while (this.#telling.size > 0) await Promise.all(this.#telling);
+    while (this.#telling.length > 0) await Promise.all(this.#telling);
   }
 
   #tell(child: CancellableChild, reason: string): void {
     const telling = insist(this.#scope, () => child.cancel(reason)).finally(() =>
-      this.#telling.delete(telling),
+      removeFrom(this.#telling, telling),
     );
-    this.#telling.add(telling);
+    this.#telling.push(telling);
   }
 }
 

@@ -23,7 +23,7 @@ import {
   type Watcher,
 } from "../contract/workflow-contract.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
-import type { Call, EntityBehavior, Handler } from "../entity/behavior.ts";
+import type { Call, EntityBehavior, Handler, Handlers } from "../entity/behavior.ts";
 import { ExecutionRunner } from "./execution-runner.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
 import { recordedRun } from "./recorded-run.ts";
@@ -79,7 +79,7 @@ export function executionBehavior(
     parked: runner.parked.errorOf(envelope.address.entityId, fence),
     open: runner.copyOf(envelope.address.entityId)?.openSteps ?? [],
   });
-  const handlers: Readonly<Record<string, Handler>> = {
+  const handlers: Handlers = {
     [EXECUTE]: (input, call) => runner.run(input, call),
     [SIGNAL]: receive,
     [CANCEL]: receive,
@@ -95,7 +95,7 @@ export function executionBehavior(
     // not take it that nothing has begun.
     countsCutAttempt: true,
     keepsNothing: true,
-    activate: () => handlers,
+    handlers,
     buried: (address) => runner.wakeWatchersOf(address),
     waiting: () =>
       runner.parked.all.map((each) => ({ ...each, what: `${contract.name}/${each.executionId}` })),

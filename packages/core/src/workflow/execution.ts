@@ -183,9 +183,7 @@ export class Execution {
   async run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
     const { call } = this.#options;
     const ended = new Promise<ExecutionEnd>((resolve) => (this.#end = resolve));
-    const stopHearing = call.aborted.whenAborted(() =>
-      this.#stop({ type: "stopped", error: call.aborted.reason }),
-    );
+    const stopHearing = call.aborted.whenAborted((error) => this.#stop({ type: "stopped", error }));
     const stopWatching = call.leaving.whenAborted(() => {
       // Who goes on may not get to hear what is under way here.
       this.#recordBegun();
