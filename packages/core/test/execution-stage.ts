@@ -334,6 +334,7 @@ export class ExecutionStage {
         await view.nextTurn();
         if (!passes()) await never();
       },
+      afterTurn: (fire) => view.afterTurn(() => (passes() ? fire() : undefined)),
     };
     const storage = this.storage.connect({
       clock,

@@ -138,7 +138,7 @@ function columnsOf(group: readonly WriteOp[], places: Places): ReadonlyMap<Kind,
   }
   for (const op of group) {
     const place = op.fence === null ? 0 : (places.get(op.fence) ?? 0);
-    for (const row of rowsOf(op)) addRow(of(op.type), place, row);
+    addRows(of(op.type), place, op);
   }
   return columns;
 }
@@ -227,58 +227,54 @@ export function errorBeginning(code: string): string {
   return `{"code":${JSON.stringify(code)},`;
 }
 
-/** The rows of a write, without the place of its fence. */
-export function rowsOf(op: WriteOp): Cell[][] {
+/** The row of a write that has one, without the place of its fence; null: it has more, or none. */
+export function onlyRowOf(op: WriteOp): Cell[] | null {
+  if (op.type !== "journal") return rowOf(op);
+  const [entry] = op.entries;
+  return entry === undefined || op.entries.length > 1 ? null : entryRow(op, entry);
+}
+
+type JournalOp = Extract<WriteOp, { type: "journal" }>;
+
+function entryRow({ key, execution }: JournalOp, entry: JournalEntry): Cell[] {
+  const { ordinal, position, kind, name } = entry;
+  const [type, data] = eventColumns(entry.event);
+  return [key, ordinal, position, kind, name, type, data, isFiled(kind, type) ? nameOf(execution) : null];
+}
+
+function rowOf(op: Exclude<WriteOp, JournalOp>): Cell[] {
   switch (op.type) {
     case "request": {
       const { envelope } = op;
       const { address } = envelope;
       return [
-        [
-          envelope.requestId,
-          address.shardId,
-          address.entityType,
-          address.entityId,
-          envelope.tag,
-          envelope.deduplicationKey,
-          envelope.payload,
-          JSON.stringify(envelope.headers),
-          envelope.expects,
-          envelope.uninterruptible,
-          envelope.fromInside,
-          envelope.readPendingFirst,
-          envelope.sender,
-          wholeMs(envelope.deliverAt),
-          op.attempts,
-        ],
+        envelope.requestId,
+        address.shardId,
+        address.entityType,
+        address.entityId,
+        envelope.tag,
+        envelope.deduplicationKey,
+        envelope.payload,
+        JSON.stringify(envelope.headers),
+        envelope.expects,
+        envelope.uninterruptible,
+        envelope.fromInside,
+        envelope.readPendingFirst,
+        envelope.sender,
+        wholeMs(envelope.deliverAt),
+        op.attempts,
       ];
     }
     case "update":
-      return [[op.requestId, op.attempts, op.deliverAt !== undefined, wholeMs(op.deliverAt ?? null)]];
-    case "journal":
-      return op.entries.map(({ ordinal, position, kind, name, event }: JournalEntry) => {
-        const [type, data] = eventColumns(event);
-        return [
-          op.key,
-          ordinal,
-          position,
-          kind,
-          name,
-          type,
-          data,
-          isFiled(kind, type) ? nameOf(op.execution) : null,
-        ];
-      });
+      return [op.requestId, op.attempts, op.deliverAt !== undefined, wholeMs(op.deliverAt ?? null)];
     case "chunk":
-      return [[op.chunk.requestId, op.chunk.index, op.chunk.value]];
+      return [op.chunk.requestId, op.chunk.index, op.chunk.value];
     case "reply": {
       const { requestId, exit } = op.reply;
-      return [[requestId, exit.ok, exit.ok ? exit.value : errorText(exit.error)]];
+      return [requestId, exit.ok, exit.ok ? exit.value : errorText(exit.error)];
     }
     case "dead":
-      return [
-        [op.requestId, op.letter.attempts, errorText(op.letter.error), Math.floor(op.letter.deadSince)],
-      ];
+      return [op.requestId, op.letter.attempts, errorText(op.letter.error), Math.floor(op.letter.deadSince)];
   }
 }
 
@@ -290,6 +286,11 @@ function isFiled(kind: string, event: string): boolean {
 /** Never early: a part of a millisecond counts as a whole one. */
 function wholeMs(time: number | null): number | null {
   return time === null ? null : Math.ceil(time);
+}
+
+function addRows(columns: readonly Cell[][], place: number, op: WriteOp): void {
+  if (op.type === "journal") for (const entry of op.entries) addRow(columns, place, entryRow(op, entry));
+  else addRow(columns, place, rowOf(op));
 }
 
 function addRow(columns: readonly Cell[][], place: number, row: readonly Cell[]): void {

@@ -4,7 +4,7 @@
 // then.
 
 import type { SqlStatement, SqlValue } from "./driver.ts";
-import { anyGroupStatement, call, rowsOf, writeGroupStatement, type WriteTerms } from "./write-group.ts";
+import { anyGroupStatement, call, onlyRowOf, writeGroupStatement, type WriteTerms } from "./write-group.ts";
 import type { WriteOp } from "./write-op.ts";
 
 /** The functions of one kind, by what they write. What has none goes as a group. */
@@ -64,8 +64,8 @@ function singleStatement(
   now: number,
 ): SqlStatement | null {
   const functionName = functions[op.type];
-  const [row, ...others] = rowsOf(op);
-  if (functionName === undefined || row === undefined || others.length > 0) return null;
+  const row = functionName === undefined ? null : onlyRowOf(op);
+  if (functionName === undefined || row === null) return null;
   const fence = [op.fence?.shardId ?? null, op.fence?.epoch ?? null];
   const values: SqlValue[] = op.type === "reply" ? [...fence, Math.floor(now), ...row] : [...fence, ...row];
   return call(schema, functionName, values);

@@ -282,6 +282,7 @@ describe("a message that is none", () => {
         monotonic: () => 0,
         setTimer: () => ({ cancel: () => undefined }),
         nextTurn: () => Promise.resolve(),
+        afterTurn: queueMicrotask,
       },
     );
     for (const message of [

@@ -13,4 +13,6 @@ export interface Clock {
   setTimer(delayMs: number, fire: () => void): Timer;
   /** Resolves when all that is ready now has run, microtasks included. */
   nextTurn(): Promise<void>;
+  /** Calls `fire` then: for who asks often, a promise would cost as much again. */
+  afterTurn(fire: () => void): void;
 }

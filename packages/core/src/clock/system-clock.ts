@@ -30,4 +30,8 @@ export class SystemClock implements Clock {
       setImmediate(resolve);
     });
   }
+
+  afterTurn(fire: () => void): void {
+    setImmediate(fire);
+  }
 }

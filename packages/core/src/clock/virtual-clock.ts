@@ -61,6 +61,10 @@ export class VirtualClock implements Clock {
     return this.setTimerOf(null, delayMs, fire);
   }
 
+  afterTurn(fire: () => void): void {
+    void this.nextTurn().then(fire);
+  }
+
   async nextTurn(): Promise<void> {
     this.#turnsAskedFor += 1;
     await realTurn();
@@ -223,6 +227,10 @@ export class VirtualClockView implements Clock {
 
   setTimer(delayMs: number, fire: () => void): Timer {
     return this.#stopped ? { cancel: noop } : this.#clock.setTimerOf(this, delayMs, fire);
+  }
+
+  afterTurn(fire: () => void): void {
+    void this.nextTurn().then(fire);
   }
 
   async nextTurn(): Promise<void> {

@@ -141,7 +141,7 @@ export class MemoryMember {
       queueMicrotask(this.#handOver);
     } else {
       this.#batches = 0;
-      void this.#clock.nextTurn().then(this.#handOver);
+      this.#clock.afterTurn(this.#handOver);
     }
   }
 

@@ -75,7 +75,7 @@ export class DeliveryQueue {
 
   #deliverIfReady(): void {
     this.#isPumping = this.#isNextReady();
-    if (this.#isPumping) void this.#clock.nextTurn().then(this.#deliverNext);
+    if (this.#isPumping) this.#clock.afterTurn(this.#deliverNext);
     else this.#idle();
   }
 

@@ -454,12 +454,14 @@ export class Execution {
     if (this.#isChecking || this.#isStopped) return;
     if (this.#isCaughtUp && this.#stays) return;
     this.#isChecking = true;
-    void this.#options.clock.nextTurn().then(() => {
-      this.#isChecking = false;
-      if (!this.isReplaying) this.#catchUp();
-      this.#leaveIfIdle();
-    });
+    this.#options.clock.afterTurn(this.#look);
   }
+
+  readonly #look = (): void => {
+    this.#isChecking = false;
+    if (!this.isReplaying) this.#catchUp();
+    this.#leaveIfIdle();
+  };
 
   /**
    * Whether it stays in memory as things are: this is looked at again when what it is at has ended, and when it begins to

@@ -20,7 +20,7 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     find: "    announced.settle = settle;\n    this.#pump();\n",
     replace:
       "    this.giveUp(ordinal);\n" +
-      "    void this.#clock.nextTurn().then(() => {\n" +
+      "    this.#clock.afterTurn(() => {\n" +
       "      if (this.#isStopped) return;\n" +
       "      settle();\n" +
       "      this.#idle();\n" +
@@ -105,7 +105,7 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     breaks: "INV-8",
     file: "workflow/execution.ts",
     find: '      this.#recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {\n',
-    replace: "      void (event, this.#options.clock.nextTurn()).then(() => {\n",
+    replace: "      (event, this.#options.clock).afterTurn(() => {\n",
     scenarios: ["signals"],
   },
   {
