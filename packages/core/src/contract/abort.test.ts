@@ -16,15 +16,13 @@ describe("an abort", () => {
   it("does not call back who left, also while it is aborted", () => {
     const abort = new Abort();
     const calls: string[] = [];
-    const leave = [
-      abort.whenAborted(() => {
-        calls.push("a");
-        leave[2]?.();
-      }),
-      abort.whenAborted(() => calls.push("b")),
-      abort.whenAborted(() => calls.push("c")),
-    ];
-    leave[1]?.();
+    const [b, c] = ["b", "c"].map((name) => () => void calls.push(name));
+    abort.whenAborted(() => {
+      calls.push("a");
+      if (c !== undefined) abort.forget(c);
+    });
+    for (const callback of [b, c]) if (callback !== undefined) abort.whenAborted(callback);
+    if (b !== undefined) abort.forget(b);
     abort.abort("over");
     expect(calls).toEqual(["a"]);
   });

@@ -41,13 +41,14 @@ export class Abort {
     while (this.#whenAborted !== null && this.#whenAborted.length > 0) this.#whenAborted.shift()?.(reason);
   }
 
-  /** `callback`, which must not throw, is told the reason when it is aborted, at once if it was. Returns what ends that. */
-  whenAborted(callback: (reason: unknown) => void): () => void {
+  /** `callback`, which must not throw, is told the reason when it is aborted, at once if it was; unless it is forgotten. */
+  whenAborted(callback: (reason: unknown) => void): void {
     if (this.#aborted !== null) callback(this.#aborted.reason);
     else if (this.#whenAborted === null) this.#whenAborted = [callback];
     else this.#whenAborted.push(callback);
-    return () => {
-      if (this.#whenAborted !== null) removeFrom(this.#whenAborted, callback);
-    };
+  }
+
+  forget(callback: (reason: unknown) => void): void {
+    if (this.#whenAborted !== null) removeFrom(this.#whenAborted, callback);
   }
 }

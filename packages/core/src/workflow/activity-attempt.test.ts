@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import { sleep } from "../clock/sleep.ts";
 import { Abort } from "../contract/abort.ts";
-import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import { decodePayload, encodePayload } from "../contract/payload.ts";
+import type { StorageTransaction, TransactionScope } from "../contract/transaction.ts";
 import { TransactionUnavailableError } from "../errors/storage.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
 import {
@@ -11,14 +12,15 @@ import {
   type ActivitySettings,
   type AttemptBody,
   type AttemptOutcome,
+  type Heartbeat,
 } from "./activity-attempt.ts";
+import { OpenStep } from "./cancellation.ts";
 
 interface Stage {
   readonly clock: VirtualClock;
   readonly abort: Abort;
   readonly heartbeats: unknown[];
   readonly rollbacks: number[];
-  readonly transactions: TransactionScope;
   run(body: AttemptBody, settings?: Partial<ActivitySettings>): Promise<AttemptOutcome>;
 }
 
@@ -34,27 +36,33 @@ function stage(rollback: () => Promise<void> = async () => undefined): Stage {
       return rollback();
     },
   };
-  const transactions = new TransactionScope(() => transaction, "none");
   return {
     clock,
     abort,
     heartbeats,
     rollbacks,
-    transactions,
-    run: (body, settings = {}) =>
-      new Attempt({
+    run: (body, settings = {}) => {
+      const scope = {
         clock,
-        settings: { ...DEFAULT_ACTIVITY_SETTINGS, ...settings },
         executionId: "e",
-        name: "charge",
-        key: "e/3",
-        open: { whenCut: () => () => undefined },
-        attempt: 2,
-        transactions,
         stopped: abort,
-        lastHeartbeat: "page 4",
-        heartbeat: (details) => heartbeats.push(details),
-      }).run(body),
+        maxPayloadBytes: 1_000,
+        beginTransaction: () => transaction,
+        keyOf: (position: number) => `e/${position}`,
+      };
+      const open = new OpenStep({ position: 3, kind: "activity", name: "charge" }, "work", () => undefined);
+      const heartbeat: Heartbeat = {
+        get details() {
+          return encodePayload(heartbeats.at(-1) ?? "page 4", "the last heartbeat");
+        },
+        set details(text) {
+          heartbeats.push(decodePayload(text ?? "", "a heartbeat"));
+        },
+      };
+      const step = { position: 3, name: "charge", open };
+      const given = { settings: { ...DEFAULT_ACTIVITY_SETTINGS, ...settings }, attempt: 2, heartbeat };
+      return new Attempt(step, scope, given).run(body);
+    },
   };
 }
 
@@ -126,10 +134,12 @@ describe("an attempt", () => {
 
 describe("a time-out", () => {
   it("ends an attempt with ActivityTimeoutError, aborts its signal and rolls its transaction back", async () => {
-    const { run, clock, rollbacks, transactions } = stage();
+    const { run, clock, rollbacks } = stage();
     const reasons: unknown[] = [];
+    let transactions: TransactionScope | undefined;
     const attempt = run(
       ({ signal, transactions: scope }) => {
+        transactions = scope;
         scope.open("test");
         signal.addEventListener("abort", () => reasons.push(signal.reason));
         return never();
@@ -146,7 +156,7 @@ describe("a time-out", () => {
     );
     expect(reasons).toEqual([outcome.type === "failed" && outcome.error]);
     expect(rollbacks).toEqual([5_000]);
-    expect(() => transactions.open("test"), "the body that was left behind gets none").toThrow(
+    expect(() => transactions?.open("test"), "the body that was left behind gets none").toThrow(
       TransactionUnavailableError,
     );
   });

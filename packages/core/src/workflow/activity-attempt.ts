@@ -1,10 +1,11 @@
 // Attempt: one attempt to run an activity's body: its signal, its clocks, its transaction.
 
-import type { Clock, Timer } from "../adapter/clock.ts";
+import type { Timer } from "../adapter/clock.ts";
 import { Abort } from "../contract/abort.ts";
-import { rollBack, type StorageTransaction, type TransactionScope } from "../contract/transaction.ts";
+import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
+import { rollBack, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
-import type { OpenStep } from "./cancellation.ts";
+import type { Step, StepScope } from "./step.ts";
 
 /** How an activity is run. Durations in milliseconds. */
 export interface ActivitySettings {
@@ -51,86 +52,88 @@ export type AttemptOutcome =
   | { readonly type: "completed"; readonly value: unknown; readonly transaction: StorageTransaction | null }
   | { readonly type: "failed"; readonly error: unknown };
 
-export interface AttemptOptions {
-  readonly clock: Clock;
-  readonly settings: ActivitySettings;
-  readonly executionId: string;
-  readonly name: string;
-  readonly key: string;
-  readonly attempt: number;
-  readonly transactions: TransactionScope;
-  /** Aborted when the execution may not go on here. */
-  readonly stopped: Abort;
-  /** Asks the body to end, which it is waited for: the execution was cancelled. */
-  readonly open: Pick<OpenStep, "whenCut">;
-  readonly lastHeartbeat: unknown;
-  readonly heartbeat: (details: unknown) => void;
+/** What an activity's attempts leave to the next one, encoded. */
+export interface Heartbeat {
+  details: string | undefined;
 }
 
+const NO_TRANSACTIONS =
+  "the cluster's storage has no transactions for activities; configure one that has, such as Postgres";
+
 export class Attempt implements AttemptScope {
-  readonly #options: AttemptOptions;
+  readonly attempt: number;
+  readonly key: string;
+  readonly transactions: TransactionScope;
+  readonly lastHeartbeat: unknown;
+  readonly #step: Pick<Step, "name" | "open">;
+  readonly #scope: Pick<StepScope, "clock" | "executionId" | "stopped" | "maxPayloadBytes">;
+  readonly #settings: ActivitySettings;
+  readonly #heartbeat: Heartbeat;
   readonly #abort = new Abort();
   #isOver = false;
   #timeout: Timer | null = null;
   #heartbeatTimeout: Timer | null = null;
-  #stopHearing: (() => void) | null = null;
-  #stopAsking: (() => void) | null = null;
   #resolve: ((outcome: AttemptOutcome) => void) | null = null;
 
-  readonly heartbeat = (details: unknown): void => {
-    // A body that was left behind has nothing to say to the next attempt.
-    if (this.#isOver) return;
-    this.#options.heartbeat(details);
-    this.#awaitHeartbeat();
-  };
-
-  constructor(options: AttemptOptions) {
-    this.#options = options;
+  constructor(
+    step: Pick<Step, "position" | "name" | "open">,
+    scope: Pick<
+      StepScope,
+      "clock" | "executionId" | "stopped" | "maxPayloadBytes" | "beginTransaction" | "keyOf"
+    >,
+    { settings, attempt, heartbeat }: { settings: ActivitySettings; attempt: number; heartbeat: Heartbeat },
+  ) {
+    this.#step = step;
+    this.#scope = scope;
+    this.#settings = settings;
+    this.#heartbeat = heartbeat;
+    this.attempt = attempt;
+    this.key = scope.keyOf(step.position);
+    this.transactions = new TransactionScope(scope.beginTransaction, NO_TRANSACTIONS);
+    const { details } = heartbeat;
+    this.lastHeartbeat =
+      details === undefined ? undefined : decodePayload(details, () => `The last heartbeat of ${step.name}`);
   }
 
   get executionId(): string {
-    return this.#options.executionId;
+    return this.#scope.executionId;
   }
 
   get name(): string {
-    return this.#options.name;
-  }
-
-  get key(): string {
-    return this.#options.key;
-  }
-
-  get attempt(): number {
-    return this.#options.attempt;
-  }
-
-  get transactions(): TransactionScope {
-    return this.#options.transactions;
-  }
-
-  get lastHeartbeat(): unknown {
-    return this.#options.lastHeartbeat;
+    return this.#step.name;
   }
 
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
 
+  readonly heartbeat = (details: unknown): void => {
+    // A body that was left behind has nothing to say to the next attempt.
+    if (this.#isOver) return;
+    // Without any it only says that the attempt is alive.
+    if (details !== undefined) {
+      const what = `The details of a heartbeat of ${this.name}`;
+      this.#heartbeat.details = encodeBoundedPayload(details, what, this.#scope.maxPayloadBytes);
+    }
+    this.#awaitHeartbeat();
+  };
+
   /**
    * Runs the body, once. Never rejects. A body that outlives its time-outs is left behind with its signal aborted and its
    * transaction rolled back.
    */
   run(body: AttemptBody): Promise<AttemptOutcome> {
-    const { stopped, open, settings, transactions } = this.#options;
+    const { stopped } = this.#scope;
     if (stopped.isAborted) {
-      transactions.close();
+      this.transactions.close();
       return Promise.resolve({ type: "failed", error: stopped.reason });
     }
     return new Promise((resolve) => {
       this.#resolve = resolve;
-      this.#stopHearing = stopped.whenAborted((reason) => this.#leaveBehind(reason));
-      this.#stopAsking = open.whenCut((reason) => this.#abort.abort(reason));
-      if (settings.timeoutMs !== null) this.#timeout = this.#expire(settings.timeoutMs, "timeout");
+      stopped.whenAborted(this.#leaveBehind);
+      this.#step.open.whenCut(this.#cut);
+      const { timeoutMs } = this.#settings;
+      if (timeoutMs !== null) this.#timeout = this.#expire(timeoutMs, "timeout");
       this.#awaitHeartbeat();
       this.#begin(body);
     });
@@ -150,7 +153,7 @@ export class Attempt implements AttemptScope {
     this.#resolve?.({
       type: "completed",
       value,
-      transaction: this.#options.transactions.transaction ?? null,
+      transaction: this.transactions.transaction ?? null,
     });
   };
 
@@ -160,15 +163,19 @@ export class Attempt implements AttemptScope {
     this.#undo(error);
   };
 
-  #leaveBehind(reason: unknown): void {
+  /** Asks the body to end, which it is waited for: the execution was cancelled. */
+  readonly #cut = (reason: unknown): void => this.#abort.abort(reason);
+
+  /** The execution may not go on here. */
+  readonly #leaveBehind = (reason: unknown): void => {
     if (this.#isOver) return;
     this.#end();
     this.#abort.abort(reason);
     this.#undo(reason);
-  }
+  };
 
   #undo(reason: unknown): void {
-    const { transaction } = this.#options.transactions;
+    const { transaction } = this.transactions;
     const undone = (): void => this.#resolve?.({ type: "failed", error: reason });
     if (transaction === undefined) undone();
     else void rollBack(transaction).then(undone);
@@ -179,22 +186,22 @@ export class Attempt implements AttemptScope {
     this.#isOver = true;
     this.#timeout?.cancel();
     this.#heartbeatTimeout?.cancel();
-    this.#stopHearing?.();
-    this.#stopAsking?.();
-    this.#options.transactions.close();
+    this.#scope.stopped.forget(this.#leaveBehind);
+    this.#step.open.forget(this.#cut);
+    this.transactions.close();
   }
 
   #awaitHeartbeat(): void {
-    const { heartbeatTimeoutMs } = this.#options.settings;
+    const { heartbeatTimeoutMs } = this.#settings;
     if (heartbeatTimeoutMs === null) return;
     this.#heartbeatTimeout?.cancel();
     this.#heartbeatTimeout = this.#expire(heartbeatTimeoutMs, "heartbeat");
   }
 
   #expire(timeoutMs: number, kind: "timeout" | "heartbeat"): Timer {
-    const { clock, name, attempt } = this.#options;
-    return clock.setTimer(timeoutMs, () =>
-      this.#leaveBehind(new ActivityTimeoutError({ activity: name, attempt, timeoutMs, kind })),
+    const { name: activity, attempt } = this;
+    return this.#scope.clock.setTimer(timeoutMs, () =>
+      this.#leaveBehind(new ActivityTimeoutError({ activity, attempt, timeoutMs, kind })),
     );
   }
 }

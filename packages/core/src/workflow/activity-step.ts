@@ -5,28 +5,19 @@
 
 import { backoffMs } from "../clock/backoff.ts";
 import { encodeError } from "../contract/error-codec.ts";
-import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
-import { rollBack, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import { rollBack, type StorageTransaction, type TransactionScope } from "../contract/transaction.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
-import { Attempt, type ActivitySettings, type AttemptBody } from "./activity-attempt.ts";
+import { Attempt, type ActivitySettings, type AttemptBody, type Heartbeat } from "./activity-attempt.ts";
 import type { Outcome } from "./journal.ts";
 import type { Settle, Step, StepScope } from "./step.ts";
 
 /** So far down the causes of an activity's error a failure of storage is looked for. */
 const MAX_CAUSES = 8;
 
-const NO_TRANSACTIONS =
-  "the cluster's storage has no transactions for activities; configure one that has, such as Postgres";
-
 /** How an activity is done. */
 export interface ActivityOfStep {
   readonly settings: ActivitySettings;
   readonly body: AttemptBody;
-}
-
-/** What an activity's attempts leave to the next one, encoded. */
-interface Heartbeat {
-  details: string | undefined;
 }
 
 export class ActivityStep {
@@ -54,7 +45,8 @@ export class ActivityStep {
       // The execution was cancelled: what has not begun does not begin any more.
       if (open.cutBy !== null) return void (await this.#fail(open.cutBy));
       open.hasBegun = true;
-      const attempt = this.#attempt(number, heartbeat);
+      const { settings } = this.#activity;
+      const attempt = new Attempt(this.#step, scope, { settings, attempt: number, heartbeat });
       const outcome = await attempt.run(this.#activity.body);
       let error: unknown;
       if (outcome.type === "completed") {
@@ -90,32 +82,6 @@ export class ActivityStep {
   #isFinal(error: unknown, attempt: number): boolean {
     const { retries, nonRetryable } = this.#activity.settings;
     return attempt > retries || nonRetryable.some((errorClass) => error instanceof errorClass);
-  }
-
-  #attempt(attempt: number, heartbeat: Heartbeat): Attempt {
-    const { position, name, open } = this.#step;
-    const { clock, beginTransaction, maxPayloadBytes, executionId, stopped } = this.#scope;
-    return new Attempt({
-      clock,
-      settings: this.#activity.settings,
-      executionId,
-      name,
-      attempt,
-      transactions: new TransactionScope(beginTransaction, NO_TRANSACTIONS),
-      stopped,
-      open,
-      key: this.#scope.keyOf(position),
-      lastHeartbeat:
-        heartbeat.details === undefined
-          ? undefined
-          : decodePayload(heartbeat.details, `The last heartbeat of ${name}`),
-      heartbeat: (details) => {
-        // Without any it only says that the attempt is alive.
-        if (details === undefined) return;
-        const what = `The details of a heartbeat of ${name}`;
-        heartbeat.details = encodeBoundedPayload(details, what, maxPayloadBytes);
-      },
-    });
   }
 
   /** As the step's `settle`, with a value. Resolves also to why that has no outcome, which is a failure of the attempt. */

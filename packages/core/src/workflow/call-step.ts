@@ -21,15 +21,16 @@ export interface StepCall {
 /** A call of an entity. What surely did not run is called again. */
 export async function callStep(step: Step, scope: StepScope, call: StepCall): Promise<void> {
   const abort = new Abort();
-  const stopHearing = scope.stopped.whenAborted((reason) => abort.abort(reason));
+  const end = (reason: unknown): void => abort.abort(reason);
+  scope.stopped.whenAborted(end);
   // A persisted call has its effect all the same: what it comes to is waited for.
-  const stopAsking = call.isJoinable ? null : step.open.whenCut((reason) => abort.abort(reason));
+  if (!call.isJoinable) step.open.whenCut(end);
   try {
     const outcome = await outcomeOf(step, scope, call, abort.signal);
     if (outcome !== null) await step.settle(outcome, null);
   } finally {
-    stopAsking?.();
-    stopHearing();
+    step.open.forget(end);
+    scope.stopped.forget(end);
   }
 }
 

@@ -13,7 +13,7 @@ function opened(
   const step = new OpenStep({ position: 0, kind: "run", name: "x" }, role, (reason) =>
     rejections.push(reason),
   );
-  step.whenCut((reason) => cuts.push(reason));
+  step.whenCut((reason) => cuts.push(reason as Error));
   cancellation.opened(step);
   return { step, rejections, cuts };
 }
@@ -29,7 +29,7 @@ describe("a cancellation", () => {
     expect([wait.rejections, work.rejections, child.rejections]).toEqual([[error], [], []]);
     expect([wait.cuts, work.cuts, child.cuts]).toEqual([[error], [error], [error]]);
     const late: Error[] = [];
-    work.step.whenCut((reason) => late.push(reason));
+    work.step.whenCut((reason) => late.push(reason as Error));
     expect(late, "who asks later is told at once").toEqual([error]);
   });
 

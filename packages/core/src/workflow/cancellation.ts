@@ -56,9 +56,13 @@ export class OpenStep {
     this.#cut.abort(reason);
   }
 
-  /** `callback` is called when it is asked to end, at once if it was. Returns what ends that. */
-  whenCut(callback: (reason: Error) => void): () => void {
-    return this.#cut.whenAborted(callback as (reason: unknown) => void);
+  /** `callback` is told why when it is asked to end, at once if it was; unless it is forgotten. */
+  whenCut(callback: (reason: unknown) => void): void {
+    this.#cut.whenAborted(callback);
+  }
+
+  forget(callback: (reason: unknown) => void): void {
+    this.#cut.forget(callback);
   }
 }
 

@@ -183,12 +183,14 @@ export class Execution {
   async run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
     const { call } = this.#options;
     const ended = new Promise<ExecutionEnd>((resolve) => (this.#end = resolve));
-    const stopHearing = call.aborted.whenAborted((error) => this.#stop({ type: "stopped", error }));
-    const stopWatching = call.leaving.whenAborted(() => {
+    const stop = (error: unknown): void => this.#stop({ type: "stopped", error });
+    const leave = (): void => {
       // Who goes on may not get to hear what is under way here.
       this.#recordBegun();
       this.#check();
-    });
+    };
+    call.aborted.whenAborted(stop);
+    call.leaving.whenAborted(leave);
     if (!this.#isStopped) {
       code().then(
         (value) => this.#finish({ type: "completed", value }),
@@ -197,8 +199,8 @@ export class Execution {
       this.#check();
     }
     const end = await ended;
-    stopHearing();
-    stopWatching();
+    call.aborted.forget(stop);
+    call.leaving.forget(leave);
     return end;
   }
 

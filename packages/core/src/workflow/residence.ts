@@ -82,9 +82,13 @@ export class Residence {
         resolve(came);
         return true;
       };
+      const cut = (reason: unknown): boolean => end({ type: "cut", reason: reason as Error });
       // Who is cut takes nothing any more, and what has come counts before the time that is over.
       for (const begin of [
-        () => open.whenCut((reason) => end({ type: "cut", reason })),
+        () => {
+          open.whenCut(cut);
+          return () => open.forget(cut);
+        },
         () => (isOver ? undefined : listen?.((message) => end({ type: "came", message }))),
         () => (dueAt === null ? undefined : this.#until(dueAt, () => end({ type: "due" }))),
       ]) {
