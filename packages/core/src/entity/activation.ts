@@ -44,8 +44,8 @@ export class Activation {
   readonly mailbox: Mailbox<HostedRequest>;
   /** Storage holds requests of this entity that found no room here: new ones must queue behind them there (INV-4). */
   isBacklogged = false;
-  /** When a request of it last ended, or when eviction first looked, if none had (monotonic). */
-  lastUsedAt: number | null = null;
+  /** When eviction first found it idle since its last request (monotonic). To read the clock for each would cost more. */
+  idleSince: number | null = null;
   readonly #options: ActivationOptions;
   /** Mostly one. A set would keep its old tables (data/brief-map.ts). */
   readonly #running: HostedRequest[] = [];

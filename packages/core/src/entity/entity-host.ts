@@ -459,7 +459,7 @@ export class EntityHost {
   }
 
   #ended(activation: Activation): void {
-    activation.lastUsedAt = this.#options.clock.monotonic();
+    activation.idleSince = null;
     const shard = this.#shards.get(activation.fence.shardId);
     // It left, and perhaps came back without this activation.
     if (shard?.fence !== activation.fence) return;

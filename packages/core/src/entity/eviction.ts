@@ -27,10 +27,10 @@ export class Eviction {
   }
 
   start(): void {
-    // Half the idle time: nobody stays more than half as long again as it should.
+    // A quarter of the idle time, which is counted from a look at it: nobody stays more than half as long again as it should.
     const intervalMs = Math.min(
       LONGEST_INTERVAL_MS,
-      Math.max(SHORTEST_INTERVAL_MS, this.#options.shortestIdleTimeMs() / 2),
+      Math.max(SHORTEST_INTERVAL_MS, this.#options.shortestIdleTimeMs() / 4),
     );
     this.#timer = this.#options.clock.setTimer(intervalMs, () => {
       this.#sweep();
@@ -47,9 +47,9 @@ export class Eviction {
     for (const shard of this.#options.shards()) {
       for (const activation of shard.activations.values()) {
         if (!activation.isIdle || activation.isBacklogged) continue;
-        activation.lastUsedAt ??= now;
+        activation.idleSince ??= now;
         const maxIdleTimeMs = this.#options.maxIdleTimeMs(activation.address.entityType);
-        if (now - activation.lastUsedAt < maxIdleTimeMs) continue;
+        if (now - activation.idleSince < maxIdleTimeMs) continue;
         void this.#evict(shard, activation);
       }
     }
