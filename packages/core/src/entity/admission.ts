@@ -211,10 +211,7 @@ export class Admission {
     this.#options.counters.accepted += 1;
     this.#options.requests.set(request.id, request);
     if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
-    else {
-      const { shardId } = shard.fence;
-      this.#options.waiters.add(request.id, { peer, requestId: request.id, shardId, answer });
-    }
+    else request.caller = { peer, requestId: request.id, shardId: shard.fence.shardId, answer };
     activation.mailbox.push(request);
     activation.pump();
     return null;

@@ -16,6 +16,7 @@ import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
+import type { WireMessage } from "../data/wire-message.ts";
 import { Activation, type ActivationHooks } from "./activation.ts";
 import { Admission, type RequestMessage } from "./admission.ts";
 import { deadReply, movedReply } from "./answers.ts";
@@ -83,7 +84,10 @@ export class EntityHost {
     this.#options = options;
     this.#runner = new RequestRunner({
       ...options,
-      tell: (requestId, message) => this.#waiters.tell(requestId, message),
+      tell: (request, message) =>
+        request.envelope.persisted
+          ? this.#waiters.tell(request.id, message)
+          : request.caller?.answer(message),
     });
     this.#chunks = new KeptChunks(options.messages, options.logger);
     this.#admission = new Admission({
@@ -283,11 +287,13 @@ export class EntityHost {
 
   /** A peer is gone: volatile requests that only it waited for are interrupted. */
   forgetPeer(peer: string): void {
-    for (const requestId of this.#waiters.forgetPeer(peer)) {
-      const request = this.#requests.get(requestId);
-      if (request?.envelope.persisted === false) this.interrupt(requestId, "its caller is gone");
-      request?.window?.unread();
+    for (const request of this.#requests.values()) {
+      if (request.caller?.peer !== peer) continue;
+      request.caller = null;
+      this.interrupt(request.id, "its caller is gone");
+      request.window?.unread();
     }
+    for (const requestId of this.#waiters.forgetPeer(peer)) this.#requests.get(requestId)?.window?.unread();
   }
 
   #run(request: HostedRequest, activation: Activation): Promise<void> {
@@ -301,7 +307,7 @@ export class EntityHost {
         this.#forget(request, activation);
         if (result.reply.exit.ok) this.#options.counters.succeeded += 1;
         else this.#options.counters.failed += 1;
-        this.#waiters.settle(request.id, { type: "reply", reply: result.reply });
+        this.#settle(request, { type: "reply", reply: result.reply });
         return undefined;
       case "dead": {
         this.#forget(request, activation);
@@ -313,7 +319,7 @@ export class EntityHost {
         });
         const reason =
           result.error instanceof Error ? result.error.message : "something that is not an Error was thrown";
-        this.#waiters.settle(request.id, {
+        this.#settle(request, {
           type: "reply",
           reply: deadReply(request.id, request.envelope, { attempts: result.attempts, reason }),
         });
@@ -362,7 +368,7 @@ export class EntityHost {
     this.#requests.delete(request.id);
     this.#inbox.settled(request.id);
     if (request.envelope.persisted || !request.isRunning) {
-      this.#waiters.settle(request.id, {
+      this.#settle(request, {
         type: "rejected",
         requestId: request.id,
         code: "NOT_ASSIGNED",
@@ -370,7 +376,15 @@ export class EntityHost {
       });
       return;
     }
-    this.#waiters.settle(request.id, { type: "reply", reply: movedReply(request.envelope, reason) });
+    this.#settle(request, { type: "reply", reply: movedReply(request.envelope, reason) });
+  }
+
+  /** Tells all who wait for it, who wait no more. */
+  #settle(request: HostedRequest, message: WireMessage): void {
+    if (request.envelope.persisted) return this.#waiters.settle(request.id, message);
+    const { caller } = request;
+    request.caller = null;
+    caller?.answer(message);
   }
 
   /** Who waits for what is with storage, suspended or due later, asks the shard's next owner. */

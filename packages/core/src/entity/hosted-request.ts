@@ -1,6 +1,7 @@
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
+import type { Waiter } from "./reply-waiters.ts";
 import type { ChunkWindow } from "./stream.ts";
 
 /** Why a request's signal was aborted: its caller left, or this runner may not go on with its shard. */
@@ -26,6 +27,8 @@ export class HostedRequest {
   isHastened = false;
   /** Why a stored input does not fit its schema any more; becomes the reply. */
   inputError: unknown = null;
+  /** Who waits for a volatile request: its sender alone, and no longer than it is in memory. Those of others are in reply-waiters.ts. */
+  caller: Waiter | null = null;
   /** For a streamed reply: how far the producer may run ahead. */
   window: ChunkWindow | null = null;
   #ended: { readonly reason: EndReason; readonly why: string } | null = null;

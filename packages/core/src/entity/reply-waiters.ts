@@ -1,4 +1,4 @@
-// ReplyWaiters: who waits at this runner for which request's reply.
+// ReplyWaiters: who waits at this runner for which persisted request's reply.
 //
 // Any number may wait for one request: its sender, senders of duplicates, the same sender after a reconnect. A waiter is
 // a peer, the id under which it asked, and the way to it; what it is sent is a wire message, also in this very process.

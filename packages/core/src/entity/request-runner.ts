@@ -44,7 +44,7 @@ export interface RequestRunnerOptions {
   /** Whether this runner's lease is held at this moment. Once it is not, all its shards are dropped soon. */
   readonly leaseIsHeld: () => boolean;
   /** Sends to all who wait for this request. */
-  readonly tell: (requestId: string, message: WireMessage) => void;
+  readonly tell: (request: HostedRequest, message: WireMessage) => void;
 }
 
 export type RunResult =
@@ -226,7 +226,7 @@ export class RequestRunner {
           if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
           await request.window.room(index);
           if (request.ended !== null) break;
-          tell(request.id, { type: "chunk", chunk });
+          tell(request, { type: "chunk", chunk });
         }
         index += 1;
       }
