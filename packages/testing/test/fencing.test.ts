@@ -10,6 +10,9 @@ const Flight = defineEntity({
   rpcs: { book: rpc<{ passenger: string }, number>({ persisted: true }) },
 });
 
+const Gate = defineEntity({ name: "Gate", concurrency: 1, rpcs: { pass: rpc<string, void>() } });
+const Guide = defineEntity({ name: "Guide", rpcs: { lead: rpc() } });
+
 /** An airline whose flights keep their seats in memory, and which says when Ann's handlers go on. */
 class Airline {
   readonly #goOn: (() => void)[] = [];
@@ -95,6 +98,44 @@ describe("a runner that stood still past its lease", () => {
       for (let seed = 1; seed <= 10; seed += 1) expect(await bookAfterStandstill(awaited, seed)).toBe(1);
     },
   );
+
+  it("lets no volatile request wait for ever that it did not begin any more", async () => {
+    const turnstile = new Door();
+    turnstile.close();
+    const passed: string[] = [];
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [
+        Gate.implement({
+          pass: async (who) => {
+            if (who === "Ann") await turnstile.passed();
+            passed.push(who);
+          },
+        }),
+        // From within the runner: nobody asks across a network whether the request is still known.
+        Guide.implement({
+          lead: async (_input, { entity }) => {
+            for (const who of ["Ann", "Bob"])
+              void entity(Gate, "A1")
+                .pass(who)
+                .then(
+                  () => passed.push(`${who} is told`),
+                  () => undefined,
+                );
+          },
+        }),
+      ],
+    });
+    await cluster.entity(Guide, "g").lead();
+    await cluster.pause(0);
+    await cluster.advance("45s"); // runnerLockTtl is 30s
+    turnstile.open();
+    await cluster.advance("1ms");
+    expect(passed, "Bob is not let in without the lease").toEqual(["Ann", "Ann is told"]);
+    await cluster.resume(0);
+    await cluster.advance("30s");
+    expect(passed).toEqual(["Ann", "Ann is told", "Bob", "Bob is told"]);
+  });
 });
 
 /**

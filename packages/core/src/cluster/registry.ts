@@ -228,7 +228,8 @@ export class Registry {
       workflow: this.#workflows,
       [TRANSACTION_SCOPE]: call.transactions,
     };
-    return Object.defineProperty(context, "signal", SIGNAL) as typeof context & Pick<HandlerContext, "signal">;
+    return Object.defineProperty(context, "signal", SIGNAL) as typeof context &
+      Pick<HandlerContext, "signal">;
   }
 
   #runContext(scope: RunScope): RunContext {

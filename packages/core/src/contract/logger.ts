@@ -32,23 +32,23 @@ export class LazyLogger<Of> implements Logger {
 
   // Getters, so that a function that is taken out of it, as in `.catch(ctx.log.warn)`, works as one of any logger.
   get debug(): Logger["debug"] {
-    return this.#made.debug;
+    return this.#at("debug");
   }
 
   get info(): Logger["info"] {
-    return this.#made.info;
+    return this.#at("info");
   }
 
   get warn(): Logger["warn"] {
-    return this.#made.warn;
+    return this.#at("warn");
   }
 
   get error(): Logger["error"] {
-    return this.#made.error;
+    return this.#at("error");
   }
 
-  get #made(): Logger {
-    return withFields(this.#logger, this.#fieldsOf(this.#of));
+  #at(level: keyof Logger): Logger["info"] {
+    return (message, more) => this.#logger[level](message, { ...this.#fieldsOf(this.#of), ...more });
   }
 }
 

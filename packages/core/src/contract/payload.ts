@@ -65,7 +65,11 @@ function escape(value: unknown, path: string, depth: number, what: What): unknow
 
 function escapeObject(value: object, path: string, depth: number, what: What): unknown {
   if (depth > MAX_DEPTH)
-    throw new SerializationError({ what: nameOf(what), path, problem: `nested over ${MAX_DEPTH} deep, or a circle` });
+    throw new SerializationError({
+      what: nameOf(what),
+      path,
+      problem: `nested over ${MAX_DEPTH} deep, or a circle`,
+    });
   if (Array.isArray(value)) return escapeArray(value, path, depth, what);
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null)
@@ -91,12 +95,7 @@ function escapeObject(value: object, path: string, depth: number, what: What): u
 }
 
 // Both walks give the value itself back while nothing in it had to be escaped: the common case copies nothing.
-function escapeArray(
-  array: readonly unknown[],
-  path: string,
-  depth: number,
-  what: What,
-): readonly unknown[] {
+function escapeArray(array: readonly unknown[], path: string, depth: number, what: What): readonly unknown[] {
   let copy: unknown[] | undefined;
   for (let index = 0; index < array.length; index += 1) {
     const item = array[index];
@@ -173,7 +172,11 @@ function unescapeTagged([tag, body]: readonly unknown[], what: What): unknown {
 
 function bigint(digits: string, what: What): bigint {
   if (!/^-?\d+$/.test(digits))
-    throw new SerializationError({ what: nameOf(what), path: "", problem: "an escape of a bigint without its digits" });
+    throw new SerializationError({
+      what: nameOf(what),
+      path: "",
+      problem: "an escape of a bigint without its digits",
+    });
   return BigInt(digits);
 }
 

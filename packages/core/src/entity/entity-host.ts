@@ -332,6 +332,8 @@ export class EntityHost {
         return undefined;
       case "moved":
         this.#forget(request, activation);
+        // Who waits still for a volatile one: it was not begun, since the lease was over.
+        if (!request.envelope.persisted) this.#settle(request, notHere(request.id, "its lease is over"));
         return undefined;
     }
   }
@@ -368,13 +370,7 @@ export class EntityHost {
     this.#requests.delete(request.id);
     this.#inbox.settled(request.id);
     if (request.envelope.persisted || !request.isRunning) {
-      this.#settle(request, {
-        type: "rejected",
-        requestId: request.id,
-        code: "NOT_ASSIGNED",
-        detail: reason,
-      });
-      return;
+      return this.#settle(request, notHere(request.id, reason));
     }
     this.#settle(request, { type: "reply", reply: movedReply(request.envelope, reason) });
   }
@@ -389,12 +385,7 @@ export class EntityHost {
 
   /** Who waits for what is with storage, suspended or due later, asks the shard's next owner. */
   #releaseWaiters(shardIds: readonly ShardId[], reason: string): void {
-    this.#waiters.settleShards(new Set(shardIds), (requestId) => ({
-      type: "rejected",
-      requestId,
-      code: "NOT_ASSIGNED",
-      detail: reason,
-    }));
+    this.#waiters.settleShards(new Set(shardIds), (requestId) => notHere(requestId, reason));
   }
 
   #forget(request: HostedRequest, activation: Activation): void {
@@ -502,4 +493,9 @@ export class EntityHost {
       });
     });
   }
+}
+
+/** Whoever asks the shard's next owner finds it. */
+function notHere(requestId: string, detail: string): WireMessage {
+  return { type: "rejected", requestId, code: "NOT_ASSIGNED", detail };
 }

@@ -35,7 +35,8 @@ describe("those who wait for a reply", () => {
   it("are known by the id under which they asked, as long as they wait", () => {
     const { waiters, answer } = waitersOf();
     waiters.add("r1", { ...asking("a", "r1"), answer: answer("a") });
-    for (const peer of ["b", "c", "d"]) waiters.add("r1", { ...asking(peer, `by ${peer}`), answer: answer(peer) });
+    for (const peer of ["b", "c", "d"])
+      waiters.add("r1", { ...asking(peer, `by ${peer}`), answer: answer(peer) });
     expect(["r1", "by b", "by c", "by d"].map((id) => waiters.awaitedBy(id))).toEqual([
       undefined,
       "r1",

@@ -6,7 +6,8 @@
 //       saved again, one with a transaction is looked up, and only if it is not there the handler runs again.
 //   R3  After the shard moved nothing is recorded, the transaction is rolled back, and nobody waits for the handler.
 //   R4  No handler begins unless the lease is held at that very moment. A process that stood still while it awaited leaves
-//       the request to the shard's next owner; those who wait for it are told when its own shards are dropped.
+//       the request to the shard's next owner; those who wait for it are told when its own shards are dropped, and who waits
+//       for a volatile one at once.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
