@@ -50,7 +50,8 @@ export interface Cluster extends AsyncDisposable {
 /** Awaits a call of an entity, or the start of an execution; a test cluster lets time pass meanwhile. */
 export type Attend = <Result>(call: () => Promise<Result>) => Promise<Result>;
 
-export function clusterOf(member: Member, attend: Attend = (call) => call()): Cluster {
+/** @param attend null: nobody does anything while calls are under way */
+export function clusterOf(member: Member, attend: Attend | null = null): Cluster {
   const started = <Result>(call: (parts: Member["parts"]) => Promise<Result>): Promise<Result> => {
     try {
       return call(member.parts);
@@ -67,23 +68,7 @@ export function clusterOf(member: Member, attend: Attend = (call) => call()): Cl
     },
     lookUpByKey: (target, key) => started((parts) => parts.caller.lookUpByKey(target, key)),
   };
-  const attended: Caller = {
-    call: (target, input, options) => attend(() => caller.call(target, input, options)),
-    notify: (target, input, options) => attend(() => caller.notify(target, input, options)),
-    async *stream(target, input, options) {
-      const elements = caller.stream(target, input, options);
-      try {
-        for (;;) {
-          const next = await attend(() => elements.next());
-          if (next.done === true) return;
-          yield next.value;
-        }
-      } finally {
-        await elements.return?.();
-      }
-    },
-    lookUpByKey: (target, key) => caller.lookUpByKey(target, key),
-  };
+  const attended = attend === null ? caller : attendedCaller(caller, attend);
   return {
     entity: ((definition, entityId) => entityClient(attended, definition, entityId, false)) as EntityClients,
     entityClient(entityType, options = {}) {
@@ -118,6 +103,26 @@ export function clusterOf(member: Member, attend: Attend = (call) => call()): Cl
     ),
     metrics: metricsOf(member),
     [Symbol.asyncDispose]: () => member.shutdown(),
+  };
+}
+
+function attendedCaller(caller: Caller, attend: Attend): Caller {
+  return {
+    call: (target, input, options) => attend(() => caller.call(target, input, options)),
+    notify: (target, input, options) => attend(() => caller.notify(target, input, options)),
+    async *stream(target, input, options) {
+      const elements = caller.stream(target, input, options);
+      try {
+        for (;;) {
+          const next = await attend(() => elements.next());
+          if (next.done === true) return;
+          yield next.value;
+        }
+      } finally {
+        await elements.return?.();
+      }
+    },
+    lookUpByKey: (target, key) => caller.lookUpByKey(target, key),
   };
 }
 

@@ -40,7 +40,7 @@ export function decodePayload(text: string, what: What): unknown {
     throw new SerializationError({ what: nameOf(what), path: "", problem: "no valid JSON" }, { cause });
   }
   // Nothing was escaped in nearly all payloads: they need no second walk.
-  return text.includes(`{"${ESCAPE}":[`) ? unescape(parsed, what) : parsed;
+  return typeof parsed === "object" && text.includes(`{"${ESCAPE}":[`) ? unescape(parsed, what) : parsed;
 }
 
 function escape(value: unknown, path: string, depth: number, what: What): unknown {

@@ -77,6 +77,8 @@ export class Execution {
   constructor(options: ExecutionOptions) {
     this.#options = options;
     const { call, storage, run, clock } = options;
+    const check = (): void => this.#check();
+    const isOver = (): boolean => this.#isOver;
     const { entityType, entityId } = call.envelope.address;
     this.#journal = new Journal({
       storage,
@@ -84,14 +86,13 @@ export class Execution {
       fence: call.fence,
       entries: run.entries,
       nextOrdinal: run.nextOrdinal,
-      written: () => this.#check(),
+      written: check,
       failed: (error) => this.#stop({ type: "stopped", error }),
     });
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
-    this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), () => this.#check());
-    const isOver = (): boolean => this.#isOver;
+    this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), check);
     this.#recorder = new Recorder(this.#journal, this.#queue, run, isOver);
-    this.#residence = new Residence(clock, () => this.#check());
+    this.#residence = new Residence(clock, check);
     this.scope = new ExecutionScope({
       options,
       stopped: this.#stopped,
