@@ -27,6 +27,53 @@ describe("a SystemClock", () => {
     timer.cancel();
   });
 
+  it("fires timers of one delay in the order in which they were set, without those that were cancelled", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const clock = new SystemClock();
+    const fired: string[] = [];
+    const [, b, , d] = ["a", "b", "c", "d"].map((name) => clock.setTimer(100, () => fired.push(name)));
+    await vi.advanceTimersByTimeAsync(50);
+    clock.setTimer(100, () => fired.push("e"));
+    b?.cancel();
+    d?.cancel();
+    await vi.advanceTimersByTimeAsync(50);
+    expect(fired).toEqual(["a", "c"]);
+    await vi.advanceTimersByTimeAsync(49);
+    expect(fired).toEqual(["a", "c"]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(fired).toEqual(["a", "c", "e"]);
+    expect(vi.getTimerCount(), "nothing is left with the platform").toBe(0);
+  });
+
+  it("fires those that are set and those that are cancelled by another one as any others", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const clock = new SystemClock();
+    const fired: string[] = [];
+    clock.setTimer(100, () => {
+      fired.push("a");
+      next.cancel();
+      clock.setTimer(100, () => fired.push("c"));
+    });
+    const next = clock.setTimer(100, () => fired.push("b"));
+    await vi.advanceTimersByTimeAsync(199);
+    expect(fired).toEqual(["a"]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(fired).toEqual(["a", "c"]);
+  });
+
+  it("fires the others of its delay where one threw", () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const clock = new SystemClock();
+    let fired = false;
+    clock.setTimer(100, () => {
+      throw new Error("no");
+    });
+    clock.setTimer(100, () => (fired = true));
+    expect(() => vi.advanceTimersByTime(100)).toThrow("no");
+    vi.advanceTimersByTime(1);
+    expect(fired).toBe(true);
+  });
+
   it("fires no timer early by its own monotonic time (INV-7)", async () => {
     const clock = new SystemClock();
     const waits = await Promise.all(

@@ -211,7 +211,7 @@ export class Admission {
     this.#options.counters.accepted += 1;
     this.#options.requests.set(request.id, request);
     if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
-    else request.caller = { peer, requestId: request.id, shardId: shard.fence.shardId, answer };
+    else request.caller = { peer, answer };
     activation.mailbox.push(request);
     activation.pump();
     return null;

@@ -28,7 +28,7 @@ export class HostedRequest {
   /** Why a stored input does not fit its schema any more; becomes the reply. */
   inputError: unknown = null;
   /** Who waits for a volatile request: its sender alone, and no longer than it is in memory. Those of others are in reply-waiters.ts. */
-  caller: Waiter | null = null;
+  caller: Pick<Waiter, "peer" | "answer"> | null = null;
   /** For a streamed reply: how far the producer may run ahead. */
   window: ChunkWindow | null = null;
   #ended: { readonly reason: EndReason; readonly why: string } | null = null;
