@@ -222,7 +222,7 @@ function make(options: { lanes?: number; poison?: string } = {}): {
 }
 
 function writeTo(committer: GroupCommitter, op: WriteOp): Promise<WriteResult> {
-  return new Promise((resolve, reject) => committer.write(op, resolve, reject));
+  return new Promise((resolve, reject) => committer.write({ op, resolve, reject }));
 }
 
 /** Lets the committer see the end of this turn, and what follows from it. */

@@ -34,16 +34,18 @@ export interface GroupCommitterOptions {
   readonly write: (group: readonly WriteOp[]) => Promise<readonly WriteResult[]>;
 }
 
-interface Waiting {
+/** A write and who waits for it. No promise, since who calls makes one: one is enough for each of many. */
+export interface PendingWrite {
   readonly op: WriteOp;
-  readonly shard: string;
-  readonly resolve: (result: WriteResult) => void;
-  readonly reject: (error: SqlFailure) => void;
+  /** It is durable, or was refused. */
+  resolve(result: WriteResult): void;
+  /** It failed; `outcome` says whether it may be there. */
+  reject(error: SqlFailure): void;
 }
 
 export class GroupCommitter {
   readonly #options: GroupCommitterOptions;
-  #queue: Waiting[] = [];
+  #queue: PendingWrite[] = [];
   #queuedRows = 0;
   #freeLanes: number;
   /** The shards of each group under way. */
@@ -57,15 +59,10 @@ export class GroupCommitter {
     this.#freeLanes = options.lanes;
   }
 
-  /**
-   * Writes with the next group. Callbacks, since who calls makes a promise of it: one is enough for each of many.
-   *
-   * @param resolve told when the write is durable, or was refused
-   * @param reject told that it failed; `outcome` says whether it may be there
-   */
-  write(op: WriteOp, resolve: Waiting["resolve"], reject: Waiting["reject"]): void {
-    this.#queue.push({ op, shard: shardOf(op), resolve, reject });
-    this.#queuedRows += rowsOf(op);
+  /** Writes with the next group. */
+  write(write: PendingWrite): void {
+    this.#queue.push(write);
+    this.#queuedRows += rowsOf(write.op);
     this.#pumpSoon();
   }
 
@@ -95,12 +92,12 @@ export class GroupCommitter {
     }
   }
 
-  #take(): Waiting[] {
+  #take(): PendingWrite[] {
     const { lanes, maxRows } = this.#options;
     const share = Math.ceil((this.#queuedRows + this.#rowsUnderWay) / lanes);
     const limit = Math.min(maxRows, Math.max(SHARED_FROM_ROWS, share));
-    const group: Waiting[] = [];
-    const left: Waiting[] = [];
+    const group: PendingWrite[] = [];
+    const left: PendingWrite[] = [];
     const taken = this.#shareOf(limit);
     const blocked = new Set<string>();
     const keys = new Set<string>();
@@ -108,8 +105,9 @@ export class GroupCommitter {
     let size = 0;
     let at = 0;
     for (; at < this.#queue.length && rows < maxRows && size < MAX_GROUP_SIZE; at += 1) {
-      const waiting = this.#queue[at] as Waiting;
-      const { op, shard } = waiting;
+      const waiting = this.#queue[at] as PendingWrite;
+      const { op } = waiting;
+      const shard = shardOf(op);
       const key = uniqueKeyOf(op);
       if (blocked.has(shard) || !taken.has(shard) || (key !== null && keys.has(key))) {
         blocked.add(shard);
@@ -131,8 +129,10 @@ export class GroupCommitter {
   /** The free shards that have waited longest, with so many rows together or a few more. */
   #shareOf(limit: number): ReadonlySet<string> {
     const rowsOfShards = new Map<string, number>();
-    for (const { op, shard } of this.#queue)
+    for (const { op } of this.#queue) {
+      const shard = shardOf(op);
       if (!this.#isBusy(shard)) rowsOfShards.set(shard, (rowsOfShards.get(shard) ?? 0) + rowsOf(op));
+    }
     const shards = new Set<string>();
     let rows = 0;
     for (const [shard, count] of rowsOfShards) {
@@ -147,9 +147,9 @@ export class GroupCommitter {
     return this.#busyShards.some((shards) => shards.has(shard));
   }
 
-  async #flush(group: readonly Waiting[]): Promise<void> {
+  async #flush(group: readonly PendingWrite[]): Promise<void> {
     this.#freeLanes -= 1;
-    const shards = new Set(group.map(({ shard }) => shard));
+    const shards = new Set(group.map(({ op }) => shardOf(op)));
     this.#busyShards = [...this.#busyShards, shards];
     const broken = new Map<string, SqlFailure>();
     await this.#write(group, broken);
@@ -162,13 +162,13 @@ export class GroupCommitter {
   }
 
   /** Writes a group, or its halves one after the other if it failed as a whole. Never rejects. */
-  async #write(group: readonly Waiting[], broken: Map<string, SqlFailure>): Promise<void> {
+  async #write(group: readonly PendingWrite[], broken: Map<string, SqlFailure>): Promise<void> {
     const passing = broken.size === 0 ? group : group.filter((waiting) => !failFollower(waiting, broken));
     if (passing.length === 0) return;
     try {
       const results = await this.#options.write(passing.map(({ op }) => op));
       for (let index = 0; index < passing.length; index += 1)
-        (passing[index] as Waiting).resolve(results[index] as WriteResult);
+        (passing[index] as PendingWrite).resolve(results[index] as WriteResult);
     } catch (error) {
       if (passing.length > 1 && mayBeOneRow(error)) {
         const middle = passing.length >> 1;
@@ -180,10 +180,10 @@ export class GroupCommitter {
         error instanceof SqlFailure
           ? error
           : new SqlFailure({ outcome: "unknown", sqlState: null, message: String(error) }, { cause: error });
-      for (const { op, reject } of passing) {
-        const stream = streamOf(op);
+      for (const waiting of passing) {
+        const stream = streamOf(waiting.op);
         if (stream !== null) broken.set(stream, failure);
-        reject(failure);
+        waiting.reject(failure);
       }
     }
   }
@@ -198,11 +198,11 @@ export class GroupCommitter {
   }
 }
 
-function failFollower({ op, reject }: Waiting, broken: ReadonlyMap<string, SqlFailure>): boolean {
-  const stream = streamOf(op);
+function failFollower(waiting: PendingWrite, broken: ReadonlyMap<string, SqlFailure>): boolean {
+  const stream = streamOf(waiting.op);
   const cause = stream === null ? undefined : broken.get(stream);
   if (cause === undefined) return false;
   const message = `an append to the same journal, called before this one, failed: ${cause.message}`;
-  reject(new SqlFailure({ outcome: "not-written", sqlState: null, message }, { cause }));
+  waiting.reject(new SqlFailure({ outcome: "not-written", sqlState: null, message }, { cause }));
   return true;
 }

@@ -4,7 +4,7 @@ import { TransactionUnavailableError, type Clock, type Epoch, type Fence } from 
 import type { SqlDriver, SqlListener, SqlStatement, SqlValue } from "./driver.ts";
 import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
 import { Gate } from "./gate.ts";
-import { GroupCommitter } from "./group-committer.ts";
+import { GroupCommitter, type PendingWrite } from "./group-committer.ts";
 import type { CommonSettings } from "./options.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
 import { placesOf, writeGroupResults } from "./write-group.ts";
@@ -131,14 +131,15 @@ export class PostgresSession {
   write(operation: string, op: WriteOp): Promise<Exclude<WriteResult, { type: "fenced" }>> {
     return new Promise((resolve, reject) => {
       this.assertOpen(operation);
-      this.#committer.write(
-        op,
-        (result) => {
-          if (result.type !== "fenced") resolve(result);
-          else reject(fencedError(op.fence as NonNullable<WriteOp["fence"]>, result.current));
-        },
-        (error) => reject(persistenceError(operation, error)),
-      );
+      this.#committer.write(new SessionWrite(operation, op, resolve, reject));
+    });
+  }
+
+  /** The same for a write that cannot be refused. */
+  append(operation: string, op: WriteOp): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen(operation);
+      this.#committer.write(new SessionWrite(operation, op, () => resolve(), reject));
     });
   }
 
@@ -272,4 +273,33 @@ export class PostgresSession {
 function epochOf(failure: SqlFailure): Epoch | null {
   const detail = failure.serverDetail ?? "";
   return detail === "" ? null : Number(detail);
+}
+
+/** A write as its caller hears of it. A class, since nearly each execution in memory has one under way. */
+class SessionWrite implements PendingWrite {
+  readonly op: WriteOp;
+  readonly #operation: string;
+  readonly #resolve: (result: Exclude<WriteResult, { type: "fenced" }>) => void;
+  readonly #reject: (error: Error) => void;
+
+  constructor(
+    operation: string,
+    op: WriteOp,
+    resolve: (result: Exclude<WriteResult, { type: "fenced" }>) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.op = op;
+    this.#operation = operation;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  resolve(result: WriteResult): void {
+    if (result.type !== "fenced") this.#resolve(result);
+    else this.#reject(fencedError(this.op.fence as NonNullable<WriteOp["fence"]>, result.current));
+  }
+
+  reject(error: SqlFailure): void {
+    this.#reject(persistenceError(this.#operation, error));
+  }
 }

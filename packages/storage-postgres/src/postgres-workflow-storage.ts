@@ -53,8 +53,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
       return Promise.reject(error);
     }
     const op = { type: "journal", execution, key: this.#keys.of(execution), entries, fence } as const;
-    // Its result says nothing: a promise of nothing would be one more for each step.
-    return this.#session.write("appendJournal", op) as Promise<unknown> as Promise<void>;
+    return this.#session.append("appendJournal", op);
   }
 
   async #appendIn(
@@ -74,7 +73,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     if (!opened.hasBegun) {
       // Nothing was written in it: the entries need no transaction of their own.
       await opened.rollback();
-      await this.#session.write("appendJournal", op);
+      await this.#session.append("appendJournal", op);
       return;
     }
     const isRecorded = async (): Promise<boolean> => {

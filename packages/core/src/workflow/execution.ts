@@ -87,7 +87,7 @@ export class Execution {
       entries: run.entries,
       nextOrdinal: run.nextOrdinal,
       written: check,
-      failed: (error) => this.#stop({ type: "stopped", error }),
+      failed: this.#stopBy,
     });
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
     this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), check);
@@ -99,7 +99,7 @@ export class Execution {
       residence: this.#residence,
       recorder: this.#recorder,
       isOver,
-      stop: (error) => this.#stop({ type: "stopped", error }),
+      stop: this.#stopBy,
       ready: this.#ready,
     });
     this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#requestCancel(reason));
@@ -181,29 +181,28 @@ export class Execution {
   }
 
   /** Runs the code until it ends, waits long, or has to stop. Never rejects. */
-  async run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
+  run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
     const { call } = this.#options;
-    const ended = new Promise<ExecutionEnd>((resolve) => (this.#end = resolve));
-    const stop = (error: unknown): void => this.#stop({ type: "stopped", error });
-    const leave = (): void => {
-      // Who goes on may not get to hear what is under way here.
-      this.#recordBegun();
-      this.#check();
-    };
-    call.aborted.whenAborted(stop);
-    call.leaving.whenAborted(leave);
-    if (!this.#isStopped) {
+    return new Promise((resolve) => {
+      this.#end = resolve;
+      call.aborted.whenAborted(this.#stopBy);
+      if (this.#isStopped) return;
+      call.leaving.whenAborted(this.#prepareToLeave);
       code().then(
         (value) => this.#finish({ type: "completed", value }),
         (error: unknown) => this.#finish({ type: "failed", error }),
       );
       this.#check();
-    }
-    const end = await ended;
-    call.aborted.forget(stop);
-    call.leaving.forget(leave);
-    return end;
+    });
   }
+
+  readonly #stopBy = (error: unknown): void => this.#stop({ type: "stopped", error });
+
+  readonly #prepareToLeave = (): void => {
+    // Who goes on may not get to hear what is under way here.
+    this.#recordBegun();
+    this.#check();
+  };
 
   /** `tell` is called when the code asked for more steps than it may. */
   whenOverflowing(tell: (error: unknown) => void): void {
@@ -530,6 +529,8 @@ export class Execution {
   #stop(end: ExecutionEnd): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
+    this.#options.call.aborted.forget(this.#stopBy);
+    this.#options.call.leaving.forget(this.#prepareToLeave);
     this.#queue.stop();
     this.#residence.stop();
     this.#stalled?.cancel();
