@@ -33,6 +33,9 @@ export interface ActivationHooks {
   readonly ended: (activation: Activation) => void;
 }
 
+/** One for all: most entities are asked to call nobody back. */
+const NONE: readonly never[] = [];
+
 /** An entity's signal is made when it is asked for. */
 const SIGNAL = liveProperty((abort: Abort) => abort.signal);
 
@@ -46,28 +49,28 @@ export class Activation {
   isBacklogged = false;
   /** When eviction first found it idle since its last request (monotonic). To read the clock for each would cost more. */
   idleSince: number | null = null;
-  readonly #options: ActivationOptions;
+  readonly behavior: EntityBehavior;
+  readonly #concurrency: number;
+  readonly #hooks: ActivationHooks;
   /** Mostly one. A set would keep its old tables (data/brief-map.ts). */
   readonly #running: HostedRequest[] = [];
   #handlers: Promise<Handlers> | null = null;
   #made: Handlers | null;
   #abort: Abort | null = null;
-  #onEvict: (() => void | Promise<void>)[] = [];
+  #onEvict: readonly (() => void | Promise<void>)[] = NONE;
   #isEvicting = false;
   #isClosed = false;
 
   constructor(options: ActivationOptions) {
-    this.#options = options;
     this.key = options.key;
     this.address = options.address;
     this.fence = options.fence;
     this.leaving = options.leaving;
+    this.behavior = options.behavior;
+    this.#concurrency = options.concurrency;
+    this.#hooks = options.hooks;
     this.mailbox = new Mailbox(options.mailboxCapacity);
     this.#made = this.#shared;
-  }
-
-  get behavior(): EntityBehavior {
-    return this.#options.behavior;
   }
 
   get running(): readonly HostedRequest[] {
@@ -86,6 +89,13 @@ export class Activation {
 
   get isIdle(): boolean {
     return this.#running.length === 0 && this.mailbox.size === 0 && !this.#isEvicting;
+  }
+
+  /** Takes an accepted request: it starts at once where it may and nothing waits in front of it. */
+  admit(request: HostedRequest): void {
+    if (this.mailbox.size === 0 && this.#free > 0) return this.#start(request);
+    this.mailbox.push(request);
+    this.pump();
   }
 
   /** Starts whatever may start. Call after a push, and after a request in the mailbox was accepted. */
@@ -112,7 +122,7 @@ export class Activation {
   async evict(report: (error: unknown) => void): Promise<void> {
     this.#isEvicting = true;
     const callbacks = this.#onEvict;
-    this.#onEvict = [];
+    this.#onEvict = NONE;
     if (this.#handlers !== null) {
       for (const callback of callbacks) {
         try {
@@ -138,15 +148,14 @@ export class Activation {
 
   /** The handlers of all entities of the type, if those are the same: then it keeps nothing for its own. */
   get #shared(): Handlers | null {
-    const { handlers } = this.#options.behavior;
+    const { handlers } = this.behavior;
     return typeof handlers === "function" ? null : handlers;
   }
 
   /** How many more requests may run now. */
   get #free(): number {
     if (this.#isEvicting || this.#isClosed) return 0;
-    const { concurrency } = this.#options;
-    return concurrency === 0 ? Number.POSITIVE_INFINITY : concurrency - this.#running.length;
+    return this.#concurrency === 0 ? Number.POSITIVE_INFINITY : this.#concurrency - this.#running.length;
   }
 
   #start(request: HostedRequest): void {
@@ -155,13 +164,13 @@ export class Activation {
     // What came before, it reads now.
     if (request.isHastened) request.isNew = false;
     request.isHastened = false;
-    void this.#options.hooks.run(request, this).then(() => this.#ended(request));
+    void this.#hooks.run(request, this).then(() => this.#ended(request));
   }
 
   #ended(request: HostedRequest): void {
     removeFrom(this.#running, request);
     this.pump();
-    this.#options.hooks.ended(this);
+    this.#hooks.ended(this);
   }
 
   async #activate(): Promise<Handlers> {
@@ -172,16 +181,18 @@ export class Activation {
         [SOURCE]: abort,
         address: this.address,
         fence: this.fence,
-        onEvict: (callback: () => void | Promise<void>) => void this.#onEvict.push(callback),
+        onEvict: (callback: () => void | Promise<void>) => {
+          this.#onEvict = [...this.#onEvict, callback];
+        },
       };
       this.#made = await handlersOf(
-        this.#options.behavior,
+        this.behavior,
         Object.defineProperty(scope, "signal", SIGNAL) as typeof scope & Pick<ActivationScope, "signal">,
       );
       return this.#made;
     } catch (error) {
       this.#handlers = null;
-      this.#onEvict = [];
+      this.#onEvict = NONE;
       throw error;
     }
   }

@@ -212,8 +212,7 @@ export class Admission {
     this.#options.requests.set(request.id, request);
     if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
     else request.caller = { peer, answer };
-    activation.mailbox.push(request);
-    activation.pump();
+    activation.admit(request);
     return null;
   }
 
@@ -421,8 +420,7 @@ export class Admission {
     request.sequence = pending.sequence;
     this.#options.counters.accepted += 1;
     this.#options.requests.set(request.id, request);
-    activation.mailbox.push(request);
-    activation.pump();
+    activation.admit(request);
   }
 
   /**
