@@ -27,8 +27,8 @@ export interface ActivationOptions {
 }
 
 export interface ActivationHooks {
-  /** Runs one request to its end. Never rejects. */
-  readonly run: (request: HostedRequest, activation: Activation) => Promise<void>;
+  /** Runs one request, and calls `end` of its activation when it came to its end. */
+  readonly run: (request: HostedRequest, activation: Activation) => void;
   /** A request ended: there is room in the mailbox, or nothing left to do. */
   readonly ended: (activation: Activation) => void;
 }
@@ -107,6 +107,13 @@ export class Activation {
     }
   }
 
+  /** A request that was running has come to its end. */
+  end(request: HostedRequest): void {
+    removeFrom(this.#running, request);
+    this.pump();
+    this.#hooks.ended(this);
+  }
+
   /** The handlers, if they are made. */
   get made(): Handlers | null {
     return this.#made;
@@ -164,13 +171,7 @@ export class Activation {
     // What came before, it reads now.
     if (request.isHastened) request.isNew = false;
     request.isHastened = false;
-    void this.#hooks.run(request, this).then(() => this.#ended(request));
-  }
-
-  #ended(request: HostedRequest): void {
-    removeFrom(this.#running, request);
-    this.pump();
-    this.#hooks.ended(this);
+    this.#hooks.run(request, this);
   }
 
   async #activate(): Promise<Handlers> {

@@ -296,8 +296,12 @@ export class EntityHost {
     for (const requestId of this.#waiters.forgetPeer(peer)) this.#requests.get(requestId)?.window?.unread();
   }
 
-  #run(request: HostedRequest, activation: Activation): Promise<void> {
-    return this.#runner.run(request, activation).then((result) => this.#ran(request, activation, result));
+  #run(request: HostedRequest, activation: Activation): void {
+    void this.#runner.run(request, activation).then((result) => {
+      const puttingOff = this.#ran(request, activation, result);
+      if (puttingOff === undefined) activation.end(request);
+      else void puttingOff.then(() => activation.end(request));
+    });
   }
 
   /** A promise where the request is being put off: it runs until it is. */

@@ -80,7 +80,7 @@ async function running() {
     mailboxCapacity: 1,
     concurrency: 1,
     leaving: new Abort(),
-    hooks: { run: async () => undefined, ended: () => undefined },
+    hooks: { run: () => undefined, ended: () => undefined },
   });
   return {
     clock,

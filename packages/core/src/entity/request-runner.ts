@@ -98,13 +98,16 @@ export class RequestRunner {
   #runOnce(request: HostedRequest, activation: Activation): Promise<RunResult> {
     if (request.hasMoved() || !this.#options.leaseIsHeld()) return Promise.resolve(MOVED);
     // Also once the shard moved: there is nothing to roll back, and those who wait for it are told by then.
-    return this.#attempt(request, activation, NO_TRANSACTIONS).then((outcome) => {
-      if (request.hasMoved()) return MOVED;
-      if (outcome.type !== "exit" && outcome.type !== "threw") return outcome;
-      const exit = outcome.type === "exit" ? outcome.exit : this.#failureOf(request, outcome.error);
-      return { type: "answered", reply: { requestId: request.id, exit } };
-    });
+    return this.#attempt(request, activation, NO_TRANSACTIONS, this.#answered);
   }
+
+  /** What a volatile request's attempt comes to. */
+  readonly #answered = (attempt: Attempt, request: HostedRequest): RunResult => {
+    if (request.hasMoved()) return MOVED;
+    if (attempt.type !== "exit" && attempt.type !== "threw") return attempt;
+    const exit = attempt.type === "exit" ? attempt.exit : this.#failureOf(request, attempt.error);
+    return { type: "answered", reply: { requestId: request.id, exit } };
+  };
 
   /** Attempts it until its outcome is recorded, or it is buried. */
   async #runRecorded(request: HostedRequest, activation: Activation): Promise<RunResult> {
@@ -135,7 +138,10 @@ export class RequestRunner {
       if (!this.#options.leaseIsHeld()) return MOVED;
       const transactions = new TransactionScope(this.#begin, NOT_TRANSACTIONAL);
       // Who ignores the signal is left behind (R3).
-      const outcome = await request.unlessMoved(this.#attempt(request, activation, transactions), MOVED);
+      const outcome = await request.unlessMoved<Attempt>(
+        this.#attempt(request, activation, transactions, itself),
+        MOVED,
+      );
       transactions.close();
       const transaction = transactions.transaction ?? null;
       const hasMoved = request.hasMoved();
@@ -159,20 +165,31 @@ export class RequestRunner {
     }
   }
 
-  /** Runs the handler, once. Never rejects. */
-  #attempt(request: HostedRequest, activation: Activation, transactions: TransactionScope): Promise<Attempt> {
+  /** Runs the handler, once. Resolves to what `resultOf` makes of it. Never rejects. */
+  #attempt<Result>(
+    request: HostedRequest,
+    activation: Activation,
+    transactions: TransactionScope,
+    resultOf: (attempt: Attempt, request: HostedRequest) => Result,
+  ): Promise<Result> {
     const interrupted = request.ended;
     if (interrupted !== null) {
       const exit = this.#failure(request, this.#interruption(request, interrupted.why));
-      return Promise.resolve({ type: "exit", exit });
+      return Promise.resolve(resultOf({ type: "exit", exit }, request));
     }
     const call = new Attempted(request, activation, transactions);
     request.isNew = false;
-    return this.#handle(request, activation, call);
+    return this.#handle(request, activation, call, resultOf);
   }
 
   /** Runs the user's code. Never rejects. */
-  async #handle(request: HostedRequest, activation: Activation, call: Call): Promise<Attempt> {
+  async #handle<Result>(
+    request: HostedRequest,
+    activation: Activation,
+    call: Call,
+    resultOf: (attempt: Attempt, request: HostedRequest) => Result,
+  ): Promise<Result> {
+    let attempt: Attempt;
     try {
       if (request.inputError !== null) throw request.inputError;
       const handler = handlerOf(request, activation.made ?? (await activation.handlers()));
@@ -182,12 +199,12 @@ export class RequestRunner {
       const { output } = request.rpc;
       if (output !== undefined && !request.rpc.stream && !(returned instanceof Suspension))
         await parseWhat(output, returned, () => replyOf(request));
-      return this.#returned(request, returned);
+      attempt = this.#returned(request, returned);
     } catch (error) {
-      if (error instanceof FencedError && error.shardId === activation.fence.shardId)
-        return { type: "fenced" };
-      return { type: "threw", error };
+      const isFenced = error instanceof FencedError && error.shardId === activation.fence.shardId;
+      attempt = isFenced ? { type: "fenced" } : { type: "threw", error };
     }
+    return resultOf(attempt, request);
   }
 
   /** @throws {SerializationError} @throws {PayloadTooLargeError} */
@@ -416,6 +433,10 @@ function neverEnded(request: HostedRequest): InterruptedError {
     what: describeCall(request),
     why: "each runner that began it ended before it was done",
   });
+}
+
+function itself(attempt: Attempt): Attempt {
+  return attempt;
 }
 
 /** @throws {UnknownRpcError} */
