@@ -11,7 +11,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import { parse } from "../contract/schema.ts";
+import { parse, parseWhat } from "../contract/schema.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Envelope, PendingRequest } from "../data/envelope.ts";
@@ -145,12 +145,8 @@ export class Admission {
     const { rpc } = destination;
     let input: unknown;
     try {
-      const of = (): string => `${envelope.address.entityType}.${envelope.tag}`;
-      input = parse(
-        rpc.input,
-        decodePayload(envelope.payload, () => `The input of ${of()}`),
-        of,
-      );
+      const what = (): string => `The input of ${envelope.address.entityType}.${envelope.tag}`;
+      input = parseWhat(rpc.input, decodePayload(envelope.payload, what), what);
     } catch (error) {
       return refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
     }
