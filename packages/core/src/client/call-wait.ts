@@ -2,9 +2,9 @@
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
-import { entityKey } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
+import { describeCall } from "../entity/answers.ts";
 import type { Delivery, DeliveryListener } from "../entity/delivery.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
 
@@ -60,20 +60,19 @@ export class LimitedWait {
   /** The signal was aborted. */
   handleEvent(): void {
     const why = "its signal was aborted";
-    this.#abandon(new InterruptedError({ what: this.#what, why }, { cause: this.#signal?.reason }));
+    const what = describeCall(this.envelope);
+    this.#abandon(new InterruptedError({ what, why }, { cause: this.#signal?.reason }));
   }
 
   #limit(clock: Clock, timeoutMs: number): Timer {
-    return clock.setTimer(timeoutMs, () => this.#abandon(new TimeoutError({ what: this.#what, timeoutMs })));
+    return clock.setTimer(timeoutMs, () =>
+      this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs })),
+    );
   }
 
   #abandon(error: Error): void {
     this.delivery.abandon(this.envelope.requestId);
     this.failed(error);
-  }
-
-  get #what(): string {
-    return `${entityKey(this.envelope.address)}.${this.envelope.tag}`;
   }
 }
 

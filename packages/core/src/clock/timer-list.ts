@@ -5,8 +5,8 @@ const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
 /**
  * Timers of one delay. They fall due in the order in which they were set, so that one timer of the platform, for the first,
- * does for all. Nearly each call has a time-out, which nearly always is cancelled: a timer of the platform for each took a
- * tenth of a short call.
+ * does for all. Nearly each call has a time-out, which nearly always is cancelled: a timer of the platform for each took
+ * a fifteenth of a short call.
  */
 export class TimerList {
   readonly #delayMs: number;

@@ -32,6 +32,7 @@ import {
   UnknownEntityError,
 } from "../errors/routing.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
+import { describeCall } from "./answers.ts";
 import { rejectionError } from "./rejection.ts";
 
 export interface DeliveryOptions {
@@ -227,7 +228,7 @@ export class Delivery {
     this.#poll?.cancel();
     for (const outgoing of this.#outgoing.values()) {
       outgoing.retry?.cancel();
-      outgoing.listener.failed(new ClusterClosedError({ what: describe(outgoing.envelope), state }));
+      outgoing.listener.failed(new ClusterClosedError({ what: describeCall(outgoing.envelope), state }));
     }
     this.#outgoing.clear();
     for (const resolve of this.#whenIdle.splice(0)) resolve();
@@ -275,7 +276,7 @@ export class Delivery {
     if (outgoing.refusals <= this.#options.sendRetryCount) return this.#retryRefused(outgoing);
     this.#fail(
       outgoing,
-      new RunnerUnavailableError({ address, what: describe(envelope), mayHaveRun: false }),
+      new RunnerUnavailableError({ address, what: describeCall(envelope), mayHaveRun: false }),
     );
   }
 
@@ -346,7 +347,7 @@ export class Delivery {
     if (!envelope.persisted) {
       return this.#fail(
         outgoing,
-        new RunnerUnavailableError({ address, what: `${describe(envelope)} (${why})`, mayHaveRun: true }),
+        new RunnerUnavailableError({ address, what: `${describeCall(envelope)} (${why})`, mayHaveRun: true }),
       );
     }
     this.#options.reroute(envelope.address.shardId);
@@ -436,7 +437,7 @@ export class Delivery {
     const { attempts, error } = state.deadLetter;
     const dead = new DeadLetteredError({
       requestId: state.requestId,
-      what: describe(outgoing.envelope),
+      what: describeCall(outgoing.envelope),
       attempts,
       reason: error.message,
     });
@@ -540,8 +541,4 @@ function forgetRefusals(outgoing: Outgoing): void {
   outgoing.turnedAwaySince = null;
   outgoing.turnedAway = 0;
   outgoing.isRedirected = false;
-}
-
-function describe(envelope: Envelope): string {
-  return `${entityKey(envelope.address)}.${envelope.tag}`;
 }

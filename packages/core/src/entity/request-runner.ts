@@ -27,6 +27,7 @@ import type { WireMessage } from "../data/wire-message.ts";
 import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
 import { FencedError, PersistenceError, SerializationError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
+import { describeCall } from "./answers.ts";
 import { Suspension, type Call, type Handler, type Handlers } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -218,7 +219,7 @@ export class RequestRunner {
   /** Sends a generator's elements as chunks, no faster than they are consumed. Returns how many there were. */
   async #pipe(iterable: unknown, request: HostedRequest, fence: Fence): Promise<number> {
     const { messages, maxPayloadBytes, tell } = this.#options;
-    const what = `A chunk of ${describeCall(request)}`;
+    const what = `A chunk of ${describeCall(request.envelope)}`;
     if (!isAsyncIterable(iterable)) {
       throw new SerializationError({
         what,
@@ -365,13 +366,13 @@ export class RequestRunner {
     // A failure's own fields may be large, too: it must not become a reply that no transport carries.
     const size = JSON.stringify(exit).length;
     if (size <= this.#options.maxPayloadBytes) return exit;
-    const message = `The error of ${describeCall(request)} was too large to send (${size} characters). It began: ${exit.error.message.slice(0, 200)}`;
+    const message = `The error of ${describeCall(request.envelope)} was too large to send (${size} characters). It began: ${exit.error.message.slice(0, 200)}`;
     return { ok: false, error: { ...exit.error, message, stack: null, data: null, cause: null } };
   }
 
   #interruption(request: HostedRequest, why: string, cause?: unknown): InterruptedError {
     return new InterruptedError(
-      { what: describeCall(request), why },
+      { what: describeCall(request.envelope), why },
       cause === undefined ? undefined : { cause },
     );
   }
@@ -430,7 +431,7 @@ class Attempted implements Call {
 
 function neverEnded(request: HostedRequest): InterruptedError {
   return new InterruptedError({
-    what: describeCall(request),
+    what: describeCall(request.envelope),
     why: "each runner that began it ended before it was done",
   });
 }
@@ -448,11 +449,7 @@ function handlerOf({ envelope }: HostedRequest, handlers: Handlers): Handler {
 }
 
 function replyOf(request: HostedRequest): string {
-  return `The reply of ${describeCall(request)}`;
-}
-
-function describeCall(request: HostedRequest): string {
-  return `${entityKey(request.envelope.address)}.${request.envelope.tag}`;
+  return `The reply of ${describeCall(request.envelope)}`;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

@@ -1,5 +1,5 @@
 import type { RunnerRecord } from "../data/runner-record.ts";
-import { shardGroupOf, shardIdOf, type ShardId } from "../data/shard-id.ts";
+import { shardGroupOf, shardIdsOf, type ShardId } from "../data/shard-id.ts";
 import { assignShards } from "./rendezvous.ts";
 
 /** Which runner each shard belongs to, by one list of members. */
@@ -53,8 +53,7 @@ export class Assignment {
     const known = this.#owned.get(group);
     if (known !== undefined) return known;
     const serving = this.runners.filter((runner) => isOfGroup(runner, group) && runner.weight > 0);
-    const shardIds = Array.from({ length: this.#shardsPerGroup }, (_, number) => shardIdOf(group, number));
-    const assigned = assignShards(shardIds, serving);
+    const assigned = assignShards(shardIdsOf(group, this.#shardsPerGroup), serving);
     for (const [shardId, runnerId] of assigned) {
       const owner = this.#byId.get(runnerId);
       if (owner !== undefined) this.#owners.set(shardId, owner);

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { shardIdOf, type ShardId } from "../data/shard-id.ts";
+import { shardIdsOf, type ShardId } from "../data/shard-id.ts";
 import { assignShards, type WeightedRunner } from "./rendezvous.ts";
 
-const SHARDS = shardsOf("default", 300);
+const SHARDS = shardIdsOf("default", 300);
 /**
  * The most shards of 300 that a join or a leave may move between runners that stay: 8 %. Measured over 20,000 random
  * changes of 2 to 20 runners: 3 % in the middle, 6 % at the 999th of a thousand, 6.7 % at the most.
@@ -32,7 +32,7 @@ describe("the assignment of shards", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 400 }), someRunnerIds, (shardCount, ids) => {
         const fair = shardCount / ids.length;
-        for (const count of countsOf(assignShards(shardsOf("g", shardCount), equal(ids)), ids)) {
+        for (const count of countsOf(assignShards(shardIdsOf("g", shardCount), equal(ids)), ids)) {
           expect([Math.floor(fair), Math.ceil(fair)]).toContain(count);
         }
       }),
@@ -70,7 +70,7 @@ describe("the assignment of shards", () => {
           },
         ),
         (shardCount, runners) => {
-          const shards = shardsOf("g", shardCount);
+          const shards = shardIdsOf("g", shardCount);
           expect([...assignShards(shards, runners).keys()].toSorted()).toEqual(shards.toSorted());
         },
       ),
@@ -139,18 +139,14 @@ describe("the assignment of shards", () => {
 
   it("stays what it always was", () => {
     // Members of two versions must agree while a deployment replaces one by the other.
-    const assignment = assignShards(shardsOf("default", 12), equal(["a", "b", "c"]));
+    const assignment = assignShards(shardIdsOf("default", 12), equal(["a", "b", "c"]));
     expect(
-      shardsOf("default", 12)
+      shardIdsOf("default", 12)
         .map((shardId) => assignment.get(shardId))
         .join(""),
     ).toBe("acbacbcababc");
   });
 });
-
-function shardsOf(group: string, count: number): ShardId[] {
-  return Array.from({ length: count }, (_, number) => shardIdOf(group, number));
-}
 
 function equal(ids: readonly string[]): WeightedRunner[] {
   return ids.map((runnerId) => ({ runnerId, weight: 1 }));

@@ -11,7 +11,7 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
-import { shardIdOf, type ShardId } from "../data/shard-id.ts";
+import { shardIdsOf, type ShardId } from "../data/shard-id.ts";
 import { Assignment } from "./assignment.ts";
 import { shardNumberOf } from "./shard-hash.ts";
 
@@ -80,7 +80,7 @@ export class Router {
     const { shardsPerGroup } = this.#options;
     let shardIds = this.#shardIds.get(group);
     if (shardIds === undefined) {
-      shardIds = Array.from({ length: shardsPerGroup }, (_, number) => shardIdOf(group, number));
+      shardIds = shardIdsOf(group, shardsPerGroup);
       this.#shardIds.set(group, shardIds);
     }
     return shardIds[shardNumberOf(entityId, shardsPerGroup)] as ShardId;

@@ -1,4 +1,4 @@
-// ExecutionScope: what the work of an execution's steps sees of it. A class: as closures, it was a tenth of an execution in memory.
+// ExecutionScope: what the work of an execution's steps sees of it. A class: as closures, it was a twentieth of an execution in memory.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
