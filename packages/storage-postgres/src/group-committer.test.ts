@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SqlFailure } from "./errors.ts";
 import { GroupCommitter } from "./group-committer.ts";
-import type { WriteOp, WriteResult } from "./write-op.ts";
+import { lineOf, type WriteOp, type WriteResult } from "./write-op.ts";
 
 /** Groups that were asked for, each held until the test lets it go. */
 class Writer {
@@ -63,11 +63,25 @@ describe("the group committer", () => {
     expect(writer.names(2)).toEqual(["2", "3"]);
   });
 
-  it("shares much between the lanes by whole shards, so that both go on by themselves", async () => {
+  it("holds up a request for those to its entity, and for nothing else of a busy shard", async () => {
+    const { writer, committer } = make({ lanes: 2 });
+    void writeTo(committer, reply("1", "default:1"));
+    void writeTo(committer, request("2", "default:1", "a"));
+    await turn();
+    void writeTo(committer, request("3", "default:1", "a"));
+    void writeTo(committer, request("4", "default:1", "b"));
+    await turn();
+    expect([writer.names(0), writer.names(1)]).toEqual([["1", "2"], ["4"]]);
+    writer.groups[0]?.finish();
+    await turn();
+    expect(writer.names(2)).toEqual(["3"]);
+  });
+
+  it("shares much between the lanes by whole lines, so that both go on by themselves", async () => {
     const { writer, committer } = make({ lanes: 2 });
     const writeAll = (shards: readonly number[]): void => {
       for (let count = 0; count < 50; count += 1)
-        for (const shard of shards) void writeTo(committer, request(`${shard}-${count}`, `default:${shard}`));
+        for (const shard of shards) void writeTo(committer, reply(`${shard}-${count}`, `default:${shard}`));
     };
     const shardsOf = (group: number): string[] =>
       [...new Set(writer.names(group).map((name) => name.slice(0, 1)))].toSorted();
@@ -152,7 +166,7 @@ describe("the group committer", () => {
     await draining;
   });
 
-  it("settles every write once, and writes each shard's in the order of calls, on whatever lanes (property)", async () => {
+  it("settles every write once, and writes each line's in the order of calls, on whatever lanes (property)", async () => {
     const plan = fc.array(
       fc.record({ shard: fc.integer({ min: 0, max: 3 }), isRequest: fc.boolean(), pause: fc.boolean() }),
       { maxLength: 60 },
@@ -164,33 +178,38 @@ describe("the group committer", () => {
         fc.integer({ min: 1, max: 7 }),
         async (steps, lanes, maxRows) => {
           const written: string[] = [];
-          const shards = new Set<string>();
+          const lines = new Set<string>();
           const committer = new GroupCommitter({
             lanes,
             maxRows,
             write: async (ops) => {
-              const here = new Set(ops.map(({ fence }) => fence?.shardId ?? ""));
-              for (const shard of here) {
-                expect(shards.has(shard)).toBe(false);
-                shards.add(shard);
+              const here = new Set(ops.map(lineOf));
+              for (const line of here) {
+                expect(lines.has(line)).toBe(false);
+                lines.add(line);
               }
               expect(ops.length).toBeLessThanOrEqual(maxRows);
               written.push(...ops.map(nameOf));
               await turn();
-              for (const shard of here) shards.delete(shard);
+              for (const line of here) lines.delete(line);
               return ops.map((): WriteResult => ({ type: "done" }));
             },
           });
           const writes: Promise<WriteResult>[] = [];
           for (const [index, { shard, isRequest, pause }] of steps.entries()) {
-            writes.push(writeTo(committer, (isRequest ? request : reply)(String(index), `default:${shard}`)));
+            const name = String(index);
+            const shardId: ShardId = `default:${shard}`;
+            writes.push(
+              writeTo(committer, isRequest ? request(name, shardId, `e${shard}`) : reply(name, shardId)),
+            );
             if (pause) await turn();
           }
           await Promise.all(writes);
-          const of = (shard: number): string[] =>
-            steps.flatMap((step, index) => (step.shard === shard ? [String(index)] : []));
-          for (const shard of [0, 1, 2, 3]) {
-            expect(written.filter((name) => of(shard).includes(name))).toEqual(of(shard));
+          const lineOfStep = ({ shard, isRequest }: (typeof steps)[number]): string => `${shard} ${isRequest}`;
+          const byLine = Map.groupBy(steps.keys(), (index) => lineOfStep(steps[index] as (typeof steps)[number]));
+          for (const indexes of byLine.values()) {
+            const names = indexes.map(String);
+            expect(written.filter((name) => names.includes(name))).toEqual(names);
           }
           await committer.drained();
         },
@@ -236,10 +255,10 @@ function nameOf(op: WriteOp): string {
   return op.type === "journal" ? `${op.execution.executionId}:${op.entries[0]?.ordinal}` : op.type;
 }
 
-function request(requestId: string, shardId: ShardId): WriteOp {
+function request(requestId: string, shardId: ShardId, entityId: string): WriteOp {
   const envelope = {
     requestId,
-    address: { entityType: "Counter", entityId: "a", shardId },
+    address: { entityType: "Counter", entityId, shardId },
     payload: "{}",
   } as Envelope;
   return { type: "request", envelope, attempts: 0, fence: { shardId, epoch: 1 } };

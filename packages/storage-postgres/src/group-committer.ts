@@ -3,18 +3,18 @@
 // Decides which waiting writes go together and on which lane. Knows no SQL (write-group.ts) and keeps nothing: a write
 // waits here only while the lanes are busy, or for the rest of the turn in which it came.
 //
-//   G1  Writes of one shard are on one lane at a time, in the order of calls.
+//   G1  Writes of one line (`lineOf`) are on one lane at a time, in the order of calls.
 //   G2  A free lane takes what waits at the end of the turn; no timer waits for company. What the turn had begun goes on
-//       first: so the end of an execution joins its last step. Of much a lane takes its share, by whole shards, so that
-//       the next one finds shards that are free.
+//       first: so the end of an execution joins its last step. Of much a lane takes its share, by whole lines, so that
+//       the next one finds lines that are free.
 //   G3  A group that fails on account of one of its writes is divided until that one fails alone.
 //   G4  After an append to a journal failed, none passes that was called before the failure was told.
 //   G5  Every write is settled once, with its result or with why it has none.
 
 import { mayBeOneRow, SqlFailure } from "./errors.ts";
 import {
+  lineOf,
   rowsOf,
-  shardOf,
   sizeOf,
   streamOf,
   uniqueKeyOf,
@@ -48,8 +48,8 @@ export class GroupCommitter {
   #queue: PendingWrite[] = [];
   #queuedRows = 0;
   #freeLanes: number;
-  /** The shards of each group under way. */
-  #busyShards: readonly ReadonlySet<string>[] = [];
+  /** The lines of each group under way. */
+  #busyLines: readonly ReadonlySet<string>[] = [];
   #rowsUnderWay = 0;
   #isPumpDue = false;
   #idle: (() => void)[] = [];
@@ -107,10 +107,10 @@ export class GroupCommitter {
     for (; at < this.#queue.length && rows < maxRows && size < MAX_GROUP_SIZE; at += 1) {
       const waiting = this.#queue[at] as PendingWrite;
       const { op } = waiting;
-      const shard = shardOf(op);
+      const line = lineOf(op);
       const key = uniqueKeyOf(op);
-      if (blocked.has(shard) || !taken.has(shard) || (key !== null && keys.has(key))) {
-        blocked.add(shard);
+      if (blocked.has(line) || !taken.has(line) || (key !== null && keys.has(key))) {
+        blocked.add(line);
         left.push(waiting);
         continue;
       }
@@ -126,35 +126,35 @@ export class GroupCommitter {
     return group;
   }
 
-  /** The free shards that have waited longest, with so many rows together or a few more. */
+  /** The free lines that have waited longest, with so many rows together or a few more. */
   #shareOf(limit: number): ReadonlySet<string> {
-    const rowsOfShards = new Map<string, number>();
+    const rowsOfLines = new Map<string, number>();
     for (const { op } of this.#queue) {
-      const shard = shardOf(op);
-      if (!this.#isBusy(shard)) rowsOfShards.set(shard, (rowsOfShards.get(shard) ?? 0) + rowsOf(op));
+      const line = lineOf(op);
+      if (!this.#isBusy(line)) rowsOfLines.set(line, (rowsOfLines.get(line) ?? 0) + rowsOf(op));
     }
-    const shards = new Set<string>();
+    const lines = new Set<string>();
     let rows = 0;
-    for (const [shard, count] of rowsOfShards) {
+    for (const [line, count] of rowsOfLines) {
       if (rows >= limit) break;
-      shards.add(shard);
+      lines.add(line);
       rows += count;
     }
-    return shards;
+    return lines;
   }
 
-  #isBusy(shard: string): boolean {
-    return this.#busyShards.some((shards) => shards.has(shard));
+  #isBusy(line: string): boolean {
+    return this.#busyLines.some((lines) => lines.has(line));
   }
 
   async #flush(group: readonly PendingWrite[]): Promise<void> {
     this.#freeLanes -= 1;
-    const shards = new Set(group.map(({ op }) => shardOf(op)));
-    this.#busyShards = [...this.#busyShards, shards];
+    const lines = new Set(group.map(({ op }) => lineOf(op)));
+    this.#busyLines = [...this.#busyLines, lines];
     const broken = new Map<string, SqlFailure>();
     await this.#write(group, broken);
     if (broken.size > 0) this.#failFollowers(broken);
-    this.#busyShards = this.#busyShards.filter((busy) => busy !== shards);
+    this.#busyLines = this.#busyLines.filter((busy) => busy !== lines);
     for (const { op } of group) this.#rowsUnderWay -= rowsOf(op);
     this.#freeLanes += 1;
     if (this.#queue.length > 0) this.#pumpSoon();

@@ -55,9 +55,13 @@ export type WriteResult =
   /** The shard is at another epoch: nothing was written. */
   | { readonly type: "fenced"; readonly current: number | null };
 
-/** The shard that a write concerns: writes of one shard become durable in the order of calls. */
-export function shardOf(op: WriteOp): string {
-  return op.fence?.shardId ?? (op.type === "request" ? op.envelope.address.shardId : "");
+/**
+ * The line that a write stands in: those of one line become durable in the order of calls. It is the shard's, but for requests:
+ * these are in order among those to their entity, and nothing else is written of one before it was accepted. So what many
+ * send at once is not held up by each shard that is busy (in bulk a tenth more).
+ */
+export function lineOf(op: WriteOp): string {
+  return op.type === "request" ? op.envelope.address.entityId : op.fence.shardId;
 }
 
 /** What a group may hold only once: a second write of that kind to the same request waits for the next group. */

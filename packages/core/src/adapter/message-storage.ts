@@ -84,7 +84,7 @@ export interface MessageStorage {
 
   /**
    * Accepts a request: it is durable when this resolves. Sequences rise with acceptance: a request saved after another's
-   * acceptance resolved has the higher one, and so have requests to one shard that one caller saves in one turn, in the
+   * acceptance resolved has the higher one, and so have requests to one entity that one caller saves in one turn, in the
    * order of calls.
    *
    * @param attempts how many attempts to record as begun: 1 when the caller starts the handler at once, else 0

@@ -119,13 +119,13 @@ export function messageRequests(factory: StorageFactory): void {
     );
 
     it(
-      "gives rising sequences to requests to one shard that one caller saves in one turn, in the order of its calls",
+      "gives rising sequences to requests to one entity that one caller saves in one turn, in the order of its calls",
       run(async ({ messages }, context) => {
         const saves = Array.from({ length: 250 }, (_, index) =>
-          messages.saveRequest(context.request({ address: address("a", `default:${index % 3}`) }), 0, null),
+          messages.saveRequest(context.request({ address: address(`e${index % 3}`) }), 0, null),
         );
         const saved = (await Promise.all(saves)).map(({ sequence }) => sequence);
-        for (const shard of [0, 1, 2]) expectRising(saved.filter((_, index) => index % 3 === shard));
+        for (const entity of [0, 1, 2]) expectRising(saved.filter((_, index) => index % 3 === entity));
       }),
     );
 
