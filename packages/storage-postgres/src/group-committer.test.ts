@@ -205,8 +205,11 @@ describe("the group committer", () => {
             if (pause) await turn();
           }
           await Promise.all(writes);
-          const lineOfStep = ({ shard, isRequest }: (typeof steps)[number]): string => `${shard} ${isRequest}`;
-          const byLine = Map.groupBy(steps.keys(), (index) => lineOfStep(steps[index] as (typeof steps)[number]));
+          const lineOfStep = ({ shard, isRequest }: (typeof steps)[number]): string =>
+            `${shard} ${isRequest}`;
+          const byLine = Map.groupBy(steps.keys(), (index) =>
+            lineOfStep(steps[index] as (typeof steps)[number]),
+          );
           for (const indexes of byLine.values()) {
             const names = indexes.map(String);
             expect(written.filter((name) => names.includes(name))).toEqual(names);

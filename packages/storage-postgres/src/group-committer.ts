@@ -12,15 +12,7 @@
 //   G5  Every write is settled once, with its result or with why it has none.
 
 import { mayBeOneRow, SqlFailure } from "./errors.ts";
-import {
-  lineOf,
-  rowsOf,
-  sizeOf,
-  streamOf,
-  uniqueKeyOf,
-  type WriteOp,
-  type WriteResult,
-} from "./write-op.ts";
+import { lineOf, rowsOf, sizeOf, streamOf, uniqueKeyOf, type WriteOp, type WriteResult } from "./write-op.ts";
 
 /** From here on a larger group gains little, so that waiting writes are shared between the lanes. */
 const SHARED_FROM_ROWS = 100;

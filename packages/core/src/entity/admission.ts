@@ -1,4 +1,5 @@
-// Admission: decides of each request that comes, from a caller or out of storage, whether it gets a place in a mailbox.
+// Admission: decides of each request that comes from a caller whether it gets a place in a mailbox. What comes out of storage
+// is for stored-admission.ts.
 //
 // Runs nothing, and knows of shards only what it asks for.
 //
@@ -11,10 +12,10 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import { parse, parseWhat } from "../contract/schema.ts";
+import { parseWhat } from "../contract/schema.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
-import type { Envelope, PendingRequest } from "../data/envelope.ts";
+import type { Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
@@ -59,8 +60,6 @@ export interface AdmissionOptions {
   readonly unneeded: (activation: Activation) => void;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;
-  /** A stored request is for what no code here handles. */
-  readonly unserved: (what: string) => void;
   /** Has storage's pending requests read. Resolves when a read that began after this call is done. */
   readonly wake: () => Promise<void>;
   /** Something falls due at this wall time. */
@@ -353,70 +352,6 @@ export class Admission {
             reason: state.deadLetter.error.message,
           });
     answer({ type: "reply", reply, ...kept });
-  }
-
-  /**
-   * Takes a request that storage handed back, unless it is here, or has no room: then it is read again later.
-   *
-   * @param withoutRoom the keys of what had none for a request that was read with it. Some may be free by now, and is not for this
-   * one: what was in front of it is read again first (INV-4)
-   */
-  async admitStored(pending: PendingRequest, withoutRoom: Set<string>): Promise<void> {
-    const { envelope } = pending;
-    const shard = this.#options.servedShard(envelope.address.shardId);
-    const isTaken = (): boolean =>
-      this.#options.requests.has(envelope.requestId) || shard?.isHeldBack(envelope.address) === true;
-    if (shard === undefined || isTaken()) return;
-    const behavior = this.#options.behaviors.get(envelope.address.entityType);
-    const rpc = behavior?.contract.rpcs[envelope.tag];
-    if (behavior === undefined || rpc === undefined) {
-      const what =
-        behavior === undefined
-          ? envelope.address.entityType
-          : `${envelope.address.entityType}.${envelope.tag}`;
-      this.#options.unserved(what);
-      shard.skip(envelope.address);
-      return;
-    }
-    const withRoom = (): Activation | null => {
-      const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
-      if (withoutRoom.has(activation.key)) {
-        this.#options.unneeded(activation);
-        return null;
-      }
-      if (!activation.isFull) return activation;
-      activation.isBacklogged = true;
-      withoutRoom.add(activation.key);
-      return null;
-    };
-    // Of a deep backlog most finds none, and is not parsed.
-    const asked = withRoom();
-    if (asked === null) return;
-    let input: unknown;
-    let inputError: unknown = null;
-    try {
-      input = await parse(
-        rpc.input,
-        decodePayload(envelope.payload, "A stored input"),
-        `${envelope.address.entityType}.${envelope.tag}`,
-      );
-    } catch (error) {
-      // The schema changed since it was accepted: that becomes its reply.
-      inputError = error;
-    }
-    if (this.#options.servedShard(envelope.address.shardId) !== shard || isTaken())
-      return this.#options.unneeded(asked);
-    const activation = withRoom();
-    if (activation === null) return;
-    const request = new HostedRequest(
-      { envelope, rpc, input },
-      { attempts: pending.attempts, attemptIsRecorded: false, isAccepted: true },
-    );
-    request.inputError = inputError;
-    request.sequence = pending.sequence;
-    this.#options.counters.accepted += 1;
-    this.#options.requests.set(request.id, request);
-    activation.admit(request);
   }
 
   /**

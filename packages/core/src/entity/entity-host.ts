@@ -18,7 +18,7 @@ import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { Activation, type ActivationHooks } from "./activation.ts";
-import { Admission, type RequestMessage } from "./admission.ts";
+import { Admission, type AdmissionOptions, type RequestMessage } from "./admission.ts";
 import { deadReply, movedReply } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
@@ -31,6 +31,7 @@ import { Parking } from "./parking.ts";
 import { PuttingOff } from "./putting-off.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
 import { RequestRunner, type RunResult } from "./request-runner.ts";
+import { StoredAdmission } from "./stored-admission.ts";
 
 export interface EntityHostOptions {
   readonly messages: MessageStorage;
@@ -90,7 +91,7 @@ export class EntityHost {
           : request.caller?.answer(message),
     });
     this.#chunks = new KeptChunks(options.messages, options.logger);
-    this.#admission = new Admission({
+    const admission: AdmissionOptions = {
       ...options,
       requests: this.#requests,
       waiters: this.#waiters,
@@ -103,15 +104,16 @@ export class EntityHost {
       forget: (request, activation) => this.#forget(request, activation),
       unneeded: (activation) => this.#leaveIfDone(activation),
       fenced: (shardId) => this.#fence(shardId),
-      unserved: (what) => this.#noteUnserved(what),
       wake: () => this.#inbox.wake(),
       noteDue: (at) => this.#inbox.noteDue(at),
-    });
+    };
+    this.#admission = new Admission(admission);
+    const stored = new StoredAdmission({ ...admission, unserved: (what) => this.#noteUnserved(what) });
     this.#inbox = new Inbox({
       ...options,
       begin: () => this.#beginRead(),
       held: () => this.#held(),
-      admit: (pending, withoutRoom) => this.#admission.admitStored(pending, withoutRoom),
+      admit: (pending, withoutRoom) => stored.admit(pending, withoutRoom),
     });
     this.#puttingOff = new PuttingOff({
       ...options,

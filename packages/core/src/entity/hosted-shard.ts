@@ -64,7 +64,7 @@ export class HostedShard {
   }
 
   isHeldBack(address: EntityAddress): boolean {
-    return this.#heldBack.has(entityKey(address));
+    return this.#heldBack.size > 0 && this.#heldBack.has(entityKey(address));
   }
 
   skip(address: EntityAddress): void {

@@ -41,8 +41,8 @@ export interface InboxOptions {
   readonly begin: () => Sweep;
   /** What is held here of these shards already. */
   readonly held: () => { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] };
-  /** `withoutRoom` is that of the page, by their keys: what had no room for one of it takes none of the rest (INV-4). */
-  readonly admit: (pending: PendingRequest, withoutRoom: Set<string>) => Promise<void>;
+  /** Null: that is done. `withoutRoom` is that of the page, by their keys: what had no room for one of it takes none of the rest (INV-4). */
+  readonly admit: (pending: PendingRequest, withoutRoom: Set<string>) => Promise<void> | null;
   /** Carries out a call of storage, and notes how it went. */
   readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
 }
@@ -147,8 +147,9 @@ export class Inbox {
     const withoutRoom = new Set<string>();
     for (const pending of page.requests) {
       const { requestId, address } = pending.envelope;
-      if (!this.#settled.has(requestId) && sweep.covers(address.shardId))
-        await this.#options.admit(pending, withoutRoom);
+      if (this.#settled.has(requestId) || !sweep.covers(address.shardId)) continue;
+      const admitted = this.#options.admit(pending, withoutRoom);
+      if (admitted !== null) await admitted;
     }
     // A page of large requests is shorter than was asked for, and so is the next one.
     if (page.more) this.#limit = Math.min(LARGEST_PAGE, Math.max(1, page.requests.length * 2));
