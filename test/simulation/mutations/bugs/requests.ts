@@ -118,8 +118,8 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "what ended while it was read is taken from the read",
     breaks: "INV-3",
     file: "entity/inbox.ts",
-    find: "if (!this.#settled.has(requestId) && sweep.covers(address.shardId))",
-    replace: "if (sweep.covers(address.shardId))",
+    find: "if (this.#settled.has(requestId) || !sweep.covers(address.shardId)) continue;",
+    replace: "if (!sweep.covers(address.shardId)) continue;",
     scenarios: ["bursts", "storms"],
   },
   {
