@@ -357,7 +357,6 @@ export class ExecutionStage {
       signal: this.#abort.signal,
       onEvict: () => undefined,
     });
-    if (handlers instanceof Promise) throw new TypeError("executions are activated at once");
     return { view, clock, passes, crashable, handlers, reply: (recorded) => storage.reply(recorded) };
   }
 

@@ -62,7 +62,7 @@ export async function replayJournal(
   const { address } = call.envelope;
   const { signal } = new AbortController();
   const scope = { address, fence: call.fence, signal, onEvict: () => undefined };
-  const handlers = await handlersOf(behavior, scope);
+  const handlers = handlersOf(behavior, scope);
   let end: ReplayedEnd;
   try {
     const input = decodePayload(journal.input, `The input of ${contract.name}`);

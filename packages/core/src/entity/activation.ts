@@ -54,8 +54,7 @@ export class Activation {
   readonly #hooks: ActivationHooks;
   /** Mostly one. A set would keep its old tables (data/brief-map.ts). */
   readonly #running: HostedRequest[] = [];
-  #handlers: Promise<Handlers> | null = null;
-  #made: Handlers | null;
+  #handlers: Handlers | null;
   #abort: Abort | null = null;
   #onEvict: readonly (() => void | Promise<void>)[] = NONE;
   #isEvicting = false;
@@ -70,7 +69,7 @@ export class Activation {
     this.#concurrency = options.concurrency;
     this.#hooks = options.hooks;
     this.mailbox = new Mailbox(options.mailboxCapacity);
-    this.#made = this.#shared;
+    this.#handlers = this.#shared;
   }
 
   get running(): readonly HostedRequest[] {
@@ -114,13 +113,8 @@ export class Activation {
     this.#hooks.ended(this);
   }
 
-  /** The handlers, if they are made. */
-  get made(): Handlers | null {
-    return this.#made;
-  }
-
-  /** The handlers, made if there are none. Rejects with what the user's code threw; the next call tries again. */
-  handlers(): Promise<Handlers> {
+  /** The handlers, made if there are none. @throws what the user's code threw; the next call tries again */
+  handlers(): Handlers {
     this.#handlers ??= this.#activate();
     return this.#handlers;
   }
@@ -130,19 +124,16 @@ export class Activation {
     this.#isEvicting = true;
     const callbacks = this.#onEvict;
     this.#onEvict = NONE;
-    if (this.#handlers !== null) {
-      for (const callback of callbacks) {
-        try {
-          await callback();
-        } catch (error) {
-          report(error);
-        }
+    for (const callback of callbacks) {
+      try {
+        await callback();
+      } catch (error) {
+        report(error);
       }
     }
     this.#abort?.abort(new Error("The entity left memory"));
     this.#abort = null;
-    this.#handlers = null;
-    this.#made = this.#shared;
+    this.#handlers = this.#shared;
     this.#isEvicting = false;
     this.pump();
   }
@@ -174,25 +165,23 @@ export class Activation {
     this.#hooks.run(request, this);
   }
 
-  async #activate(): Promise<Handlers> {
+  #activate(): Handlers {
     const abort = new Abort();
     this.#abort = abort;
+    const scope = {
+      [SOURCE]: abort,
+      address: this.address,
+      fence: this.fence,
+      onEvict: (callback: () => void | Promise<void>) => {
+        this.#onEvict = [...this.#onEvict, callback];
+      },
+    };
     try {
-      const scope = {
-        [SOURCE]: abort,
-        address: this.address,
-        fence: this.fence,
-        onEvict: (callback: () => void | Promise<void>) => {
-          this.#onEvict = [...this.#onEvict, callback];
-        },
-      };
-      this.#made = await handlersOf(
+      return handlersOf(
         this.behavior,
         Object.defineProperty(scope, "signal", SIGNAL) as typeof scope & Pick<ActivationScope, "signal">,
       );
-      return this.#made;
     } catch (error) {
-      this.#handlers = null;
       this.#onEvict = NONE;
       throw error;
     }

@@ -47,7 +47,7 @@ export interface ActivationScope {
 export interface EntityBehavior {
   readonly contract: EntityContract;
   /** Those of all its entities, or what makes those of one entity when its first request comes. */
-  readonly handlers: Handlers | ((scope: ActivationScope) => Handlers | Promise<Handlers>);
+  readonly handlers: Handlers | ((scope: ActivationScope) => Handlers);
   /**
    * Requests whose tag is among these queue by themselves and are handled one at a time, in order, beside the entity's
    * others. Not given: none are.
@@ -82,9 +82,6 @@ export class Suspension {
 }
 
 /** The handlers of one entity. */
-export function handlersOf(
-  { handlers }: EntityBehavior,
-  scope: ActivationScope,
-): Handlers | Promise<Handlers> {
+export function handlersOf({ handlers }: EntityBehavior, scope: ActivationScope): Handlers {
   return typeof handlers === "function" ? handlers(scope) : handlers;
 }

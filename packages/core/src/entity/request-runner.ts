@@ -193,7 +193,7 @@ export class RequestRunner {
     let attempt: Attempt;
     try {
       if (request.inputError !== null) throw request.inputError;
-      const handler = handlerOf(request, activation.made ?? (await activation.handlers()));
+      const handler = handlerOf(request, activation.handlers());
       const returned = request.rpc.stream
         ? await this.#pipe(handler(request.input, call), request, activation.fence)
         : await handler(request.input, call);

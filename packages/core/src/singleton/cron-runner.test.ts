@@ -68,7 +68,7 @@ class TickStorage {
     );
     if (due === undefined) return false;
     const [scheduledTime, tick] = due;
-    const handlers = await handlersOf(runner.behavior, {
+    const handlers = handlersOf(runner.behavior, {
       address: { entityType: "cron:cleanup", entityId: "cleanup", shardId: "default:1" },
       fence: { shardId: "default:1", epoch: 1 },
       signal,
