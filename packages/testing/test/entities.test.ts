@@ -76,6 +76,31 @@ describe("an entity", () => {
     expect(seen).toEqual(Array.from({ length: 60 }, (_, n) => n));
   });
 
+  it("goes through any number that wait and end at once, in order", async () => {
+    const count = 20_000;
+    const first = gate();
+    const seen: number[] = [];
+    const Desk = defineEntity({
+      name: "Desk",
+      mailboxCapacity: count,
+      rpcs: { ask: rpc<number, number>() },
+    });
+    const desk = Desk.implement({
+      ask: (n) => {
+        seen.push(n);
+        return n === 0 ? first.opened.then(() => n) : n;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [desk] });
+    const numbers = Array.from({ length: count }, (_, n) => n);
+    const answers = numbers.map((n) => cluster.entity(Desk, "one").ask(n));
+    await cluster.advance("1s");
+    expect(seen).toEqual([0]);
+    first.open();
+    await expect(Promise.all(answers)).resolves.toEqual(numbers);
+    expect(seen).toEqual(numbers);
+  });
+
   it("leaves memory when it is idle, after its onEvict, and comes back fresh", async () => {
     const events: string[] = [];
     const Room = defineEntity({ name: "Room", maxIdleTime: "10s", rpcs: { enter: rpc<void, number>() } });

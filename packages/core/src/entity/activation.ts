@@ -57,6 +57,7 @@ export class Activation {
   #handlers: Handlers | null;
   #abort: Abort | null = null;
   #onEvict: readonly (() => void | Promise<void>)[] = NONE;
+  #isPumping = false;
   #isEvicting = false;
   #isClosed = false;
 
@@ -99,10 +100,17 @@ export class Activation {
 
   /** Starts whatever may start. Call after a push, and after a request in the mailbox was accepted. */
   pump(): void {
-    while (this.#free > 0) {
-      const request = this.mailbox.next();
-      if (request === undefined) return;
-      this.#start(request);
+    // One that ends at once comes back here.
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    try {
+      while (this.#free > 0) {
+        const request = this.mailbox.next();
+        if (request === undefined) return;
+        this.#start(request);
+      }
+    } finally {
+      this.#isPumping = false;
     }
   }
 

@@ -299,11 +299,15 @@ export class EntityHost {
   }
 
   #run(request: HostedRequest, activation: Activation): void {
-    void this.#runner.run(request, activation).then((result) => {
-      const puttingOff = this.#ran(request, activation, result);
-      if (puttingOff === undefined) activation.end(request);
-      else void puttingOff.then(() => activation.end(request));
-    });
+    const running = this.#runner.run(request, activation);
+    if (running instanceof Promise) void running.then((result) => this.#endWith(result, request, activation));
+    else this.#endWith(running, request, activation);
+  }
+
+  #endWith(result: RunResult, request: HostedRequest, activation: Activation): void {
+    const puttingOff = this.#ran(request, activation, result);
+    if (puttingOff === undefined) activation.end(request);
+    else void puttingOff.then(() => activation.end(request));
   }
 
   /** A promise where the request is being put off: it runs until it is. */

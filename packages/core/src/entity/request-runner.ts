@@ -88,16 +88,16 @@ export class RequestRunner {
     this.#begin = options.messages.beginTransaction?.bind(options.messages);
   }
 
-  /** Never rejects. */
-  run(request: HostedRequest, activation: Activation): Promise<RunResult> {
+  /** Neither rejects nor throws. A promise where something has to be awaited: not for what is volatile and ends at once. */
+  run(request: HostedRequest, activation: Activation): RunResult | Promise<RunResult> {
     return request.envelope.persisted
       ? this.#runRecorded(request, activation)
       : this.#runOnce(request, activation);
   }
 
   /** A volatile request has one attempt, of which nothing is recorded. */
-  #runOnce(request: HostedRequest, activation: Activation): Promise<RunResult> {
-    if (request.hasMoved() || !this.#options.leaseIsHeld()) return Promise.resolve(MOVED);
+  #runOnce(request: HostedRequest, activation: Activation): RunResult | Promise<RunResult> {
+    if (request.hasMoved() || !this.#options.leaseIsHeld()) return MOVED;
     // Also once the shard moved: there is nothing to roll back, and those who wait for it are told by then.
     return this.#attempt(request, activation, NO_TRANSACTIONS, this.#answered);
   }
@@ -138,11 +138,10 @@ export class RequestRunner {
       request.attemptIsRecorded = false;
       if (!this.#options.leaseIsHeld()) return MOVED;
       const transactions = new TransactionScope(this.#begin, NOT_TRANSACTIONAL);
+      const attempt = this.#attempt(request, activation, transactions, itself);
       // Who ignores the signal is left behind (R3).
-      const outcome = await request.unlessMoved<Attempt>(
-        this.#attempt(request, activation, transactions, itself),
-        MOVED,
-      );
+      const outcome =
+        attempt instanceof Promise ? await request.unlessMoved<Attempt>(attempt, MOVED) : attempt;
       transactions.close();
       const transaction = transactions.transaction ?? null;
       const hasMoved = request.hasMoved();
@@ -166,44 +165,50 @@ export class RequestRunner {
     }
   }
 
-  /** Runs the handler, once. Resolves to what `resultOf` makes of it. Never rejects. */
+  /** Runs the handler, once. Returns, or resolves to, what `resultOf` makes of it. Neither rejects nor throws. */
   #attempt<Result>(
     request: HostedRequest,
     activation: Activation,
     transactions: TransactionScope,
     resultOf: (attempt: Attempt, request: HostedRequest) => Result,
-  ): Promise<Result> {
+  ): Result | Promise<Result> {
     const interrupted = request.ended;
     if (interrupted !== null) {
       const exit = this.#failure(request, this.#interruption(request, interrupted.why));
-      return Promise.resolve(resultOf({ type: "exit", exit }, request));
+      return resultOf({ type: "exit", exit }, request);
     }
     const call = new Attempted(request, activation, transactions);
     request.isNew = false;
-    return this.#handle(request, activation, call, resultOf);
-  }
-
-  /** Runs the user's code. Never rejects. */
-  async #handle<Result>(
-    request: HostedRequest,
-    activation: Activation,
-    call: Call,
-    resultOf: (attempt: Attempt, request: HostedRequest) => Result,
-  ): Promise<Result> {
     let attempt: Attempt;
     try {
       if (request.inputError !== null) throw request.inputError;
       const handler = handlerOf(request, activation.handlers());
-      const returned = request.rpc.stream
-        ? await this.#pipe(handler(request.input, call), request, activation.fence)
-        : await handler(request.input, call);
-      const { output } = request.rpc;
-      if (output !== undefined && !request.rpc.stream && !(returned instanceof Suspension))
-        await parseWhat(output, returned, () => replyOf(request));
+      const returned = handler(request.input, call);
+      if (request.rpc.stream || request.rpc.output !== undefined || isThenable(returned))
+        return this.#awaited(returned, request, activation, resultOf);
       attempt = this.#returned(request, returned);
     } catch (error) {
-      const isFenced = error instanceof FencedError && error.shardId === activation.fence.shardId;
-      attempt = isFenced ? { type: "fenced" } : { type: "threw", error };
+      attempt = thrown(error, activation);
+    }
+    return resultOf(attempt, request);
+  }
+
+  /** Waits for what the handler returned. Never rejects. */
+  async #awaited<Result>(
+    returned: unknown,
+    request: HostedRequest,
+    activation: Activation,
+    resultOf: (attempt: Attempt, request: HostedRequest) => Result,
+  ): Promise<Result> {
+    let attempt: Attempt;
+    try {
+      const { stream, output } = request.rpc;
+      const value = stream ? await this.#pipe(returned, request, activation.fence) : await returned;
+      if (output !== undefined && !stream && !(value instanceof Suspension))
+        await parseWhat(output, value, () => replyOf(request));
+      attempt = this.#returned(request, value);
+    } catch (error) {
+      attempt = thrown(error, activation);
     }
     return resultOf(attempt, request);
   }
@@ -441,6 +446,16 @@ function itself(attempt: Attempt): Attempt {
 }
 
 /** @throws {UnknownRpcError} */
+function thrown(error: unknown, { fence }: Activation): Attempt {
+  const isFenced = error instanceof FencedError && error.shardId === fence.shardId;
+  return isFenced ? { type: "fenced" } : { type: "threw", error };
+}
+
+/** Whether it is a promise, of whatever library. */
+function isThenable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
 function handlerOf({ envelope }: HostedRequest, handlers: Handlers): Handler {
   const handler = handlers[envelope.tag];
   if (handler !== undefined) return handler;
