@@ -41,7 +41,11 @@ export interface InboxOptions {
   readonly begin: () => Sweep;
   /** What is held here of these shards already. */
   readonly held: () => { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] };
-  /** Null: that is done. `withoutRoom` is that of the page, by their keys: what had no room for one of it takes none of the rest (INV-4). */
+  /**
+   * Null: that is done.
+   *
+   * @param withoutRoom that of the page, by their keys: what had no room for one of it takes none of the rest (INV-4)
+   */
   readonly admit: (pending: PendingRequest, withoutRoom: Set<string>) => Promise<void> | null;
   /** Carries out a call of storage, and notes how it went. */
   readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;

@@ -88,7 +88,7 @@ export class RequestRunner {
     this.#begin = options.messages.beginTransaction?.bind(options.messages);
   }
 
-  /** Neither rejects nor throws. A promise where something has to be awaited: not for what is volatile and ends at once. */
+  /** Neither rejects nor throws. No promise for what is volatile and ends at once. */
   run(request: HostedRequest, activation: Activation): RunResult | Promise<RunResult> {
     return request.envelope.persisted
       ? this.#runRecorded(request, activation)
@@ -445,7 +445,6 @@ function itself(attempt: Attempt): Attempt {
   return attempt;
 }
 
-/** @throws {UnknownRpcError} */
 function thrown(error: unknown, { fence }: Activation): Attempt {
   const isFenced = error instanceof FencedError && error.shardId === fence.shardId;
   return isFenced ? { type: "fenced" } : { type: "threw", error };
@@ -456,6 +455,7 @@ function isThenable(value: unknown): boolean {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
+/** @throws {UnknownRpcError} */
 function handlerOf({ envelope }: HostedRequest, handlers: Handlers): Handler {
   const handler = handlers[envelope.tag];
   if (handler !== undefined) return handler;
