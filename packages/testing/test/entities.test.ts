@@ -352,6 +352,38 @@ describe("a caller that leaves", () => {
   });
 });
 
+describe("a call whose signal was aborted before", () => {
+  it.each(["a value", "a promise"])(
+    "is interrupted, also if its handler returns %s at once",
+    async (what) => {
+      const Near = defineEntity({ name: "Near", rpcs: { ask: rpc<void, string>() } });
+      const Asker = defineEntity({ name: "Asker", rpcs: { ask: rpc<boolean, string>() } });
+      await using cluster = await createTestCluster({
+        runners: 1,
+        register: [
+          Near.implement({ ask: () => (what === "a value" ? what : Promise.resolve(what)) }),
+          // From within the runner, where nothing is between a call and its handler.
+          Asker.implement({
+            async ask(notifies, { entity }) {
+              const { ask } = entity(Near, "n");
+              const call = notifies ? ask.notify : ask;
+              return Promise.resolve(call(undefined, { signal: AbortSignal.abort() })).then(
+                String,
+                (error: Error) => error.name,
+              );
+            },
+          }),
+        ],
+      });
+      const asker = cluster.entity(Asker, "a");
+      expect([await asker.ask(false), await asker.ask(true)]).toEqual([
+        "InterruptedError",
+        "InterruptedError",
+      ]);
+    },
+  );
+});
+
 describe("the untyped client", () => {
   it("has its seven calls", async () => {
     const seen: unknown[] = [];

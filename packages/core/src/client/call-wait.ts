@@ -57,6 +57,13 @@ export class LimitedWait {
     this.#fail(error);
   }
 
+  /** Whether the signal was aborted before the call: that ends it, although it was answered in the turn in which it was made. */
+  protected endedBefore(): boolean {
+    if (this.#signal?.aborted !== true) return false;
+    this.handleEvent();
+    return true;
+  }
+
   /** The signal was aborted. */
   handleEvent(): void {
     const why = "its signal was aborted";
@@ -96,6 +103,7 @@ export class ReplyWait extends LimitedWait implements DeliveryListener {
   chunk(): void {}
 
   reply(reply: Reply): void {
+    if (this.endedBefore()) return;
     this.stop();
     this.#resolve(reply);
   }
@@ -125,6 +133,7 @@ export class AcceptanceWait extends LimitedWait implements DeliveryListener {
 
   /** Of the duplicate of a request that was answered: it was accepted long ago. */
   reply(): void {
+    if (this.endedBefore()) return;
     this.stop();
     this.#resolve();
   }
