@@ -168,7 +168,11 @@ describe("the group committer", () => {
 
   it("settles every write once, and writes each line's in the order of calls, on whatever lanes (property)", async () => {
     const plan = fc.array(
-      fc.record({ shard: fc.integer({ min: 0, max: 3 }), isRequest: fc.boolean(), pause: fc.boolean() }),
+      fc.record({
+        shard: fc.integer({ min: 0, max: 3 }),
+        entity: fc.option(fc.integer({ min: 0, max: 3 })),
+        pause: fc.boolean(),
+      }),
       { maxLength: 60 },
     );
     await fc.assert(
@@ -196,20 +200,22 @@ describe("the group committer", () => {
             },
           });
           const writes: Promise<WriteResult>[] = [];
-          for (const [index, { shard, isRequest, pause }] of steps.entries()) {
+          for (const [index, { shard, entity, pause }] of steps.entries()) {
             const name = String(index);
             const shardId: ShardId = `default:${shard}`;
             writes.push(
-              writeTo(committer, isRequest ? request(name, shardId, `e${shard}`) : reply(name, shardId)),
+              writeTo(
+                committer,
+                entity === null ? reply(name, shardId) : request(name, shardId, `e${entity}`),
+              ),
             );
             if (pause) await turn();
           }
           await Promise.all(writes);
-          const lineOfStep = ({ shard, isRequest }: (typeof steps)[number]): string =>
-            `${shard} ${isRequest}`;
-          const byLine = Map.groupBy(steps.keys(), (index) =>
-            lineOfStep(steps[index] as (typeof steps)[number]),
-          );
+          const byLine = Map.groupBy(steps.keys(), (index) => {
+            const { shard, entity } = steps[index] as (typeof steps)[number];
+            return entity === null ? `shard ${shard}` : `entity ${entity}`;
+          });
           for (const indexes of byLine.values()) {
             const names = indexes.map(String);
             expect(written.filter((name) => names.includes(name))).toEqual(names);

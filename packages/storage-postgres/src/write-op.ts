@@ -58,7 +58,8 @@ export type WriteResult =
 /**
  * The line that a write stands in: those of one line become durable in the order of calls. It is the shard's, but for requests:
  * these are in order among those to their entity, and nothing else is written of one before it was accepted. So what many
- * send at once is not held up by each shard that is busy (in bulk a tenth more).
+ * send at once is not held up by each shard that is busy (in bulk a tenth more). Whoever shares an id shares a line, which
+ * does no harm.
  */
 export function lineOf(op: WriteOp): string {
   return op.type === "request" ? op.envelope.address.entityId : op.fence.shardId;

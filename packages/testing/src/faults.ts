@@ -156,16 +156,18 @@ export class Faults {
   }
 
   #route(traced: TracedCall, current: () => RouteFaults): BackendRoute {
-    let lastArrival = 0;
+    // By the lines in which storage keeps the order: requests to accept, and all other writes.
+    const lastArrivals = { saves: 0, others: 0 };
     return async (operation, call) => {
       const { errorBefore, errorAfter, delayMs } = current();
       const failsBefore = this.#happens(errorBefore);
       const failsAfter = !failsBefore && this.#happens(errorAfter);
       const [thereMs, backMs] = [this.#draw(delayMs), this.#draw(delayMs)];
       const arrival = this.#clock.monotonic() + thereMs;
-      // No write overtakes another on the way there: saves of one turn are accepted in the order of calls.
-      if (!READS.has(operation)) lastArrival = Math.max(lastArrival, arrival);
-      await this.#until(READS.has(operation) ? arrival : lastArrival);
+      // No write overtakes another of its line on the way there: saves of one turn are accepted in the order of calls.
+      const line = operation === "saveRequest" ? "saves" : "others";
+      if (!READS.has(operation)) lastArrivals[line] = Math.max(lastArrivals[line], arrival);
+      await this.#until(READS.has(operation) ? arrival : lastArrivals[line]);
       if (failsBefore) {
         await this.#until(this.#clock.monotonic() + backMs);
         traced(operation, "failed before");

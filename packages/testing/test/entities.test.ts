@@ -119,6 +119,35 @@ describe("an entity", () => {
     await expect(cluster.entity(Room, "a").enter()).resolves.toBe(1);
   });
 
+  it.each(["a value", "a promise"])(
+    "that is called while its onEvict runs stays, with fresh handlers, which return %s",
+    async (what) => {
+      const leaving = gate();
+      let leaves = 0;
+      const Room = defineEntity({ name: "Room", maxIdleTime: "10s", rpcs: { enter: rpc<void, number>() } });
+      const room = Room.implement((entity) => {
+        let visitors = 0;
+        entity.onEvict(async () => {
+          leaves += 1;
+          await leaving.opened;
+        });
+        const enter = (): number => (visitors += 1);
+        return { enter: what === "a value" ? enter : async () => enter() };
+      });
+      await using cluster = await createTestCluster({ runners: 1, register: [room] });
+      await cluster.entity(Room, "a").enter();
+      await cluster.advance("30s");
+      expect(leaves).toBe(1);
+      const second = cluster.entity(Room, "a").enter();
+      await cluster.advance("1s");
+      leaving.open();
+      await expect(second).resolves.toBe(1);
+      await expect(cluster.entity(Room, "a").enter()).resolves.toBe(2);
+      await cluster.advance("30s");
+      expect(leaves).toBe(2);
+    },
+  );
+
   it("answers the rpcs of its groups", async () => {
     const Audit = defineRpcGroup({
       name: "Audit",

@@ -57,7 +57,7 @@ export class Eviction {
 
   async #evict(shard: HostedShard, activation: Activation): Promise<void> {
     await this.#options.evict(activation);
-    // A request may have come while onEvict ran: then it stays, with fresh handlers.
-    if (activation.isIdle) shard.remove(activation);
+    // A request may have come while onEvict ran, and have ended by now: then it stays, with fresh handlers.
+    if (activation.isIdle && activation.idleSince !== null) shard.remove(activation);
   }
 }

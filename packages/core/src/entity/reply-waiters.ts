@@ -10,7 +10,7 @@ import { BriefMap } from "../data/brief-map.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 
-/** Gives a message to who waits. Never throws, never re-enters the caller. */
+/** Gives a message to who waits. Never throws. One in this process may send again at once, so nothing may be half done. */
 export type Answer = (message: WireMessage) => void;
 
 /** Who asked, and under which id: not the id of the request waited for when that is a duplicate's first. */

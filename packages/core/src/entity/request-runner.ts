@@ -452,7 +452,8 @@ function thrown(error: unknown, { fence }: Activation): Attempt {
 
 /** Whether it is a promise, of whatever library. */
 function isThenable(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
+  return "then" in value && typeof value.then === "function";
 }
 
 /** @throws {UnknownRpcError} */
