@@ -41,9 +41,11 @@ export class LimitedWait {
     this.#fail = fail;
     this.#signal = signal;
     this.#timer = timeout === undefined ? null : this.#limit(clock, milliseconds(timeout, "timeout"));
-    // After this turn, so that the request is on its way when it is interrupted.
-    if (signal?.aborted === true) queueMicrotask(() => this.handleEvent());
-    else signal?.addEventListener("abort", this, { once: true });
+    if (signal?.aborted === true) {
+      // The wait is over before the answer, which may come in this turn. After it the request is on its way, to be interrupted.
+      this.handleEvent();
+      queueMicrotask(() => delivery.abandon(envelope.requestId));
+    } else signal?.addEventListener("abort", this, { once: true });
   }
 
   /** The wait is over: no limit ends it any more. */
@@ -55,13 +57,6 @@ export class LimitedWait {
   failed(error: Error): void {
     this.stop();
     this.#fail(error);
-  }
-
-  /** Whether the signal was aborted before the call: that ends it, although it was answered in the turn in which it was made. */
-  protected endedBefore(): boolean {
-    if (this.#signal?.aborted !== true) return false;
-    this.handleEvent();
-    return true;
   }
 
   /** The signal was aborted. */
@@ -103,7 +98,6 @@ export class ReplyWait extends LimitedWait implements DeliveryListener {
   chunk(): void {}
 
   reply(reply: Reply): void {
-    if (this.endedBefore()) return;
     this.stop();
     this.#resolve(reply);
   }
@@ -133,7 +127,6 @@ export class AcceptanceWait extends LimitedWait implements DeliveryListener {
 
   /** Of the duplicate of a request that was answered: it was accepted long ago. */
   reply(): void {
-    if (this.endedBefore()) return;
     this.stop();
     this.#resolve();
   }

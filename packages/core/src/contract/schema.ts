@@ -12,7 +12,7 @@ export type SchemaInput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.Infer
 export type SchemaOutput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : void;
 
 /**
- * Parses an input of `of`; without a schema it is what it is. Await it: it is a promise only where there is a schema.
+ * Parses an input of `of`; without a schema it is what it is. A promise only where there is a schema.
  *
  * @throws {InvalidInputError} names it and the issues
  */
