@@ -11,28 +11,33 @@ export interface ChaosOptions {
   readonly acts: number;
 }
 
+/** Of every four acts two are a kill, one a stop and one a newcomer: no seed leaves any of them out. */
+const ROUND = ["kill", "kill", "stop", "add"] as const;
+
 /** Returns what is to be called with each count of orders done. */
 export function chaos({ fleet, seed, orders, acts }: ChaosOptions): (done: number) => void {
   const below = chance(seed);
   const step = Math.floor((orders * 0.9) / acts);
-  const points = Array.from({ length: acts }, (_, index) => index * step + 1 + below(step));
+  const due = Array.from({ length: acts }, (_, index) => index * step + 1 + below(step));
+  const left: (typeof ROUND)[number][] = [];
   return (done) => {
-    while (points[0] !== undefined && points[0] <= done) {
-      points.shift();
-      act(fleet, below);
+    while (due[0] !== undefined && due[0] <= done) {
+      due.shift();
+      if (left.length === 0) left.push(...ROUND);
+      const [kind = "kill"] = left.splice(below(left.length), 1);
+      act(fleet, kind, below);
     }
   };
 }
 
-/** Half of the acts are a kill, a quarter a stop, a quarter a newcomer; who goes is replaced, unless there are many. */
-function act(fleet: Fleet, below: (bound: number) => number): void {
-  const kind = below(4);
+/** Who goes is chosen by chance and replaced, unless there are many. */
+function act(fleet: Fleet, kind: (typeof ROUND)[number], below: (bound: number) => number): void {
   const { running } = fleet;
   const victim = running[below(Math.max(1, running.length))];
-  if (kind === 3 || victim === undefined) {
+  if (kind === "add" || victim === undefined) {
     if (running.length < 5) fleet.add();
     return;
   }
-  void (kind === 2 ? victim.stop() : victim.kill());
+  void (kind === "kill" ? victim.kill() : victim.stop());
   if (running.length <= 3) fleet.add();
 }
