@@ -413,6 +413,39 @@ describe("a call whose signal was aborted before", () => {
   );
 });
 
+describe("a call whose signal its handler aborts as it begins", () => {
+  it("is interrupted, and so is the handler", async () => {
+    const abort = new AbortController();
+    let isInterrupted = false;
+    const Near = defineEntity({ name: "Near", rpcs: { wait: rpc<void, void>() } });
+    const Asker = defineEntity({ name: "Asker", rpcs: { ask: rpc<void, string>() } });
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [
+        Near.implement({
+          wait: (_input, { signal }) =>
+            new Promise((resolve) => {
+              signal.addEventListener("abort", () => {
+                isInterrupted = true;
+                resolve();
+              });
+              abort.abort();
+            }),
+        }),
+        // From within the runner, where the handler begins before the call is on its way.
+        Asker.implement({
+          ask: (_input, { entity }) =>
+            entity(Near, "n")
+              .wait(undefined, { signal: abort.signal })
+              .then(String, (error: Error) => error.name),
+        }),
+      ],
+    });
+    await expect(cluster.entity(Asker, "a").ask()).resolves.toBe("InterruptedError");
+    expect(isInterrupted).toBe(true);
+  });
+});
+
 describe("the untyped client", () => {
   it("has its seven calls", async () => {
     const seen: unknown[] = [];

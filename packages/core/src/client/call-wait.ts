@@ -22,41 +22,52 @@ export interface CallLimits {
 }
 
 /** Once a limit is reached, the request is abandoned. A class: for each call one object is less than its closures. */
-export class LimitedWait {
+export abstract class LimitedWait {
   protected readonly delivery: Delivery;
   protected readonly envelope: Envelope;
-  readonly #fail: (error: Error) => void;
-  readonly #timer: Timer | null;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number | null;
   readonly #signal: AbortSignal | undefined;
+  #timer: Timer | null = null;
+  #isOver = false;
 
   /** @throws {ConfigError} the time-out is no duration */
-  constructor(
-    { delivery, clock }: CallWaitParts,
-    envelope: Envelope,
-    { timeout, signal }: CallLimits,
-    fail: (error: Error) => void,
-  ) {
+  constructor({ delivery, clock }: CallWaitParts, envelope: Envelope, { timeout, signal }: CallLimits) {
     this.delivery = delivery;
     this.envelope = envelope;
-    this.#fail = fail;
+    this.#clock = clock;
+    this.#timeoutMs = timeout === undefined ? null : milliseconds(timeout, "timeout");
     this.#signal = signal;
-    this.#timer = timeout === undefined ? null : this.#limit(clock, milliseconds(timeout, "timeout"));
-    if (signal?.aborted === true) {
-      // The wait is over before the answer, which may come in this turn. After it the request is on its way, to be interrupted.
-      this.handleEvent();
-      queueMicrotask(() => delivery.abandon(envelope.requestId));
-    } else signal?.addEventListener("abort", this, { once: true });
   }
 
-  /** The wait is over: no limit ends it any more. */
+  /** The wait ended without what it was for. */
+  protected abstract fail(error: Error): void;
+
+  protected get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Sends the request. What is answered in this very turn needs no timer, and no listener at its signal. */
+  send(listener: DeliveryListener): void {
+    const { delivery, envelope } = this;
+    const wasAborted = this.#signal?.aborted === true;
+    // The wait is over before the answer, which may come in this turn. The request goes on its way, to be interrupted.
+    if (wasAborted) this.handleEvent();
+    delivery.send(envelope, listener);
+    if (wasAborted) delivery.abandon(envelope.requestId);
+    else if (!this.#isOver) this.#limit();
+  }
+
+  /** No limit ends it any more. */
   stop(): void {
+    this.#isOver = true;
     this.#timer?.cancel();
     this.#signal?.removeEventListener("abort", this);
   }
 
   failed(error: Error): void {
     this.stop();
-    this.#fail(error);
+    this.fail(error);
   }
 
   /** The signal was aborted. */
@@ -66,10 +77,15 @@ export class LimitedWait {
     this.#abandon(new InterruptedError({ what, why }, { cause: this.#signal?.reason }));
   }
 
-  #limit(clock: Clock, timeoutMs: number): Timer {
-    return clock.setTimer(timeoutMs, () =>
-      this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs })),
-    );
+  #limit(): void {
+    const timeoutMs = this.#timeoutMs;
+    if (timeoutMs !== null)
+      this.#timer = this.#clock.setTimer(timeoutMs, () =>
+        this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs })),
+      );
+    this.#signal?.addEventListener("abort", this, { once: true });
+    // The handler began while it was sent, and may have aborted it.
+    if (this.#signal?.aborted === true) this.handleEvent();
   }
 
   #abandon(error: Error): void {
@@ -78,56 +94,74 @@ export class LimitedWait {
   }
 }
 
-/** The wait for the reply. */
-export class ReplyWait extends LimitedWait implements DeliveryListener {
-  readonly #resolve: (reply: Reply) => void;
+/** A wait for one thing. Where that comes in the turn in which the request is sent, no promise is made of it. */
+abstract class SingleWait<Outcome> extends LimitedWait implements DeliveryListener {
+  #outcome: Outcome | undefined;
+  #error: Error | undefined;
+  #resolve: ((outcome: Outcome) => void) | undefined;
+  #reject: ((error: Error) => void) | undefined;
 
-  constructor(
-    parts: CallWaitParts,
-    envelope: Envelope,
-    limits: CallLimits,
-    resolve: (reply: Reply) => void,
-    reject: (error: Error) => void,
-  ) {
-    super(parts, envelope, limits, reject);
-    this.#resolve = resolve;
+  /** Sends the request. Returns what is waited for, or a promise of it. @throws what ended the wait */
+  outcome(): Outcome | Promise<Outcome> {
+    this.send(this);
+    if (this.#error !== undefined) throw this.#error;
+    if (this.isOver) return this.#outcome as Outcome;
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
   }
 
-  accepted(): void {}
+  abstract accepted(): void;
+
+  abstract reply(reply: Reply): void;
 
   chunk(): void {}
 
-  reply(reply: Reply): void {
+  protected finish(outcome: Outcome): void {
     this.stop();
-    this.#resolve(reply);
+    this.#outcome = outcome;
+    this.#resolve?.(outcome);
+  }
+
+  protected override fail(error: Error): void {
+    this.#error = error;
+    this.#reject?.(error);
+  }
+}
+
+/** The wait for the reply. */
+export class ReplyWait extends SingleWait<Reply> {
+  accepted(): void {}
+
+  reply(reply: Reply): void {
+    this.finish(reply);
   }
 }
 
 /** The wait for the acceptance. */
-export class AcceptanceWait extends LimitedWait implements DeliveryListener {
-  readonly #resolve: () => void;
-
-  constructor(
-    parts: CallWaitParts,
-    envelope: Envelope,
-    limits: CallLimits,
-    resolve: () => void,
-    reject: (error: Error) => void,
-  ) {
-    super(parts, envelope, limits, reject);
-    this.#resolve = resolve;
-  }
-
+export class AcceptanceWait extends SingleWait<void> {
   accepted(): void {
     this.delivery.done(this.envelope.requestId);
-    this.reply();
+    this.finish();
   }
-
-  chunk(): void {}
 
   /** Of the duplicate of a request that was answered: it was accepted long ago. */
   reply(): void {
-    this.stop();
-    this.#resolve();
+    this.finish();
+  }
+}
+
+/** A wait for the elements of a stream, which go to whoever reads them. */
+export class StreamWait extends LimitedWait {
+  readonly #failed: (error: Error) => void;
+
+  constructor(parts: CallWaitParts, envelope: Envelope, limits: CallLimits, failed: (error: Error) => void) {
+    super(parts, envelope, limits);
+    this.#failed = failed;
+  }
+
+  protected override fail(error: Error): void {
+    this.#failed(error);
   }
 }

@@ -21,7 +21,7 @@ import {
   ProtectedRpcError,
   RunnerUnavailableError,
 } from "../errors/routing.ts";
-import { AcceptanceWait, LimitedWait, ReplyWait, type CallLimits } from "./call-wait.ts";
+import { AcceptanceWait, ReplyWait, StreamWait, type CallLimits } from "./call-wait.ts";
 
 /** Options of one call. */
 export interface CallOptions extends CallLimits {
@@ -85,17 +85,14 @@ export class ClusterCaller implements Caller {
     const rpc = rpcOf(target);
     // Awaited also where it is a value: calls go out in their order, and one made by a handler not on the handler's stack.
     const parsed = await this.#check(target, rpc, input);
-    const reply = await this.#replyTo(this.#envelope(target, input, parsed, options, "reply"), options);
-    return this.#decode(reply, rpc, target);
+    const replied = this.#replyTo(this.#envelope(target, input, parsed, options, "reply"), options);
+    return this.#decode(replied instanceof Promise ? await replied : replied, rpc, target);
   }
 
   async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
     const parsed = await this.#check(target, rpcOf(target), input);
     const envelope = this.#envelope(target, input, parsed, options, "acceptance");
-    await new Promise<void>((resolve, reject) => {
-      const wait = new AcceptanceWait(this.#options, envelope, options, resolve, reject);
-      this.#options.delivery.send(envelope, wait);
-    });
+    await new AcceptanceWait(this.#options, envelope, options).outcome();
   }
 
   async *stream(
@@ -110,7 +107,7 @@ export class ClusterCaller implements Caller {
     const { requestId } = envelope;
     const what = describe(target);
     const queue = new ChunkQueue((upTo) => delivery.acknowledge(requestId, upTo));
-    const wait = new LimitedWait(this.#options, envelope, options, (error) => queue.fail(error));
+    const wait = new StreamWait(this.#options, envelope, options, (error) => queue.fail(error));
     // Only another reader can have taken what this one lacks: it says itself how far it came.
     let isTaken = false;
     const checkKept = (keptFrom: number): void => {
@@ -119,7 +116,7 @@ export class ClusterCaller implements Caller {
       const why = `another one read its first ${keptFrom} elements, which are kept no longer`;
       queue.fail(new InterruptedError({ what: `The reading of the stream ${what}`, why }));
     };
-    delivery.send(envelope, {
+    wait.send({
       accepted: () => undefined,
       chunk(chunk, keptFrom) {
         queue.push(chunk);
@@ -231,11 +228,8 @@ export class ClusterCaller implements Caller {
   }
 
   /** Sends it. Not async: all that the frame of an async function has is kept for as long as the call takes. */
-  #replyTo(envelope: Envelope, options: CallOptions): Promise<Reply> {
-    return new Promise((resolve, reject) => {
-      const wait = new ReplyWait(this.#options, envelope, options, resolve, reject);
-      this.#options.delivery.send(envelope, wait);
-    });
+  #replyTo(envelope: Envelope, options: CallOptions): Reply | Promise<Reply> {
+    return new ReplyWait(this.#options, envelope, options).outcome();
   }
 
   /** The output, or a promise of it. @throws what the handler failed with */
