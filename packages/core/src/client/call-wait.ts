@@ -5,7 +5,8 @@ import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import { describeCall } from "../entity/answers.ts";
-import type { Delivery, DeliveryListener } from "../entity/delivery.ts";
+import type { Delivery } from "../entity/delivery.ts";
+import type { DeliveryListener } from "../entity/outgoing.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
 
 export interface CallWaitParts {

@@ -60,7 +60,7 @@ async function sender(): Promise<{
 }
 
 describe("a volatile request that was sent on to the next owner", () => {
-  it("is not given up for what the one before says when it is asked late (D5)", async () => {
+  it("is not given up for what the one before says when it is asked late (D4)", async () => {
     const test = await sender();
     await test.clock.advance(PROBE_MS);
     expect(test.sent).toEqual(["request to first", "probe to first"]);

@@ -3,25 +3,21 @@
 //   D1  A volatile request is sent again only while it surely did not run: it could not be delivered, or was refused
 //       before it was admitted. Once a handler may have run, its loss is reported and not repaired.
 //   D2  A persisted request is sent again, under the same id, until its reply is known. Where no owner is to be had it is
-//       stored by this sender, and its reply is looked up.
-//   D3  After this sender stored a request of a shard by itself, its requests for that shard tell the owner to read first,
-//       until one that was sent after the store was taken in: so the owner handles them in the order in which they were
-//       accepted (INV-4), whichever of them is lost on the way.
-//   D4  Every wait ends: a probe finds out about requests and replies that were lost on the way.
-//   D5  While a shard moves, nothing fails: who is turned away by a live runner asks the next owner, at once where another
+//       stored by this sender, and its reply is looked up (store-and-forward.ts).
+//   D3  Every wait ends: a probe finds out about requests and replies that were lost on the way.
+//   D4  While a shard moves, nothing fails: who is turned away by a live runner asks the next owner, at once where another
 //       one is known, and again for as long as a move can take. What nobody takes is counted, and fails.
-//   D6  Nothing is sent to a runner that is known to be out of reach: what is persisted goes round by storage at once. The
+//   D5  Nothing is sent to a runner that is known to be out of reach: what is persisted goes round by storage at once. The
 //       rest is tried again, like what could not be delivered: the runner may have been busy, or its shard moves on.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
-import { sleep } from "../clock/sleep.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import type { Logger } from "../contract/logger.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
-import type { Chunk, Reply } from "../data/reply.ts";
+import type { Reply } from "../data/reply.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
@@ -33,7 +29,15 @@ import {
 } from "../errors/routing.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
 import { describeCall } from "./answers.ts";
+import {
+  forgetRefusals,
+  newOutgoing,
+  retryDelayMs,
+  type DeliveryListener,
+  type Outgoing,
+} from "./outgoing.ts";
 import { rejectionError } from "./rejection.ts";
+import { StoreAndForward } from "./store-and-forward.ts";
 
 export interface DeliveryOptions {
   readonly messages: MessageStorage;
@@ -58,17 +62,6 @@ export interface DeliveryOptions {
   readonly deliverHere: (message: WireMessage) => void;
 }
 
-/** What a sender of a request is told. */
-export interface DeliveryListener {
-  accepted(): void;
-  /** @param keptFrom of a persisted stream: what came before this chunk is kept no longer */
-  chunk(chunk: Chunk, keptFrom: number): void;
-  /** @param keptFrom as with chunks */
-  reply(reply: Reply, keptFrom: number): void;
-  failed(error: Error): void;
-}
-
-const RETRY_MS = 100;
 /** The pauses of who was turned away: short, since a move takes a fraction of a second. */
 const TURNED_AWAY_MS = 25;
 const LONGEST_TURNED_AWAY_MS = 400;
@@ -76,45 +69,24 @@ const PROBE_MS = 2_000;
 /** Probes without any answer after which a peer counts as gone. */
 const PROBES_UNANSWERED = 3;
 
-/** A request on its way. */
-interface Outgoing {
-  readonly envelope: Envelope;
-  readonly listener: DeliveryListener;
-  /** Where it was sent last, while that may still answer. */
-  target: string | null;
-  /** How often it was sent, to whichever runner. */
-  sendings: number;
-  /** Sends that surely did not run. */
-  refusals: number;
-  /** Since when live runners have turned it away (monotonic), or null, and how often they did. */
-  turnedAwaySince: number | null;
-  turnedAway: number;
-  /** Whether it was sent to another runner at once after it was turned away. */
-  isRedirected: boolean;
-  /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */
-  storedAs: string | null;
-  isStoring: boolean;
-  /** The store up to which its owner was told to read first, or null. */
-  readsUpTo: number | null;
-  unanswered: number;
-  /** Whether `target` was asked if it knows the request. */
-  isProbed: boolean;
-  retry: Timer | null;
-}
-
 export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #outgoing = new BriefMap<Outgoing>();
-  /** Shards for which this sender stored a request that their owner may not have seen, and the last such store (D3). */
-  readonly #storedFor = new Map<ShardId, number>();
-  #stores = 0;
+  readonly #storeAndForward: StoreAndForward;
   #whenIdle: (() => void)[] = [];
   #probe: Timer | undefined;
-  #poll: Timer | undefined;
   #isClosed = false;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
+    this.#storeAndForward = new StoreAndForward({
+      ...options,
+      outgoing: this.#outgoing,
+      stored: (shardId) => this.wakeOwner(shardId),
+      found: (outgoing, state) => this.#settleFrom(outgoing, state),
+      forward: (outgoing) => this.#dispatch(outgoing),
+      failed: (outgoing, error) => this.#fail(outgoing, error),
+    });
   }
 
   get pending(): number {
@@ -128,22 +100,7 @@ export class Delivery {
 
   /** Sends a request. The listener may be called before this returns. */
   send(envelope: Envelope, listener: DeliveryListener): void {
-    const outgoing: Outgoing = {
-      envelope,
-      listener,
-      target: null,
-      sendings: 0,
-      refusals: 0,
-      turnedAwaySince: null,
-      turnedAway: 0,
-      isRedirected: false,
-      storedAs: null,
-      isStoring: false,
-      readsUpTo: null,
-      unanswered: 0,
-      isProbed: false,
-      retry: null,
-    };
+    const outgoing = newOutgoing(envelope, listener);
     this.#outgoing.set(envelope.requestId, outgoing);
     this.#probe ??= this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
     this.#dispatch(outgoing);
@@ -217,15 +174,13 @@ export class Delivery {
 
   /** The members changed: what waits for an owner may have one now. */
   routesChanged(): void {
-    for (const outgoing of this.#outgoing.values()) {
-      if (outgoing.storedAs !== null && outgoing.target === null) this.#dispatch(outgoing);
-    }
+    this.#storeAndForward.forwardAll();
   }
 
   close(state: string): void {
     this.#isClosed = true;
     this.#probe?.cancel();
-    this.#poll?.cancel();
+    this.#storeAndForward.close();
     for (const outgoing of this.#outgoing.values()) {
       outgoing.retry?.cancel();
       outgoing.listener.failed(new ClusterClosedError({ what: describeCall(outgoing.envelope), state }));
@@ -243,8 +198,7 @@ export class Delivery {
     outgoing.target = target;
     outgoing.isProbed = false;
     outgoing.unanswered = 0;
-    outgoing.readsUpTo =
-      envelope.persisted && outgoing.storedAs === null ? (this.#storedFor.get(shardId) ?? null) : null;
+    outgoing.readsUpTo = this.#storeAndForward.readsUpTo(outgoing);
     const readPendingFirst = outgoing.readsUpTo !== null;
     const sent = readPendingFirst ? { ...envelope, readPendingFirst } : envelope;
     const { sendings } = outgoing;
@@ -265,12 +219,12 @@ export class Delivery {
     else if (outgoing.target !== null) this.#options.send(outgoing.target, message);
   }
 
-  /** The owner is a member, and out of reach from here (D6). */
+  /** The owner is a member, and out of reach from here (D5). */
   #goRound(outgoing: Outgoing, address: string): void {
     const { envelope } = outgoing;
     outgoing.target = null;
     if (outgoing.storedAs !== null || outgoing.isStoring) return;
-    if (envelope.persisted) return void this.#store(outgoing);
+    if (envelope.persisted) return void this.#storeAndForward.store(outgoing);
     if (outgoing.retry !== null) return;
     outgoing.refusals += 1;
     if (outgoing.refusals <= this.#options.sendRetryCount) return this.#retryRefused(outgoing);
@@ -280,7 +234,7 @@ export class Delivery {
     );
   }
 
-  /** A live runner does not have the shard: it is on its way to another one, which may be known already (D5). */
+  /** A live runner does not have the shard: it is on its way to another one, which may be known already (D4). */
   #turnedAway(outgoing: Outgoing): void {
     const { envelope, target: asked } = outgoing;
     const { shardId } = envelope.address;
@@ -306,7 +260,7 @@ export class Delivery {
   }
 
   #retryRefused(outgoing: Outgoing): void {
-    this.#retryAfter(outgoing, RETRY_MS * 3 ** (outgoing.refusals - 1));
+    this.#retryAfter(outgoing, retryDelayMs(outgoing.refusals));
   }
 
   #retryAfter(outgoing: Outgoing, delayMs: number): void {
@@ -326,7 +280,7 @@ export class Delivery {
     if (outgoing.storedAs !== null || outgoing.isStoring || outgoing.retry !== null) return;
     this.#options.reroute(shardId);
     if (outgoing.refusals <= this.#options.sendRetryCount) return this.#retryRefused(outgoing);
-    if (envelope.persisted) return void this.#store(outgoing);
+    if (envelope.persisted) return void this.#storeAndForward.store(outgoing);
     this.#fail(
       outgoing,
       this.#options.ownerOf(shardId) !== undefined && !this.#options.serves(entityType)
@@ -354,75 +308,12 @@ export class Delivery {
     this.#refused(outgoing);
   }
 
-  /** Stores a request that found no owner, so that its next owner finds it. */
-  async #store(outgoing: Outgoing): Promise<void> {
-    const { envelope } = outgoing;
-    outgoing.isStoring = true;
-    // Noted before the write: whatever its outcome, the owner is to read before it takes this sender's next request (D3).
-    this.#noteStore(envelope.address.shardId);
-    let failure: unknown;
-    for (
-      let attempt = 0;
-      attempt <= this.#options.sendRetryCount && this.#outgoing.has(envelope.requestId);
-      attempt += 1
-    ) {
-      if (attempt > 0) await sleep(this.#options.clock, RETRY_MS * 3 ** (attempt - 1));
-      try {
-        const saved = await this.#options.messages.saveRequest(envelope, 0, null);
-        outgoing.isStoring = false;
-        // Noted again: what the owner read while the write was under way does not count.
-        this.#noteStore(envelope.address.shardId);
-        if (!this.#outgoing.has(envelope.requestId)) return;
-        outgoing.storedAs = saved.outcome === "duplicate" ? saved.existing.requestId : envelope.requestId;
-        outgoing.listener.accepted();
-        if (saved.outcome === "duplicate") this.#settleFrom(outgoing, saved.existing);
-        else this.wakeOwner(envelope.address.shardId);
-        this.#schedulePoll();
-        return;
-      } catch (error) {
-        failure = error;
-      }
-    }
-    outgoing.isStoring = false;
-    this.#fail(outgoing, failure instanceof Error ? failure : new Error(String(failure)));
-  }
-
   /** Tells the owner of a shard, if there is one, that there is work in storage. */
   wakeOwner(shardId: ShardId): void {
     const owner = this.#options.ownerOf(shardId);
     const message: WireMessage = { type: "wake", shardIds: [shardId] };
     if (owner === HERE) this.#options.deliverHere(message);
     else if (owner !== undefined) this.#options.send(owner, message);
-  }
-
-  #schedulePoll(): void {
-    if (this.#isClosed || this.#poll !== undefined) return;
-    this.#poll = this.#options.clock.setTimer(this.#options.pollIntervalMs, () => void this.#lookUpStored());
-  }
-
-  async #lookUpStored(): Promise<void> {
-    try {
-      const states = await this.#options.messages.lookUp([
-        ...new Set(this.#stored().map((outgoing) => outgoing.storedAs ?? "")),
-      ]);
-      const byId = new Map(states.map((state) => [state.requestId, state]));
-      for (const outgoing of this.#stored()) {
-        const state = byId.get(outgoing.storedAs ?? "");
-        if (state !== undefined) this.#settleFrom(outgoing, state);
-      }
-    } catch (error) {
-      this.#options.logger.warn("Replies could not be looked up; the next poll tries again", {
-        error: String(error),
-      });
-    }
-    this.#poll = undefined;
-    // An owner that is there now answers by itself, without a poll.
-    for (const outgoing of this.#stored()) if (outgoing.target === null) this.#dispatch(outgoing);
-    if (this.#stored().length > 0) this.#schedulePoll();
-  }
-
-  #stored(): readonly Outgoing[] {
-    return [...this.#outgoing.values()].filter((outgoing) => outgoing.storedAs !== null);
   }
 
   #settleFrom(outgoing: Outgoing, state: RequestState): void {
@@ -468,7 +359,7 @@ export class Delivery {
         // A rolling deploy: this owner does not serve the type, but another member does, so it is kept for that one.
         if (outgoing.envelope.persisted && this.#options.serves(outgoing.envelope.address.entityType)) {
           outgoing.target = null;
-          return void this.#store(outgoing);
+          return void this.#storeAndForward.store(outgoing);
         }
         return this.#fail(outgoing, rejectionError(message, outgoing.envelope));
       default:
@@ -494,20 +385,12 @@ export class Delivery {
     if (this.#outgoing.size > 0) this.#probe = this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
   }
 
-  #noteStore(shardId: ShardId): void {
-    this.#stores += 1;
-    this.#storedFor.set(shardId, this.#stores);
-  }
-
   /** Its owner has the request, and has read first if it was told to. */
   #takenIn(requestId: string): Outgoing | undefined {
     const outgoing = this.#heard(requestId);
     if (outgoing === undefined) return undefined;
-    const { shardId } = outgoing.envelope.address;
     forgetRefusals(outgoing);
-    if (outgoing.readsUpTo !== null && this.#storedFor.get(shardId) === outgoing.readsUpTo) {
-      this.#storedFor.delete(shardId);
-    }
+    this.#storeAndForward.takenIn(outgoing);
     return outgoing;
   }
 
@@ -533,12 +416,4 @@ export class Delivery {
     this.#outgoing.delete(outgoing.envelope.requestId);
     if (this.#outgoing.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
-}
-
-/** It has been taken in: should its shard move again, it starts anew. */
-function forgetRefusals(outgoing: Outgoing): void {
-  outgoing.refusals = 0;
-  outgoing.turnedAwaySince = null;
-  outgoing.turnedAway = 0;
-  outgoing.isRedirected = false;
 }

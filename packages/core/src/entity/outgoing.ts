@@ -1,0 +1,71 @@
+import type { Timer } from "../adapter/clock.ts";
+import type { Envelope } from "../data/envelope.ts";
+import type { Chunk, Reply } from "../data/reply.ts";
+
+/** What a sender of a request is told. */
+export interface DeliveryListener {
+  accepted(): void;
+  /** @param keptFrom of a persisted stream: what came before this chunk is kept no longer */
+  chunk(chunk: Chunk, keptFrom: number): void;
+  /** @param keptFrom as with chunks */
+  reply(reply: Reply, keptFrom: number): void;
+  failed(error: Error): void;
+}
+
+/** A request on its way, as its sender keeps it. */
+export interface Outgoing {
+  readonly envelope: Envelope;
+  readonly listener: DeliveryListener;
+  /** Where it was sent last, while that may still answer. */
+  target: string | null;
+  /** How often it was sent, to whichever runner. */
+  sendings: number;
+  /** Sends that surely did not run. */
+  refusals: number;
+  /** Since when live runners have turned it away (monotonic), or null, and how often they did. */
+  turnedAwaySince: number | null;
+  turnedAway: number;
+  /** Whether it was sent to another runner at once after it was turned away. */
+  isRedirected: boolean;
+  /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */
+  storedAs: string | null;
+  isStoring: boolean;
+  /** The store up to which its owner was told to read first, or null. */
+  readsUpTo: number | null;
+  unanswered: number;
+  /** Whether `target` was asked if it knows the request. */
+  isProbed: boolean;
+  retry: Timer | null;
+}
+
+export function newOutgoing(envelope: Envelope, listener: DeliveryListener): Outgoing {
+  return {
+    envelope,
+    listener,
+    target: null,
+    sendings: 0,
+    refusals: 0,
+    turnedAwaySince: null,
+    turnedAway: 0,
+    isRedirected: false,
+    storedAs: null,
+    isStoring: false,
+    readsUpTo: null,
+    unanswered: 0,
+    isProbed: false,
+    retry: null,
+  };
+}
+
+/** It has been taken in: should its shard move again, it starts anew. */
+export function forgetRefusals(outgoing: Outgoing): void {
+  outgoing.refusals = 0;
+  outgoing.turnedAwaySince = null;
+  outgoing.turnedAway = 0;
+  outgoing.isRedirected = false;
+}
+
+/** How long to wait after so many failures, 1 or more, in milliseconds. */
+export function retryDelayMs(failures: number): number {
+  return 100 * 3 ** (failures - 1);
+}

@@ -1,0 +1,137 @@
+// StoreAndForward: the way round by storage. A sender that finds no owner stores a persisted request itself, where the next
+// owner finds it, and looks its reply up there.
+//
+//   S1  After this sender stored a request of a shard, its requests for that shard tell the owner to read first, until one
+//       that was sent after the store was taken in: so the owner handles them in the order in which they were accepted
+//       (INV-4), whichever of them is lost on the way.
+//   S2  Where the answer of an owner is lost, too, the reply is looked up for as long as anybody waits for it.
+
+import type { Clock, Timer } from "../adapter/clock.ts";
+import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
+import { sleep } from "../clock/sleep.ts";
+import type { Logger } from "../contract/logger.ts";
+import type { BriefMap } from "../data/brief-map.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import { retryDelayMs, type Outgoing } from "./outgoing.ts";
+
+export interface StoreAndForwardOptions {
+  readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Tries of a store after the first. */
+  readonly sendRetryCount: number;
+  readonly pollIntervalMs: number;
+  /** All requests of this sender, by their ids, while anybody waits for them. */
+  readonly outgoing: BriefMap<Outgoing>;
+  /** A request was stored for this shard. */
+  readonly stored: (shardId: ShardId) => void;
+  /** Storage knows this of the request, which it had before or was asked about. */
+  readonly found: (outgoing: Outgoing, state: RequestState) => void;
+  /** No owner has it. There may be one now, which answers without a look at storage. */
+  readonly forward: (outgoing: Outgoing) => void;
+  readonly failed: (outgoing: Outgoing, error: Error) => void;
+}
+
+export class StoreAndForward {
+  readonly #options: StoreAndForwardOptions;
+  /** Shards for which this sender stored a request that their owner may not have seen, and the last such store (S1). */
+  readonly #storedFor = new Map<ShardId, number>();
+  #stores = 0;
+  #poll: Timer | undefined;
+  #isClosed = false;
+
+  constructor(options: StoreAndForwardOptions) {
+    this.#options = options;
+  }
+
+  /** The store up to which the shard's owner is to read before it takes this request, or null (S1). */
+  readsUpTo({ envelope, storedAs }: Outgoing): number | null {
+    if (!envelope.persisted || storedAs !== null) return null;
+    return this.#storedFor.get(envelope.address.shardId) ?? null;
+  }
+
+  /** Its owner took it in, and has read first if it was told to. */
+  takenIn({ envelope, readsUpTo }: Outgoing): void {
+    const { shardId } = envelope.address;
+    if (readsUpTo !== null && this.#storedFor.get(shardId) === readsUpTo) this.#storedFor.delete(shardId);
+  }
+
+  /** Stores a request. It is forwarded, answered or failed in its time. Never rejects. */
+  async store(outgoing: Outgoing): Promise<void> {
+    const { envelope, listener } = outgoing;
+    const { shardId } = envelope.address;
+    const { messages, clock, sendRetryCount } = this.#options;
+    outgoing.isStoring = true;
+    // Noted before the write: whatever its outcome, the owner is to read before it takes this sender's next request.
+    this.#note(shardId);
+    let failure: unknown;
+    for (let failures = 0; failures <= sendRetryCount && this.#isAwaited(outgoing); failures += 1) {
+      if (failures > 0) await sleep(clock, retryDelayMs(failures));
+      try {
+        const saved = await messages.saveRequest(envelope, 0, null);
+        outgoing.isStoring = false;
+        // Noted again: what the owner read while the write was under way does not count.
+        this.#note(shardId);
+        if (!this.#isAwaited(outgoing)) return;
+        outgoing.storedAs = saved.outcome === "duplicate" ? saved.existing.requestId : envelope.requestId;
+        listener.accepted();
+        if (saved.outcome === "duplicate") this.#options.found(outgoing, saved.existing);
+        else this.#options.stored(shardId);
+        this.#schedulePoll();
+        return;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    outgoing.isStoring = false;
+    this.#options.failed(outgoing, failure instanceof Error ? failure : new Error(String(failure)));
+  }
+
+  /** The members changed: what waits for an owner may have one now. */
+  forwardAll(): void {
+    for (const outgoing of this.#stored()) if (outgoing.target === null) this.#options.forward(outgoing);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#poll?.cancel();
+  }
+
+  #schedulePoll(): void {
+    if (this.#isClosed || this.#poll !== undefined) return;
+    this.#poll = this.#options.clock.setTimer(this.#options.pollIntervalMs, () => void this.#lookUp());
+  }
+
+  async #lookUp(): Promise<void> {
+    try {
+      const ids = new Set(this.#stored().map(({ storedAs }) => storedAs ?? ""));
+      const states = await this.#options.messages.lookUp([...ids]);
+      const byId = new Map(states.map((state) => [state.requestId, state]));
+      // Some were answered meanwhile, and others stored.
+      for (const outgoing of this.#stored()) {
+        const state = byId.get(outgoing.storedAs ?? "");
+        if (state !== undefined) this.#options.found(outgoing, state);
+      }
+    } catch (error) {
+      this.#options.logger.warn("Replies could not be looked up; the next poll tries again", {
+        error: String(error),
+      });
+    }
+    this.#poll = undefined;
+    this.forwardAll();
+    if (this.#stored().length > 0) this.#schedulePoll();
+  }
+
+  #stored(): readonly Outgoing[] {
+    return [...this.#options.outgoing.values()].filter(({ storedAs }) => storedAs !== null);
+  }
+
+  #isAwaited({ envelope }: Outgoing): boolean {
+    return this.#options.outgoing.has(envelope.requestId);
+  }
+
+  #note(shardId: ShardId): void {
+    this.#stores += 1;
+    this.#storedFor.set(shardId, this.#stores);
+  }
+}
