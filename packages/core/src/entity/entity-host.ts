@@ -30,7 +30,8 @@ import { KeptChunks } from "./kept-chunks.ts";
 import { Parking } from "./parking.ts";
 import { PuttingOff } from "./putting-off.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
-import { RequestRunner, type RunResult } from "./request-runner.ts";
+import { RequestRunner } from "./request-runner.ts";
+import type { RunResult } from "./run-result.ts";
 import { StoredAdmission } from "./stored-admission.ts";
 
 export interface EntityHostOptions {

@@ -7,10 +7,10 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "the reply leaves before its record",
     breaks: "INV-6",
     file: "entity/request-runner.ts",
-    find: "      const recorded = await this.#record(request, reply, fence, exit.ok ? transaction : null);\n",
+    find: "      const recorded = await this.#outcomes.record(request, reply, fence, exit.ok ? transaction : null);\n",
     replace:
-      '      this.#options.tell(request.id, { type: "reply", reply });\n' +
-      "      const recorded = await this.#record(request, reply, fence, exit.ok ? transaction : null);\n",
+      '      this.#options.tell(request, { type: "reply", reply });\n' +
+      "      const recorded = await this.#outcomes.record(request, reply, fence, exit.ok ? transaction : null);\n",
     scenarios: ["draws"],
   },
   {

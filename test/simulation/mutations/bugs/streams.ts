@@ -22,7 +22,7 @@ export const STREAMS: readonly PlantedBug[] = [
   {
     name: "an attempt sends other chunks than the one before it did",
     breaks: "INV-6",
-    file: "entity/request-runner.ts",
+    file: "entity/stream-producer.ts",
     find: "      if (index >= saved) {\n",
     replace: "      if (index >= saved || request.envelope.persisted) {\n",
     scenarios: ["kept streams"],

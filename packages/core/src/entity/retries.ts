@@ -1,0 +1,47 @@
+// Retries: what lies between two tries for one request, of its handler or of a write: a warning, and a pause.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { Random } from "../adapter/random.ts";
+import { backoffMs, type Backoff } from "../clock/backoff.ts";
+import type { Logger } from "../contract/logger.ts";
+import { entityKey } from "../data/entity-address.ts";
+import type { HostedRequest } from "./hosted-request.ts";
+
+export interface RetriesOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+const BACKOFF: Backoff = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 };
+
+export class Retries {
+  readonly #options: RetriesOptions;
+
+  constructor(options: RetriesOptions) {
+    this.#options = options;
+  }
+
+  /** Waits before the next try, but not after the shard moved. */
+  async pause(request: HostedRequest, failures: number): Promise<void> {
+    const { clock, random } = this.#options;
+    const delayMs = backoffMs(BACKOFF, failures, random);
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimer(delayMs, resolve);
+      void request.moved().then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  warn(request: HostedRequest, message: string, error: unknown): void {
+    this.#options.logger.warn(message, {
+      requestId: request.id,
+      entity: entityKey(request.envelope.address),
+      tag: request.envelope.tag,
+      attempt: request.attempts,
+      error: error instanceof Error ? `${error.name}: ${error.message}` : typeof error,
+    });
+  }
+}

@@ -1,0 +1,13 @@
+import type { Reply } from "../data/reply.ts";
+import type { Suspension } from "./behavior.ts";
+
+/** What the run of a request comes to. */
+export type RunResult =
+  | { readonly type: "answered"; readonly reply: Reply }
+  | { readonly type: "dead"; readonly error: unknown; readonly attempts: number }
+  | { readonly type: "suspended"; readonly suspension: Suspension }
+  /** Nothing was recorded, and this runner may not go on. */
+  | { readonly type: "moved" }
+  | { readonly type: "fenced" };
+
+export const MOVED: Extract<RunResult, { type: "moved" }> = { type: "moved" };

@@ -1,0 +1,102 @@
+// StreamProducer: sends what a streaming handler yields as chunks, no faster than they are consumed.
+//
+//   P1  A chunk of a persisted stream is durable before anybody gets it. What an earlier attempt recorded stays as it was,
+//       and is not sent twice.
+//   P2  A volatile stream whose consumer is gone ends, also where nobody heard of it: its word was lost, or it spoke to an
+//       owner before this one. A persisted one goes on to its end, since its chunks stay with storage, and so does one that
+//       is not to be interrupted.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { MessageStorage } from "../adapter/message-storage.ts";
+import { encodeBoundedPayload } from "../contract/payload.ts";
+import { parseWhat } from "../contract/schema.ts";
+import type { Fence } from "../data/epoch.ts";
+import type { WireMessage } from "../data/wire-message.ts";
+import { SerializationError } from "../errors/storage.ts";
+import { describeCall } from "./answers.ts";
+import { interruption } from "./failed-exit.ts";
+import type { HostedRequest } from "./hosted-request.ts";
+import { ChunkWindow } from "./stream.ts";
+
+export interface StreamProducerOptions {
+  readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly maxPayloadBytes: number;
+  /** Sends to all who wait for this request. */
+  readonly tell: (request: HostedRequest, message: WireMessage) => void;
+}
+
+/** A consumer says how far it is every 2 s: one that says nothing for so long does not read any more. */
+const CONSUMER_SILENT_MS = 10_000;
+
+export class StreamProducer {
+  readonly #options: StreamProducerOptions;
+
+  constructor(options: StreamProducerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends the elements of what the handler returned. Resolves to how many there were.
+   *
+   * @throws {InterruptedError} the request was to end before the handler did
+   * @throws {SerializationError} it is no generator, or an element cannot be encoded
+   */
+  async pipe(returned: unknown, request: HostedRequest, fence: Fence): Promise<number> {
+    const { messages, maxPayloadBytes, tell } = this.#options;
+    const what = `A chunk of ${describeCall(request.envelope)}`;
+    if (!isAsyncIterable(returned)) {
+      throw new SerializationError({
+        what,
+        path: "",
+        problem: "not an async iterable: write the handler of a streaming rpc as async *",
+      });
+    }
+    request.window ??= new ChunkWindow();
+    const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
+    let index = 0;
+    const stopWatching = this.#watchReader(request, request.window);
+    try {
+      for await (const element of returned) {
+        if (request.ended !== null) break;
+        await parseWhat(request.rpc.output, element, what);
+        const chunk = {
+          requestId: request.id,
+          index,
+          value: encodeBoundedPayload(element, what, maxPayloadBytes),
+        };
+        if (index >= saved) {
+          if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
+          await request.window.room(index);
+          if (request.ended !== null) break;
+          tell(request, { type: "chunk", chunk });
+        }
+        index += 1;
+      }
+    } finally {
+      stopWatching();
+    }
+    const ended = request.ended;
+    if (ended !== null) throw interruption(request, ended.why);
+    return index;
+  }
+
+  /** Finds out that the consumer is gone (P2). Returns what ends the watch. */
+  #watchReader(request: HostedRequest, window: ChunkWindow): () => void {
+    const { clock } = this.#options;
+    const goesOn =
+      request.envelope.persisted || request.envelope.uninterruptible || request.rpc.uninterruptible;
+    const look = (): void => {
+      timer = clock.setTimer(CONSUMER_SILENT_MS, look);
+      if (window.heardStill()) return;
+      if (goesOn) window.unread();
+      else request.end("interrupted", "its reader is gone");
+    };
+    let timer = clock.setTimer(CONSUMER_SILENT_MS, look);
+    return () => timer.cancel();
+  }
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
