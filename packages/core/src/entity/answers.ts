@@ -73,3 +73,8 @@ export function chunksUnread(requestId: string): WireMessage {
     detail: "the kept chunks of the stream could not be read",
   };
 }
+
+/** Whoever asks the shard's next owner finds it. */
+export function notHere(requestId: string, detail: string): WireMessage {
+  return { type: "rejected", requestId, code: "NOT_ASSIGNED", detail };
+}

@@ -1,7 +1,8 @@
 // EntityHost: the owner's side of every request. One on each runner.
 //
 // Stands between transport or local callers (`receive`), the shards (`take`, `drain`, `drop`), storage's pending work
-// (inbox.ts) and the activations. What is admitted, and when, is in admission.ts. Routes nothing.
+// (inbox.ts) and the activations. What is admitted, and when, is in admission.ts, and how shards leave in shard-departure.ts.
+// Routes nothing.
 //
 //   H1  A shard is served only while it is here, not draining, and the lease is held at that very moment.
 //   H2  A request is in memory at most once, whoever sends it, however often.
@@ -10,7 +11,6 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
-import { within } from "../clock/within.ts";
 import type { Logger } from "../contract/logger.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
@@ -19,7 +19,7 @@ import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { Activation, type ActivationHooks } from "./activation.ts";
 import { Admission, type AdmissionOptions, type RequestMessage } from "./admission.ts";
-import { deadReply, movedReply } from "./answers.ts";
+import { deadReply, notHere } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { Eviction } from "./eviction.ts";
@@ -32,6 +32,7 @@ import { PuttingOff } from "./putting-off.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
 import { RequestRunner } from "./request-runner.ts";
 import type { RunResult } from "./run-result.ts";
+import { ShardDeparture } from "./shard-departure.ts";
 import { StoredAdmission } from "./stored-admission.ts";
 
 export interface EntityHostOptions {
@@ -58,9 +59,6 @@ export interface EntityHostOptions {
   readonly observed: <Result>(call: () => Promise<Result>) => Promise<Result>;
 }
 
-/** How long a shard that drained waits for storage to put its counts of attempts right. */
-const LONGEST_CORRECTION_MS = 2_000;
-
 export class EntityHost {
   readonly #options: EntityHostOptions;
   readonly #behaviors = new Map<string, EntityBehavior>();
@@ -75,6 +73,7 @@ export class EntityHost {
   readonly #chunks: KeptChunks;
   readonly #runner: RequestRunner;
   readonly #puttingOff: PuttingOff;
+  readonly #departure: ShardDeparture;
   /** Of all activations: each has no functions of its own. */
   readonly #hooks: ActivationHooks = {
     run: (request, activation) => this.#run(request, activation),
@@ -122,6 +121,16 @@ export class EntityHost {
       inbox: this.#inbox,
       fenced: (shardId) => this.#fence(shardId),
       forget: (request, activation) => this.#forget(request, activation),
+    });
+    this.#departure = new ShardDeparture({
+      ...options,
+      behaviors: this.#behaviors,
+      shards: this.#shards,
+      requests: this.#requests,
+      waiters: this.#waiters,
+      inbox: this.#inbox,
+      settle: (request, message) => this.#settle(request, message),
+      evict: (activation) => this.#evict(activation),
     });
     const idleTimeOf = (behavior: EntityBehavior | undefined): number =>
       behavior?.contract.maxIdleTimeMs ?? options.maxIdleTimeMs;
@@ -202,43 +211,12 @@ export class EntityHost {
     return [...activations].every((activation) => activation.isIdle);
   }
 
-  async drain(shardId: ShardId): Promise<void> {
-    const shard = this.#shards.get(shardId);
-    if (shard === undefined) return;
-    shard.isServing = false;
-    for (const activation of shard.activations.values()) {
-      for (const request of activation.close()) this.#release(request, "its shard moves to another runner");
-    }
-    const running = [...shard.activations.values()].flatMap((activation) => [...activation.running]);
-    shard.leaving.abort(new Error("the shard moves to another runner"));
-    if (running.length > 0) await this.#letEnd(shard, running);
-    if (this.#shards.get(shardId) !== shard) return;
-    const evicted = Promise.all([...shard.activations.values()].map((activation) => this.#evict(activation)));
-    if (!(await within(this.#options.clock, evicted, this.#options.terminationTimeoutMs))) {
-      this.#options.logger.warn("A shard moves although onEvict callbacks are still at work", { shardId });
-    }
-    if (this.#shards.get(shardId) !== shard) return;
-    this.#shards.delete(shardId);
-    this.#releaseWaiters([shardId], "its shard moves to another runner");
+  drain(shardId: ShardId): Promise<void> {
+    return this.#departure.drain(shardId);
   }
 
   drop(shardIds: readonly ShardId[], reason: string): void {
-    const shards = shardIds.flatMap((shardId) => this.#shards.get(shardId) ?? []);
-    // All stop before any is cleaned up.
-    for (const shard of shards) shard.isServing = false;
-    for (const shard of shards) {
-      this.#shards.delete(shard.fence.shardId);
-      shard.leaving.abort(new Error(reason));
-      for (const activation of shard.activations.values()) {
-        for (const request of activation.close()) this.#release(request, reason);
-        for (const request of activation.running) {
-          request.end("moved", reason);
-          this.#release(request, reason);
-        }
-        void this.#evict(activation);
-      }
-    }
-    this.#releaseWaiters(shardIds, reason);
+    this.#departure.drop(shardIds, reason);
   }
 
   // Requests ----------------------------------------------------------------------------------------------------------
@@ -349,54 +327,12 @@ export class EntityHost {
     }
   }
 
-  /** A running request was told to end; waits until it has, then aborts it, then leaves it behind. */
-  async #letEnd(shard: HostedShard, running: readonly HostedRequest[]): Promise<void> {
-    const { clock, terminationTimeoutMs } = this.#options;
-    await new Promise<void>((resolve) => {
-      const timer = clock.setTimer(terminationTimeoutMs, resolve);
-      shard.whenQuiet(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
-    const left = running.filter((request) => this.#requests.get(request.id) === request);
-    for (const request of left) {
-      request.end("moved", "the shard moves to another runner");
-      this.#release(request, "its shard moves to another runner");
-    }
-    // That it was cut short here is no failed attempt.
-    const corrected = left
-      .filter((request) => request.envelope.persisted && request.attempts > 0)
-      .map(async (request) => {
-        const behavior = this.#behaviors.get(request.envelope.address.entityType);
-        const least = behavior?.countsCutAttempt === true ? 1 : 0;
-        const schedule = { deliverAt: null, attempts: Math.max(least, request.attempts - 1) };
-        await this.#options.messages.reschedule(request.id, schedule, shard.fence);
-      });
-    await within(clock, Promise.allSettled(corrected), LONGEST_CORRECTION_MS);
-  }
-
-  /** A request leaves memory unanswered (H3): those who wait ask elsewhere, or learn that it may have run in part. */
-  #release(request: HostedRequest, reason: string): void {
-    this.#requests.delete(request.id);
-    this.#inbox.settled(request.id);
-    if (request.envelope.persisted || !request.isRunning) {
-      return this.#settle(request, notHere(request.id, reason));
-    }
-    this.#settle(request, { type: "reply", reply: movedReply(request.envelope, reason) });
-  }
-
   /** Tells all who wait for it, who wait no more. */
   #settle(request: HostedRequest, message: WireMessage): void {
     if (request.envelope.persisted) return this.#waiters.settle(request.id, message);
     const { caller } = request;
     request.caller = null;
     caller?.answer(message);
-  }
-
-  /** Who waits for what is with storage, suspended or due later, asks the shard's next owner. */
-  #releaseWaiters(shardIds: readonly ShardId[], reason: string): void {
-    this.#waiters.settleShards(new Set(shardIds), (requestId) => notHere(requestId, reason));
   }
 
   #forget(request: HostedRequest, activation: Activation): void {
@@ -504,9 +440,4 @@ export class EntityHost {
       });
     });
   }
-}
-
-/** Whoever asks the shard's next owner finds it. */
-function notHere(requestId: string, detail: string): WireMessage {
-  return { type: "rejected", requestId, code: "NOT_ASSIGNED", detail };
 }

@@ -75,7 +75,7 @@ export const OWNERSHIP: readonly PlantedBug[] = [
   {
     name: "a drain does not wait for handlers",
     breaks: "INV-5",
-    file: "entity/entity-host.ts",
+    file: "entity/shard-departure.ts",
     find: "if (running.length > 0) await this.#letEnd(shard, running);",
     replace: "void running;",
     scenarios: ["deploys"],

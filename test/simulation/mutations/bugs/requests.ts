@@ -133,7 +133,7 @@ export const REQUESTS: readonly PlantedBug[] = [
   {
     name: "waiters are not told that their shard left",
     breaks: "nothing hangs",
-    file: "entity/entity-host.ts",
+    file: "entity/shard-departure.ts",
     find: "    this.#releaseWaiters(shardIds, reason);\n",
     replace: "",
     scenarios: ["timers"],

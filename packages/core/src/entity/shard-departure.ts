@@ -1,0 +1,133 @@
+// ShardDeparture: how shards leave this runner: drained, in order, or dropped at once.
+//
+//   L1  From the first moment on nothing more is admitted on them, and nothing more starts.
+//   L2  Everyone who waits for one of their requests is told that it must be asked for elsewhere, or that it may have run in
+//       part.
+//   L3  A handler that is cut short when its shard is drained has made no failed attempt.
+
+import type { Clock } from "../adapter/clock.ts";
+import type { MessageStorage } from "../adapter/message-storage.ts";
+import { within } from "../clock/within.ts";
+import type { Logger } from "../contract/logger.ts";
+import type { BriefMap } from "../data/brief-map.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import type { WireMessage } from "../data/wire-message.ts";
+import type { Activation } from "./activation.ts";
+import { movedReply, notHere } from "./answers.ts";
+import type { EntityBehavior } from "./behavior.ts";
+import type { HostedRequest } from "./hosted-request.ts";
+import type { HostedShard } from "./hosted-shard.ts";
+import type { Inbox } from "./inbox.ts";
+import type { ReplyWaiters } from "./reply-waiters.ts";
+
+export interface ShardDepartureOptions {
+  readonly messages: MessageStorage;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly terminationTimeoutMs: number;
+  readonly behaviors: ReadonlyMap<string, EntityBehavior>;
+  /** The shards that are here. One that has left is taken out. */
+  readonly shards: Map<ShardId, HostedShard>;
+  readonly requests: BriefMap<HostedRequest>;
+  readonly waiters: ReplyWaiters;
+  readonly inbox: Pick<Inbox, "settled">;
+  /** Tells all who wait for a request, who wait no more. */
+  readonly settle: (request: HostedRequest, message: WireMessage) => void;
+  readonly evict: (activation: Activation) => Promise<void>;
+}
+
+/** How long a shard that drained waits for storage to put its counts of attempts right. */
+const LONGEST_CORRECTION_MS = 2_000;
+
+export class ShardDeparture {
+  readonly #options: ShardDepartureOptions;
+
+  constructor(options: ShardDepartureOptions) {
+    this.#options = options;
+  }
+
+  /** Lets a shard go when what runs there has ended, or after the termination time-out. Resolves once it has left. */
+  async drain(shardId: ShardId): Promise<void> {
+    const shard = this.#options.shards.get(shardId);
+    if (shard === undefined) return;
+    shard.isServing = false;
+    for (const activation of shard.activations.values()) {
+      for (const request of activation.close()) this.#release(request, "its shard moves to another runner");
+    }
+    const running = [...shard.activations.values()].flatMap((activation) => [...activation.running]);
+    shard.leaving.abort(new Error("the shard moves to another runner"));
+    if (running.length > 0) await this.#letEnd(shard, running);
+    if (this.#options.shards.get(shardId) !== shard) return;
+    const evicted = Promise.all(
+      [...shard.activations.values()].map((activation) => this.#options.evict(activation)),
+    );
+    if (!(await within(this.#options.clock, evicted, this.#options.terminationTimeoutMs))) {
+      this.#options.logger.warn("A shard moves although onEvict callbacks are still at work", { shardId });
+    }
+    if (this.#options.shards.get(shardId) !== shard) return;
+    this.#options.shards.delete(shardId);
+    this.#releaseWaiters([shardId], "its shard moves to another runner");
+  }
+
+  /** Lets shards go at this very moment: another runner may have them already. */
+  drop(shardIds: readonly ShardId[], reason: string): void {
+    const shards = shardIds.flatMap((shardId) => this.#options.shards.get(shardId) ?? []);
+    // All stop before any is cleaned up.
+    for (const shard of shards) shard.isServing = false;
+    for (const shard of shards) {
+      this.#options.shards.delete(shard.fence.shardId);
+      shard.leaving.abort(new Error(reason));
+      for (const activation of shard.activations.values()) {
+        for (const request of activation.close()) this.#release(request, reason);
+        for (const request of activation.running) {
+          request.end("moved", reason);
+          this.#release(request, reason);
+        }
+        void this.#options.evict(activation);
+      }
+    }
+    this.#releaseWaiters(shardIds, reason);
+  }
+
+  /** A running request was told to end; waits until it has, then aborts it, then leaves it behind. */
+  async #letEnd(shard: HostedShard, running: readonly HostedRequest[]): Promise<void> {
+    const { clock, terminationTimeoutMs } = this.#options;
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimer(terminationTimeoutMs, resolve);
+      shard.whenQuiet(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+    const left = running.filter((request) => this.#options.requests.get(request.id) === request);
+    for (const request of left) {
+      request.end("moved", "the shard moves to another runner");
+      this.#release(request, "its shard moves to another runner");
+    }
+    // That it was cut short here is no failed attempt (L3).
+    const corrected = left
+      .filter((request) => request.envelope.persisted && request.attempts > 0)
+      .map(async (request) => {
+        const behavior = this.#options.behaviors.get(request.envelope.address.entityType);
+        const least = behavior?.countsCutAttempt === true ? 1 : 0;
+        const schedule = { deliverAt: null, attempts: Math.max(least, request.attempts - 1) };
+        await this.#options.messages.reschedule(request.id, schedule, shard.fence);
+      });
+    await within(clock, Promise.allSettled(corrected), LONGEST_CORRECTION_MS);
+  }
+
+  /** A request leaves memory unanswered (L2): those who wait ask elsewhere, or learn that it may have run in part. */
+  #release(request: HostedRequest, reason: string): void {
+    this.#options.requests.delete(request.id);
+    this.#options.inbox.settled(request.id);
+    if (request.envelope.persisted || !request.isRunning) {
+      return this.#options.settle(request, notHere(request.id, reason));
+    }
+    this.#options.settle(request, { type: "reply", reply: movedReply(request.envelope, reason) });
+  }
+
+  /** Who waits for what is with storage, suspended or due later, asks the shard's next owner. */
+  #releaseWaiters(shardIds: readonly ShardId[], reason: string): void {
+    this.#options.waiters.settleShards(new Set(shardIds), (requestId) => notHere(requestId, reason));
+  }
+}
