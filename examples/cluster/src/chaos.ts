@@ -11,7 +11,7 @@ export interface ChaosOptions {
   readonly acts: number;
 }
 
-/** Of every four acts two are a kill, one a stop and one a newcomer: no seed leaves any of them out. */
+/** Of every four acts two are a kill, one a stop and one a newcomer: no seed leaves any of them out, with four acts or more. */
 const ROUND = ["kill", "kill", "stop", "add"] as const;
 
 /** Returns what is to be called with each count of orders done. */

@@ -10,13 +10,16 @@ import type { DeliveryListener } from "../entity/outgoing.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
 
 export interface CallWaitParts {
-  readonly delivery: Delivery;
+  readonly delivery: Pick<Delivery, "send" | "abandon" | "done">;
   readonly clock: Clock;
 }
 
 /** Those of a call's options that end the wait for it. */
 export interface CallLimits {
-  /** How long to wait for the reply. Then TimeoutError, and the handler is interrupted. Default: for ever. */
+  /**
+   * How long to wait for the reply. Then TimeoutError, and the handler is interrupted. Default: for ever. What a handler in
+   * this process does before it first awaits does not count: no timer runs meanwhile.
+   */
   readonly timeout?: Duration | undefined;
   /** Aborting it ends the wait with InterruptedError and interrupts the handler. */
   readonly signal?: AbortSignal | undefined;
@@ -24,7 +27,7 @@ export interface CallLimits {
 
 /** Once a limit is reached, the request is abandoned. A class: for each call one object is less than its closures. */
 export abstract class LimitedWait {
-  protected readonly delivery: Delivery;
+  protected readonly delivery: CallWaitParts["delivery"];
   protected readonly envelope: Envelope;
   readonly #clock: Clock;
   readonly #timeoutMs: number | null;
@@ -48,15 +51,16 @@ export abstract class LimitedWait {
     return this.#isOver;
   }
 
-  /** Sends the request. What is answered in this very turn needs no timer, and no listener at its signal. */
+  /** Sends the request. What is answered in this very turn needs no timer. */
   send(listener: DeliveryListener): void {
     const { delivery, envelope } = this;
     const wasAborted = this.#signal?.aborted === true;
     // The wait is over before the answer, which may come in this turn. The request goes on its way, to be interrupted.
     if (wasAborted) this.handleEvent();
+    else this.#signal?.addEventListener("abort", this, { once: true });
     delivery.send(envelope, listener);
     if (wasAborted) delivery.abandon(envelope.requestId);
-    else if (!this.#isOver) this.#limit();
+    else if (!this.#isOver && this.#timeoutMs !== null) this.#timer = this.#limit(this.#timeoutMs);
   }
 
   /** No limit ends it any more. */
@@ -78,15 +82,10 @@ export abstract class LimitedWait {
     this.#abandon(new InterruptedError({ what, why }, { cause: this.#signal?.reason }));
   }
 
-  #limit(): void {
-    const timeoutMs = this.#timeoutMs;
-    if (timeoutMs !== null)
-      this.#timer = this.#clock.setTimer(timeoutMs, () =>
-        this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs })),
-      );
-    this.#signal?.addEventListener("abort", this, { once: true });
-    // The handler began while it was sent, and may have aborted it.
-    if (this.#signal?.aborted === true) this.handleEvent();
+  #limit(timeoutMs: number): Timer {
+    return this.#clock.setTimer(timeoutMs, () =>
+      this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs })),
+    );
   }
 
   #abandon(error: Error): void {
@@ -126,7 +125,8 @@ abstract class SingleWait<Outcome> extends LimitedWait implements DeliveryListen
   }
 
   protected override fail(error: Error): void {
-    this.#error = error;
+    // What ended the wait counts, and not what became of its request after that.
+    this.#error ??= error;
     this.#reject?.(error);
   }
 }

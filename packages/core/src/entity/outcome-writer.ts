@@ -52,13 +52,14 @@ export class OutcomeWriter {
         return state?.state === "answered" ? { type: "answered", reply: state.reply } : "not-recorded";
       } catch (error) {
         if (error instanceof FencedError) return { type: "fenced" };
-        if (!(error instanceof PersistenceError)) {
+        const isStorages = error instanceof PersistenceError;
+        if (!isStorages && (transaction !== null || reply.exit.ok)) {
           // The transaction itself cannot commit, for example after a statement in it failed: that is the handler's outcome.
           const exit = failedExit(request, error, this.#options);
           return this.record(request, { requestId: request.id, exit }, fence, null);
         }
         retries.warn(request, "A reply could not be recorded", error);
-        if (transaction !== null && error.outcome === "not-written") return "not-recorded";
+        if (transaction !== null && isStorages && error.outcome === "not-written") return "not-recorded";
         // Retention, or the execution that it was for, may have forgotten it: then nothing is left to record.
         if (await this.#isForgotten(request)) return MOVED;
       }

@@ -56,7 +56,7 @@ export class StoreAndForward {
     if (readsUpTo !== null && this.#storedFor.get(shardId) === readsUpTo) this.#storedFor.delete(shardId);
   }
 
-  /** Stores a request. It is forwarded, answered or failed in its time. Never rejects. */
+  /** Stores a request, which accepts it, and tells its owner, if there is one. Never rejects: it fails where it cannot be stored. */
   async store(outgoing: Outgoing): Promise<void> {
     const { envelope, listener } = outgoing;
     const { shardId } = envelope.address;
@@ -89,7 +89,8 @@ export class StoreAndForward {
 
   /** The members changed: what waits for an owner may have one now. */
   forwardAll(): void {
-    for (const outgoing of this.#stored()) if (outgoing.target === null) this.#options.forward(outgoing);
+    for (const outgoing of this.#options.outgoing.values())
+      if (outgoing.storedAs !== null && outgoing.target === null) this.#options.forward(outgoing);
   }
 
   close(): void {

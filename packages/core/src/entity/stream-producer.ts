@@ -39,8 +39,11 @@ export class StreamProducer {
   /**
    * Sends the elements of what the handler returned. Resolves to how many there were.
    *
+   * @throws what the handler throws, and what an element's schema refuses it with
    * @throws {InterruptedError} the request was to end before the handler did
    * @throws {SerializationError} it is no generator, or an element cannot be encoded
+   * @throws {FencedError} the shard of a persisted stream was claimed again
+   * @throws {PersistenceError} a chunk of a persisted stream could not be kept, or read
    */
   async pipe(returned: unknown, request: HostedRequest, fence: Fence): Promise<number> {
     const { messages, maxPayloadBytes, tell } = this.#options;

@@ -1,0 +1,185 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { SeededRandom } from "../clock/seeded-random.ts";
+import { VirtualClock } from "../clock/virtual-clock.ts";
+import { BriefMap } from "../data/brief-map.ts";
+import type { Envelope } from "../data/envelope.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import { PersistenceError } from "../errors/storage.ts";
+import { createMemoryBackend } from "../memory/memory-backend.ts";
+import type { MessageStorage } from "../adapter/message-storage.ts";
+import { newOutgoing, type Outgoing } from "./outgoing.ts";
+import { StoreAndForward } from "./store-and-forward.ts";
+
+const POLL_MS = 500;
+
+let clock: VirtualClock;
+let messages: MessageStorage;
+let outgoing: BriefMap<Outgoing>;
+let said: string[];
+let forward: (each: Outgoing) => void;
+let way: StoreAndForward;
+
+beforeEach(async () => {
+  clock = new VirtualClock();
+  ({ messages } = await createMemoryBackend().storage.open({ clock, random: new SeededRandom(1) }));
+  outgoing = new BriefMap();
+  said = [];
+  forward = ({ envelope }) => void said.push(`${envelope.requestId} is forwarded`);
+  way = wayOver(messages);
+});
+
+function wayOver(storage: MessageStorage): StoreAndForward {
+  return new StoreAndForward({
+    messages: storage,
+    clock,
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+    sendRetryCount: 2,
+    pollIntervalMs: POLL_MS,
+    outgoing,
+    stored: (shardId) => void said.push(`stored for ${shardId}`),
+    found: ({ envelope }, { state, requestId }) =>
+      void said.push(`${envelope.requestId} is ${state}, as ${requestId}`),
+    forward: (each) => forward(each),
+    failed: ({ envelope }, error) => void said.push(`${envelope.requestId} failed: ${error.name}`),
+  });
+}
+
+/** A request that this sender has on its way. */
+function send(requestId: string, key: string | null = null, shardId: ShardId = "default:1"): Outgoing {
+  const envelope: Envelope = {
+    requestId,
+    address: { entityType: "Counter", entityId: "a", shardId },
+    tag: "add",
+    payload: "1",
+    headers: {},
+    persisted: true,
+    expects: "reply",
+    deduplicationKey: key,
+    deliverAt: null,
+    uninterruptible: false,
+    fromInside: false,
+    sender: "s",
+    readPendingFirst: false,
+  };
+  const sent = newOutgoing(envelope, {
+    accepted: () => void said.push(`${requestId} is accepted`),
+    chunk: () => undefined,
+    reply: () => undefined,
+    failed: () => undefined,
+  });
+  outgoing.set(requestId, sent);
+  return sent;
+}
+
+async function answer(requestId: string): Promise<void> {
+  const [epoch] = await messages.claimShards(["default:1"]);
+  const reply = { requestId, exit: { ok: true, value: "2" } } as const;
+  await messages.saveReply(reply, { shardId: "default:1", epoch: epoch ?? 0 }, null);
+}
+
+describe("a request that is stored", () => {
+  it("is accepted then, and its owner is told", async () => {
+    await way.store(send("r1"));
+    expect(said).toEqual(["r1 is accepted", "stored for default:1"]);
+    expect(await messages.lookUp(["r1"])).toMatchObject([{ state: "pending", attempts: 0 }]);
+  });
+
+  it("is accepted as the first one of its key, of which is told what is known", async () => {
+    await way.store(send("r1", "key"));
+    await answer("r1");
+    said.length = 0;
+    await way.store(send("r2", "key"));
+    expect(said).toEqual(["r2 is accepted", "r2 is answered, as r1"]);
+  });
+
+  it("fails after as many tries as it may have", async () => {
+    let tries = 0;
+    const broken = {
+      ...messages,
+      saveRequest: () => {
+        tries += 1;
+        return Promise.reject(
+          new PersistenceError({ operation: "saveRequest", outcome: "unknown", detail: "broken" }),
+        );
+      },
+    };
+    const stored = wayOver(broken).store(send("r1"));
+    await clock.advance(10_000);
+    await stored;
+    expect(tries).toBe(3);
+    expect(said).toEqual(["r1 failed: PersistenceError"]);
+  });
+});
+
+describe("the owner of a shard for which a request was stored", () => {
+  it("is told to read first until it took one that was sent after that (S1)", async () => {
+    const before = send("before");
+    before.readsUpTo = way.readsUpTo(before);
+    expect(before.readsUpTo).toBeNull();
+    await way.store(send("stored"));
+    const after = send("after");
+    after.readsUpTo = way.readsUpTo(after);
+    expect(after.readsUpTo).not.toBeNull();
+    // It was on its way before: its owner may not have read.
+    way.takenIn(before);
+    expect(way.readsUpTo(send("next"))).not.toBeNull();
+    way.takenIn(after);
+    expect(way.readsUpTo(send("next"))).toBeNull();
+  });
+
+  it("is told again where another one was stored meanwhile", async () => {
+    await way.store(send("stored"));
+    const after = send("after");
+    after.readsUpTo = way.readsUpTo(after);
+    await way.store(send("stored too"));
+    way.takenIn(after);
+    expect(way.readsUpTo(send("next"))).not.toBeNull();
+  });
+
+  it("is told nothing for other shards, nor of what is stored itself", async () => {
+    const stored = send("stored");
+    await way.store(stored);
+    expect(way.readsUpTo(stored)).toBeNull();
+    expect(way.readsUpTo(send("elsewhere", null, "default:2"))).toBeNull();
+  });
+});
+
+describe("what is stored", () => {
+  it("is looked up at each poll, until nobody waits for it (S2)", async () => {
+    let looks = 0;
+    const lookUp = messages.lookUp.bind(messages);
+    messages.lookUp = (ids) => {
+      looks += 1;
+      return lookUp(ids);
+    };
+    await way.store(send("r1"));
+    said.length = 0;
+    await clock.advance(POLL_MS);
+    expect(said).toEqual(["r1 is pending, as r1", "r1 is forwarded"]);
+    await answer("r1");
+    said.length = 0;
+    await clock.advance(POLL_MS);
+    expect(said[0]).toBe("r1 is answered, as r1");
+    outgoing.delete("r1");
+    await clock.advance(POLL_MS);
+    looks = 0;
+    await clock.advance(10 * POLL_MS);
+    expect(looks).toBe(0);
+  });
+
+  it("is forwarded where it has no owner, and not what ended meanwhile", async () => {
+    await way.store(send("r1"));
+    await way.store(send("r2"));
+    const owned = send("r3");
+    await way.store(owned);
+    owned.target = "somebody";
+    send("r4");
+    said.length = 0;
+    forward = ({ envelope }) => {
+      said.push(envelope.requestId);
+      outgoing.delete("r2");
+    };
+    way.forwardAll();
+    expect(said).toEqual(["r1"]);
+  });
+});
