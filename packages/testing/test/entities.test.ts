@@ -382,35 +382,40 @@ describe("a caller that leaves", () => {
 });
 
 describe("a call whose signal was aborted before", () => {
-  it.each(["a value", "a promise"])(
-    "is interrupted, also if its handler returns %s at once",
-    async (what) => {
-      const Near = defineEntity({ name: "Near", rpcs: { ask: rpc<void, string>() } });
-      const Asker = defineEntity({ name: "Asker", rpcs: { ask: rpc<boolean, string>() } });
-      await using cluster = await createTestCluster({
-        runners: 1,
-        register: [
-          Near.implement({ ask: () => (what === "a value" ? what : Promise.resolve(what)) }),
-          // From within the runner, where nothing is between a call and its handler.
-          Asker.implement({
-            async ask(notifies, { entity }) {
-              const { ask } = entity(Near, "n");
-              const call = notifies ? ask.notify : ask;
-              return Promise.resolve(call(undefined, { signal: AbortSignal.abort() })).then(
-                String,
-                (error: Error) => error.name,
-              );
-            },
-          }),
-        ],
-      });
-      const asker = cluster.entity(Asker, "a");
-      expect([await asker.ask(false), await asker.ask(true)]).toEqual([
-        "InterruptedError",
-        "InterruptedError",
-      ]);
-    },
-  );
+  it("is interrupted, and its handler never begins", async () => {
+    let begun = 0;
+    const Near = defineEntity({
+      name: "Near",
+      rpcs: { ask: rpc<void, number>(), keep: rpc<void, number>({ persisted: true }) },
+    });
+    const begin = (): number => (begun += 1);
+    const Asker = defineEntity({ name: "Asker", rpcs: { ask: rpc<void, string[]>() } });
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [
+        Near.implement({ ask: begin, keep: begin }),
+        // From within the runner, where nothing is between a call and its handler.
+        Asker.implement({
+          ask: (_input, { entity }) => {
+            const near = entity(Near, "n");
+            const calls = [near.ask, near.ask.notify, near.keep, near.keep.notify];
+            return Promise.all(
+              calls.map((call) =>
+                Promise.resolve(call(undefined, { signal: AbortSignal.abort() })).then(
+                  String,
+                  (error: Error) => error.name,
+                ),
+              ),
+            );
+          },
+        }),
+      ],
+    });
+    const interrupted = Array.from({ length: 4 }, () => "InterruptedError");
+    await expect(cluster.entity(Asker, "a").ask()).resolves.toEqual(interrupted);
+    await cluster.advance("10s");
+    expect(begun).toBe(0);
+  });
 });
 
 describe("a call whose signal its handler aborts as it begins", () => {

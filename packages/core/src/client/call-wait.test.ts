@@ -4,6 +4,7 @@ import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import type { DeliveryListener } from "../entity/outgoing.ts";
+import { ConfigError } from "../errors/config.ts";
 import { MailboxFullError } from "../errors/routing.ts";
 import { AcceptanceWait, ReplyWait, type CallLimits } from "./call-wait.ts";
 
@@ -79,7 +80,7 @@ describe("a call that is answered while it is sent", () => {
     const { abort, ...options } = limits();
     const wires = new Wires((listener) => {
       abort.abort();
-      listener.reply(REPLY, 0);
+      listener.failed(FULL);
     });
     expect(() => new ReplyWait(wires, REQUEST, options).outcome()).toThrow("its signal was aborted");
     expect(wires.said).toEqual(["sent", "abandoned r1"]);
@@ -113,15 +114,19 @@ describe("a call that is answered later", () => {
 });
 
 describe("a call whose signal was aborted before", () => {
-  it.each([ReplyWait, AcceptanceWait])("fails with that, whatever becomes of its request: %o", (Wait) => {
+  it.each([ReplyWait, AcceptanceWait])("is not sent: %o", (Wait) => {
     const wires = new Wires((listener) => listener.failed(FULL));
     const wait = new Wait(wires, REQUEST, { signal: AbortSignal.abort() });
     expect(() => wait.outcome()).toThrow("its signal was aborted");
+    expect(wires.said).not.toContain("sent");
   });
+});
 
-  it("has its request abandoned once it is on its way", () => {
+describe("a call with something else for a signal", () => {
+  it.each([null, {}, "abort", new AbortController()])("is refused before it is sent: %o", (signal) => {
     const wires = new Wires();
-    expect(() => new ReplyWait(wires, REQUEST, { signal: AbortSignal.abort() }).outcome()).toThrow();
-    expect(wires.said.slice(-2)).toEqual(["sent", "abandoned r1"]);
+    const options = { signal } as unknown as CallLimits;
+    expect(() => new ReplyWait(wires, REQUEST, options).outcome()).toThrow(ConfigError);
+    expect(wires.said).toEqual([]);
   });
 });

@@ -7,6 +7,7 @@ import type { Reply } from "../data/reply.ts";
 import { describeCall } from "../entity/answers.ts";
 import type { Delivery } from "../entity/delivery.ts";
 import type { DeliveryListener } from "../entity/outgoing.ts";
+import { ConfigError } from "../errors/config.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
 
 export interface CallWaitParts {
@@ -21,7 +22,7 @@ export interface CallLimits {
    * this process does before it first awaits does not count: no timer runs meanwhile.
    */
   readonly timeout?: Duration | undefined;
-  /** Aborting it ends the wait with InterruptedError and interrupts the handler. */
+  /** Aborting it ends the wait with InterruptedError and interrupts the handler. Where it is aborted already, nothing is sent. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,8 +36,10 @@ export abstract class LimitedWait {
   #timer: Timer | null = null;
   #isOver = false;
 
-  /** @throws {ConfigError} the time-out is no duration */
+  /** @throws {ConfigError} the time-out is no duration, or the signal none */
   constructor({ delivery, clock }: CallWaitParts, envelope: Envelope, { timeout, signal }: CallLimits) {
+    if (signal !== undefined && !isAbortSignal(signal))
+      throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
     this.delivery = delivery;
     this.envelope = envelope;
     this.#clock = clock;
@@ -51,16 +54,12 @@ export abstract class LimitedWait {
     return this.#isOver;
   }
 
-  /** Sends the request. What is answered in this very turn needs no timer. */
+  /** Sends the request, unless its signal was aborted before. What is answered in this very turn needs no timer. */
   send(listener: DeliveryListener): void {
-    const { delivery, envelope } = this;
-    const wasAborted = this.#signal?.aborted === true;
-    // The wait is over before the answer, which may come in this turn. The request goes on its way, to be interrupted.
-    if (wasAborted) this.handleEvent();
-    else this.#signal?.addEventListener("abort", this, { once: true });
-    delivery.send(envelope, listener);
-    if (wasAborted) delivery.abandon(envelope.requestId);
-    else if (!this.#isOver && this.#timeoutMs !== null) this.#timer = this.#limit(this.#timeoutMs);
+    if (this.#signal?.aborted === true) return this.handleEvent();
+    this.#signal?.addEventListener("abort", this, { once: true });
+    this.delivery.send(this.envelope, listener);
+    if (!this.#isOver && this.#timeoutMs !== null) this.#timer = this.#limit(this.#timeoutMs);
   }
 
   /** No limit ends it any more. */
@@ -165,4 +164,10 @@ export class StreamWait extends LimitedWait {
   protected override fail(error: Error): void {
     this.#failed(error);
   }
+}
+
+/** Also one of another realm, or of a library. */
+function isAbortSignal(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || !("aborted" in value)) return false;
+  return "addEventListener" in value && typeof value.addEventListener === "function";
 }
