@@ -121,6 +121,17 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     tamper = (storage) => storage,
     ...clusterOptions
   } = options;
+  for (const option of ["storage", "transport"]) {
+    if (!Object.hasOwn(clusterOptions, option)) continue;
+    const hint =
+      'For a storage of your own use createCluster({ storage: "pglite:" }), which runs on real time.';
+    throw new ConfigError({
+      option,
+      got: "given",
+      takes: "nothing: a test cluster has all of it in memory",
+      hint,
+    });
+  }
   if (!Number.isInteger(count) || count < 1 || count > 50) {
     throw new ConfigError({ option: "runners", got: count, takes: "a whole number from 1 to 50" });
   }

@@ -178,6 +178,24 @@ describe("bad input", () => {
     expect(await charge("鍵".repeat(341), "鍵".repeat(341))).toBe(1);
   });
 
+  it("with an option that there is not is refused, before anything is sent", async () => {
+    await using test = await cluster();
+    const misspelt = { timout: "5s" } as object;
+    const charged = calls.length;
+    const { note, charge } = test.entity(Desk, "a");
+    for (const call of [
+      note(1, misspelt),
+      charge({ cents: 1 }, misspelt),
+      charge.notify({ cents: 1 }, misspelt),
+    ]) {
+      const error = await errorOf(call);
+      expect(error).toBeInstanceOf(ConfigError);
+      expect(error.message).toContain('Did you mean "timeout"?');
+    }
+    expect(await errorOf(note(1, "5s" as unknown as object))).toBeInstanceOf(ConfigError);
+    expect(calls).toHaveLength(charged);
+  });
+
   it("with options that only persisted rpcs take is refused", async () => {
     await using test = await cluster();
     for (const options of [{ idempotencyKey: "k" }, { deliverAt: new Date(0) }]) {

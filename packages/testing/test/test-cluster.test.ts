@@ -186,6 +186,8 @@ describe("a test cluster", () => {
 
   it("refuses what is no option, no fault and no runner", async () => {
     await expect(createTestCluster({ runners: 0 })).rejects.toThrow(ConfigError);
+    const ofProduction = { storage: "pglite:" } as object;
+    await expect(createTestCluster(ofProduction)).rejects.toThrow('createCluster({ storage: "pglite:" })');
     await expect(createTestCluster({ shardsPerGroup: -1 })).rejects.toThrow(/^Option "shardsPerGroup" is/u);
     await using cluster = await createTestCluster();
     expect(() => cluster.faults({ drop: 2 })).toThrow(

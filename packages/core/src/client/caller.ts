@@ -6,6 +6,7 @@ import type { Random } from "../adapter/random.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
+import { checkOptionNames } from "../contract/option-names.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import { parse, parseWhat } from "../contract/schema.ts";
@@ -70,7 +71,17 @@ export interface CallerOptions {
   readonly closed: (fromInside: boolean) => string | null;
 }
 
+const OPTIONS: Readonly<Record<keyof CallOptions, true>> = {
+  timeout: true,
+  signal: true,
+  uninterruptible: true,
+  idempotencyKey: true,
+  headers: true,
+  deliverAt: true,
+};
+const OPTION_NAMES: ReadonlySet<string> = new Set(Object.keys(OPTIONS));
 const MAX_HEADERS_BYTES = 16 * 1_024;
+const NO_OPTIONS: CallOptions = Object.freeze({});
 const NO_HEADERS: Envelope["headers"] = Object.freeze({});
 const GAP_CHECK_MS = 2_000;
 
@@ -81,16 +92,16 @@ export class ClusterCaller implements Caller {
     this.#options = options;
   }
 
-  async call(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<unknown> {
+  async call(target: CallTarget, input: unknown, options: CallOptions = NO_OPTIONS): Promise<unknown> {
     const rpc = rpcOf(target);
     // Awaited also where it is a value: calls go out in their order, and one made by a handler not on the handler's stack.
-    const parsed = await this.#check(target, rpc, input);
+    const parsed = await this.#check(target, rpc, input, options);
     const replied = this.#replyTo(this.#envelope(target, input, parsed, options, "reply"), options);
     return this.#decode(replied instanceof Promise ? await replied : replied, rpc, target);
   }
 
-  async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
-    const parsed = await this.#check(target, rpcOf(target), input);
+  async notify(target: CallTarget, input: unknown, options: CallOptions = NO_OPTIONS): Promise<void> {
+    const parsed = await this.#check(target, rpcOf(target), input, options);
     const envelope = this.#envelope(target, input, parsed, options, "acceptance");
     await new AcceptanceWait(this.#options, envelope, options).outcome();
   }
@@ -98,10 +109,10 @@ export class ClusterCaller implements Caller {
   async *stream(
     target: CallTarget,
     input: unknown,
-    options: CallOptions = {},
+    options: CallOptions = NO_OPTIONS,
   ): AsyncGenerator<unknown, void, undefined> {
     const rpc = rpcOf(target);
-    const parsed = await this.#check(target, rpc, input);
+    const parsed = await this.#check(target, rpc, input, options);
     const envelope = this.#envelope(target, input, parsed, options, "stream");
     const { delivery, clock } = this.#options;
     const { requestId } = envelope;
@@ -174,8 +185,9 @@ export class ClusterCaller implements Caller {
   }
 
   /** Refuses a call that cannot be made. Returns its input, parsed; a promise where there is a schema. */
-  #check(target: CallTarget, rpc: AnyRpc | undefined, input: unknown): unknown {
+  #check(target: CallTarget, rpc: AnyRpc | undefined, input: unknown, options: CallOptions): unknown {
     this.#checkOpen(target);
+    if (options !== NO_OPTIONS) checkOptionNames(options, OPTION_NAMES);
     if (rpc?.visibility === "protected" && !target.fromInside) {
       throw new ProtectedRpcError({ entityType: target.contract.name, tag: target.tag });
     }

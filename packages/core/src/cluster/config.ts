@@ -3,6 +3,7 @@
 import type { RunnersAdapter, StorageAdapter, TransportAdapter } from "../adapter/storage-adapter.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { Logger } from "../contract/logger.ts";
+import { checkOptionNames } from "../contract/option-names.ts";
 import { DEFAULT_MAX_PAYLOAD_BYTES } from "../contract/payload.ts";
 import { ConfigError } from "../errors/config.ts";
 import { checkRetention } from "../singleton/retention.ts";
@@ -98,7 +99,7 @@ export interface ClusterSettings {
 }
 
 /** Every option's name, so that a misspelt one is found. */
-const OPTION_NAMES: Readonly<Record<keyof ClusterOptions, true>> = {
+const OPTIONS: Readonly<Record<keyof ClusterOptions, true>> = {
   storage: true,
   runners: true,
   transport: true,
@@ -124,10 +125,11 @@ const OPTION_NAMES: Readonly<Record<keyof ClusterOptions, true>> = {
   maxPayloadBytes: true,
   logger: true,
 };
+const NAMES: ReadonlySet<string> = new Set(Object.keys(OPTIONS));
 
 /** @throws {ConfigError} names the option, what it got and what it takes */
 export function checkOptions(options: ClusterOptions): ClusterSettings {
-  checkNames(options);
+  checkOptionNames(options, NAMES);
   const runnerLockTtlMs = duration(options.runnerLockTtl ?? "30s", "runnerLockTtl", 100);
   const runnerLockRefreshIntervalMs = duration(
     // A shorter lease than the default one asks for shorter refreshes too, unless they are given.
@@ -192,24 +194,6 @@ export function checkOptions(options: ClusterOptions): ClusterSettings {
   };
 }
 
-function checkNames(options: ClusterOptions): void {
-  if (typeof options !== "object" || options === null)
-    throw new ConfigError({ option: "options", got: options, takes: "an object" });
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(OPTION_NAMES, name)) continue;
-    const nearest =
-      Object.keys(OPTION_NAMES).toSorted(
-        (a, b) => distance(a, name) - distance(b, name) || (a < b ? -1 : 1),
-      )[0] ?? "";
-    throw new ConfigError({
-      option: name,
-      got: "given",
-      takes: "nothing: there is no such option",
-      ...(distance(nearest, name) <= 5 ? { hint: `Did you mean "${nearest}"?` } : {}),
-    });
-  }
-}
-
 function duration(value: Duration, option: string, leastMs: number): number {
   const result = milliseconds(value, option);
   if (result < leastMs) throw new ConfigError({ option, got: value, takes: `${leastMs} ms or more` });
@@ -251,23 +235,4 @@ function groups(value: readonly string[]): readonly string[] {
     });
   }
   return [...value];
-}
-
-/** Levenshtein 1966: how many letters to insert, delete or replace. */
-function distance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [row, letter] of a.split("").entries()) {
-    const current = [row + 1];
-    for (const [column, other] of b.split("").entries()) {
-      current.push(
-        Math.min(
-          (current[column] ?? 0) + 1,
-          (previous[column + 1] ?? 0) + 1,
-          (previous[column] ?? 0) + (letter === other ? 0 : 1),
-        ),
-      );
-    }
-    previous = current;
-  }
-  return previous[b.length] ?? 0;
 }

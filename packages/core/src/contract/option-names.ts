@@ -1,0 +1,39 @@
+import { ConfigError } from "../errors/config.ts";
+
+/** @throws {ConfigError} it is no object, or one of its options has none of these names */
+export function checkOptionNames(options: unknown, names: ReadonlySet<string>): void {
+  if (typeof options !== "object" || options === null)
+    throw new ConfigError({ option: "options", got: options, takes: "an object" });
+  for (const name in options) if (!names.has(name)) throw unknownOption(name, names);
+}
+
+function unknownOption(name: string, names: ReadonlySet<string>): ConfigError {
+  const [nearest = ""] = [...names].toSorted(
+    (a, b) => distance(a, name) - distance(b, name) || (a < b ? -1 : 1),
+  );
+  return new ConfigError({
+    option: name,
+    got: "given",
+    takes: "nothing: there is no such option",
+    ...(distance(nearest, name) <= 5 ? { hint: `Did you mean "${nearest}"?` } : {}),
+  });
+}
+
+/** Levenshtein 1966: how many letters to insert, delete or replace. */
+function distance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [row, letter] of a.split("").entries()) {
+    const current = [row + 1];
+    for (const [column, other] of b.split("").entries()) {
+      current.push(
+        Math.min(
+          (current[column] ?? 0) + 1,
+          (previous[column + 1] ?? 0) + 1,
+          (previous[column] ?? 0) + (letter === other ? 0 : 1),
+        ),
+      );
+    }
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}
