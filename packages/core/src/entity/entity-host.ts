@@ -365,16 +365,21 @@ export class EntityHost {
   }
 
   #beginRead(): Sweep {
-    const shards = new Set([...this.#shards.values()].filter((shard) => shard.isServing));
-    const marks = [...shards].map((shard) => shard.beginRead());
+    const marks = new Map<HostedShard, number>();
+    const shardIds: ShardId[] = [];
+    for (const shard of this.#shards.values()) {
+      if (!shard.isServing) continue;
+      marks.set(shard, shard.beginRead());
+      shardIds.push(shard.fence.shardId);
+    }
     return {
-      shardIds: [...shards].map((shard) => shard.fence.shardId),
+      shardIds,
       covers: (shardId) => {
         const shard = this.#servedShard(shardId);
-        return shard !== undefined && shards.has(shard);
+        return shard !== undefined && marks.has(shard);
       },
       caughtUp: () => {
-        for (const mark of marks) mark();
+        for (const [shard, mark] of marks) shard.endRead(mark);
       },
     };
   }

@@ -3,7 +3,7 @@ import { HostedShard } from "./hosted-shard.ts";
 
 function readShard(): HostedShard {
   const shard = new HostedShard({ shardId: "default:1", epoch: 1 });
-  shard.beginRead()();
+  shard.endRead(shard.beginRead());
   return shard;
 }
 
@@ -11,19 +11,19 @@ describe("a shard", () => {
   it("is unread until a read that began after its claim has come to its end", () => {
     const shard = new HostedShard({ shardId: "default:1", epoch: 1 });
     expect(shard.isUnread).toBe(true);
-    const end = shard.beginRead();
+    const mark = shard.beginRead();
     expect(shard.isUnread).toBe(true);
-    end();
+    shard.endRead(mark);
     expect(shard.isUnread).toBe(false);
   });
 
   it("stays unread when something came while the read was under way", () => {
     const shard = readShard();
-    const end = shard.beginRead();
+    const mark = shard.beginRead();
     shard.markUnread();
-    end();
+    shard.endRead(mark);
     expect(shard.isUnread).toBe(true);
-    shard.beginRead()();
+    shard.endRead(shard.beginRead());
     expect(shard.isUnread).toBe(false);
   });
 
@@ -31,12 +31,12 @@ describe("a shard", () => {
     for (const outcome of [Promise.resolve("stored"), Promise.reject(new Error("unknown"))]) {
       const shard = readShard();
       const store = shard.store(() => outcome).catch(() => undefined);
-      const end = shard.beginRead();
+      const mark = shard.beginRead();
       expect(shard.isUnread).toBe(true);
       await store;
-      end();
+      shard.endRead(mark);
       expect(shard.isUnread, "that read may have missed it").toBe(true);
-      shard.beginRead()();
+      shard.endRead(shard.beginRead());
       expect(shard.isUnread).toBe(false);
     }
   });

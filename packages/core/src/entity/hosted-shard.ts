@@ -4,6 +4,8 @@ import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Activation } from "./activation.ts";
 
+const NONE: readonly EntityAddress[] = [];
+
 /** What a runner keeps of one shard while it owns it. */
 export class HostedShard {
   readonly fence: Fence;
@@ -47,14 +49,16 @@ export class HostedShard {
     }
   }
 
-  /** Returns what to call when a read that begins now has come to its end. */
-  beginRead(): () => void {
-    const mark = this.#unreadSince;
+  /** A read begins. Returns its mark, for `endRead`. */
+  beginRead(): number {
     this.#leftSomeOut = false;
-    this.#heldBack.clear();
-    return () => {
-      if (!this.#leftSomeOut) this.#readUpTo = Math.max(this.#readUpTo, mark);
-    };
+    if (this.#heldBack.size > 0) this.#heldBack.clear();
+    return this.#unreadSince;
+  }
+
+  /** The read with this mark has come to its end. */
+  endRead(mark: number): void {
+    if (!this.#leftSomeOut) this.#readUpTo = Math.max(this.#readUpTo, mark);
   }
 
   /** What the read under way still brings of this entity would come out of order: the next one takes it. */
@@ -85,6 +89,8 @@ export class HostedShard {
 
   /** Entities whose stored requests cannot be taken now: no room, no code, or held back. A read without the former leaves it unread. */
   unready(): readonly EntityAddress[] {
+    // Nearly all shards of an idle runner, twice a second.
+    if (this.activations.size + this.#unserved.size + this.#heldBack.size === 0) return NONE;
     const full: EntityAddress[] = [];
     for (const activation of this.activations.current) if (activation.isFull) full.push(activation.address);
     if (full.length > 0) this.#leftSomeOut = true;

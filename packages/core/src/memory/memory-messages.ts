@@ -68,12 +68,16 @@ export class MemoryMessages {
   }
 
   readPending(query: PendingQuery): PendingPage {
-    const indexes = [...new Set(query.shardIds)].flatMap((shardId) => this.#pending.get(shardId) ?? []);
+    const indexes = new Set<PendingIndex<RequestRecord>>();
+    for (const shardId of query.shardIds) {
+      const index = this.#pending.get(shardId);
+      if (index !== undefined) indexes.add(index);
+    }
     const sequences = new Set(query.excludingSequences);
     const entities = new Set(query.excludingEntities.map(entityKey));
     const requests: PendingRequest[] = [];
     let more = false;
-    for (const record of inOrder(indexes, query.now)) {
+    for (const record of inOrder([...indexes], query.now)) {
       if (sequences.has(record.sequence)) continue;
       if (entities.size > 0 && entities.has(entityKey(record.envelope.address))) continue;
       if (requests.length >= query.limit) {
