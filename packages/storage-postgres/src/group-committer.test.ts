@@ -48,6 +48,28 @@ describe("the group committer", () => {
     expect(writer.names(0)).toEqual(["a:0", "b:0", "end of a", "end of b"]);
   });
 
+  it("sends much as soon as all promises are dealt with, and not what another event of the turn adds", async () => {
+    const { writer, committer } = make({ lanes: 2 });
+    const answered = async (name: string, from: number): Promise<void> => {
+      await Promise.resolve();
+      for (let shard = from; shard < from + 100; shard += 1)
+        void writeTo(committer, reply(`${name}-${shard}`, `default:${shard}`));
+    };
+    // Two answers that came together are two events of one turn.
+    const sentBetween = await new Promise<number>((resolve) => {
+      setImmediate(() => void answered("a", 0));
+      setImmediate(() => {
+        resolve(writer.groups.length);
+        void answered("b", 100);
+      });
+    });
+    await turn();
+    expect(sentBetween).toBe(1);
+    expect(writer.names(0)).toHaveLength(100);
+    expect(writer.names(0).every((name) => name.startsWith("a"))).toBe(true);
+    expect(writer.names(1).every((name) => name.startsWith("b"))).toBe(true);
+  });
+
   it("gathers what comes for a busy shard until its group is done", async () => {
     const { writer, committer } = make({ lanes: 2 });
     void writeTo(committer, reply("1", "default:1"));

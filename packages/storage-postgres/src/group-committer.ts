@@ -6,7 +6,8 @@
 //   G1  Writes of one line (`lineOf`) are on one lane at a time, in the order of calls.
 //   G2  A free lane takes what waits at the end of the turn; no timer waits for company. What the turn had begun goes on
 //       first: so the end of an execution joins its last step. Of much a lane takes its share, by whole lines, so that
-//       the next one finds lines that are free.
+//       the next one finds lines that are free, and at once: what one answer led to is on its way before the next answer
+//       is read, and the lanes do not wait for each other (500 executions in flight: 4 % more).
 //   G3  A group that fails on account of one of its writes is divided until that one fails alone.
 //   G4  After an append to a journal failed, none passes that was called before the failure was told.
 //   G5  Every write is settled once, with its result or with why it has none.
@@ -68,11 +69,17 @@ export class GroupCommitter {
     return this.#queue.length === 0 && this.#freeLanes === this.#options.lanes;
   }
 
-  /** At the end of this turn, behind what was put there before its last promise was dealt with (G2). */
+  /**
+   * At the end of this turn, behind what was put there before its last promise was dealt with; much goes as soon as all
+   * promises are (G2).
+   */
   #pumpSoon(): void {
     if (this.#isPumpDue || this.#freeLanes === 0) return;
     this.#isPumpDue = true;
-    process.nextTick(() => setImmediate(() => this.#pump()));
+    process.nextTick(() => {
+      if (this.#queuedRows >= SHARED_FROM_ROWS) this.#pump();
+      else setImmediate(() => this.#pump());
+    });
   }
 
   #pump(): void {
