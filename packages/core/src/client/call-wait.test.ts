@@ -1,5 +1,6 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
+import { sampleRequest } from "../../test/sample-request.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
@@ -8,21 +9,7 @@ import { ConfigError } from "../errors/config.ts";
 import { MailboxFullError } from "../errors/routing.ts";
 import { AcceptanceWait, ReplyWait, type CallLimits } from "./call-wait.ts";
 
-const REQUEST: Envelope = {
-  requestId: "r1",
-  address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
-  tag: "add",
-  payload: "1",
-  headers: {},
-  persisted: false,
-  expects: "reply",
-  deduplicationKey: null,
-  deliverAt: null,
-  uninterruptible: false,
-  fromInside: false,
-  sender: "s",
-  readPendingFirst: false,
-};
+const REQUEST = sampleRequest();
 const REPLY: Reply = { requestId: "r1", exit: { ok: true, value: "2" } };
 const FULL = new MailboxFullError({ entity: "Counter/a", capacity: 1 });
 

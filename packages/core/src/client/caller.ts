@@ -6,7 +6,7 @@ import type { Random } from "../adapter/random.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
-import { checkOptionNames } from "../contract/option-names.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import { parse, parseWhat } from "../contract/schema.ts";
@@ -71,7 +71,7 @@ export interface CallerOptions {
   readonly closed: (fromInside: boolean) => string | null;
 }
 
-const OPTIONS: Readonly<Record<keyof CallOptions, true>> = {
+const OPTION_NAMES: OptionNames<CallOptions> = {
   timeout: true,
   signal: true,
   uninterruptible: true,
@@ -79,9 +79,7 @@ const OPTIONS: Readonly<Record<keyof CallOptions, true>> = {
   headers: true,
   deliverAt: true,
 };
-const OPTION_NAMES: ReadonlySet<string> = new Set(Object.keys(OPTIONS));
 const MAX_HEADERS_BYTES = 16 * 1_024;
-const NO_OPTIONS: CallOptions = Object.freeze({});
 const NO_HEADERS: Envelope["headers"] = Object.freeze({});
 const GAP_CHECK_MS = 2_000;
 
@@ -92,15 +90,16 @@ export class ClusterCaller implements Caller {
     this.#options = options;
   }
 
-  async call(target: CallTarget, input: unknown, options: CallOptions = NO_OPTIONS): Promise<unknown> {
+  async call(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<unknown> {
     const rpc = rpcOf(target);
     // Awaited also where it is a value: calls go out in their order, and one made by a handler not on the handler's stack.
     const parsed = await this.#check(target, rpc, input, options);
-    const replied = this.#replyTo(this.#envelope(target, input, parsed, options, "reply"), options);
+    const envelope = this.#envelope(target, input, parsed, options, "reply");
+    const replied = new ReplyWait(this.#options, envelope, options).outcome();
     return this.#decode(replied instanceof Promise ? await replied : replied, rpc, target);
   }
 
-  async notify(target: CallTarget, input: unknown, options: CallOptions = NO_OPTIONS): Promise<void> {
+  async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
     const parsed = await this.#check(target, rpcOf(target), input, options);
     const envelope = this.#envelope(target, input, parsed, options, "acceptance");
     await new AcceptanceWait(this.#options, envelope, options).outcome();
@@ -109,7 +108,7 @@ export class ClusterCaller implements Caller {
   async *stream(
     target: CallTarget,
     input: unknown,
-    options: CallOptions = NO_OPTIONS,
+    options: CallOptions = {},
   ): AsyncGenerator<unknown, void, undefined> {
     const rpc = rpcOf(target);
     const parsed = await this.#check(target, rpc, input, options);
@@ -187,7 +186,7 @@ export class ClusterCaller implements Caller {
   /** Refuses a call that cannot be made. Returns its input, parsed; a promise where there is a schema. */
   #check(target: CallTarget, rpc: AnyRpc | undefined, input: unknown, options: CallOptions): unknown {
     this.#checkOpen(target);
-    if (options !== NO_OPTIONS) checkOptionNames(options, OPTION_NAMES);
+    checkOptionNames(options, OPTION_NAMES);
     if (rpc?.visibility === "protected" && !target.fromInside) {
       throw new ProtectedRpcError({ entityType: target.contract.name, tag: target.tag });
     }
@@ -237,11 +236,6 @@ export class ClusterCaller implements Caller {
       sender: this.#options.sender(),
       readPendingFirst: false,
     };
-  }
-
-  /** Sends it. Not async: all that the frame of an async function has is kept for as long as the call takes. */
-  #replyTo(envelope: Envelope, options: CallOptions): Reply | Promise<Reply> {
-    return new ReplyWait(this.#options, envelope, options).outcome();
   }
 
   /** The output, or a promise of it. @throws what the handler failed with */

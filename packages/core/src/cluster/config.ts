@@ -3,7 +3,7 @@
 import type { RunnersAdapter, StorageAdapter, TransportAdapter } from "../adapter/storage-adapter.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { Logger } from "../contract/logger.ts";
-import { checkOptionNames } from "../contract/option-names.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { DEFAULT_MAX_PAYLOAD_BYTES } from "../contract/payload.ts";
 import { ConfigError } from "../errors/config.ts";
 import { checkRetention } from "../singleton/retention.ts";
@@ -99,7 +99,7 @@ export interface ClusterSettings {
 }
 
 /** Every option's name, so that a misspelt one is found. */
-const OPTIONS: Readonly<Record<keyof ClusterOptions, true>> = {
+const OPTION_NAMES: OptionNames<ClusterOptions> = {
   storage: true,
   runners: true,
   transport: true,
@@ -125,11 +125,10 @@ const OPTIONS: Readonly<Record<keyof ClusterOptions, true>> = {
   maxPayloadBytes: true,
   logger: true,
 };
-const NAMES: ReadonlySet<string> = new Set(Object.keys(OPTIONS));
 
 /** @throws {ConfigError} names the option, what it got and what it takes */
 export function checkOptions(options: ClusterOptions): ClusterSettings {
-  checkOptionNames(options, NAMES);
+  checkOptionNames(options, OPTION_NAMES);
   const runnerLockTtlMs = duration(options.runnerLockTtl ?? "30s", "runnerLockTtl", 100);
   const runnerLockRefreshIntervalMs = duration(
     // A shorter lease than the default one asks for shorter refreshes too, unless they are given.

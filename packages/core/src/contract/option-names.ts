@@ -1,14 +1,17 @@
 import { ConfigError } from "../errors/config.ts";
 
+/** The name of every option. A record, so that the compiler finds one that is left out. */
+export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
+
 /** @throws {ConfigError} it is no object, or one of its options has none of these names */
-export function checkOptionNames(options: unknown, names: ReadonlySet<string>): void {
+export function checkOptionNames(options: unknown, names: Readonly<Record<string, true>>): void {
   if (typeof options !== "object" || options === null)
     throw new ConfigError({ option: "options", got: options, takes: "an object" });
-  for (const name in options) if (!names.has(name)) throw unknownOption(name, names);
+  for (const name in options) if (!Object.hasOwn(names, name)) throw unknownOption(name, names);
 }
 
-function unknownOption(name: string, names: ReadonlySet<string>): ConfigError {
-  const [nearest = ""] = [...names].toSorted(
+function unknownOption(name: string, names: Readonly<Record<string, true>>): ConfigError {
+  const [nearest = ""] = Object.keys(names).toSorted(
     (a, b) => distance(a, name) - distance(b, name) || (a < b ? -1 : 1),
   );
   return new ConfigError({

@@ -1,27 +1,13 @@
 import { describe, expect, it } from "vitest";
+import { sampleRequest } from "../../test/sample-request.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
-import type { Envelope } from "../data/envelope.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { Delivery } from "./delivery.ts";
 
 const PROBE_MS = 2_000;
-const REQUEST: Envelope = {
-  requestId: "r1",
-  address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
-  tag: "add",
-  payload: "1",
-  headers: {},
-  persisted: false,
-  expects: "reply",
-  deduplicationKey: null,
-  deliverAt: null,
-  uninterruptible: false,
-  fromInside: false,
-  sender: "s",
-  readPendingFirst: false,
-};
+const REQUEST = sampleRequest();
 
 /** A sender whose peers are the test. */
 async function sender(): Promise<{

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { sampleRequest } from "../../test/sample-request.ts";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import { Abort } from "../contract/abort.ts";
 import { rpc } from "../contract/rpc.ts";
-import type { Envelope } from "../data/envelope.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
 import { Activation } from "./activation.ts";
 import { Counters } from "./counters.ts";
@@ -12,21 +12,7 @@ import { Inbox } from "./inbox.ts";
 import { Suspension } from "./behavior.ts";
 import { PuttingOff } from "./putting-off.ts";
 
-const REQUEST: Envelope = {
-  requestId: "r1",
-  address: { entityType: "Counter", entityId: "a", shardId: "default:1" },
-  tag: "add",
-  payload: "1",
-  headers: {},
-  persisted: true,
-  expects: "reply",
-  deduplicationKey: null,
-  deliverAt: null,
-  uninterruptible: false,
-  fromInside: false,
-  sender: "s",
-  readPendingFirst: false,
-};
+const REQUEST = sampleRequest({ persisted: true });
 
 /** A request that runs, on storage whose answer to being told to put it off waits for `answer`. */
 async function running() {

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { sampleRequest } from "../../test/sample-request.ts";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import { BriefMap } from "../data/brief-map.ts";
-import type { Envelope } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { PersistenceError } from "../errors/storage.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
@@ -46,21 +46,12 @@ function wayOver(storage: MessageStorage): StoreAndForward {
 
 /** A request that this sender has on its way. */
 function send(requestId: string, key: string | null = null, shardId: ShardId = "default:1"): Outgoing {
-  const envelope: Envelope = {
+  const envelope = sampleRequest({
     requestId,
     address: { entityType: "Counter", entityId: "a", shardId },
-    tag: "add",
-    payload: "1",
-    headers: {},
     persisted: true,
-    expects: "reply",
     deduplicationKey: key,
-    deliverAt: null,
-    uninterruptible: false,
-    fromInside: false,
-    sender: "s",
-    readPendingFirst: false,
-  };
+  });
   const sent = newOutgoing(envelope, {
     accepted: () => void said.push(`${requestId} is accepted`),
     chunk: () => undefined,
