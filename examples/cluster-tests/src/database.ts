@@ -54,7 +54,7 @@ export async function readStoredRows(
      select (select count(*) from asked) as requests,
             (select count(*) from ${SCHEMA}.pending where sequence in (select sequence from asked)) as pending,
             (select count(*) from ${SCHEMA}.replies where sequence in (select sequence from asked)) as replies,
-            (select count(*) from ${SCHEMA}.journal where key = ${SCHEMA}.journal_key_v9($1, $2)) as journal`,
+            (select count(*) from ${SCHEMA}.journal where key = any(${SCHEMA}.journal_keys_v12($1, $2))) as journal`,
     [entityType, entityId],
   );
   const row = rows[0];

@@ -22,6 +22,14 @@ interface JournalRow {
 
 const OF_EXECUTION = "entity_type = :entityType AND execution_id = :executionId";
 
+/** The parameters that name an execution. */
+export function named({
+  entityType,
+  executionId,
+}: ExecutionKey): Pick<ExecutionKey, "entityType" | "executionId"> {
+  return { entityType, executionId };
+}
+
 /** Appends entries; those whose ordinals are there stay as they were. Returns how many were not there. */
 export function appendEntries(
   connection: SqliteConnection,
@@ -35,7 +43,7 @@ export function appendEntries(
       connection.run(
         `INSERT INTO holdfast_journal (entity_type, execution_id, ordinal, position, kind, name, event, data)
            VALUES (:entityType, :executionId, :ordinal, :position, :kind, :name, :type, :data) ON CONFLICT DO NOTHING`,
-        { ...execution, ordinal, position, kind, name, type, data },
+        { ...named(execution), ordinal, position, kind, name, type, data },
       ) > 0;
     if (!isNew) continue;
     added += 1;
@@ -48,7 +56,7 @@ export function appendEntries(
 export function readEntries(connection: SqliteConnection, execution: ExecutionKey): readonly JournalEntry[] {
   return connection
     .all<JournalRow>(`SELECT * FROM holdfast_journal WHERE ${OF_EXECUTION} ORDER BY ordinal`, {
-      ...execution,
+      ...named(execution),
     })
     .map(({ ordinal, position, kind, name, event, data }) => {
       return { ordinal, position, kind: kind as StepKind, name, event: eventOf(event, data) };
@@ -59,7 +67,7 @@ export function readEntries(connection: SqliteConnection, execution: ExecutionKe
 export function lastOrdinal(connection: SqliteConnection, execution: ExecutionKey): number {
   const row = connection.get<{ last: number | null }>(
     `SELECT max(ordinal) AS last FROM holdfast_journal WHERE ${OF_EXECUTION}`,
-    { ...execution },
+    named(execution),
   );
   return row?.last ?? -1;
 }
@@ -70,7 +78,7 @@ export function forgetEntriesBelow(
   ordinal: number,
 ): void {
   connection.run(`DELETE FROM holdfast_journal WHERE ${OF_EXECUTION} AND ordinal < :ordinal`, {
-    ...execution,
+    ...named(execution),
     ordinal,
   });
 }
@@ -82,14 +90,14 @@ export function forgetEntries(
 ): void {
   connection.run(
     `DELETE FROM holdfast_journal WHERE ${OF_EXECUTION} AND ordinal IN (SELECT value FROM json_each(:ordinals))`,
-    { ...execution, ordinals: JSON.stringify(ordinals) },
+    { ...named(execution), ordinals: JSON.stringify(ordinals) },
   );
 }
 
 /** Forgets the journal and the attributes of an execution. */
 export function forgetJournal(connection: SqliteConnection, execution: ExecutionKey): void {
-  connection.run(`DELETE FROM holdfast_journal WHERE ${OF_EXECUTION}`, { ...execution });
-  connection.run(`DELETE FROM holdfast_attributes WHERE ${OF_EXECUTION}`, { ...execution });
+  connection.run(`DELETE FROM holdfast_journal WHERE ${OF_EXECUTION}`, named(execution));
+  connection.run(`DELETE FROM holdfast_attributes WHERE ${OF_EXECUTION}`, named(execution));
 }
 
 /** @throws {SerializationError} */
@@ -106,7 +114,7 @@ function setAttributes(connection: SqliteConnection, execution: ExecutionKey, ch
   for (const [name, value] of Object.entries(given)) {
     if (value === null) {
       connection.run(`DELETE FROM holdfast_attributes WHERE ${OF_EXECUTION} AND name = :name`, {
-        ...execution,
+        ...named(execution),
         name,
       });
     } else {
@@ -114,7 +122,7 @@ function setAttributes(connection: SqliteConnection, execution: ExecutionKey, ch
         `INSERT INTO holdfast_attributes (entity_type, execution_id, name, value)
            VALUES (:entityType, :executionId, :name, :value)
            ON CONFLICT (entity_type, execution_id, name) DO UPDATE SET value = excluded.value`,
-        { ...execution, name, value: JSON.stringify(value) },
+        { ...named(execution), name, value: JSON.stringify(value) },
       );
     }
   }

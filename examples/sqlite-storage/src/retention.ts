@@ -1,5 +1,5 @@
 import type { ExecutionKey, ForgetQuery } from "@holdfast/core/adapter";
-import { forgetJournal } from "./journal.ts";
+import { forgetJournal, named } from "./journal.ts";
 import { findRequest, forgetRequest } from "./requests.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";
 
@@ -40,7 +40,7 @@ export function dropDeadLetter(
 function forgetExecution(connection: SqliteConnection, execution: ExecutionKey): void {
   connection.run(
     "DELETE FROM holdfast_requests WHERE entity_type = :entityType AND entity_id = :executionId",
-    { ...execution },
+    named(execution),
   );
   forgetJournal(connection, execution);
 }

@@ -22,6 +22,7 @@ import {
   forgetEntries,
   forgetEntriesBelow,
   lastOrdinal,
+  named,
   readEntries,
 } from "./journal.ts";
 import { envelopeOf, type RequestRow } from "./request-row.ts";
@@ -93,7 +94,7 @@ export class SqliteWorkflowStorage implements WorkflowStorage {
            AND sequence > (SELECT min(sequence) FROM holdfast_requests
              WHERE ${OF_EXECUTION} AND deduplication_key IS NOT NULL AND tag = :tag)
            ORDER BY sequence`,
-        { ...execution, inbox: JSON.stringify(tags.inbox), tag: tags.execution },
+        { ...named(execution), inbox: JSON.stringify(tags.inbox), tag: tags.execution },
       );
       return {
         entries: readEntries(connection, execution),
@@ -118,7 +119,7 @@ export class SqliteWorkflowStorage implements WorkflowStorage {
         `DELETE FROM holdfast_requests WHERE ${OF_EXECUTION} AND state = 'answered' AND ended_at < :answeredBefore
            AND (deduplication_key IS NULL OR request_id IN (SELECT value FROM json_each(:requestIds)))`,
         {
-          ...execution,
+          ...named(execution),
           answeredBefore: trim.answeredBefore,
           requestIds: JSON.stringify(trim.requestIds),
         },

@@ -121,16 +121,17 @@ BEGIN
 END $fn$;`;
 }
 
-/** Migration 9 applies it again. */
+/** Migrations 9 and 12 apply it again. */
 export function readJournal(s: string): string {
   return `
 CREATE OR REPLACE FUNCTION ${s}.read_journal_v1(p_type text, p_execution text)
 RETURNS TABLE (ordinal int, "position" int, kind text, name text, event text, data text)
 LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
+DECLARE v_keys uuid[] := ${s}.journal_keys_v12(p_type, p_execution);
 BEGIN
   RETURN QUERY SELECT j.ordinal, j.position, j.kind, j.name, j.event, j.data FROM ${s}.journal j
-    WHERE j.key = ${s}.journal_key_v9(p_type, p_execution) ORDER BY j.ordinal;
+    WHERE j.key = ANY (v_keys) ORDER BY j.ordinal;
 END $fn$;`;
 }
 

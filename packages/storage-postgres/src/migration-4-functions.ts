@@ -2,7 +2,7 @@
 
 import { PLANNING } from "./migration-1-write.ts";
 
-/** Migration 9 applies them again. @param s the quoted schema */
+/** Migrations 9 and 12 apply them again. @param s the quoted schema */
 export function functionsOfVersion4(s: string): string {
   return [readExecution(s), trimExecution(s), reopenExecution(s), forgetAnswered(s), sweepOfVersion2(s)].join(
     "\n",
@@ -22,10 +22,10 @@ CREATE OR REPLACE FUNCTION ${s}.read_execution_v4(p_type text, p_execution text,
 RETURNS TABLE (ordinal int, "position" int, kind text, name text, event text, data text, request_id text, tag text, payload text)
 LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
-DECLARE v_key uuid := ${s}.journal_key_v9(p_type, p_execution); v_start bigint;
+DECLARE v_keys uuid[] := ${s}.journal_keys_v12(p_type, p_execution); v_start bigint;
 BEGIN
   RETURN QUERY SELECT j.ordinal, j.position, j.kind, j.name, j.event, j.data, NULL, NULL, NULL FROM ${s}.journal j
-    WHERE j.key = v_key ORDER BY j.ordinal;
+    WHERE j.key = ANY (v_keys) ORDER BY j.ordinal;
   SELECT min(q.sequence) INTO v_start FROM (
     SELECT o.sequence FROM ${keyed} AND o.tag = p_execution_tag OFFSET 0) q;
   IF v_start IS NULL THEN RETURN; END IF;
@@ -59,13 +59,13 @@ function trimExecution(s: string): string {
 CREATE OR REPLACE FUNCTION ${s}.trim_execution_v4(
   p_shard text, p_epoch bigint, p_type text, p_execution text, p_below bigint, p_ids text[], p_before bigint
 ) RETURNS void LANGUAGE plpgsql ${PLANNING} AS $fn$
-DECLARE v_key uuid := ${s}.journal_key_v9(p_type, p_execution); v_epoch bigint; v_old bigint[];
+DECLARE v_keys uuid[] := ${s}.journal_keys_v12(p_type, p_execution); v_epoch bigint; v_old bigint[];
 BEGIN
   SELECT e.epoch INTO v_epoch FROM ${s}.shards e WHERE e.shard_id = p_shard FOR SHARE;
   IF v_epoch IS DISTINCT FROM p_epoch THEN
     PERFORM ${s}.refuse_fence_v9(v_epoch);
   END IF;
-  DELETE FROM ${s}.journal j WHERE j.key = v_key AND j.ordinal < p_below;
+  DELETE FROM ${s}.journal j WHERE j.key = ANY (v_keys) AND j.ordinal < p_below;
   v_old := ARRAY(SELECT q.sequence FROM ${s}.requests q
     WHERE q.request_id = ANY (p_ids) AND q.entity_type = p_type AND q.entity_id = p_execution);
   ${withoutKey(s, "ARRAY[$3]")} USING v_old, p_type, p_execution;
@@ -86,19 +86,19 @@ CREATE OR REPLACE FUNCTION ${s}.reopen_execution_v4(p_type text, p_execution tex
   p_ordinal int, p_position int, p_kind text, p_name text, p_event text, p_data text)
 RETURNS TABLE (entity_type text, entity_id text, shard_id text) LANGUAGE plpgsql ${PLANNING} AS $fn$
 #variable_conflict use_column
-DECLARE v_key uuid := ${s}.journal_key_v9(p_type, p_execution); v_sequence bigint; v_shard text;
+DECLARE v_keys uuid[] := ${s}.journal_keys_v12(p_type, p_execution); v_sequence bigint; v_shard text;
 BEGIN
   SELECT q.sequence, q.shard_id INTO v_sequence, v_shard FROM ${s}.requests q
     WHERE q.request_id = p_id AND q.entity_type = p_type AND q.entity_id = p_execution;
   IF NOT FOUND THEN RETURN; END IF;
   PERFORM ${s}.hold_shards_v9(ARRAY[v_shard]);
-  PERFORM 1 FROM ${s}.journal j WHERE j.key = v_key AND j.ordinal >= p_ordinal LIMIT 1;
+  PERFORM 1 FROM ${s}.journal j WHERE j.key = ANY (v_keys) AND j.ordinal >= p_ordinal LIMIT 1;
   IF FOUND THEN RETURN; END IF;
   DELETE FROM ${s}.replies r WHERE r.sequence = v_sequence AND NOT r.ok;
   IF NOT FOUND THEN RETURN; END IF;
-  DELETE FROM ${s}.journal j WHERE j.key = v_key AND j.ordinal = ANY (p_forget);
+  DELETE FROM ${s}.journal j WHERE j.key = ANY (v_keys) AND j.ordinal = ANY (p_forget);
   INSERT INTO ${s}.journal (key, ordinal, position, kind, name, event, data, execution)
-    VALUES (v_key, p_ordinal, p_position, p_kind, p_name, p_event, p_data,
+    VALUES (v_keys[cardinality(v_keys)], p_ordinal, p_position, p_kind, p_name, p_event, p_data,
       ${s}.journal_execution_v9(p_type, p_execution, p_kind, p_event));
   INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
     VALUES (v_sequence, v_shard, p_type, p_execution, 0, NULL);
@@ -138,7 +138,7 @@ BEGIN
   v_count := cardinality(v_old);
   IF p_execution_tag IS NOT NULL THEN
     FOREACH v_execution IN ARRAY v_executions LOOP
-      DELETE FROM ${s}.journal j WHERE j.key = ${s}.journal_key_v9(p_type, v_execution);
+      DELETE FROM ${s}.journal j WHERE j.key = ANY (${s}.journal_keys_v12(p_type, v_execution));
       DELETE FROM ${s}.attributes a WHERE a.entity_type = p_type AND a.execution_id = v_execution;
       v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
         WHERE q.entity_type = p_type AND q.entity_id = v_execution AND q.deduplication_key IS NOT NULL);

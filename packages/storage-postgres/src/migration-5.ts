@@ -4,7 +4,7 @@
 import { PLANNING } from "./migration-1-write.ts";
 import { withoutKey } from "./migration-4-functions.ts";
 
-/** Migration 9 applies it again. @param schema a checked identifier */
+/** Migrations 9 and 12 apply it again. @param schema a checked identifier */
 export function functionsOfVersion5(schema: string): string {
   const s = `"${schema}"`;
   return [dropDeadLetter(s), dropOfVersion1(s)].join("\n");
@@ -37,7 +37,7 @@ BEGIN
   IF NOT FOUND THEN RETURN; END IF;
   v_old := ARRAY[v_sequence];
   IF v_tag = p_execution_tag THEN
-    DELETE FROM ${s}.journal j WHERE j.key = ${s}.journal_key_v9(v_type, v_entity);
+    DELETE FROM ${s}.journal j WHERE j.key = ANY (${s}.journal_keys_v12(v_type, v_entity));
     DELETE FROM ${s}.attributes a WHERE a.entity_type = v_type AND a.execution_id = v_entity;
     v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
       WHERE q.entity_type = v_type AND q.entity_id = v_entity AND q.deduplication_key IS NOT NULL);

@@ -23,6 +23,7 @@ import { functionsOfVersion8 } from "./migration-8.ts";
 import { tablesAndFunctionsOfVersion9 } from "./migration-9.ts";
 import { functionsOfVersion10 } from "./migration-10.ts";
 import { functionsOfVersion11 } from "./migration-11.ts";
+import { functionsOfVersion12 } from "./migration-12.ts";
 
 interface Migration {
   readonly version: number;
@@ -43,6 +44,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 9, worksFrom: 1, script: tablesAndFunctionsOfVersion9 },
   { version: 10, worksFrom: 1, script: functionsOfVersion10 },
   { version: 11, worksFrom: 1, script: functionsOfVersion11 },
+  { version: 12, worksFrom: 1, script: functionsOfVersion12 },
 ];
 
 const LATEST = MIGRATIONS.length;

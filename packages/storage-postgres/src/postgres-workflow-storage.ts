@@ -21,7 +21,7 @@ import {
 } from "@holdfast/core/adapter";
 import { assertStorable } from "./errors.ts";
 import { executionOf, storedOf, type ExecutionRow, type StoredRow } from "./execution-row.ts";
-import { JournalKeys } from "./journal-keys.ts";
+import { journalKeyOf } from "./journal-key.ts";
 import { openedHere } from "./postgres-message-storage.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import { plainArray, textArray } from "./sql-array.ts";
@@ -31,7 +31,6 @@ import { errorBeginning, eventColumns } from "./write-group.ts";
 export class PostgresWorkflowStorage implements WorkflowStorage {
   readonly #session: PostgresSession;
   readonly #wakeUps: WakeUps | null;
-  readonly #keys = new JournalKeys();
 
   /** @param wakeUps null where no other process could save anything */
   constructor(session: PostgresSession, wakeUps: WakeUps | null) {
@@ -52,7 +51,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
     } catch (error) {
       return Promise.reject(error);
     }
-    const op = { type: "journal", execution, key: this.#keys.of(execution), entries, fence } as const;
+    const op = { type: "journal", execution, key: journalKeyOf(execution), entries, fence } as const;
     return this.#session.append("appendJournal", op);
   }
 
@@ -69,7 +68,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
       await opened.rollback();
       throw error;
     }
-    const op = { type: "journal", execution, key: this.#keys.of(execution), entries, fence } as const;
+    const op = { type: "journal", execution, key: journalKeyOf(execution), entries, fence } as const;
     if (!opened.hasBegun) {
       // Nothing was written in it: the entries need no transaction of their own.
       await opened.rollback();

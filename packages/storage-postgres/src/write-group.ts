@@ -6,7 +6,7 @@
 import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
 import type { SqlStatement, SqlValue } from "./driver.ts";
 import { GROUP_COLUMNS, type GroupColumn } from "./group-columns.ts";
-import { nameOf } from "./journal-keys.ts";
+import { nameOf } from "./journal-key.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
 

@@ -27,7 +27,7 @@ export type WriteOp =
   | {
       readonly type: "journal";
       readonly execution: ExecutionKey;
-      /** The journal's, by `JournalKeys`. */
+      /** The journal's (journal-key.ts). */
       readonly key: string;
       readonly entries: readonly JournalEntry[];
       readonly fence: Fence;

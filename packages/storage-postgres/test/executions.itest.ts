@@ -15,7 +15,7 @@ import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { commitStatement } from "../src/write-statement.ts";
 import type { SqlDriver, SqlStatement } from "../src/driver.ts";
 import { postgres } from "../src/index.ts";
-import { JournalKeys } from "../src/journal-keys.ts";
+import { journalKeyOf } from "../src/journal-key.ts";
 import { postgresSettings } from "../src/options.ts";
 import { PostgresMessageStorage } from "../src/postgres-message-storage.ts";
 import { PostgresSession } from "../src/postgres-session.ts";
@@ -25,7 +25,7 @@ import { begin, claim, countRowsRead, NO_INBOX, request, succeeded } from "./wor
 
 const url = inject("postgresUrl");
 const ORDER = { entityType: "workflow:Order", executionId: "order-1" };
-const KEY = new JournalKeys().of(ORDER);
+const KEY = journalKeyOf(ORDER);
 const QUERY: ExecutionQuery = {
   entityType: ORDER.entityType,
   tag: "execute",
@@ -342,14 +342,18 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
 
   it("have the key of their journal from here as from the database", async () => {
     await open();
-    const keys = new JournalKeys();
-    for (const execution of [ORDER, { entityType: "workflow:Bestellung.ß", executionId: "a/b é 🚀" }]) {
-      const [row] = await backend.sql<{ key: string }>(
-        `SELECT ${backend.schema}.journal_key_v9($1, $2)::text AS key`,
-        [execution.entityType, execution.executionId],
-      );
-      expect(row?.key.replaceAll("-", "")).toBe(keys.of(execution));
-    }
+    const other = { entityType: "workflow:Bestellung.ß", executionId: "a/b é 🚀" };
+    const id = "01a21f1a8838738d9e32aad1e689fc14";
+    const ids = [undefined, id, id.toUpperCase(), `${id}0`, `${id}\n`, id.slice(1), "request-1", ""];
+    for (const execution of [ORDER, other])
+      for (const requestId of ids) {
+        const [row] = await backend.sql<{ key: string }>(
+          `SELECT ${backend.schema}.journal_key_v12($1, $2, $3)::text AS key`,
+          [execution.entityType, execution.executionId, requestId ?? null],
+        );
+        const key = requestId === undefined ? execution : { ...execution, requestId };
+        expect(row?.key.replaceAll("-", "")).toBe(journalKeyOf(key));
+      }
   });
 
   it("are not reopened with an entry that PostgreSQL cannot keep", async () => {

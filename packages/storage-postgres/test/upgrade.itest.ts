@@ -20,10 +20,12 @@ import type {
 import { describe, expect, inject, it } from "vitest";
 import { pglite, postgres, postgresTx } from "../src/index.ts";
 import { newSchema, serverBackend, services } from "./backends.ts";
+import { NO_INBOX } from "./work.ts";
 import * as version1 from "./previous/version-1.js";
 import * as version8 from "./previous/version-8.js";
 import * as version9 from "./previous/version-9.js";
 import * as version10 from "./previous/version-10.js";
+import * as version11 from "./previous/version-11.js";
 
 const url = inject("postgresUrl") ?? "";
 const CALLERS = 8;
@@ -111,6 +113,7 @@ const RELEASES: [version: number, release: Release][] = [
   [8, version8],
   [9, version9],
   [10, version10],
+  [11, version11],
 ];
 
 describe.skipIf(url === "")("an upgrade while members of a release before work", () => {
@@ -220,6 +223,53 @@ describe("an upgrade on PGlite", () => {
       const back = await version1.pglite({ instance }).open(services());
       expect(await back.messages.lookUp(ids)).toMatchObject([{ state: "answered" }]);
       await back.close();
+    } finally {
+      await instance.close();
+    }
+  });
+
+  it("goes on with the journal of an execution that the release before began, and that release with it", async () => {
+    const instance = await PGlite.create();
+    try {
+      const before = await version11.pglite({ instance }).open(services());
+      const start = { ...executionOf("order-1"), requestId: "01a21f1a8838738d9e32aad1e689fc14" };
+      const execution = { entityType: start.address.entityType, executionId: start.address.entityId };
+      const owned = { ...execution, requestId: start.requestId };
+      await before.messages.saveRequest(start, 1, null);
+      const after = await pglite({ instance }).open(services());
+      const expected: JournalEntry[] = [];
+      const append = async ({ messages, workflows }: typeof after): Promise<void> => {
+        const [epoch = 0] = await messages.claimShards(["default:1"]);
+        for (let count = 0; count < 2; count += 1) {
+          const ordinal = expected.length;
+          expected.push({ ...TAGGED, ordinal, position: ordinal });
+          const transaction = count === 0 ? null : (messages.beginTransaction?.() ?? null);
+          await workflows.appendJournal(
+            owned,
+            expected.slice(-1),
+            { shardId: "default:1", epoch },
+            transaction,
+          );
+        }
+      };
+      for (const session of [before, after, before, after]) {
+        await append(session);
+        for (const { workflows } of [before, after]) {
+          expect((await workflows.readExecution(execution, NO_INBOX)).entries).toEqual(expected);
+        }
+      }
+      const [epoch = 0] = await before.messages.claimShards(["default:1"]);
+      const fence = { shardId: "default:1", epoch } as const;
+      const trim = { belowOrdinal: 3, requestIds: [], answeredBefore: 0 };
+      await before.workflows.trimExecution(execution, trim, fence);
+      expect((await after.workflows.readExecution(execution, NO_INBOX)).entries).toEqual(expected.slice(3));
+      await before.messages.saveReply(replyTo(start.requestId), fence, null);
+      const old = { entityType: execution.entityType, answeredBefore: Date.now() + 60_000, limit: 1 };
+      expect(await before.messages.forgetAnswered({ ...old, executionTag: "execute" })).toBe(1);
+      const { rows } = await instance.query("SELECT * FROM holdfast.journal");
+      expect(rows).toEqual([]);
+      await before.close();
+      await after.close();
     } finally {
       await instance.close();
     }

@@ -8,6 +8,11 @@ import type { JournalEntry } from "../data/journal-entry.ts";
 export interface ExecutionKey {
   readonly entityType: string;
   readonly executionId: string;
+  /**
+   * The id of the request that it is, from whoever has that at hand: storage may file what it appends under it. Whether it is
+   * given or not, calls for an execution mean the same one, and find the same.
+   */
+  readonly requestId?: string;
 }
 
 /** A request to an execution besides its start: a signal, a request to cancel. Accepted is received: it stays until it is trimmed. */

@@ -1,6 +1,6 @@
 // ExecutionRunner: takes an execution from its journal to its end, or to where it leaves memory.
 
-import type { InboxMessage, StoredExecution } from "../adapter/workflow-storage.ts";
+import type { ExecutionKey, InboxMessage, StoredExecution } from "../adapter/workflow-storage.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parse } from "../contract/schema.ts";
@@ -28,6 +28,7 @@ import {
 } from "../errors/workflow.ts";
 import { FailedAndCompensated } from "./compensation.ts";
 import { Execution } from "./execution.ts";
+import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd } from "./execution-options.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
 import { Parked } from "./parked.ts";
@@ -76,7 +77,8 @@ export class ExecutionRunner {
   }
 
   async run(input: unknown, call: Call): Promise<unknown> {
-    const { entityType, entityId: executionId } = call.envelope.address;
+    const key = executionKeyOf(call.envelope);
+    const { executionId } = key;
     // A claim waits for the writes under older epochs, so those of other fences have ended.
     const place = `${call.fence.shardId}/${call.fence.epoch}/${executionId}`;
     await this.#underWay.get(place);
@@ -85,7 +87,7 @@ export class ExecutionRunner {
     try {
       let stored = call.isNew
         ? NOTHING_STORED
-        : await this.#services.storage.readExecution({ entityType, executionId }, EXECUTION_TAGS);
+        : await this.#services.storage.readExecution(key, EXECUTION_TAGS);
       // An earlier attempt is on the count, or left something: copies that left in order recorded all they had begun.
       const isFirst = call.attempt === 1 && stored.entries.length === 0;
       if (stored.entries.length === 0) stored = await this.#begin(call, stored);
@@ -112,7 +114,7 @@ export class ExecutionRunner {
         if (end.type !== "continued") return await this.#conclude(call, execution, end);
         await settled;
         copy.execution = null;
-        stored = await this.#trim(call, { entityType, executionId });
+        stored = await this.#trim(call, key);
       }
     } finally {
       if (this.#copies.get(executionId) === copy) this.#copies.delete(executionId);
@@ -122,7 +124,8 @@ export class ExecutionRunner {
   /** What a new execution has in its journal before its first step: its version, or what a fork takes over. */
   async #begin(call: Call, stored: StoredExecution): Promise<StoredExecution> {
     const { storage } = this.#services;
-    const { entityType, entityId: executionId } = call.envelope.address;
+    const key = executionKeyOf(call.envelope);
+    const { entityType } = key;
     const fork = call.envelope.headers[FORK_HEADER];
     const { version, name } = this.#contract;
     if (fork === undefined && version === null) return stored;
@@ -148,7 +151,7 @@ export class ExecutionRunner {
         event: { type: "completed", value: JSON.stringify(version) },
       });
     }
-    await storage.appendJournal({ entityType, executionId }, entries, call.fence, null);
+    await storage.appendJournal(key, entries, call.fence, null);
     return { ...stored, entries };
   }
 
@@ -189,10 +192,7 @@ export class ExecutionRunner {
   }
 
   /** The run before is over: what it recorded, and the signals that it was given, are forgotten. */
-  async #trim(
-    call: Call,
-    key: { readonly entityType: string; readonly executionId: string },
-  ): Promise<StoredExecution> {
+  async #trim(call: Call, key: ExecutionKey): Promise<StoredExecution> {
     const { storage, clock } = this.#services;
     const before = await storage.readExecution(key, EXECUTION_TAGS);
     const { firstOrdinal, consumed } = recordedRun(before);

@@ -27,6 +27,7 @@ import { JournalFullError, NonDeterminismError, WorkflowCancelledError } from ".
 import { Arrivals } from "./arrivals.ts";
 import { Cancellation, OpenStep, type StepRole } from "./cancellation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
+import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd, ExecutionOptions } from "./execution-options.ts";
 import { ExecutionScope } from "./execution-scope.ts";
 import { InstantSteps } from "./instant-steps.ts";
@@ -79,10 +80,10 @@ export class Execution {
     const { call, storage, run, clock } = options;
     const check = (): void => this.#check();
     const isOver = (): boolean => this.#isOver;
-    const { entityType, entityId } = call.envelope.address;
+    const { entityId } = call.envelope.address;
     this.#journal = new Journal({
       storage,
-      execution: { entityType, executionId: entityId },
+      execution: executionKeyOf(call.envelope),
       fence: call.fence,
       entries: run.entries,
       nextOrdinal: run.nextOrdinal,

@@ -12,6 +12,7 @@ import { workflowAttributes } from "./workflow-attributes.ts";
 import { workflowFilters } from "./workflow-filters.ts";
 import { workflowInbox } from "./workflow-inbox.ts";
 import { workflowListing } from "./workflow-listing.ts";
+import { workflowNaming } from "./workflow-naming.ts";
 import { workflowReopening } from "./workflow-reopening.ts";
 import { workflowRetention } from "./workflow-retention.ts";
 
@@ -30,6 +31,7 @@ export function workflowStorageConformance(
     journals(make);
     journalFences(make);
     journalTransactions(make);
+    workflowNaming(make);
     workflowInbox(make);
     workflowAttributes(make);
     workflowListing(make);
