@@ -228,6 +228,22 @@ describe("a scheduled request", () => {
       expect(time).toBeLessThan(due + index * 1_000 + 1_000);
     }
   });
+
+  it("brings its entity into memory when it is due, and not before", async () => {
+    const heard: string[] = [];
+    const Bell = defineEntity({ name: "Bell", rpcs: { ring: rpc<void, void>({ persisted: true }) } });
+    const bell = Bell.implement({ ring: async (_input, ctx) => void heard.push(ctx.entityId) });
+    await using cluster = await createTestCluster({ runners: 2, register: [bell] });
+    const counted = (name: string): number =>
+      cluster.runners.reduce((sum, runner) => sum + (runner.metrics.snapshot()[name] ?? 0), 0);
+    const ids = Array.from({ length: 50 }, (_, index) => `b${index}`);
+    const deliverAt = new Date(cluster.now() + 60_000);
+    for (const id of ids) await cluster.entity(Bell, id).ring.notify(undefined, { deliverAt });
+    expect([counted("activations"), counted("activeEntities")]).toEqual([0, 0]);
+    await cluster.advance("2 minutes");
+    expect(heard.toSorted()).toEqual(ids.toSorted());
+    expect(counted("activations")).toBe(ids.length);
+  });
 });
 
 describe("a persisted request that fails", () => {

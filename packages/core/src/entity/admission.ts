@@ -54,6 +54,13 @@ export interface AdmissionOptions {
     address: EntityAddress,
     tag: string,
   ) => Activation;
+  /** That activation, if it is in memory. */
+  readonly resident: (
+    shard: HostedShard,
+    behavior: EntityBehavior,
+    address: EntityAddress,
+    tag: string,
+  ) => Activation | undefined;
   /** Lets a request leave memory. */
   readonly forget: (request: HostedRequest, activation: Activation) => void;
   /** An activation was asked for, and nothing was put in its mailbox. */
@@ -226,29 +233,31 @@ export class Admission {
     }
     const known = this.#options.requests.get(request.id);
     if (known?.isAccepted === true) return void (await this.#join(known.envelope, request.id, peer, answer));
-    const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
-    if (activation.isBacklogged || activation.isFull) {
-      return void this.#refuseFull(activation, arrival);
-    }
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
-    const goesStraight = known === undefined && !isLater && !shard.isUnread;
-    if (goesStraight) {
+    const { address, tag } = envelope;
+    const resident = this.#options.resident(shard, behavior, address, tag);
+    if (resident !== undefined && (resident.isBacklogged || resident.isFull))
+      return void this.#refuseFull(resident, arrival);
+    // What is only stored brings no entity into memory.
+    const isOnlyStored = known !== undefined || isLater || shard.isUnread;
+    const straight = isOnlyStored
+      ? null
+      : (resident ?? this.#options.activation(shard, behavior, address, tag));
+    if (straight !== null) {
       // Its place in the mailbox is taken now and its acceptance awaited after, so that nothing overtakes it (M3).
-      request.attemptIsRecorded = activation.startsAtOnce;
+      request.attemptIsRecorded = straight.startsAtOnce;
       request.attempts = request.attemptIsRecorded ? 1 : 0;
       this.#options.requests.set(request.id, request);
-      activation.mailbox.push(request);
-    } else {
-      this.#options.unneeded(activation);
+      straight.mailbox.push(request);
     }
     const waiter = { peer, requestId: request.id, shardId: shard.fence.shardId, answer };
     if (envelope.expects !== "acceptance") this.#options.waiters.add(request.id, waiter);
     try {
       const save = (): Promise<SaveRequestResult> =>
-        this.#options.messages.saveRequest(envelope, request.attempts, activation.fence);
-      const saved = goesStraight || isLater ? await save() : await shard.store(save);
+        this.#options.messages.saveRequest(envelope, request.attempts, shard.fence);
+      const saved = straight !== null || isLater ? await save() : await shard.store(save);
       if (saved.outcome === "duplicate") {
-        if (goesStraight) this.#withdraw(request, activation, shard);
+        if (straight !== null) this.#withdraw(request, straight, shard);
         this.#options.waiters.remove(request.id, waiter);
         if (this.#options.servedShard(envelope.address.shardId) !== shard)
           return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
@@ -257,7 +266,7 @@ export class Admission {
       this.#options.counters.accepted += 1;
       if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
       if (isLater && envelope.deliverAt !== null) return this.#options.noteDue(envelope.deliverAt);
-      if (!goesStraight) return void this.#options.wake();
+      if (straight === null) return void this.#options.wake();
       request.sequence = saved.sequence;
       request.isAccepted = true;
       // Put back meanwhile, with what was in front of it: it is read in its turn.
@@ -267,9 +276,9 @@ export class Admission {
       }
       request.isNew = request.attemptIsRecorded;
       // While it was stored the shard may have been drained: then the mailbox was emptied, and it waits in storage.
-      activation.pump();
+      straight.pump();
     } catch (error) {
-      if (goesStraight) this.#withdraw(request, activation, shard);
+      if (straight !== null) this.#withdraw(request, straight, shard);
       this.#options.waiters.remove(request.id, waiter);
       if (error instanceof FencedError) {
         this.#options.fenced(shard.fence.shardId);

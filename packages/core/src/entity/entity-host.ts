@@ -101,6 +101,7 @@ export class EntityHost {
       arrival: (shardId) => this.#arrival(shardId),
       servedShard: (shardId) => this.#servedShard(shardId),
       activation: (shard, behavior, address, tag) => this.#activation(shard, behavior, address, tag),
+      resident: (shard, behavior, address, tag) => shard.activations.get(keyOf(behavior, address, tag)),
       forget: (request, activation) => this.#forget(request, activation),
       unneeded: (activation) => this.#leaveIfDone(activation),
       fenced: (shardId) => this.#fence(shardId),
@@ -394,9 +395,7 @@ export class EntityHost {
   }
 
   #activation(shard: HostedShard, behavior: EntityBehavior, address: EntityAddress, tag: string): Activation {
-    const isQueued = behavior.queued?.has(tag) === true;
-    // A space is in no name of a type, so no other entity has this key.
-    const key = isQueued ? `queued ${entityKey(address)}` : entityKey(address);
+    const key = keyOf(behavior, address, tag);
     const existing = shard.activations.get(key);
     if (existing !== undefined) return existing;
     const { contract } = behavior;
@@ -406,7 +405,7 @@ export class EntityHost {
       behavior,
       fence: shard.fence,
       mailboxCapacity: contract.mailboxCapacity ?? this.#options.mailboxCapacity,
-      concurrency: isQueued ? 1 : (contract.concurrency ?? this.#options.concurrency),
+      concurrency: isQueued(behavior, tag) ? 1 : (contract.concurrency ?? this.#options.concurrency),
       leaving: shard.leaving,
       hooks: this.#hooks,
     });
@@ -445,4 +444,14 @@ export class EntityHost {
       });
     });
   }
+}
+
+/** Under what the activation for requests of a tag is kept. */
+function keyOf(behavior: EntityBehavior, address: EntityAddress, tag: string): string {
+  // A space is in no name of a type, so no other entity has this key.
+  return isQueued(behavior, tag) ? `queued ${entityKey(address)}` : entityKey(address);
+}
+
+function isQueued({ queued }: EntityBehavior, tag: string): boolean {
+  return queued?.has(tag) === true;
 }
