@@ -22,7 +22,7 @@ interface JournalRow {
 
 const OF_EXECUTION = "entity_type = :entityType AND execution_id = :executionId";
 
-/** The parameters that name an execution. */
+/** The parameters that name an execution: SQLite takes none that the statement does not have, and a key may have more. */
 export function named({
   entityType,
   executionId,

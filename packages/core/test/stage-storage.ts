@@ -1,6 +1,6 @@
 // Stage storage: the journal, the inbox and the reply of one execution, what is durable of them, and what goes wrong.
 
-import type { ExecutionKey, InboxMessage, WorkflowStorage } from "../src/adapter/workflow-storage.ts";
+import type { InboxMessage, WorkflowStorage } from "../src/adapter/workflow-storage.ts";
 import type { Clock } from "../src/adapter/clock.ts";
 import { sleep } from "../src/clock/sleep.ts";
 import type { Fence } from "../src/data/epoch.ts";
@@ -40,8 +40,6 @@ export class StageStorage {
   readonly journal: JournalEntry[] = [];
   /** All that ever was, in the order in which it was written: also what was trimmed. */
   readonly written: WrittenEntry[] = [];
-  /** As what the execution was named by who appended. */
-  readonly namedAs: ExecutionKey[] = [];
   /** Labels that transactional activities committed. */
   readonly committed: string[] = [];
   /** Messages that were accepted for the execution. */
@@ -115,8 +113,7 @@ export class StageStorage {
         if (!passes()) return never();
         return { entries: [...this.journal], inbox: [...this.inbox] };
       },
-      appendJournal: (execution, entries, fence, transaction) => {
-        this.namedAs.push(execution);
+      appendJournal: (_execution, entries, fence, transaction) => {
         const tx = transaction as StageTransaction | null;
         return write(fence, tx, () => this.#append(entries, tx, clock.now()));
       },

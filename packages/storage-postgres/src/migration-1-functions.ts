@@ -128,11 +128,27 @@ CREATE OR REPLACE FUNCTION ${s}.read_journal_v1(p_type text, p_execution text)
 RETURNS TABLE (ordinal int, "position" int, kind text, name text, event text, data text)
 LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
-DECLARE v_keys uuid[] := ${s}.journal_keys_v12(p_type, p_execution);
+DECLARE v_keys uuid[] := ${usedKeys(s)};
 BEGIN
-  RETURN QUERY SELECT j.ordinal, j.position, j.kind, j.name, j.event, j.data FROM ${s}.journal j
-    WHERE j.key = ANY (v_keys) ORDER BY j.ordinal;
+  ${entriesOf(s, "j.ordinal, j.position, j.kind, j.name, j.event, j.data")}
 END $fn$;`;
+}
+
+/** Those of an execution's keys under which there are entries: one of them, but for executions that changed releases. */
+export function usedKeys(s: string): string {
+  return `ARRAY(SELECT k.key FROM unnest(${s}.journal_keys_v12(p_type, p_execution)) AS k (key)
+    WHERE EXISTS (SELECT FROM ${s}.journal j WHERE j.key = k.key))`;
+}
+
+/** Returns the entries under `v_keys` in their order, which the index has where it is one key: then nothing is sorted. */
+export function entriesOf(s: string, columns: string): string {
+  const query = (where: string): string =>
+    `RETURN QUERY SELECT ${columns} FROM ${s}.journal j WHERE ${where} ORDER BY j.ordinal;`;
+  return `IF cardinality(v_keys) = 1 THEN
+    ${query("j.key = v_keys[1]")}
+  ELSE
+    ${query("j.key = ANY (v_keys)")}
+  END IF;`;
 }
 
 /** Requeueing and dropping are rare and unfenced: they hold the shard, so that no fenced write is under way beside them. Migration 9
@@ -207,12 +223,16 @@ BEGIN
 END $fn$;`;
 }
 
-function forgetting(s: string): string {
+/** With an execution everything goes that is known of it, though runners of version 1 know nothing of that. Migration 12 applies it again. */
+export function forgetting(s: string): string {
   return `
-CREATE FUNCTION ${s}.forget_answered_v1(p_type text, p_before bigint, p_limit int) RETURNS int
+CREATE OR REPLACE FUNCTION ${s}.forget_answered_v1(p_type text, p_before bigint, p_limit int) RETURNS int
 LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE v_old bigint[];
 BEGIN
+  IF starts_with(p_type, 'workflow:') THEN
+    RETURN ${s}.forget_answered_v4(p_type, p_before, p_limit, 'execute');
+  END IF;
   SELECT array_agg(o.sequence) INTO v_old FROM (
     SELECT r.sequence FROM ${s}.replies r WHERE r.entity_type = p_type AND r.answered_at < p_before
       ORDER BY r.answered_at LIMIT p_limit FOR UPDATE SKIP LOCKED) o;

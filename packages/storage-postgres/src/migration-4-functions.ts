@@ -1,5 +1,6 @@
 // Migration 4: the functions that read, trim, reopen and forget executions.
 
+import { entriesOf, usedKeys } from "./migration-1-functions.ts";
 import { PLANNING } from "./migration-1-write.ts";
 
 /** Migrations 9 and 12 apply them again. @param s the quoted schema */
@@ -22,10 +23,9 @@ CREATE OR REPLACE FUNCTION ${s}.read_execution_v4(p_type text, p_execution text,
 RETURNS TABLE (ordinal int, "position" int, kind text, name text, event text, data text, request_id text, tag text, payload text)
 LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
-DECLARE v_keys uuid[] := ${s}.journal_keys_v12(p_type, p_execution); v_start bigint;
+DECLARE v_keys uuid[] := ${usedKeys(s)}; v_start bigint;
 BEGIN
-  RETURN QUERY SELECT j.ordinal, j.position, j.kind, j.name, j.event, j.data, NULL, NULL, NULL FROM ${s}.journal j
-    WHERE j.key = ANY (v_keys) ORDER BY j.ordinal;
+  ${entriesOf(s, "j.ordinal, j.position, j.kind, j.name, j.event, j.data, NULL, NULL, NULL")}
   SELECT min(q.sequence) INTO v_start FROM (
     SELECT o.sequence FROM ${keyed} AND o.tag = p_execution_tag OFFSET 0) q;
   IF v_start IS NULL THEN RETURN; END IF;
@@ -87,6 +87,7 @@ CREATE OR REPLACE FUNCTION ${s}.reopen_execution_v4(p_type text, p_execution tex
 RETURNS TABLE (entity_type text, entity_id text, shard_id text) LANGUAGE plpgsql ${PLANNING} AS $fn$
 #variable_conflict use_column
 DECLARE v_keys uuid[] := ${s}.journal_keys_v12(p_type, p_execution); v_sequence bigint; v_shard text;
+  v_key uuid := ${s}.journal_key_v12(p_type, p_execution, p_id);
 BEGIN
   SELECT q.sequence, q.shard_id INTO v_sequence, v_shard FROM ${s}.requests q
     WHERE q.request_id = p_id AND q.entity_type = p_type AND q.entity_id = p_execution;
@@ -98,7 +99,7 @@ BEGIN
   IF NOT FOUND THEN RETURN; END IF;
   DELETE FROM ${s}.journal j WHERE j.key = ANY (v_keys) AND j.ordinal = ANY (p_forget);
   INSERT INTO ${s}.journal (key, ordinal, position, kind, name, event, data, execution)
-    VALUES (v_keys[cardinality(v_keys)], p_ordinal, p_position, p_kind, p_name, p_event, p_data,
+    VALUES (CASE WHEN v_key = ANY (v_keys) THEN v_key ELSE v_keys[1] END, p_ordinal, p_position, p_kind, p_name, p_event, p_data,
       ${s}.journal_execution_v9(p_type, p_execution, p_kind, p_event));
   INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
     VALUES (v_sequence, v_shard, p_type, p_execution, 0, NULL);

@@ -90,7 +90,7 @@ END $fn$;`;
 /**
  * A journal is found by a key of 16 bytes, the beginning of a hash that is hard to meet twice, in the place of the execution's
  * type and id: those took a third of a row and two thirds of its index. Only entries that a trigger has to file under the
- * execution have it beside. journal-key.ts makes the same keys.
+ * execution have it beside. journal-key.ts makes the same keys where it has no request's id.
  */
 function journal(s: string): string {
   return `

@@ -3,8 +3,9 @@
 import {
   FencedError,
   SerializationError,
-  type Envelope,
+  type ExecutionKey,
   type ExecutionQuery,
+  type Fence,
   type JournalEntry,
   type OpenStorage,
   type Reply,
@@ -14,6 +15,7 @@ import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { commitStatement } from "../src/write-statement.ts";
 import type { SqlDriver, SqlStatement } from "../src/driver.ts";
+import type { WriteOp } from "../src/write-op.ts";
 import { postgres } from "../src/index.ts";
 import { journalKeyOf } from "../src/journal-key.ts";
 import { postgresSettings } from "../src/options.ts";
@@ -21,11 +23,10 @@ import { PostgresMessageStorage } from "../src/postgres-message-storage.ts";
 import { PostgresSession } from "../src/postgres-session.ts";
 import { PostgresWorkflowStorage } from "../src/postgres-workflow-storage.ts";
 import { serverBackend, services } from "./backends.ts";
-import { begin, claim, countRowsRead, NO_INBOX, request, succeeded } from "./work.ts";
+import { begin, claim, countRowsRead, NO_INBOX, ownedBy, startOf, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const ORDER = { entityType: "workflow:Order", executionId: "order-1" };
-const KEY = journalKeyOf(ORDER);
 const QUERY: ExecutionQuery = {
   entityType: ORDER.entityType,
   tag: "execute",
@@ -135,6 +136,11 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
          FROM ${schema}.requests q WHERE NOT (${isOf(`${pending}, 'e5'`)})`,
     );
     await backend.sql(
+      `INSERT INTO ${schema}.journal
+         SELECT ${schema}.journal_key_v12(q.entity_type, q.entity_id, q.request_id), i, i, 'run', 'step', 'completed', '1', NULL
+           FROM ${schema}.requests q, generate_series(0, 3) AS i WHERE q.entity_type = 'workflow:Order'`,
+    );
+    await backend.sql(
       `INSERT INTO ${schema}.attributes SELECT q.entity_type, q.entity_id, a.name, a.value
          FROM ${schema}.requests q, LATERAL (VALUES ('tenant', '"a"'), ('order', substr(q.entity_id, 2))) AS a (name, value)
          WHERE q.entity_type = 'workflow:Order'`,
@@ -184,9 +190,12 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     await fillInboxes();
     const before = await rowsRead();
     const [first, second] = ["e1", "e2"].map((executionId) => ({ ...ORDER, executionId }));
-    expect((await workflows.readExecution(first ?? ORDER, tags)).inbox).toMatchObject([{ requestId: "s1" }]);
+    expect(await workflows.readExecution(first ?? ORDER, tags)).toMatchObject({
+      entries: [{ ordinal: 0 }, { ordinal: 1 }, { ordinal: 2 }, { ordinal: 3 }],
+      inbox: [{ requestId: "s1" }],
+    });
     for (const execution of [first, second]) await workflows.trimExecution(execution ?? ORDER, trim, fence);
-    expect((await workflows.readExecution(first ?? ORDER, tags)).inbox).toEqual([]);
+    expect(await workflows.readExecution(first ?? ORDER, tags)).toEqual({ entries: [], inbox: [] });
     expect((await rowsRead()) - before).toBeLessThan(60);
   });
 
@@ -213,13 +222,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     await messages.saveDeadLetter(start.requestId, NO, fence);
     const writer = await connect();
     await writer.query("BEGIN");
-    const op = {
-      type: "journal",
-      execution: ORDER,
-      key: KEY,
-      entries: [entryOf(7, "value", "1")],
-      fence,
-    } as const;
+    const op = journalOp(ownedBy(start), [entryOf(7, "value", "1")], fence);
     const statement = commitStatement(backend.schema, op, { now: 0, isPrepared: true });
     await writer.query(statement.text, [...statement.values]);
     const dropping = messages.dropDeadLetter(start.requestId, "execute");
@@ -288,7 +291,8 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
       tag: "signal",
     }));
     for (const each of [start, ofEntity, ...signals]) await messages.saveRequest(each, 1, fence);
-    await workflows.appendJournal(ORDER, [entryOf(0, "attributes", '{"tenant":"a"}')], fence, null);
+    const entries = [entryOf(0, "attributes", '{"tenant":"a"}')];
+    await workflows.appendJournal(ownedBy(start), entries, fence, null);
     const { schema, sql } = backend;
     for (const { requestId } of [start, ofEntity]) {
       const drop = (): Promise<unknown> =>
@@ -312,7 +316,7 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     const writer = await connect();
     await writer.query("BEGIN");
     const entry = entryOf(7, "value", "1");
-    const op = { type: "journal", execution: ORDER, key: KEY, entries: [entry], fence } as const;
+    const op = journalOp(ownedBy(start), [entry], fence);
     const statement = commitStatement(backend.schema, op, { now: 0, isPrepared: true });
     await writer.query(statement.text, [...statement.values]);
 
@@ -371,7 +375,9 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
   it("are not trimmed beside a claim: a trim waits for it, and is refused (INV-1)", async () => {
     const { messages, workflows } = await open();
     const fence = await claim(messages);
-    await workflows.appendJournal(ORDER, [entryOf(0, "value", "1")], fence, null);
+    const start = startOf("order-1");
+    await messages.saveRequest(start, 1, fence);
+    await workflows.appendJournal(ownedBy(start), [entryOf(0, "value", "1")], fence, null);
     const claimer = await connect();
     await claimer.query("BEGIN");
     await claimer.query(`SELECT "${backend.schema}".claim_shards_v1('{default:1}')`);
@@ -388,14 +394,16 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
   it("are trimmed beside other writes for their shard, and wait for none of them", async () => {
     const { messages, workflows } = await open();
     const fence = await claim(messages);
-    await workflows.appendJournal(ORDER, [entryOf(0, "value", "1")], fence, null);
+    const start = startOf("order-1");
+    await messages.saveRequest(start, 1, fence);
+    await workflows.appendJournal(ownedBy(start), [entryOf(0, "value", "1")], fence, null);
     const message = { ...startOf("order-1"), tag: "signal" };
     await messages.saveRequest(message, 1, fence);
     await messages.saveReply(succeeded(message.requestId), fence, null);
     const writer = await connect();
     await writer.query("BEGIN");
     const entries = [entryOf(2, "value", "1")];
-    const op = { type: "journal", execution: ORDER, key: KEY, entries, fence } as const;
+    const op = journalOp(ownedBy(start), entries, fence);
     const statement = commitStatement(backend.schema, op, { now: 0, isPrepared: true });
     await writer.query(statement.text, [...statement.values]);
     const trim = { belowOrdinal: 2, requestIds: [message.requestId], answeredBefore: Date.now() + 60_000 };
@@ -405,42 +413,50 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     expect((await workflows.readExecution(ORDER, NO_INBOX)).entries).toEqual(entries);
   });
 
-  it("go whole when a runner of the release before forgets them, and what goes on stays", async () => {
-    const { messages, workflows } = await open();
-    const fence = await claim(messages);
-    const requests = ["order-1", "order-2"].flatMap((executionId) => [
-      startOf(executionId),
-      { ...startOf(executionId), tag: "signal" },
-      { ...startOf(executionId), tag: "wake", deduplicationKey: null },
-    ]);
-    for (const each of requests) await messages.saveRequest(each, 1, fence);
-    const ids = requests.map(({ requestId }) => requestId);
-    // The one execution has ended, and the other has handled a signal.
-    for (const requestId of [ids[0] ?? "", ids[4] ?? ""])
-      await messages.saveReply(succeeded(requestId), fence, null);
-    for (const executionId of ["order-1", "order-2"]) {
-      const entries = [entryOf(0, "attributes", '{"tenant":"a"}')];
-      await workflows.appendJournal({ ...ORDER, executionId }, entries, fence, null);
-    }
-    const { schema, sql } = backend;
-    const sweep = async (): Promise<unknown> =>
-      sql(`SELECT ${schema}.forget_answered_v2('workflow:Order', $1, 20, 'execute') AS count`, [
-        Date.now() + 60_000,
+  it.each([
+    ["1", "forget_answered_v1('workflow:Order', $1, 20)"],
+    ["2", "forget_answered_v2('workflow:Order', $1, 20, 'execute')"],
+  ])(
+    "go whole when a runner of version %s forgets them, and what goes on stays",
+    async (_version, forget) => {
+      const { messages, workflows } = await open();
+      const fence = await claim(messages);
+      const requests = ["order-1", "order-2"].flatMap((executionId) => [
+        startOf(executionId),
+        { ...startOf(executionId), tag: "signal" },
+        { ...startOf(executionId), tag: "wake", deduplicationKey: null },
       ]);
-    expect(await sweep()).toEqual([{ count: 1 }]);
-    expect(await sweep()).toEqual([{ count: 0 }]);
-    const known = await messages.lookUp(ids);
-    expect(known.map(({ requestId }) => requestId).toSorted()).toEqual(ids.slice(3).toSorted());
-    expect(await sql(`SELECT execution_id FROM ${schema}.attributes`)).toEqual([{ execution_id: "order-2" }]);
-    expect(await sql(`SELECT execution FROM ${schema}.journal`)).toEqual([
-      { execution: "workflow:Order/order-2" },
-    ]);
-  });
+      for (const each of requests) await messages.saveRequest(each, 1, fence);
+      const ids = requests.map(({ requestId }) => requestId);
+      // The one execution has ended, and the other has handled a signal.
+      for (const requestId of [ids[0] ?? "", ids[4] ?? ""])
+        await messages.saveReply(succeeded(requestId), fence, null);
+      for (const start of requests.filter(({ tag }) => tag === "execute")) {
+        const entries = [entryOf(0, "attributes", '{"tenant":"a"}')];
+        await workflows.appendJournal(ownedBy(start), entries, fence, null);
+      }
+      const { schema, sql } = backend;
+      const sweep = async (): Promise<unknown> =>
+        sql(`SELECT ${schema}.${forget} AS count`, [Date.now() + 60_000]);
+      expect(await sweep()).toEqual([{ count: 1 }]);
+      expect(await sweep()).toEqual([{ count: 0 }]);
+      const known = await messages.lookUp(ids);
+      expect(known.map(({ requestId }) => requestId).toSorted()).toEqual(ids.slice(3).toSorted());
+      expect(await sql(`SELECT execution_id FROM ${schema}.attributes`)).toEqual([
+        { execution_id: "order-2" },
+      ]);
+      expect(await sql(`SELECT execution FROM ${schema}.journal`)).toEqual([
+        { execution: "workflow:Order/order-2" },
+      ]);
+    },
+  );
 
   it("let a claim wait for a trim under way", async () => {
     const { messages, workflows } = await open();
     const fence = await claim(messages);
-    await workflows.appendJournal(ORDER, [entryOf(0, "value", "1")], fence, null);
+    const start = startOf("order-1");
+    await messages.saveRequest(start, 1, fence);
+    await workflows.appendJournal(ownedBy(start), [entryOf(0, "value", "1")], fence, null);
     const trimmer = await connect();
     await trimmer.query("BEGIN");
     await trimmer.query(
@@ -512,14 +528,6 @@ function driverOn(client: pg.Client): SqlDriver {
   };
 }
 
-function startOf(executionId: string): Envelope {
-  return request({
-    address: { entityType: ORDER.entityType, entityId: executionId, shardId: "default:1" },
-    tag: "execute",
-    deduplicationKey: "execute",
-  });
-}
-
 const ERROR = {
   name: "Error",
   message: "no",
@@ -538,4 +546,12 @@ function failed(requestId: string): Reply {
 
 function entryOf(ordinal: number, kind: StepKind, value: string): JournalEntry {
   return { ordinal, position: ordinal, kind, name: "step", event: { type: "completed", value } };
+}
+
+function journalOp(
+  execution: ExecutionKey,
+  entries: readonly JournalEntry[],
+  fence: Fence,
+): Extract<WriteOp, { type: "journal" }> {
+  return { type: "journal", execution, key: journalKeyOf(execution), entries, fence };
 }

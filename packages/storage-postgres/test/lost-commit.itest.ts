@@ -4,7 +4,7 @@ import { postgres } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
 import { CuttingProxy, type Cut } from "./cutting-proxy.ts";
-import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
+import { begin, claim, NO_INBOX, ownedBy, request, startOf, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const bouncer = await bouncerBefore(url);
@@ -83,7 +83,9 @@ function lostCommits(connectionString: string, options: Parameters<typeof postgr
     try {
       const { messages, workflows } = session;
       const fence = await claim(messages);
-      const execution = { entityType: "Order", executionId: "1" };
+      const start = startOf("1");
+      await messages.saveRequest(start, 1, fence);
+      const execution = ownedBy(start);
       await backend.transactions?.has("made");
       const transaction = begin(messages);
       await transaction.query(effect(), []);
@@ -109,7 +111,9 @@ function lostCommits(connectionString: string, options: Parameters<typeof postgr
     const other = await postgres({ ...shared, connectionString }).open(services());
     try {
       const fence = await claim(session.messages);
-      const execution = { entityType: "Order", executionId: "1" };
+      const start = startOf("1");
+      await session.messages.saveRequest(start, 1, fence);
+      const execution = ownedBy(start);
       const transaction = begin(session.messages);
       await transaction.query("SELECT 1", []);
       proxy.cutAt({ needle: "COMMIT", reaches: "none" });

@@ -1,7 +1,15 @@
 // What the tests of this package do with a storage: requests, claims and transactions.
 
 import { randomUUID } from "node:crypto";
-import type { Envelope, ExecutionTags, Fence, MessageStorage, Reply, ShardId } from "@holdfast/core/adapter";
+import type {
+  Envelope,
+  ExecutionKey,
+  ExecutionTags,
+  Fence,
+  MessageStorage,
+  Reply,
+  ShardId,
+} from "@holdfast/core/adapter";
 import type pg from "pg";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
 
@@ -40,6 +48,21 @@ export function request(changes: Partial<Envelope> = {}): Envelope {
     readPendingFirst: false,
     ...changes,
   };
+}
+
+/** The request that an execution of the workflow Order is, with an id as they are made. */
+export function startOf(executionId: string): Envelope {
+  return request({
+    requestId: randomUUID().replaceAll("-", ""),
+    address: { entityType: "workflow:Order", entityId: executionId, shardId: "default:1" },
+    tag: "execute",
+    deduplicationKey: "execute",
+  });
+}
+
+/** The execution as who runs it names it. */
+export function ownedBy({ requestId, address }: Envelope): ExecutionKey {
+  return { entityType: address.entityType, executionId: address.entityId, requestId };
 }
 
 export function succeeded(requestId: string): Reply {

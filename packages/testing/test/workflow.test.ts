@@ -1,8 +1,10 @@
 import {
   activity,
+  ConfigError,
   defineActivityGroup,
   defineEntity,
   defineWorkflow,
+  DefinitionError,
   InvalidInputError,
   RemoteError,
   rpc,
@@ -24,6 +26,35 @@ const Greet = defineWorkflow({
 const greet = Greet.implement({ execute: async (_ctx, { name }) => `Hello, ${name}` });
 
 describe("a workflow's client", () => {
+  it("is the only one that has an execution run, and that once", async () => {
+    let ran = 0;
+    const Count = defineWorkflow<{ id: string }, number>({
+      name: "Count",
+      key: ({ id }) => id,
+      hashKey: false,
+    });
+    const count = Count.implement({ execute: async () => (ran += 1) });
+    await using cluster = await createTestCluster({ runners: 2, register: [count] });
+    const entity = cluster.entityClient("workflow:Count");
+    const others = (): Promise<unknown>[] => [
+      entity.send("x", "execute", { id: "x" }),
+      entity.sendPersisted("x", "execute", { id: "x" }),
+      entity.sendPersisted("x", "execute", { id: "x" }, { idempotencyKey: "mine" }),
+    ];
+    for (const other of others()) await expect(other).rejects.toBeInstanceOf(DefinitionError);
+    await entity.notify("x", "execute", { id: "x" });
+    await entity.notifyPersisted("x", "execute", { id: "x" });
+    const options = { idempotencyKey: "mine" } as object;
+    await expect(cluster.workflow(Count).start({ id: "x" }, options)).rejects.toBeInstanceOf(ConfigError);
+    await cluster.advance("1 minute");
+    expect(ran).toBe(0);
+    await expect(cluster.workflow(Count).execute({ id: "x" })).resolves.toBe(1);
+    for (const other of others()) await expect(other).rejects.toBeInstanceOf(DefinitionError);
+    // This one is the same request.
+    await expect(entity.sendPersisted("x", "execute", {}, { idempotencyKey: "execute" })).resolves.toBe(1);
+    expect(ran).toBe(1);
+  });
+
   it("executes, and joins by the key: the first input is the one that counts", async () => {
     await using cluster = await createTestCluster({ runners: 2, register: [greet] });
     const greetings = cluster.workflow(Greet);

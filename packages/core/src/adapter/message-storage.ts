@@ -54,7 +54,8 @@ export interface ForgetQuery {
   readonly limit: number;
   /**
    * The type is a workflow's, and requests of this tag are its executions: they alone are looked for, and with each of them
-   * go its journal, its attributes and every other request to it, answered or not, all or none. Not given: no journals.
+   * go its journal, its attributes and every other request to it, answered or not, all or none. Not given: no journals,
+   * and those that were filed under a request that is forgotten are found no more.
    */
   readonly executionTag?: string;
 }

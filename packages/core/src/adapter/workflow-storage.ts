@@ -9,8 +9,9 @@ export interface ExecutionKey {
   readonly entityType: string;
   readonly executionId: string;
   /**
-   * The id of the request that it is, from whoever has that at hand: storage may file what it appends under it. Whether it is
-   * given or not, calls for an execution mean the same one, and find the same.
+   * The id of the request that it is, whose tag and deduplication key are `execute`, from whoever has it at hand: storage may
+   * file what it appends under it. Reads, and whatever changes what is there, find the same with it and without. Its owner
+   * gives it at all its appends or at none, since an ordinal that is there already need show only among those named alike.
    */
   readonly requestId?: string;
 }

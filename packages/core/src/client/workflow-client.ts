@@ -1,6 +1,7 @@
 // The typed client of a workflow: starts executions, finds them, and gives their handles.
 
 import { checkKey, hashOf } from "../contract/key.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodePayload } from "../contract/payload.ts";
 import { parse, parseWhat } from "../contract/schema.ts";
 import {
@@ -16,6 +17,8 @@ import { workflowHandle, type WorkflowHandle } from "./workflow-handle.ts";
 
 /** Options of `execute` and `start`. */
 export type ExecuteOptions = Pick<CallOptions, "timeout" | "signal" | "headers">;
+
+const OPTION_NAMES: OptionNames<ExecuteOptions> = { timeout: true, signal: true, headers: true };
 
 /** Starts executions of one workflow. Those of one key are one execution, which keeps the input that came first. */
 export interface WorkflowStarter<T extends WorkflowTypes> {
@@ -67,17 +70,18 @@ function workflowClient(
   const handle = (executionId: string): WorkflowHandle<WorkflowTypes> =>
     workflowHandle(caller, access, contract, executionId);
   const starter = (idOf: (input: unknown) => string): WorkflowStarter<WorkflowTypes> => {
-    const targetOf = async (input: unknown): Promise<CallTarget> => {
+    const targetOf = async (input: unknown, options: ExecuteOptions = {}): Promise<CallTarget> => {
+      checkOptionNames(options, OPTION_NAMES);
       const parsed = await parse(contract.input, input, `the workflow ${contract.name}`);
       return messageTarget(contract, idOf(parsed), EXECUTE);
     };
     return {
       async execute(input, options) {
-        const output = await caller.call(await targetOf(input), input, options);
+        const output = await caller.call(await targetOf(input, options), input, options);
         return parseWhat(contract.output, output, `The result of ${contract.name}`);
       },
       async start(input, options) {
-        const execution = await targetOf(input);
+        const execution = await targetOf(input, options);
         await caller.notify(execution, input, options);
         return handle(execution.entityId);
       },

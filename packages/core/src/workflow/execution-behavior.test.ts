@@ -19,20 +19,6 @@ async function recorded(): Promise<ExecutionStage> {
   return stage;
 }
 
-it("names itself with its request wherever it appends", async () => {
-  const stage = new ExecutionStage(async (ctx, _stage, input) => {
-    await ctx.activities.commit("a");
-    await ctx.run("b", () => 2);
-    return input === "again" ? "done" : ctx.continueAsNew("again");
-  });
-  expect(await stage.activate()).toEqual({ type: "completed", value: "done" });
-  const { namedAs, written } = stage.storage;
-  expect(written.length).toBeGreaterThan(3);
-  const [named] = namedAs;
-  expect(named).toMatchObject({ executionId: stage.executionId, requestId: "request-1" });
-  for (const each of namedAs) expect(each).toEqual(named);
-});
-
 describe("code that diverges from the journal", () => {
   const others: Readonly<Record<string, Program>> = {
     "asks for another name": async (ctx) => {

@@ -3,6 +3,8 @@
 //   B1  At most one copy of an execution runs here. What comes for it while it is in memory goes to that copy; else it is
 //       in the inbox, and the execution is woken. It comes in the order in which it was accepted: one that has to be
 //       tried again holds up those behind it.
+//   B2  Only the one request that storage keeps for an execution runs it. Another one would run its code beside that, over a
+//       journal that it does not share.
 
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
@@ -24,6 +26,7 @@ import {
 } from "../contract/workflow-contract.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Call, EntityBehavior, Handler, Handlers } from "../entity/behavior.ts";
+import { DefinitionError } from "../errors/config.ts";
 import { ExecutionRunner } from "./execution-runner.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
 import { recordedRun } from "./recorded-run.ts";
@@ -79,8 +82,13 @@ export function executionBehavior(
     parked: runner.parked.errorOf(envelope.address.entityId, fence),
     open: runner.copyOf(envelope.address.entityId)?.openSteps ?? [],
   });
+  const execute: Handler = (input, call) => {
+    const { persisted, deduplicationKey } = call.envelope;
+    if (!persisted || deduplicationKey !== EXECUTE) throw notItsRequest(contract.name);
+    return runner.run(input, call);
+  };
   const handlers: Handlers = {
-    [EXECUTE]: (input, call) => runner.run(input, call),
+    [EXECUTE]: execute,
     [SIGNAL]: receive,
     [CANCEL]: receive,
     [WATCH]: receive,
@@ -100,4 +108,11 @@ export function executionBehavior(
     waiting: () =>
       runner.parked.all.map((each) => ({ ...each, what: `${contract.name}/${each.executionId}` })),
   };
+}
+
+function notItsRequest(workflow: string): DefinitionError {
+  return new DefinitionError(
+    `An execution of ${workflow} was asked for by a request to its entity, and nothing was run: it could run twice so. ` +
+      `Start it with the workflow's client, cluster.workflow(${workflow}).start(input).`,
+  );
 }
