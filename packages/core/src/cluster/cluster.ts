@@ -6,7 +6,8 @@ import { untypedClient, type UntypedEntityClient } from "../client/untyped-clien
 import type { ExecutionAccess } from "../client/execution-access.ts";
 import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { Caller } from "../client/caller.ts";
-import { EXECUTE } from "../contract/workflow-contract.ts";
+import { EXECUTE, executionTagOf } from "../contract/workflow-contract.ts";
+import { ConfigError } from "../errors/config.ts";
 import { deadLetters, type DeadLetters } from "./dead-letters.ts";
 import type { ClusterEvents } from "./events.ts";
 import type { Member } from "./member.ts";
@@ -24,7 +25,11 @@ import {
 export interface Cluster extends AsyncDisposable {
   /** The typed client of one entity. Nothing is sent yet. */
   readonly entity: EntityClients;
-  /** The untyped client of an entity type. `shardGroup` is needed where the type is not registered here and not in "default". */
+  /**
+   * The untyped client of an entity type. `shardGroup` is needed where the type is not registered here and not in "default".
+   *
+   * @throws {ConfigError} the type is that of a workflow's executions
+   */
   entityClient(entityType: string, options?: { readonly shardGroup?: string }): UntypedEntityClient;
   /** The typed client of a workflow. */
   readonly workflow: WorkflowClients;
@@ -72,6 +77,13 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
   return {
     entity: ((definition, entityId) => entityClient(attended, definition, entityId, false)) as EntityClients,
     entityClient(entityType, options = {}) {
+      if (executionTagOf(entityType) !== null)
+        throw new ConfigError({
+          option: "entityType",
+          got: entityType,
+          takes: "the type of an entity",
+          hint: "Executions are started, signalled and queried with cluster.workflow(Definition).",
+        });
       const known = member.registrations.find(
         (each) => each.kind === "entity" && each.contract.name === entityType,
       );

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { RunnersAdapter } from "../adapter/storage-adapter.ts";
+import { defineWorkflow } from "../define/workflow.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
 import { createMemoryBackend, type MemoryBackend } from "../memory/memory-backend.ts";
 import type { ClusterOptions } from "./config.ts";
@@ -204,6 +205,46 @@ describe("shards of a runner that crashed", () => {
     await starting;
     expect(member.parts.owner.owned).toHaveLength(20);
     expect(ofWait()).toHaveLength(1);
+    await members.stopped(member);
+  });
+});
+
+describe("an execution", () => {
+  it("is not run by requests besides the one that it is, as an untyped client of a release before sends them", async () => {
+    let ran = 0;
+    const Count = defineWorkflow<{ id: string }, number>({
+      name: "Count",
+      key: ({ id }) => id,
+      hashKey: false,
+    });
+    const members = new Members();
+    const member = await members.make("a", {
+      register: [Count.implement({ execute: async () => (ran += 1) })],
+    });
+    const starting = member.start();
+    await members.clock.advance(5_000);
+    await starting;
+    const send = async (persisted: boolean, idempotencyKey?: string): Promise<unknown> => {
+      const contract = { name: "workflow:Count", shardGroup: "default", rpcs: {} };
+      const target = { contract, entityId: "x", tag: "execute", fromInside: false, persisted };
+      const options = idempotencyKey === undefined ? {} : { idempotencyKey };
+      const sent = member.parts.caller
+        .call(target, { id: "x" }, options)
+        .catch((error: unknown) => (error as Error).name);
+      await members.clock.advance(1_000);
+      return sent;
+    };
+    const others = async (): Promise<unknown[]> => [
+      await send(false),
+      await send(true),
+      await send(true, "mine"),
+    ];
+    expect(await others()).toEqual(["DefinitionError", "DefinitionError", "DefinitionError"]);
+    expect(ran).toBe(0);
+    expect(await send(true, "execute")).toBe(1);
+    expect(await others()).toEqual(["DefinitionError", "DefinitionError", "DefinitionError"]);
+    expect(await send(true, "execute")).toBe(1);
+    expect(ran).toBe(1);
     await members.stopped(member);
   });
 });
