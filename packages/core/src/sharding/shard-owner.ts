@@ -66,9 +66,8 @@ export class ShardOwner {
   readonly #leased = new Set<ShardId>();
   #lessee: string | null = null;
   #expected: ReadonlySet<ShardId> = new Set();
-  /** Since when shards that should be here are leased to others, by the monotonic clock; null: none are. */
+  /** Since when shards that should be here are leased to others, by the monotonic clock. Null: none are. Infinity: it was told. */
   #waitingSince: number | null = null;
-  #isWaitTold = false;
   #debounce: Timer | undefined;
   #retrying: Timer | undefined;
   #taking = false;
@@ -266,12 +265,11 @@ export class ShardOwner {
     const shards = this.#missing().length;
     if (shards === 0) {
       this.#waitingSince = null;
-      this.#isWaitTold = false;
       return;
     }
     this.#waitingSince ??= clock.monotonic();
-    if (this.#isWaitTold || clock.monotonic() - this.#waitingSince < WAIT_UNTOLD_MS) return;
-    this.#isWaitTold = true;
+    if (clock.monotonic() - this.#waitingSince < WAIT_UNTOLD_MS) return;
+    this.#waitingSince = Infinity;
     logger.warn(
       "Shards are still leased to another runner: one that crashed has them until its lease is over, one that stops until its handlers end",
       { shards, of: target().length },
