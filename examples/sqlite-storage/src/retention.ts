@@ -10,15 +10,16 @@ export function forgetAnswered(
   connection: SqliteConnection,
   { entityType, answeredBefore, limit, executionTag }: ForgetQuery,
 ): number {
-  const old = connection.all<{ sequence: number; entity_id: string }>(
-    `SELECT sequence, entity_id FROM holdfast_requests WHERE state = 'answered' AND entity_type = :entityType
+  const old = connection.all<{ sequence: number; entity_id: string; deduplication_key: string | null }>(
+    `SELECT sequence, entity_id, deduplication_key FROM holdfast_requests WHERE state = 'answered' AND entity_type = :entityType
        AND ended_at < :answeredBefore AND (:executionTag IS NULL OR tag = :executionTag)
        ORDER BY ended_at LIMIT :limit`,
     { entityType, answeredBefore, limit, executionTag: executionTag ?? null },
   );
-  for (const { sequence, entity_id: entityId } of old) {
-    if (executionTag === undefined) forgetRequest(connection, sequence);
-    else forgetExecution(connection, { entityType, executionId: entityId });
+  for (const { sequence, entity_id: executionId, deduplication_key: key } of old) {
+    // Another request of the tag is no execution, and must not take the execution along.
+    if (executionTag === undefined || key !== executionTag) forgetRequest(connection, sequence);
+    else forgetExecution(connection, { entityType, executionId });
   }
   return old.length;
 }
@@ -31,8 +32,8 @@ export function dropDeadLetter(
 ): boolean {
   const request = findRequest(connection, requestId);
   if (request?.state !== "dead") return false;
-  const { sequence, entity_type: entityType, entity_id: executionId } = request;
-  if (request.tag === executionTag) forgetExecution(connection, { entityType, executionId });
+  const { sequence, entity_type: entityType, entity_id: executionId, tag, deduplication_key: key } = request;
+  if (tag === executionTag && key === executionTag) forgetExecution(connection, { entityType, executionId });
   else forgetRequest(connection, sequence);
   return true;
 }

@@ -134,10 +134,13 @@ BEGIN
 END $fn$;`;
 }
 
-/** Those of an execution's keys under which there are entries: one of them, but for executions that changed releases. */
+/**
+ * Those of an execution's keys under which there are entries: one of them, but for executions that changed releases. OFFSET 0
+ * keeps it from becoming a join, which could go through the whole journal.
+ */
 export function usedKeys(s: string): string {
-  return `ARRAY(SELECT k.key FROM unnest(${s}.journal_keys_v12(p_type, p_execution)) AS k (key)
-    WHERE EXISTS (SELECT FROM ${s}.journal j WHERE j.key = k.key))`;
+  return `ARRAY(SELECT DISTINCT k.key FROM unnest(${s}.journal_keys_v12(p_type, p_execution)) AS k (key)
+    WHERE EXISTS (SELECT FROM ${s}.journal j WHERE j.key = k.key OFFSET 0))`;
 }
 
 /** Returns the entries under `v_keys` in their order, which the index has where it is one key: then nothing is sorted. */

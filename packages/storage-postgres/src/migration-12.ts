@@ -39,6 +39,5 @@ BEGIN
     SELECT ${s}.journal_key_v12(p_type, p_execution, q.request_id) FROM ${s}.requests q
       WHERE q.entity_type = p_type AND q.entity_id = p_execution AND q.tag = v_tag AND q.deduplication_key IS NOT NULL);
 END $fn$;
-COMMENT ON FUNCTION ${s}.journal_keys_v12 IS 'Under what an execution may have entries in its journal, as long as its request is there.';
-COMMENT ON TABLE ${s}.journal IS 'What executions have done, each under its journal_keys_v12. data: the value of a completed step, else JSON.';`;
+COMMENT ON FUNCTION ${s}.journal_keys_v12 IS 'Under what an execution may have entries in its journal, as long as its request is there.';`;
 }

@@ -129,9 +129,11 @@ BEGIN
     SELECT array_agg(o.sequence) INTO v_old FROM (
       SELECT r.sequence FROM ${s}.replies r WHERE ${old} ORDER BY r.answered_at LIMIT p_limit FOR UPDATE SKIP LOCKED) o;
   ELSE
-    SELECT array_agg(o.sequence), array_agg(o.entity_id) INTO v_old, v_executions FROM (
-      SELECT r.sequence, q.entity_id FROM ${s}.replies r LEFT JOIN LATERAL (
-        SELECT o.tag, o.entity_id FROM ${s}.requests o WHERE o.sequence = r.sequence OFFSET 0) q ON true
+    -- Another request of the tag is no execution, and must not take the execution along.
+    SELECT array_agg(o.sequence), coalesce(array_agg(o.entity_id) FILTER (WHERE o.deduplication_key = p_execution_tag), '{}')
+      INTO v_old, v_executions FROM (
+      SELECT r.sequence, q.entity_id, q.deduplication_key FROM ${s}.replies r LEFT JOIN LATERAL (
+        SELECT o.tag, o.entity_id, o.deduplication_key FROM ${s}.requests o WHERE o.sequence = r.sequence OFFSET 0) q ON true
         WHERE ${old} AND (q.tag IS NULL OR q.tag = p_execution_tag)
         ORDER BY r.answered_at LIMIT p_limit FOR UPDATE OF r SKIP LOCKED) o;
   END IF;

@@ -27,16 +27,18 @@ function dropDeadLetter(s: string): string {
   return `
 CREATE OR REPLACE FUNCTION ${s}.drop_dead_letter_v5(p_id text, p_execution_tag text) RETURNS TABLE (dropped text)
 LANGUAGE plpgsql ${PLANNING} AS $fn$
-DECLARE v_sequence bigint; v_shard text; v_type text; v_entity text; v_tag text; v_old bigint[];
+DECLARE v_sequence bigint; v_shard text; v_type text; v_entity text; v_tag text; v_key text; v_old bigint[];
 BEGIN
-  SELECT q.sequence, q.shard_id, q.entity_type, q.entity_id, q.tag INTO v_sequence, v_shard, v_type, v_entity, v_tag
+  SELECT q.sequence, q.shard_id, q.entity_type, q.entity_id, q.tag, q.deduplication_key
+    INTO v_sequence, v_shard, v_type, v_entity, v_tag, v_key
     FROM ${s}.requests q WHERE q.request_id = p_id;
   IF NOT FOUND THEN RETURN; END IF;
   PERFORM ${s}.hold_shards_v9(ARRAY[v_shard]);
   PERFORM 1 FROM ${s}.dead_letters d WHERE d.sequence = v_sequence;
   IF NOT FOUND THEN RETURN; END IF;
   v_old := ARRAY[v_sequence];
-  IF v_tag = p_execution_tag THEN
+  -- Another request of the tag is no execution, and must not take the execution along.
+  IF v_tag = p_execution_tag AND v_key = p_execution_tag THEN
     DELETE FROM ${s}.journal j WHERE j.key = ANY (${s}.journal_keys_v12(v_type, v_entity));
     DELETE FROM ${s}.attributes a WHERE a.entity_type = v_type AND a.execution_id = v_entity;
     v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q

@@ -115,7 +115,7 @@ CREATE TABLE ${s}.journal (
   execution text COLLATE "C",
   CONSTRAINT journal_by_key PRIMARY KEY (key, ordinal)
 );
-COMMENT ON TABLE ${s}.journal IS 'What executions have done, each under its journal_key_v9. data: the value of a completed step, else JSON.';
+COMMENT ON TABLE ${s}.journal IS 'What executions have done, each under its journal_keys_v12. data: the value of a completed step, else JSON.';
 INSERT INTO ${s}.journal (key, ordinal, position, kind, name, event, data, execution)
   SELECT ${s}.journal_key_v9(j.entity_type, j.execution_id), j.ordinal, j.position, j.kind, j.name, j.event, j.data,
     ${s}.journal_execution_v9(j.entity_type, j.execution_id, j.kind, j.event) FROM ${s}.journal_v1 j;

@@ -93,7 +93,7 @@ function member(
   const transfer = Transfer.implement({
     async execute(ctx, { id }) {
       await ctx.run("debit", async (activity) => note(activity, `${id} debit`));
-      if (id.startsWith("slow")) await ctx.sleep("2s");
+      if (id.startsWith("slow")) await ctx.sleep("4s");
       await ctx.run("credit", async (activity) => note(activity, `${id} credit`));
       return id;
     },
@@ -156,6 +156,9 @@ describe.skipIf(url === "")("an upgrade while members of a release before work",
       const slow = Array.from({ length: 2 * CALLERS }, (_, index) => `slow-${index}`);
       const slowEnds = Promise.all(slow.map((id) => at.workflow(Transfer).execute({ id })));
       expected.push(...slow.flatMap((id) => [`${id} debit`, `${id} credit`]));
+      const begun = async (): Promise<unknown> =>
+        (await effects.all()).filter((effect) => /^slow-\d+ debit$/.test(effect)).length;
+      await expect.poll(begun, { timeout: 60_000 }).toBe(slow.length);
       // Two of the new release come at once: both find the old schema.
       const fresh = await Promise.all([member(current, schema, backend), member(current, schema, backend)]);
       await Promise.all(fresh.map((each) => each.start()));
@@ -205,8 +208,8 @@ describe("an upgrade on PGlite", () => {
           for (const each of releases) await (await each.pglite({ instance }).open(services())).close();
           // Releases before wrote read_pending_v1 down in another way, and it does the same.
           const { rows } = await instance.query(
-            `SELECT proname, pg_get_function_identity_arguments(oid) AS arguments, prosrc FROM pg_proc
-             WHERE pronamespace = 'holdfast'::regnamespace AND proname <> 'read_pending_v1' ORDER BY 1, 2`,
+            `SELECT pg_get_functiondef(oid) AS definition FROM pg_proc
+               WHERE pronamespace = 'holdfast'::regnamespace AND proname <> 'read_pending_v1' ORDER BY 1`,
           );
           return rows;
         } finally {

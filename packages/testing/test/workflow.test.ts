@@ -33,6 +33,9 @@ describe("a workflow's client", () => {
     const greetings = cluster.workflow(Greet);
     await expect(greetings.start({ id: "1", name: "Ada" }, options)).rejects.toBeInstanceOf(ConfigError);
     await expect(greetings.execute({ id: "1", name: "Ada" }, options)).rejects.toBeInstanceOf(ConfigError);
+    const handle = await greetings.start({ id: "1", name: "Ada" });
+    await expect(handle.result(options)).rejects.toBeInstanceOf(ConfigError);
+    await expect(handle.result()).resolves.toBe("Hello, Ada");
   });
 
   it("executes, and joins by the key: the first input is the one that counts", async () => {

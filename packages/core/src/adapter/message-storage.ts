@@ -53,9 +53,9 @@ export interface ForgetQuery {
   readonly answeredBefore: number;
   readonly limit: number;
   /**
-   * The type is a workflow's, and requests of this tag are its executions: they alone are looked for, and with each of them
-   * go its journal, its attributes and every other request to it, answered or not, all or none. Not given: no journals,
-   * and those that were filed under a request that is forgotten are found no more.
+   * The type is a workflow's, and requests of this tag are looked for alone. One that has it as its deduplication key, too, is an
+   * execution: with it go its journal, its attributes and every other request to it, answered or not, all or none. Another one goes alone. Not
+   * given: no journals, and those that were filed under a request that is forgotten are found no more.
    */
   readonly executionTag?: string;
 }
@@ -165,9 +165,9 @@ export interface MessageStorage {
   /**
    * Forgets a dead letter for good, its deduplication key included. Returns whether it was one.
    *
-   * @param executionTag the letter's type is a workflow's, and requests of this tag are its executions: with a letter of this
-   *   tag go its journal, its attributes and every other request to it, answered or not, all or none. A letter of another
-   *   tag goes alone, and so does any if this is null.
+   * @param executionTag the letter's type is a workflow's, and requests of this tag and deduplication key are its executions: with
+   *   such a letter go its journal, its attributes and every other request to it, answered or not, all or none. Another
+   *   letter goes alone, and so does any if this is null.
    */
   dropDeadLetter(requestId: string, executionTag: string | null): Promise<boolean>;
 

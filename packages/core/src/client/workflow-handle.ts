@@ -17,6 +17,7 @@ import { CANCELLED_CODE } from "../data/execution-record.ts";
 import { ConfigError } from "../errors/config.ts";
 import { ExecutionStateError, UnknownExecutionError } from "../errors/workflow.ts";
 import { checkKey } from "../contract/key.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
 import { forkableUpTo, recordedRun } from "../workflow/recorded-run.ts";
 import { resumeEntry, resumption } from "../workflow/resumption.ts";
@@ -33,6 +34,11 @@ export type QueryOutput<Q extends AnyQuery> = NonNullable<Q["types"]>["output"];
 /** The arguments of a query after its name: none where it takes none. */
 export type QueryArguments<Q extends AnyQuery> = [QueryInput<Q>] extends [void] ? [] : [input: QueryInput<Q>];
 
+/** Options of `result`. */
+type ResultOptions = Pick<CallOptions, "timeout" | "signal">;
+
+const RESULT_OPTION_NAMES: OptionNames<ResultOptions> = { timeout: true, signal: true };
+
 /** One execution. */
 export interface WorkflowHandle<T extends WorkflowTypes> {
   readonly executionId: string;
@@ -42,7 +48,7 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
    * @throws {WorkflowFailedError} it ended with an error, which is the cause
    * @throws {WorkflowCancelledError} it was cancelled
    */
-  result(options?: Pick<CallOptions, "timeout" | "signal">): Promise<T["callerOutput"]>;
+  result(options?: ResultOptions): Promise<T["callerOutput"]>;
   /** The result, or undefined while it runs. @throws {WorkflowFailedError} @throws {WorkflowCancelledError} */
   poll(): Promise<T["callerOutput"] | undefined>;
   /**
@@ -110,7 +116,8 @@ export function workflowHandle(
   };
   return {
     executionId,
-    async result(options) {
+    async result(options = {}) {
+      checkOptionNames(options, RESULT_OPTION_NAMES);
       const state = await known();
       if (state.state !== "pending") return outcome(contract, state);
       // The execution is known by its key, so this joins it, and its input stays what it was.

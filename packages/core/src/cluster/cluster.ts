@@ -77,7 +77,7 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
   return {
     entity: ((definition, entityId) => entityClient(attended, definition, entityId, false)) as EntityClients,
     entityClient(entityType, options = {}) {
-      if (executionTagOf(entityType) !== null)
+      if (typeof entityType !== "string" || executionTagOf(entityType) !== null)
         throw new ConfigError({
           option: "entityType",
           got: entityType,

@@ -184,31 +184,6 @@ describe("a start at the address of a runner that was killed", () => {
   });
 });
 
-describe("shards of a runner that crashed", () => {
-  it("are told of once, while the next one waits for them", async () => {
-    const members = new Members();
-    const crashed = await members.started("b", { shardsPerGroup: 20 });
-    crashed.crash();
-    const warned: unknown[][] = [];
-    const logger = { ...SILENT, warn: (...line: unknown[]) => void warned.push(line) };
-    const ofWait = (): unknown[][] =>
-      warned.filter(([message]) => String(message).startsWith("Shards are still leased to another runner"));
-    const member = await members.make("a", { logger, shardsPerGroup: 20, runnerLockTtl: "30s" });
-    const starting = member.start();
-    await members.clock.advance(4_000);
-    expect(ofWait()).toEqual([]);
-    await members.clock.advance(20_000);
-    expect(ofWait()).toEqual([
-      [expect.anything(), { shards: expect.any(Number) as number, of: expect.any(Number) as number }],
-    ]);
-    await members.clock.advance(30_000);
-    await starting;
-    expect(member.parts.owner.owned).toHaveLength(20);
-    expect(ofWait()).toHaveLength(1);
-    await members.stopped(member);
-  });
-});
-
 describe("an execution", () => {
   it("is not run by requests besides the one that it is, as an untyped client of a release before sends them", async () => {
     let ran = 0;
@@ -226,7 +201,7 @@ describe("an execution", () => {
     await starting;
     const send = async (persisted: boolean, idempotencyKey?: string): Promise<unknown> => {
       const contract = { name: "workflow:Count", shardGroup: "default", rpcs: {} };
-      const target = { contract, entityId: "x", tag: "execute", fromInside: false, persisted };
+      const target = { contract, entityId: "x", tag: "execute", fromInside: true, persisted };
       const options = idempotencyKey === undefined ? {} : { idempotencyKey };
       const sent = member.parts.caller
         .call(target, { id: "x" }, options)

@@ -160,6 +160,7 @@ export function executionContract(
         persisted: true,
         uninterruptible: true,
         primaryKey: () => EXECUTE,
+        visibility: "protected",
         errors,
       }),
       [SIGNAL]: message,

@@ -63,8 +63,6 @@ export interface AdmissionOptions {
   ) => Activation | undefined;
   /** Lets a request leave memory. */
   readonly forget: (request: HostedRequest, activation: Activation) => void;
-  /** An activation was asked for, and nothing was put in its mailbox. */
-  readonly unneeded: (activation: Activation) => void;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;
   /** Has storage's pending requests read. Resolves when a read that began after this call is done. */

@@ -103,13 +103,16 @@ export class EntityHost {
       activation: (shard, behavior, address, tag) => this.#activation(shard, behavior, address, tag),
       resident: (shard, behavior, address, tag) => shard.activations.get(keyOf(behavior, address, tag)),
       forget: (request, activation) => this.#forget(request, activation),
-      unneeded: (activation) => this.#leaveIfDone(activation),
       fenced: (shardId) => this.#fence(shardId),
       wake: () => this.#inbox.wake(),
       noteDue: (at) => this.#inbox.noteDue(at),
     };
     this.#admission = new Admission(admission);
-    const stored = new StoredAdmission({ ...admission, unserved: (what) => this.#noteUnserved(what) });
+    const stored = new StoredAdmission({
+      ...admission,
+      unneeded: (activation) => this.#leaveIfDone(activation),
+      unserved: (what) => this.#noteUnserved(what),
+    });
     this.#inbox = new Inbox({
       ...options,
       begin: () => this.#beginRead(),

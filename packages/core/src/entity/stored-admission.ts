@@ -14,8 +14,10 @@ import type { HostedShard } from "./hosted-shard.ts";
 
 export interface StoredAdmissionOptions extends Pick<
   AdmissionOptions,
-  "counters" | "requests" | "behaviors" | "servedShard" | "activation" | "unneeded"
+  "counters" | "requests" | "behaviors" | "servedShard" | "activation"
 > {
+  /** An activation was asked for, and nothing was put in its mailbox. */
+  readonly unneeded: (activation: Activation) => void;
   /** A stored request is for what no code here handles. */
   readonly unserved: (what: string) => void;
 }

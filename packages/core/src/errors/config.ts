@@ -20,7 +20,10 @@ export class ConfigError extends HoldfastError {
   }
 }
 
-/** A definition contradicts itself or another one. Found while it is made or registered, before any request. */
+/**
+ * A definition contradicts itself or another one: found while it is made or registered, before any request. Or an execution was
+ * asked for by something else than its workflow's client, and nothing was run.
+ */
 export class DefinitionError extends HoldfastError {
   override readonly name = "DefinitionError";
   readonly code = "DEFINITION";

@@ -224,7 +224,7 @@ export class MemoryMessages {
   dropDeadLetter(requestId: string, executionTag: string | null): boolean {
     const record = this.#dead.get(requestId);
     if (record === undefined) return false;
-    if (record.envelope.tag === executionTag) this.#forgetExecution(record.envelope.address);
+    if (isExecution(record, executionTag)) this.#forgetExecution(record.envelope.address);
     else this.forget(record);
     return true;
   }
@@ -234,10 +234,9 @@ export class MemoryMessages {
     for (const record of this.#answered.get(entityType) ?? []) {
       if (forgotten >= limit || record.outcome?.state !== "answered") break;
       if (record.outcome.answeredAt >= answeredBefore) break;
-      const { address, tag } = record.envelope;
-      if (executionTag === undefined) this.forget(record);
-      else if (tag === executionTag) this.#forgetExecution(address);
-      else continue;
+      if (executionTag !== undefined && record.envelope.tag !== executionTag) continue;
+      if (isExecution(record, executionTag)) this.#forgetExecution(record.envelope.address);
+      else this.forget(record);
       forgotten += 1;
     }
     return forgotten;
@@ -277,6 +276,11 @@ export class MemoryMessages {
     this.#dead.delete(requestId);
     this.#answered.get(address.entityType)?.delete(record);
   }
+}
+
+/** Another request of the tag is none: it must not take the execution along. */
+function isExecution({ envelope }: RequestRecord, executionTag: string | null | undefined): boolean {
+  return envelope.tag === executionTag && envelope.deduplicationKey === executionTag;
 }
 
 /** The due records of several shards in the order of their sequences. */

@@ -22,8 +22,6 @@ import { HandOver } from "./hand-over.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 
 const RETRY_MS = 500;
-/** Longer than shards take to move in order where no handler holds them up. */
-const WAIT_UNTOLD_MS = 5_000;
 
 /** What lives on shards. */
 export interface ShardGuest {
@@ -66,8 +64,6 @@ export class ShardOwner {
   readonly #leased = new Set<ShardId>();
   #lessee: string | null = null;
   #expected: ReadonlySet<ShardId> = new Set();
-  /** Since when shards that should be here are leased to others, by the monotonic clock. Null: none are. Infinity: it was told. */
-  #waitingSince: number | null = null;
   #debounce: Timer | undefined;
   #retrying: Timer | undefined;
   #taking = false;
@@ -140,7 +136,6 @@ export class ShardOwner {
   dropAll(reason: string): void {
     this.#drop([...this.#held.keys()], reason);
     this.#expect([]);
-    this.#waitingSince = null;
     this.#stopWaiting?.();
   }
 
@@ -246,7 +241,6 @@ export class ShardOwner {
         }
         this.#expect(this.#missing());
       }
-      this.#tellOfWait();
     } catch (error) {
       // The outcome of a claim may be unknown. Claiming again raises the epoch again, and that settles it.
       logger.warn("Shards could not be claimed; trying again", {
@@ -257,23 +251,6 @@ export class ShardOwner {
     // The target may have changed meanwhile.
     this.#giveUpUnwanted();
     this.#retryMissing(runnerId);
-  }
-
-  /** A restart after a crash does nothing for as long as a lease lasts: whoever looks on is to know why. */
-  #tellOfWait(): void {
-    const { clock, logger, target } = this.#options;
-    const shards = this.#missing().length;
-    if (shards === 0) {
-      this.#waitingSince = null;
-      return;
-    }
-    this.#waitingSince ??= clock.monotonic();
-    if (clock.monotonic() - this.#waitingSince < WAIT_UNTOLD_MS) return;
-    this.#waitingSince = Infinity;
-    logger.warn(
-      "Shards are still leased to another runner: one that crashed has them until its lease is over, one that stops until its handlers end",
-      { shards, of: target().length },
-    );
   }
 
   /** Waits for a call, but not beyond `dropAll()`: then null. What the call did all the same, a later one settles (S4). */

@@ -42,9 +42,9 @@ return {fields[2], fields[3], fields[4]}
 
 /** ARGV: the id, and the tag of executions, if the type is a workflow's. Returns 1 if it was a dead letter, else 0. */
 export const DROP_DEAD_LETTER: string = `${WRITE}${REQUESTS}${JOURNALS}${FORGET_EXECUTION}
-local fields = redis.call('HMGET', request_key(ARGV[1]), 'state', 'type', 'id', 'tag')
+local fields = redis.call('HMGET', request_key(ARGV[1]), 'state', 'type', 'id', 'tag', 'key')
 if fields[1] ~= 'dead' then return 0 end
-if fields[4] == ARGV[2] then
+if fields[4] == ARGV[2] and fields[5] == ARGV[2] then
   forget_execution(fields[2], fields[3])
 else
   forget_request(ARGV[1])

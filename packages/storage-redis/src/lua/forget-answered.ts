@@ -17,10 +17,11 @@ local found = redis.call('ZRANGEBYSCORE', answered, '-inf', '(' .. ARGV[2], 'LIM
 local forgotten, requests = 0, 0
 for _, id in ipairs(found) do
   if requests >= ${FORGOTTEN_AT_ONCE} then return {forgotten, 1} end
-  local entity_id = tag and redis.call('HGET', request_key(id), 'id')
-  if entity_id then
-    requests = requests + forget_execution(entity_type, entity_id)
-  elseif not tag then
+  local fields = redis.call('HMGET', request_key(id), 'id', 'key')
+  if tag and fields[1] and fields[2] == tag then
+    requests = requests + forget_execution(entity_type, fields[1])
+  elseif fields[1] or not tag then
+    -- Another request of the tag is no execution, and must not take the execution along.
     forget_request(id)
     requests = requests + 1
   end

@@ -122,6 +122,30 @@ function retention(factory: StorageFactory): void {
     );
 
     it(
+      "takes a request that has the tag of executions and another key, or none, alone: the execution beside it goes on",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const fence = await context.claim(messages);
+        const running = await start(session, context, ORDER);
+        await workflows.appendJournal(ORDER, [attributes(0, { tenant: "a" }), completed(1)], fence, null);
+        const strays = [{ deduplicationKey: "mine" }, { deduplicationKey: null }].map((changes) =>
+          startOf(context, ORDER, changes),
+        );
+        await context.save(messages, ...strays);
+        const [first, second] = strays.map(({ requestId }) => requestId) as [string, string];
+        for (const id of [first, second]) await messages.saveReply(succeeded(id), fence, null);
+        expect(await messages.forgetAnswered(EXECUTIONS)).toBe(2);
+        expect(await messages.forgetAnswered(EXECUTIONS)).toBe(0);
+        expect(await messages.lookUp([running.requestId, first, second])).toMatchObject([
+          { state: "pending", requestId: running.requestId },
+        ]);
+        const entries = [attributes(0, { tenant: "a" }), completed(1)];
+        expect(await journalOf(workflows, ORDER)).toEqual(entries);
+        expect(await recordOf(workflows, ORDER)).toMatchObject({ attributes: { tenant: "a" } });
+      }),
+    );
+
+    it(
       "leaves journals and other requests alone where it is not told of executions",
       run(async (session, context) => {
         const { messages, workflows } = session;
@@ -165,12 +189,17 @@ function dropping(factory: StorageFactory): void {
     );
 
     it(
-      "of another tag takes it alone, and so does one where no tag of executions is given",
+      "of another tag or key takes it alone, and so does one where no tag of executions is given",
       run(async (session, context) => {
         const { messages, workflows } = session;
         const fence = await context.claim(messages);
         const request = await start(session, context, ORDER);
-        const signals = [messageTo(context, ORDER), messageTo(context, ORDER, { deduplicationKey: null })];
+        const signals = [
+          messageTo(context, ORDER),
+          messageTo(context, ORDER, { deduplicationKey: null }),
+          startOf(context, ORDER, { deduplicationKey: "mine" }),
+          startOf(context, ORDER, { deduplicationKey: null }),
+        ];
         const kept = messageTo(context, ORDER);
         await context.save(messages, ...signals, kept);
         const entries = [attributes(0, { tenant: "a" }), completed(1)];
