@@ -597,19 +597,11 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
       it("is migrated once by any number of processes that start at once", async () => {
         await Promise.all(Array.from({ length: 8 }, () => open({ poolSize: 2 })));
         await open();
-        expect(await backend.sql(`SELECT version FROM ${backend.schema}.migrations`)).toEqual([
-          { version: 1 },
-          { version: 2 },
-          { version: 3 },
-          { version: 4 },
-          { version: 5 },
-          { version: 6 },
-          { version: 7 },
-          { version: 8 },
-          { version: 9 },
-          { version: 10 },
-          { version: 11 },
-        ]);
+        const applied = await backend.sql(
+          `SELECT version FROM ${backend.schema}.migrations ORDER BY version`,
+        );
+        expect(applied.length).toBeGreaterThan(1);
+        expect(applied).toEqual(applied.map((_, index) => ({ version: index + 1 })));
       });
 
       it("of a later release that this one cannot work beside is refused", async () => {
