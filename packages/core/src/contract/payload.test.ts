@@ -63,6 +63,24 @@ describe("a payload", () => {
     );
   });
 
+  it.each(['"', "\n", "\\", "\u0000", "\ud800", 'a"b', "a\\b", 'end"'])(
+    "has the field %j under its name, whatever V8 has parsed before",
+    (key) => {
+      // From these it would expect other names, which JSON writes with the same characters at first.
+      for (let length = 1; length <= 8; length += 1) {
+        const begun = JSON.stringify(key).slice(1, -1).slice(0, length);
+        JSON.parse(JSON.stringify({ first: 1, [begun]: 2 }));
+      }
+      const value = { first: 1, [key]: { inner: [{ first: -0, [key]: undefined }, { [key]: "a\n" }] } };
+      deepStrictEqual(roundTrip(value), withoutUndefinedFields(value));
+    },
+  );
+
+  it("is plain JSON where only values need JSON's escapes", () => {
+    expect(encodePayload({ a: 'say "so"\n', b: ["\\"] }, "It")).toBe('{"a":"say \\"so\\"\\n","b":["\\\\"]}');
+    expect(encodePayload({ a: 1, 'b"': [2] }, "It")).toBe('{"$":["fields",["a",1,"b\\"",[2]]]}');
+  });
+
   it("is the same text for what was read as for what was written", () => {
     fc.assert(
       fc.property(anything, (value) => {

@@ -3,6 +3,9 @@
 // JSON, so that a person can read the tables. What JSON would lose or change goes under one escape: an object with the
 // single key "$": ["Date", 0]. A plain object that has that very shape is escaped itself. Whatever cannot come back as it
 // was is refused with its path, because a workflow must see the same value live and in replay (INV-8).
+//
+// No name of a field that JSON escapes is written as one: V8 13.6 takes {"a":1,"\"":2} for {"a":1,"\\":2} if it has met the latter
+// shape before, since it compares what it expects with the text before it is unescaped. Such fields are a list under "$".
 
 import { PayloadTooLargeError, SerializationError } from "../errors/storage.ts";
 import { takesAtMost } from "./key.ts";
@@ -21,7 +24,12 @@ const MAX_DEPTH = 200;
  * @throws {SerializationError} a function, a symbol, an instance of a class, a circle; the message names its path
  */
 export function encodePayload(value: unknown, what: What): string {
-  return JSON.stringify(escape(value, "", 0, what));
+  const escaped = escape(value, "", 0, what);
+  const text = JSON.stringify(escaped);
+  // Nearly no text has a name that JSON escapes, and one without a backslash has none.
+  if (!text.includes("\\")) return text;
+  const listed = listFields(escaped);
+  return listed === escaped ? text : JSON.stringify(listed);
 }
 
 /** Like `encodePayload`, and refuses text over `limitBytes` (UTF-8). @throws {PayloadTooLargeError} */
@@ -123,6 +131,28 @@ function escapeRecord(record: Record<string, unknown>, path: string, depth: numb
     : result;
 }
 
+/** What JSON escapes in a string, and a few control characters more. */
+const ESCAPED_BY_JSON = /["\\\p{Cc}\p{Surrogate}]/u;
+
+/** Lists the fields of records where JSON would escape a name. Gives the value itself back where there is none. */
+function listFields(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const elements = value.map(listFields);
+    return elements.every((element, index) => element === value[index]) ? value : elements;
+  }
+  const fields = Object.entries(value).filter(([, item]) => item !== undefined);
+  const listed = fields.map(([key, item]) => [key, listFields(item)] as const);
+  if (listed.some(([key]) => ESCAPED_BY_JSON.test(key))) return { [ESCAPE]: ["fields", listed.flat()] };
+  return listed.every(([, item], index) => item === fields[index]?.[1]) ? value : recordOf(listed);
+}
+
+function recordOf(fields: Iterable<readonly [key: string, value: unknown]>): Record<string, unknown> {
+  const record: Record<string, unknown> = {};
+  for (const [key, value] of fields) define(record, key, value);
+  return record;
+}
+
 function fieldOf(path: string, key: string): string {
   return path === "" ? key : `${path}.${key}`;
 }
@@ -158,6 +188,12 @@ function unescapeTagged([tag, body]: readonly unknown[], what: What): unknown {
       const map = new Map<unknown, unknown>();
       for (let index = 0; index < flat.length; index += 2) map.set(flat[index], flat[index + 1]);
       return map;
+    }
+    case "fields": {
+      const flat = items(body, what);
+      return recordOf(
+        flat.flatMap((key, index) => (index % 2 === 0 ? [[String(key), flat[index + 1]]] : [])),
+      );
     }
     case "object":
       return { [ESCAPE]: items(body, what) };
