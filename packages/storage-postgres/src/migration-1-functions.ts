@@ -226,25 +226,13 @@ BEGIN
 END $fn$;`;
 }
 
-/** With an execution everything goes that is known of it, though runners of version 1 know nothing of that. Migration 12 applies it again. */
+/** With an execution everything goes that is known of it, though runners of version 1 say nothing of that. Migration 12 applies it again. */
 export function forgetting(s: string): string {
   return `
 CREATE OR REPLACE FUNCTION ${s}.forget_answered_v1(p_type text, p_before bigint, p_limit int) RETURNS int
-LANGUAGE plpgsql ${PLANNING} AS $fn$
-DECLARE v_old bigint[];
+LANGUAGE plpgsql AS $fn$
 BEGIN
-  IF starts_with(p_type, 'workflow:') THEN
-    RETURN ${s}.forget_answered_v4(p_type, p_before, p_limit, 'execute');
-  END IF;
-  SELECT array_agg(o.sequence) INTO v_old FROM (
-    SELECT r.sequence FROM ${s}.replies r WHERE r.entity_type = p_type AND r.answered_at < p_before
-      ORDER BY r.answered_at LIMIT p_limit FOR UPDATE SKIP LOCKED) o;
-  IF v_old IS NULL THEN RETURN 0; END IF;
-  DELETE FROM ${s}.chunks c WHERE c.sequence = ANY (v_old);
-  DELETE FROM ${s}.streams o WHERE o.sequence = ANY (v_old);
-  DELETE FROM ${s}.requests q WHERE q.sequence = ANY (v_old);
-  DELETE FROM ${s}.replies r WHERE r.sequence = ANY (v_old);
-  RETURN cardinality(v_old);
+  RETURN ${s}.forget_answered_v4(p_type, p_before, p_limit, CASE WHEN starts_with(p_type, 'workflow:') THEN 'execute' END);
 END $fn$;`;
 }
 

@@ -744,17 +744,11 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await Promise.all(workers);
         expect(failures).toBeGreaterThan(0);
         // A connection whose server process was ended may show it only now.
-        const statesOf = (): Promise<unknown> =>
-          messages.lookUp(requests.map(({ requestId }) => requestId)).then(
-            (states) => states.map(({ state }) => state),
-            () => null,
-          );
-        await expect.poll(statesOf).toEqual(requests.map(() => "answered"));
-        const pending = (): Promise<unknown> =>
-          messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] }).then(
-            ({ requests: left }) => left,
-            () => null,
-          );
+        const states = async (): Promise<unknown> =>
+          (await messages.lookUp(requests.map(({ requestId }) => requestId))).map(({ state }) => state);
+        await expect.poll(states).toEqual(requests.map(() => "answered"));
+        const pending = async (): Promise<unknown> =>
+          (await messages.readPending({ ...EVERYTHING, shardIds: ["default:1"] })).requests;
         await expect.poll(pending).toEqual([]);
       });
 

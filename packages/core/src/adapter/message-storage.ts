@@ -54,8 +54,8 @@ export interface ForgetQuery {
   readonly limit: number;
   /**
    * The type is a workflow's, and requests of this tag are looked for alone. One that has it as its deduplication key, too, is an
-   * execution: with it go its journal, its attributes and every other request to it, answered or not, all or none. Another one goes alone. Not
-   * given: no journals, and those that were filed under a request that is forgotten are found no more.
+   * execution: with it go its journal, its attributes and every other request to it, answered or not, all or none. Another
+   * one goes alone. Not given: no journals, and those that were filed under a request that is forgotten are found no more.
    */
   readonly executionTag?: string;
 }

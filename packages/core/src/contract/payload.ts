@@ -144,13 +144,7 @@ function listFields(value: unknown): unknown {
   const fields = Object.entries(value).filter(([, item]) => item !== undefined);
   const listed = fields.map(([key, item]) => [key, listFields(item)] as const);
   if (listed.some(([key]) => ESCAPED_BY_JSON.test(key))) return { [ESCAPE]: ["fields", listed.flat()] };
-  return listed.every(([, item], index) => item === fields[index]?.[1]) ? value : recordOf(listed);
-}
-
-function recordOf(fields: Iterable<readonly [key: string, value: unknown]>): Record<string, unknown> {
-  const record: Record<string, unknown> = {};
-  for (const [key, value] of fields) define(record, key, value);
-  return record;
+  return listed.every(([, item], index) => item === fields[index]?.[1]) ? value : Object.fromEntries(listed);
 }
 
 function fieldOf(path: string, key: string): string {
@@ -183,18 +177,10 @@ function unescapeTagged([tag, body]: readonly unknown[], what: What): unknown {
       return Uint8Array.from(Buffer.from(String(body), "base64"));
     case "Set":
       return new Set(items(body, what));
-    case "Map": {
-      const flat = items(body, what);
-      const map = new Map<unknown, unknown>();
-      for (let index = 0; index < flat.length; index += 2) map.set(flat[index], flat[index + 1]);
-      return map;
-    }
-    case "fields": {
-      const flat = items(body, what);
-      return recordOf(
-        flat.flatMap((key, index) => (index % 2 === 0 ? [[String(key), flat[index + 1]]] : [])),
-      );
-    }
+    case "Map":
+      return new Map(pairs(body, what));
+    case "fields":
+      return Object.fromEntries(pairs(body, what) as [string, unknown][]);
     case "object":
       return { [ESCAPE]: items(body, what) };
     default:
@@ -220,6 +206,14 @@ function items(body: unknown, what: What): unknown[] {
   if (!Array.isArray(body))
     throw new SerializationError({ what: nameOf(what), path: "", problem: "an escape without its list" });
   return body.map((item) => unescape(item, what));
+}
+
+/** What a list of keys, each before its value, says. */
+function pairs(body: unknown, what: What): [key: unknown, value: unknown][] {
+  const flat = items(body, what);
+  const all: [key: unknown, value: unknown][] = [];
+  for (let index = 0; index < flat.length; index += 2) all.push([flat[index], flat[index + 1]]);
+  return all;
 }
 
 /** Sets an own property, also one named `__proto__`, which a plain assignment would take for the prototype. */

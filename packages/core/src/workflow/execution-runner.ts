@@ -90,7 +90,7 @@ export class ExecutionRunner {
         : await this.#services.storage.readExecution(key, EXECUTION_TAGS);
       // An earlier attempt is on the count, or left something: copies that left in order recorded all they had begun.
       const isFirst = call.attempt === 1 && stored.entries.length === 0;
-      if (stored.entries.length === 0) stored = await this.#begin(call, stored);
+      if (stored.entries.length === 0) stored = await this.#begin(call, key, stored);
       for (;;) {
         const run = recordedRun(stored);
         const { version } = run;
@@ -122,9 +122,8 @@ export class ExecutionRunner {
   }
 
   /** What a new execution has in its journal before its first step: its version, or what a fork takes over. */
-  async #begin(call: Call, stored: StoredExecution): Promise<StoredExecution> {
+  async #begin(call: Call, key: ExecutionKey, stored: StoredExecution): Promise<StoredExecution> {
     const { storage } = this.#services;
-    const key = executionKeyOf(call.envelope);
     const { entityType } = key;
     const fork = call.envelope.headers[FORK_HEADER];
     const { version, name } = this.#contract;
