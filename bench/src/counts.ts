@@ -6,6 +6,7 @@
 import { createCluster, defineWorkflow, activity } from "@holdfast/core";
 import { postgres, postgresTx } from "@holdfast/storage-postgres";
 import type pg from "pg";
+import { writeBareRuns } from "./bare-runs.ts";
 import { Echo, echo, PAYLOAD, Steps, steps } from "./definitions.ts";
 import { costBetween, readServer, startCountedServer, type ServerCost } from "./server-statistics.ts";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,6 +18,8 @@ export interface Counted extends ServerCost {
 
 const IDLE_MS = 3_000;
 const ONE_BY_ONE = 100;
+/** 17 bytes of JSON. */
+const SMALL = "x".repeat(15);
 
 const SqlSteps = defineWorkflow<{ id: string; steps: number }, number>({
   name: "SqlSteps",
@@ -76,12 +79,15 @@ async function countAll(
   let execution = 0;
   const request = (index: number): Promise<unknown> =>
     cluster.entity(Echo, `e${index % 256}`).persisted(PAYLOAD);
-  const run = (definition: typeof Steps | typeof SqlSteps) => (): Promise<unknown> =>
-    cluster.workflow(definition).execute({ id: `x${(execution += 1)}`, steps: 10 });
+  const nextId = (): string => `x${(execution += 1)}`;
+  const run = (result?: string) => (): Promise<unknown> =>
+    cluster.workflow(Steps).execute({ id: nextId(), steps: 10, ...(result === undefined ? {} : { result }) });
+  const runSql = (): Promise<unknown> => cluster.workflow(SqlSteps).execute({ id: nextId(), steps: 10 });
   const kinds = [
     { name: "persisted rpc", units: 1, call: request, count: many },
-    { name: "activity, ten in a workflow", units: 10, call: run(Steps), count: many / 20 },
-    { name: "activity with SQL, ten in a workflow", units: 10, call: run(SqlSteps), count: many / 40 },
+    { name: "activity, ten in a workflow", units: 10, call: run(), count: many / 20 },
+    { name: "activity of 17 bytes, ten in a workflow", units: 10, call: run(SMALL), count: many / 20 },
+    { name: "activity with SQL, ten in a workflow", units: 10, call: runSql, count: many / 40 },
   ];
   for (const { name, units, call, count } of kinds) {
     // Plans are made and entities come into memory.
@@ -106,6 +112,15 @@ async function countAll(
         ),
       );
     }
+  }
+  for (const [name, result] of [
+    ["bare rows of a step, in groups of 256", PAYLOAD],
+    ["bare rows of a step of 17 bytes, in groups of 256", SMALL],
+  ] as const) {
+    await writeBareRuns(reader, 1, JSON.stringify(result));
+    const from = await readServer(reader);
+    const runs = await writeBareRuns(reader, many / 20, JSON.stringify(result));
+    counted.push(per(name, costBetween(from, await readServer(reader)), runs * 10));
   }
   return counted;
 }

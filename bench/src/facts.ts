@@ -13,6 +13,10 @@ export interface Facts {
   readonly commitsIdle: number | null;
   readonly commitsAtLoad: number | null;
   readonly walBytes: number | null;
+  /** The same with results of 17 bytes, and what bare rows of both write: where the goals for WAL come from. */
+  readonly smallWalBytes: number | null;
+  readonly bareWalBytes: number | null;
+  readonly smallBareWalBytes: number | null;
   /** Bytes of heap. */
   readonly heapPerEntity: number | null;
   readonly heapPerSleeper: number | null;
@@ -30,6 +34,9 @@ export const NO_FACTS: Facts = {
   commitsIdle: null,
   commitsAtLoad: null,
   walBytes: null,
+  smallWalBytes: null,
+  bareWalBytes: null,
+  smallBareWalBytes: null,
   heapPerEntity: null,
   heapPerSleeper: null,
   sleeperByTimer: null,
@@ -72,13 +79,18 @@ export async function findFacts(
 
 /** Counted for each activity, ten of which are in a run, with what starts and ends it. */
 function countsOf(counted: readonly Counted[]): Partial<Facts> {
-  const alone = counted.find(({ name }) => name === "activity, ten in a workflow, one by one");
-  const many = counted.find(({ name }) => name === "activity, ten in a workflow, 256 in flight");
-  if (alone === undefined || many === undefined) return {};
+  const perRun = (name: string, figure: "commits" | "walBytes"): number | null => {
+    const found = counted.find((each) => each.name === name);
+    return found === undefined ? null : found[figure] * STEPS;
+  };
+  const atLoad = "activity, ten in a workflow, 256 in flight";
   return {
-    commitsIdle: alone.commits * STEPS,
-    commitsAtLoad: many.commits * STEPS,
-    walBytes: many.walBytes * STEPS,
+    commitsIdle: perRun("activity, ten in a workflow, one by one", "commits"),
+    commitsAtLoad: perRun(atLoad, "commits"),
+    walBytes: perRun(atLoad, "walBytes"),
+    smallWalBytes: perRun("activity of 17 bytes, ten in a workflow, 256 in flight", "walBytes"),
+    bareWalBytes: perRun("bare rows of a step, in groups of 256", "walBytes"),
+    smallBareWalBytes: perRun("bare rows of a step of 17 bytes, in groups of 256", "walBytes"),
   };
 }
 

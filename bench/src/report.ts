@@ -136,7 +136,10 @@ function factsTable(facts: Facts): string {
   const rows: readonly (readonly [string, number | null, string])[] = [
     ["durable commits per run of ten steps, idle", facts.commitsIdle, ""],
     ["durable commits per run of ten steps, 256 in flight", facts.commitsAtLoad, ""],
-    ["WAL per run of ten steps, 256 in flight", facts.walBytes, "bytes"],
+    ["WAL per run of ten steps of 200 bytes, 256 in flight", facts.walBytes, "bytes"],
+    ["its twelve rows in one narrow table, in groups of 256", facts.bareWalBytes, "bytes"],
+    ["WAL per run of ten steps of 17 bytes, 256 in flight", facts.smallWalBytes, "bytes"],
+    ["its twelve rows in one narrow table, in groups of 256", facts.smallBareWalBytes, "bytes"],
     ["heap per idle resident entity", facts.heapPerEntity, "bytes"],
     ["heap per sleeping execution", facts.heapPerSleeper, "bytes"],
     [
