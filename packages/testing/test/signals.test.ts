@@ -104,6 +104,26 @@ describe("a signal", () => {
     await expect(handle.result()).resolves.toEqual(["ONCE", "TWICE"]);
   });
 
+  it("of another name under the same key is another one", async () => {
+    const Either = defineWorkflow({
+      name: "Either",
+      key: (id: string) => id,
+      signals: { paid: z.string(), shipped: z.string() },
+    });
+    const either = Either.implement({
+      execute: async (ctx) => [await ctx.signal("paid"), await ctx.signal("shipped")],
+    });
+    await using test = await createTestCluster({ runners: 1, register: [either] });
+    const handle = await test.workflow(Either).start("1");
+    for (let times = 0; times < 2; times += 1) {
+      await handle.signal("paid", `p${times}`, { idempotencyKey: "event-7" });
+      await handle.signal("shipped", `s${times}`, { idempotencyKey: "event-7" });
+    }
+    await test.advance("1s");
+    await expect(handle.poll()).resolves.toEqual(["p0", "s0"]);
+    await expect(handle.signal("paid", "x", { idempotencyKey: "" })).rejects.toThrow();
+  });
+
   it("that does not come in time is SignalTimeoutError, not before that time (INV-7)", async () => {
     await using test = await cluster();
     const handle = await test.workflow(Approval).start({ id: "1", waits: 2, timeout: "10 minutes" });

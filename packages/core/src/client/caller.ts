@@ -16,6 +16,7 @@ import type { ShardId } from "../data/shard-id.ts";
 import type { Delivery } from "../entity/delivery.ts";
 import { ChunkQueue } from "../entity/stream.ts";
 import { ConfigError } from "../errors/config.ts";
+import { SerializationError } from "../errors/storage.ts";
 import {
   ClusterClosedError,
   InterruptedError,
@@ -126,6 +127,13 @@ export class ClusterCaller implements Caller {
       const why = `another one read its first ${keptFrom} elements, which are kept no longer`;
       queue.fail(new InterruptedError({ what: `The reading of the stream ${what}`, why }));
     };
+    const finish = (count: unknown): void => {
+      if (typeof count === "number" && Number.isInteger(count)) return queue.finish(count);
+      // Its runner took it for an rpc that replies once. Who waits for the elements would wait for ever.
+      queue.fail(
+        new SerializationError({ what: `The end of ${what}`, path: "", problem: "no count of elements" }),
+      );
+    };
     wait.send({
       accepted: () => undefined,
       chunk(chunk, keptFrom) {
@@ -133,7 +141,7 @@ export class ClusterCaller implements Caller {
         checkKept(keptFrom);
       },
       reply({ exit }, keptFrom) {
-        if (exit.ok) queue.finish(Number(decodePayload(exit.value, `The end of ${what}`)));
+        if (exit.ok) finish(decodePayload(exit.value, `The end of ${what}`));
         else queue.fail(decodeError(exit.error, rpc?.errors ?? []));
         checkKept(keptFrom);
       },

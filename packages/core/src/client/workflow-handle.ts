@@ -16,7 +16,7 @@ import type { RequestState } from "../adapter/message-storage.ts";
 import { CANCELLED_CODE } from "../data/execution-record.ts";
 import { ConfigError } from "../errors/config.ts";
 import { ExecutionStateError, UnknownExecutionError } from "../errors/workflow.ts";
-import { checkKey } from "../contract/key.ts";
+import { checkKey, hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
 import { forkableUpTo, recordedRun } from "../workflow/recorded-run.ts";
@@ -52,7 +52,8 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
   /** The result, or undefined while it runs. @throws {WorkflowFailedError} @throws {WorkflowCancelledError} */
   poll(): Promise<T["callerOutput"] | undefined>;
   /**
-   * Sends a signal. It is durable when this resolves, and waits for the code that takes it.
+   * Sends a signal. It is durable when this resolves, and waits for the code that takes it. Of one name and one
+   * `idempotencyKey` the execution gets one.
    *
    * @throws {InvalidInputError} the payload does not fit its schema; nothing was sent
    * @throws {ExecutionStateError} the execution has ended
@@ -135,7 +136,10 @@ export function workflowHandle(
       const state = await known();
       if (state.state !== "pending")
         throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
-      const { idempotencyKey = access.newId(), ...waiting } = options;
+      const { idempotencyKey: given, ...waiting } = options;
+      // Two signals of one key are two: a key that says what happened may stand behind both.
+      const idempotencyKey =
+        given === undefined ? access.newId() : hashOf(`${name}\n${checkKey(given, "idempotencyKey")}`);
       await caller.notify(to(SIGNAL), { name, payload }, { ...waiting, idempotencyKey });
     },
     async query(name, ...[input]: unknown[]) {

@@ -129,6 +129,9 @@ const OPTION_NAMES: OptionNames<ClusterOptions> = {
 /** @throws {ConfigError} names the option, what it got and what it takes */
 export function checkOptions(options: ClusterOptions): ClusterSettings {
   checkOptionNames(options, OPTION_NAMES);
+  if (options.register !== undefined && !Array.isArray(options.register))
+    throw new ConfigError({ option: "register", got: options.register, takes: "a list of implementations" });
+  if (options.logger !== undefined) checkLogger(options.logger);
   const runnerLockTtlMs = duration(options.runnerLockTtl ?? "30s", "runnerLockTtl", 100);
   const runnerLockRefreshIntervalMs = duration(
     // A shorter lease than the default one asks for shorter refreshes too, unless they are given.
@@ -191,6 +194,17 @@ export function checkOptions(options: ClusterOptions): ClusterSettings {
       1_073_741_824,
     ),
   };
+}
+
+function checkLogger(logger: Logger): void {
+  const levels = ["debug", "info", "warn", "error"] as const;
+  const given: Partial<Logger> | null = logger;
+  if (levels.every((level) => typeof given?.[level] === "function")) return;
+  throw new ConfigError({
+    option: "logger",
+    got: logger,
+    takes: "an object with the functions debug, info, warn and error",
+  });
 }
 
 function duration(value: Duration, option: string, leastMs: number): number {

@@ -6,12 +6,7 @@ export type Duration = number | string;
 
 /** @throws {ConfigError} `duration` is no duration, or negative; names `option` */
 export function milliseconds(duration: Duration, option: string): number {
-  const value =
-    typeof duration === "number"
-      ? duration
-      : duration.length > 100
-        ? undefined
-        : ms(duration as ms.StringValue);
+  const value = typeof duration === "number" ? duration : read(duration);
   if (value === undefined || !Number.isFinite(value) || value < 0) {
     throw new ConfigError({
       option,
@@ -20,4 +15,10 @@ export function milliseconds(duration: Duration, option: string): number {
     });
   }
   return value;
+}
+
+/** `ms` throws errors of its own for what it does not take. Callers without types may have given anything. */
+function read(duration: unknown): number | undefined {
+  const isReadable = typeof duration === "string" && duration !== "" && duration.length <= 100;
+  return isReadable ? ms(duration as ms.StringValue) : undefined;
 }

@@ -53,9 +53,20 @@ describe("an error that travels", () => {
     });
   });
 
+  it("keeps a code that is a number where it arrives as an instance of its class", () => {
+    class HttpError extends Error {
+      readonly code = 404;
+    }
+    const arrived = travel(new HttpError("not found"), [HttpError]);
+    expect(arrived).toBeInstanceOf(HttpError);
+    expect(arrived).toMatchObject({ code: 404, message: "not found" });
+  });
+
   it("has the code REMOTE where it had none, and its number as text where it had one", () => {
     expect(travel(new Error("x"))).toMatchObject({ name: "Error", code: "REMOTE" });
-    expect(travel(Object.assign(new Error("x"), { code: 42 }))).toMatchObject({ code: "42" });
+    const remote = travel(Object.assign(new Error("x"), { code: 42 }));
+    expect(remote).toMatchObject({ code: "42", data: { code: 42 } });
+    expect(travel(remote), "also over a second hop").toMatchObject({ code: "42", data: { code: 42 } });
   });
 
   it("arrives as an instance of its class where that is listed", () => {

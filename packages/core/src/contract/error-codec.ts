@@ -106,7 +106,7 @@ function encodeNonError(thrown: unknown): EncodedError {
 function encodeFields(of: object): string | null {
   const fields: Record<string, unknown> = {};
   for (const key of Object.keys(of)) {
-    if (NAMED_FIELDS.has(key) || key === "__proto__") continue;
+    if (!isField(key)) continue;
     try {
       const value: unknown = of[key as keyof typeof of];
       encodePayload(value, key);
@@ -115,13 +115,23 @@ function encodeFields(of: object): string | null {
       // One field that cannot travel (a socket, a request object) must not lose the error itself.
     }
   }
+  // Beside its text, so that a number is one again.
+  if ("code" in of && typeof of.code === "number") fields["code"] = of.code;
   return Object.keys(fields).length === 0 ? null : encodePayload(fields, "an error's fields");
 }
 
 function decodeFields(data: string | null): Readonly<Record<string, unknown>> {
   if (data === null) return {};
   const fields = Object.entries(decodePayload(data, "an error's fields") as Record<string, unknown>);
-  return Object.fromEntries(fields.filter(([key]) => !NAMED_FIELDS.has(key) && key !== "__proto__"));
+  return Object.fromEntries(fields.filter(([key, value]) => isField(key) || isNumericCode(key, value)));
+}
+
+function isField(key: string): boolean {
+  return !NAMED_FIELDS.has(key) && key !== "__proto__";
+}
+
+function isNumericCode(key: string, value: unknown): boolean {
+  return key === "code" && typeof value === "number";
 }
 
 function text(value: unknown, otherwise: string): string {

@@ -139,8 +139,12 @@ function childHandle(
     result: join,
     signal: (name, payload) =>
       send(`${contract.name}.signal`, async (idempotencyKey, _signal, isFirst) => {
-        if (isFirst) return handle.signal(name, payload, { idempotencyKey });
-        // It may have been taken, and have ended the child: then its end says nothing about the signal.
+        const isRefused = async (): Promise<boolean> =>
+          (contract.signals !== null && !Object.hasOwn(contract.signals, name)) ||
+          (await services.lookUp(contract.entity.name, executionId))?.state !== "pending";
+        // A child that has ended refuses it as it does everybody's. One that was sent before may have ended the child: then
+        // its end says nothing about the signal.
+        if (isFirst && (await isRefused())) return handle.signal(name, payload);
         await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
         const target = messageTarget(contract, executionId, SIGNAL);
         return services.notifyEntity(target, { name, payload }, { idempotencyKey });

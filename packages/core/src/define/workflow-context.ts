@@ -281,12 +281,17 @@ function journaledPeer(
         execution.step("rpc", name, "work", (step) =>
           callStep(step, execution.scope, {
             isJoinable: rpc.persisted,
+            givenUp: options.signal,
             send: async (key, signal) => {
               const idempotencyKey =
                 rpc.persisted && rpc.primaryKey === undefined ? { idempotencyKey: key } : {};
               // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
               const uninterruptible = rpc.persisted || rpc.uninterruptible;
-              return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal });
+              const { signal: given = signal } = options;
+              // What is no signal is refused where it is sent.
+              const either =
+                given !== signal && given instanceof AbortSignal ? AbortSignal.any([signal, given]) : given;
+              return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal: either });
             },
           }),
         );

@@ -185,7 +185,7 @@ export class Admission {
 
   /** Null: there is none, and it is refused. */
   #destination(arrival: Arrival): Destination | null {
-    const { address, tag, fromInside } = arrival.envelope;
+    const { address, tag, fromInside, expects } = arrival.envelope;
     const shard = this.#options.servedShard(address.shardId);
     if (shard === undefined) {
       // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
@@ -201,6 +201,13 @@ export class Admission {
     const rpc = Object.hasOwn(rpcs, tag) ? rpcs[tag] : undefined;
     if (rpc === undefined) return refuse(arrival, "UNKNOWN_RPC", Object.keys(rpcs).join("\n"));
     if (rpc.visibility === "protected" && !fromInside) return refuse(arrival, "PROTECTED_RPC", "");
+    // Only callers without its definition take the one for the other, and would wait for what never comes.
+    if (expects !== "acceptance" && rpc.stream !== (expects === "stream")) {
+      const message = rpc.stream
+        ? "this rpc streams its reply: call it with sendStream"
+        : "this rpc replies once, and streams nothing: call it with send";
+      return refuse(arrival, "INVALID_INPUT", JSON.stringify([{ message }]));
+    }
     return { shard, behavior, rpc };
   }
 

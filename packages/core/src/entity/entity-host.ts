@@ -230,12 +230,23 @@ export class EntityHost {
     this.#admission.receive(message, peer, answer);
   }
 
-  /** The caller left: aborts the handler, or takes the request out of the queue. */
+  /**
+   * The caller left: aborts the handler, or takes a volatile request out of the queue. A persisted one that was accepted
+   * and only waits runs all the same (INV-2), and one for whose reply others wait goes on.
+   */
   interrupt(requestId: string, why: string): void {
     this.#admission.interrupt(requestId);
+    const awaited = this.#waiters.leave(requestId);
+    const isAwaited = this.#waiters.has(awaited);
+    if (awaited !== requestId) {
+      // Who only joined leaves it to its sender.
+      if (!isAwaited) this.#requests.get(awaited)?.window?.unread();
+      return;
+    }
     const request = this.#requests.get(requestId);
     if (request === undefined || request.envelope.uninterruptible || request.rpc.uninterruptible) return;
-    request.end("interrupted", why);
+    const goesOn = request.envelope.persisted && (isAwaited || !(request.isRunning || request.rpc.stream));
+    if (!goesOn) request.end("interrupted", why);
   }
 
   acknowledge(requestId: string, upTo: number): void {

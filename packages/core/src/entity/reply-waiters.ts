@@ -47,6 +47,13 @@ export class ReplyWaiters {
     this.#keep(requestId, (waiter) => !isSame(waiter, asking));
   }
 
+  /** Whoever asked under this id waits no more. @returns the id of the request that it waited for */
+  leave(askedId: string): string {
+    const requestId = this.#awaited.get(askedId) ?? askedId;
+    this.#keep(requestId, (waiter) => waiter.requestId !== askedId);
+    return requestId;
+  }
+
   has(requestId: string): boolean {
     return this.#byRequest.has(requestId);
   }

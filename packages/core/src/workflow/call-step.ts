@@ -16,6 +16,8 @@ export interface StepCall {
    * made the call before.
    */
   readonly send: (idempotencyKey: string, signal: AbortSignal, isFirst: boolean) => Promise<unknown>;
+  /** Aborted: the code waits no longer, and the call fails for it. */
+  readonly givenUp?: AbortSignal | undefined;
 }
 
 /** A call of an entity. What surely did not run is called again. */
@@ -38,7 +40,7 @@ export async function callStep(step: Step, scope: StepScope, call: StepCall): Pr
 async function outcomeOf(
   step: Step,
   scope: StepScope,
-  { isJoinable, send }: StepCall,
+  { isJoinable, send, givenUp }: StepCall,
   signal: AbortSignal,
 ): Promise<Outcome | null> {
   const { open } = step;
@@ -54,7 +56,7 @@ async function outcomeOf(
     } catch (error) {
       if (scope.isStopped()) return null;
       if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
-      if (!mayBeSentAgain(error, isJoinable)) return scope.failed(error);
+      if (givenUp?.aborted === true || !mayBeSentAgain(error, isJoinable)) return scope.failed(error);
     }
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);

@@ -1,0 +1,163 @@
+// Callers that wait no longer: what becomes of their requests, of others' who wait for the same, and of what they asked in
+// the wrong way.
+
+import { defineEntity, defineWorkflow, rpc, type HandlerContext } from "@holdfast/core";
+import { createTestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+/** Resolves to its input after three seconds, or to "cut" as soon as its signal is aborted. */
+function slowly(ctx: HandlerContext, input: string): Promise<string> {
+  return new Promise((resolve) => {
+    ctx.signal.addEventListener("abort", () => resolve("cut"));
+    void ctx
+      .entity(Timer, ctx.entityId)
+      .after3s()
+      .then(
+        () => resolve(input),
+        () => resolve("cut"),
+      );
+  });
+}
+
+const Timer = defineEntity({ name: "Timer", concurrency: 0, rpcs: { after3s: rpc<void, void>() } });
+const Slow = defineEntity({
+  name: "Slow",
+  rpcs: { keep: rpc<string, string>({ persisted: true }), lose: rpc<string, string>() },
+});
+
+async function clusterOf(ran: string[]): Promise<Awaited<ReturnType<typeof createTestCluster>>> {
+  const handler = (input: string, ctx: HandlerContext): Promise<string> => {
+    ran.push(input);
+    return slowly(ctx, input);
+  };
+  const cluster = await createTestCluster({
+    runners: 2,
+    register: [
+      Slow.implement({ keep: handler, lose: handler }),
+      Timer.implement({ after3s: () => new Promise<void>((resolve) => timers.push(resolve)) }),
+    ],
+  });
+  return cluster;
+}
+const timers: (() => void)[] = [];
+const settled = (call: Promise<unknown>): Promise<unknown> => call.catch((error: Error) => error.name);
+
+describe("the caller of a request that waits for its turn", () => {
+  it("leaves: a persisted one runs all the same, and its key gives its result (INV-2); a volatile one does not", async () => {
+    const ran: string[] = [];
+    await using cluster = await clusterOf(ran);
+    const slow = cluster.entity(Slow, "s");
+    const first = slow.keep("first");
+    await cluster.advance("100ms");
+    const kept = settled(slow.keep("kept", { idempotencyKey: "k", timeout: "1s" }));
+    const lost = settled(slow.lose("lost", { timeout: "1s" }));
+    await cluster.advance("2s");
+    await expect(Promise.all([kept, lost])).resolves.toEqual(["TimeoutError", "TimeoutError"]);
+    expect(ran).toEqual(["first"]);
+
+    const again = slow.keep("kept", { idempotencyKey: "k" });
+    for (let turn = 0; turn < 2; turn += 1) {
+      for (const end of timers.splice(0)) end();
+      await cluster.advance("1s");
+    }
+    await expect(Promise.all([first, again])).resolves.toEqual(["first", "kept"]);
+    expect(ran).toEqual(["first", "kept"]);
+  });
+});
+
+describe("the caller of a request that runs", () => {
+  it.each(["its sender", "one that joined"])(
+    "leaves: where others wait for it, it goes on: %s",
+    async (who) => {
+      const ran: string[] = [];
+      await using cluster = await clusterOf(ran);
+      const slow = cluster.entity(Slow, "s");
+      const timeouts = who === "its sender" ? ["1s", undefined] : [undefined, "1s"];
+      const calls: Promise<unknown>[] = [];
+      for (const timeout of timeouts) {
+        calls.push(settled(slow.keep("once", { idempotencyKey: "k", timeout })));
+        await cluster.advance("100ms");
+      }
+      await cluster.advance("2s");
+      for (const end of timers.splice(0)) end();
+      await cluster.advance("1s");
+      const outcomes = who === "its sender" ? ["TimeoutError", "once"] : ["once", "TimeoutError"];
+      await expect(Promise.all(calls)).resolves.toEqual(outcomes);
+      expect(ran).toEqual(["once"]);
+    },
+  );
+
+  it("leaves as the last one who waited: the handler is interrupted", async () => {
+    const ran: string[] = [];
+    await using cluster = await clusterOf(ran);
+    const slow = cluster.entity(Slow, "s");
+    const joined = (timeout: "1s" | "2s"): Promise<unknown> =>
+      settled(slow.keep("once", { idempotencyKey: "k", timeout }));
+    const sender = joined("2s");
+    await cluster.advance("100ms");
+    const other = joined("1s");
+    await cluster.advance("3s");
+    await expect(Promise.all([sender, other])).resolves.toEqual(["TimeoutError", "TimeoutError"]);
+    // What the handler made of it is its reply.
+    await expect(slow.keep("once", { idempotencyKey: "k" })).resolves.toBe("cut");
+  });
+});
+
+describe("a call of a workflow's", () => {
+  it.each(["keep", "lose"] as const)("ends when the code aborts the signal that it gave: %s", async (tag) => {
+    const ran: string[] = [];
+    await using cluster = await clusterOf(ran);
+    const Calls = defineWorkflow<string, string>({ name: "Calls", key: (id) => id });
+    cluster.register(
+      Calls.implement({
+        activities: {},
+        async execute(ctx) {
+          const abort = new AbortController();
+          const call = ctx.entity(Slow, "s")[tag]("x", { signal: abort.signal });
+          const outcome = settled(call);
+          await ctx.sleep("2s");
+          abort.abort();
+          return String(await outcome);
+        },
+      }),
+    );
+    const result = cluster.workflow(Calls).execute("one");
+    await cluster.advance("5s");
+    await expect(result).resolves.toBe("InterruptedError");
+  });
+});
+
+describe("the untyped client", () => {
+  it("is told where it takes an rpc that streams for one that does not, and the other way round", async () => {
+    const Both = defineEntity({
+      name: "Both",
+      rpcs: {
+        one: rpc<void, number>(),
+        kept: rpc<void, number>({ persisted: true }),
+        many: rpc<void, number>({ stream: true }),
+      },
+    });
+    let ran = 0;
+    const one = (): number => (ran += 1);
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [
+        Both.implement({
+          one,
+          kept: one,
+          async *many() {
+            yield one();
+          },
+        }),
+      ],
+    });
+    const client = cluster.entityClient("Both");
+    const read = async (tag: string): Promise<void> => {
+      for await (const element of client.sendStream("b", tag, undefined)) void element;
+    };
+    await expect(read("one")).rejects.toThrow(/replies once.*send/);
+    await expect(read("kept")).rejects.toThrow(/replies once.*send/);
+    await expect(client.send("b", "many", undefined)).rejects.toThrow(/streams its reply.*sendStream/);
+    expect(ran).toBe(0);
+  });
+});
