@@ -250,6 +250,51 @@ describe("a failed execution", () => {
     await expect(handle.resume()).rejects.toThrow(ExecutionStateError);
   });
 
+  it.each<[string, (steps: Promise<number>[]) => Promise<unknown>]>([
+    ["Promise.any", (steps) => Promise.any(steps.slice(1))],
+    [
+      "Promise.allSettled",
+      async (steps) => {
+        const settled = await Promise.allSettled(steps);
+        if (settled.some(({ status }) => status === "rejected")) throw new Error("some failed");
+      },
+    ],
+    [
+      "a catch",
+      (steps) =>
+        Promise.all(steps).catch(() => {
+          throw new Error("it could not be placed");
+        }),
+    ],
+  ])("does the failed steps anew of which %s made another error", async (_name, outcomeOf) => {
+    let isDown = true;
+    const ran: number[] = [];
+    const Parts = defineWorkflow<string, string>({ name: "Parts", key: (id) => id });
+    const parts = Parts.implement({
+      activities: {
+        part: activity({ retries: 0 }, async (_ctx, n: number) => {
+          ran.push(n);
+          if (isDown && n > 0) throw new Error(`part ${n} is down`);
+          return n;
+        }),
+      },
+      async execute(ctx) {
+        await outcomeOf([0, 1, 2].map((n) => ctx.activities.part(n)));
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [parts] });
+    const handle = await cluster.workflow(Parts).start("p");
+    await cluster.advance("5s");
+    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+    isDown = false;
+    ran.splice(0);
+    await handle.resume();
+    await cluster.advance("5s");
+    await expect(handle.result()).resolves.toBe("done");
+    expect(ran.toSorted(), "what was good is not done again").toEqual([1, 2]);
+  });
+
   it("of which the code is at fault goes on where it threw, with fixed code", async () => {
     const { log, broken, Trip, trip } = flaky();
     await using cluster = await createTestCluster({ runners: 3, register: [trip] });

@@ -45,7 +45,23 @@ describe("resumption", () => {
   it("leaves failures that the code got over", () => {
     const entries = [entry(0, 0, failed("caught", 1)), entry(1, 1, done), entry(2, 2, failed("x", 3))];
     expect(forgets(entries, "x")).toEqual([2]);
-    expect(forgets(entries, "the code's own")).toEqual([]);
+    expect(forgets([...entries.slice(0, 2), entry(2, 2, done)], "the code's own")).toEqual([]);
+  });
+
+  it("forgets the failures that the code made an error of its own of, whatever it noted in between", () => {
+    const note: JournalEvent = { type: "completed", value: "1" };
+    const entries = [
+      entry(0, 0, failed("caught", 1)),
+      entry(1, 1, done),
+      entry(2, 2, failed("y", 5)),
+      entry(3, 4, done),
+      entry(4, 3, failed("z", 5)),
+      entry(5, 5, note, "value"),
+    ];
+    expect(resumption({ entries, inbox: [] }, ended("the code's own"))).toEqual({
+      forget: [2, 4, 5],
+      anew: [2, 3],
+    });
   });
 
   it("finds the step's error where the code wrapped it", () => {

@@ -3,8 +3,11 @@
 import type { StoredExecution } from "../adapter/workflow-storage.ts";
 import { encodePayload } from "../contract/payload.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
-import type { JournalEntry } from "../data/journal-entry.ts";
+import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
 import { recordedRun } from "./recorded-run.ts";
+
+/** Kinds of steps that have no effect, and wait for nothing. */
+const NOTES: ReadonlySet<StepKind> = new Set(["value", "patch", "state", "attributes"]);
 
 /** What is forgotten, by ordinal, and which steps are done anew, by position. */
 export interface Resumption {
@@ -14,8 +17,9 @@ export interface Resumption {
 
 /**
  * What to forget: the entries of the step whose error the execution ended with, of steps beside it that
- * failed after it, and of what the code asked for once it had that error. None, if the error is no step's: then the code
- * runs to the same place again. Null: compensations have run.
+ * failed after it, and of what the code asked for once it had that error. If the error is no step's, it may be what the code
+ * made of failures (`Promise.any` makes one of many): then those count after which no other step came to a good end. None,
+ * if there are none: then the code runs to the same place again. Null: compensations have run.
  *
  * @param failure the error of the execution; what its code threw is its cause
  */
@@ -24,11 +28,12 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
   if (entries.some(({ kind }) => kind === "compensate")) return null;
   const thrown: EncodedError[] = [];
   for (let cause = failure.cause; cause !== null; cause = cause.cause) thrown.push(cause);
-  const culprit = entries.findLast(
-    ({ event }) => event.type === "failed" && thrown.some((error) => isSame(error, event.error)),
-  );
+  const culprit =
+    entries.findLast(
+      ({ event }) => event.type === "failed" && thrown.some((error) => isSame(error, event.error)),
+    ) ?? firstUnmended(entries);
   if (culprit?.event.type !== "failed") return { forget: [], anew: [] };
-  const asked = culprit.event.asked ?? culprit.position + 1;
+  const asked = askedBy(culprit.position, culprit.event);
   const anew = new Set(
     entries
       .filter(({ event, ordinal }) => event.type === "failed" && ordinal >= culprit.ordinal)
@@ -37,6 +42,20 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
   const isForgotten = ({ position }: JournalEntry): boolean =>
     position >= 0 && (position >= asked || anew.has(position));
   return { forget: entries.filter(isForgotten).map(({ ordinal }) => ordinal), anew: [...anew] };
+}
+
+/** The first failure that the code did not get over: it asked for no step after it that came to a good end. */
+function firstUnmended(entries: readonly JournalEntry[]): JournalEntry | undefined {
+  let lastGood = -1;
+  for (const { kind, event, position } of entries)
+    if (event.type === "completed" && !NOTES.has(kind)) lastGood = Math.max(lastGood, position);
+  return entries.find(
+    ({ position, event }) => event.type === "failed" && askedBy(position, event) > lastGood,
+  );
+}
+
+function askedBy(position: number, event: JournalEntry["event"] & { type: "failed" }): number {
+  return event.asked ?? position + 1;
 }
 
 function isSame(one: EncodedError, other: EncodedError): boolean {
