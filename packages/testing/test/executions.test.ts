@@ -292,7 +292,10 @@ describe("a failed execution", () => {
     await handle.resume();
     await cluster.advance("5s");
     await expect(handle.result()).resolves.toBe("done");
-    expect(ran.toSorted((a, b) => a - b), "what was good is not done again").toEqual([1, 2]);
+    expect(
+      ran.toSorted((a, b) => a - b),
+      "what was good is not done again",
+    ).toEqual([1, 2]);
   });
 
   it("of which the code is at fault goes on where it threw, with fixed code", async () => {
