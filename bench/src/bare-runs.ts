@@ -1,5 +1,5 @@
 // Bare runs: what runs of ten steps write at the least, without a framework: each twelve rows (the start, the steps, the
-// end) of one narrow table with one index, those of 256 runs in one statement.
+// end) of one narrow table with one index, in groups: one statement writes the same row of 256 runs.
 
 import type pg from "pg";
 
@@ -7,22 +7,26 @@ const GROUP = 256;
 const START = JSON.stringify({ id: "x123456", steps: 10 });
 const END = "10";
 
-/** @param result what each step gives, as JSON @returns how many runs were written, at least `count` */
-export async function writeBareRuns(reader: pg.Client, count: number, result: string): Promise<number> {
-  await reader.query(
-    `CREATE TABLE IF NOT EXISTS bench_runs (run bigint, seq int, kind smallint NOT NULL, payload text,
+/** Writes at least `count` runs whose steps give `result`, as JSON, and resolves to how many it wrote. */
+export type WriteRuns = (count: number, result: string) => Promise<number>;
+
+/** Makes their table. */
+export async function bareRuns(client: pg.Client): Promise<WriteRuns> {
+  await client.query(
+    `CREATE TABLE bench_runs (run bigint, seq int, kind smallint NOT NULL, payload text,
        at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (run, seq))`,
   );
-  const { rows } = await reader.query<{ runs: string }>("SELECT count(DISTINCT run) AS runs FROM bench_runs");
-  const first = Number(rows[0]?.runs);
-  const payloads = [START, ...Array.from({ length: 10 }, () => result), END];
-  const groups = Math.ceil(count / GROUP);
-  for (let group = 0; group < groups; group += 1)
-    for (const [seq, payload] of payloads.entries())
-      await reader.query(
-        `INSERT INTO bench_runs (run, seq, kind, payload)
-           SELECT run, $3, 1, $4 FROM generate_series($1::bigint, $2::bigint - 1) AS run`,
-        [first + group * GROUP, first + (group + 1) * GROUP, seq, payload],
-      );
-  return groups * GROUP;
+  let runs = 0;
+  return async (count, result) => {
+    const first = runs;
+    const payloads = [START, ...Array.from({ length: 10 }, () => result), END];
+    for (; runs < first + count; runs += GROUP)
+      for (const [seq, payload] of payloads.entries())
+        await client.query(
+          `INSERT INTO bench_runs (run, seq, kind, payload)
+             SELECT run, $3, 1, $4 FROM generate_series($1::bigint, $2::bigint - 1) AS run`,
+          [runs, runs + GROUP, seq, payload],
+        );
+    return runs - first;
+  };
 }

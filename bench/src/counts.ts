@@ -6,7 +6,7 @@
 import { createCluster, defineWorkflow, activity } from "@holdfast/core";
 import { postgres, postgresTx } from "@holdfast/storage-postgres";
 import type pg from "pg";
-import { writeBareRuns } from "./bare-runs.ts";
+import { bareRuns } from "./bare-runs.ts";
 import { Echo, echo, PAYLOAD, Steps, steps } from "./definitions.ts";
 import { costBetween, readServer, startCountedServer, type ServerCost } from "./server-statistics.ts";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -113,13 +113,14 @@ async function countAll(
       );
     }
   }
+  const writeRuns = await bareRuns(reader);
   for (const [name, result] of [
     ["bare rows of a step, in groups of 256", PAYLOAD],
     ["bare rows of a step of 17 bytes, in groups of 256", SMALL],
   ] as const) {
-    await writeBareRuns(reader, 1, JSON.stringify(result));
+    await writeRuns(1, JSON.stringify(result));
     const from = await readServer(reader);
-    const runs = await writeBareRuns(reader, many / 20, JSON.stringify(result));
+    const runs = await writeRuns(many / 20, JSON.stringify(result));
     counted.push(per(name, costBetween(from, await readServer(reader)), runs * 10));
   }
   return counted;

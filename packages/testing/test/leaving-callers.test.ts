@@ -2,50 +2,37 @@
 // the wrong way.
 
 import { defineEntity, defineWorkflow, rpc, type HandlerContext } from "@holdfast/core";
-import { createTestCluster } from "@holdfast/testing";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
-/** Resolves to its input after three seconds, or to "cut" as soon as its signal is aborted. */
-function slowly(ctx: HandlerContext, input: string): Promise<string> {
-  return new Promise((resolve) => {
-    ctx.signal.addEventListener("abort", () => resolve("cut"));
-    void ctx
-      .entity(Timer, ctx.entityId)
-      .after3s()
-      .then(
-        () => resolve(input),
-        () => resolve("cut"),
-      );
-  });
-}
-
-const Timer = defineEntity({ name: "Timer", concurrency: 0, rpcs: { after3s: rpc<void, void>() } });
 const Slow = defineEntity({
   name: "Slow",
   rpcs: { keep: rpc<string, string>({ persisted: true }), lose: rpc<string, string>() },
 });
 
-async function clusterOf(ran: string[]): Promise<Awaited<ReturnType<typeof createTestCluster>>> {
+/** Its handlers resolve to their input once `release` is called, or to "cut" as soon as their signal is aborted. */
+async function slowCluster(): Promise<{ cluster: TestCluster; ran: string[]; release: () => void }> {
+  const ran: string[] = [];
+  const held: (() => void)[] = [];
   const handler = (input: string, ctx: HandlerContext): Promise<string> => {
     ran.push(input);
-    return slowly(ctx, input);
+    return new Promise((resolve) => {
+      ctx.signal.addEventListener("abort", () => resolve("cut"));
+      held.push(() => resolve(input));
+    });
   };
   const cluster = await createTestCluster({
     runners: 2,
-    register: [
-      Slow.implement({ keep: handler, lose: handler }),
-      Timer.implement({ after3s: () => new Promise<void>((resolve) => timers.push(resolve)) }),
-    ],
+    register: [Slow.implement({ keep: handler, lose: handler })],
   });
-  return cluster;
+  return { cluster, ran, release: () => held.splice(0).forEach((end) => end()) };
 }
-const timers: (() => void)[] = [];
 const settled = (call: Promise<unknown>): Promise<unknown> => call.catch((error: Error) => error.name);
 
 describe("the caller of a request that waits for its turn", () => {
   it("leaves: a persisted one runs all the same, and its key gives its result (INV-2); a volatile one does not", async () => {
-    const ran: string[] = [];
-    await using cluster = await clusterOf(ran);
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
     const slow = cluster.entity(Slow, "s");
     const first = slow.keep("first");
     await cluster.advance("100ms");
@@ -53,15 +40,15 @@ describe("the caller of a request that waits for its turn", () => {
     const lost = settled(slow.lose("lost", { timeout: "1s" }));
     await cluster.advance("2s");
     await expect(Promise.all([kept, lost])).resolves.toEqual(["TimeoutError", "TimeoutError"]);
-    expect(ran).toEqual(["first"]);
+    expect(handled.ran).toEqual(["first"]);
 
     const again = slow.keep("kept", { idempotencyKey: "k" });
     for (let turn = 0; turn < 2; turn += 1) {
-      for (const end of timers.splice(0)) end();
+      handled.release();
       await cluster.advance("1s");
     }
     await expect(Promise.all([first, again])).resolves.toEqual(["first", "kept"]);
-    expect(ran).toEqual(["first", "kept"]);
+    expect(handled.ran).toEqual(["first", "kept"]);
   });
 });
 
@@ -69,8 +56,8 @@ describe("the caller of a request that runs", () => {
   it.each(["its sender", "one that joined"])(
     "leaves: where others wait for it, it goes on: %s",
     async (who) => {
-      const ran: string[] = [];
-      await using cluster = await clusterOf(ran);
+      const handled = await slowCluster();
+      await using cluster = handled.cluster;
       const slow = cluster.entity(Slow, "s");
       const timeouts = who === "its sender" ? ["1s", undefined] : [undefined, "1s"];
       const calls: Promise<unknown>[] = [];
@@ -79,17 +66,17 @@ describe("the caller of a request that runs", () => {
         await cluster.advance("100ms");
       }
       await cluster.advance("2s");
-      for (const end of timers.splice(0)) end();
+      handled.release();
       await cluster.advance("1s");
       const outcomes = who === "its sender" ? ["TimeoutError", "once"] : ["once", "TimeoutError"];
       await expect(Promise.all(calls)).resolves.toEqual(outcomes);
-      expect(ran).toEqual(["once"]);
+      expect(handled.ran).toEqual(["once"]);
     },
   );
 
-  it("leaves as the last one who waited: the handler is interrupted", async () => {
-    const ran: string[] = [];
-    await using cluster = await clusterOf(ran);
+  it("leaves after one that joined had left: the handler is interrupted", async () => {
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
     const slow = cluster.entity(Slow, "s");
     const joined = (timeout: "1s" | "2s"): Promise<unknown> =>
       settled(slow.keep("once", { idempotencyKey: "k", timeout }));
@@ -105,8 +92,8 @@ describe("the caller of a request that runs", () => {
 
 describe("a call of a workflow's", () => {
   it.each(["keep", "lose"] as const)("ends when the code aborts the signal that it gave: %s", async (tag) => {
-    const ran: string[] = [];
-    await using cluster = await clusterOf(ran);
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
     const Calls = defineWorkflow<string, string>({ name: "Calls", key: (id) => id });
     cluster.register(
       Calls.implement({

@@ -8,6 +8,7 @@ import {
   FORK_HEADER,
   QUERY,
   SIGNAL,
+  hasSignal,
   type AnyQuery,
   type AnyWorkflowContract,
   type WorkflowTypes,
@@ -77,8 +78,9 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
   /** What is known of it, with its steps. @throws {UnknownExecutionError} */
   describe(): Promise<ExecutionDescription<T["callerInput"], T["callerOutput"]>>;
   /**
-   * Lets a failed execution go on from its last good step: the step whose error it ended with is done anew, under the same
-   * idempotency key, and what the code did about that error is forgotten. Its error is taken back.
+   * Lets a failed execution go on from its last good step: the step whose error it ended with is done anew, an activity under
+   * the same idempotency key, and what the code did about that error is forgotten. If the error is the code's own, the steps
+   * are done anew that failed and that no good step followed. Its error is taken back.
    *
    * @throws {ExecutionStateError} it has not failed, or its compensations have run: what they undid would be missing
    * @throws {UnknownExecutionError}
@@ -131,7 +133,7 @@ export function workflowHandle(
     },
     async signal(name, payload, options = {}) {
       const schemas = contract.signals;
-      if (schemas !== null && !Object.hasOwn(schemas, name)) throw unknownName("signal", name, schemas);
+      if (!hasSignal(contract, name)) throw unknownName("signal", name, schemas ?? {});
       await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
       const state = await known();
       if (state.state !== "pending")

@@ -172,3 +172,8 @@ export function executionContract(
     },
   };
 }
+
+/** Whether its executions take a signal of this name: any, where the definition names none. */
+export function hasSignal({ signals }: AnyWorkflowContract, name: string): boolean {
+  return signals === null || Object.hasOwn(signals, name);
+}

@@ -7,6 +7,7 @@ import {
   CANCEL,
   SIGNAL,
   WATCH,
+  hasSignal,
   type AnyWorkflowContract,
   type Watcher,
   type WorkflowContract,
@@ -140,7 +141,7 @@ function childHandle(
     signal: (name, payload) =>
       send(`${contract.name}.signal`, async (idempotencyKey, _signal, isFirst) => {
         const isRefused = async (): Promise<boolean> =>
-          (contract.signals !== null && !Object.hasOwn(contract.signals, name)) ||
+          !hasSignal(contract, name) ||
           (await services.lookUp(contract.entity.name, executionId))?.state !== "pending";
         // A child that has ended refuses it as it does everybody's. One that was sent before may have ended the child: then
         // its end says nothing about the signal.

@@ -9,11 +9,12 @@ import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
 import { parse, parseWhat, type SchemaOutput } from "../contract/schema.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
-import type {
-  AnyWorkflowContract,
-  SignalSchemas,
-  WorkflowContract,
-  WorkflowTypes,
+import {
+  hasSignal,
+  type AnyWorkflowContract,
+  type SignalSchemas,
+  type WorkflowContract,
+  type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
 import type { CallOptions, CallTarget } from "../client/caller.ts";
 import type { EntityPeer, EntityPeers } from "../client/entity-client.ts";
@@ -207,8 +208,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
 
 /** @throws {ConfigError} the workflow has no such signal */
 export function checkSignalName(contract: AnyWorkflowContract, name: unknown): asserts name is string {
-  if (typeof name === "string" && (contract.signals === null || Object.hasOwn(contract.signals, name)))
-    return;
+  if (typeof name === "string" && hasSignal(contract, name)) return;
   const names = Object.keys(contract.signals ?? {});
   throw new ConfigError({
     option: "signal",
@@ -288,7 +288,7 @@ function journaledPeer(
               // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
               const uninterruptible = rpc.persisted || rpc.uninterruptible;
               const { signal: given = signal } = options;
-              // What is no signal is refused where it is sent.
+              // Anything else goes on as it is, in the place of the step's own: what is no signal is refused where it is sent.
               const either =
                 given !== signal && given instanceof AbortSignal ? AbortSignal.any([signal, given]) : given;
               return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal: either });

@@ -19,6 +19,7 @@ import type { Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
+import { InvalidInputError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import { chunksUnread, deadReply, describeInvalidInput, readdress } from "./answers.ts";
@@ -206,7 +207,8 @@ export class Admission {
       const message = rpc.stream
         ? "this rpc streams its reply: call it with sendStream"
         : "this rpc replies once, and streams nothing: call it with send";
-      return refuse(arrival, "INVALID_INPUT", JSON.stringify([{ message }]));
+      const error = new InvalidInputError({ of: `${address.entityType}.${tag}`, issues: [{ message }] });
+      return refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
     }
     return { shard, behavior, rpc };
   }

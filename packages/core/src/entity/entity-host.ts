@@ -231,8 +231,8 @@ export class EntityHost {
   }
 
   /**
-   * The caller left: aborts the handler, or takes a volatile request out of the queue. A persisted one that was accepted
-   * and only waits runs all the same (INV-2), and one for whose reply others wait goes on.
+   * The caller left: aborts the handler, or takes a volatile request or a stream out of the queue. Another persisted one
+   * that was accepted and only waits runs all the same (INV-2), and one for whose reply others wait goes on.
    */
   interrupt(requestId: string, why: string): void {
     this.#admission.interrupt(requestId);
