@@ -1,7 +1,13 @@
 // Callers that wait no longer: what becomes of their requests, of others' who wait for the same, and of what they asked in
 // the wrong way.
 
-import { defineEntity, defineWorkflow, rpc, type HandlerContext } from "@holdfast/core";
+import {
+  defineEntity,
+  defineWorkflow,
+  rpc,
+  WorkflowCancelledError,
+  type HandlerContext,
+} from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -111,6 +117,28 @@ describe("a call of a workflow's", () => {
     const result = cluster.workflow(Calls).execute("one");
     await cluster.advance("5s");
     await expect(result).resolves.toBe("InterruptedError");
+  });
+});
+
+describe("a volatile call of a workflow's that was given a signal of another library", () => {
+  it("ends when the execution is cancelled", async () => {
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
+    const Calls = defineWorkflow<string, string>({ name: "Calls", key: (id) => id });
+    cluster.register(
+      Calls.implement({
+        activities: {},
+        async execute(ctx) {
+          const foreign = Object.assign(new EventTarget(), { aborted: false }) as AbortSignal;
+          return ctx.entity(Slow, "s").lose("x", { signal: foreign });
+        },
+      }),
+    );
+    const handle = await cluster.workflow(Calls).start("one");
+    await cluster.advance("1s");
+    await handle.cancel();
+    await cluster.advance("1s");
+    await expect(handle.result()).rejects.toThrow(WorkflowCancelledError);
   });
 });
 

@@ -1,4 +1,4 @@
-// What comes after an end, or after a run: executions that are resumed, forked, continued, parked or forgotten.
+// What comes after an end, or after a run: executions that are forked, continued, parked or forgotten.
 
 import {
   ConfigError,
@@ -16,58 +16,6 @@ import * as z from "zod";
 const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
 /** The one execution of it is "runs"; its input is how many runs were before. */
 const Runs = defineWorkflow<number, number>({ name: "Runs", key: () => "runs", hashKey: false });
-
-describe("a resumed execution", () => {
-  it("calls a persisted rpc that had failed anew", async () => {
-    let isBroken = true;
-    let calls = 0;
-    const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ persisted: true }) } });
-    const bank = Bank.implement({
-      charge() {
-        calls += 1;
-        if (isBroken) throw new Error("declined");
-        return "receipt";
-      },
-    });
-    const work = Work.implement({ execute: (ctx) => ctx.entity(Bank, "1").charge() });
-    await using cluster = await createTestCluster({ register: [bank, work] });
-    const handle = await cluster.workflow(Work).start("1");
-    await cluster.advance("5s");
-    await expect(handle.result()).rejects.toThrow("declined");
-    isBroken = false;
-    await handle.resume();
-    await cluster.advance("5s");
-    await expect(handle.result()).resolves.toBe("receipt");
-    expect(calls).toBe(2);
-  });
-});
-
-describe("an execution that is resumed before its runner knows that its error is recorded", () => {
-  it("is not failed again by the same error", async () => {
-    let isBroken = true;
-    let open = (): void => undefined;
-    const gate = new Promise<void>((resolve) => (open = resolve));
-    const work = Work.implement({
-      async execute() {
-        await gate;
-        if (isBroken) throw new TypeError("a slip");
-        return "done";
-      },
-    });
-    await using cluster = await createTestCluster({ register: [work], runners: 1 });
-    const handle = await cluster.workflow(Work).start("1");
-    await cluster.advance("1s");
-    cluster.faults({ storageErrorAfterCommit: 1 }, [0]);
-    open();
-    await cluster.advance("20ms");
-    expect(await handle.describe()).toMatchObject({ status: "failed" });
-    isBroken = false;
-    await handle.resume();
-    cluster.faults({}, [0]);
-    await cluster.advance("30s");
-    expect(await handle.result()).toBe("done");
-  });
-});
 
 describe("a fork", () => {
   it("can be of an execution that failed before its first step", async () => {

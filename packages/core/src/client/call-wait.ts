@@ -167,7 +167,7 @@ export class StreamWait extends LimitedWait {
 }
 
 /** Also one of another realm, or of a library. */
-function isAbortSignal(value: unknown): boolean {
+export function isAbortSignal(value: unknown): value is AbortSignal {
   if (typeof value !== "object" || value === null || !("aborted" in value)) return false;
   return "addEventListener" in value && typeof value.addEventListener === "function";
 }

@@ -3,6 +3,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
+import { asAnswer } from "../contract/answers.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
@@ -248,7 +249,7 @@ export class ClusterCaller implements Caller {
 
   /** The output, or a promise of it. @throws what the handler failed with */
   #decode(reply: Reply, rpc: AnyRpc | undefined, target: CallTarget): unknown {
-    if (!reply.exit.ok) throw decodeError(reply.exit.error, rpc?.errors ?? []);
+    if (!reply.exit.ok) throw asAnswer(decodeError(reply.exit.error, rpc?.errors ?? []));
     const what = (): string => `The reply of ${describe(target)}`;
     return parseWhat(rpc?.output, decodePayload(reply.exit.value, what), what);
   }

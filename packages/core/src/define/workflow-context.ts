@@ -16,6 +16,7 @@ import {
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
+import { isAbortSignal } from "../client/call-wait.ts";
 import type { CallOptions, CallTarget } from "../client/caller.ts";
 import type { EntityPeer, EntityPeers } from "../client/entity-client.ts";
 import type { AttributeValue } from "../data/execution-record.ts";
@@ -278,23 +279,23 @@ function journaledPeer(
     const call =
       (send: WorkflowServices["callEntity"]) =>
       (input: unknown, options: CallOptions = {}) =>
-        execution.step("rpc", name, "work", (step) =>
-          callStep(step, execution.scope, {
+        execution.step("rpc", name, "work", (step) => {
+          const { signal: given } = options;
+          // What is no signal is refused where it is sent.
+          const isRefused = given !== undefined && !isAbortSignal(given);
+          return callStep(step, execution.scope, {
             isJoinable: rpc.persisted,
-            givenUp: options.signal,
-            send: async (key, signal) => {
+            signal: isRefused ? undefined : given,
+            send: async (key, either) => {
               const idempotencyKey =
                 rpc.persisted && rpc.primaryKey === undefined ? { idempotencyKey: key } : {};
               // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
               const uninterruptible = rpc.persisted || rpc.uninterruptible;
-              const { signal: given = signal } = options;
-              // Anything else goes on as it is, in the place of the step's own: what is no signal is refused where it is sent.
-              const either =
-                given !== signal && given instanceof AbortSignal ? AbortSignal.any([signal, given]) : given;
-              return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal: either });
+              const signal = isRefused ? given : either;
+              return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal });
             },
-          }),
-        );
+          });
+        });
     peer[tag] = rpc.stream
       ? () => {
           throw new DefinitionError(

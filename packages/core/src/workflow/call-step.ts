@@ -1,6 +1,7 @@
 import { backoffMs } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
 import { Abort } from "../contract/abort.ts";
+import { isAnswer } from "../contract/answers.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
 import type { Outcome } from "./journal.ts";
@@ -16,8 +17,8 @@ export interface StepCall {
    * made the call before.
    */
   readonly send: (idempotencyKey: string, signal: AbortSignal, isFirst: boolean) => Promise<unknown>;
-  /** Aborted: the code waits no longer, and the call fails for it. */
-  readonly givenUp?: AbortSignal | undefined;
+  /** Aborting it ends the call, too: the code waits no longer. Any object that does what a signal does. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A call of an entity. What surely did not run is called again. */
@@ -27,10 +28,14 @@ export async function callStep(step: Step, scope: StepScope, call: StepCall): Pr
   scope.stopped.whenAborted(end);
   // A persisted call has its effect all the same: what it comes to is waited for.
   if (!call.isJoinable) step.open.whenCut(end);
+  const leave = (): void => abort.abort(call.signal?.reason);
+  call.signal?.addEventListener("abort", leave);
+  if (call.signal?.aborted === true) leave();
   try {
-    const outcome = await outcomeOf(step, scope, call, abort.signal);
+    const outcome = await outcomeOf(step, scope, call, abort);
     if (outcome !== null) await step.settle(outcome, null);
   } finally {
+    call.signal?.removeEventListener("abort", leave);
     step.open.forget(end);
     scope.stopped.forget(end);
   }
@@ -40,8 +45,8 @@ export async function callStep(step: Step, scope: StepScope, call: StepCall): Pr
 async function outcomeOf(
   step: Step,
   scope: StepScope,
-  { isJoinable, send, givenUp }: StepCall,
-  signal: AbortSignal,
+  { isJoinable, send }: StepCall,
+  abort: Abort,
 ): Promise<Outcome | null> {
   const { open } = step;
   for (let attempt = 1; ; attempt += 1) {
@@ -50,18 +55,24 @@ async function outcomeOf(
     // Cancelled: what may have been sent, by an earlier copy or a moment ago, is joined, so that its outcome is known.
     if (open.cutBy !== null && (isFirst || !isJoinable)) return scope.failed(open.cutBy);
     open.hasBegun = true;
-    const call = (): Promise<unknown> => send(scope.callKeyOf(step.position), signal, isFirst);
+    const call = (): Promise<unknown> => send(scope.callKeyOf(step.position), abort.signal, isFirst);
     try {
       return scope.completed(await (isJoinable ? scope.joinably(call) : call()), step.name);
     } catch (error) {
       if (scope.isStopped()) return null;
       if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
-      if (givenUp?.aborted === true || !mayBeSentAgain(error, isJoinable)) return scope.failed(error);
+      if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope);
     }
+    // Given up: sending it once more says so.
+    if (abort.isAborted) continue;
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
     else await sleep(scope.clock, pauseMs, scope.stopped.signal);
   }
+}
+
+function failed(error: unknown, scope: StepScope): Outcome {
+  return isAnswer(error) ? { ...scope.failed(error), isAnswer: true } : scope.failed(error);
 }
 
 /** Makes a call that may be repeated until it gets an answer. Never rejects. After the execution's end it may come to anything. */

@@ -12,6 +12,7 @@ import type { JournalEvent } from "../data/journal-entry.ts";
 import type { OpenStep } from "./cancellation.ts";
 import type { ExecutionOptions } from "./execution-options.ts";
 import type { Outcome } from "./journal.ts";
+import type { Resumed } from "./recorded-run.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Residence } from "./residence.ts";
 import type { Step, StepScope, WaitOutcome } from "./step.ts";
@@ -109,11 +110,23 @@ export class ExecutionScope implements StepScope {
   }
 
   keyOf(position: number): string {
-    return this.#key(position, 0);
+    return this.#key(
+      position,
+      this.#times(({ from }) => isFrom(from, position)),
+    );
   }
 
   callKeyOf(position: number): string {
-    return this.#key(position, this.#options.run.resumed.get(position) ?? 0);
+    return this.#key(
+      position,
+      this.#times(({ from, anew }) => isFrom(from, position) || anew.includes(position)),
+    );
+  }
+
+  /** How often it was resumed so that another key is due. */
+  #times(isDue: (resumed: Resumed) => boolean): number {
+    const { resumed } = this.#options.run;
+    return resumed.length === 0 ? 0 : resumed.filter(isDue).length;
   }
 
   /** @param times how often the step was begun anew */
@@ -125,4 +138,8 @@ export class ExecutionScope implements StepScope {
     // An execution's id may be as long as a key may, and here the rest is added to it.
     return key.length <= 512 && isKey(key) ? key : hashOf(key);
   }
+}
+
+function isFrom(from: number | null, position: number): boolean {
+  return from !== null && position >= from;
 }

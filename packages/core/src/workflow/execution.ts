@@ -256,8 +256,11 @@ export class Execution {
         const outcome = event.type === "failed" ? { ...event, asked: this.#replay.position } : event;
         return this.#recorder.settle({ position, kind, name, event: outcome }, transaction, hand);
       };
-      // Copies that left memory in order have recorded what they had begun; those that crashed were an attempt.
-      const isFresh = recorded === undefined && this.#isCaughtUp && this.#options.call.attempt === 1;
+      // Copies that left memory in order have recorded what they had begun; those that crashed were an attempt. What is recorded
+      // of a step goes when it is to be done anew.
+      const { call, run } = this.#options;
+      const isFresh =
+        recorded === undefined && this.#isCaughtUp && call.attempt === 1 && run.resumed.length === 0;
       const step: Step = { position, kind, name, recorded, isFresh, open, settle };
       const work = (): void => {
         // It only waited, and was cut before this copy came to it.

@@ -25,6 +25,14 @@ export interface RunStart {
   readonly children: readonly Watcher[];
 }
 
+/** What an execution that was resumed does anew. */
+export interface Resumed {
+  /** Positions of steps that had ended with an error. */
+  readonly anew: readonly number[];
+  /** The position from which on the code asks for other steps than it did before, or for the same once more. Null: for none. */
+  readonly from: number | null;
+}
+
 export interface RecordedRun {
   readonly number: number;
   /** The encoded input, or null: that of the request. */
@@ -40,8 +48,8 @@ export interface RecordedRun {
   /** Whether an earlier run has heard of the cancellation: it is not told again. */
   readonly wasCancelled: boolean;
   readonly children: readonly Watcher[];
-  /** How often each step was begun anew because its execution was resumed, by position. */
-  readonly resumed: ReadonlyMap<number, number>;
+  /** Each time that it was resumed. */
+  readonly resumed: readonly Resumed[];
   /** Where its chance comes from, if it is a fork: its origin's. */
   readonly seed: string | null;
   /** The encoded state that queries read, or null. */
@@ -61,7 +69,7 @@ const NOTHING: RecordedRun = {
   cancellation: null,
   wasCancelled: false,
   children: [],
-  resumed: new Map(),
+  resumed: [],
   seed: null,
   state: null,
   consumed: new Set(),
@@ -80,7 +88,7 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
   let seed: string | null = null;
   let version = start?.version ?? null;
   let state = start?.state ?? null;
-  const resumed = new Map<number, number>();
+  const resumed: Resumed[] = [];
   for (const { kind, ordinal, event } of entries) {
     if (kind === "signal") {
       const requestId = signalTakenBy(event);
@@ -91,9 +99,7 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
     if (kind === "cancel")
       cancellation ??= { ordinal, reason: String(decodePayload(event.value, "A reason")) };
     if (kind === "fork") ({ seed } = decodePayload(event.value, "The origin of a fork") as ForkStart);
-    if (kind === "resume")
-      for (const position of decodePayload(event.value, "A resumption") as readonly number[])
-        resumed.set(position, (resumed.get(position) ?? 0) + 1);
+    if (kind === "resume") resumed.push(decodePayload(event.value, "A resumption") as Resumed);
     if (kind === "version") version = String(decodePayload(event.value, "A version"));
   }
   return {

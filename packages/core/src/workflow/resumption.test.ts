@@ -15,7 +15,7 @@ function entry(
   return { ordinal, position, kind, name: `step ${position}`, event };
 }
 const done: JournalEvent = { type: "completed", value: "1" };
-const failed = (message: string, asked: number): JournalEvent => ({
+const failed = (message: string, asked: number): JournalEvent & { type: "failed" } => ({
   type: "failed",
   error: error(message),
   asked,
@@ -61,6 +61,7 @@ describe("resumption", () => {
     expect(resumption({ entries, inbox: [] }, ended("the code's own"))).toEqual({
       forget: [2, 4, 5],
       anew: [2, 3],
+      from: 5,
     });
   });
 
@@ -69,7 +70,14 @@ describe("resumption", () => {
     expect(resumption({ entries: [entry(0, 0, failed("x", 1))], inbox: [] }, wrapped)).toEqual({
       forget: [0],
       anew: [0],
+      from: 1,
     });
+  });
+
+  it("leaves the key of a call as it is, unless that has the error for an answer", () => {
+    const answer: JournalEvent = { ...failed("y", 2), isAnswer: true };
+    const entries = [entry(0, 0, failed("x", 2), "rpc"), entry(1, 1, answer, "rpc")];
+    expect(resumption({ entries, inbox: [] }, ended("x"))).toEqual({ forget: [0, 1], anew: [1], from: 2 });
   });
 
   it("is refused once compensations have run", () => {

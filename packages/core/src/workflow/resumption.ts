@@ -4,15 +4,14 @@ import type { StoredExecution } from "../adapter/workflow-storage.ts";
 import { encodePayload } from "../contract/payload.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
-import { recordedRun } from "./recorded-run.ts";
+import { recordedRun, type Resumed } from "./recorded-run.ts";
 
 /** Kinds of steps that have no effect, and wait for nothing. */
 const NOTES: ReadonlySet<StepKind> = new Set(["value", "patch", "state", "attributes"]);
 
-/** What is forgotten, by ordinal, and which steps are done anew, by position. */
-export interface Resumption {
+/** What is forgotten, by ordinal, and what is done anew. */
+export interface Resumption extends Resumed {
   readonly forget: readonly number[];
-  readonly anew: readonly number[];
 }
 
 /**
@@ -32,16 +31,24 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
     entries.findLast(
       ({ event }) => event.type === "failed" && thrown.some((error) => isSame(error, event.error)),
     ) ?? firstUnmended(entries);
-  if (culprit?.event.type !== "failed") return { forget: [], anew: [] };
+  if (culprit?.event.type !== "failed") return { forget: [], anew: [], from: null };
   const asked = askedBy(culprit.position, culprit.event);
-  const anew = new Set(
-    entries
-      .filter(({ event, ordinal }) => event.type === "failed" && ordinal >= culprit.ordinal)
-      .map(({ position }) => position),
+  const failed = entries.filter(
+    ({ event, ordinal }) => event.type === "failed" && ordinal >= culprit.ordinal,
   );
+  const positions = new Set(failed.map(({ position }) => position));
   const isForgotten = ({ position }: JournalEntry): boolean =>
-    position >= 0 && (position >= asked || anew.has(position));
-  return { forget: entries.filter(isForgotten).map(({ ordinal }) => ordinal), anew: [...anew] };
+    position >= 0 && (position >= asked || positions.has(position));
+  return {
+    forget: entries.filter(isForgotten).map(({ ordinal }) => ordinal),
+    anew: [...new Set(failed.filter(hasEnded).map(({ position }) => position))],
+    from: asked,
+  };
+}
+
+/** Not so a call that the code gave up, or whose result it could not be given: what was called may run, or have run. */
+function hasEnded({ kind, event }: JournalEntry): boolean {
+  return kind !== "rpc" || (event.type === "failed" && event.isAnswer === true);
 }
 
 /** The first failure that the code did not get over: it asked for no step after it that came to a good end. */
@@ -64,8 +71,8 @@ function isSame(one: EncodedError, other: EncodedError): boolean {
 }
 
 /** The entry that says that an execution was resumed. */
-export function resumeEntry({ entries }: StoredExecution, { anew }: Resumption): JournalEntry {
+export function resumeEntry({ entries }: StoredExecution, { anew, from }: Resumption): JournalEntry {
   const ordinal = (entries.at(-1)?.ordinal ?? -1) + 1;
-  const value = encodePayload(anew, "A resumption");
+  const value = encodePayload({ anew, from } satisfies Resumed, "A resumption");
   return { ordinal, position: -1, kind: "resume", name: "resume", event: { type: "completed", value } };
 }

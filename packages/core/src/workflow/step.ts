@@ -78,8 +78,11 @@ export interface StepScope {
   /** The outcome of a step that came to this value. @throws {SerializationError} @throws {PayloadTooLargeError} */
   completed(value: unknown, name: string): Outcome;
   failed(error: unknown): Outcome & { readonly type: "failed" };
-  /** Names a step for others, and is the same however often it is repeated. */
+  /**
+   * Names a step for others, and is the same however often it is repeated. Another one has what the code asks for after a step
+   * that is done anew because the execution was resumed: it may be something else than what had that position before.
+   */
   keyOf(position: number): string;
-  /** Likewise, but another one once the execution was resumed to do the step anew: what was answered with an error is asked again. */
+  /** Likewise, and another one for the step that is done anew, too: what was answered with an error is asked again. */
   callKeyOf(position: number): string;
 }

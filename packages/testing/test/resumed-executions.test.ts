@@ -1,0 +1,160 @@
+// Executions that failed and go on by `resume()`: what is done anew, what is joined, and under which keys.
+
+import { defineEntity, defineWorkflow, rpc, WorkflowFailedError, type WorkflowContext } from "@holdfast/core";
+import { createTestCluster } from "@holdfast/testing";
+import { beforeEach, describe, expect, it } from "vitest";
+import * as z from "zod";
+
+const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
+
+describe("a resumed execution", () => {
+  it("calls a persisted rpc that had failed anew", async () => {
+    let isBroken = true;
+    let calls = 0;
+    const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ persisted: true }) } });
+    const bank = Bank.implement({
+      charge() {
+        calls += 1;
+        if (isBroken) throw new Error("declined");
+        return "receipt";
+      },
+    });
+    const work = Work.implement({ execute: (ctx) => ctx.entity(Bank, "1").charge() });
+    await using cluster = await createTestCluster({ register: [bank, work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("5s");
+    await expect(handle.result()).rejects.toThrow("declined");
+    isBroken = false;
+    await handle.resume();
+    await cluster.advance("5s");
+    await expect(handle.result()).resolves.toBe("receipt");
+    expect(calls).toBe(2);
+  });
+});
+
+describe("an execution that is resumed before its runner knows that its error is recorded", () => {
+  it("is not failed again by the same error", async () => {
+    let isBroken = true;
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const work = Work.implement({
+      async execute() {
+        await gate;
+        if (isBroken) throw new TypeError("a slip");
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work], runners: 1 });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("1s");
+    cluster.faults({ storageErrorAfterCommit: 1 }, [0]);
+    open();
+    await cluster.advance("20ms");
+    expect(await handle.describe()).toMatchObject({ status: "failed" });
+    isBroken = false;
+    await handle.resume();
+    cluster.faults({}, [0]);
+    await cluster.advance("30s");
+    expect(await handle.result()).toBe("done");
+  });
+});
+
+describe("a resumed execution that had called a persisted rpc", () => {
+  const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<string, string>({ persisted: true }) } });
+  const handled: string[] = [];
+  let release = (): void => undefined;
+  /** Notes what it is charged with, and answers once it is released. */
+  const bank = Bank.implement({
+    async charge(what) {
+      handled.push(what);
+      await held;
+      return `charged ${what}`;
+    },
+  });
+  let held = Promise.resolve();
+  beforeEach(() => {
+    handled.length = 0;
+    held = new Promise((resolve) => (release = resolve));
+  });
+  const failed = async (execute: (ctx: WorkflowContext) => Promise<string>) => {
+    const cluster = await createTestCluster({ register: [bank, Work.implement({ execute })] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("5s");
+    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+    return { cluster, handle };
+  };
+
+  it.each([
+    ["by its time-out", "its error", false],
+    ["by its time-out", "an error of its own", true],
+    ["by its signal", "its error", false],
+    ["by its signal", "an error of its own", true],
+  ])("and given it up %s, and failed with %s: joins the same request", async (how, _error, isOwn) => {
+    let isPatient = false;
+    const made = await failed(async (ctx) => {
+      const abort = new AbortController();
+      const limits = how === "by its signal" ? { signal: abort.signal } : { timeout: "1s" as const };
+      const call = ctx.entity(Bank, "1").charge("a sale", limits);
+      await ctx.sleep("1s");
+      if (!isPatient) abort.abort();
+      return call.catch((cause: unknown) => {
+        throw isOwn ? new RangeError("the bank is slow") : cause;
+      });
+    });
+    await using cluster = made.cluster;
+    isPatient = true;
+    release();
+    await made.handle.resume();
+    await cluster.advance("5s");
+    await expect(made.handle.result()).resolves.toBe("charged a sale");
+    expect(handled).toEqual(["a sale"]);
+  });
+
+  it("whose reply it could not read: gets that reply", async () => {
+    let isMended = false;
+    const output = z.string().refine(() => isMended);
+    const OwnBank = defineEntity({
+      name: "Bank",
+      rpcs: { charge: rpc({ input: z.string(), output, persisted: true }) },
+    });
+    release();
+    const made = await failed((ctx) => ctx.entity(OwnBank, "1").charge("a sale"));
+    await using cluster = made.cluster;
+    isMended = true;
+    await made.handle.resume();
+    await cluster.advance("5s");
+    await expect(made.handle.result()).resolves.toBe("charged a sale");
+    expect(handled).toEqual(["a sale"]);
+  });
+
+  it("on its way to the failure: does not take its reply for that of another call", async () => {
+    let isBroken = true;
+    const keys: string[] = [];
+    release();
+    const made = await failed(async (ctx) => {
+      const note = (): Promise<void> =>
+        ctx.run("note", ({ idempotencyKey }) => {
+          keys.push(idempotencyKey);
+        });
+      try {
+        await ctx.run("ship", () => {
+          if (isBroken) throw new Error("no ship");
+        });
+      } catch (cause) {
+        await ctx.entity(Bank, "1").charge("a fee");
+        await note();
+        throw cause;
+      }
+      const charged = await ctx.entity(Bank, "1").charge("a sale");
+      await note();
+      return charged;
+    });
+    await using cluster = made.cluster;
+    isBroken = false;
+    await made.handle.resume();
+    await cluster.advance("5s");
+    await expect(made.handle.result()).resolves.toBe("charged a sale");
+    expect(handled).toEqual(["a fee", "a sale"]);
+    expect(new Set(keys).size).toBe(2);
+  });
+});
