@@ -39,4 +39,28 @@ describe("a request that turns out to be a duplicate", () => {
     await cluster.advance("1s");
     expect(await handle.poll()).toBe("ada slept");
   });
+
+  it("is sent once, however long its reply is waited for", async () => {
+    let saved = 0;
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [nap],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          saveRequest(...args) {
+            saved += 1;
+            return messages.saveRequest(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Nap).start({ id: "ada" });
+    const results = [handle.result(), handle.result()];
+    await cluster.advance("2s");
+    const before = saved;
+    await cluster.advance("50s");
+    expect(saved).toBe(before);
+    await cluster.advance("20s");
+    expect(await Promise.all(results)).toEqual(["ada slept", "ada slept"]);
+  });
 });

@@ -6,6 +6,7 @@ import {
   defineWorkflow,
   rpc,
   WorkflowCancelledError,
+  type Duration,
   type HandlerContext,
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
@@ -58,6 +59,89 @@ describe("the caller of a request that waits for its turn", () => {
   });
 });
 
+describe("the caller of a persisted request", () => {
+  it("leaves while its attempt is being recorded: it runs all the same", async () => {
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
+    const slow = cluster.entity(Slow, "s");
+    const first = slow.keep("first");
+    const abort = new AbortController();
+    const kept = settled(slow.keep("kept", { idempotencyKey: "k", signal: abort.signal }));
+    await cluster.advance("1s");
+    cluster.faults({ storageDelay: ["500ms", "500ms"] });
+    handled.release();
+    // A second for the reply of the first, and one for the attempt.
+    await cluster.advance("1500ms");
+    abort.abort();
+    await cluster.advance("2s");
+    expect(handled.ran).toEqual(["first", "kept"]);
+    handled.release();
+    const again = slow.keep("kept", { idempotencyKey: "k" });
+    await cluster.advance("5s");
+    await expect(Promise.all([first, kept, again])).resolves.toEqual(["first", "InterruptedError", "kept"]);
+    expect(handled.ran).toEqual(["first", "kept"]);
+  });
+
+  it("leaves between two attempts: it is attempted again", async () => {
+    let attempts = 0;
+    const slow = Slow.implement({
+      keep(input) {
+        attempts += 1;
+        if (attempts < 3) throw Object.assign(new Error("busy"), { retryable: true });
+        return input;
+      },
+      lose: (input) => input,
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [slow] });
+    const { keep } = cluster.entity(Slow, "s");
+    const kept = settled(keep("kept", { idempotencyKey: "k", timeout: "50ms" }));
+    await cluster.advance("5s");
+    await expect(kept).resolves.toBe("TimeoutError");
+    await expect(keep("kept", { idempotencyKey: "k" })).resolves.toBe("kept");
+    expect(attempts).toBe(3);
+  });
+
+  it("leaves before it streams: its elements are kept for who asks again", async () => {
+    const COUNT = 100;
+    const Lines = defineEntity({
+      name: "Lines",
+      rpcs: {
+        hold: rpc<void, void>({ persisted: true }),
+        read: rpc<void, number>({ persisted: true, stream: true }),
+      },
+    });
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let ended = 0;
+    const lines = Lines.implement({
+      hold: () => held,
+      async *read() {
+        for (let line = 0; line < COUNT; line += 1) yield line;
+        ended += 1;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [lines] });
+    const peer = cluster.entity(Lines, "l");
+    const read = async (timeout: Duration): Promise<readonly number[]> => {
+      const elements: number[] = [];
+      for await (const element of peer.read(undefined, { idempotencyKey: "k", timeout }))
+        elements.push(element);
+      return elements;
+    };
+    const hold = peer.hold();
+    await cluster.advance("100ms");
+    const left = settled(read("1s"));
+    await cluster.advance("2s");
+    await expect(left).resolves.toBe("TimeoutError");
+    release();
+    await hold;
+    await cluster.advance("1s");
+    expect(ended, "nobody reads it: it waits for no reader").toBe(1);
+    await expect(read("1s")).resolves.toHaveLength(COUNT);
+    expect(ended).toBe(1);
+  });
+});
+
 describe("the caller of a request that runs", () => {
   it.each(["its sender", "one that joined"])(
     "leaves: where others wait for it, it goes on: %s",
@@ -80,20 +164,30 @@ describe("the caller of a request that runs", () => {
     },
   );
 
-  it("leaves after one that joined had left: the handler is interrupted", async () => {
-    const handled = await slowCluster();
-    await using cluster = handled.cluster;
-    const slow = cluster.entity(Slow, "s");
-    const joined = (timeout: "1s" | "2s"): Promise<unknown> =>
-      settled(slow.keep("once", { idempotencyKey: "k", timeout }));
-    const sender = joined("2s");
-    await cluster.advance("100ms");
-    const other = joined("1s");
-    await cluster.advance("3s");
-    await expect(Promise.all([sender, other])).resolves.toEqual(["TimeoutError", "TimeoutError"]);
-    // What the handler made of it is its reply.
-    await expect(slow.keep("once", { idempotencyKey: "k" })).resolves.toBe("cut");
-  });
+  it.each([
+    ["after", "2s", "1s", "0ms"],
+    ["before", "1s", "2s", "0ms"],
+    ["after one that joined and left while storage was asked for it, and not", "2s", "300ms", "250ms"],
+  ] as const)(
+    "leaves, %s one that joined: the last one interrupts the handler",
+    async (_order, senderWaits, otherWaits, delay) => {
+      const handled = await slowCluster();
+      await using cluster = handled.cluster;
+      const slow = cluster.entity(Slow, "s");
+      const joined = (timeout: Duration): Promise<unknown> =>
+        settled(slow.keep("once", { idempotencyKey: "k", timeout }));
+      const sender = joined(senderWaits);
+      await cluster.advance("100ms");
+      cluster.faults({ storageDelay: [delay, delay] });
+      const other = joined(otherWaits);
+      await cluster.advance("5s");
+      await expect(Promise.all([sender, other])).resolves.toEqual(["TimeoutError", "TimeoutError"]);
+      // What the handler made of it is its reply.
+      const again = slow.keep("once", { idempotencyKey: "k" });
+      await cluster.advance("2s");
+      await expect(again).resolves.toBe("cut");
+    },
+  );
 });
 
 describe("a call of a workflow's", () => {

@@ -166,7 +166,6 @@ export class Activation {
 
   #start(request: HostedRequest): void {
     this.#running.push(request);
-    request.isRunning = true;
     // What came before, it reads now.
     if (request.isHastened) request.isNew = false;
     request.isHastened = false;

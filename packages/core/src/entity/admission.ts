@@ -79,7 +79,7 @@ interface Arrival {
   readonly envelope: Envelope;
   readonly peer: string;
   readonly answer: Answer;
-  /** Its caller left meanwhile. */
+  /** Its caller left meanwhile, and waits for nothing. */
   hasLeft: boolean;
 }
 
@@ -109,7 +109,7 @@ export class Admission {
   /** The caller of a request that came left meanwhile. */
   interrupt(requestId: string): void {
     const arrival = this.#arriving.get(requestId);
-    if (arrival !== undefined && !arrival.envelope.uninterruptible) arrival.hasLeft = true;
+    if (arrival !== undefined) arrival.hasLeft = true;
   }
 
   /**
@@ -173,8 +173,8 @@ export class Admission {
   }
 
   #admitWith(input: unknown, arrival: Arrival, destination: Destination): Promise<void> | null {
-    if (arrival.hasLeft) return null;
     const { envelope } = arrival;
+    if (arrival.hasLeft && !envelope.uninterruptible) return null;
     const request = new HostedRequest(
       { envelope, rpc: destination.rpc, input },
       { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },
@@ -237,9 +237,10 @@ export class Admission {
       await this.#options.wake();
       if (this.#options.servedShard(envelope.address.shardId) !== shard)
         return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
+      if (arrival.hasLeft && !envelope.uninterruptible) return;
     }
     const known = this.#options.requests.get(request.id);
-    if (known?.isAccepted === true) return void (await this.#join(known.envelope, request.id, peer, answer));
+    if (known?.isAccepted === true) return void (await this.#join(arrival, request.id, answer));
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
     const { address, tag } = envelope;
     const resident = this.#options.resident(shard, behavior, address, tag);
@@ -258,7 +259,7 @@ export class Admission {
       straight.mailbox.push(request);
     }
     const waiter = { peer, requestId: request.id, shardId: shard.fence.shardId, answer };
-    if (envelope.expects !== "acceptance") this.#options.waiters.add(request.id, waiter);
+    if (envelope.expects !== "acceptance" && !arrival.hasLeft) this.#options.waiters.add(request.id, waiter);
     try {
       const save = (): Promise<SaveRequestResult> =>
         this.#options.messages.saveRequest(envelope, request.attempts, shard.fence);
@@ -268,7 +269,7 @@ export class Admission {
         this.#options.waiters.remove(request.id, waiter);
         if (this.#options.servedShard(envelope.address.shardId) !== shard)
           return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
-        return await this.#answerDuplicate(envelope, shard, saved.existing, peer, answer);
+        return await this.#answerDuplicate(arrival, shard, saved.existing);
       }
       this.#options.counters.accepted += 1;
       if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
@@ -303,13 +304,8 @@ export class Admission {
     return refuse(arrival, "MAILBOX_FULL", String(activation.mailbox.capacity));
   }
 
-  async #answerDuplicate(
-    envelope: Envelope,
-    shard: HostedShard,
-    existing: RequestState,
-    peer: string,
-    answer: Answer,
-  ): Promise<void> {
+  async #answerDuplicate(arrival: Arrival, shard: HostedShard, existing: RequestState): Promise<void> {
+    const { envelope, peer, answer } = arrival;
     this.#options.counters.duplicates += 1;
     const isDue =
       existing.state === "pending" &&
@@ -323,7 +319,7 @@ export class Admission {
     // Whoever asked under another id is answered under its own.
     const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
     if (existing.state !== "pending") return this.#answerFrom(existing, envelope, toSender);
-    if (!(await this.#join(envelope, existing.requestId, peer, toSender))) return;
+    if (!(await this.#join(arrival, existing.requestId, toSender))) return;
     if (this.#options.requests.has(existing.requestId)) return;
     void this.#options.wake();
     // It may have ended since storage said that it is pending, before anybody waited.
@@ -338,7 +334,9 @@ export class Admission {
   }
 
   /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. Returns whether it waits. */
-  async #join(envelope: Envelope, requestId: string, peer: string, answer: Answer): Promise<boolean> {
+  async #join(arrival: Arrival, requestId: string, answer: Answer): Promise<boolean> {
+    const { envelope, peer } = arrival;
+    if (arrival.hasLeft) return false;
     if (envelope.expects === "acceptance") {
       answer({ type: "accepted", requestId: envelope.requestId });
       return false;

@@ -231,22 +231,21 @@ export class EntityHost {
   }
 
   /**
-   * The caller left: aborts the handler, or takes a volatile request or a stream out of the queue. Another persisted one
-   * that was accepted and only waits runs all the same (INV-2), and one for whose reply others wait goes on.
+   * The caller left: aborts the handler, or takes a volatile request out of the queue. A persisted one that was accepted and
+   * only waits runs all the same (INV-2), and one for whose reply others wait goes on until the last of them leaves.
    */
   interrupt(requestId: string, why: string): void {
     this.#admission.interrupt(requestId);
     const awaited = this.#waiters.leave(requestId);
-    const isAwaited = this.#waiters.has(awaited);
-    if (awaited !== requestId) {
-      // Who only joined leaves it to its sender.
-      if (!isAwaited) this.#requests.get(awaited)?.window?.unread();
-      return;
-    }
-    const request = this.#requests.get(requestId);
-    if (request === undefined || request.envelope.uninterruptible || request.rpc.uninterruptible) return;
-    const goesOn = request.envelope.persisted && (isAwaited || !(request.isRunning || request.rpc.stream));
-    if (!goesOn) request.end("interrupted", why);
+    const request = this.#requests.get(awaited);
+    if (request === undefined) return;
+    const { envelope, rpc, isRunning } = request;
+    // Who only joined leaves it to its sender, unless that has left it.
+    if (awaited === requestId && isRunning) request.isGivenUp = true;
+    if (this.#waiters.has(awaited)) return;
+    const mayEnd = !envelope.uninterruptible && !rpc.uninterruptible;
+    if (mayEnd && (!envelope.persisted || (isRunning && request.isGivenUp))) request.end("interrupted", why);
+    else request.unread();
   }
 
   acknowledge(requestId: string, upTo: number): void {
@@ -257,10 +256,11 @@ export class EntityHost {
     if (request !== undefined ? request.envelope.persisted : true) void this.#chunks.forget(requestId, upTo);
   }
 
+  /** Whether who asked under this id can count on an answer from here. */
   knows(requestId: string): boolean {
     // A persisted one that was read from storage runs here without anybody who waits: what its sender sent was lost.
     const isVolatile = this.#requests.get(requestId)?.envelope.persisted === false;
-    return isVolatile || this.#admission.knows(requestId) || this.#waiters.has(requestId);
+    return isVolatile || this.#admission.knows(requestId) || this.#waiters.isWaiting(requestId);
   }
 
   /** Whether a request is in memory here: it waits or runs, is being put off, or its reply is being recorded. */
@@ -287,9 +287,8 @@ export class EntityHost {
       if (request.caller?.peer !== peer) continue;
       request.caller = null;
       this.interrupt(request.id, "its caller is gone");
-      request.window?.unread();
     }
-    for (const requestId of this.#waiters.forgetPeer(peer)) this.#requests.get(requestId)?.window?.unread();
+    for (const requestId of this.#waiters.forgetPeer(peer)) this.#requests.get(requestId)?.unread();
   }
 
   #run(request: HostedRequest, activation: Activation): void {

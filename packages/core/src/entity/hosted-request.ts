@@ -2,7 +2,7 @@ import { Abort, type AbortWatch } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Waiter } from "./reply-waiters.ts";
-import type { ChunkWindow } from "./stream.ts";
+import { ChunkWindow } from "./stream.ts";
 
 /** Why a request's signal was aborted: its caller left, or this runner may not go on with its shard. */
 export type EndReason = "interrupted" | "moved";
@@ -20,7 +20,10 @@ export class HostedRequest {
   /** Null until storage has accepted it, and for volatile requests. */
   sequence: number | null = null;
   isAccepted: boolean;
+  /** Whether a handler is at it. Not between two attempts, nor while one is recorded. */
   isRunning = false;
+  /** Its sender left while a handler was at it: the last one who waits for it interrupts that. */
+  isGivenUp = false;
   /** Whether storage has nothing of it but the request itself, and nothing came for it: it was accepted here, and begins at once. */
   isNew = false;
   /** Something came for it: if it is being put off, it is due at once. */
@@ -75,6 +78,13 @@ export class HostedRequest {
     this.#abort.abort(new Error(why));
     this.window?.close();
     if (reason === "moved") this.#onMoved?.();
+  }
+
+  /** Nobody reads its stream now: its handler is not to wait for a reader. */
+  unread(): void {
+    if (!this.rpc.stream) return;
+    this.window ??= new ChunkWindow();
+    this.window.unread();
   }
 
   /** Resolves to what the work comes to, which must not reject, or to `moved` once the shard moved away. One waits at a time. */

@@ -43,11 +43,20 @@ describe("those who wait for a reply", () => {
       "r1",
       "r1",
     ]);
+    expect(["r1", "by b", "by e"].map((id) => waiters.isWaiting(id))).toEqual([true, true, false]);
     waiters.remove("r1", asking("b", "by b"));
     waiters.forgetPeer("c");
     expect(["by b", "by c", "by d"].map((id) => waiters.awaitedBy(id))).toEqual([undefined, undefined, "r1"]);
     waiters.settle("r1", REPLY);
     expect(waiters.awaitedBy("by d")).toBe(undefined);
+    expect(waiters.isWaiting("by d")).toBe(false);
+  });
+
+  it("are not known for who has left others waiting", () => {
+    const { waiters, answer } = waitersOf();
+    waiters.add("r1", { ...asking("b", "by b"), answer: answer("b") });
+    expect(waiters.has("r1")).toBe(true);
+    expect(waiters.isWaiting("r1")).toBe(false);
   });
 
   it("are answered each for their own request", () => {

@@ -58,6 +58,12 @@ export class ReplyWaiters {
     return this.#byRequest.has(requestId);
   }
 
+  /** Whether somebody waits who asked under this id. */
+  isWaiting(askedId: string): boolean {
+    const waiters = this.#byRequest.get(this.#awaited.get(askedId) ?? askedId);
+    return waiters?.some(({ requestId }) => requestId === askedId) === true;
+  }
+
   /** The request for which somebody waits who asked under this id, if that is another. */
   awaitedBy(askedId: string): string | undefined {
     return this.#awaited.get(askedId);

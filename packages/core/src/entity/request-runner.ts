@@ -131,6 +131,7 @@ export class RequestRunner {
       // Who ignores the signal is left behind (R2).
       const outcome =
         attempt instanceof Promise ? await request.unlessMoved<Attempt>(attempt, MOVED) : attempt;
+      request.isRunning = false;
       transactions.close();
       const transaction = transactions.transaction ?? null;
       const hasMoved = request.hasMoved();
@@ -169,6 +170,7 @@ export class RequestRunner {
     }
     const call = new Attempted(request, activation, transactions);
     request.isNew = false;
+    request.isRunning = true;
     let attempt: Attempt;
     try {
       if (request.inputError !== null) throw request.inputError;
