@@ -5,6 +5,7 @@
 
 import type { CallOptions, CallTarget } from "../src/client/caller.ts";
 import { executionIdOf, type WorkflowClients } from "../src/client/workflow-client.ts";
+import { signalKey } from "../src/client/workflow-handle.ts";
 import type { VirtualClock } from "../src/clock/virtual-clock.ts";
 import {
   CANCEL,
@@ -97,8 +98,8 @@ export class OutsideWorld {
       get: (executionId: string) => ({
         executionId,
         result: crashable((options: { signal: AbortSignal }) => this.#result(executionId, options.signal)),
-        signal: crashable((name: string, payload: unknown, options: CallOptions) =>
-          this.#signal(executionId, { name, payload }, options),
+        signal: crashable((name: string, payload: unknown, { idempotencyKey = "" }: CallOptions) =>
+          this.#signal(executionId, { name, payload }, { idempotencyKey: signalKey(name, idempotencyKey) }),
         ),
         cancel: crashable(async (reason: string) => {
           this.#cancel(this.#child(executionId), reason);

@@ -135,13 +135,11 @@ export function workflowHandle(
       const schemas = contract.signals;
       if (!hasSignal(contract, name)) throw unknownName("signal", name, schemas ?? {});
       await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
+      const { idempotencyKey: given, ...waiting } = options;
+      const idempotencyKey = given === undefined ? access.newId() : signalKey(name, given);
       const state = await known();
       if (state.state !== "pending")
         throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
-      const { idempotencyKey: given, ...waiting } = options;
-      // Two signals of one key are two: a key that says what happened may stand behind both.
-      const idempotencyKey =
-        given === undefined ? access.newId() : hashOf(`${name}\n${checkKey(given, "idempotencyKey")}`);
       await caller.notify(to(SIGNAL), { name, payload }, { ...waiting, idempotencyKey });
     },
     async query(name, ...[input]: unknown[]) {
@@ -202,6 +200,11 @@ export function workflowHandle(
     },
     exportJournal: () => exportJournal(access, contract, executionId),
   };
+}
+
+/** Signals of two names and one key are two: a key that says what happened may stand behind both. @throws {ConfigError} it is no key */
+export function signalKey(name: string, idempotencyKey: string): string {
+  return hashOf(JSON.stringify([name, checkKey(idempotencyKey, "idempotencyKey")]));
 }
 
 function unknownName(option: "signal" | "query", got: unknown, known: object): ConfigError {

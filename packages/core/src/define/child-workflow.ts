@@ -14,6 +14,7 @@ import {
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
 import { executionIdOf, messageTarget } from "../client/workflow-client.ts";
+import { signalKey } from "../client/workflow-handle.ts";
 import { callStep } from "../workflow/call-step.ts";
 import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
 import type { Perform } from "../workflow/step.ts";
@@ -140,15 +141,12 @@ function childHandle(
     result: join,
     signal: (name, payload) =>
       send(`${contract.name}.signal`, async (idempotencyKey, _signal, isFirst) => {
-        const isRefused = async (): Promise<boolean> =>
-          !hasSignal(contract, name) ||
-          (await services.lookUp(contract.entity.name, executionId))?.state !== "pending";
-        // A child that has ended refuses it as it does everybody's. One that was sent before may have ended the child: then
-        // its end says nothing about the signal.
-        if (isFirst && (await isRefused())) return handle.signal(name, payload);
+        if (isFirst || !hasSignal(contract, name)) return handle.signal(name, payload, { idempotencyKey });
+        // One that was sent before may have ended the child: then its end says nothing about the signal.
         await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
         const target = messageTarget(contract, executionId, SIGNAL);
-        return services.notifyEntity(target, { name, payload }, { idempotencyKey });
+        const input = { name, payload };
+        return services.notifyEntity(target, input, { idempotencyKey: signalKey(name, idempotencyKey) });
       }),
     cancel: (reason) => send(`${contract.name}.cancel`, () => handle.cancel(reason)),
   };
