@@ -182,6 +182,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     onCompensate(name, undo) {
       if (typeof undo !== "function")
         throw new DefinitionError(`ctx.onCompensate("${name}") needs a function that undoes it.`);
+      execution.checkAsker("onCompensate");
       compensations.register(name, undo);
     },
     continueAsNew: (input) =>
@@ -194,8 +195,14 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
         return { input: encoded, children: children.running };
       }),
     now: () => execution.instant.value("now", () => services.clock.now()),
-    random: () => random.next(),
-    uuid: () => random.uuid(),
+    random() {
+      execution.checkAsker("random()");
+      return random.next();
+    },
+    uuid() {
+      execution.checkAsker("uuid()");
+      return random.uuid();
+    },
     patched: (id) => execution.instant.patched(checkKey(id, "patched")),
     setState: (value) => execution.instant.setState(value),
     setAttributes: (attributes) =>

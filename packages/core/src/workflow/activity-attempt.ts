@@ -5,6 +5,7 @@ import { Abort } from "../contract/abort.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import { rollBack, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
+import { runBody } from "./activity-body.ts";
 import type { Step, StepScope } from "./step.ts";
 
 /** How an activity is run. Durations in milliseconds. */
@@ -141,7 +142,7 @@ export class Attempt implements AttemptScope {
 
   #begin(body: AttemptBody): void {
     try {
-      Promise.resolve(body(this)).then(this.#completed, this.#failed);
+      Promise.resolve(runBody(this.#scope, body, this)).then(this.#completed, this.#failed);
     } catch (error) {
       this.#failed(error);
     }

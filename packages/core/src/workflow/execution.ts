@@ -24,6 +24,7 @@ import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { StepKind } from "../data/journal-entry.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { JournalFullError, NonDeterminismError, WorkflowCancelledError } from "../errors/workflow.ts";
+import { misplaced } from "./activity-body.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Cancellation, OpenStep, type StepRole } from "./cancellation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
@@ -128,8 +129,9 @@ export class Execution {
     return this.#instant === null ? this.#options.run.state : this.#instant.state;
   }
 
-  /** Steps that need no work. Made for code that asks for one. */
+  /** Steps that need no work. Made for code that asks for one. @throws {DefinitionError} which is an activity's */
   get instant(): InstantSteps {
+    this.checkAsker("A step");
     this.#instant ??= new InstantSteps({
       replay: this.#replay,
       maxPayloadBytes: this.#options.maxPayloadBytes,
@@ -197,6 +199,12 @@ export class Execution {
     });
   }
 
+  /** @throws {DefinitionError} an activity's code asks */
+  checkAsker(what: string): void {
+    const error = misplaced(this.scope, what);
+    if (error !== null) throw error;
+  }
+
   readonly #stopBy = (error: unknown): void => this.#stop({ type: "stopped", error });
 
   readonly #prepareToLeave = (): void => {
@@ -231,7 +239,9 @@ export class Execution {
     unheard?: (event: Outcome | null, position: number) => void,
   ): Promise<unknown> {
     const promise = new Promise<unknown>((resolve, reject) => {
-      const asked = this.#isOver ? null : this.#tryAsk(kind, name);
+      const refused = misplaced(this.scope, `The step ${name}`);
+      if (refused !== null) reject(refused);
+      const asked = this.#isOver || refused !== null ? null : this.#tryAsk(kind, name);
       if (asked === null) return unheard?.(null, -1);
       const { position, step: recorded } = asked;
       // What is recorded of a step says that it was asked for before.
@@ -280,6 +290,8 @@ export class Execution {
    * @param prepare resolves to what the next run is given; where it rejects, the execution fails
    */
   continueAsNew(prepare: () => Promise<Pick<RunStart, "input" | "children">>): Promise<never> {
+    const error = misplaced(this.scope, "continueAsNew");
+    if (error !== null) return Promise.reject(error);
     const over = new Promise<never>(() => undefined);
     if (this.#isOver) return over;
     const asked = this.#tryAsk("continue", "continueAsNew");
