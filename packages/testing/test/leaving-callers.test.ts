@@ -4,12 +4,13 @@
 import {
   defineEntity,
   defineWorkflow,
+  MailboxFullError,
   rpc,
   WorkflowCancelledError,
   type Duration,
   type HandlerContext,
 } from "@holdfast/core";
-import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { createTestCluster, type TestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
 const Slow = defineEntity({
@@ -18,7 +19,9 @@ const Slow = defineEntity({
 });
 
 /** Its handlers resolve to their input once `release` is called, or to "cut" as soon as their signal is aborted. */
-async function slowCluster(): Promise<{ cluster: TestCluster; ran: string[]; release: () => void }> {
+async function slowCluster(
+  config: TestClusterOptions = {},
+): Promise<{ cluster: TestCluster; ran: string[]; release: () => void }> {
   const ran: string[] = [];
   const held: (() => void)[] = [];
   const handler = (input: string, ctx: HandlerContext): Promise<string> => {
@@ -31,6 +34,7 @@ async function slowCluster(): Promise<{ cluster: TestCluster; ran: string[]; rel
   const cluster = await createTestCluster({
     runners: 2,
     register: [Slow.implement({ keep: handler, lose: handler })],
+    ...config,
   });
   return { cluster, ran, release: () => held.splice(0).forEach((end) => end()) };
 }
@@ -56,6 +60,28 @@ describe("the caller of a request that waits for its turn", () => {
     }
     await expect(Promise.all([first, again])).resolves.toEqual(["first", "kept"]);
     expect(handled.ran).toEqual(["first", "kept"]);
+  });
+});
+
+describe("the caller of a volatile request that waits for its turn", () => {
+  it("leaves: another one has its room", async () => {
+    const handled = await slowCluster({ entityMailboxCapacity: 1 });
+    await using cluster = handled.cluster;
+    const slow = cluster.entity(Slow, "s");
+    const first = slow.lose("first");
+    await cluster.advance("100ms");
+    const left = settled(slow.lose("left", { timeout: "1s" }));
+    await cluster.advance("100ms");
+    await expect(slow.lose("one too many")).rejects.toThrow(MailboxFullError);
+    await cluster.advance("2s");
+    const next = slow.lose("next");
+    await cluster.advance("100ms");
+    for (let turn = 0; turn < 2; turn += 1) {
+      handled.release();
+      await cluster.advance("1s");
+    }
+    await expect(Promise.all([first, left, next])).resolves.toEqual(["first", "TimeoutError", "next"]);
+    expect(handled.ran).toEqual(["first", "next"]);
   });
 });
 

@@ -8,6 +8,7 @@ import {
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { tampering } from "./tampering.ts";
 
 const Source = defineEntity({
   name: "Source",
@@ -102,6 +103,25 @@ describe("a stream", () => {
       if (read === 500) break;
     }
     expect(read).toBe(500);
+  });
+
+  it("costs storage nothing", async () => {
+    let calls = 0;
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [new Numbers().implementation],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          acknowledgeChunks(...args) {
+            calls += 1;
+            return messages.acknowledgeChunks(...args);
+          },
+        },
+      })),
+    });
+    await collect(cluster.entity(Source, "s").count(100));
+    await cluster.advance("10s");
+    expect(calls).toBe(0);
   });
 
   it("interrupts its handler when the reader leaves", async () => {

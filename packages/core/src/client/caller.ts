@@ -118,7 +118,10 @@ export class ClusterCaller implements Caller {
     const { delivery, clock } = this.#options;
     const { requestId } = envelope;
     const what = describe(target);
-    const queue = new ChunkQueue((upTo) => delivery.acknowledge(requestId, upTo));
+    const queue = new ChunkQueue((upTo) => {
+      // Once a volatile stream has ended, nobody waits for that, and nothing is kept of it.
+      if (envelope.persisted || !queue.hasEnd) delivery.acknowledge(requestId, upTo);
+    });
     const wait = new StreamWait(this.#options, envelope, options, (error) => queue.fail(error));
     // Only another reader can have taken what this one lacks: it says itself how far it came.
     let isTaken = false;

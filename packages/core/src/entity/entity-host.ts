@@ -244,8 +244,9 @@ export class EntityHost {
     if (awaited === requestId && isRunning) request.isGivenUp = true;
     if (this.#waiters.has(awaited)) return;
     const mayEnd = !envelope.uninterruptible && !rpc.uninterruptible;
-    if (mayEnd && (!envelope.persisted || (isRunning && request.isGivenUp))) request.end("interrupted", why);
-    else request.unread();
+    if (!mayEnd || (envelope.persisted && !(isRunning && request.isGivenUp))) return request.unread();
+    request.end("interrupted", why);
+    if (!isRunning) this.#leaveQueue(request);
   }
 
   acknowledge(requestId: string, upTo: number): void {
@@ -355,6 +356,15 @@ export class EntityHost {
     // It may have held up what came behind it while its acceptance was awaited (M3).
     if (activation.mailbox.remove(request)) activation.pump();
     this.#leaveIfDone(activation);
+  }
+
+  /** Nobody waits for a request that waits: another one has its room. */
+  #leaveQueue(request: HostedRequest): void {
+    const { address, tag } = request.envelope;
+    const behavior = this.#behaviors.get(address.entityType);
+    const shard = this.#shards.get(address.shardId);
+    const activation = behavior && shard?.activations.get(keyOf(behavior, address, tag));
+    if (activation !== undefined) this.#forget(request, activation);
   }
 
   /** Resolves when a shard that is on its way here has come, or will not. Null: it is not on its way. */

@@ -85,6 +85,11 @@ export class ChunkQueue {
     this.#wake?.();
   }
 
+  /** Whether its producer is known to have come to its end. */
+  get hasEnd(): boolean {
+    return this.#total !== null;
+  }
+
   /** Whether a chunk below this index is missing still. */
   lacksBelow(index: number): boolean {
     for (let at = this.#next; at < index; at += 1) if (!this.#buffered.has(at)) return true;
