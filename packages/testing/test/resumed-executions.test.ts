@@ -127,9 +127,10 @@ describe("a resumed execution that had called a persisted rpc", () => {
     expect(handled).toEqual(["a sale"]);
   });
 
-  it("on its way to the failure: does not take its reply for that of another call", async () => {
+  it("on its way to the failure: takes nothing of that for what it asks for instead", async () => {
     let isBroken = true;
     const keys: string[] = [];
+    const drawn: unknown[] = [];
     release();
     const made = await failed(async (ctx) => {
       const note = (): Promise<void> =>
@@ -141,10 +142,12 @@ describe("a resumed execution that had called a persisted rpc", () => {
           if (isBroken) throw new Error("no ship");
         });
       } catch (cause) {
+        drawn.push(ctx.uuid(), ctx.random());
         await ctx.entity(Bank, "1").charge("a fee");
         await note();
         throw cause;
       }
+      drawn.push(ctx.uuid(), ctx.random());
       const charged = await ctx.entity(Bank, "1").charge("a sale");
       await note();
       return charged;
@@ -156,5 +159,6 @@ describe("a resumed execution that had called a persisted rpc", () => {
     await expect(made.handle.result()).resolves.toBe("charged a sale");
     expect(handled).toEqual(["a fee", "a sale"]);
     expect(new Set(keys).size).toBe(2);
+    expect(new Set(drawn).size).toBe(4);
   });
 });

@@ -197,11 +197,11 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     now: () => execution.instant.value("now", () => services.clock.now()),
     random() {
       execution.checkAsker("random()");
-      return random.next();
+      return random.next(execution.branch);
     },
     uuid() {
       execution.checkAsker("uuid()");
-      return random.uuid();
+      return random.uuid(execution.branch);
     },
     patched: (id) => execution.instant.patched(checkKey(id, "patched")),
     setState: (value) => execution.instant.setState(value),

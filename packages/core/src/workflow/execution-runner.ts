@@ -32,7 +32,14 @@ import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd } from "./execution-options.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
 import { Parked } from "./parked.ts";
-import { forkEntries, recordedRun, seedOf, unconsumed, type RecordedRun } from "./recorded-run.ts";
+import {
+  branchesOf,
+  forkEntries,
+  recordedRun,
+  seedOf,
+  unconsumed,
+  type RecordedRun,
+} from "./recorded-run.ts";
 
 /** So long a signal that was taken is remembered, for senders that repeat it. */
 const REPEATED_WITHIN_MS = 3_600_000;
@@ -139,7 +146,8 @@ export class ExecutionRunner {
       if (run.number !== number)
         throw new Error(`The execution ${originId} has continued as new since it was forked. Fork it again.`);
       const seed = seedOf(originId, run);
-      entries.push(...forkEntries({ executionId: originId, fromStep, seed }, run));
+      const branches = branchesOf(run, fromStep, key.executionId);
+      entries.push(...forkEntries({ executionId: originId, fromStep, seed, branches }, run));
     }
     if (version !== null && !entries.some(({ kind }) => kind === "version")) {
       entries.push({

@@ -173,6 +173,13 @@ export class Execution {
     return this.#options.run.children;
   }
 
+  /** What chance is told apart by that is drawn now: "", unless it is what an execution does anew. */
+  get branch(): string {
+    const { branches } = this.#options.run;
+    if (branches.length === 0) return "";
+    return branches.findLast(({ from }) => this.#replay.position >= from)?.label ?? "";
+  }
+
   /** What the code waits for. */
   get openSteps(): readonly OpenStepInfo[] {
     return [...this.#cancellation.open].map(({ step, isWait }) => ({ ...step, isWait }));

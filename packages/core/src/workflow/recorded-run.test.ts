@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { encodePayload } from "../contract/payload.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
-import { continueEntry, encodeSignal, forkEntries, recordedRun, seedOf, unconsumed } from "./recorded-run.ts";
+import {
+  branchesOf,
+  continueEntry,
+  encodeSignal,
+  forkEntries,
+  recordedRun,
+  seedOf,
+  unconsumed,
+} from "./recorded-run.ts";
 
 function entry(ordinal: number, position: number, kind: StepKind, event: JournalEvent): JournalEntry {
   return { ordinal, position, kind, name: kind, event };
@@ -87,7 +95,9 @@ describe("a fork", () => {
       ],
       inbox: [],
     });
-    const entries = forkEntries({ executionId: "origin", fromStep: 3, seed: seedOf("origin", run) }, run);
+    const branches = branchesOf(run, 3, "fork");
+    const origin = { executionId: "origin", fromStep: 3, seed: seedOf("origin", run), branches };
+    const entries = forkEntries(origin, run);
     expect(entries.map(({ ordinal, position, kind }) => [ordinal, position, kind])).toEqual([
       [0, -1, "fork"],
       [1, -1, "version"],

@@ -33,6 +33,15 @@ export interface Resumed {
   readonly from: number | null;
 }
 
+/**
+ * From this position on the code asks for other things than were asked for there before, or for the same once more: ids that it
+ * draws must not be those of then.
+ */
+export interface Branch {
+  readonly from: number;
+  readonly label: string;
+}
+
 export interface RecordedRun {
   readonly number: number;
   /** The encoded input, or null: that of the request. */
@@ -52,6 +61,8 @@ export interface RecordedRun {
   readonly resumed: readonly Resumed[];
   /** Where its chance comes from, if it is a fork: its origin's. */
   readonly seed: string | null;
+  /** Where its chance parts from what was drawn before, each over those in front of it. */
+  readonly branches: readonly Branch[];
   /** The encoded state that queries read, or null. */
   readonly state: string | null;
   /** Signals that this run or an earlier one was given, by their request ids. */
@@ -71,6 +82,7 @@ const NOTHING: RecordedRun = {
   children: [],
   resumed: [],
   seed: null,
+  branches: [],
   state: null,
   consumed: new Set(),
 };
@@ -86,6 +98,7 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
   const consumed = new Set(start?.consumed.filter((requestId) => inbox.has(requestId)));
   let cancellation: RecordedRun["cancellation"] = null;
   let seed: string | null = null;
+  const branches: Branch[] = [];
   let version = start?.version ?? null;
   let state = start?.state ?? null;
   const resumed: Resumed[] = [];
@@ -98,8 +111,16 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
     if (kind === "state") state = event.value;
     if (kind === "cancel")
       cancellation ??= { ordinal, reason: String(decodePayload(event.value, "A reason")) };
-    if (kind === "fork") ({ seed } = decodePayload(event.value, "The origin of a fork") as ForkStart);
-    if (kind === "resume") resumed.push(decodePayload(event.value, "A resumption") as Resumed);
+    if (kind === "fork") {
+      const fork = decodePayload(event.value, "The origin of a fork") as ForkStart;
+      ({ seed } = fork);
+      branches.push(...fork.branches);
+    }
+    if (kind === "resume") {
+      const resumption = decodePayload(event.value, "A resumption") as Resumed;
+      resumed.push(resumption);
+      if (resumption.from !== null) branches.push({ from: resumption.from, label: `~${ordinal}` });
+    }
     if (kind === "version") version = String(decodePayload(event.value, "A version"));
   }
   return {
@@ -114,6 +135,7 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
     children: start?.children ?? [],
     resumed,
     seed,
+    branches,
     state,
     consumed,
   };
@@ -136,6 +158,7 @@ export interface ForkStart {
   readonly executionId: string;
   readonly fromStep: number;
   readonly seed: string;
+  readonly branches: readonly Branch[];
 }
 
 /** The first entries of a fork: where it comes from, and what it takes over, which has ended. */
@@ -163,6 +186,11 @@ export function forkEntries(origin: ForkStart, run: RecordedRun): readonly Journ
 /** Seeds the chance of a run: other for each, and a fork's is its origin's. */
 export function seedOf(executionId: string, run: Pick<RecordedRun, "number" | "seed">): string {
   return run.seed ?? (run.number === 0 ? executionId : `${executionId}\n#${run.number}`);
+}
+
+/** The branches of a fork that takes over the steps of a run before `fromStep`. */
+export function branchesOf(run: RecordedRun, fromStep: number, executionId: string): readonly Branch[] {
+  return [...run.branches.filter(({ from }) => from < fromStep), { from: fromStep, label: executionId }];
 }
 
 /** A signal as the step that was given it keeps it. */
