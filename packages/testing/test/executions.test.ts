@@ -197,12 +197,14 @@ describe("a failed execution", () => {
   /** A workflow that fails where the test says so. */
   function flaky() {
     const log: string[] = [];
+    const keys: string[] = [];
     const broken = new Set<string>();
     const Trip = defineWorkflow<string, string[]>({ name: "Trip", key: (id) => id, hashKey: false });
     const trip = Trip.implement({
       activities: {
         book: activity(async (ctx, what: string) => {
-          log.push(`${what} ${ctx.idempotencyKey}`);
+          if (!keys.includes(ctx.idempotencyKey)) keys.push(ctx.idempotencyKey);
+          log.push(`${what} ${keys.indexOf(ctx.idempotencyKey)}`);
           if (broken.has(what)) throw new Error(`no ${what}`);
           return what;
         }),
@@ -230,23 +232,18 @@ describe("a failed execution", () => {
     const handle = await cluster.workflow(Trip).start("t");
     await cluster.advance("5s");
     await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
-    expect(log).toEqual([
-      "visa workflow:Trip/t/0",
-      "flight workflow:Trip/t/1",
-      "hotel workflow:Trip/t/2",
-      "failed",
-    ]);
+    expect(log).toEqual(["visa 0", "flight 1", "hotel 2", "failed"]);
     await handle.resume();
     await cluster.advance("5s");
     await expect(handle.result(), "it fails again").rejects.toThrow(/no hotel/);
-    expect(log.slice(4)).toEqual(["hotel workflow:Trip/t/2", "failed"]);
+    expect(log.slice(4)).toEqual(["hotel 2", "failed"]);
     broken.clear();
     const resumed = handle.resume();
     await resumed;
     expect((await handle.describe()).status).not.toBe("failed");
     await cluster.advance("5s");
     await expect(handle.result()).resolves.toEqual(["no visa", "flight", "hotel"]);
-    expect(log.slice(6), "what was good is not done again").toEqual(["hotel workflow:Trip/t/2"]);
+    expect(log.slice(6), "what was good is not done again").toEqual(["hotel 2"]);
     await expect(handle.resume()).rejects.toThrow(ExecutionStateError);
   });
 

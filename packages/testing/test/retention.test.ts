@@ -65,4 +65,33 @@ describe("retention", () => {
     expect(await cluster.workflow(Job).execute({ id: "long" })).toBe(2);
     expect(runs).toBe(3);
   });
+
+  it("leaves nothing of an execution that the next one of its key would take for its own", async () => {
+    const Ledger = defineEntity({ name: "Ledger", rpcs: { post: rpc<number, number>({ persisted: true }) } });
+    const posted: number[] = [];
+    const keys: string[] = [];
+    const Part = defineWorkflow<number, number>({ name: "Part" });
+    const part = Part.implement({ execute: async (_ctx, of) => of });
+    const job = Job.implement({
+      async execute(ctx) {
+        const run = await ctx.run("count", ({ idempotencyKey }) => {
+          keys.push(idempotencyKey);
+          return keys.length;
+        });
+        keys.push(ctx.uuid());
+        await ctx.entity(Ledger, "l").post(run);
+        return (await ctx.child(Part).execute(run)) ?? 0;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [job, part, Ledger.implement({ post: (n) => posted.push(n) })],
+      storagePollInterval: "5s",
+    });
+    expect(await cluster.workflow(Job).execute({ id: "daily" })).toBe(1);
+    await cluster.advance("5 minutes");
+    // What it called is kept for ever.
+    expect(await cluster.workflow(Job).execute({ id: "daily" })).toBe(3);
+    expect(posted).toEqual([1, 3]);
+    expect(new Set(keys).size).toBe(4);
+  });
 });

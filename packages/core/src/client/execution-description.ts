@@ -82,6 +82,7 @@ export async function exportJournal(
     format: "holdfast-journal-1",
     workflow: contract.name,
     executionId,
+    requestId: record.envelope.requestId,
     input: record.envelope.payload,
     end: exit === null || exit.ok ? exit : { ok: false, error: exit.error.message },
     ...stored,

@@ -11,6 +11,7 @@ import {
   hasSignal,
   type AnyQuery,
   type AnyWorkflowContract,
+  type ForkOrigin,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
 import type { RequestState } from "../adapter/message-storage.ts";
@@ -183,6 +184,7 @@ export function workflowHandle(
       access.wakeOwner(address.shardId);
     },
     async fork({ fromStep, executionId: chosen }) {
+      const { requestId } = await known();
       const { input } = await describeExecution(caller, access, contract, executionId);
       const key = { entityType: contract.entity.name, executionId };
       const run = recordedRun(await access.workflows().readExecution(key, EXECUTION_TAGS));
@@ -194,7 +196,14 @@ export function workflowHandle(
       const forked = chosen === undefined ? access.newId() : checkKey(chosen, "executionId");
       if (chosen !== undefined && (await executionRecord(access, contract, chosen)) !== null)
         throw new ConfigError({ option: "executionId", got: chosen, takes: "an id that no execution has" });
-      const headers = { [FORK_HEADER]: JSON.stringify({ executionId, number: run.number, fromStep }) };
+      const headers = {
+        [FORK_HEADER]: JSON.stringify({
+          executionId,
+          requestId,
+          number: run.number,
+          fromStep,
+        } satisfies ForkOrigin),
+      };
       await caller.notify({ ...to(EXECUTE), entityId: forked }, input, { headers });
       return workflowHandle(caller, access, contract, forked);
     },

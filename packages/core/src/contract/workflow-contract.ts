@@ -116,6 +116,8 @@ export const FORK_HEADER = "holdfast-fork";
 /** Where a fork's first steps come from. */
 export interface ForkOrigin {
   readonly executionId: string;
+  /** The request that it is. */
+  readonly requestId: string;
   /** How often it had continued as new. */
   readonly number: number;
   /** Steps with lower positions are taken over. */

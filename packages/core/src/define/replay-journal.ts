@@ -32,7 +32,7 @@ export async function replayJournal(
   journal: ExportedJournal,
 ): Promise<ReplayedEnd> {
   const { entityType, contract } = implementation;
-  const { executionId, entries, inbox } = journal;
+  const { entries, inbox } = journal;
   const behavior = implementation.bind({
     replayOnly: true,
     storage: {
@@ -58,7 +58,7 @@ export async function replayJournal(
     callEntity: refuse,
     notifyEntity: refuse,
   });
-  const call = callOf(entityType, executionId, journal.input);
+  const call = callOf(entityType, journal);
   const { address } = call.envelope;
   const { signal } = new AbortController();
   const scope = { address, fence: call.fence, signal, onEvict: () => undefined };
@@ -114,12 +114,12 @@ function hasEnded(error: unknown): error is Error {
   );
 }
 
-function callOf(entityType: string, executionId: string, payload: string): Call {
+function callOf(entityType: string, { executionId, requestId, input: payload }: ExportedJournal): Call {
   const never = new Abort();
   const shardId = "default:0";
   return {
     envelope: {
-      requestId: executionId,
+      requestId,
       address: { entityType, entityId: executionId, shardId },
       tag: EXECUTE,
       payload,

@@ -449,19 +449,6 @@ describe("a call of an entity", () => {
     expect(stage.sent[2]).not.toBe(stage.sent[0]);
   });
 
-  it("has a key that entities take, also where the execution's id is long", async () => {
-    const ids = ["x".repeat(1_024), `${"x".repeat(1_023)}y`];
-    const keys = await Promise.all(
-      ids.map(async (id) => {
-        const stage = new ExecutionStage(async (ctx) => ctx.entity(Echo, "e").echo(1), id);
-        await stage.run();
-        return stage.sent[0] ?? "";
-      }),
-    );
-    for (const key of keys) expect(key.length).toBeLessThanOrEqual(1_024);
-    expect(keys[0]).not.toBe(keys[1]);
-  });
-
   it("is made again while it surely did not run", async () => {
     const stage = new ExecutionStage(async (ctx) => ctx.entity(Echo, "e").volatile("x"));
     let refusals = 6;

@@ -137,7 +137,7 @@ export class ExecutionRunner {
     if (fork === undefined && version === null) return stored;
     const entries: JournalEntry[] = [];
     if (fork !== undefined) {
-      const { executionId: originId, number, fromStep } = JSON.parse(fork) as ForkOrigin;
+      const { executionId: originId, requestId, number, fromStep } = JSON.parse(fork) as ForkOrigin;
       // An origin without a journal had not asked for anything: then there is nothing to take over.
       const origin = await storage.readExecution({ entityType, executionId: originId }, EXECUTION_TAGS);
       if (origin.entries.length === 0 && (await this.#services.lookUp(entityType, originId)) === null)
@@ -145,8 +145,8 @@ export class ExecutionRunner {
       const run = recordedRun(origin);
       if (run.number !== number)
         throw new Error(`The execution ${originId} has continued as new since it was forked. Fork it again.`);
-      const seed = seedOf(originId, run);
-      const branches = branchesOf(run, fromStep, key.executionId);
+      const seed = seedOf(requestId, run);
+      const branches = branchesOf(run, fromStep, call.envelope.requestId);
       entries.push(...forkEntries({ executionId: originId, fromStep, seed, branches }, run));
     }
     if (version !== null && !entries.some(({ kind }) => kind === "version")) {
@@ -194,7 +194,7 @@ export class ExecutionRunner {
     return execution.run(async () => {
       const given = run.input === null ? input : decodePayload(run.input, `The input of ${name}`);
       const parsed = await parse(this.#contract.input, given, `the workflow ${name}`);
-      return execute?.(execution, call, seedOf(execution.id, run), parsed);
+      return execute?.(execution, call, seedOf(call.envelope.requestId, run), parsed);
     });
   }
 

@@ -4,7 +4,6 @@ import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import type { Abort } from "../contract/abort.ts";
 import { encodeError } from "../contract/error-codec.ts";
-import { hashOf, isKey } from "../contract/key.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
@@ -132,11 +131,9 @@ export class ExecutionScope implements StepScope {
   /** @param times how often the step was begun anew */
   #key(position: number, times: number): string {
     const { run, call } = this.#options;
-    const { entityType, entityId } = call.envelope.address;
     const place = `${run.number === 0 ? "" : `${run.number}.`}${position}${times === 0 ? "" : `~${times}`}`;
-    const key = `${entityType}/${entityId}/${place}`;
-    // An execution's id may be as long as a key may, and here the rest is added to it.
-    return key.length <= 512 && isKey(key) ? key : hashOf(key);
+    // Not the execution's id, which another one may have had that is forgotten: what that one did is not what this one does.
+    return `${call.envelope.requestId}/${place}`;
   }
 }
 

@@ -6,6 +6,8 @@ export interface ExportedJournal {
   readonly format: "holdfast-journal-1";
   readonly workflow: string;
   readonly executionId: string;
+  /** The request that it is: another execution of that id has another one. */
+  readonly requestId: string;
   /** The encoded input with which the execution was started. */
   readonly input: string;
   /** How it ended: the encoded value or the error's message; null while it went on. */

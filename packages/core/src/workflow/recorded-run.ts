@@ -184,13 +184,13 @@ export function forkEntries(origin: ForkStart, run: RecordedRun): readonly Journ
 }
 
 /** Seeds the chance of a run: other for each, and a fork's is its origin's. */
-export function seedOf(executionId: string, run: Pick<RecordedRun, "number" | "seed">): string {
-  return run.seed ?? (run.number === 0 ? executionId : `${executionId}\n#${run.number}`);
+export function seedOf(requestId: string, run: Pick<RecordedRun, "number" | "seed">): string {
+  return run.seed ?? (run.number === 0 ? requestId : `${requestId}\n#${run.number}`);
 }
 
 /** The branches of a fork that takes over the steps of a run before `fromStep`. */
-export function branchesOf(run: RecordedRun, fromStep: number, executionId: string): readonly Branch[] {
-  return [...run.branches.filter(({ from }) => from < fromStep), { from: fromStep, label: executionId }];
+export function branchesOf(run: RecordedRun, fromStep: number, requestId: string): readonly Branch[] {
+  return [...run.branches.filter(({ from }) => from < fromStep), { from: fromStep, label: requestId }];
 }
 
 /** A signal as the step that was given it keeps it. */
