@@ -240,6 +240,60 @@ describe("a call of a workflow's", () => {
   });
 });
 
+describe("a workflow that joined a request whose sender has left", () => {
+  it.each([
+    ["a", 0],
+    ["a", 1],
+    ["b", 0],
+    ["b", 1],
+  ])(
+    "gets its reply, as %s, although runner %i leaves meanwhile, which may be its own",
+    async (id, leaves) => {
+      const handled = await slowCluster();
+      await using cluster = handled.cluster;
+      const Joins = defineWorkflow<string, string>({ name: "Joins", key: (key) => key, hashKey: false });
+      cluster.register(
+        Joins.implement({ execute: (ctx) => ctx.entity(Slow, "s").keep("x", { idempotencyKey: "k" }) }),
+      );
+      const sender = settled(cluster.entity(Slow, "s").keep("x", { idempotencyKey: "k", timeout: "1s" }));
+      await cluster.advance("100ms");
+      const handle = await cluster.workflow(Joins).start(id);
+      await cluster.advance("2s");
+      await expect(sender).resolves.toBe("TimeoutError");
+      const left = cluster.runners[leaves]?.shutdown();
+      await cluster.advance("1 minute");
+      await left;
+      // Its next owner may have begun it anew.
+      handled.release();
+      await cluster.advance("1 minute");
+      await expect(handle.poll()).resolves.toBe("x");
+    },
+  );
+
+  it("does not run in circles where it gives up a call on a member that is gone", async () => {
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const GivesUp = defineWorkflow<string, string>({ name: "GivesUp", key: (id) => id });
+    cluster.register(
+      GivesUp.implement({
+        async execute(ctx) {
+          await gate;
+          return ctx.entity(Slow, "s").keep("x", { signal: AbortSignal.abort() });
+        },
+      }),
+    );
+    await cluster.workflow(GivesUp).start("one");
+    await cluster.advance("500ms");
+    await Promise.all([cluster.crash(0), cluster.crash(1)]);
+    open();
+    // Comes once no microtask is left.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(handled.ran).toEqual([]);
+  });
+});
+
 describe("a volatile call of a workflow's that was given a signal of another library", () => {
   it("ends when the execution is cancelled", async () => {
     const handled = await slowCluster();

@@ -1,6 +1,13 @@
 // Steps that the body of an activity asks for: a replay, which does not run it, would miss them.
 
-import { DefinitionError, defineEntity, defineWorkflow, rpc, type WorkflowContext } from "@holdfast/core";
+import {
+  DefinitionError,
+  defineEntity,
+  defineWorkflow,
+  rpc,
+  WorkflowCancelledError,
+  type WorkflowContext,
+} from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -48,6 +55,22 @@ describe("the body of an activity", () => {
     await cluster.advance("2 minutes");
     await expect(handle.result()).resolves.toMatch(/inside of an activity.*in the code of execute/);
     expect((await handle.describe()).steps.map(({ name }) => name)).toEqual(["outer", "sleep"]);
+  });
+
+  it("may cancel its own execution: what listens for that may ask for steps", async () => {
+    const work = Work.implement({
+      async execute(ctx) {
+        ctx.cancelled.addEventListener("abort", () => ctx.setAttributes({ isCancelled: true }));
+        await ctx.run("check", ({ workflow, executionId }) => workflow(Work).get(executionId).cancel("no"));
+        await ctx.sleep("1 minute");
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("2 minutes");
+    await expect(handle.result()).rejects.toThrow(WorkflowCancelledError);
+    expect(await handle.describe()).toMatchObject({ attributes: { isCancelled: true } });
   });
 
   it("may start other executions, which have steps of their own", async () => {

@@ -1,10 +1,18 @@
 // Executions that failed and go on by `resume()`: what is done anew, what is joined, and under which keys.
 
-import { defineEntity, defineWorkflow, rpc, WorkflowFailedError, type WorkflowContext } from "@holdfast/core";
+import {
+  defineEntity,
+  defineWorkflow,
+  rpc,
+  WorkflowFailedError,
+  type Registration,
+  type WorkflowContext,
+} from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import * as z from "zod";
 
+const Part = defineWorkflow<string, string>({ name: "Part" });
 const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
 
 describe("a resumed execution", () => {
@@ -76,8 +84,11 @@ describe("a resumed execution that had called a persisted rpc", () => {
     handled.length = 0;
     held = new Promise((resolve) => (release = resolve));
   });
-  const failed = async (execute: (ctx: WorkflowContext) => Promise<string>) => {
-    const cluster = await createTestCluster({ register: [bank, Work.implement({ execute })] });
+  const failed = async (
+    execute: (ctx: WorkflowContext) => Promise<string>,
+    ...others: readonly Registration[]
+  ) => {
+    const cluster = await createTestCluster({ register: [bank, Work.implement({ execute }), ...others] });
     const handle = await cluster.workflow(Work).start("1");
     await cluster.advance("5s");
     await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
@@ -130,11 +141,10 @@ describe("a resumed execution that had called a persisted rpc", () => {
   it("on its way to the failure: takes nothing of that for what it asks for instead", async () => {
     let isBroken = true;
     const keys: string[] = [];
-    const drawn: unknown[] = [];
     release();
     const made = await failed(async (ctx) => {
-      const note = (): Promise<void> =>
-        ctx.run("note", ({ idempotencyKey }) => {
+      const note = (what: string): Promise<void> =>
+        ctx.run(what, ({ idempotencyKey }) => {
           keys.push(idempotencyKey);
         });
       try {
@@ -142,14 +152,12 @@ describe("a resumed execution that had called a persisted rpc", () => {
           if (isBroken) throw new Error("no ship");
         });
       } catch (cause) {
-        drawn.push(ctx.uuid(), ctx.random());
         await ctx.entity(Bank, "1").charge("a fee");
-        await note();
+        await note("failed");
         throw cause;
       }
-      drawn.push(ctx.uuid(), ctx.random());
       const charged = await ctx.entity(Bank, "1").charge("a sale");
-      await note();
+      await note("shipped");
       return charged;
     });
     await using cluster = made.cluster;
@@ -159,6 +167,100 @@ describe("a resumed execution that had called a persisted rpc", () => {
     await expect(made.handle.result()).resolves.toBe("charged a sale");
     expect(handled).toEqual(["a fee", "a sale"]);
     expect(new Set(keys).size).toBe(2);
-    expect(new Set(drawn).size).toBe(4);
+  });
+
+  it.each([0, 1])(
+    "in a branch beside the failure: joins that, also %i positions further on",
+    async (further) => {
+      let isBroken = true;
+      const keys = new Set<string>();
+      const children: string[] = [];
+      release();
+      const part = Part.implement({
+        async execute(ctx, what) {
+          children.push(ctx.executionId);
+          return what;
+        },
+      });
+      const made = await failed(async (ctx) => {
+        const rating = (async () => {
+          await ctx.run("rate", () => {
+            if (isBroken) throw new Error("no rate");
+          });
+          for (let more = 0; more < further; more += 1) await ctx.run("rated", () => more);
+        })();
+        const paying = (async () => {
+          await ctx.sleep("1s");
+          await ctx.run("mail", ({ idempotencyKey }) => {
+            keys.add(idempotencyKey);
+          });
+          for (const what of ["one", "the same", "the same"]) await ctx.entity(Bank, "1").charge(what);
+          return ctx.child(Part).execute("a part");
+        })();
+        const [rated, paid] = await Promise.allSettled([rating, paying]);
+        if (rated.status === "rejected") throw rated.reason;
+        return paid.status;
+      }, part);
+      await using cluster = made.cluster;
+      isBroken = false;
+      await made.handle.resume();
+      await cluster.advance("5s");
+      await expect(made.handle.result()).resolves.toBe("fulfilled");
+      expect({ handled, keys: keys.size, children: children.length }).toEqual({
+        handled: ["one", "the same", "the same"],
+        keys: 1,
+        children: 1,
+      });
+    },
+  );
+
+  it("and given it up after another step had failed: joins the same request", async () => {
+    const made = await failed(async (ctx) => {
+      const byCard = ctx.run("by card", () => {
+        throw new Error("no card");
+      });
+      await byCard.catch(() => undefined);
+      return ctx
+        .entity(Bank, "1")
+        .charge("a sale", { timeout: "1s" })
+        .catch(() => {
+          throw new RangeError("no way to pay");
+        });
+    });
+    await using cluster = made.cluster;
+    release();
+    await cluster.advance("5s");
+    await made.handle.resume();
+    await cluster.advance("5s");
+    await expect(made.handle.result()).resolves.toBe("charged a sale");
+    expect(handled).toEqual(["a sale"]);
+  });
+
+  it("that was answered with an error, once and again: makes it anew each time", async () => {
+    let failures = 0;
+    const Shaky = defineEntity({ name: "Shaky", rpcs: { charge: rpc<string, string>({ persisted: true }) } });
+    const shaky = Shaky.implement({
+      charge(what) {
+        failures += 1;
+        if (failures < 4) throw new Error(`no ${failures}`);
+        return `charged ${what}`;
+      },
+    });
+    const made = await failed(
+      (ctx) =>
+        ctx
+          .entity(Shaky, "1")
+          .charge("a sale")
+          .catch(() => ctx.entity(Shaky, "1").charge("a sale")),
+      shaky,
+    );
+    await using cluster = made.cluster;
+    await made.handle.resume();
+    await cluster.advance("5s");
+    await expect(made.handle.result()).rejects.toThrow("no 3");
+    await made.handle.resume();
+    await cluster.advance("5s");
+    await expect(made.handle.result()).resolves.toBe("charged a sale");
+    expect(failures).toBe(4);
   });
 });

@@ -62,6 +62,6 @@ export type JournalEvent =
       readonly asked?: number;
       /** The request id of the signal that the step took, and could not give to the code. */
       readonly signal?: string;
-      /** The error is the reply of whom the step called, which gives it again to whoever asks under the same key. */
-      readonly isAnswer?: true;
+      /** Of a call that was answered with the error: where in its key it is told apart. Under that key it is answered so again. */
+      readonly answered?: string;
     };

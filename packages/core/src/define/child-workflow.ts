@@ -60,7 +60,8 @@ function childWorkflow(
   const step = (
     name: string,
     of: Pick<ChildOfStep, "does" | "isDetached">,
-    calls: (position: number) => Promise<ChildCalls>,
+    calls: (place: string) => Promise<ChildCalls>,
+    content?: () => unknown,
   ): Promise<unknown> => {
     // Asked now: code that ends while it is replayed waits for what it has started, too.
     const known = of.isDetached || of.does === "join" ? () => undefined : children.asking();
@@ -69,13 +70,14 @@ function childWorkflow(
     const perform: Perform = (asked) =>
       childStep(asked, execution.scope, {
         ...of,
-        calls: () => calls(asked.position),
+        calls: () => calls(asked.place),
         known,
         ended: (child) => children.ended(child),
       });
-    const outcome = execution.step("child", name, role, perform, (event, position) => {
+    const request = { kind: "child", name, role, content } as const;
+    const outcome = execution.step(request, perform, (event, place) => {
       // The code does not say any more that the child was started, or has ended.
-      if (of.does === "join" && event !== null) void calls(position).then((child) => children.ended(child));
+      if (of.does === "join" && event !== null) void calls(place).then((child) => children.ended(child));
       known(of.does === "start" && event?.type === "completed" ? startedAs(event.value) : null);
     });
     // What is recorded of it is not done again.
@@ -88,16 +90,17 @@ function childWorkflow(
   // For who is only to be told of: nothing is started.
   const startedAs = (recorded: string): ChildCalls =>
     callsOf(parts, contract, String(decodePayload(recorded, "The id of a child")), undefined);
-  const byInput = (input: unknown) => async (position: number) =>
-    callsOf(parts, contract, await idOf(parts, contract, input, position), input);
+  const byInput = (input: unknown) => async (place: string) =>
+    callsOf(parts, contract, await idOf(parts, contract, input, place), input);
   return {
     execute: (input, { detached = false } = {}) =>
-      step(contract.name, { does: "execute", isDetached: detached }, byInput(input)),
+      step(contract.name, { does: "execute", isDetached: detached }, byInput(input), () => input),
     async start(input, { detached = false } = {}) {
       const id = await step(
         `${contract.name}.start`,
         { does: "start", isDetached: detached },
         byInput(input),
+        () => input,
       );
       const executionId = String(id);
       const calls = callsOf(parts, contract, executionId, input);
@@ -130,9 +133,11 @@ function childHandle(
   const handle = services.workflow(contract).get(executionId);
   const send = async (
     name: string,
+    content: readonly unknown[],
     call: (key: string, signal: AbortSignal, isFirst: boolean) => Promise<unknown>,
   ): Promise<void> => {
-    await execution.step("rpc", name, "work", (step) =>
+    const request = { kind: "rpc", name, role: "work", content: () => [executionId, ...content] } as const;
+    await execution.step(request, (step) =>
       callStep(step, execution.scope, { isJoinable: true, send: call }),
     );
   };
@@ -140,7 +145,7 @@ function childHandle(
     executionId,
     result: join,
     signal: (name, payload) =>
-      send(`${contract.name}.signal`, async (idempotencyKey, _signal, isFirst) => {
+      send(`${contract.name}.signal`, [name, payload], async (idempotencyKey, _signal, isFirst) => {
         if (isFirst || !hasSignal(contract, name)) return handle.signal(name, payload, { idempotencyKey });
         // One that was sent before may have ended the child: then its end says nothing about the signal.
         await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
@@ -148,7 +153,7 @@ function childHandle(
         const input = { name, payload };
         return services.notifyEntity(target, input, { idempotencyKey: signalKey(name, idempotencyKey) });
       }),
-    cancel: (reason) => send(`${contract.name}.cancel`, () => handle.cancel(reason)),
+    cancel: (reason) => send(`${contract.name}.cancel`, [reason], () => handle.cancel(reason)),
   };
 }
 
@@ -157,11 +162,11 @@ async function idOf(
   { execution }: WorkflowContextParts,
   contract: AnyWorkflowContract,
   input: unknown,
-  position: number,
+  place: string,
 ): Promise<string> {
   const parsed = await parse(contract.input, input, `the workflow ${contract.name}`);
   if (contract.key !== null) return executionIdOf(contract, parsed);
-  return hashOf(execution.scope.keyOf(position));
+  return hashOf(execution.scope.keyOf(place));
 }
 
 function callsOf(

@@ -126,10 +126,16 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
   const { execution, call, contract, activities, services, compensations, children, seed } = parts;
   const { scope } = execution;
   const random = new DeterministicRandom(seed);
-  const activity = (kind: "activity" | "run", name: string, settings: ActivitySettings, body: AttemptBody) =>
-    execution.step(kind, name, "work", (step) => new ActivityStep(step, scope, { settings, body }).perform());
+  const activity = (
+    of: { readonly kind: "activity" | "run"; readonly name: string; readonly args: readonly unknown[] },
+    settings: ActivitySettings,
+    body: AttemptBody,
+  ): Promise<unknown> =>
+    execution.step({ ...of, role: "work", content: () => of.args }, (step) =>
+      new ActivityStep(step, scope, { settings, body }).perform(),
+    );
   const timer = async (name: string, dueAt: () => number): Promise<void> => {
-    await execution.step("sleep", name, "wait", (step) => timerStep(step, scope, dueAt));
+    await execution.step({ kind: "sleep", name, role: "wait" }, (step) => timerStep(step, scope, dueAt));
   };
   const inContext =
     (body: (ctx: ActivityContext, ...args: never[]) => unknown, args: readonly unknown[] = []): AttemptBody =>
@@ -139,7 +145,8 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
   const calls = Object.fromEntries(
     Array.from(activities, ([name, { journalName, activity: of }]) => [
       name,
-      (...args: unknown[]) => activity("activity", journalName, of.settings, inContext(of.body, args)),
+      (...args: unknown[]) =>
+        activity({ kind: "activity", name: journalName, args }, of.settings, inContext(of.body, args)),
     ]),
   );
   const context: Omit<WorkflowContext, keyof typeof OF_NOW> & { readonly [SOURCE]: Execution } = {
@@ -150,7 +157,11 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       const [options, body] = typeof first === "function" ? [{}, first] : [first as ActivityOptions, second];
       if (typeof body !== "function") throw new DefinitionError(`ctx.run("${name}") needs a function.`);
       const own = body as (ctx: ActivityContext) => unknown;
-      return activity("run", name, activitySettings(options), inContext(own)) as Promise<never>;
+      return activity(
+        { kind: "run", name, args: [] },
+        activitySettings(options),
+        inContext(own),
+      ) as Promise<never>;
     },
     sleep(duration) {
       const delayMs = milliseconds(duration, "sleep");
@@ -167,7 +178,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       const timeoutMs = timeout === undefined ? null : milliseconds(timeout, "timeout");
       checkSignalName(contract, name);
       const schema = contract.signals?.[name];
-      return execution.step("signal", name, "wait", (step) =>
+      return execution.step({ kind: "signal", name, role: "wait" }, (step) =>
         signalStep(step, scope, {
           signals: execution.signals,
           name,
@@ -194,7 +205,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
         await children.told();
         return { input: encoded, children: children.running };
       }),
-    now: () => execution.instant.value("now", () => services.clock.now()),
+    now: () => execution.instant("now()").value("now", () => services.clock.now()),
     random() {
       execution.checkAsker("random()");
       return random.next(execution.branch);
@@ -203,10 +214,12 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       execution.checkAsker("uuid()");
       return random.uuid(execution.branch);
     },
-    patched: (id) => execution.instant.patched(checkKey(id, "patched")),
-    setState: (value) => execution.instant.setState(value),
+    patched: (id) => execution.instant("patched").patched(checkKey(id, "patched")),
+    setState: (value) => execution.instant("setState").setState(value),
     setAttributes: (attributes) =>
-      execution.instant.note("attributes", "setAttributes", JSON.stringify(checkAttributes(attributes))),
+      execution
+        .instant("setAttributes")
+        .note("attributes", "setAttributes", JSON.stringify(checkAttributes(attributes))),
   };
   Object.defineProperty(context, "cancelled", OF_NOW.cancelled);
   Object.defineProperty(context, "isReplaying", OF_NOW.isReplaying);
@@ -286,7 +299,7 @@ function journaledPeer(
     const call =
       (send: WorkflowServices["callEntity"]) =>
       (input: unknown, options: CallOptions = {}) =>
-        execution.step("rpc", name, "work", (step) => {
+        execution.step({ kind: "rpc", name, role: "work", content: () => [entityId, input] }, (step) => {
           const { signal: given } = options;
           // What is no signal is refused where it is sent.
           const isRefused = given !== undefined && !isAbortSignal(given);

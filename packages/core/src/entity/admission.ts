@@ -341,8 +341,13 @@ export class Admission {
       answer({ type: "accepted", requestId: envelope.requestId });
       return false;
     }
-    const waiter = { peer, requestId: envelope.requestId, shardId: envelope.address.shardId, answer };
+    const { uninterruptible: isUninterruptible } = envelope;
+    const { shardId } = envelope.address;
+    const waiter = { peer, requestId: envelope.requestId, shardId, answer, isUninterruptible };
     this.#options.waiters.add(requestId, waiter);
+    // Also once it has left: an execution that moves to another runner joins it again there.
+    const joined = isUninterruptible ? this.#options.requests.get(requestId) : undefined;
+    if (joined !== undefined) joined.isUninterruptible = true;
     if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer)) !== null)
       return true;
     this.#options.waiters.remove(requestId, waiter);

@@ -239,12 +239,12 @@ export class EntityHost {
     const awaited = this.#waiters.leave(requestId);
     const request = this.#requests.get(awaited);
     if (request === undefined) return;
-    const { envelope, rpc, isRunning } = request;
+    const { envelope, isRunning, isUninterruptible } = request;
     // Who only joined leaves it to its sender, unless that has left it.
     if (awaited === requestId && isRunning) request.isGivenUp = true;
     if (this.#waiters.has(awaited)) return;
-    const mayEnd = !envelope.uninterruptible && !rpc.uninterruptible;
-    if (!mayEnd || (envelope.persisted && !(isRunning && request.isGivenUp))) return request.unread();
+    if (isUninterruptible || (envelope.persisted && !(isRunning && request.isGivenUp)))
+      return request.unread();
     request.end("interrupted", why);
     if (!isRunning) this.#leaveQueue(request);
   }

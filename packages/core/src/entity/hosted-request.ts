@@ -22,6 +22,8 @@ export class HostedRequest {
   isAccepted: boolean;
   /** Whether a handler is at it. Not between two attempts, nor while one is recorded. */
   isRunning = false;
+  /** Whether nobody who leaves interrupts it: its sender says so, its rpc, or somebody who joined it. */
+  isUninterruptible: boolean;
   /** Its sender left while a handler was at it: the last one who waits for it interrupts that. */
   isGivenUp = false;
   /** Whether storage has nothing of it but the request itself, and nothing came for it: it was accepted here, and begins at once. */
@@ -45,6 +47,7 @@ export class HostedRequest {
     this.envelope = request.envelope;
     this.rpc = request.rpc;
     this.input = request.input;
+    this.isUninterruptible = request.envelope.uninterruptible || request.rpc.uninterruptible;
     this.attempts = state.attempts;
     this.attemptIsRecorded = state.attemptIsRecorded;
     this.isAccepted = state.isAccepted;

@@ -23,6 +23,8 @@ export interface Asking {
 
 export interface Waiter extends Asking {
   readonly answer: Answer;
+  /** Of who joined: whether what it waits for is not to be interrupted, by whoever leaves. */
+  readonly isUninterruptible?: boolean;
 }
 
 export class ReplyWaiters {
@@ -62,6 +64,11 @@ export class ReplyWaiters {
   isWaiting(askedId: string): boolean {
     const waiters = this.#byRequest.get(this.#awaited.get(askedId) ?? askedId);
     return waiters?.some(({ requestId }) => requestId === askedId) === true;
+  }
+
+  /** Whether somebody waits for it who wants it not interrupted. */
+  isProtected(requestId: string): boolean {
+    return this.#byRequest.get(requestId)?.some(({ isUninterruptible }) => isUninterruptible) === true;
   }
 
   /** The request for which somebody waits who asked under this id, if that is another. */

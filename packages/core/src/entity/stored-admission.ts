@@ -14,7 +14,7 @@ import type { HostedShard } from "./hosted-shard.ts";
 
 export interface StoredAdmissionOptions extends Pick<
   AdmissionOptions,
-  "counters" | "requests" | "behaviors" | "servedShard" | "activation"
+  "counters" | "requests" | "waiters" | "behaviors" | "servedShard" | "activation"
 > {
   /** An activation was asked for, and nothing was put in its mailbox. */
   readonly unneeded: (activation: Activation) => void;
@@ -118,6 +118,7 @@ export class StoredAdmission {
     );
     request.inputError = inputError;
     request.sequence = pending.sequence;
+    if (this.#options.waiters.isProtected(request.id)) request.isUninterruptible = true;
     this.#options.counters.accepted += 1;
     this.#options.requests.set(request.id, request);
     activation.admit(request);

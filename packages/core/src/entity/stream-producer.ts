@@ -87,8 +87,7 @@ export class StreamProducer {
   /** Finds out that the consumer is gone (P2). Returns what ends the watch. */
   #watchReader(request: HostedRequest, window: ChunkWindow): () => void {
     const { clock } = this.#options;
-    const goesOn =
-      request.envelope.persisted || request.envelope.uninterruptible || request.rpc.uninterruptible;
+    const goesOn = request.envelope.persisted || request.isUninterruptible;
     const look = (): void => {
       timer = clock.setTimer(CONSUMER_SILENT_MS, look);
       if (window.heardStill()) return;

@@ -48,7 +48,7 @@ function stage(rollback: () => Promise<void> = async () => undefined): Stage {
         stopped: abort,
         maxPayloadBytes: 1_000,
         beginTransaction: () => transaction,
-        keyOf: (position: number) => `e/${position}`,
+        keyOf: (place: string) => `e/${place}`,
       };
       const open = new OpenStep({ position: 3, kind: "activity", name: "charge" }, "work", () => undefined);
       const heartbeat: Heartbeat = {
@@ -59,7 +59,7 @@ function stage(rollback: () => Promise<void> = async () => undefined): Stage {
           heartbeats.push(decodePayload(text ?? "", "a heartbeat"));
         },
       };
-      const step = { position: 3, name: "charge", open };
+      const step = { place: "3", name: "charge", open };
       const given = { settings: { ...DEFAULT_ACTIVITY_SETTINGS, ...settings }, attempt: 2, heartbeat };
       return new Attempt(step, scope, given).run(body);
     },

@@ -77,7 +77,7 @@ export class Attempt implements AttemptScope {
   #resolve: ((outcome: AttemptOutcome) => void) | null = null;
 
   constructor(
-    step: Pick<Step, "position" | "name" | "open">,
+    step: Pick<Step, "place" | "name" | "open">,
     scope: Pick<
       StepScope,
       "clock" | "executionId" | "stopped" | "maxPayloadBytes" | "beginTransaction" | "keyOf"
@@ -89,7 +89,7 @@ export class Attempt implements AttemptScope {
     this.#settings = settings;
     this.#heartbeat = heartbeat;
     this.attempt = attempt;
-    this.key = scope.keyOf(step.position);
+    this.key = scope.keyOf(step.place);
     this.transactions = new TransactionScope(scope.beginTransaction, NO_TRANSACTIONS);
     const { details } = heartbeat;
     this.lastHeartbeat =
@@ -142,7 +142,7 @@ export class Attempt implements AttemptScope {
 
   #begin(body: AttemptBody): void {
     try {
-      Promise.resolve(runBody(this.#scope, body, this)).then(this.#completed, this.#failed);
+      runBody(this.#scope, body, this).then(this.#completed, this.#failed);
     } catch (error) {
       this.#failed(error);
     }

@@ -14,8 +14,14 @@ export function runBody<Argument>(
   { stopped }: Of,
   body: (argument: Argument) => unknown,
   argument: Argument,
-): unknown {
-  return BODY_OF.run(stopped, body, argument);
+): Promise<unknown> {
+  // What it returns may begin only when it is awaited.
+  return BODY_OF.run(stopped, () => Promise.resolve(body(argument)));
+}
+
+/** Calls back what is no activity's, wherever it is called from. */
+export function outsideBody(callback: () => void): void {
+  BODY_OF.exit(callback);
 }
 
 /** Why this execution cannot be asked for `what` now; null: it can. */

@@ -6,6 +6,7 @@
 import { backoffMs } from "../clock/backoff.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { rollBack, type StorageTransaction, type TransactionScope } from "../contract/transaction.ts";
+import { DefinitionError } from "../errors/config.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { Attempt, type ActivitySettings, type AttemptBody, type Heartbeat } from "./activity-attempt.ts";
 import type { Outcome } from "./journal.ts";
@@ -81,7 +82,12 @@ export class ActivityStep {
 
   #isFinal(error: unknown, attempt: number): boolean {
     const { retries, nonRetryable } = this.#activity.settings;
-    return attempt > retries || nonRetryable.some((errorClass) => error instanceof errorClass);
+    // A mistake of the code's, such as a step of its execution that it asked for, is made again.
+    return (
+      attempt > retries ||
+      error instanceof DefinitionError ||
+      nonRetryable.some((errorClass) => error instanceof errorClass)
+    );
   }
 
   /** As the step's `settle`, with a value. Resolves also to why that has no outcome, which is a failure of the attempt. */

@@ -49,30 +49,29 @@ async function outcomeOf(
   abort: Abort,
 ): Promise<Outcome | null> {
   const { open } = step;
+  const place = scope.callPlaceOf(step.place);
   for (let attempt = 1; ; attempt += 1) {
     await scope.ready();
     const isFirst = attempt === 1 && step.isFresh;
     // Cancelled: what may have been sent, by an earlier copy or a moment ago, is joined, so that its outcome is known.
     if (open.cutBy !== null && (isFirst || !isJoinable)) return scope.failed(open.cutBy);
     open.hasBegun = true;
-    const call = (): Promise<unknown> => send(scope.callKeyOf(step.position), abort.signal, isFirst);
+    const call = (): Promise<unknown> => send(scope.keyOf(place), abort.signal, isFirst);
     try {
       return scope.completed(await (isJoinable ? scope.joinably(call) : call()), step.name);
     } catch (error) {
       if (scope.isStopped()) return null;
       if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
-      if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope);
+      if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope, place);
     }
-    // Given up: sending it once more says so.
-    if (abort.isAborted) continue;
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
     else await sleep(scope.clock, pauseMs, scope.stopped.signal);
   }
 }
 
-function failed(error: unknown, scope: StepScope): Outcome {
-  return isAnswer(error) ? { ...scope.failed(error), isAnswer: true } : scope.failed(error);
+function failed(error: unknown, scope: StepScope, place: string): Outcome {
+  return isAnswer(error) ? { ...scope.failed(error), answered: place } : scope.failed(error);
 }
 
 /** Makes a call that may be repeated until it gets an answer. Never rejects. After the execution's end it may come to anything. */

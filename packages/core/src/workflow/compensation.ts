@@ -37,7 +37,7 @@ export class Compensations {
     await this.#execution.beginCompensation(error);
     const failed: FailedCompensation[] = [];
     for (const { name, undo } of this.#registered.toReversed()) {
-      this.#execution.instant.note("compensate", name, encodePayload(null, name));
+      this.#execution.instant(name).note("compensate", name, encodePayload(null, name));
       try {
         await undo();
       } catch (failure) {

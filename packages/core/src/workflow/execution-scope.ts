@@ -11,7 +11,6 @@ import type { JournalEvent } from "../data/journal-entry.ts";
 import type { OpenStep } from "./cancellation.ts";
 import type { ExecutionOptions } from "./execution-options.ts";
 import type { Outcome } from "./journal.ts";
-import type { Resumed } from "./recorded-run.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Residence } from "./residence.ts";
 import type { Step, StepScope, WaitOutcome } from "./step.ts";
@@ -108,35 +107,17 @@ export class ExecutionScope implements StepScope {
     return { type: "failed", error: encodeError(error, this) };
   }
 
-  keyOf(position: number): string {
-    return this.#key(
-      position,
-      this.#times(({ from }) => isFrom(from, position)),
-    );
-  }
-
-  callKeyOf(position: number): string {
-    return this.#key(
-      position,
-      this.#times(({ from, anew }) => isFrom(from, position) || anew.includes(position)),
-    );
-  }
-
-  /** How often it was resumed so that another key is due. */
-  #times(isDue: (resumed: Resumed) => boolean): number {
-    const { resumed } = this.#options.run;
-    return resumed.length === 0 ? 0 : resumed.filter(isDue).length;
-  }
-
-  /** @param times how often the step was begun anew */
-  #key(position: number, times: number): string {
+  keyOf(place: string): string {
     const { run, call } = this.#options;
-    const place = `${run.number === 0 ? "" : `${run.number}.`}${position}${times === 0 ? "" : `~${times}`}`;
+    const ofRun = run.number === 0 ? "" : `${run.number}.`;
     // Not the execution's id, which another one may have had that is forgotten: what that one did is not what this one does.
-    return `${call.envelope.requestId}/${place}`;
+    return `${call.envelope.requestId}/${ofRun}${place}`;
   }
-}
 
-function isFrom(from: number | null, position: number): boolean {
-  return from !== null && position >= from;
+  callPlaceOf(place: string): string {
+    const { usedUp } = this.#options.run;
+    let free = place;
+    for (let times = 1; usedUp.has(free); times += 1) free = `${place}~${times}`;
+    return free;
+  }
 }

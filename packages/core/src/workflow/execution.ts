@@ -24,21 +24,22 @@ import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { StepKind } from "../data/journal-entry.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { JournalFullError, NonDeterminismError, WorkflowCancelledError } from "../errors/workflow.ts";
-import { misplaced } from "./activity-body.ts";
+import { misplaced, outsideBody } from "./activity-body.ts";
 import { Arrivals } from "./arrivals.ts";
-import { Cancellation, OpenStep, type StepRole } from "./cancellation.ts";
+import { Cancellation, OpenStep } from "./cancellation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
 import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd, ExecutionOptions } from "./execution-options.ts";
 import { ExecutionScope } from "./execution-scope.ts";
 import { InstantSteps } from "./instant-steps.ts";
 import { Journal, type Outcome } from "./journal.ts";
+import { Places } from "./places.ts";
 import { continueEntry, signalValueOf, type RunStart } from "./recorded-run.ts";
 import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
 import { Replay, type Asked } from "./replay.ts";
 import { Residence } from "./residence.ts";
 import type { SignalBuffer } from "./signal-buffer.ts";
-import type { Perform, Settle, Step, StepScope } from "./step.ts";
+import type { Perform, Settle, Step, StepRequest, StepScope } from "./step.ts";
 
 /** So long a replay may stand still, in code that awaits something of its own, before that counts as divergence. */
 const STALLED_MS = 1_000;
@@ -55,6 +56,7 @@ export class Execution {
   readonly #stopped = new Abort();
   readonly #replay: Replay;
   readonly #cancellation = new Cancellation();
+  readonly #places: Places;
   readonly #arrivals: Arrivals;
   readonly #recorder: Recorder;
   #isCaughtUp = false;
@@ -94,6 +96,7 @@ export class Execution {
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
     this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), check);
     this.#recorder = new Recorder(this.#journal, this.#queue, run, isOver);
+    this.#places = new Places(run.failedAt);
     this.#residence = new Residence(clock, check);
     this.scope = new ExecutionScope({
       options,
@@ -129,9 +132,9 @@ export class Execution {
     return this.#instant === null ? this.#options.run.state : this.#instant.state;
   }
 
-  /** Steps that need no work. Made for code that asks for one. @throws {DefinitionError} which is an activity's */
-  get instant(): InstantSteps {
-    this.checkAsker("A step");
+  /** Steps that need no work, for code that asks for `what`. @throws {DefinitionError} it is an activity's */
+  instant(what: string): InstantSteps {
+    this.checkAsker(what);
     this.#instant ??= new InstantSteps({
       replay: this.#replay,
       maxPayloadBytes: this.#options.maxPayloadBytes,
@@ -173,7 +176,7 @@ export class Execution {
     return this.#options.run.children;
   }
 
-  /** What chance is told apart by that is drawn now: "", unless it is what an execution does anew. */
+  /** What the chance that is drawn now is told apart by from an origin's: "", unless it is what a fork does anew. */
   get branch(): string {
     const { branches } = this.#options.run;
     if (branches.length === 0) return "";
@@ -235,22 +238,22 @@ export class Execution {
   /**
    * Asks for a step and returns the promise of its outcome: the recorded one, or what `perform` comes to.
    *
-   * @param unheard is called where the code is told nothing and the promise never settles: with the outcome of which the code
-   * does not hear any more, or with null where the step is refused
+   * @param unheard is called where nothing is done and the code is not told an outcome: with the one of which it does not hear any
+   * more, or with null where the step is refused
    */
   step(
-    kind: StepKind,
-    name: string,
-    role: StepRole,
+    request: StepRequest,
     perform: Perform,
-    unheard?: (event: Outcome | null, position: number) => void,
+    unheard?: (event: Outcome | null, place: string) => void,
   ): Promise<unknown> {
+    const { kind, name, role, content } = request;
     const promise = new Promise<unknown>((resolve, reject) => {
       const refused = misplaced(this.scope, `The step ${name}`);
       if (refused !== null) reject(refused);
       const asked = this.#isOver || refused !== null ? null : this.#tryAsk(kind, name);
-      if (asked === null) return unheard?.(null, -1);
+      if (asked === null) return unheard?.(null, "");
       const { position, step: recorded } = asked;
+      const place = this.#places.next(position, { kind, name, content });
       // What is recorded of a step says that it was asked for before.
       const cancelled = recorded === undefined ? this.#cancellation.takeUnheard() : null;
       if (cancelled !== null) return reject(cancelled);
@@ -261,7 +264,7 @@ export class Execution {
         if (this.#isOver) return;
         const error = event.type === "failed" ? decodeError(event.error, this.#options.errors) : null;
         this.#cancellation.closed(open, error);
-        if (open.isSilenced) return unheard?.(event, position);
+        if (open.isSilenced) return unheard?.(event, place);
         if (event.type === "completed") resolve(valueOf(kind, name, event.value));
         else reject(error);
       };
@@ -270,15 +273,14 @@ export class Execution {
         return this.#queue.deliver(ordinal, () => hand(event));
       }
       const settle: Settle = (event, transaction) => {
-        const outcome = event.type === "failed" ? { ...event, asked: this.#replay.position } : event;
+        const outcome = event.type === "failed" ? this.#withAsked(event) : event;
         return this.#recorder.settle({ position, kind, name, event: outcome }, transaction, hand);
       };
       // Copies that left memory in order have recorded what they had begun; those that crashed were an attempt. What is recorded
       // of a step goes when it is to be done anew.
       const { call, run } = this.#options;
-      const isFresh =
-        recorded === undefined && this.#isCaughtUp && call.attempt === 1 && run.resumed.length === 0;
-      const step: Step = { position, kind, name, recorded, isFresh, open, settle };
+      const isFresh = recorded === undefined && this.#isCaughtUp && call.attempt === 1 && !run.isResumed;
+      const step: Step = { position, place, kind, name, recorded, isFresh, open, settle };
       const work = (): void => {
         // It only waited, and was cut before this copy came to it.
         if (open.isWait && open.cutBy !== null) return;
@@ -362,6 +364,12 @@ export class Execution {
     } finally {
       this.#performed();
     }
+  }
+
+  #withAsked(event: Extract<Outcome, { type: "failed" }>): Outcome {
+    const asked = this.#replay.position;
+    this.#places.failed(asked);
+    return { ...event, asked };
   }
 
   /** Whether nothing of this run counts any more. */
@@ -453,8 +461,12 @@ export class Execution {
   #cancel(reason: string): void {
     if (this.#isStopped) return;
     const { workflow } = this.#options;
-    this.#onCancel?.(reason);
-    this.#cancellation.deliver(new WorkflowCancelledError({ workflow, executionId: this.id, reason }));
+    const error = new WorkflowCancelledError({ workflow, executionId: this.id, reason });
+    // Who listens for it is the workflow's code, also where an activity's body cancelled its own execution.
+    outsideBody(() => {
+      this.#onCancel?.(reason);
+      this.#cancellation.deliver(error);
+    });
   }
 
   /** Resolves when a side effect may start (E3), undefined if at once; never once the execution is over or has to leave. */

@@ -6,7 +6,9 @@
 import type { StoredExecution } from "../adapter/workflow-storage.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
 import { CANCEL, SIGNAL, type Watcher } from "../contract/workflow-contract.ts";
-import type { JournalEntry } from "../data/journal-entry.ts";
+import type { JournalEntry, JournalEvent } from "../data/journal-entry.ts";
+
+export type FailedEvent = Extract<JournalEvent, { type: "failed" }>;
 
 /** How a run begins, as the entry that begins it says. */
 export interface RunStart {
@@ -25,18 +27,15 @@ export interface RunStart {
   readonly children: readonly Watcher[];
 }
 
-/** What an execution that was resumed does anew. */
+/** What the entry of a resumption says. */
 export interface Resumed {
-  /** Positions of steps that had ended with an error. */
-  readonly anew: readonly number[];
-  /** The position from which on the code asks for other steps than it did before, or for the same once more. Null: for none. */
+  /** Places of calls that were answered with an error. */
+  readonly usedUp: readonly string[];
+  /** How many steps the code had asked for when the step failed that is done anew first. Null: none is. */
   readonly from: number | null;
 }
 
-/**
- * From this position on the code asks for other things than were asked for there before, or for the same once more: ids that it
- * draws must not be those of then.
- */
+/** From this position on a fork does anew what its origin did: ids that it draws for that must not be those of its origin. */
 export interface Branch {
   readonly from: number;
   readonly label: string;
@@ -57,11 +56,14 @@ export interface RecordedRun {
   /** Whether an earlier run has heard of the cancellation: it is not told again. */
   readonly wasCancelled: boolean;
   readonly children: readonly Watcher[];
-  /** Each time that it was resumed. */
-  readonly resumed: readonly Resumed[];
+  /** How many steps the code had asked for when the first one failed, also if that is done anew; Infinity: none has. */
+  readonly failedAt: number;
+  readonly isResumed: boolean;
+  /** Places of calls that were answered with an error, and are made anew at others. */
+  readonly usedUp: ReadonlySet<string>;
   /** Where its chance comes from, if it is a fork: its origin's. */
   readonly seed: string | null;
-  /** Where its chance parts from what was drawn before, each over those in front of it. */
+  /** Where its chance parts from that of its origin, and of the origin of that: the last one counts. */
   readonly branches: readonly Branch[];
   /** The encoded state that queries read, or null. */
   readonly state: string | null;
@@ -80,7 +82,9 @@ const NOTHING: RecordedRun = {
   cancellation: null,
   wasCancelled: false,
   children: [],
-  resumed: [],
+  failedAt: Number.POSITIVE_INFINITY,
+  isResumed: false,
+  usedUp: new Set(),
   seed: null,
   branches: [],
   state: null,
@@ -101,12 +105,15 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
   const branches: Branch[] = [];
   let version = start?.version ?? null;
   let state = start?.state ?? null;
-  const resumed: Resumed[] = [];
-  for (const { kind, ordinal, event } of entries) {
+  let failedAt = Number.POSITIVE_INFINITY;
+  let isResumed = false;
+  const usedUp = new Set<string>();
+  for (const { kind, ordinal, position, event } of entries) {
     if (kind === "signal") {
       const requestId = signalTakenBy(event);
       if (requestId !== null) consumed.add(requestId);
     }
+    if (event.type === "failed") failedAt = Math.min(failedAt, askedBy(position, event));
     if (event.type !== "completed") continue;
     if (kind === "state") state = event.value;
     if (kind === "cancel")
@@ -117,9 +124,10 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
       branches.push(...fork.branches);
     }
     if (kind === "resume") {
-      const resumption = decodePayload(event.value, "A resumption") as Resumed;
-      resumed.push(resumption);
-      if (resumption.from !== null) branches.push({ from: resumption.from, label: `~${ordinal}` });
+      const resumed = decodePayload(event.value, "A resumption") as Resumed;
+      isResumed = true;
+      failedAt = Math.min(failedAt, resumed.from ?? failedAt);
+      for (const place of resumed.usedUp) usedUp.add(place);
     }
     if (kind === "version") version = String(decodePayload(event.value, "A version"));
   }
@@ -133,12 +141,19 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
     cancellation,
     wasCancelled: start?.isCancelled ?? false,
     children: start?.children ?? [],
-    resumed,
+    failedAt,
+    isResumed,
+    usedUp,
     seed,
     branches,
     state,
     consumed,
   };
+}
+
+/** How many steps the code had asked for when this one failed. */
+export function askedBy(position: number, event: FailedEvent): number {
+  return event.asked ?? position + 1;
 }
 
 /** The entry with which the next run begins. */

@@ -60,7 +60,7 @@ describe("resumption", () => {
     ];
     expect(resumption({ entries, inbox: [] }, ended("the code's own"))).toEqual({
       forget: [2, 4, 5],
-      anew: [2, 3],
+      usedUp: [],
       from: 5,
     });
   });
@@ -69,15 +69,19 @@ describe("resumption", () => {
     const wrapped = error("The execution failed", error("wrapped", error("x")));
     expect(resumption({ entries: [entry(0, 0, failed("x", 1))], inbox: [] }, wrapped)).toEqual({
       forget: [0],
-      anew: [0],
+      usedUp: [],
       from: 1,
     });
   });
 
   it("leaves the key of a call as it is, unless that has the error for an answer", () => {
-    const answer: JournalEvent = { ...failed("y", 2), isAnswer: true };
+    const answer: JournalEvent = { ...failed("y", 2), answered: "1" };
     const entries = [entry(0, 0, failed("x", 2), "rpc"), entry(1, 1, answer, "rpc")];
-    expect(resumption({ entries, inbox: [] }, ended("x"))).toEqual({ forget: [0, 1], anew: [1], from: 2 });
+    expect(resumption({ entries, inbox: [] }, ended("x"))).toEqual({
+      forget: [0, 1],
+      usedUp: ["1"],
+      from: 2,
+    });
   });
 
   it("is refused once compensations have run", () => {

@@ -4,7 +4,7 @@ import type { StoredExecution } from "../adapter/workflow-storage.ts";
 import { encodePayload } from "../contract/payload.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
-import { recordedRun, type Resumed } from "./recorded-run.ts";
+import { askedBy, recordedRun, type Resumed } from "./recorded-run.ts";
 
 /** Kinds of steps that have no effect, and wait for nothing. */
 const NOTES: ReadonlySet<StepKind> = new Set(["value", "patch", "state", "attributes"]);
@@ -31,7 +31,7 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
     entries.findLast(
       ({ event }) => event.type === "failed" && thrown.some((error) => isSame(error, event.error)),
     ) ?? firstUnmended(entries);
-  if (culprit?.event.type !== "failed") return { forget: [], anew: [], from: null };
+  if (culprit?.event.type !== "failed") return { forget: [], usedUp: [], from: null };
   const asked = askedBy(culprit.position, culprit.event);
   const failed = entries.filter(
     ({ event, ordinal }) => event.type === "failed" && ordinal >= culprit.ordinal,
@@ -41,14 +41,9 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
     position >= 0 && (position >= asked || positions.has(position));
   return {
     forget: entries.filter(isForgotten).map(({ ordinal }) => ordinal),
-    anew: [...new Set(failed.filter(hasEnded).map(({ position }) => position))],
+    usedUp: failed.flatMap(({ event }) => (event.type === "failed" ? (event.answered ?? []) : [])),
     from: asked,
   };
-}
-
-/** Not so a call that the code gave up, or whose result it could not be given: what was called may run, or have run. */
-function hasEnded({ kind, event }: JournalEntry): boolean {
-  return kind !== "rpc" || (event.type === "failed" && event.isAnswer === true);
 }
 
 /** The first failure that the code did not get over: it asked for no step after it that came to a good end. */
@@ -61,18 +56,14 @@ function firstUnmended(entries: readonly JournalEntry[]): JournalEntry | undefin
   );
 }
 
-function askedBy(position: number, event: JournalEntry["event"] & { type: "failed" }): number {
-  return event.asked ?? position + 1;
-}
-
 function isSame(one: EncodedError, other: EncodedError): boolean {
   // Not the code: what an activity threw without one has another once its workflow's code has thrown it on.
   return one.name === other.name && one.message === other.message;
 }
 
 /** The entry that says that an execution was resumed. */
-export function resumeEntry({ entries }: StoredExecution, { anew, from }: Resumption): JournalEntry {
+export function resumeEntry({ entries }: StoredExecution, { usedUp, from }: Resumption): JournalEntry {
   const ordinal = (entries.at(-1)?.ordinal ?? -1) + 1;
-  const value = encodePayload({ anew, from } satisfies Resumed, "A resumption");
+  const value = encodePayload({ usedUp, from } satisfies Resumed, "A resumption");
   return { ordinal, position: -1, kind: "resume", name: "resume", event: { type: "completed", value } };
 }

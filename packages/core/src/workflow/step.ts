@@ -7,7 +7,7 @@ import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { JournalEvent, StepKind } from "../data/journal-entry.ts";
 import type { TransactionUnavailableError } from "../errors/storage.ts";
-import type { OpenStep } from "./cancellation.ts";
+import type { OpenStep, StepRole } from "./cancellation.ts";
 import type { Outcome, RecordedStep } from "./journal.ts";
 
 /**
@@ -22,6 +22,8 @@ export type Settle = (
 /** A step that the code asked for, and whose outcome is not recorded. */
 export interface Step {
   readonly position: number;
+  /** What its keys are told apart by from those of other steps. */
+  readonly place: string;
   readonly kind: StepKind;
   readonly name: string;
   /** What is recorded of it: that it began, attempts that failed. */
@@ -31,6 +33,15 @@ export interface Step {
   /** Asks it to end when the execution is cancelled. */
   readonly open: OpenStep;
   readonly settle: Settle;
+}
+
+/** What the code asks for. */
+export interface StepRequest {
+  readonly kind: StepKind;
+  readonly name: string;
+  readonly role: StepRole;
+  /** What it is given, for steps that have keys. */
+  readonly content?: (() => unknown) | undefined;
 }
 
 /** Does a step: settles it, or waits for ever where its execution ends first. Rejects where storage does. */
@@ -78,11 +89,8 @@ export interface StepScope {
   /** The outcome of a step that came to this value. @throws {SerializationError} @throws {PayloadTooLargeError} */
   completed(value: unknown, name: string): Outcome;
   failed(error: unknown): Outcome & { readonly type: "failed" };
-  /**
-   * Names a step for others, and is the same however often it is repeated. Another one has what the code asks for after a step
-   * that is done anew because the execution was resumed: it may be something else than what had that position before.
-   */
-  keyOf(position: number): string;
-  /** Likewise, and another one for the step that is done anew, too: what was answered with an error is asked again. */
-  callKeyOf(position: number): string;
+  /** Names the step at a place (places.ts) for others: the same however often it is repeated. */
+  keyOf(place: string): string;
+  /** The place at which a call is made: another one where it was answered with an error, and the execution was resumed. */
+  callPlaceOf(place: string): string;
 }
