@@ -270,6 +270,25 @@ describe("a workflow that joined a request whose sender has left", () => {
     },
   );
 
+  it("has its effect where the workflow only notified: the sender does not interrupt it", async () => {
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
+    const Notifies = defineWorkflow<string, void>({ name: "Notifies", key: (id) => id });
+    cluster.register(
+      Notifies.implement({
+        execute: (ctx) => ctx.entity(Slow, "s").keep.notify("x", { idempotencyKey: "k" }),
+      }),
+    );
+    const slow = cluster.entity(Slow, "s");
+    const sender = settled(slow.keep("x", { idempotencyKey: "k", timeout: "2s" }));
+    await cluster.advance("100ms");
+    await cluster.workflow(Notifies).start("one");
+    await cluster.advance("5s");
+    await expect(sender).resolves.toBe("TimeoutError");
+    handled.release();
+    await expect(slow.keep("x", { idempotencyKey: "k" })).resolves.toBe("x");
+  });
+
   it("does not run in circles where it gives up a call on a member that is gone", async () => {
     const handled = await slowCluster();
     await using cluster = handled.cluster;

@@ -236,6 +236,35 @@ describe("a resumed execution that had called a persisted rpc", () => {
     expect(handled).toEqual(["a sale"]);
   });
 
+  it("that it made again by itself, with a good end: joins that", async () => {
+    let isBroken = true;
+    let calls = 0;
+    const Shaky = defineEntity({ name: "Shaky", rpcs: { charge: rpc<string, string>({ persisted: true }) } });
+    const shaky = Shaky.implement({
+      charge(what) {
+        calls += 1;
+        if (calls === 1) throw new Error("not now");
+        return `charged ${what}`;
+      },
+    });
+    const made = await failed(async (ctx) => {
+      const rating = ctx.run("rate", () => {
+        if (isBroken) throw new Error("no rate");
+      });
+      const charge = (): Promise<string> => ctx.entity(Shaky, "1").charge("a sale");
+      const paying = ctx.sleep("1s").then(() => charge().catch(charge));
+      const [rated, paid] = await Promise.allSettled([rating, paying]);
+      if (rated.status === "rejected") throw rated.reason;
+      return paid.status === "fulfilled" ? paid.value : "not charged";
+    }, shaky);
+    await using cluster = made.cluster;
+    isBroken = false;
+    await made.handle.resume();
+    await cluster.advance("5s");
+    await expect(made.handle.result()).resolves.toBe("charged a sale");
+    expect(calls).toBe(2);
+  });
+
   it("that was answered with an error, once and again: makes it anew each time", async () => {
     let failures = 0;
     const Shaky = defineEntity({ name: "Shaky", rpcs: { charge: rpc<string, string>({ persisted: true }) } });

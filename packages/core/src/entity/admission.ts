@@ -315,6 +315,7 @@ export class Admission {
       shard.markUnread();
       void this.#options.wake();
     }
+    this.#protect(existing.requestId, envelope);
     if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
     // Whoever asked under another id is answered under its own.
     const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
@@ -345,14 +346,17 @@ export class Admission {
     const { shardId } = envelope.address;
     const waiter = { peer, requestId: envelope.requestId, shardId, answer, isUninterruptible };
     this.#options.waiters.add(requestId, waiter);
-    // Also once it has left: an execution that moves to another runner joins it again there.
-    const joined = isUninterruptible ? this.#options.requests.get(requestId) : undefined;
-    if (joined !== undefined) joined.isUninterruptible = true;
     if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer)) !== null)
       return true;
     this.#options.waiters.remove(requestId, waiter);
     answer(chunksUnread(envelope.requestId));
     return false;
+  }
+
+  /** Also once who joined has left: an execution that moves to another runner joins it again from there. */
+  #protect(requestId: string, { uninterruptible }: Envelope): void {
+    const joined = uninterruptible ? this.#options.requests.get(requestId) : undefined;
+    if (joined !== undefined) joined.isUninterruptible = true;
   }
 
   async #answerFrom(

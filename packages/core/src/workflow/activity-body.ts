@@ -6,7 +6,7 @@ import { DefinitionError } from "../errors/config.ts";
 import type { StepScope } from "./step.ts";
 
 /** What stops the execution, and nothing that holds more: a socket that a body opens keeps it for as long as it lives. */
-const BODY_OF = new AsyncLocalStorage<Abort>();
+const BODY_OF = new AsyncLocalStorage<Abort | undefined>();
 
 type Of = Pick<StepScope, "stopped">;
 
@@ -21,7 +21,7 @@ export function runBody<Argument>(
 
 /** Calls back what is no activity's, wherever it is called from. */
 export function outsideBody(callback: () => void): void {
-  BODY_OF.exit(callback);
+  BODY_OF.run(undefined, callback);
 }
 
 /** Why this execution cannot be asked for `what` now; null: it can. */

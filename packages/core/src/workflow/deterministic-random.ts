@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 
 /**
- * Chance for workflow code: the same in every replay, other for each run of an execution. Number `n` is a hash of the seed,
- * of what tells it apart from what was drawn there before, and of `n`, so nothing need be recorded.
+ * Chance for workflow code: the same in every replay, other for each run of an execution. Number `n` is a hash of the seed and
+ * `n`, so nothing need be recorded. A fork has its origin's seed, and draws what it does anew from a branch of its own.
  */
 export class DeterministicRandom {
   readonly #seed: string;

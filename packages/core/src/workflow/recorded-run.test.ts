@@ -109,4 +109,15 @@ describe("a fork", () => {
     expect([seedOf("fork", forked), seedOf("origin", run)]).toEqual(["origin", "origin"]);
     expect(seedOf("x", { number: 2, seed: null })).not.toBe(seedOf("x", { number: 1, seed: null }));
   });
+
+  it("asks anew for what its origin had asked for beside a failure that it takes over", () => {
+    const failed = (asked: number): JournalEvent => ({ type: "failed", error: ERROR, asked });
+    const run = recordedRun({
+      entries: [entry(0, 0, "run", completed(1)), entry(1, 1, "run", failed(5))],
+      inbox: [],
+    });
+    const origin = { executionId: "origin", fromStep: 2, seed: "origin", branches: [] };
+    expect(forkEntries(origin, run).at(-1)?.event).toEqual(failed(2));
+    expect(forkEntries({ ...origin, fromStep: 7 }, run).at(-1)?.event).toEqual(failed(5));
+  });
 });

@@ -183,9 +183,9 @@ export function forkEntries(origin: ForkStart, run: RecordedRun): readonly Journ
       event.type === "completed" || event.type === "failed" ? [position] : [],
     ),
   );
-  const taken = run.entries.filter(
-    ({ position }) => position >= 0 && position < origin.fromStep && ended.has(position),
-  );
+  const taken = run.entries
+    .filter(({ position }) => position >= 0 && position < origin.fromStep && ended.has(position))
+    .map((entry) => ({ ...entry, event: askedBefore(entry.event, origin.fromStep) }));
   const value = encodePayload(origin, "The origin of a fork");
   const first: JournalEntry = {
     ordinal: 0,
@@ -201,6 +201,12 @@ export function forkEntries(origin: ForkStart, run: RecordedRun): readonly Journ
 /** Seeds the chance of a run: other for each, and a fork's is its origin's. */
 export function seedOf(requestId: string, run: Pick<RecordedRun, "number" | "seed">): string {
   return run.seed ?? (run.number === 0 ? requestId : `${requestId}\n#${run.number}`);
+}
+
+/** What was asked for after the steps that a fork takes over, it asks for anew: the failure may come before that now. */
+function askedBefore(event: JournalEvent, fromStep: number): JournalEvent {
+  if (event.type !== "failed" || event.asked === undefined) return event;
+  return { ...event, asked: Math.min(event.asked, fromStep) };
 }
 
 /** The branches of a fork that takes over the steps of a run before `fromStep`. */

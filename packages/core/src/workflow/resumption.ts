@@ -41,9 +41,24 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
     position >= 0 && (position >= asked || positions.has(position));
   return {
     forget: entries.filter(isForgotten).map(({ ordinal }) => ordinal),
-    usedUp: failed.flatMap(({ event }) => (event.type === "failed" ? (event.answered ?? []) : [])),
+    usedUp: failed.flatMap((entry) =>
+      entry.event.type === "failed" && (entry === culprit || !wasRepeated(entry, entries))
+        ? (entry.event.answered ?? [])
+        : [],
+    ),
     from: asked,
   };
+}
+
+/** Whether the code may have made a call again by itself, with a good end: then it will again, and joins that. */
+function wasRepeated({ kind, name, ordinal }: JournalEntry, entries: readonly JournalEntry[]): boolean {
+  return entries.some(
+    (other) =>
+      other.ordinal > ordinal &&
+      other.kind === kind &&
+      other.name === name &&
+      other.event.type === "completed",
+  );
 }
 
 /** The first failure that the code did not get over: it asked for no step after it that came to a good end. */
