@@ -9,6 +9,7 @@ import {
   WorkflowCancelledError,
   type Duration,
   type HandlerContext,
+  type WorkflowContext,
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -37,6 +38,12 @@ async function slowCluster(
     ...config,
   });
   return { cluster, ran, release: () => held.splice(0).forEach((end) => end()) };
+}
+/** Registers a workflow whose code this is, whose executions are named by their input. */
+function workflowOf(cluster: TestCluster, execute: (ctx: WorkflowContext) => Promise<string | void>) {
+  const Calls = defineWorkflow<string, string | void>({ name: "Calls", key: (id) => id, hashKey: false });
+  cluster.register(Calls.implement({ execute }));
+  return cluster.workflow(Calls);
 }
 const settled = (call: Promise<unknown>): Promise<unknown> => call.catch((error: Error) => error.name);
 
@@ -220,21 +227,15 @@ describe("a call of a workflow's", () => {
   it.each(["keep", "lose"] as const)("ends when the code aborts the signal that it gave: %s", async (tag) => {
     const handled = await slowCluster();
     await using cluster = handled.cluster;
-    const Calls = defineWorkflow<string, string>({ name: "Calls", key: (id) => id });
-    cluster.register(
-      Calls.implement({
-        activities: {},
-        async execute(ctx) {
-          const abort = new AbortController();
-          const call = ctx.entity(Slow, "s")[tag]("x", { signal: abort.signal });
-          const outcome = settled(call);
-          await ctx.sleep("2s");
-          abort.abort();
-          return String(await outcome);
-        },
-      }),
-    );
-    const result = cluster.workflow(Calls).execute("one");
+    const calls = workflowOf(cluster, async (ctx) => {
+      const abort = new AbortController();
+      const call = ctx.entity(Slow, "s")[tag]("x", { signal: abort.signal });
+      const outcome = settled(call);
+      await ctx.sleep("2s");
+      abort.abort();
+      return String(await outcome);
+    });
+    const result = calls.execute("one");
     await cluster.advance("5s");
     await expect(result).resolves.toBe("InterruptedError");
   });
@@ -251,13 +252,10 @@ describe("a workflow that joined a request whose sender has left", () => {
     async (id, leaves) => {
       const handled = await slowCluster();
       await using cluster = handled.cluster;
-      const Joins = defineWorkflow<string, string>({ name: "Joins", key: (key) => key, hashKey: false });
-      cluster.register(
-        Joins.implement({ execute: (ctx) => ctx.entity(Slow, "s").keep("x", { idempotencyKey: "k" }) }),
-      );
+      const joins = workflowOf(cluster, (ctx) => ctx.entity(Slow, "s").keep("x", { idempotencyKey: "k" }));
       const sender = settled(cluster.entity(Slow, "s").keep("x", { idempotencyKey: "k", timeout: "1s" }));
       await cluster.advance("100ms");
-      const handle = await cluster.workflow(Joins).start(id);
+      const handle = await joins.start(id);
       await cluster.advance("2s");
       await expect(sender).resolves.toBe("TimeoutError");
       const left = cluster.runners[leaves]?.shutdown();
@@ -273,16 +271,13 @@ describe("a workflow that joined a request whose sender has left", () => {
   it("has its effect where the workflow only notified: the sender does not interrupt it", async () => {
     const handled = await slowCluster();
     await using cluster = handled.cluster;
-    const Notifies = defineWorkflow<string, void>({ name: "Notifies", key: (id) => id });
-    cluster.register(
-      Notifies.implement({
-        execute: (ctx) => ctx.entity(Slow, "s").keep.notify("x", { idempotencyKey: "k" }),
-      }),
+    const notifies = workflowOf(cluster, (ctx) =>
+      ctx.entity(Slow, "s").keep.notify("x", { idempotencyKey: "k" }),
     );
     const slow = cluster.entity(Slow, "s");
     const sender = settled(slow.keep("x", { idempotencyKey: "k", timeout: "2s" }));
     await cluster.advance("100ms");
-    await cluster.workflow(Notifies).start("one");
+    await notifies.start("one");
     await cluster.advance("5s");
     await expect(sender).resolves.toBe("TimeoutError");
     handled.release();
@@ -294,16 +289,11 @@ describe("a workflow that joined a request whose sender has left", () => {
     await using cluster = handled.cluster;
     let open = (): void => undefined;
     const gate = new Promise<void>((resolve) => (open = resolve));
-    const GivesUp = defineWorkflow<string, string>({ name: "GivesUp", key: (id) => id });
-    cluster.register(
-      GivesUp.implement({
-        async execute(ctx) {
-          await gate;
-          return ctx.entity(Slow, "s").keep("x", { signal: AbortSignal.abort() });
-        },
-      }),
-    );
-    await cluster.workflow(GivesUp).start("one");
+    const givesUp = workflowOf(cluster, async (ctx) => {
+      await gate;
+      return ctx.entity(Slow, "s").keep("x", { signal: AbortSignal.abort() });
+    });
+    await givesUp.start("one");
     await cluster.advance("500ms");
     await Promise.all([cluster.crash(0), cluster.crash(1)]);
     open();
@@ -317,17 +307,11 @@ describe("a volatile call of a workflow's that was given a signal of another lib
   it("ends when the execution is cancelled", async () => {
     const handled = await slowCluster();
     await using cluster = handled.cluster;
-    const Calls = defineWorkflow<string, string>({ name: "Calls", key: (id) => id });
-    cluster.register(
-      Calls.implement({
-        activities: {},
-        async execute(ctx) {
-          const foreign = Object.assign(new EventTarget(), { aborted: false }) as AbortSignal;
-          return ctx.entity(Slow, "s").lose("x", { signal: foreign });
-        },
-      }),
-    );
-    const handle = await cluster.workflow(Calls).start("one");
+    const calls = workflowOf(cluster, (ctx) => {
+      const foreign = Object.assign(new EventTarget(), { aborted: false }) as AbortSignal;
+      return ctx.entity(Slow, "s").lose("x", { signal: foreign });
+    });
+    const handle = await calls.start("one");
     await cluster.advance("1s");
     await handle.cancel();
     await cluster.advance("1s");

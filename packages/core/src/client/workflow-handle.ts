@@ -1,5 +1,6 @@
 // The handle of one execution: what callers ask of it and do to it.
 
+import { decodePayload } from "../contract/payload.ts";
 import { parseWhat, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
@@ -184,8 +185,9 @@ export function workflowHandle(
       access.wakeOwner(address.shardId);
     },
     async fork({ fromStep, executionId: chosen }) {
-      const { requestId } = await known();
-      const { input } = await describeExecution(caller, access, contract, executionId);
+      const record = await executionRecord(access, contract, executionId);
+      if (record === null) throw new UnknownExecutionError({ workflow, executionId });
+      const { requestId, payload } = record.envelope;
       const key = { entityType: contract.entity.name, executionId };
       const run = recordedRun(await access.workflows().readExecution(key, EXECUTION_TAGS));
       const last = forkableUpTo(run);
@@ -204,6 +206,7 @@ export function workflowHandle(
           fromStep,
         } satisfies ForkOrigin),
       };
+      const input = decodePayload(run.input ?? payload, `The input of ${workflow}`);
       await caller.notify({ ...to(EXECUTE), entityId: forked }, input, { headers });
       return workflowHandle(caller, access, contract, forked);
     },

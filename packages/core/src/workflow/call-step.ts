@@ -32,7 +32,7 @@ export async function callStep(step: Step, scope: StepScope, call: StepCall): Pr
   call.signal?.addEventListener("abort", leave);
   if (call.signal?.aborted === true) leave();
   try {
-    const outcome = await outcomeOf(step, scope, call, abort);
+    const outcome = await outcomeOf(step, scope, call, abort.signal);
     if (outcome !== null) await step.settle(outcome, null);
   } finally {
     call.signal?.removeEventListener("abort", leave);
@@ -46,7 +46,7 @@ async function outcomeOf(
   step: Step,
   scope: StepScope,
   { isJoinable, send }: StepCall,
-  abort: Abort,
+  signal: AbortSignal,
 ): Promise<Outcome | null> {
   const { open } = step;
   const place = scope.callPlaceOf(step.place);
@@ -56,7 +56,7 @@ async function outcomeOf(
     // Cancelled: what may have been sent, by an earlier copy or a moment ago, is joined, so that its outcome is known.
     if (open.cutBy !== null && (isFirst || !isJoinable)) return scope.failed(open.cutBy);
     open.hasBegun = true;
-    const call = (): Promise<unknown> => send(scope.keyOf(place), abort.signal, isFirst);
+    const call = (): Promise<unknown> => send(scope.keyOf(place), signal, isFirst);
     try {
       return scope.completed(await (isJoinable ? scope.joinably(call) : call()), step.name);
     } catch (error) {

@@ -246,14 +246,14 @@ export class Execution {
     perform: Perform,
     unheard?: (event: Outcome | null, place: string) => void,
   ): Promise<unknown> {
-    const { kind, name, role, content } = request;
+    const { kind, name, role } = request;
     const promise = new Promise<unknown>((resolve, reject) => {
       const refused = misplaced(this.scope, `The step ${name}`);
       if (refused !== null) reject(refused);
       const asked = this.#isOver || refused !== null ? null : this.#tryAsk(kind, name);
       if (asked === null) return unheard?.(null, "");
       const { position, step: recorded } = asked;
-      const place = this.#places.next(position, { kind, name, content });
+      const place = this.#places.next(position, request);
       // What is recorded of a step says that it was asked for before.
       const cancelled = recorded === undefined ? this.#cancellation.takeUnheard() : null;
       if (cancelled !== null) return reject(cancelled);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Places } from "./places.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
-const call = (content: unknown) => ({ kind: "rpc", name: "Bank.charge", content: () => content });
+const call = (content: unknown) => ({ kind: "rpc", name: "Bank.charge", content: () => content }) as const;
 
 describe("the place of a step", () => {
   it("is its position until a step has failed", () => {
@@ -10,7 +10,7 @@ describe("the place of a step", () => {
     expect(places.next(0, call("a fee"))).toBe("0");
     places.failed(1);
     expect(places.next(1, call("a fee"))).not.toBe("1");
-    expect(places.next(2, { ...call(null), content: undefined }), "it has no key").toBe("2");
+    expect(places.next(2, { kind: "sleep", name: "sleep" }), "it has no key").toBe("2");
   });
 
   it("is the same wherever the same is asked for after that, and another one for what is not", () => {
@@ -35,17 +35,7 @@ describe("the place of a step", () => {
   });
 
   it("is that of its name for what cannot be encoded", () => {
-    const [one, other] = [new Places(0), new Places(0)];
-    expect(
-      one.next(
-        0,
-        call(() => 1),
-      ),
-    ).toBe(
-      other.next(
-        0,
-        call(() => 2),
-      ),
-    );
+    const placeOf = (content: () => number): string => new Places(0).next(0, call(content));
+    expect(placeOf(() => 1)).toBe(placeOf(() => 2));
   });
 });

@@ -6,6 +6,7 @@
 
 import { hashOf } from "../contract/key.ts";
 import { encodePayload } from "../contract/payload.ts";
+import type { StepRequest } from "./step.ts";
 
 /** The characters of a hash that are kept: 128 bits. */
 const HASH_LENGTH = 32;
@@ -25,10 +26,10 @@ export class Places {
     this.#from = Math.min(this.#from, asked);
   }
 
-  /** The place of the step that is asked for now. @param content what it asks for; undefined: it has no key */
-  next(position: number, of: { kind: string; name: string; content: (() => unknown) | undefined }): string {
-    if (position < this.#from || of.content === undefined) return String(position);
-    const hash = hashOf(`${of.kind}\n${of.name}\n${textOf(of.content())}`).slice(0, HASH_LENGTH);
+  /** The place of the step that is asked for now. */
+  next(position: number, { kind, name, content }: Pick<StepRequest, "kind" | "name" | "content">): string {
+    if (position < this.#from || content === undefined) return String(position);
+    const hash = hashOf(`${kind}\n${name}\n${textOf(content())}`).slice(0, HASH_LENGTH);
     this.#asked ??= new Map();
     const before = this.#asked.get(hash) ?? 0;
     this.#asked.set(hash, before + 1);

@@ -41,11 +41,9 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
     position >= 0 && (position >= asked || positions.has(position));
   return {
     forget: entries.filter(isForgotten).map(({ ordinal }) => ordinal),
-    usedUp: failed.flatMap((entry) =>
-      entry.event.type === "failed" && (entry === culprit || !wasRepeated(entry, entries))
-        ? (entry.event.answered ?? [])
-        : [],
-    ),
+    usedUp: failed
+      .filter((entry) => entry === culprit || !wasRepeated(entry, entries))
+      .flatMap(({ event }) => (event.type === "failed" ? (event.answered ?? []) : [])),
     from: asked,
   };
 }
