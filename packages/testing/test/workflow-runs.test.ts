@@ -161,23 +161,28 @@ describe("code that changes under running executions", () => {
       },
     });
 
+  /** Runners, and what gives them other code. */
+  async function running(first: WorkflowImplementation, ...others: WorkflowImplementation[]) {
+    let code = first;
+    const register = [{ ...first, bind: (services: never) => code.bind(services) }, ...others];
+    const cluster = await createTestCluster({ runners: 2, register });
+    const deploy = async (next: WorkflowImplementation): Promise<void> => {
+      code = next;
+      for (const index of [0, 1]) {
+        await cluster.crash(index);
+        await cluster.restart(index);
+      }
+    };
+    return { cluster, deploy, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
+  }
+
   it("waits, visibly, with its journal as it was, and goes on when fixed code is there", async () => {
-    let code = version(["a", "b"]);
-    const moving = Trip.implement({
-      async execute() {
-        throw new Error("replaced");
-      },
-    });
-    const register = [{ ...moving, bind: (services: never) => code.bind(services) }];
-    await using cluster = await createTestCluster({ runners: 2, register });
+    await using test = await running(version(["a", "b"]));
+    const { cluster, deploy } = test;
     const handle = await cluster.workflow(Trip).start("t");
     await cluster.advance("5s");
     const { steps } = await handle.describe();
-    code = version(["x", "b"]);
-    for (const index of [0, 1]) {
-      await cluster.crash(index);
-      await cluster.restart(index);
-    }
+    await deploy(version(["x", "b"]));
     await cluster.advance("2 minutes");
     const parked = await handle.describe();
     expect(parked.steps).toEqual(steps);
@@ -187,26 +192,54 @@ describe("code that changes under running executions", () => {
     expect(served.filter(({ ok }) => !ok)).toEqual([
       { ok: false, detail: expect.stringContaining("Trip/t") },
     ]);
-    code = version(["a", "b"]);
-    for (const index of [0, 1]) {
-      await cluster.crash(index);
-      await cluster.restart(index);
+    await deploy(version(["a", "b"]));
+    await cluster.advance("3 minutes");
+    await expect(handle.result()).resolves.toEqual(["a", "b"]);
+  });
+
+  it("fails those who wait for its end, who have its result once fixed code is there", async () => {
+    await using test = await running(version(["a", "b"]));
+    const { cluster, deploy } = test;
+    const handle = await cluster.workflow(Trip).start("t");
+    await cluster.advance("5s");
+    await deploy(version(["x", "b"]));
+    const divergence = { executionId: "t", position: 0, recorded: 'run "a"', asked: 'run "x"' };
+    const waiting = Promise.allSettled([handle.result(), cluster.workflow(Trip).execute("t")]);
+    await cluster.advance("1 minute");
+    for (const outcome of await waiting)
+      expect(outcome).toMatchObject({ status: "rejected", reason: divergence });
+    // While it waits, and while it looks again.
+    for (let more = 0; more < 30; more += 1) {
+      const again = cluster.workflow(Trip).execute("t");
+      const error = again.catch((reason: unknown) => reason);
+      await cluster.advance("700ms");
+      expect(await error).toBeInstanceOf(NonDeterminismError);
     }
+    await expect(handle.poll()).resolves.toBeUndefined();
+    await deploy(version(["a", "b"]));
+    const result = handle.result();
+    await cluster.advance("3 minutes");
+    await expect(result).resolves.toEqual(["a", "b"]);
+  });
+
+  it("is nothing that a parent would have to live with: it waits", async () => {
+    const Parent = defineWorkflow<string, string[]>({ name: "Parent", key: (id) => id });
+    const parent = Parent.implement({ execute: (ctx) => ctx.child(Trip).execute("t") });
+    await using test = await running(version(["a", "b"]), parent);
+    const { cluster, deploy } = test;
+    const handle = await cluster.workflow(Parent).start("p");
+    await cluster.advance("5s");
+    await deploy(version(["x", "b"]));
+    await cluster.advance("5 minutes");
+    expect(await handle.describe()).toMatchObject({ status: "suspended" });
+    await deploy(version(["a", "b"]));
     await cluster.advance("3 minutes");
     await expect(handle.result()).resolves.toEqual(["a", "b"]);
   });
 
   it("runs a patch in new executions, and not in those that have passed its place; later the call can go", async () => {
-    let code = version(["a", "b", "c"]);
-    const register = [{ ...code, bind: (services: never) => code.bind(services) }];
-    await using cluster = await createTestCluster({ runners: 2, register });
-    const deploy = async (next: WorkflowImplementation): Promise<void> => {
-      code = next;
-      for (const index of [0, 1]) {
-        await cluster.crash(index);
-        await cluster.restart(index);
-      }
-    };
+    await using test = await running(version(["a", "b", "c"]));
+    const { cluster, deploy } = test;
     const trips = cluster.workflow(Trip);
     const old = await trips.start("old");
     await cluster.advance("70s");
@@ -256,18 +289,8 @@ describe("code that changes under running executions", () => {
       },
     });
     const two = { execute: async () => "by version 2" };
-    let code = one;
-    await using cluster = await createTestCluster({
-      runners: 2,
-      register: [{ ...one, bind: (services: never) => code.bind(services) }],
-    });
-    const deploy = async (next: WorkflowImplementation): Promise<void> => {
-      code = next;
-      for (const index of [0, 1]) {
-        await cluster.crash(index);
-        await cluster.restart(index);
-      }
-    };
+    await using test = await running(one);
+    const { cluster, deploy } = test;
     const handle = await cluster.workflow(first).start("a");
     await cluster.advance("5s");
     await deploy(second.implement(two));
@@ -275,6 +298,7 @@ describe("code that changes under running executions", () => {
     const waiting = await handle.describe();
     expect(waiting).toMatchObject({ status: "suspended", version: "1" });
     expect(waiting.waitsForCode).toMatch(/version 1.*has 2/s);
+    const result = handle.result();
     await expect(cluster.workflow(second).execute("b")).resolves.toBe("by version 2");
     await deploy(
       second.implement({
@@ -288,7 +312,6 @@ describe("code that changes under running executions", () => {
       }),
     );
     await cluster.advance("2 minutes");
-    await expect(handle.result()).resolves.toBe("by version 1");
-    expect(NonDeterminismError).toBeDefined();
+    await expect(result, "also who waited meanwhile").resolves.toBe("by version 1");
   });
 });

@@ -14,6 +14,7 @@ import { decodePayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import { parseWhat } from "../contract/schema.ts";
 import { BriefMap } from "../data/brief-map.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
@@ -22,7 +23,7 @@ import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
 import { InvalidInputError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
-import { chunksUnread, deadReply, describeInvalidInput, readdress } from "./answers.ts";
+import { chunksUnread, deadReply, describeInvalidInput, failure, readdress } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { HostedRequest } from "./hosted-request.ts";
@@ -320,6 +321,8 @@ export class Admission {
     // Whoever asked under another id is answered under its own.
     const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
     if (existing.state !== "pending") return this.#answerFrom(existing, envelope, toSender);
+    const inVain = isDue ? null : this.#failureOf(envelope, shard);
+    if (inVain !== null) return toSender(failure(existing.requestId, inVain));
     if (!(await this.#join(arrival, existing.requestId, toSender))) return;
     if (this.#options.requests.has(existing.requestId)) return;
     void this.#options.wake();
@@ -351,6 +354,12 @@ export class Admission {
     this.#options.waiters.remove(requestId, waiter);
     answer(chunksUnread(envelope.requestId));
     return false;
+  }
+
+  /** Why it is in vain to wait for a request that was put off. */
+  #failureOf(envelope: Envelope, shard: HostedShard): EncodedError | null {
+    const behavior = this.#options.behaviors.get(envelope.address.entityType);
+    return behavior?.failureOf?.(envelope, shard.fence) ?? null;
   }
 
   /** Also once who joined has left: an execution that moves to another runner joins it again from there. */

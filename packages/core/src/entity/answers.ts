@@ -2,6 +2,7 @@
 
 import { encodeError } from "../contract/error-codec.ts";
 import { entityKey } from "../data/entity-address.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
@@ -26,6 +27,11 @@ export function movedReply(envelope: Envelope, why: string): Reply {
     requestId: envelope.requestId,
     exit: { ok: false, error: encodeError(error, { exposeStacks: false }) },
   };
+}
+
+/** To who waits in vain for a request that was put off. It is no reply of the request's: that may still come. */
+export function failure(requestId: string, error: EncodedError): WireMessage {
+  return { type: "reply", reply: { requestId, exit: { ok: false, error } } };
 }
 
 /** What an answer to another request looks like to who asked under `requestId`, the duplicate's id. */

@@ -5,6 +5,7 @@ import type { AbortWatch } from "../contract/abort.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import type { TransactionScope } from "../contract/transaction.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 
@@ -62,22 +63,27 @@ export interface EntityBehavior {
   readonly keepsNothing?: boolean;
   /** One of its requests has become a dead letter. Must not reject. */
   buried?(address: EntityAddress): Promise<void>;
+  /** Why it is in vain to wait for a request that was put off here under this fence. Null, or not given: it is not. */
+  failureOf?(request: Envelope, fence: Fence): EncodedError | null;
   /** Requests that were put off here because they wait for other code, and the fence under which they were. */
   waiting?(): readonly { readonly what: string; readonly fence: Fence }[];
 }
 
 /**
  * What a handler of a hidden type returns in place of an output: the request goes back to storage until `until` (wall
- * time, ms; null: until something else wakes it), with its attempts set to `attempts`, and nobody is answered yet.
+ * time, ms; null: until something else wakes it), with its attempts set to `attempts`, and has no reply yet. Those who wait go on
+ * waiting, unless there is a `failure`: they are told that.
  */
 export class Suspension {
   readonly until: number | null;
   /** 0: the next attempt is a first one. */
   readonly attempts: 0 | 1;
+  readonly failure: EncodedError | null;
 
-  constructor(until: number | null, attempts: 0 | 1 = 0) {
+  constructor(until: number | null, attempts: 0 | 1 = 0, failure: EncodedError | null = null) {
     this.until = until;
     this.attempts = attempts;
+    this.failure = failure;
   }
 }
 

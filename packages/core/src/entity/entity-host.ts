@@ -19,8 +19,8 @@ import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { Activation, type ActivationHooks } from "./activation.ts";
 import { Admission, type AdmissionOptions, type RequestMessage } from "./admission.ts";
-import { deadReply, notHere } from "./answers.ts";
-import type { EntityBehavior } from "./behavior.ts";
+import { deadReply, failure, notHere } from "./answers.ts";
+import type { EntityBehavior, Suspension } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { Eviction } from "./eviction.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -330,7 +330,7 @@ export class EntityHost {
         return undefined;
       }
       case "suspended":
-        return this.#puttingOff.putOff(request, activation, result.suspension);
+        return this.#putOff(request, activation, result.suspension);
       case "fenced":
         this.#fence(activation.fence.shardId);
         return undefined;
@@ -340,6 +340,12 @@ export class EntityHost {
         if (!request.envelope.persisted) this.#settle(request, notHere(request.id, "its lease is over"));
         return undefined;
     }
+  }
+
+  async #putOff(request: HostedRequest, activation: Activation, suspension: Suspension): Promise<void> {
+    await this.#puttingOff.putOff(request, activation, suspension);
+    // Only now: who is told may ask again at once. Those who wait for a shard that moved meanwhile were told of that.
+    if (suspension.failure !== null) this.#settle(request, failure(request.id, suspension.failure));
   }
 
   /** Tells all who wait for it, who wait no more. */

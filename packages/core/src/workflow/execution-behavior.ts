@@ -105,6 +105,8 @@ export function executionBehavior(
     keepsNothing: true,
     handlers,
     buried: (address) => runner.wakeWatchersOf(address),
+    failureOf: ({ address, tag }, fence) =>
+      tag === EXECUTE ? runner.parked.failureOf(address.entityId, fence) : null,
     waiting: () =>
       runner.parked.all.map((each) => ({ ...each, what: `${contract.name}/${each.executionId}` })),
   };

@@ -272,10 +272,12 @@ export class Execution {
         const { ordinal, event } = recorded.outcome;
         return this.#queue.deliver(ordinal, () => hand(event));
       }
-      const settle: Settle = (event, transaction) => {
-        const outcome = event.type === "failed" ? this.#withAsked(event) : event;
-        return this.#recorder.settle({ position, kind, name, event: outcome }, transaction, hand);
-      };
+      const record: Settle = (event, transaction) =>
+        this.#recorder.settle({ position, kind, name, event }, transaction, hand);
+      const settle: Settle = (event, transaction) =>
+        event.type === "completed"
+          ? record(event, transaction)
+          : this.#onceAsked(event).then((failure) => record(failure, transaction));
       // Copies that left memory in order have recorded what they had begun; those that crashed were an attempt. What is recorded
       // of a step goes when it is to be done anew.
       const { call, run } = this.#options;
@@ -366,7 +368,12 @@ export class Execution {
     }
   }
 
-  #withAsked(event: Extract<Outcome, { type: "failed" }>): Outcome {
+  /**
+   * A failure, with how much the code had asked for without knowing of it. Not before the turn is over: an earlier copy, for
+   * which the step did not fail at once, has asked for all of that before a failure, and may have sent it.
+   */
+  async #onceAsked(event: Extract<Outcome, { type: "failed" }>): Promise<Outcome> {
+    await this.#options.clock.nextTurn();
     const asked = this.#replay.position;
     this.#places.failed(asked);
     return { ...event, asked };

@@ -7,9 +7,11 @@ import type { Random } from "../adapter/random.ts";
 import { backoffMs } from "../clock/backoff.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { Fence } from "../data/epoch.ts";
+import type { NonDeterminismError } from "../errors/workflow.ts";
 
 /** How often such an execution looks whether fixed code was deployed: less and less. */
-const LOOKS = { kind: "exponential", initialMs: 10_000, maxMs: 60_000, jitter: 0 } as const;
+const LOOKS = { kind: "exponential", initialMs: 1_000, maxMs: 60_000, jitter: 0 } as const;
+const DIVERGED: NonDeterminismError["code"] = "NON_DETERMINISM";
 
 export interface ParkedExecution {
   readonly executionId: string;
@@ -36,6 +38,15 @@ export class Parked {
   errorOf(executionId: string, fence: Fence): EncodedError | null {
     const parked = this.#executions.get(executionId);
     return parked?.fence.epoch === fence.epoch ? parked.error : null;
+  }
+
+  /**
+   * What those are told who wait for its end, if it was parked under this fence: that its code diverged. Where its version is not
+   * there they wait: that is a deployment half-way.
+   */
+  failureOf(executionId: string, fence: Fence): EncodedError | null {
+    const error = this.errorOf(executionId, fence);
+    return error?.code === DIVERGED ? error : null;
   }
 
   /** Returns the wall time at which it looks again. */

@@ -1,0 +1,65 @@
+// Executions whose runner crashes while some of their steps are under way: the next copy knows what the one before had sent.
+
+import { defineEntity, defineWorkflow, rpc, type WorkflowContext } from "@holdfast/core";
+import { createTestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
+const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<string, string>({ persisted: true }) } });
+
+describe("a call beside a step that fails at once in the next copy, and had not in the one before", () => {
+  const codes: Record<string, (ctx: WorkflowContext, check: () => Promise<unknown>) => Promise<unknown>> = {
+    "asked for at the beginning": (ctx, check) => Promise.allSettled([check(), charge(ctx)]),
+    "asked for a moment later": (ctx, check) =>
+      Promise.allSettled([check(), later().then(() => charge(ctx))]),
+    "that follows what is recorded": (ctx, check) =>
+      Promise.allSettled([
+        check(),
+        ctx
+          .run("quote", () => 1)
+          .then(() => Promise.all([ctx.sleep("1 day"), later().then(() => charge(ctx))])),
+      ]),
+  };
+
+  it.each(Object.entries(codes))("%s: is the same request", async (_, code) => {
+    let isDown = false;
+    const handled: string[] = [];
+    const bank = Bank.implement({
+      async charge(what, ctx) {
+        handled.push(`${what} ${ctx.requestId}`);
+        if (!isDown) await new Promise(() => undefined);
+        return "receipt";
+      },
+    });
+    const work = Work.implement({
+      async execute(ctx) {
+        await code(ctx, () =>
+          ctx.run("check", async () => {
+            if (isDown) throw new Error("down");
+            await new Promise(() => undefined);
+          }),
+        );
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [bank, work], runners: 1 });
+    await cluster.workflow(Work).start("1");
+    await cluster.advance("1s");
+    expect(handled).toHaveLength(1);
+    await cluster.crash(0);
+    isDown = true;
+    await cluster.restart(0);
+    await cluster.advance("1 minute");
+    expect(handled.length, "its handler was begun again").toBeGreaterThan(1);
+    expect(new Set(handled)).toHaveLength(1);
+  });
+});
+
+function charge(ctx: WorkflowContext): Promise<string> {
+  return ctx.entity(Bank, "1").charge("a sale");
+}
+
+/** Some turns of the microtask queue. */
+async function later(): Promise<void> {
+  for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+}
