@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { defineEntity, rpc } from "@holdfast/core";
+import { ConfigError, defineEntity, rpc } from "@holdfast/core";
 import { checkExactlyOnce, simulate, SimulationError, type Scenario } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import { FencedStore } from "./fenced-store.ts";
@@ -54,6 +54,21 @@ const forgetful: Scenario = {
     };
   },
 };
+
+describe("a simulation", () => {
+  it("refuses what is no scenario, and what is no option", async () => {
+    const start = (): never => {
+      throw new Error("Nothing starts");
+    };
+    for (const scenario of [start, undefined, { name: "no start" }])
+      await expect(simulate(scenario as never)).rejects.toThrow(
+        /^Option "scenario" is .*\{ name, start\(sim\) \}/u,
+      );
+    const misspelt = { sead: 1 } as object;
+    await expect(simulate({ name: "any", start }, misspelt)).rejects.toThrow('Did you mean "seed"?');
+    await expect(simulate({ name: "any", start }, { seeds: 0 })).rejects.toThrow(ConfigError);
+  });
+});
 
 describe("a handler that has its effect again on a second attempt", () => {
   it("is found, made smaller, and found again by the line that replays it", async () => {

@@ -8,6 +8,7 @@ export { SeededRandom } from "./clock/seeded-random.ts";
 export { SystemClock } from "./clock/system-clock.ts";
 export { SystemRandom } from "./clock/system-random.ts";
 export { VirtualClock, VirtualClockView } from "./clock/virtual-clock.ts";
+export { checkOptionNames, type OptionNames } from "./contract/option-names.ts";
 export { replayJournal, type ReplayedEnd } from "./define/replay-journal.ts";
 export { assignShards } from "./sharding/rendezvous.ts";
 export { shardIdFor, shardNumberOf } from "./sharding/shard-hash.ts";

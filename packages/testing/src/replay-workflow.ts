@@ -26,7 +26,14 @@ export async function replayWorkflow(
       got: format,
       takes: "what exportJournal() returned, of format holdfast-journal-1",
     });
-  const { name } = implementation.contract;
+  const contract = (implementation as Partial<WorkflowImplementation> | null)?.contract;
+  if (contract === undefined)
+    throw new ConfigError({
+      option: "implementation",
+      got: implementation,
+      takes: "what implement() of a workflow returned",
+    });
+  const { name } = contract;
   if (journal.workflow !== name)
     throw new ConfigError({ option: "journal", got: journal.workflow, takes: `a journal of ${name}` });
   return replayJournal(implementation, journal);

@@ -19,6 +19,7 @@ import { Faults, type BackendFaultOptions, type FaultOptions } from "./faults.ts
 import { FaultyNetwork } from "./faulty-network.ts";
 import type { Tamper } from "./gated-storage.ts";
 import { Patience } from "./patience.ts";
+import { TestClusterError } from "./test-cluster-error.ts";
 import { TestRunner, type RunnerOptions, type TestWorld } from "./test-runner.ts";
 import type { Tracer } from "./trace.ts";
 
@@ -173,7 +174,7 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     for (let passed = 0; !progress.isDone && passed < longestMs; passed += STEP_MS)
       await clock.advance(STEP_MS);
     if (!progress.isDone)
-      throw new Error(`The cluster did not settle within ${longestMs} ms of virtual time`);
+      throw new TestClusterError(`The cluster did not settle within ${longestMs} ms of virtual time`);
     await work;
   };
   const observe = (member: Member): void => {

@@ -18,6 +18,7 @@ import type { FaultyNetwork } from "./faulty-network.ts";
 import type { Faults, TracedCall } from "./faults.ts";
 import { gatedRunners, gatedStorage, type Tamper } from "./gated-storage.ts";
 import { ProcessGate } from "./process-gate.ts";
+import { TestClusterError } from "./test-cluster-error.ts";
 import type { Tracer } from "./trace.ts";
 
 /** What the members of a test cluster share. */
@@ -83,9 +84,9 @@ export class TestRunner {
     return this.#process?.member.partsIfAny?.owner.owned.length ?? 0;
   }
 
-  /** @throws {Error} the process is dead */
+  /** @throws {TestClusterError} the process is dead */
   get member(): Member {
-    if (this.#process === null) throw new Error(`${this.address} does not run: restart it first`);
+    if (this.#process === null) throw new TestClusterError(`${this.address} does not run: restart it first`);
     return this.#process.member;
   }
 
@@ -121,7 +122,7 @@ export class TestRunner {
 
   /** Starts the process: with a new identity, and none of what the last one had in memory. */
   async start(register: readonly Registration[], observe: (member: Member) => void): Promise<void> {
-    if (this.#process !== null) throw new Error(`${this.address} runs already`);
+    if (this.#process !== null) throw new TestClusterError(`${this.address} runs already: crash it first`);
     const { clock, random, backend, network, tamper, options } = this.#world;
     const label = `${this.address}#${this.#members.length + 1}`;
     const gate = new ProcessGate(random.fork(`${label} gate`));
@@ -215,7 +216,7 @@ export class TestRunner {
 
   #last(): Member {
     const member = this.#members.at(-1);
-    if (member === undefined) throw new Error(`${this.address} was never started`);
+    if (member === undefined) throw new TestClusterError(`${this.address} was never started`);
     return member;
   }
 }

@@ -5,7 +5,7 @@ import {
   type EntityImplementation,
   type HandlerContext,
 } from "@holdfast/core";
-import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { createTestCluster, TestClusterError, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
 const Counter = defineEntity({
@@ -198,5 +198,12 @@ describe("a test cluster", () => {
     await expect(cluster.crash(1)).rejects.toThrow(
       /^Option "runner" is 1, but it takes a number from 0 to 0/u,
     );
+  });
+
+  it("does not start a runner that runs already", async () => {
+    await using cluster = await createTestCluster();
+    const error = await cluster.restart(0).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(TestClusterError);
+    expect(error).toMatchObject({ code: "TEST_CLUSTER", message: "runner-0 runs already: crash it first" });
   });
 });

@@ -75,7 +75,11 @@ export async function resolveAdapter<Option extends Kind>(
   const packageName = scheme === undefined ? undefined : PACKAGES[option][scheme];
   // The rest of a URL may hold a password: only its scheme is shown.
   if (scheme === undefined || packageName === undefined) {
-    throw refuse(scheme === undefined ? "without a scheme" : `${scheme}:`);
+    if (scheme !== undefined) throw refuse(`${scheme}:`);
+    throw refuse(
+      "without a scheme",
+      option === "storage" ? 'A folder of this machine is given as "pglite:./folder".' : "",
+    );
   }
   const fromUrl = factory(option, await load(option, scheme, packageName, importModule));
   if (fromUrl === undefined) throw refuse(`${scheme}:`, `${packageName} is too old for it.`);

@@ -122,6 +122,7 @@ describe("an adapter option", () => {
       `etcd://kim:${SECRET}@host`,
       /"storage" is "etcd:", but it takes an adapter, or a URL that begins with/u,
     ],
+    ["storage", `./${SECRET}`, /"storage" is "without a scheme".*is given as "pglite:\.\/folder"/u],
     ["runners", `grpc://kim:${SECRET}@host`, /"runners" is "grpc:"/u],
     ["transport", SECRET, /"transport" is "without a scheme"/u],
     [

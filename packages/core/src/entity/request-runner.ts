@@ -60,7 +60,7 @@ const NO_TRANSACTIONS = new TransactionScope(
 );
 
 const NOT_TRANSACTIONAL =
-  "the cluster's storage has no transactions for handlers; configure one that has, such as Postgres";
+  'the cluster\'s storage has no transactions for handlers; configure one that has, such as Postgres: "pglite:" needs no server';
 
 export class RequestRunner {
   readonly #options: RequestRunnerOptions;

@@ -59,7 +59,7 @@ export interface Heartbeat {
 }
 
 const NO_TRANSACTIONS =
-  "the cluster's storage has no transactions for activities; configure one that has, such as Postgres";
+  'the cluster\'s storage has no transactions for activities; configure one that has, such as Postgres: "pglite:" needs no server';
 
 export class Attempt implements AttemptScope {
   readonly attempt: number;

@@ -1,8 +1,7 @@
 // Execution: one run of a workflow's code over its journal, in memory until it ends, waits long, or has to leave.
 //
-// Gives each step its position, finds what is recorded of it, has done what is not (the files *-step.ts), and decides when
-// the code waits for nothing but time and what wakes it. Knows nothing of what a step means to users (define/), nor how
-// messages come.
+// Gives each step its position, finds what is recorded of it, and has done what is not (the files *-step.ts). When it may leave
+// is in departure.ts. Knows nothing of what a step means to users (define/), nor how messages come.
 //
 //   E1  A step's position is the order in which the code asked for it. Kind and name must be those of the journal.
 //   E2  What the code gets for a step is what replay would give it: decoded from what is recorded, in the recorded order
@@ -14,7 +13,6 @@
 //       diverged, and its journal is as it was.
 //   E6  What came from outside waits until then (arrivals.ts). It leaves the inbox only by an entry of the journal.
 
-import type { Timer } from "../adapter/clock.ts";
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { Abort } from "../contract/abort.ts";
 import { decodeError } from "../contract/error-codec.ts";
@@ -28,6 +26,7 @@ import { misplaced, outsideBody } from "./activity-body.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Cancellation, OpenStep } from "./cancellation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
+import { Departure } from "./departure.ts";
 import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd, ExecutionOptions } from "./execution-options.ts";
 import { ExecutionScope } from "./execution-scope.ts";
@@ -41,8 +40,6 @@ import { Residence } from "./residence.ts";
 import type { SignalBuffer } from "./signal-buffer.ts";
 import type { Perform, Settle, Step, StepRequest, StepScope } from "./step.ts";
 
-/** So long a replay may stand still, in code that awaits something of its own, before that counts as divergence. */
-const STALLED_MS = 1_000;
 /** Why what an execution left behind is to end. One for all: no stack of it says anything. */
 const OVER = new Error("The execution is over");
 /** From this part of `maxSteps` on the log warns. */
@@ -59,16 +56,15 @@ export class Execution {
   readonly #places: Places;
   readonly #arrivals: Arrivals;
   readonly #recorder: Recorder;
+  readonly #departure: Departure;
   #isCaughtUp = false;
   /** Work of steps that are not recorded whole, in the order in which the code asked for them. */
   readonly #whenCaughtUp: (() => void)[] = [];
   /** Resolves when a cancellation that is recorded has reached the code; null: none is on its way. */
   #cancelling: Promise<void> | null = null;
   #onCancel: ((reason: string) => void) | null = null;
-  #stalled: Timer | null = null;
   #log: Logger | null = null;
   #isStopped = false;
-  #isChecking = false;
   #isCompensating = false;
   /** The next run is about to be recorded: what this one comes to after that is nobody's. */
   #isContinuing = false;
@@ -81,7 +77,7 @@ export class Execution {
   constructor(options: ExecutionOptions) {
     this.#options = options;
     const { call, storage, run, clock } = options;
-    const check = (): void => this.#check();
+    const check = (): void => this.#departure.check();
     const isOver = (): boolean => this.#isOver;
     const { entityId } = call.envelope.address;
     this.#journal = new Journal({
@@ -106,6 +102,21 @@ export class Execution {
       isOver,
       stop: this.#stopBy,
       ready: this.#ready,
+    });
+    this.#departure = new Departure({
+      clock,
+      replay: this.#replay,
+      queue: this.#queue,
+      journal: this.#journal,
+      residence: this.#residence,
+      leaving: call.leaving,
+      replayOnly: options.replayOnly,
+      isStopped: () => this.#isStopped,
+      isCaughtUp: () => this.#isCaughtUp,
+      catchUp: () => this.#catchUp(),
+      recordBegun: () => this.#recordBegun(),
+      leave: (until) => this.#stop({ type: "suspended", until }),
+      stuck: () => this.#diverge(this.#replay.unaskedStep()),
     });
     this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#requestCancel(reason));
   }
@@ -205,7 +216,7 @@ export class Execution {
         (value) => this.#finish({ type: "completed", value }),
         (error: unknown) => this.#finish({ type: "failed", error }),
       );
-      this.#check();
+      this.#departure.check();
     });
   }
 
@@ -220,7 +231,7 @@ export class Execution {
   readonly #prepareToLeave = (): void => {
     // Who goes on may not get to hear what is under way here.
     this.#recordBegun();
-    this.#check();
+    this.#departure.check();
   };
 
   /** `tell` is called when the code asked for more steps than it may. */
@@ -308,7 +319,7 @@ export class Execution {
     const asked = this.#tryAsk("continue", "continueAsNew");
     if (asked === null) return over;
     this.#onceCaughtUp(() => void this.#continue(asked.position, prepare));
-    this.#check();
+    this.#departure.check();
     return over;
   }
 
@@ -493,49 +504,6 @@ export class Execution {
     }
   }
 
-  /** Soon, when everything that is ready has run: does the code wait for nothing but time? Then it leaves memory. */
-  #check(): void {
-    if (this.#isChecking || this.#isStopped) return;
-    if (this.#isCaughtUp && this.#stays) return;
-    this.#isChecking = true;
-    this.#options.clock.afterTurn(this.#look);
-  }
-
-  readonly #look = (): void => {
-    this.#isChecking = false;
-    if (!this.isReplaying) this.#catchUp();
-    this.#leaveIfIdle();
-  };
-
-  /**
-   * Whether it stays in memory as things are: this is looked at again when what it is at has ended, and when it begins to
-   * wait. Calls that another copy may join do not say that they begin, so one that has to leave always looks.
-   */
-  get #stays(): boolean {
-    const { call, replayOnly } = this.#options;
-    return !call.leaving.isAborted && (this.#isAtWork || !(replayOnly || this.#residence.isWaiting));
-  }
-
-  get #isAtWork(): boolean {
-    return (
-      this.#queue.isPumping ||
-      this.#journal.writing !== null ||
-      this.#residence.isBusy(this.#options.call.leaving.isAborted)
-    );
-  }
-
-  #leaveIfIdle(): void {
-    if (this.#isStopped || this.#isAtWork) return;
-    if (this.#options.call.leaving.isAborted) return this.#stop({ type: "suspended", until: 0 });
-    if (!this.#replay.isOver) return this.#watchStall();
-    if (this.#options.replayOnly) return this.#stop({ type: "suspended", until: null });
-    const until = this.#residence.leavesUntil();
-    if (until === undefined) return;
-    // Who asks later what it waits for finds it in the journal.
-    this.#recordBegun();
-    if (this.#journal.writing === null) this.#stop({ type: "suspended", until });
-  }
-
   /** Records of the steps that have begun that they have, where that is not known. */
   #recordBegun(): void {
     if (this.#isOver || !this.#isCaughtUp) return;
@@ -544,18 +512,6 @@ export class Execution {
       open.isRecorded = true;
       this.#recorder.append({ ...open.step, event: { type: "begun", dueAt: null, detail: null } });
     }
-  }
-
-  /** The replay does nothing. Unless the code awaits something of its own, it waits for what will never come. */
-  #watchStall(): void {
-    if (this.#stalled !== null) return;
-    const { position } = this.#replay;
-    this.#stalled = this.#options.clock.setTimer(STALLED_MS, () => {
-      this.#stalled = null;
-      if (this.#isStopped || this.#replay.isOver) return;
-      if (this.#replay.position === position) this.#diverge(this.#replay.unaskedStep());
-      else this.#check();
-    });
   }
 
   #finish(end: ExecutionEnd): void {
@@ -575,7 +531,7 @@ export class Execution {
     this.#options.call.leaving.forget(this.#prepareToLeave);
     this.#queue.stop();
     this.#residence.stop();
-    this.#stalled?.cancel();
+    this.#departure.stop();
     this.#stopped.abort(end.type === "stopped" ? end.error : OVER);
     this.#end?.(end);
   }

@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter";
+import { checkOptionNames, type OptionNames } from "@holdfast/core/internal";
 import { FAULT_KINDS, type FaultKind } from "./fault-plan.ts";
 import type { Scenario } from "./scenario.ts";
 import { newTries, shrinkList } from "./shrink.ts";
@@ -27,6 +28,17 @@ export interface SimulateOptions {
   readonly progress?: (run: RunResult) => void;
 }
 
+const OPTION_NAMES: OptionNames<SimulateOptions> = {
+  seeds: true,
+  seed: true,
+  runners: true,
+  faults: true,
+  duration: true,
+  traceFile: true,
+  only: true,
+  progress: true,
+};
+
 export interface SimulationSummary {
   readonly scenario: string;
   readonly seeds: number;
@@ -41,12 +53,14 @@ export interface SimulationSummary {
  * moment, and what else is left to chance. The same seed is the same run, event for event.
  *
  * @throws {SimulationError} a run broke a rule: with its seed, the smallest run found that breaks it, and how to replay that
- * @throws {ConfigError} an option is out of range
+ * @throws {ConfigError} this is no scenario, or an option is out of range
  */
 export async function simulate(
   scenario: Scenario,
   options: SimulateOptions = {},
 ): Promise<SimulationSummary> {
+  checkScenario(scenario);
+  checkOptionNames(options, OPTION_NAMES);
   const first = whole(options.seed ?? 1, "seed", 0);
   const seeds = whole(options.seeds ?? (options.seed === undefined ? 100 : 1), "seeds", 1);
   const base: Omit<RunOptions, "seed"> = {
@@ -108,6 +122,16 @@ async function failureOf(
 
 function numbers(count: number): readonly number[] {
   return Array.from({ length: count }, (_, index) => index);
+}
+
+function checkScenario(scenario: unknown): void {
+  const { name, start } = (scenario ?? {}) as Partial<Scenario>;
+  if (typeof name === "string" && typeof start === "function") return;
+  throw new ConfigError({
+    option: "scenario",
+    got: scenario,
+    takes: "a Scenario, { name, start(sim) }: start makes what runs under one seed, { register, run, check }",
+  });
 }
 
 function checkKinds(kinds: readonly FaultKind[]): readonly FaultKind[] {

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import type { Registration } from "@holdfast/core";
 import { SeededRandom } from "@holdfast/core/internal";
 import { createTestCluster, type TestCluster } from "../test-cluster.ts";
+import { TestClusterError } from "../test-cluster-error.ts";
 import type { TestRunner } from "../test-runner.ts";
 import type { TraceEvent } from "../trace.ts";
 import { FaultDriver } from "./fault-driver.ts";
@@ -171,7 +172,7 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
 }
 
 function theCluster(cluster: TestCluster | null): TestCluster {
-  if (cluster === null) throw new Error("There is no cluster yet: use it in run() and check()");
+  if (cluster === null) throw new TestClusterError("There is no cluster yet: use it in run() and check()");
   return cluster;
 }
 

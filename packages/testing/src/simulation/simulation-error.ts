@@ -1,3 +1,4 @@
+import { HoldfastError } from "@holdfast/core/adapter";
 import type { TraceEvent } from "../trace.ts";
 import { describeFault } from "./fault-plan.ts";
 import type { RunResult } from "./simulated-run.ts";
@@ -17,8 +18,9 @@ export interface SimulationDetails {
 }
 
 /** A run of a simulation broke a rule. `cause` is what the checker said. */
-export class SimulationError extends Error {
+export class SimulationError extends HoldfastError {
   override readonly name = "SimulationError";
+  readonly code = "SIMULATION";
   readonly details: SimulationDetails;
 
   constructor(

@@ -1,6 +1,9 @@
+import { HoldfastError } from "@holdfast/core/adapter";
+
 /** Something that must hold does not. Thrown by checkers; a scenario may throw any other error just as well. */
-export class Violation extends Error {
+export class Violation extends HoldfastError {
   override readonly name = "Violation";
+  readonly code = "VIOLATION";
   /** Which rule: `exactly once`, `order`, ... What is made smaller must break the same one. */
   readonly invariant: string;
 

@@ -38,9 +38,9 @@ export const TIMERS: readonly PlantedBug[] = [
   {
     name: "a timer is dropped at hand-over",
     breaks: "INV-7",
-    file: "workflow/execution.ts",
-    find: 'return this.#stop({ type: "suspended", until: 0 });',
-    replace: 'return this.#stop({ type: "suspended", until: null });',
+    file: "workflow/departure.ts",
+    find: "return leave(0);",
+    replace: "return leave(null);",
     scenarios: ["timers", "transfers"],
   },
   {
