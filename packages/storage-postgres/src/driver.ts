@@ -57,6 +57,8 @@ export interface SqlDriver {
   readonly hearsOthers: boolean;
   /** Whether statements are prepared by name. Where they are not, one that takes long to plan is dear. */
   readonly prepares: boolean;
+  /** Methods of a transaction's `native` that give a promise: they can be called before it has begun. */
+  readonly clientMethods: readonly string[];
   /** Runs one statement as a transaction of its own. @throws {SqlFailure} */
   run<Row>(statement: SqlStatement): Promise<SqlResult<Row>>;
   /** Begins a transaction. Waits for a free session, but not for ever. @throws {SqlFailure} nothing was begun */

@@ -16,6 +16,8 @@ export type {
 } from "./options.ts";
 export { postgresTx, type PostgresTx } from "./postgres-tx.ts";
 
+const BACKEND = "postgres";
+
 /**
  * Requests, journals, members and leases on a PostgreSQL server, through the package `pg` or the package `postgres` (postgres.js).
  * Needs PostgreSQL 14 or later.
@@ -24,7 +26,7 @@ export { postgresTx, type PostgresTx } from "./postgres-tx.ts";
  */
 export function postgres(options: PostgresOptions = {}): StorageAdapter {
   const settings = postgresSettings(options);
-  return { kind: "storage", open: (services) => openPostgres(settings, services) };
+  return { kind: "storage", backend: BACKEND, open: (services) => openPostgres(settings, services) };
 }
 
 /**
@@ -59,9 +61,14 @@ export function storageFromUrl(url: string): StorageAdapter {
   return pglite(path === "" || path === "memory" ? {} : { dataDir: path });
 }
 
-/** Reads the option `runners`: the same URL of a server, or `postgres:` for what the PG* environment variables say. @throws {ConfigError} */
+/**
+ * Reads the option `runners`: the same URL of a server, or `postgres:` for the storage's own server; where the storage is not on
+ * PostgreSQL, for what the PG* environment variables say. @throws {ConfigError}
+ */
 export function runnersFromUrl(url: string): RunnersAdapter {
-  return postgresRunners(optionsFromUrl(url, "runners"));
+  const options = optionsFromUrl(url, "runners");
+  const adapter = postgresRunners(options);
+  return Object.keys(options).length === 0 ? { ...adapter, sharedBackend: BACKEND } : adapter;
 }
 
 function optionsFromUrl(url: string, option: string): PostgresOptions {

@@ -104,6 +104,14 @@ describe("a URL", () => {
     expect(runnersFromUrl("postgres://host/database").kind).toBe("runners");
   });
 
+  it("names the storage's own server for members and leases where it names none", () => {
+    const { backend } = storageFromUrl("postgres://host/database");
+    expect(backend).toBeDefined();
+    expect(runnersFromUrl("postgres:").sharedBackend).toBe(backend);
+    expect(runnersFromUrl("postgres://other/database").sharedBackend).toBeUndefined();
+    expect(runnersFromUrl("postgres:?schema=leases").sharedBackend).toBeUndefined();
+  });
+
   it("names the driver and the pooler, which are checked", () => {
     expect(() => storageFromUrl("postgres://host/database?driver=other")).toThrow(/"driver"/);
     expect(() => storageFromUrl("postgres:?pooler=statement")).toThrow(/"pooler"/);

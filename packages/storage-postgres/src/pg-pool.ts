@@ -24,6 +24,7 @@ export interface PgModule {
 
 export class PgPool implements ServerPool {
   readonly size: number;
+  readonly clientMethods: readonly string[] = ["query"];
   readonly #pg: PgModule;
   readonly #settings: PostgresSettings;
   readonly #pool: Pool;

@@ -18,6 +18,7 @@ export class PGliteDriver implements SqlDriver {
   readonly listens: boolean = true;
   readonly hearsOthers: boolean = false;
   readonly prepares: boolean = false;
+  readonly clientMethods: readonly string[] = ["query", "sql", "exec"];
   readonly #instance: PGliteInstance;
   readonly #session: Turnstile;
   readonly #settings: PGliteSettings;

@@ -29,6 +29,8 @@ interface Idle {
 
 export class PostgresJsPool implements ServerPool {
   readonly size: number;
+  /** What it gives are queries that are not sent before they are awaited, and parts of queries. */
+  readonly clientMethods: readonly string[] = [];
   readonly #postgresJs: PostgresJsModule;
   readonly #settings: PostgresSettings;
   readonly #entrance: Turnstile;

@@ -235,6 +235,7 @@ export class PostgresSession {
         return this.driver.begin();
       },
       () => this.#transactions.delete(transaction),
+      this.driver.clientMethods,
     );
     this.#transactions.add(transaction);
     return transaction;

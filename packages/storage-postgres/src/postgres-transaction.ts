@@ -11,6 +11,7 @@ import {
 } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, persistenceError, SqlFailure } from "./errors.ts";
+import { laterClient } from "./later-client.ts";
 
 export const TRANSACTION_KIND = "postgres";
 
@@ -20,6 +21,7 @@ export class PostgresTransaction implements StorageTransaction {
   readonly kind: string = TRANSACTION_KIND;
   readonly #begin: () => Promise<SqlTransaction>;
   readonly #ended: () => void;
+  readonly #clientMethods: readonly string[];
   #beginning: Promise<SqlTransaction> | null = null;
   #begun: SqlTransaction | null = null;
   #isOver = false;
@@ -27,22 +29,33 @@ export class PostgresTransaction implements StorageTransaction {
   /** The first statement that failed, for the message of a commit that cannot be. */
   #failedWith: string | null = null;
 
-  /** @param ended called once when it is over */
-  constructor(begin: () => Promise<SqlTransaction>, ended: () => void) {
+  /**
+   * @param ended called once when it is over
+   * @param clientMethods those of its client that can be called before it has begun
+   */
+  constructor(
+    begin: () => Promise<SqlTransaction>,
+    ended: () => void,
+    clientMethods: readonly string[],
+  ) {
     this.#begin = begin;
     this.#ended = ended;
+    this.#clientMethods = clientMethods;
   }
 
-  /** The driver's own client. @throws {TransactionUnavailableError} nothing was begun yet, or it is over */
+  /**
+   * The driver's own client. Before it has begun: what begins it with its first statement.
+   *
+   * @throws {TransactionUnavailableError} it is over, or has not begun and the driver's client cannot begin it
+   */
   get native(): unknown {
     this.#assertOpen();
-    if (this.#begun === null) {
-      throw new TransactionUnavailableError({
-        wanted: TRANSACTION_KIND,
-        why: "it has not begun: await begin() or a first query() before you use `native`",
-      });
-    }
-    return this.#begun.native;
+    if (this.#begun !== null) return this.#begun.native;
+    if (this.#clientMethods.length > 0) return laterClient(this.#clientMethods, () => this.begin());
+    throw new TransactionUnavailableError({
+      wanted: TRANSACTION_KIND,
+      why: "it has not begun: with this driver await begin() or a first query() before you use `native`",
+    });
   }
 
   /** Begins it, if that did not happen. @throws {PersistenceError} no connection; nothing was begun */

@@ -15,14 +15,16 @@ export interface PostgresTx<Native = unknown> {
     text: string,
     params?: readonly unknown[],
   ): Promise<{ rows: Row[]; rowCount: number }>;
-  /** Begins the transaction, for who uses `native` first. Harmless when it has begun. */
+  /** Begins the transaction, for who uses `native` of postgres.js first. Harmless when it has begun. */
   begin(): Promise<void>;
   /**
-   * The driver's own client, inside of the transaction: a `pg` PoolClient, a postgres.js TransactionSql or a
-   * PGlite Transaction. To be used until the
-   * handler ends, and not to commit or roll back with.
+   * The driver's own client, inside of the transaction: a `pg` PoolClient, a postgres.js TransactionSql or a PGlite
+   * Transaction. To be used until the handler ends, and not to commit or roll back with.
    *
-   * @throws {TransactionUnavailableError} before `begin()` or the first `query()` resolved, and after the handler ended
+   * Until `begin()` or a first `query()` has resolved it has only the methods that run statements, `query` of `pg` and `query`, `sql` and
+   * `exec` of PGlite: the first call begins the transaction.
+   *
+   * @throws {TransactionUnavailableError} after the handler ended; with postgres.js also before the transaction has begun
    */
   readonly native: Native;
 }

@@ -43,6 +43,8 @@ export interface ListenerEvents {
 export interface ServerPool {
   /** How many sessions there are at most. */
   readonly size: number;
+  /** Methods of a session's `native` that give a promise. */
+  readonly clientMethods: readonly string[];
   /** Waits for a free session, no longer than the statement deadline. Rejects with the library's own error. */
   connect(): Promise<ServerConnection>;
   /** Opens a session outside of the pool that hears notifications. */

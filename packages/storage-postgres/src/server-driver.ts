@@ -33,6 +33,7 @@ export class ServerDriver implements SqlDriver {
   readonly prepares: boolean;
   readonly listens: boolean;
   readonly hearsOthers: boolean;
+  readonly clientMethods: readonly string[];
   readonly #settings: PostgresSettings;
   readonly #pool: ServerPool;
   readonly #listening: ServerPool | null;
@@ -48,6 +49,7 @@ export class ServerDriver implements SqlDriver {
     this.#listening = listening;
     this.listens = listening !== null;
     this.hearsOthers = listening !== null;
+    this.clientMethods = pool.clientMethods;
     this.#listener = new Listener((events) => (listening ?? pool).openListener(events));
     const forTransactions = pool.size - Math.min(4, Math.floor(pool.size / 2));
     this.#transactions = new Turnstile(Math.max(1, forTransactions));

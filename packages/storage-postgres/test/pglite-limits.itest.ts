@@ -18,13 +18,15 @@ describe("a transaction on PGlite", () => {
   const open = (options: PGliteOptions): Promise<OpenStorage> =>
     pglite({ instance, schema: newSchema(), ...options }).open(services());
 
-  it("gives the driver's own transaction as soon as it has begun", async () => {
+  it("gives the driver's own transaction, whose first statement begins it", async () => {
     const storage = await open({});
-    const transaction = begin(storage);
-    await transaction.begin();
-    const native = transaction.native as PGliteNative;
-    expect((await native.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
-    await transaction.rollback();
+    for (const isBegun of [true, false]) {
+      const transaction = begin(storage);
+      if (isBegun) await transaction.begin();
+      const native = transaction.native as PGliteNative;
+      expect((await native.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+      await transaction.rollback();
+    }
     await storage.close();
   });
 

@@ -449,10 +449,9 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
     });
 
     describe("a handler's transaction", () => {
-      it("gives the driver's own client once it has begun, and not before or after", async () => {
+      it("gives the driver's own client once it has begun, and not after", async () => {
         const { messages } = await open();
         const transaction = begin(messages);
-        expect(() => transaction.native).toThrow(TransactionUnavailableError);
         await transaction.begin();
         const insert = `INSERT INTO ${backend.schema}_effects VALUES ('by native')`;
         const native = transaction.native as {
@@ -464,6 +463,28 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         expect(() => transaction.native).toThrow(TransactionUnavailableError);
         await expect(transaction.query("SELECT 1", [])).rejects.toBeInstanceOf(TransactionUnavailableError);
         expect(await backend.transactions?.has("by native")).toBe(false);
+      });
+
+      it("begins with the first statement of the driver's own client, or says that this one cannot", async () => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const insert = `INSERT INTO ${backend.schema}_effects VALUES ($1)`;
+        for (const isKept of [true, false]) {
+          const envelope = request();
+          await messages.saveRequest(envelope, 1, fence);
+          const transaction = begin(messages);
+          if (driver === "postgres.js") {
+            expect(() => transaction.native).toThrow(/await begin\(\)/);
+            continue;
+          }
+          const native = transaction.native as pg.PoolClient;
+          const inserted = await Promise.all([1, 2].map((n) => native.query(insert, [`${isKept} ${n}`])));
+          expect(inserted.map(({ rowCount }) => rowCount)).toEqual([1, 1]);
+          if (isKept) await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+          else await transaction.rollback();
+          for (const n of [1, 2]) expect(await backend.transactions?.has(`${isKept} ${n}`)).toBe(isKept);
+          await expect(native.query("SELECT 1")).rejects.toBeInstanceOf(TransactionUnavailableError);
+        }
       });
 
       it("shows the user's own error with its code, and says why it cannot commit after it", async () => {

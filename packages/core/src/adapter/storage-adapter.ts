@@ -14,6 +14,8 @@ export interface AdapterServices {
 /** What the option `storage` takes: made by an adapter package, opened and closed by the cluster. */
 export interface StorageAdapter {
   readonly kind: "storage";
+  /** The kind of server that it is on, such as `"postgres"`, if runners may share it that name no server of their own. */
+  readonly backend?: string;
   /**
    * Connects and migrates. Each call gives one more session on the same data, with an end of its own: several members of one
    * process may have the same adapter object. @throws {PersistenceError} @throws {ConfigError}
@@ -36,6 +38,8 @@ export interface OpenStorage {
 /** What the option `runners` takes. */
 export interface RunnersAdapter {
   readonly kind: "runners";
+  /** It names no server: where the storage is on this backend, the storage's own members and leases are taken in its place. */
+  readonly sharedBackend?: string;
   open(services: AdapterServices): Promise<OpenRunners>;
 }
 

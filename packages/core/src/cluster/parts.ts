@@ -95,7 +95,7 @@ export async function openParts(basis: MemberBasis, member: MemberFace): Promise
   let openRunners: OpenRunners | null = null;
   let transport: Transport | null = null;
   try {
-    const ownRunners = basis.runners === null ? storage.runners : null;
+    const ownRunners = hasOwnRunners(basis) ? storage.runners : null;
     openRunners = ownRunners === null ? await (basis.runners ?? basis.defaultRunners).open(services) : null;
     transport = await basis.transport.open(services);
     return await wire(basis, member, storage, openRunners, ownRunners ?? openRunners?.runners, transport);
@@ -105,6 +105,11 @@ export async function openParts(basis: MemberBasis, member: MemberFace): Promise
     await storage.close().catch(() => undefined);
     throw error;
   }
+}
+
+/** Whether members and leases are to be the storage's own, if it has any. */
+function hasOwnRunners({ storage, runners }: MemberBasis): boolean {
+  return runners === null || (runners.sharedBackend !== undefined && runners.sharedBackend === storage.backend);
 }
 
 async function wire(
