@@ -33,11 +33,7 @@ export class PostgresTransaction implements StorageTransaction {
    * @param ended called once when it is over
    * @param clientMethods those of its client that can be called before it has begun
    */
-  constructor(
-    begin: () => Promise<SqlTransaction>,
-    ended: () => void,
-    clientMethods: readonly string[],
-  ) {
+  constructor(begin: () => Promise<SqlTransaction>, ended: () => void, clientMethods: readonly string[]) {
     this.#begin = begin;
     this.#ended = ended;
     this.#clientMethods = clientMethods;

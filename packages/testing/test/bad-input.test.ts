@@ -1,15 +1,20 @@
 import {
   AdapterNotInstalledError,
+  activity,
   ConfigError,
   createCluster,
   createMemoryBackend,
+  defineActivityGroup,
+  defineCron,
   DefinitionError,
   defineEntity,
   defineRpcGroup,
+  defineSingleton,
   defineWorkflow,
   InvalidInputError,
   PayloadTooLargeError,
   ProtectedRpcError,
+  query,
   RemoteError,
   rpc,
   SerializationError,
@@ -254,7 +259,7 @@ describe("a handler that misbehaves", () => {
     const error = await errorOf(test.entity(Desk, "a").never(undefined, { timeout: "2s" }));
     expect(error).toBeInstanceOf(TimeoutError);
     expect(error.message).toBe(
-      "Desk/a.never gave no reply within 2000 ms. It may have run, in part or whole.",
+      "Desk/a.never gave no reply within 2000 ms. It may have run, in part or whole: repeat it only if that is harmless, or give it a longer timeout.",
     );
   });
 
@@ -362,6 +367,28 @@ describe("a definition that contradicts itself", () => {
       /Two members of the entity "E" are named "log"/u,
     ],
     [
+      "an rpc group that is listed twice",
+      () => {
+        const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc() } });
+        return defineEntity({ name: "E", groups: [Audit, Audit], rpcs: {} });
+      },
+      /The rpc group "Audit" is given to the entity "E" twice\. Give it once\./u,
+    ],
+    [
+      "an rpc group that is implemented twice",
+      () => {
+        const Audit = defineRpcGroup({ name: "Audit", rpcs: { log: rpc() } });
+        const groups = [Audit.implement({ log: () => undefined }), Audit.implement({ log: () => undefined })];
+        return (
+          defineEntity({ name: "E", groups: [Audit], rpcs: {} }).implement as unknown as (
+            handlers: object,
+            options: object,
+          ) => unknown
+        )({}, { groups });
+      },
+      /The rpc group "Audit" is given to the implementation of the entity "E" twice/u,
+    ],
+    [
       "a primary key without persistence",
       () => rpc<string, void>({ primaryKey: (key) => key }),
       /must be persisted/u,
@@ -386,6 +413,51 @@ describe("a definition that contradicts itself", () => {
     await expect(createCluster({ register: [Desk as never] })).rejects.toThrow(
       /register got the definition "Desk" and not its implementation/u,
     );
+  });
+});
+
+describe("an option of a definition", () => {
+  const run = (): void => undefined;
+  it.each<[string, (option: object) => unknown, string, string]>([
+    ["an entity", (option) => defineEntity({ name: "E", rpcs: {}, ...option }), "maxIdletime", "maxIdleTime"],
+    ["an rpc", (option) => rpc({ ...option }), "presisted", "persisted"],
+    ["an rpc group", (option) => defineRpcGroup({ name: "G", rpcs: {}, ...option }), "rpc", "rpcs"],
+    [
+      "an entity's implementation",
+      (option) => defineEntity({ name: "E", rpcs: {} }).implement({}, { ...option }),
+      "group",
+      "groups",
+    ],
+    ["a workflow", (option) => defineWorkflow({ name: "W", ...option }), "retension", "retention"],
+    ["a query", (option) => query({ ...option }), "outptu", "output"],
+    ["an activity", (option) => activity({ ...option }, run), "retires", "retries"],
+    [
+      "an activity group",
+      (option) => defineActivityGroup({ name: "G", activities: {}, ...option }),
+      "activites",
+      "activities",
+    ],
+    ["a singleton", (option) => defineSingleton({ name: "S", run, ...option }), "sharedGroup", "shardGroup"],
+    [
+      "a cron",
+      (option) => defineCron({ name: "C", schedule: "@daily", run, ...option }),
+      "timezone",
+      "timeZone",
+    ],
+  ])("of %s is a ConfigError where there is no such option", (_what, define, misspelt, meant) => {
+    expect(() => define({ [misspelt]: 1 })).toThrow(ConfigError);
+    expect(() => define({ [misspelt]: 1 })).toThrow(
+      `Option "${misspelt}" is "given", but it takes nothing: there is no such option. Did you mean "${meant}"?`,
+    );
+    expect(() =>
+      define(meant === "rpcs" || meant === "activities" ? {} : { [meant]: undefined }),
+    ).not.toThrow();
+  });
+
+  it.each(["private", "Protected", "", null, true])("visibility is not %j", (visibility) => {
+    const define = (): unknown => rpc({ visibility: visibility as "public" });
+    expect(define).toThrow(ConfigError);
+    expect(define).toThrow(/^Option "visibility" is .+, but it takes "public" or "protected"\.$/u);
   });
 });
 

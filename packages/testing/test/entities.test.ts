@@ -277,7 +277,7 @@ describe("a persisted request that fails", () => {
     const error = await outcome;
     expect(error).toBeInstanceOf(DeadLetteredError);
     expect((error as Error).message).toMatch(
-      /^Mail\/m\.send failed in 4 attempts and is a dead letter now .*Last: the server is away/u,
+      /^Mail\/m\.send failed in 4 attempts and is a dead letter now .*Last: the server is away\. Requeue or drop it with cluster\.deadLetters\.$/u,
     );
     expect(attempts).toEqual([1, 2, 3, 4]);
     expect(lettered).toEqual(["send"]);

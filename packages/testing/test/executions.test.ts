@@ -399,3 +399,64 @@ describe("a fork", () => {
     expect(ran).toEqual(["1", "2", "3"]);
   });
 });
+
+describe("the options of what is asked of executions", () => {
+  /** As plain JavaScript comes, past the types. */
+  type Asked = (options: unknown) => Promise<unknown>;
+
+  it.each([null, 5, { limits: 1 }])("are refused with ConfigError where they are %j", async (options) => {
+    await using cluster = await createTestCluster({ runners: 1, register: [job] });
+    const jobs = cluster.workflow(Job);
+    const input = { id: "job", does: "end", tenant: "a" } as const;
+    const handle = await jobs.start(input);
+    await cluster.advance("1s");
+    const asked: Readonly<Record<string, Asked>> = {
+      list: (given) => all(jobs.list(given as object)),
+      execute: (given) => jobs.execute(input, given as object),
+      start: (given) => jobs.start(input, given as object),
+      result: (given) => handle.result(given as object),
+      signal: (given) => handle.signal("any" as never, undefined as never, given as object),
+      fork: (given) => handle.fork(given as { fromStep: number }),
+    };
+    for (const [name, ask] of Object.entries(asked))
+      await expect(ask(options), name).rejects.toThrow(ConfigError);
+    await expect(jobs.poll(options as never)).rejects.toThrow('Option "executionId" is');
+    await expect(all(jobs.list({ status: undefined as never }))).resolves.toHaveLength(1);
+  });
+
+  it("are not left out where a fork is asked for", async () => {
+    await using cluster = await createTestCluster({ runners: 1, register: [job] });
+    const handle = await cluster.workflow(Job).start({ id: "job", does: "end", tenant: "a" });
+    const fork = handle.fork as (options?: unknown) => Promise<unknown>;
+    await expect(fork()).rejects.toThrow('Option "options" is missing, but it takes an object.');
+    await expect(fork({ formStep: 0 })).rejects.toThrow('Did you mean "fromStep"?');
+  });
+
+  it("are refused inside of a workflow, too", async () => {
+    const Caller = defineWorkflow<string, void>({ name: "Caller", key: (id) => id, hashKey: false });
+    const caller = Caller.implement({
+      async execute(ctx, id) {
+        if (id === "child")
+          await ctx
+            .child(Job)
+            .execute({ id: "job", does: "end", tenant: "a" }, { detatched: true } as object);
+        if (id === "signal") await ctx.signal("any" as never, { timout: "1s" } as object);
+        if (id === "run") await ctx.run("any", { retires: 1 } as object, () => undefined);
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [job, caller] });
+    for (const [id, meant] of [
+      ["child", "detached"],
+      ["signal", "timeout"],
+      ["run", "retries"],
+    ] as const) {
+      const outcome = cluster
+        .workflow(Caller)
+        .execute(id)
+        .catch((error: Error) => error.cause);
+      await cluster.advance("2s");
+      expect(await outcome).toBeInstanceOf(ConfigError);
+      expect(String(await outcome)).toContain(`Did you mean "${meant}"?`);
+    }
+  });
+});

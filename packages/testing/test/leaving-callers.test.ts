@@ -4,6 +4,7 @@
 import {
   defineEntity,
   defineWorkflow,
+  InterruptedError,
   MailboxFullError,
   rpc,
   WorkflowCancelledError,
@@ -221,6 +222,95 @@ describe("the caller of a request that runs", () => {
       await expect(again).resolves.toBe("cut");
     },
   );
+});
+
+describe("the signal of a handler that is to end", () => {
+  /** Its handlers throw what their signal was aborted with, and note it. */
+  const throwing = (
+    thrown: unknown[],
+  ): { handler: (input: string, ctx: HandlerContext) => Promise<string>; release: () => void } => {
+    let isFree = false;
+    const handler = async (input: string, { signal }: HandlerContext): Promise<string> => {
+      if (isFree) return input;
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      thrown.push(signal.reason);
+      signal.throwIfAborted();
+      return "not aborted";
+    };
+    return { handler, release: () => (isFree = true) };
+  };
+
+  it.each(["keep", "lose"] as const)(
+    "has an InterruptedError for its reason, and who throws that is not attempted again: %s",
+    async (tag) => {
+      const thrown: unknown[] = [];
+      const { handler } = throwing(thrown);
+      await using cluster = await createTestCluster({
+        runners: 2,
+        register: [Slow.implement({ keep: handler, lose: handler })],
+      });
+      const slow = cluster.entity(Slow, "s");
+      const key = tag === "keep" ? { idempotencyKey: "k" } : {};
+      const left = settled(slow[tag]("x", { ...key, timeout: "1s" }));
+      await cluster.advance("30s");
+      await expect(left).resolves.toBe("TimeoutError");
+      expect(thrown).toEqual([expect.any(InterruptedError)]);
+      const message =
+        `Slow/s.${tag} was interrupted: its caller left. ` +
+        "What it did until then stays: repeat it only if that is harmless.";
+      expect(thrown).toMatchObject([{ message, code: "INTERRUPTED", retryable: false }]);
+      if (tag === "lose") return;
+      // It is the reply, as whatever else an interrupted handler throws.
+      const again = slow.keep("x", key).catch((error: unknown) => error);
+      await cluster.advance("1s");
+      expect(await again).toBeInstanceOf(InterruptedError);
+      expect(await again).toMatchObject({ message, retryable: false });
+      expect(thrown).toHaveLength(1);
+    },
+  );
+
+  it("says that it may be tried again where the shard moves, and who throws that has made no failed attempt", async () => {
+    const thrown: unknown[] = [];
+    const { handler, release } = throwing(thrown);
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [Slow.implement({ keep: handler, lose: handler })],
+      entityTerminationTimeout: "1s",
+      storageMessageMaxRetries: 0,
+    });
+    const slow = cluster.entity(Slow, "s");
+    const kept = slow.keep("kept");
+    await cluster.advance("100ms");
+    void cluster.runners[0]?.shutdown();
+    await cluster.advance("5s");
+    expect(thrown).toEqual([expect.any(InterruptedError)]);
+    expect(thrown).toMatchObject([
+      {
+        message: "Slow/s.keep was interrupted: the shard moves to another runner. It may be tried again.",
+        retryable: true,
+      },
+    ]);
+    release();
+    await cluster.restart(0);
+    await cluster.advance("5s");
+    await expect(kept).resolves.toBe("kept");
+    expect(await cluster.deadLetters.list()).toEqual([]);
+  });
+});
+
+describe("the signal of an entity that leaves memory", () => {
+  it("has an InterruptedError for its reason", async () => {
+    const reasons: unknown[] = [];
+    const slow = Slow.implement(({ signal }) => {
+      signal.addEventListener("abort", () => reasons.push(signal.reason));
+      return { keep: (input) => input, lose: (input) => input };
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [slow], entityMaxIdleTime: "10s" });
+    await cluster.entity(Slow, "s").lose("x");
+    await cluster.advance("1 minute");
+    expect(reasons).toEqual([expect.any(InterruptedError)]);
+    expect(String(reasons[0])).toContain("The work of Slow/s was interrupted: the entity left memory.");
+  });
 });
 
 describe("a call of a workflow's", () => {

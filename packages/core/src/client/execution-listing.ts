@@ -1,4 +1,5 @@
 import type { ExecutionQuery } from "../adapter/workflow-storage.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { EXECUTE, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
 import type { AttributeValue, ExecutionRecord, ExecutionStatus } from "../data/execution-record.ts";
@@ -33,6 +34,13 @@ export interface ExecutionSummary<Input = unknown> {
   readonly endedAt?: Date;
 }
 
+const FILTER_NAMES: OptionNames<ExecutionFilter> = {
+  status: true,
+  startedAfter: true,
+  startedBefore: true,
+  attributes: true,
+  limit: true,
+};
 const PAGE = 100;
 const STATUSES: readonly ExecutionStatus[] = [
   "pending",
@@ -49,6 +57,7 @@ export async function* listExecutions(
   contract: AnyWorkflowContract,
   filter: ExecutionFilter = {},
 ): AsyncGenerator<ExecutionSummary, void, undefined> {
+  checkOptionNames(filter, FILTER_NAMES);
   const { status, attributes = {}, limit = Number.POSITIVE_INFINITY } = filter;
   if (status !== undefined && !STATUSES.includes(status))
     throw new ConfigError({ option: "status", got: status, takes: STATUSES.join(", ") });

@@ -7,7 +7,10 @@ import type { WorkflowClients } from "./workflow-client.ts";
 
 /** What code that runs inside the cluster is given: handlers, singletons, crons. */
 export interface RunContext {
-  /** Aborted when the shard is lost, the cluster shuts down, or the caller left. Pass it on to what can be aborted. */
+  /**
+   * Aborted when the shard is lost, the cluster shuts down, or the caller left; its reason is an InterruptedError. Pass it on
+   * to what can be aborted.
+   */
   readonly signal: AbortSignal;
   readonly log: Logger;
   /** The shard's epoch: send it along to systems of your own, and let them refuse a lower one than they have seen. */

@@ -90,7 +90,7 @@ function workflowClient(
   };
   return {
     ...starter((input) => executionIdOf(contract, input)),
-    poll: (executionId) => handle(executionId).poll(),
+    poll: async (executionId) => handle(checkKey(executionId, "executionId")).poll(),
     withKey: (key) => starter(() => hashOf(checkKey(key, "key"))),
     withRawKey: (key) => starter(() => checkKey(key, "key")),
     get: (executionId) => handle(checkKey(executionId, "executionId")),

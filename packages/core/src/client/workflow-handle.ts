@@ -39,8 +39,17 @@ export type QueryArguments<Q extends AnyQuery> = [QueryInput<Q>] extends [void] 
 
 /** Options of `result`. */
 type ResultOptions = Pick<CallOptions, "timeout" | "signal">;
+/** Options of `signal`. */
+type SignalOptions = Pick<CallOptions, "idempotencyKey" | "timeout" | "signal">;
+/** Options of `fork`. */
+interface ForkOptions {
+  readonly fromStep: number;
+  readonly executionId?: string;
+}
 
 const RESULT_OPTION_NAMES: OptionNames<ResultOptions> = { timeout: true, signal: true };
+const SIGNAL_OPTION_NAMES: OptionNames<SignalOptions> = { idempotencyKey: true, timeout: true, signal: true };
+const FORK_OPTION_NAMES: OptionNames<ForkOptions> = { fromStep: true, executionId: true };
 
 /** One execution. */
 export interface WorkflowHandle<T extends WorkflowTypes> {
@@ -66,7 +75,7 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
   signal<Name extends keyof T["signals"] & string>(
     name: Name,
     payload: SchemaInput<T["signals"][Name]>,
-    options?: Pick<CallOptions, "idempotencyKey" | "timeout" | "signal">,
+    options?: SignalOptions,
   ): Promise<void>;
   /** Asks what the execution's state says, while it runs or after its end. @throws {UnknownExecutionError} */
   query<Name extends keyof T["queries"] & string>(
@@ -93,7 +102,7 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
    * Starts a new execution with the input of this one, which takes over the steps before `fromStep` as they are recorded.
    * Resolves to its handle when it is durable. @throws {ConfigError} there is no such step @throws {UnknownExecutionError}
    */
-  fork(options: { readonly fromStep: number; readonly executionId?: string }): Promise<WorkflowHandle<T>>;
+  fork(options: ForkOptions): Promise<WorkflowHandle<T>>;
   /** Its journal, as data for `replayWorkflow` of @holdfast/testing. @throws {UnknownExecutionError} */
   exportJournal(): Promise<ExportedJournal>;
 }
@@ -135,6 +144,7 @@ export function workflowHandle(
       return state === null || state.state === "pending" ? undefined : outcome(contract, state);
     },
     async signal(name, payload, options = {}) {
+      checkOptionNames(options, SIGNAL_OPTION_NAMES);
       const schemas = contract.signals;
       if (!hasSignal(contract, name)) throw unknownName("signal", name, schemas ?? {});
       await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
@@ -185,7 +195,9 @@ export function workflowHandle(
       if (address === null) throw await refuse(what, "Somebody else resumed it.");
       access.wakeOwner(address.shardId);
     },
-    async fork({ fromStep, executionId: chosen }) {
+    async fork(options) {
+      checkOptionNames(options, FORK_OPTION_NAMES);
+      const { fromStep, executionId: chosen } = options;
       const record = await executionRecord(access, contract, executionId);
       if (record === null) throw new UnknownExecutionError({ workflow, executionId });
       const { requestId, payload } = record.envelope;

@@ -109,7 +109,9 @@ export async function openParts(basis: MemberBasis, member: MemberFace): Promise
 
 /** Whether members and leases are to be the storage's own, if it has any. */
 function hasOwnRunners({ storage, runners }: MemberBasis): boolean {
-  return runners === null || (runners.sharedBackend !== undefined && runners.sharedBackend === storage.backend);
+  return (
+    runners === null || (runners.sharedBackend !== undefined && runners.sharedBackend === storage.backend)
+  );
 }
 
 async function wire(

@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { DefinitionError } from "../errors/config.ts";
+import { ConfigError, DefinitionError } from "../errors/config.ts";
+import { checkOptionNames, type OptionNames } from "./option-names.ts";
 import type { SchemaInput, SchemaOutput } from "./schema.ts";
 
 /** Who may call an rpc: everybody, or only handlers, activities and workflows. */
@@ -73,6 +74,23 @@ interface Flags<S extends boolean, V extends Visibility> {
   readonly visibility?: V;
 }
 
+type AnyRpcOptions = {
+  readonly input?: StandardSchemaV1 | undefined;
+  readonly output?: StandardSchemaV1 | undefined;
+} & RpcOptions<never> &
+  Flags<boolean, Visibility>;
+
+const OPTION_NAMES: OptionNames<AnyRpcOptions> = {
+  input: true,
+  output: true,
+  persisted: true,
+  stream: true,
+  visibility: true,
+  uninterruptible: true,
+  primaryKey: true,
+  errors: true,
+};
+
 /** Defines one request that an entity answers. Types come from the schemas; without one they are void. */
 export function rpc<
   I extends StandardSchemaV1 | undefined = undefined,
@@ -130,13 +148,12 @@ export function rpc<In, Out>(
   stream: false;
   visibility: "public";
 }>;
-export function rpc(
-  options: {
-    readonly input?: StandardSchemaV1 | undefined;
-    readonly output?: StandardSchemaV1 | undefined;
-  } & RpcOptions<never> &
-    Flags<boolean, Visibility> = {},
-): AnyRpc {
+export function rpc(options: AnyRpcOptions = {}): AnyRpc {
+  checkOptionNames(options, OPTION_NAMES);
+  const { visibility = "public" } = options;
+  // Whatever is not "protected" can be called by everybody.
+  if (visibility !== "public" && visibility !== "protected")
+    throw new ConfigError({ option: "visibility", got: visibility, takes: '"public" or "protected"' });
   if (options.primaryKey !== undefined && options.persisted !== true) {
     throw new DefinitionError(
       "An rpc with a primaryKey must be persisted: without its record there is nothing to compare the key with. Set persisted: true.",
@@ -148,7 +165,7 @@ export function rpc(
     output: options.output,
     persisted: options.persisted ?? false,
     stream: options.stream ?? false,
-    visibility: options.visibility ?? "public",
+    visibility,
     uninterruptible: options.uninterruptible ?? false,
     primaryKey: options.primaryKey,
     errors: options.errors ?? [],

@@ -1,6 +1,7 @@
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import { checkName } from "../contract/entity-contract.ts";
 import type { Logger } from "../contract/logger.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { TRANSACTION_SCOPE, TransactionScope } from "../contract/transaction.ts";
 import type { RunContext } from "../client/handler-context.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
@@ -67,6 +68,16 @@ export type ActivityCalls<Activities extends AnyActivities> = {
     : never;
 };
 
+const OPTION_NAMES: OptionNames<ActivityOptions> = {
+  retries: true,
+  backoff: true,
+  initialInterval: true,
+  maxInterval: true,
+  timeout: true,
+  heartbeatTimeout: true,
+  nonRetryable: true,
+};
+
 /** Defines a side effect that a workflow may have, and how it is tried. */
 export function activity<Args extends readonly unknown[], Out>(
   body: (ctx: ActivityContext, ...args: Args) => Out | Promise<Out>,
@@ -85,8 +96,9 @@ export function activity(
   return Object.freeze({ kind: "activity", settings: activitySettings(options), body } satisfies AnyActivity);
 }
 
-/** @throws {ConfigError} an option is out of range */
+/** @throws {ConfigError} there is no such option, or one is out of range */
 export function activitySettings(options: ActivityOptions): ActivitySettings {
+  checkOptionNames(options, OPTION_NAMES);
   const {
     retries = 0,
     backoff = "exponential",
@@ -129,11 +141,17 @@ export interface ActivityGroup<Activities extends AnyActivities = AnyActivities>
 // oxlint-disable-next-line no-explicit-any -- any group at all
 export type AnyActivityGroup = ActivityGroup<any>;
 
+const GROUP_OPTION_NAMES: OptionNames<Pick<ActivityGroup, "name" | "activities">> = {
+  name: true,
+  activities: true,
+};
+
 /** Defines a bundle of activities. */
 export function defineActivityGroup<const Activities extends AnyActivities>(options: {
   readonly name: string;
   readonly activities: Activities;
 }): ActivityGroup<Activities> {
+  checkOptionNames(options, GROUP_OPTION_NAMES);
   const name = checkName("an activity group", options.name);
   return Object.freeze({
     kind: "activity-group",

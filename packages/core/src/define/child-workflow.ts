@@ -1,6 +1,7 @@
 // Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
 
 import { hashOf } from "../contract/key.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
@@ -24,6 +25,8 @@ export interface ChildOptions {
   /** Whether it goes on when its parent is cancelled. Default false: it is cancelled, too. */
   readonly detached?: boolean;
 }
+
+const OPTION_NAMES: OptionNames<ChildOptions> = { detached: true };
 
 /** A workflow as its parent's code calls it. */
 export interface ChildWorkflow<T extends WorkflowTypes> {
@@ -93,9 +96,10 @@ function childWorkflow(
   const byInput = (input: unknown) => async (place: string) =>
     callsOf(parts, contract, await idOf(parts, contract, input, place), input);
   return {
-    execute: (input, { detached = false } = {}) =>
-      step(contract.name, { does: "execute", isDetached: detached }, byInput(input), () => input),
-    async start(input, { detached = false } = {}) {
+    execute: (input, options) =>
+      step(contract.name, { does: "execute", isDetached: isDetached(options) }, byInput(input), () => input),
+    async start(input, options) {
+      const detached = isDetached(options);
       const id = await step(
         `${contract.name}.start`,
         { does: "start", isDetached: detached },
@@ -121,6 +125,12 @@ function childWorkflow(
       });
     },
   };
+}
+
+/** @throws {ConfigError} there is no such option */
+function isDetached(options: ChildOptions = {}): boolean {
+  checkOptionNames(options, OPTION_NAMES);
+  return options.detached ?? false;
 }
 
 function childHandle(

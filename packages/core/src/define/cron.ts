@@ -1,5 +1,6 @@
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import { checkName } from "../contract/entity-contract.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { TRANSACTION_SCOPE, type TransactionScope } from "../contract/transaction.ts";
 import type { RunContext } from "../client/handler-context.ts";
 import { DefinitionError } from "../errors/config.ts";
@@ -59,8 +60,24 @@ export interface CronDefinition {
   readonly run: (scheduledTime: Date, ctx: CronContext) => unknown;
 }
 
-/** Defines a function that runs by a schedule. @throws {DefinitionError} an option is malformed, or `run` is missing */
+const OPTION_NAMES: OptionNames<CronOptions> = {
+  name: true,
+  shardGroup: true,
+  schedule: true,
+  timeZone: true,
+  calculateNextFromPrevious: true,
+  skipIfOlderThan: true,
+  run: true,
+};
+
+/**
+ * Defines a function that runs by a schedule.
+ *
+ * @throws {DefinitionError} an option is malformed, or `run` is missing
+ * @throws {ConfigError} there is no such option
+ */
 export function defineCron(options: CronOptions): CronDefinition {
+  checkOptionNames(options, OPTION_NAMES);
   const name = checkName("a cron", options.name);
   // Its entity type is the name with "cron:" before it, and takes as many characters as any.
   checkName(`the entity type of cron "${name}"`, `cron:${name}`);

@@ -1,10 +1,12 @@
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import { checkName, type EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
 import type { HandlerContext } from "../client/handler-context.ts";
 import type { ActivationScope, Call, EntityBehavior, Handler } from "../entity/behavior.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
+import { checkGivenOnce } from "./given-once.ts";
 import { checkHandlers, checkRpcs, type EntityScope, type HandlersOf } from "./handlers.ts";
 import type { AnyRpcGroup, RpcGroupDefinition, RpcGroupImplementation } from "./rpc-group.ts";
 
@@ -93,6 +95,20 @@ export interface EntityImplementation {
 type AnyHandlers = Readonly<Record<string, (input: unknown, ctx: HandlerContext) => unknown>>;
 type HandlersSource = AnyHandlers | ((entity: EntityScope) => AnyHandlers);
 
+interface ImplementOptions {
+  readonly groups?: readonly RpcGroupImplementation[];
+}
+
+const OPTION_NAMES: OptionNames<EntityOptions<AnyRpcs, readonly AnyRpcGroup[]>> = {
+  name: true,
+  shardGroup: true,
+  maxIdleTime: true,
+  mailboxCapacity: true,
+  concurrency: true,
+  groups: true,
+  rpcs: true,
+};
+const IMPLEMENT_OPTION_NAMES: OptionNames<ImplementOptions> = { groups: true };
 const RESERVED_PREFIXES = ["workflow:", "cron:"];
 
 /** Defines an entity type: its name, its rpcs, and how it behaves in memory. Callers import it; runners implement it. */
@@ -100,6 +116,7 @@ export function defineEntity<
   const Rpcs extends AnyRpcs,
   const Groups extends readonly AnyRpcGroup[] = readonly [],
 >(options: EntityOptions<Rpcs, Groups>): EntityDefinition<Rpcs & RpcsOfGroups<Groups>, Rpcs, Groups> {
+  checkOptionNames(options, OPTION_NAMES);
   const name = checkName("an entity", options.name);
   if (RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix))) {
     throw new DefinitionError(
@@ -109,6 +126,7 @@ export function defineEntity<
   const of = `the entity "${name}"`;
   const own = checkRpcs(of, options.rpcs);
   const groups: readonly AnyRpcGroup[] = options.groups ?? [];
+  checkGivenOnce(of, "rpc group", groups);
   const contract: EntityContract = {
     name,
     shardGroup: checkName(`the shard group of ${of}`, options.shardGroup ?? "default"),
@@ -121,13 +139,11 @@ export function defineEntity<
   const definition = {
     ...contract,
     kind: "entity-definition",
-    implement(
-      handlers: HandlersSource,
-      given?: { readonly groups?: readonly RpcGroupImplementation[] },
-    ): EntityImplementation {
+    implement(handlers: HandlersSource, given: ImplementOptions = {}): EntityImplementation {
+      checkOptionNames(given, IMPLEMENT_OPTION_NAMES);
       checkClashes(of, own, groups);
       if (typeof handlers !== "function") checkHandlers(of, own, handlers);
-      const sources = [handlers, ...groupSources(of, groups, given?.groups ?? [])];
+      const sources = [handlers, ...groupSources(of, groups, given.groups ?? [])];
       return Object.freeze({
         kind: "entity",
         contract,
@@ -215,6 +231,8 @@ function groupSources(
       `The implementation of ${of} has rpc groups that its definition does not list: ${extra.map((implementation) => implementation.definition.name).join(", ")}.`,
     );
   }
+  const definitions = given.map((implementation) => implementation.definition);
+  checkGivenOnce(`the implementation of ${of}`, "rpc group", definitions);
   return given.map((implementation) => implementation.handlers as HandlersSource);
 }
 

@@ -1,4 +1,5 @@
 import { checkName } from "../contract/entity-contract.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
 import { checkHandlers, checkRpcs, type EntityScope, type HandlersOf } from "./handlers.ts";
 
@@ -23,11 +24,14 @@ export interface RpcGroupImplementation<Rpcs extends AnyRpcs = AnyRpcs> {
 // oxlint-disable-next-line no-explicit-any -- any group at all; `unknown` would not be assignable both ways
 export type AnyRpcGroup = RpcGroupDefinition<any>;
 
+const OPTION_NAMES: OptionNames<Pick<RpcGroupDefinition, "name" | "rpcs">> = { name: true, rpcs: true };
+
 /** Defines a bundle of rpcs. Entities list it in `groups` and implement it once, or take an implementation made elsewhere. */
 export function defineRpcGroup<const Rpcs extends AnyRpcs>(options: {
   readonly name: string;
   readonly rpcs: Rpcs;
 }): RpcGroupDefinition<Rpcs> {
+  checkOptionNames(options, OPTION_NAMES);
   const name = checkName("an rpc group", options.name);
   const rpcs = checkRpcs(`the rpc group "${name}"`, options.rpcs);
   const definition: RpcGroupDefinition<Rpcs> = {

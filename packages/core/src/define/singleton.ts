@@ -1,5 +1,6 @@
 import { checkName } from "../contract/entity-contract.ts";
 import type { LogFields } from "../contract/logger.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { RunContext } from "../client/handler-context.ts";
 import type { Fence } from "../data/epoch.ts";
 import { DefinitionError } from "../errors/config.ts";
@@ -45,8 +46,16 @@ export interface RunScope {
 /** Makes the context of one run: an object of its own, which the caller completes. The cluster knows the clients. */
 export type MakeRunContext = (scope: RunScope) => RunContext;
 
-/** Defines a task that runs on exactly one runner. @throws {DefinitionError} a name is malformed, or `run` is missing */
+const OPTION_NAMES: OptionNames<SingletonOptions> = { name: true, shardGroup: true, run: true };
+
+/**
+ * Defines a task that runs on exactly one runner.
+ *
+ * @throws {DefinitionError} a name is malformed, or `run` is missing
+ * @throws {ConfigError} there is no such option
+ */
 export function defineSingleton(options: SingletonOptions): SingletonDefinition {
+  checkOptionNames(options, OPTION_NAMES);
   const name = checkName("a singleton", options.name);
   if (typeof options.run !== "function") {
     throw new DefinitionError(

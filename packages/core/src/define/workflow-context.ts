@@ -5,6 +5,7 @@ import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, type LogFields, type Logger } from "../contract/logger.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
 import { parse, parseWhat, type SchemaOutput } from "../contract/schema.ts";
@@ -39,6 +40,12 @@ import {
 import { childWorkflows, type ChildWorkflow } from "./child-workflow.ts";
 import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
 
+/** Options of a wait for a signal. */
+interface SignalOptions {
+  readonly timeout?: Duration;
+}
+
+const SIGNAL_OPTION_NAMES: OptionNames<SignalOptions> = { timeout: true };
 /** The most that an attribute's value may take as JSON. */
 const MAX_ATTRIBUTE_BYTES = 1_024;
 
@@ -69,7 +76,7 @@ export interface WorkflowContext<
    */
   signal<Name extends keyof Signals & string>(
     name: Name,
-    options?: { readonly timeout?: Duration },
+    options?: SignalOptions,
   ): Promise<SchemaOutput<Signals[Name]>>;
   /** Clients of entities. A call is journaled: a persisted rpc is sent once, however often the code is replayed. */
   readonly entity: EntityPeers;
@@ -174,6 +181,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       await timer("sleepUntil", () => dueAt);
     },
     signal(name, options = {}) {
+      checkOptionNames(options, SIGNAL_OPTION_NAMES);
       const { timeout } = options;
       const timeoutMs = timeout === undefined ? null : milliseconds(timeout, "timeout");
       checkSignalName(contract, name);

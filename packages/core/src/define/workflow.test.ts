@@ -46,6 +46,11 @@ describe("a workflow's implementation", () => {
       /are named "reserve": "Stock.reserve" and "Other.reserve"/,
     ],
     [
+      "that is given a group twice",
+      { groups: [Stock, Stock], execute },
+      /The activity group "Stock" is given to the implementation of the workflow "Order" twice\. Give it once\./,
+    ],
+    [
       "with a plain function for an activity",
       { activities: { reserve: async () => 1 }, execute },
       /"reserve" of the workflow "Order" was not made by activity\(\)/,

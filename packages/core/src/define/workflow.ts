@@ -2,6 +2,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Duration } from "../contract/duration.ts";
 import { checkName } from "../contract/entity-contract.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import { parseWhat, type SchemaInput, type SchemaOutput } from "../contract/schema.ts";
 import {
@@ -31,6 +32,7 @@ import {
 import type { DefinitionMistake } from "./entity.ts";
 import { cancelChild } from "./child-workflow.ts";
 import type { NamedActivities, WorkflowServices } from "./context-parts.ts";
+import { checkGivenOnce } from "./given-once.ts";
 import { workflowContext, type WorkflowContext } from "./workflow-context.ts";
 
 /** What `defineWorkflow` takes. */
@@ -150,6 +152,26 @@ interface Messages<Signals extends SignalSchemas, Queries extends AnyQueries> {
   readonly queries?: Queries;
 }
 
+type AnyWorkflowOptions = {
+  readonly input?: StandardSchemaV1 | undefined;
+  readonly output?: StandardSchemaV1 | undefined;
+} & WorkflowOptions<never> &
+  Messages<SignalSchemas, AnyQueries>;
+
+const OPTION_NAMES: OptionNames<AnyWorkflowOptions> = {
+  name: true,
+  input: true,
+  output: true,
+  key: true,
+  hashKey: true,
+  shardGroup: true,
+  retention: true,
+  version: true,
+  maxSteps: true,
+  errors: true,
+  signals: true,
+  queries: true,
+};
 const DEFAULT_MAX_STEPS = 10_000;
 
 /** Defines a workflow: its name, its types, and what names its executions. Callers import it; runners implement it. */
@@ -185,13 +207,8 @@ export function defineWorkflow<
   signals: Signals;
   queries: Queries;
 }>;
-export function defineWorkflow(
-  options: {
-    readonly input?: StandardSchemaV1 | undefined;
-    readonly output?: StandardSchemaV1 | undefined;
-  } & WorkflowOptions<never> &
-    Messages<SignalSchemas, AnyQueries>,
-): WorkflowDefinition<WorkflowTypes> {
+export function defineWorkflow(options: AnyWorkflowOptions): WorkflowDefinition<WorkflowTypes> {
+  checkOptionNames(options, OPTION_NAMES);
   const name = checkName("a workflow", options.name);
   checkName(`the entity type of workflow "${name}"`, executionEntityType(name));
   const shardGroup = checkName(`the shard group of workflow "${name}"`, options.shardGroup ?? "default");
@@ -317,6 +334,7 @@ function namedActivities(
   own: AnyActivities,
   groups: readonly AnyActivityGroup[],
 ): NamedActivities {
+  checkGivenOnce(`the implementation of ${of}`, "activity group", groups);
   const named = new Map<string, { journalName: string; activity: AnyActivity }>();
   for (const [name, each] of Object.entries(own)) named.set(name, { journalName: name, activity: each });
   for (const group of groups) {

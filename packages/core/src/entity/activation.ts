@@ -6,9 +6,10 @@
 
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
-import type { EntityAddress } from "../data/entity-address.ts";
+import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import { removeFrom } from "../data/remove-from.ts";
+import { InterruptedError } from "../errors/routing.ts";
 import { handlersOf, type ActivationScope, type EntityBehavior, type Handlers } from "./behavior.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -139,7 +140,10 @@ export class Activation {
         report(error);
       }
     }
-    this.#abort?.abort(new Error("The entity left memory"));
+    if (this.#abort !== null) {
+      const what = `The work of ${entityKey(this.address)}`;
+      this.#abort.abort(new InterruptedError({ what, why: "the entity left memory" }));
+    }
     this.#abort = null;
     this.#handlers = this.#shared;
     this.#isEvicting = false;

@@ -1,6 +1,8 @@
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
+import { InterruptedError } from "../errors/routing.ts";
+import { describeCall } from "./answers.ts";
 import type { Waiter } from "./reply-waiters.ts";
 import { ChunkWindow } from "./stream.ts";
 
@@ -78,7 +80,8 @@ export class HostedRequest {
   end(reason: EndReason, why: string): void {
     if (this.#ended !== null && (this.#ended.reason === "moved" || reason === "interrupted")) return;
     this.#ended = { reason, why };
-    this.#abort.abort(new Error(why));
+    const what = describeCall(this.envelope);
+    this.#abort.abort(new InterruptedError({ what, why, retryable: reason === "moved" }));
     this.window?.close();
     if (reason === "moved") this.#onMoved?.();
   }

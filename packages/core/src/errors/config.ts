@@ -59,5 +59,6 @@ function describe(value: unknown): string {
     return shown === "" ? "empty" : `"${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}"`;
   }
   if (typeof value === "number" || typeof value === "boolean" || value === null) return String(value);
-  return Array.isArray(value) ? "an array" : `a value of type ${typeof value}`;
+  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
+  return `a value of type ${typeof value}`;
 }

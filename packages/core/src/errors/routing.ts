@@ -120,7 +120,8 @@ export class TimeoutError extends HoldfastError {
 
   constructor(call: { what: string; timeoutMs: number }, options?: ErrorOptions) {
     super(
-      `${call.what} gave no reply within ${call.timeoutMs} ms. It may have run, in part or whole.`,
+      `${call.what} gave no reply within ${call.timeoutMs} ms. It may have run, in part or whole: ` +
+        `repeat it only if that is harmless, or give it a longer timeout.`,
       options,
     );
   }
@@ -133,8 +134,15 @@ export class InterruptedError extends HoldfastError {
   override readonly retryable: boolean;
 
   constructor(call: { what: string; why: string; retryable?: boolean }, options?: ErrorOptions) {
-    super(`${call.what} was interrupted: ${call.why}.`, options);
-    this.retryable = call.retryable ?? false;
+    const { what, why, retryable = false } = call;
+    super(
+      `${what} was interrupted: ${why}. ` +
+        (retryable
+          ? `It may be tried again.`
+          : `What it did until then stays: repeat it only if that is harmless.`),
+      options,
+    );
+    this.retryable = retryable;
   }
 }
 

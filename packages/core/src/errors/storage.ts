@@ -1,6 +1,7 @@
 import type { Epoch } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { HoldfastError } from "./holdfast-error.ts";
+import { sentence } from "./sentence.ts";
 
 /** A runner wrote for a shard under an epoch that is no longer the latest. Nothing was written. */
 export class FencedError extends HoldfastError {
@@ -85,7 +86,7 @@ export class DeadLetteredError extends HoldfastError {
   ) {
     super(
       `${letter.what} failed in ${letter.attempts} attempts and is a dead letter now (request ${letter.requestId}). ` +
-        `Last: ${letter.reason} Requeue or drop it with cluster.deadLetters.`,
+        `Last: ${sentence(letter.reason)} Requeue or drop it with cluster.deadLetters.`,
       options,
     );
     this.requestId = letter.requestId;

@@ -1,11 +1,14 @@
 import type { ExecutionStatus } from "../data/execution-record.ts";
 import { HoldfastError } from "./holdfast-error.ts";
+import { sentence } from "./sentence.ts";
 
 /** A compensation that failed, too. */
 export interface FailedCompensation {
   readonly name: string;
   readonly reason: string;
 }
+
+const MEND_IT = " Mend its cause, then resume() or fork() it.";
 
 /** An execution ended with an error, which is the `cause`. */
 export class WorkflowFailedError extends HoldfastError {
@@ -26,7 +29,7 @@ export class WorkflowFailedError extends HoldfastError {
   ) {
     const { executionId, workflow, reason, failedCompensations = [] } = execution;
     super(
-      `The execution ${executionId} of ${workflow} failed: ${reason}${undone(failedCompensations)}`,
+      `The execution ${executionId} of ${workflow} failed: ${toldOnce(reason)}${undone(failedCompensations)}${MEND_IT}`,
       options,
     );
     this.executionId = executionId;
@@ -34,8 +37,15 @@ export class WorkflowFailedError extends HoldfastError {
   }
 }
 
+/** A child's failure says already what is to be done. */
+function toldOnce(reason: string): string {
+  return reason.endsWith(MEND_IT) ? reason.slice(0, -MEND_IT.length) : sentence(reason);
+}
+
 function undone(failed: readonly FailedCompensation[]): string {
-  return failed.map(({ name, reason }) => ` The compensation "${name}" failed, too: ${reason}.`).join("");
+  return failed
+    .map(({ name, reason }) => ` The compensation "${name}" failed, too: ${sentence(reason)}`)
+    .join("");
 }
 
 /** There is no execution of this id, or no more: it was never started, or retention forgot it. */
@@ -179,8 +189,16 @@ export class SignalTimeoutError extends HoldfastError {
   readonly code = "SIGNAL_TIMEOUT";
   readonly signal: string;
 
-  constructor(wait: { signal: string; timeoutMs: number }, options?: ErrorOptions) {
-    super(`No signal "${wait.signal}" came within ${wait.timeoutMs} ms.`, options);
+  constructor(
+    wait: { signal: string; timeoutMs: number; executionId?: string | undefined },
+    options?: ErrorOptions,
+  ) {
+    const { signal, timeoutMs, executionId } = wait;
+    super(
+      `No signal "${signal}" came${executionId === undefined ? "" : ` to the execution ${executionId}`} within ${timeoutMs} ms. ` +
+        `Send it in time, wait longer, or catch this error and go on without it.`,
+      options,
+    );
     this.signal = wait.signal;
   }
 }
@@ -191,13 +209,21 @@ export class ActivityTimeoutError extends HoldfastError {
   readonly code = "ACTIVITY_TIMEOUT";
 
   constructor(
-    attempt: { activity: string; attempt: number; timeoutMs: number; kind: "timeout" | "heartbeat" },
+    attempt: {
+      activity: string;
+      attempt: number;
+      timeoutMs: number;
+      kind: "timeout" | "heartbeat";
+      executionId?: string | undefined;
+    },
     options?: ErrorOptions,
   ) {
+    const { activity, timeoutMs, kind, executionId } = attempt;
+    const what = `Attempt ${attempt.attempt} of activity ${activity}${executionId === undefined ? "" : ` of the execution ${executionId}`}`;
     super(
-      attempt.kind === "timeout"
-        ? `Attempt ${attempt.attempt} of activity ${attempt.activity} did not end within ${attempt.timeoutMs} ms.`
-        : `Attempt ${attempt.attempt} of activity ${attempt.activity} sent no heartbeat for ${attempt.timeoutMs} ms.`,
+      kind === "timeout"
+        ? `${what} did not end within ${timeoutMs} ms. Raise its timeout, or end sooner.`
+        : `${what} sent no heartbeat for ${timeoutMs} ms. Call ctx.heartbeat() more often, or raise its heartbeatTimeout.`,
       options,
     );
   }

@@ -152,7 +152,7 @@ describe("a time-out", () => {
     const outcome = await attempt;
     expect(outcome).toMatchObject({ type: "failed", error: expect.any(ActivityTimeoutError) });
     expect(outcome.type === "failed" && String(outcome.error)).toContain(
-      "Attempt 2 of activity charge did not end within 5000 ms",
+      "Attempt 2 of activity charge of the execution e did not end within 5000 ms. Raise its timeout",
     );
     expect(reasons).toEqual([outcome.type === "failed" && outcome.error]);
     expect(rollbacks).toEqual([5_000]);

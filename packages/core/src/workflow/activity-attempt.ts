@@ -200,9 +200,9 @@ export class Attempt implements AttemptScope {
   }
 
   #expire(timeoutMs: number, kind: "timeout" | "heartbeat"): Timer {
-    const { name: activity, attempt } = this;
+    const { name: activity, attempt, executionId } = this;
     return this.#scope.clock.setTimer(timeoutMs, () =>
-      this.#leaveBehind(new ActivityTimeoutError({ activity, attempt, timeoutMs, kind })),
+      this.#leaveBehind(new ActivityTimeoutError({ activity, attempt, timeoutMs, kind, executionId })),
     );
   }
 }

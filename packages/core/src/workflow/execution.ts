@@ -20,6 +20,7 @@ import { quietLog, withFields, type Logger } from "../contract/logger.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { StepKind } from "../data/journal-entry.ts";
+import { InterruptedError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { JournalFullError, NonDeterminismError, WorkflowCancelledError } from "../errors/workflow.ts";
 import { misplaced, outsideBody } from "./activity-body.ts";
@@ -41,7 +42,7 @@ import type { SignalBuffer } from "./signal-buffer.ts";
 import type { Perform, Settle, Step, StepRequest, StepScope } from "./step.ts";
 
 /** Why what an execution left behind is to end. One for all: no stack of it says anything. */
-const OVER = new Error("The execution is over");
+const OVER = new InterruptedError({ what: "The work of an execution", why: "the execution is over" });
 /** From this part of `maxSteps` on the log warns. */
 const WARNED_PART = 0.8;
 

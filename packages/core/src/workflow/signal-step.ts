@@ -22,7 +22,11 @@ export async function signalStep(step: Step, scope: StepScope, wait: SignalWait)
   const outcome = await scope.message<ReceivedSignal>(dueAt, step.open, (take) => signals.wait(name, take));
   if (outcome.type === "cut") return;
   if (outcome.type === "due") {
-    const error = new SignalTimeoutError({ signal: name, timeoutMs: timeoutMs ?? 0 });
+    const error = new SignalTimeoutError({
+      signal: name,
+      timeoutMs: timeoutMs ?? 0,
+      executionId: scope.executionId,
+    });
     return void (await step.settle(scope.failed(error), null));
   }
   const { requestId, payload } = outcome.message;
