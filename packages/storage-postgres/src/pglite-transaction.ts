@@ -42,8 +42,10 @@ export class PGliteTransaction implements SqlTransaction {
         this.#watchDeadline();
         await decided;
       })
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
         fail(error);
+        // After a statement that is no text PGlite's own ROLLBACK does nothing, and the session would stay in the transaction.
+        await instance.exec("ROLLBACK").catch(() => undefined);
         throw error;
       })
       .finally(() => {

@@ -30,6 +30,16 @@ describe("a transaction on PGlite", () => {
     await storage.close();
   });
 
+  it("leaves the session as it was, whatever the driver's own transaction was given", async () => {
+    const storage = await open({});
+    const transaction = begin(storage);
+    const native = transaction.native as PGliteNative;
+    await expect(native.query({ text: "SELECT 1" } as never)).rejects.toThrow();
+    await transaction.rollback();
+    await expect(storage.messages.lookUp(["nobody's"])).resolves.toEqual([]);
+    await storage.close();
+  });
+
   it("is not taken for idle while it is used through the driver's own transaction", async () => {
     const storage = await open({ idleTransactionTimeout: 20 });
     const transaction = begin(storage);
