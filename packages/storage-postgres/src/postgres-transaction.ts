@@ -57,14 +57,10 @@ export class PostgresTransaction implements StorageTransaction {
   /** Begins it, if that did not happen. @throws {PersistenceError} no connection; nothing was begun */
   async begin(): Promise<SqlTransaction> {
     this.#assertOpen();
-    try {
-      this.#beginning ??= this.#begin();
-      this.#begun = await this.#beginning;
-    } catch (error) {
-      throw persistenceError("a transaction", error);
-    }
+    const transaction = await this.#beginOnce();
     this.#assertOpen();
-    return this.#begun;
+    this.#begun = transaction;
+    return transaction;
   }
 
   /** Runs a statement. Rejects with the driver's own error where the statement is at fault. @throws {PersistenceError} */
@@ -99,8 +95,9 @@ export class PostgresTransaction implements StorageTransaction {
         message: "the transaction is over already",
       });
     }
-    const transaction = await this.begin();
+    // Over at once: what the handler left behind, and asks for while it begins, must not follow its COMMIT (T2).
     this.#over();
+    const transaction = await this.#beginOnce();
     try {
       await transaction.commitAfter(statement);
     } catch (error) {
@@ -123,6 +120,15 @@ export class PostgresTransaction implements StorageTransaction {
     this.#over();
     const transaction = await this.#beginning?.catch(() => null);
     await transaction?.rollback();
+  }
+
+  /** @throws {PersistenceError} */
+  async #beginOnce(): Promise<SqlTransaction> {
+    try {
+      return await (this.#beginning ??= this.#begin());
+    } catch (error) {
+      throw persistenceError("a transaction", error);
+    }
   }
 
   #over(): void {

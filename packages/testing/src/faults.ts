@@ -6,6 +6,7 @@ import {
   type Duration,
 } from "@holdfast/core/adapter";
 import type { SeededRandom } from "@holdfast/core/internal";
+import { settled } from "./settled.ts";
 
 /** How often things go wrong: each a probability from 0 to 1, drawn anew for each message or call of a backend. */
 export interface FaultOptions extends BackendFaultOptions {
@@ -177,7 +178,7 @@ export class Faults {
           detail: "an injected fault, before it took effect",
         });
       }
-      const [outcome] = await Promise.allSettled([call()]);
+      const outcome = await settled(call());
       await this.#until(this.#clock.monotonic() + backMs);
       traced(operation, failsAfter ? "failed after" : outcome.status === "rejected" ? "refused" : "done");
       if (failsAfter)

@@ -9,6 +9,7 @@ import type {
 } from "@holdfast/core/adapter";
 import type { Faults, TracedCall } from "./faults.ts";
 import type { ProcessGate } from "./process-gate.ts";
+import { settled } from "./settled.ts";
 
 /** Exchanges a backend's handle for another one: how a test takes a safeguard away. */
 export type Tamper = (storage: OpenStorage) => OpenStorage;
@@ -67,7 +68,7 @@ function gated<Target extends object>(
       return async (...args: unknown[]) => {
         await gate.open();
         const call = (): Promise<unknown> => Reflect.apply(value, object, args) as Promise<unknown>;
-        const [outcome] = await Promise.allSettled([around(property, call)]);
+        const outcome = await settled(around(property, call));
         await gate.open();
         if (outcome.status === "rejected") throw outcome.reason;
         return outcome.value;

@@ -1,10 +1,13 @@
 import {
   activity,
+  defineEntity,
   defineWorkflow,
   JournalFullError,
   NonDeterminismError,
   query,
+  rpc,
   WorkflowFailedError,
+  type Registration,
   type WorkflowImplementation,
 } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
@@ -162,7 +165,7 @@ describe("code that changes under running executions", () => {
     });
 
   /** Runners, and what gives them other code. */
-  async function running(first: WorkflowImplementation, ...others: WorkflowImplementation[]) {
+  async function running(first: WorkflowImplementation, ...others: Registration[]) {
     let code = first;
     const register = [{ ...first, bind: (services: never) => code.bind(services) }, ...others];
     const cluster = await createTestCluster({ runners: 2, register });
@@ -222,19 +225,74 @@ describe("code that changes under running executions", () => {
     await expect(result).resolves.toEqual(["a", "b"]);
   });
 
-  it("is nothing that a parent would have to live with: it waits", async () => {
-    const Parent = defineWorkflow<string, string[]>({ name: "Parent", key: (id) => id });
-    const parent = Parent.implement({ execute: (ctx) => ctx.child(Trip).execute("t") });
-    await using test = await running(version(["a", "b"]), parent);
+  it.each(["looks by itself", "begins meanwhile", "is woken beside it", "has work of its own"])(
+    "is nothing that a parent would have to live with, where that %s",
+    async (how) => {
+      const undone: string[] = [];
+      const Parent = defineWorkflow<string, string[]>({ name: "Parent", key: (id) => id });
+      const parent = Parent.implement({
+        async execute(ctx) {
+          ctx.onCompensate("undo", () => void undone.push("undone"));
+          const child = ctx.child(Trip).execute("t");
+          if (how === "is woken beside it") await Promise.race([child, ctx.sleep("3 minutes")]);
+          if (how === "has work of its own") await ctx.run("long", () => cluster.sleep(240_000));
+          return child;
+        },
+      });
+      await using test = await running(version(["a", "b"]), parent);
+      const { cluster, deploy } = test;
+      const start = () => cluster.workflow(Parent).start("p");
+      if (how === "begins meanwhile") await cluster.workflow(Trip).start("t");
+      else await start();
+      await cluster.advance("5s");
+      await deploy(version(["x", "b"]));
+      const handle = await start();
+      await cluster.advance(how === "looks by itself" ? "90 minutes" : "5 minutes");
+      expect(["running", "suspended"]).toContain((await handle.describe()).status);
+      await deploy(version(["a", "b"]));
+      await cluster.advance("10 minutes");
+      await expect(handle.result()).resolves.toEqual(["a", "b"]);
+      expect(undone).toEqual([]);
+    },
+  );
+
+  it("is no reply of a handler that waits for its end: that is attempted again", async () => {
+    const Desk = defineEntity({ name: "Desk", rpcs: { ask: rpc<void, string[]>({ persisted: true }) } });
+    const desk = Desk.implement({ ask: (_input, ctx) => ctx.workflow(Trip).execute("t") });
+    await using test = await running(version(["a", "b"]), desk);
     const { cluster, deploy } = test;
-    const handle = await cluster.workflow(Parent).start("p");
+    await cluster.workflow(Trip).start("t");
     await cluster.advance("5s");
     await deploy(version(["x", "b"]));
-    await cluster.advance("5 minutes");
-    expect(await handle.describe()).toMatchObject({ status: "suspended" });
+    const asked = cluster.entity(Desk, "1").ask();
+    await cluster.advance("20s");
     await deploy(version(["a", "b"]));
-    await cluster.advance("3 minutes");
-    await expect(handle.result()).resolves.toEqual(["a", "b"]);
+    await cluster.advance("10 minutes");
+    await expect(asked).resolves.toEqual(["a", "b"]);
+  });
+
+  it("is not what slow code is taken for: who waits for that goes on waiting", async () => {
+    let gate: Promise<void> = Promise.resolve();
+    let open = (): void => undefined;
+    const slow = Trip.implement({
+      async execute(ctx) {
+        await gate;
+        await ctx.run("a", () => 1);
+        await ctx.sleep("1 minute");
+        return ["done"];
+      },
+    });
+    await using test = await running(slow);
+    const { cluster, deploy } = test;
+    const handle = await cluster.workflow(Trip).start("t");
+    await cluster.advance("5s");
+    gate = new Promise((resolve) => (open = resolve));
+    await deploy(slow);
+    const result = handle.result();
+    await cluster.advance("70s");
+    open();
+    await cluster.advance("2 minutes");
+    await expect(result).resolves.toEqual(["done"]);
   });
 
   it("runs a patch in new executions, and not in those that have passed its place; later the call can go", async () => {

@@ -8,8 +8,8 @@ import type { WorkflowClients } from "./workflow-client.ts";
 /** What code that runs inside the cluster is given: handlers, singletons, crons. */
 export interface RunContext {
   /**
-   * Aborted when the shard is lost, the cluster shuts down, or the caller left; its reason is an InterruptedError. Pass it on
-   * to what can be aborted.
+   * Aborted when the shard is lost, the cluster shuts down, or the caller left; its reason is an error of this library, for a
+   * handler an InterruptedError. Pass it on to what can be aborted.
    */
   readonly signal: AbortSignal;
   readonly log: Logger;

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "./virtual-clock.ts";
@@ -53,6 +54,38 @@ describe("a VirtualClock", () => {
     clock.setTimer(1, () => log.push("second"));
     await clock.advance(10);
     expect(log).toEqual(["first at 1", "second"]);
+  });
+
+  it.each([1, 2])(
+    "lets %i real turns that a timer leads to pass before the next timer fires, also at another moment (V2)",
+    async (turns) => {
+      const clock = new VirtualClock();
+      const log: string[] = [];
+      for (const delay of [1, 1, 2]) {
+        clock.setTimer(delay, () => {
+          log.push("fired");
+          void (async () => {
+            for (let turn = 0; turn < turns; turn += 1) await setImmediate();
+            log.push(`went on at ${clock.monotonic()}`);
+          })();
+        });
+      }
+      await clock.advance(2);
+      expect(log).toEqual(["fired", "went on at 1", "fired", "went on at 1", "fired", "went on at 2"]);
+    },
+  );
+
+  it("gives up on code that asks for one turn after the other, and can be advanced once that ends", async () => {
+    const clock = new VirtualClock();
+    const turning = { isOver: false };
+    const ended = (async () => {
+      while (!turning.isOver) await clock.nextTurn();
+    })();
+    await expect(clock.advance(1)).rejects.toThrow(/time cannot move on/u);
+    turning.isOver = true;
+    await ended;
+    await clock.advance(1);
+    expect(clock.monotonic()).toBe(1);
   });
 
   it("fires timers that timers set, within the same advance", async () => {

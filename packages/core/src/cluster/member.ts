@@ -148,7 +148,8 @@ export class Member {
       });
       this.#parts = parts;
       this.#checkStarting();
-      parts.host.start();
+      // A client serves no shard, so it has nothing to look for.
+      if (this.#options.settings.role === "runner") parts.host.start();
       await parts.lease.join();
       this.#checkStarting();
       await parts.router.start();

@@ -80,6 +80,8 @@ export class EntityHost {
     ended: (activation) => this.#ended(activation),
   };
   #isClosing = false;
+  /** Counts the readings of storage. */
+  #sweeps = 0;
 
   constructor(options: EntityHostOptions) {
     this.#options = options;
@@ -395,31 +397,35 @@ export class EntityHost {
   }
 
   #beginRead(): Sweep {
-    const marks = new Map<HostedShard, number>();
+    this.#sweeps += 1;
+    const sweep = this.#sweeps;
+    const shards: HostedShard[] = [];
     const shardIds: ShardId[] = [];
     for (const shard of this.#shards.values()) {
       if (!shard.isServing) continue;
-      marks.set(shard, shard.beginRead());
+      shard.beginRead(sweep);
+      shards.push(shard);
       shardIds.push(shard.fence.shardId);
     }
     return {
       shardIds,
-      covers: (shardId) => {
-        const shard = this.#servedShard(shardId);
-        return shard !== undefined && marks.has(shard);
-      },
+      covers: (shardId) => this.#servedShard(shardId)?.isReadBy(sweep) === true,
       caughtUp: () => {
-        for (const [shard, mark] of marks) shard.endRead(mark);
+        for (const shard of shards) shard.endRead(sweep);
       },
     };
   }
 
   #held(): { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] } {
     const sequences: number[] = [];
-    for (const request of this.#requests.values())
+    for (const request of this.#requests.current)
       if (request.sequence !== null) sequences.push(request.sequence);
     const full: EntityAddress[] = [];
-    for (const shard of this.#shards.values()) full.push(...shard.unready());
+    for (const shard of this.#shards.values()) {
+      const unready = shard.unready();
+      // Nearly always nothing, of hundreds of shards.
+      if (unready.length > 0) full.push(...unready);
+    }
     return { sequences, full };
   }
 

@@ -45,6 +45,7 @@ export class Eviction {
   #sweep(): void {
     const now = this.#options.clock.monotonic();
     for (const shard of this.#options.shards()) {
+      if (shard.activations.size === 0) continue;
       for (const activation of shard.activations.values()) {
         if (!activation.isIdle || activation.isBacklogged) continue;
         activation.idleSince ??= now;

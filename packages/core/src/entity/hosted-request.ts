@@ -80,8 +80,8 @@ export class HostedRequest {
   end(reason: EndReason, why: string): void {
     if (this.#ended !== null && (this.#ended.reason === "moved" || reason === "interrupted")) return;
     this.#ended = { reason, why };
-    const what = describeCall(this.envelope);
-    this.#abort.abort(new InterruptedError({ what, why, retryable: reason === "moved" }));
+    // Not retryable, also where its shard moves: another handler may throw it on, as its reply.
+    this.#abort.abort(new InterruptedError({ what: describeCall(this.envelope), why }));
     this.window?.close();
     if (reason === "moved") this.#onMoved?.();
   }

@@ -24,6 +24,9 @@ export class HostedShard {
   /** Writes under way of requests that are only stored, not put in a mailbox. */
   #storing = 0;
   #leftSomeOut = false;
+  /** The number of the last read that began, and how much it has read once it comes to its end. */
+  #sweep = 0;
+  #mark = 0;
 
   constructor(fence: Fence) {
     this.fence = fence;
@@ -49,16 +52,22 @@ export class HostedShard {
     }
   }
 
-  /** A read begins. Returns its mark, for `endRead`. */
-  beginRead(): number {
+  /** The read with this number begins. Numbers grow, and the one before is over. */
+  beginRead(sweep: number): void {
+    this.#sweep = sweep;
+    this.#mark = this.#unreadSince;
     this.#leftSomeOut = false;
     if (this.#heldBack.size > 0) this.#heldBack.clear();
-    return this.#unreadSince;
   }
 
-  /** The read with this mark has come to its end. */
-  endRead(mark: number): void {
-    if (!this.#leftSomeOut) this.#readUpTo = Math.max(this.#readUpTo, mark);
+  /** Whether it has been served without a break since that read began. */
+  isReadBy(sweep: number): boolean {
+    return this.#sweep === sweep;
+  }
+
+  /** The read with this number has come to its end. */
+  endRead(sweep: number): void {
+    if (this.#sweep === sweep && !this.#leftSomeOut) this.#readUpTo = this.#mark;
   }
 
   /** What the read under way still brings of this entity would come out of order: the next one takes it. */

@@ -12,6 +12,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import type { AbortWatch } from "../contract/abort.ts";
+import { withCauses } from "../contract/causes.ts";
 import { isRetryable } from "../contract/error-codec.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
@@ -137,7 +138,7 @@ export class RequestRunner {
       const hasMoved = request.hasMoved();
       if (hasMoved || outcome.type !== "exit" || !outcome.exit.ok) await this.#rollBack(request, transaction);
       if (hasMoved) return MOVED;
-      if (outcome.type === "threw" && isRetryable(outcome.error)) {
+      if (outcome.type === "threw" && asksForAnother(outcome.error, transaction)) {
         lastError = outcome.error;
         this.#retries.warn(request, "An attempt failed and is repeated", outcome.error);
         continue;
@@ -265,6 +266,11 @@ function itself(attempt: Attempt): Attempt {
 function thrown(error: unknown, { fence }: Activation): Attempt {
   const isFenced = error instanceof FencedError && error.shardId === fence.shardId;
   return isFenced ? { type: "fenced" } : { type: "threw", error };
+}
+
+/** Whether the attempt is repeated. A query builder may have wrapped what the transaction threw. */
+function asksForAnother(error: unknown, transaction: StorageTransaction | null): boolean {
+  return isRetryable(error) || (transaction !== null && withCauses(error).some(isRetryable));
 }
 
 /** Whether it is a promise, of whatever library. */

@@ -17,11 +17,7 @@ describe("the message of an error says what happened and what to do", () => {
     ],
     [
       new InterruptedError({ what: "Desk/a.ask", why: "its caller left" }),
-      "Desk/a.ask was interrupted: its caller left. What it did until then stays: repeat it only if that is harmless.",
-    ],
-    [
-      new InterruptedError({ what: "Desk/a.ask", why: "its shard moved", retryable: true }),
-      "Desk/a.ask was interrupted: its shard moved. It may be tried again.",
+      "Desk/a.ask was interrupted: its caller left. It may have run in part: repeat it only if that is harmless.",
     ],
     [
       new SignalTimeoutError({ signal: "approved", timeoutMs: 5, executionId: "1" }),

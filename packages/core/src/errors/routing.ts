@@ -136,10 +136,7 @@ export class InterruptedError extends HoldfastError {
   constructor(call: { what: string; why: string; retryable?: boolean }, options?: ErrorOptions) {
     const { what, why, retryable = false } = call;
     super(
-      `${what} was interrupted: ${why}. ` +
-        (retryable
-          ? `It may be tried again.`
-          : `What it did until then stays: repeat it only if that is harmless.`),
+      `${what} was interrupted: ${why}. It may have run in part: repeat it only if that is harmless.`,
       options,
     );
     this.retryable = retryable;

@@ -4,6 +4,7 @@
 // activity-attempt.ts; what a step is, in execution.ts.
 
 import { backoffMs } from "../clock/backoff.ts";
+import { withCauses } from "../contract/causes.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { rollBack, type StorageTransaction, type TransactionScope } from "../contract/transaction.ts";
 import { DefinitionError } from "../errors/config.ts";
@@ -11,9 +12,6 @@ import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { Attempt, type ActivitySettings, type AttemptBody, type Heartbeat } from "./activity-attempt.ts";
 import type { Outcome } from "./journal.ts";
 import type { Settle, Step, StepScope } from "./step.ts";
-
-/** So far down the causes of an activity's error a failure of storage is looked for. */
-const MAX_CAUSES = 8;
 
 /** How an activity is done. */
 export interface ActivityOfStep {
@@ -104,7 +102,7 @@ export class ActivityStep {
   /** A lost fence, and a storage that fails, are no failures of the activity: this copy of the execution is over. */
   #failureOfStorage(error: unknown, transactions: TransactionScope): FencedError | PersistenceError | null {
     // A query builder may have wrapped what the transaction threw.
-    for (let at = error, depth = 0; at instanceof Error && depth < MAX_CAUSES; at = at.cause, depth += 1) {
+    for (const at of withCauses(error)) {
       if (at instanceof FencedError && at.shardId === this.#scope.fence.shardId) return at;
       if (at instanceof PersistenceError && transactions.transaction !== undefined) return at;
     }

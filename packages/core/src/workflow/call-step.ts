@@ -4,6 +4,7 @@ import { Abort } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
+import { NonDeterminismError } from "../errors/workflow.ts";
 import type { Outcome } from "./journal.ts";
 import type { Step, StepScope } from "./step.ts";
 
@@ -62,7 +63,9 @@ async function outcomeOf(
     } catch (error) {
       if (scope.isStopped()) return null;
       if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
-      if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope, place);
+      // What is recorded is answered for ever, whatever it says of itself.
+      const isFinal = (isJoinable && isAnswer(error)) || !mayBeSentAgain(error, isJoinable);
+      if (isFinal) return failed(error, scope, place);
     }
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
@@ -83,7 +86,9 @@ export async function insist<Result>(
     try {
       return { ok: true, value: await call() };
     } catch (error) {
-      if (scope.isStopped() || !mayBeSentAgain(error, true)) return { ok: false, error };
+      // A child whose code diverged has not ended.
+      const mayChange = error instanceof NonDeterminismError || mayBeSentAgain(error, true);
+      if (scope.isStopped() || !mayChange) return { ok: false, error };
     }
     await sleep(scope.clock, backoffMs(RETRY, attempt, scope.random), scope.stopped.signal);
   }

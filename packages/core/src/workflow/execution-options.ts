@@ -5,6 +5,7 @@ import type { Logger } from "../contract/logger.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Call } from "../entity/behavior.ts";
+import type { NonDeterminismError } from "../errors/workflow.ts";
 import type { RecordedRun } from "./recorded-run.ts";
 
 /** What one run of a workflow's code over its journal stands on. */
@@ -38,4 +39,6 @@ export type ExecutionEnd =
   /** The next run is recorded. */
   | { readonly type: "continued" }
   /** It may not go on here; what is recorded stays, and another copy takes it from there. */
-  | { readonly type: "stopped"; readonly error: unknown };
+  | { readonly type: "stopped"; readonly error: unknown }
+  /** The code does not ask for what is recorded. `isCertain`: it asked for something else, and is not just slow. */
+  | { readonly type: "diverged"; readonly error: NonDeterminismError; readonly isCertain: boolean };

@@ -20,7 +20,6 @@ import type { JournalEntry } from "../data/journal-entry.ts";
 import { Suspension, type Call } from "../entity/behavior.ts";
 import { DefinitionError } from "../errors/config.ts";
 import {
-  NonDeterminismError,
   UnknownExecutionError,
   WorkflowCancelledError,
   WorkflowFailedError,
@@ -102,7 +101,7 @@ export class ExecutionRunner {
         const run = recordedRun(stored);
         const { version } = run;
         if (!this.#code.versions.has(version))
-          return this.#park(call, new DefinitionError(this.#unknownVersion(version)));
+          return this.#park(call, new DefinitionError(this.#unknownVersion(version)), false);
         const hasNotBegun = isFirst && run.number === 0 && run.entries.every(({ position }) => position < 0);
         const messages = [...stored.inbox, ...copy.early];
         const cancel = hasNotBegun ? messages.find(({ tag }) => tag === CANCEL) : undefined;
@@ -217,8 +216,7 @@ export class ExecutionRunner {
     execution: Execution,
     end: Exclude<ExecutionEnd, { type: "continued" }>,
   ): Promise<unknown> {
-    if (end.type === "stopped" && end.error instanceof NonDeterminismError)
-      return this.#park(call, end.error);
+    if (end.type === "diverged") return this.#park(call, end.error, end.isCertain);
     this.parked.leave(execution.id);
     switch (end.type) {
       case "suspended":
@@ -272,11 +270,12 @@ export class ExecutionRunner {
     return new WorkflowFailedError({ workflow, executionId, reason, failedCompensations }, { cause: error });
   }
 
-  /** A matter of deploying: it waits, and its journal stays as it is. */
-  #park({ envelope, fence, attempt }: Call, error: Error): Suspension {
+  /** A matter of deploying: it waits, and its journal stays as it is. `isTold`: those who wait for its end get the error. */
+  #park({ envelope, fence, attempt }: Call, error: Error, isTold: boolean): Suspension {
     if (this.#services.replayOnly === true) throw error;
     const executionId = envelope.address.entityId;
-    const until = this.parked.park(executionId, fence, encodeError(error, { exposeStacks: false }));
+    const encoded = encodeError(error, { exposeStacks: false });
+    const until = this.parked.park({ executionId, fence, error: encoded, isTold });
     this.#services.logger.error("An execution waits for fixed code", { executionId, error: error.message });
     // An earlier attempt may have begun what it did not record.
     return new Suspension(until, attempt > 1 ? 1 : 0, this.parked.failureOf(executionId, fence));

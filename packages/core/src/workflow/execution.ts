@@ -117,7 +117,7 @@ export class Execution {
       catchUp: () => this.#catchUp(),
       recordBegun: () => this.#recordBegun(),
       leave: (until) => this.#stop({ type: "suspended", until }),
-      stuck: () => this.#diverge(this.#replay.unaskedStep()),
+      stuck: () => this.#stop({ type: "diverged", error: this.#replay.unaskedStep(), isCertain: false }),
     });
     this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#requestCancel(reason));
   }
@@ -521,7 +521,7 @@ export class Execution {
   }
 
   #diverge(error: NonDeterminismError): NonDeterminismError {
-    this.#stop({ type: "stopped", error });
+    this.#stop({ type: "diverged", error, isCertain: true });
     return error;
   }
 

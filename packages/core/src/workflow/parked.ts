@@ -7,17 +7,20 @@ import type { Random } from "../adapter/random.ts";
 import { backoffMs } from "../clock/backoff.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { Fence } from "../data/epoch.ts";
-import type { NonDeterminismError } from "../errors/workflow.ts";
 
 /** How often such an execution looks whether fixed code was deployed: less and less. */
 const LOOKS = { kind: "exponential", initialMs: 1_000, maxMs: 60_000, jitter: 0 } as const;
-const DIVERGED: NonDeterminismError["code"] = "NON_DETERMINISM";
 
 export interface ParkedExecution {
   readonly executionId: string;
   /** Where it was parked: it may be elsewhere since. */
   readonly fence: Fence;
   readonly error: EncodedError;
+  /**
+   * Whether those who wait for its end get the error: its code asked for another step. Code of its version is on its way, and
+   * code that is slow may come to its steps: then they wait.
+   */
+  readonly isTold: boolean;
 }
 
 export class Parked {
@@ -40,19 +43,16 @@ export class Parked {
     return parked?.fence.epoch === fence.epoch ? parked.error : null;
   }
 
-  /**
-   * What those are told who wait for its end, if it was parked under this fence: that its code diverged. Where its version is not
-   * there they wait: that is a deployment half-way.
-   */
+  /** What those are told who wait for its end, if it was parked under this fence. */
   failureOf(executionId: string, fence: Fence): EncodedError | null {
-    const error = this.errorOf(executionId, fence);
-    return error?.code === DIVERGED ? error : null;
+    return this.#executions.get(executionId)?.isTold === true ? this.errorOf(executionId, fence) : null;
   }
 
   /** Returns the wall time at which it looks again. */
-  park(executionId: string, fence: Fence, error: EncodedError): number {
+  park(execution: ParkedExecution): number {
+    const { executionId } = execution;
     const times = (this.#executions.get(executionId)?.times ?? 0) + 1;
-    this.#executions.set(executionId, { executionId, fence, error, times });
+    this.#executions.set(executionId, { ...execution, times });
     return this.#clock.now() + backoffMs(LOOKS, times, this.#random);
   }
 
