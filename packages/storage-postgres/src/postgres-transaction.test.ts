@@ -22,7 +22,7 @@ it.each(["a statement", "the driver's own client"])(
     const stray = through === "a statement" ? transaction.query("stray", []) : client.query("stray");
     begin({
       native: { query },
-      query: query as SqlTransaction["query"],
+      query,
       script: async () => undefined,
       commitAfter: query as never,
       rollback: async () => undefined,

@@ -4,6 +4,7 @@ import {
   defineActivityGroup,
   defineEntity,
   defineWorkflow,
+  InterruptedError,
   InvalidInputError,
   RemoteError,
   rpc,
@@ -364,5 +365,25 @@ describe("an execution", () => {
     await expect(Promise.all(handles.map((handle) => handle.poll()))).resolves.toEqual(
       handles.map((_, n) => `${n}`),
     );
+  });
+});
+
+describe("an execution whose call was answered with an error that says it may be repeated", () => {
+  it("fails with it: the answer is recorded, and would be the same for ever", async () => {
+    let calls = 0;
+    const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
+    const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ persisted: true }) } });
+    const bank = Bank.implement({
+      charge() {
+        calls += 1;
+        throw new InterruptedError({ what: "Another call", why: "its shard moved", retryable: true });
+      },
+    });
+    const work = Work.implement({ execute: (ctx) => ctx.entity(Bank, "1").charge() });
+    await using cluster = await createTestCluster({ register: [bank, work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("5s");
+    expect(await handle.describe()).toMatchObject({ status: "failed" });
+    expect(calls).toBe(1);
   });
 });
