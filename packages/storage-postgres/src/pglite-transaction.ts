@@ -40,12 +40,16 @@ export class PGliteTransaction implements SqlTransaction {
         begin(native);
         this.#watchIdle();
         this.#watchDeadline();
-        await decided;
+        try {
+          await decided;
+        } catch (reason) {
+          // After a statement that is no text the next one does nothing: PGlite's own ROLLBACK would leave the session as it is.
+          await native.exec("ROLLBACK").catch(() => undefined);
+          throw reason;
+        }
       })
-      .catch(async (error: unknown) => {
+      .catch((error: unknown) => {
         fail(error);
-        // After a statement that is no text PGlite's own ROLLBACK does nothing, and the session would stay in the transaction.
-        await instance.exec("ROLLBACK").catch(() => undefined);
         throw error;
       })
       .finally(() => {

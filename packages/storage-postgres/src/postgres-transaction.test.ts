@@ -4,10 +4,10 @@ import type { SqlTransaction } from "./driver.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
 
 it.each(["a statement", "the driver's own client"])(
-  "sends nothing behind its COMMIT that its handler left behind, through %s (T2)",
+  "sends what its handler left behind before its COMMIT, and nothing after it, through %s (T2)",
   async (through) => {
-    const sent: string[] = [];
-    const query = async (text: string) => {
+    const sent: unknown[] = [];
+    const query = async (text: unknown) => {
       sent.push(text);
       return { rows: [], rowCount: 0 };
     };
@@ -18,17 +18,20 @@ it.each(["a statement", "the driver's own client"])(
       ["query"],
     );
     const client = transaction.native as { query(text: string): Promise<unknown> };
+    const send = (text: string) =>
+      through === "a statement" ? transaction.query(text, []) : client.query(text);
+    const left = send("left behind");
     const committing = transaction.commitAfter({ name: "reply", text: "reply", values: [] });
-    const stray = through === "a statement" ? transaction.query("stray", []) : client.query("stray");
+    const stray = send("too late");
     begin({
       native: { query },
       query,
       script: async () => undefined,
-      commitAfter: query as never,
+      commitAfter: query,
       rollback: async () => undefined,
     });
     await expect(stray).rejects.toBeInstanceOf(TransactionUnavailableError);
-    await committing;
-    expect(sent).toEqual([{ name: "reply", text: "reply", values: [] }]);
+    await Promise.all([left, committing]);
+    expect(sent).toEqual(["left behind", { name: "reply", text: "reply", values: [] }]);
   },
 );

@@ -25,6 +25,7 @@ export class PostgresTransaction implements StorageTransaction {
   #beginning: Promise<SqlTransaction> | null = null;
   #begun: SqlTransaction | null = null;
   #isOver = false;
+  #lostWith: PersistenceError | null = null;
   #rollingBack: Promise<void> | null = null;
   /** The first statement that failed, for the message of a commit that cannot be. */
   #failedWith: string | null = null;
@@ -54,13 +55,12 @@ export class PostgresTransaction implements StorageTransaction {
     });
   }
 
-  /** Begins it, if that did not happen. @throws {PersistenceError} no connection; nothing was begun */
-  async begin(): Promise<SqlTransaction> {
-    this.#assertOpen();
-    const transaction = await this.#beginOnce();
-    this.#assertOpen();
-    this.#begun = transaction;
-    return transaction;
+  /**
+   * Begins it, if that did not happen. All who ask are told in the order in which they asked: a statement goes out before what
+   * ends the transaction (T2). @throws {PersistenceError} no connection; nothing was begun
+   */
+  begin(): Promise<SqlTransaction> {
+    return this.#isOver ? Promise.reject(over()) : this.#beginOnce();
   }
 
   /** Runs a statement. Rejects with the driver's own error where the statement is at fault. @throws {PersistenceError} */
@@ -72,13 +72,18 @@ export class PostgresTransaction implements StorageTransaction {
       this.#failedWith ??= failureOf(error, true).message;
       // A session that was lost took everything with it: nothing of this transaction was or will be written.
       if (error instanceof SqlFailure) {
-        throw new PersistenceError(
+        this.#lostWith ??= new PersistenceError(
           { operation: "a transaction", outcome: "not-written", detail: error.message },
           { cause: error },
         );
+        throw this.#lostWith;
       }
       throw error;
     }
+  }
+
+  get lostWith(): PersistenceError | null {
+    return this.#lostWith;
   }
 
   /** Whether there is anything to commit. */
@@ -95,7 +100,7 @@ export class PostgresTransaction implements StorageTransaction {
         message: "the transaction is over already",
       });
     }
-    // Over at once: what the handler left behind, and asks for while it begins, must not follow its COMMIT (T2).
+    // At once: what the handler left behind, and asks for from now on, must not follow its COMMIT (T2).
     this.#over();
     const transaction = await this.#beginOnce();
     try {
@@ -122,12 +127,18 @@ export class PostgresTransaction implements StorageTransaction {
     await transaction?.rollback();
   }
 
-  /** @throws {PersistenceError} */
-  async #beginOnce(): Promise<SqlTransaction> {
+  #beginOnce(): Promise<SqlTransaction> {
+    this.#beginning ??= this.#connect();
+    return this.#beginning;
+  }
+
+  async #connect(): Promise<SqlTransaction> {
     try {
-      return await (this.#beginning ??= this.#begin());
+      this.#begun = await this.#begin();
+      return this.#begun;
     } catch (error) {
-      throw persistenceError("a transaction", error);
+      this.#lostWith = persistenceError("a transaction", error);
+      throw this.#lostWith;
     }
   }
 
@@ -138,10 +149,13 @@ export class PostgresTransaction implements StorageTransaction {
   }
 
   #assertOpen(): void {
-    if (!this.#isOver) return;
-    throw new TransactionUnavailableError({
-      wanted: TRANSACTION_KIND,
-      why: "it is over: the handler that it belonged to has ended",
-    });
+    if (this.#isOver) throw over();
   }
+}
+
+function over(): TransactionUnavailableError {
+  return new TransactionUnavailableError({
+    wanted: TRANSACTION_KIND,
+    why: "it is over: the handler that it belonged to has ended",
+  });
 }

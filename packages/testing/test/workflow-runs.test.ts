@@ -256,7 +256,7 @@ describe("code that changes under running executions", () => {
     },
   );
 
-  it("is no reply of a handler that waits for its end: that is attempted again", async () => {
+  it("is nothing that a handler would have for its reply: that waits", async () => {
     const Desk = defineEntity({ name: "Desk", rpcs: { ask: rpc<void, string[]>({ persisted: true }) } });
     const desk = Desk.implement({ ask: (_input, ctx) => ctx.workflow(Trip).execute("t") });
     await using test = await running(version(["a", "b"]), desk);

@@ -27,7 +27,7 @@ export interface WorkflowStarter<T extends WorkflowTypes> {
    *
    * @throws {WorkflowFailedError} it ended with an error, which is the cause
    * @throws {WorkflowCancelledError} it was cancelled
-   * @throws {NonDeterminismError} it has not ended, and waits for fixed code
+   * @throws {NonDeterminismError} outside of handlers, activities and workflows: it has not ended, and waits for fixed code
    */
   execute(input: T["callerInput"], options?: ExecuteOptions): Promise<T["callerOutput"]>;
   /** Starts or joins; the execution is durable when this resolves. */

@@ -59,7 +59,7 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
    *
    * @throws {WorkflowFailedError} it ended with an error, which is the cause
    * @throws {WorkflowCancelledError} it was cancelled
-   * @throws {NonDeterminismError} it has not ended, and waits for fixed code
+   * @throws {NonDeterminismError} outside of handlers, activities and workflows: it has not ended, and waits for fixed code
    */
   result(options?: ResultOptions): Promise<T["callerOutput"]>;
   /** The result, or undefined while it runs. @throws {WorkflowFailedError} @throws {WorkflowCancelledError} */

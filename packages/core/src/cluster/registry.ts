@@ -8,6 +8,7 @@ import type { ClusterCaller } from "../client/caller.ts";
 import { entityClient, type EntityPeers } from "../client/entity-client.ts";
 import type { HandlerContext, RunContext } from "../client/handler-context.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
+import { patientCaller } from "../client/patient-caller.ts";
 import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
@@ -75,7 +76,7 @@ export class Registry {
     });
     this.#peers = ((definition, entityId) =>
       entityClient(options.caller, definition, entityId, true)) as EntityPeers;
-    this.#workflows = workflowClients(options.caller, options.executions);
+    this.#workflows = workflowClients(patientCaller(options.caller), options.executions);
   }
 
   /** What is known of an entity type here: its schemas and shard group. */

@@ -142,13 +142,9 @@ function hide(error: Error, key: string, value: string): void {
   Object.defineProperty(error, key, { value, enumerable: false, configurable: true, writable: true });
 }
 
-/**
- * Whether an error thrown by a handler asks for another attempt instead of being the reply: also that of an execution that it
- * waits for, and that goes on once fixed code is there.
- */
+/** Whether an error thrown by a handler asks for another attempt instead of being the reply. */
 export function isRetryable(thrown: unknown): boolean {
   if (thrown instanceof storage.PersistenceError || thrown instanceof storage.FencedError) return true;
-  if (thrown instanceof workflow.NonDeterminismError) return true;
   return (
     thrown instanceof Error &&
     !(thrown instanceof HoldfastError) &&

@@ -7,6 +7,8 @@ import { TransactionUnavailableError } from "../errors/storage.ts";
 export interface StorageTransaction {
   /** Names the storage that opened it, `"postgres"`; an adapter's accessor checks it. */
   readonly kind: string;
+  /** What it threw when it could not begin, or its session was lost: an attempt that this ends is repeated. Null: neither. */
+  readonly lostWith?: Error | null;
   /** Undoes everything. Safe to call twice and after a failure; resolves when the connection is free again. */
   rollback(): Promise<void>;
 }

@@ -1,5 +1,8 @@
 import type { EntityAddress } from "./entity-address.ts";
 
+/** The header of who waits for the reply also where others are told that it is in vain for now. */
+export const PATIENT_HEADER = "holdfast-patient";
+
 /** A request on its way. Plain data: it is sent, stored and compared as it stands. */
 export interface Envelope {
   /** Unique for ever. A repeated request has the same id, and runs once if it is persisted. */

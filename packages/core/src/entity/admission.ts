@@ -16,7 +16,7 @@ import { parseWhat } from "../contract/schema.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
-import type { Envelope } from "../data/envelope.ts";
+import { PATIENT_HEADER, type Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
@@ -259,7 +259,8 @@ export class Admission {
       this.#options.requests.set(request.id, request);
       straight.mailbox.push(request);
     }
-    const waiter = { peer, requestId: request.id, shardId: shard.fence.shardId, answer };
+    const isPatient = PATIENT_HEADER in envelope.headers;
+    const waiter = { peer, requestId: request.id, shardId: shard.fence.shardId, answer, isPatient };
     if (envelope.expects !== "acceptance" && !arrival.hasLeft) this.#options.waiters.add(request.id, waiter);
     try {
       const save = (): Promise<SaveRequestResult> =>
@@ -347,7 +348,8 @@ export class Admission {
     }
     const { uninterruptible: isUninterruptible } = envelope;
     const { shardId } = envelope.address;
-    const waiter = { peer, requestId: envelope.requestId, shardId, answer, isUninterruptible };
+    const isPatient = PATIENT_HEADER in envelope.headers;
+    const waiter = { peer, requestId: envelope.requestId, shardId, answer, isUninterruptible, isPatient };
     this.#options.waiters.add(requestId, waiter);
     if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer)) !== null)
       return true;
@@ -356,8 +358,9 @@ export class Admission {
     return false;
   }
 
-  /** Why it is in vain to wait for a request that was put off. */
+  /** Why it is in vain to wait for a request that was put off. Null: it is not, or who asks waits all the same. */
   #failureOf(envelope: Envelope, shard: HostedShard): EncodedError | null {
+    if (PATIENT_HEADER in envelope.headers) return null;
     const behavior = this.#options.behaviors.get(envelope.address.entityType);
     return behavior?.failureOf?.(envelope, shard.fence) ?? null;
   }

@@ -72,7 +72,7 @@ export interface EntityBehavior {
 /**
  * What a handler of a hidden type returns in place of an output: the request goes back to storage until `until` (wall
  * time, ms; null: until something else wakes it), with its attempts set to `attempts`, and has no reply yet. Those who wait go on
- * waiting, unless there is a `failure`: they are told that.
+ * waiting, unless there is a `failure`: who is not patient is told that.
  */
 export class Suspension {
   readonly until: number | null;

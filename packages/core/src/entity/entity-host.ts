@@ -347,7 +347,8 @@ export class EntityHost {
   async #putOff(request: HostedRequest, activation: Activation, suspension: Suspension): Promise<void> {
     await this.#puttingOff.putOff(request, activation, suspension);
     // Only now: who is told may ask again at once. Those who wait for a shard that moved meanwhile were told of that.
-    if (suspension.failure !== null) this.#settle(request, failure(request.id, suspension.failure));
+    if (suspension.failure !== null)
+      this.#waiters.disappoint(request.id, failure(request.id, suspension.failure));
   }
 
   /** Tells all who wait for it, who wait no more. */

@@ -25,6 +25,8 @@ export interface Waiter extends Asking {
   readonly answer: Answer;
   /** Of who joined: whether what it waits for is not to be interrupted, by whoever leaves. */
   readonly isUninterruptible?: boolean;
+  /** Whether it waits on where others are told that it is in vain for now. */
+  readonly isPatient?: boolean;
 }
 
 export class ReplyWaiters {
@@ -88,6 +90,13 @@ export class ReplyWaiters {
     this.#byRequest.delete(requestId);
     if (this.#awaited.size > 0) for (const waiter of waiters) this.#awaited.delete(waiter.requestId);
     for (const waiter of waiters) waiter.answer(message);
+  }
+
+  /** Tells all who wait and are not patient, who wait no more. */
+  disappoint(requestId: string, message: WireMessage): void {
+    const told = this.#byRequest.get(requestId)?.filter(({ isPatient }) => isPatient !== true) ?? [];
+    this.#keep(requestId, (waiter) => !told.includes(waiter));
+    for (const waiter of told) waiter.answer(message);
   }
 
   /** Tells all who wait for requests of these shards, who wait no more. */

@@ -268,9 +268,18 @@ function thrown(error: unknown, { fence }: Activation): Attempt {
   return isFenced ? { type: "fenced" } : { type: "threw", error };
 }
 
-/** Whether the attempt is repeated. A query builder may have wrapped what the transaction threw. */
+/** Whether the attempt is repeated. A query builder may have wrapped what the transaction was lost with. */
 function asksForAnother(error: unknown, transaction: StorageTransaction | null): boolean {
-  return isRetryable(error) || (transaction !== null && withCauses(error).some(isRetryable));
+  if (isRetryable(error)) return true;
+  const lostWith = transaction?.lostWith ?? null;
+  if (lostWith === null) return false;
+  const errors = withCauses(error);
+  const at = errors.indexOf(lostWith);
+  return at !== -1 && !errors.slice(0, at).some(saysItIsFinal);
+}
+
+function saysItIsFinal(error: Error): boolean {
+  return "retryable" in error && error.retryable === false;
 }
 
 /** Whether it is a promise, of whatever library. */

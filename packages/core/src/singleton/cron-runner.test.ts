@@ -78,7 +78,7 @@ class TickStorage {
     tick.reply = await Promise.resolve(handle({ scheduledTime }, callWith(signal))).catch(
       (error: unknown) => {
         // The runtime gives these another attempt, and records all others.
-        if (error instanceof Error && "retryable" in error) return undefined;
+        if (error instanceof Error && "retryable" in error && error.retryable === true) return undefined;
         return error;
       },
     );

@@ -176,6 +176,8 @@ export class CronRunner {
 /** The user's function threw. Recorded as the tick's reply, with what it threw as the cause. */
 class TickFailed extends Error {
   override readonly name = "CronTickFailed";
+  /** Also where its cause is that the tick's transaction was lost. */
+  readonly retryable = false;
 
   constructor(cron: string, scheduledTime: string, cause: unknown) {
     super(`The function of cron "${cron}" threw at its tick of ${scheduledTime}.`, { cause });

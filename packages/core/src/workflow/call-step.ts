@@ -4,7 +4,6 @@ import { Abort } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
-import { NonDeterminismError } from "../errors/workflow.ts";
 import type { Outcome } from "./journal.ts";
 import type { Step, StepScope } from "./step.ts";
 
@@ -86,9 +85,7 @@ export async function insist<Result>(
     try {
       return { ok: true, value: await call() };
     } catch (error) {
-      // A child whose code diverged has not ended.
-      const mayChange = error instanceof NonDeterminismError || mayBeSentAgain(error, true);
-      if (scope.isStopped() || !mayChange) return { ok: false, error };
+      if (scope.isStopped() || !mayBeSentAgain(error, true)) return { ok: false, error };
     }
     await sleep(scope.clock, backoffMs(RETRY, attempt, scope.random), scope.stopped.signal);
   }

@@ -1,0 +1,16 @@
+import { PATIENT_HEADER } from "../data/envelope.ts";
+import type { Caller } from "./caller.ts";
+
+/**
+ * For handlers, activities and workflows: what they make of an error may be recorded, so that a call of theirs waits where one
+ * from outside is told that it is in vain for now.
+ */
+export function patientCaller(caller: Caller): Caller {
+  return {
+    call: (target, input, options) =>
+      caller.call(target, input, { ...options, headers: { ...options?.headers, [PATIENT_HEADER]: "" } }),
+    notify: (target, input, options) => caller.notify(target, input, options),
+    stream: (target, input, options) => caller.stream(target, input, options),
+    lookUpByKey: (target, key) => caller.lookUpByKey(target, key),
+  };
+}
