@@ -1,0 +1,47 @@
+// Handlers whose transaction could not begin, or lost its session, below the error that they end with.
+
+import { defineEntity, rpc } from "@holdfast/core";
+import { transactionScopeOf } from "@holdfast/core/adapter";
+import { createTestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+import { notWritten, tampering } from "./tampering.ts";
+
+const Desk = defineEntity({ name: "Desk", rpcs: { write: rpc<void, string>({ persisted: true }) } });
+
+describe("a handler that ends with a wrapped error", () => {
+  it.each([
+    ["is attempted again where its transaction was lost with the cause", "its own", 2],
+    ["has failed where the cause is another's", "another's", 1],
+    ["has failed where its error says that it is final", "its own", 1],
+  ])("%s", async (what, whose, attempts) => {
+    const lost = notWritten("a transaction");
+    const cause = whose === "its own" ? lost : notWritten("what another asked for");
+    const isFinal = what.includes("final");
+    let begun = 0;
+    const desk = Desk.implement({
+      write(_input, ctx) {
+        transactionScopeOf(ctx, "test").open("test");
+        begun += 1;
+        if (begun === 1)
+          throw Object.assign(new Error("a query failed", { cause }), isFinal ? { retryable: false } : {});
+        return "written";
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [desk],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          beginTransaction: () => ({ kind: "test", lostWith: lost, rollback: async () => undefined }),
+          saveReply: (reply, fence) => messages.saveReply(reply, fence, null),
+        },
+      })),
+    });
+    const written = cluster
+      .entity(Desk, "a")
+      .write()
+      .catch((error: unknown) => (error as Error).message);
+    await cluster.advance("10s");
+    expect(await written).toBe(attempts === 2 ? "written" : "a query failed");
+    expect(begun).toBe(attempts);
+  });
+});
