@@ -284,12 +284,10 @@ export class Execution {
         const { ordinal, event } = recorded.outcome;
         return this.#queue.deliver(ordinal, () => hand(event));
       }
-      const record: Settle = (event, transaction) =>
-        this.#recorder.settle({ position, kind, name, event }, transaction, hand);
       const settle: Settle = (event, transaction) =>
-        event.type === "completed"
-          ? record(event, transaction)
-          : this.#onceAsked(event).then((failure) => record(failure, transaction));
+        event.type === "failed" && event.asked === undefined
+          ? this.#onceAsked(event).then((failure) => settle(failure, transaction))
+          : this.#recorder.settle({ position, kind, name, event }, transaction, hand);
       // Copies that left memory in order have recorded what they had begun; those that crashed were an attempt. What is recorded
       // of a step goes when it is to be done anew.
       const { call, run } = this.#options;
