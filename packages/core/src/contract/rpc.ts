@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
 import { checkOptionNames, type OptionNames } from "./option-names.ts";
-import type { SchemaInput, SchemaOutput } from "./schema.ts";
+import type { DefinedSchemas, SchemaInput, SchemaOutput } from "./schema.ts";
 
 /** Who may call an rpc: everybody, or only handlers, activities and workflows. */
 export type Visibility = "public" | "protected";
@@ -74,11 +74,7 @@ interface Flags<S extends boolean, V extends Visibility> {
   readonly visibility?: V;
 }
 
-type AnyRpcOptions = {
-  readonly input?: StandardSchemaV1 | undefined;
-  readonly output?: StandardSchemaV1 | undefined;
-} & RpcOptions<never> &
-  Flags<boolean, Visibility>;
+type AnyRpcOptions = DefinedSchemas & RpcOptions<never> & Flags<boolean, Visibility>;
 
 const OPTION_NAMES: OptionNames<AnyRpcOptions> = {
   input: true,

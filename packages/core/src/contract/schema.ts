@@ -5,6 +5,12 @@ import { nameOf, type What } from "./what.ts";
 /** Any Standard Schema: zod, valibot, arktype and others. */
 export type Schema<In = unknown, Out = In> = StandardSchemaV1<In, Out>;
 
+/** The schemas of a definition. */
+export interface DefinedSchemas {
+  readonly input?: StandardSchemaV1 | undefined;
+  readonly output?: StandardSchemaV1 | undefined;
+}
+
 /** What passes into a schema: the side before it is parsed. */
 export type SchemaInput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : void;
 

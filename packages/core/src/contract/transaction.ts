@@ -29,6 +29,11 @@ export interface HasTransactionScope {
   readonly [TRANSACTION_SCOPE]?: TransactionScope;
 }
 
+/** Why a storage without transactions has none for these. */
+export function noTransactionsFor(whom: "handlers" | "activities"): string {
+  return `the cluster's storage has no transactions for ${whom}; configure one that has, such as Postgres: "pglite:" needs no server`;
+}
+
 /** One attempt's transaction: none until the first `open()`, then always the same one. */
 export class TransactionScope {
   readonly #begin: (() => StorageTransaction) | undefined;

@@ -1,6 +1,6 @@
 import type { EntityAddress } from "./entity-address.ts";
 
-/** The header of who waits for the reply also where others are told that it is in vain for now. */
+/** The header of a request whose sender is patient. */
 export const PATIENT_HEADER = "holdfast-patient";
 
 /** A request on its way. Plain data: it is sent, stored and compared as it stands. */
@@ -28,6 +28,11 @@ export interface Envelope {
   readonly sender: string;
   /** The sender has written to storage for this shard while no owner was to be had: read what is pending before this. */
   readonly readPendingFirst: boolean;
+}
+
+/** Whether its sender waits for the reply also where others are told that it is in vain for now. */
+export function isPatient({ headers }: Envelope): boolean {
+  return PATIENT_HEADER in headers;
 }
 
 /** A persisted request as storage hands it back to the owner of its shard. */

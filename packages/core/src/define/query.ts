@@ -1,14 +1,9 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
-import type { SchemaInput, SchemaOutput } from "../contract/schema.ts";
+import type { DefinedSchemas, SchemaInput, SchemaOutput } from "../contract/schema.ts";
 import type { Query } from "../contract/workflow-contract.ts";
 
-interface QueryOptions {
-  readonly input?: StandardSchemaV1 | undefined;
-  readonly output?: StandardSchemaV1 | undefined;
-}
-
-const OPTION_NAMES: OptionNames<QueryOptions> = { input: true, output: true };
+const OPTION_NAMES: OptionNames<DefinedSchemas> = { input: true, output: true };
 
 /** Defines a question that an execution answers from its state. Types come from the schemas; without one they are void. */
 export function query<
@@ -17,7 +12,7 @@ export function query<
 >(options?: { readonly input?: I; readonly output?: O }): Query<SchemaInput<I>, SchemaOutput<O>>;
 /** Types given as type arguments, nothing checked at run time: `query<void, number>()`. */
 export function query<In, Out>(): Query<In, Out>;
-export function query(options: QueryOptions = {}): Query {
+export function query(options: DefinedSchemas = {}): Query {
   checkOptionNames(options, OPTION_NAMES);
   return Object.freeze({ kind: "query", input: options.input, output: options.output } satisfies Query);
 }

@@ -4,7 +4,7 @@ import { checkName } from "../contract/entity-contract.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
-import { parseWhat, type SchemaInput, type SchemaOutput } from "../contract/schema.ts";
+import { parseWhat, type DefinedSchemas, type SchemaInput, type SchemaOutput } from "../contract/schema.ts";
 import {
   executionContract,
   executionEntityType,
@@ -152,11 +152,7 @@ interface Messages<Signals extends SignalSchemas, Queries extends AnyQueries> {
   readonly queries?: Queries;
 }
 
-type AnyWorkflowOptions = {
-  readonly input?: StandardSchemaV1 | undefined;
-  readonly output?: StandardSchemaV1 | undefined;
-} & WorkflowOptions<never> &
-  Messages<SignalSchemas, AnyQueries>;
+type AnyWorkflowOptions = DefinedSchemas & WorkflowOptions<never> & Messages<SignalSchemas, AnyQueries>;
 
 const OPTION_NAMES: OptionNames<AnyWorkflowOptions> = {
   name: true,

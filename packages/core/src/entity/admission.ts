@@ -16,7 +16,7 @@ import { parseWhat } from "../contract/schema.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
-import { PATIENT_HEADER, type Envelope } from "../data/envelope.ts";
+import { isPatient, type Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
@@ -259,8 +259,8 @@ export class Admission {
       this.#options.requests.set(request.id, request);
       straight.mailbox.push(request);
     }
-    const isPatient = PATIENT_HEADER in envelope.headers;
-    const waiter = { peer, requestId: request.id, shardId: shard.fence.shardId, answer, isPatient };
+    const { shardId } = shard.fence;
+    const waiter = { peer, requestId: request.id, shardId, answer, isPatient: isPatient(envelope) };
     if (envelope.expects !== "acceptance" && !arrival.hasLeft) this.#options.waiters.add(request.id, waiter);
     try {
       const save = (): Promise<SaveRequestResult> =>
@@ -346,10 +346,14 @@ export class Admission {
       answer({ type: "accepted", requestId: envelope.requestId });
       return false;
     }
-    const { uninterruptible: isUninterruptible } = envelope;
-    const { shardId } = envelope.address;
-    const isPatient = PATIENT_HEADER in envelope.headers;
-    const waiter = { peer, requestId: envelope.requestId, shardId, answer, isUninterruptible, isPatient };
+    const waiter = {
+      peer,
+      requestId: envelope.requestId,
+      shardId: envelope.address.shardId,
+      answer,
+      isUninterruptible: envelope.uninterruptible,
+      isPatient: isPatient(envelope),
+    };
     this.#options.waiters.add(requestId, waiter);
     if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer)) !== null)
       return true;
@@ -360,7 +364,7 @@ export class Admission {
 
   /** Why it is in vain to wait for a request that was put off. Null: it is not, or who asks waits all the same. */
   #failureOf(envelope: Envelope, shard: HostedShard): EncodedError | null {
-    if (PATIENT_HEADER in envelope.headers) return null;
+    if (isPatient(envelope)) return null;
     const behavior = this.#options.behaviors.get(envelope.address.entityType);
     return behavior?.failureOf?.(envelope, shard.fence) ?? null;
   }

@@ -17,7 +17,7 @@ import { isRetryable } from "../contract/error-codec.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
 import { parseWhat } from "../contract/schema.ts";
-import { TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import { noTransactionsFor, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Exit, Reply } from "../data/reply.ts";
@@ -60,8 +60,7 @@ const NO_TRANSACTIONS = new TransactionScope(
   "the rpc is not persisted, so there is no record to commit with; set persisted: true",
 );
 
-const NOT_TRANSACTIONAL =
-  'the cluster\'s storage has no transactions for handlers; configure one that has, such as Postgres: "pglite:" needs no server';
+const NOT_TRANSACTIONAL = noTransactionsFor("handlers");
 
 export class RequestRunner {
   readonly #options: RequestRunnerOptions;

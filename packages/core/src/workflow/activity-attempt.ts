@@ -3,7 +3,12 @@
 import type { Timer } from "../adapter/clock.ts";
 import { Abort } from "../contract/abort.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
-import { rollBack, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import {
+  noTransactionsFor,
+  rollBack,
+  TransactionScope,
+  type StorageTransaction,
+} from "../contract/transaction.ts";
 import { ActivityTimeoutError } from "../errors/workflow.ts";
 import { runBody } from "./activity-body.ts";
 import type { Step, StepScope } from "./step.ts";
@@ -58,8 +63,7 @@ export interface Heartbeat {
   details: string | undefined;
 }
 
-const NO_TRANSACTIONS =
-  'the cluster\'s storage has no transactions for activities; configure one that has, such as Postgres: "pglite:" needs no server';
+const NO_TRANSACTIONS = noTransactionsFor("activities");
 
 export class Attempt implements AttemptScope {
   readonly attempt: number;

@@ -62,9 +62,7 @@ async function outcomeOf(
     } catch (error) {
       if (scope.isStopped()) return null;
       if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
-      // What is recorded is answered for ever, whatever it says of itself.
-      const isFinal = (isJoinable && isAnswer(error)) || !mayBeSentAgain(error, isJoinable);
-      if (isFinal) return failed(error, scope, place);
+      if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope, place);
     }
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
@@ -94,6 +92,8 @@ export async function insist<Result>(
 /** Whether a call that failed so is made again by the execution itself, instead of failing in its code. */
 function mayBeSentAgain(error: unknown, isJoinable: boolean): boolean {
   if (!isHoldfastError(error)) return false;
+  // What is recorded is answered for ever, whatever it says of itself.
+  if (isJoinable && isAnswer(error)) return false;
   // The member is on its way out: the execution will be, too.
   if (error instanceof ClusterClosedError) return true;
   // A volatile rpc that was cut short may have run: that is for the code to decide.

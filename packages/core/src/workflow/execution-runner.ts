@@ -278,7 +278,7 @@ export class ExecutionRunner {
     const until = this.parked.park({ executionId, fence, error: encoded, isTold });
     this.#services.logger.error("An execution waits for fixed code", { executionId, error: error.message });
     // An earlier attempt may have begun what it did not record.
-    return new Suspension(until, attempt > 1 ? 1 : 0, this.parked.failureOf(executionId, fence));
+    return new Suspension(until, attempt > 1 ? 1 : 0, isTold ? encoded : null);
   }
 
   /** Has those woken who wait for the end of an execution that became a dead letter. Never rejects. */

@@ -117,7 +117,7 @@ export class Execution {
       catchUp: () => this.#catchUp(),
       recordBegun: () => this.#recordBegun(),
       leave: (until) => this.#stop({ type: "suspended", until }),
-      stuck: () => this.#stop({ type: "diverged", error: this.#replay.unaskedStep(), isCertain: false }),
+      stuck: () => void this.#diverge(this.#replay.unaskedStep(), false),
     });
     this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#requestCancel(reason));
   }
@@ -518,8 +518,8 @@ export class Execution {
     else this.#stop(end);
   }
 
-  #diverge(error: NonDeterminismError): NonDeterminismError {
-    this.#stop({ type: "diverged", error, isCertain: true });
+  #diverge(error: NonDeterminismError, isCertain: boolean = true): NonDeterminismError {
+    this.#stop({ type: "diverged", error, isCertain });
     return error;
   }
 
