@@ -398,6 +398,21 @@ describe("a definition that contradicts itself", () => {
       () => (defineWorkflow<void, void>({ name: "W" }).implement as (code: object) => unknown)({}),
       /has no execute/u,
     ],
+    [
+      "an answer to a query that the workflow does not have",
+      () =>
+        (defineWorkflow<void, void>({ name: "W" }).implement as (code: object) => unknown)({
+          execute: async () => undefined,
+          queries: { stock: () => 1 },
+        }),
+      /^The implementation of the workflow "W" has functions without a query: stock\.$/u,
+    ],
+    [
+      "an activity whose options follow its function",
+      () =>
+        (activity as unknown as (...given: readonly unknown[]) => unknown)(() => undefined, { retries: 3 }),
+      /^The options of an activity go before its function: activity\(options, async/u,
+    ],
   ])("because of %s is a DefinitionError", (_what, define, message) => {
     expect(define).toThrow(DefinitionError);
     expect(define).toThrow(message);
@@ -429,6 +444,12 @@ describe("an option of a definition", () => {
       "groups",
     ],
     ["a workflow", (option) => defineWorkflow({ name: "W", ...option }), "retension", "retention"],
+    [
+      "a workflow's implementation",
+      (option) => defineWorkflow<void, void>({ name: "W" }).implement({ execute: async () => {}, ...option }),
+      "activites",
+      "activities",
+    ],
     ["a query", (option) => query({ ...option }), "outptu", "output"],
     ["an activity", (option) => activity({ ...option }, run), "retires", "retries"],
     [

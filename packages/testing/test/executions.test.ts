@@ -1,10 +1,13 @@
 import {
   activity,
   ConfigError,
+  defineEntity,
   defineWorkflow,
   ExecutionStateError,
+  rpc,
   UnknownExecutionError,
   WorkflowFailedError,
+  type WorkflowContext,
 } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -403,6 +406,8 @@ describe("a fork", () => {
 describe("the options of what is asked of executions", () => {
   /** As plain JavaScript comes, past the types. */
   type Asked = (options: unknown) => Promise<unknown>;
+  type Inside = (ctx: WorkflowContext) => Promise<unknown>;
+  const Desk = defineEntity({ name: "Desk", rpcs: { ask: rpc<void, void>({ persisted: true }) } });
 
   it.each([null, 5, { limits: 1 }])("are refused with ConfigError where they are %j", async (options) => {
     await using cluster = await createTestCluster({ runners: 1, register: [job] });
@@ -432,31 +437,46 @@ describe("the options of what is asked of executions", () => {
     await expect(fork({ formStep: 0 })).rejects.toThrow('Did you mean "fromStep"?');
   });
 
-  it("are refused inside of a workflow, too", async () => {
-    const Caller = defineWorkflow<string, void>({ name: "Caller", key: (id) => id, hashKey: false });
-    const caller = Caller.implement({
-      async execute(ctx, id) {
-        if (id === "child")
-          await ctx
-            .child(Job)
-            .execute({ id: "job", does: "end", tenant: "a" }, { detatched: true } as object);
-        if (id === "signal") await ctx.signal("any" as never, { timout: "1s" } as object);
-        if (id === "run") await ctx.run("any", { retires: 1 } as object, () => undefined);
-      },
-    });
-    await using cluster = await createTestCluster({ runners: 1, register: [job, caller] });
-    for (const [id, meant] of [
-      ["child", "detached"],
-      ["signal", "timeout"],
-      ["run", "retries"],
-    ] as const) {
+  const desk = Desk.implement({ ask: () => undefined });
+  const input = { id: "job", does: "end", tenant: "a" } as const;
+  const insideOfWorkflows: Readonly<Record<string, readonly [Inside, RegExp]>> = {
+    "a child": [
+      (ctx) => ctx.child(Job).execute(input, { detatched: true } as object),
+      /Did you mean "detached"\?/u,
+    ],
+    "a wait for a signal": [
+      (ctx) => ctx.signal("any" as never, { timout: "1s" } as object),
+      /Did you mean "timeout"\?/u,
+    ],
+    "an activity": [
+      (ctx) => ctx.run("any", { retires: 1 } as object, () => undefined),
+      /Did you mean "retries"\?/u,
+    ],
+    "a call": [
+      (ctx) => ctx.entity(Desk, "1").ask(undefined, { timout: 1 } as object),
+      /Did you mean "timeout"/u,
+    ],
+    "a call, as null": [(ctx) => ctx.entity(Desk, "1").ask(undefined, null as never), /takes an object/u],
+  };
+
+  it.each(Object.entries(insideOfWorkflows))(
+    "are refused inside of a workflow, too: of %s",
+    async (_, asked) => {
+      const [ask, message] = asked;
+      const Caller = defineWorkflow<void, void>({ name: "Caller", key: () => "1" });
+      const caller = Caller.implement({
+        async execute(ctx) {
+          await ask(ctx);
+        },
+      });
+      await using cluster = await createTestCluster({ runners: 1, register: [job, desk, caller] });
       const outcome = cluster
         .workflow(Caller)
-        .execute(id)
+        .execute()
         .catch((error: Error) => error.cause);
       await cluster.advance("2s");
       expect(await outcome).toBeInstanceOf(ConfigError);
-      expect(String(await outcome)).toContain(`Did you mean "${meant}"?`);
-    }
-  });
+      expect(String(await outcome)).toMatch(message);
+    },
+  );
 });

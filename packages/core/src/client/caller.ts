@@ -85,6 +85,11 @@ const MAX_HEADERS_BYTES = 16 * 1_024;
 const NO_HEADERS: Envelope["headers"] = Object.freeze({});
 const GAP_CHECK_MS = 2_000;
 
+/** @throws {ConfigError} they are no object, or there is no such option */
+export function checkCallOptions(options: unknown): void {
+  checkOptionNames(options, OPTION_NAMES);
+}
+
 export class ClusterCaller implements Caller {
   readonly #options: CallerOptions;
 
@@ -198,7 +203,7 @@ export class ClusterCaller implements Caller {
   /** Refuses a call that cannot be made. Returns its input, parsed; a promise where there is a schema. */
   #check(target: CallTarget, rpc: AnyRpc | undefined, input: unknown, options: CallOptions): unknown {
     this.#checkOpen(target);
-    checkOptionNames(options, OPTION_NAMES);
+    checkCallOptions(options);
     if (rpc?.visibility === "protected" && !target.fromInside) {
       throw new ProtectedRpcError({ entityType: target.contract.name, tag: target.tag });
     }

@@ -90,10 +90,25 @@ export function activity(
   first: ActivityOptions | AnyActivity["body"],
   second?: AnyActivity["body"],
 ): AnyActivity {
-  const [options, body] = typeof first === "function" ? [{}, first] : [first, second];
-  if (typeof body !== "function")
-    throw new DefinitionError("An activity needs a function: activity(async (ctx, ...args) => { ... }).");
+  const [options, body] = optionsAndBody(first, second, "activity(options, async (ctx, ...args) => { ... })");
   return Object.freeze({ kind: "activity", settings: activitySettings(options), body } satisfies AnyActivity);
+}
+
+/**
+ * The options, which may be left out, and the function that follows them.
+ *
+ * @param usage how it is written, for the error. @throws {DefinitionError} there is no function, or something follows it
+ */
+export function optionsAndBody<Body extends (...args: never[]) => unknown>(
+  first: ActivityOptions | Body,
+  second: Body | undefined,
+  usage: string,
+): [ActivityOptions, Body] {
+  const [options, body] = typeof first === "function" ? [{}, first] : [first, second];
+  if (typeof body !== "function") throw new DefinitionError(`An activity needs a function: ${usage}.`);
+  if (body === first && second !== undefined)
+    throw new DefinitionError(`The options of an activity go before its function: ${usage}.`);
+  return [options, body];
 }
 
 /** @throws {ConfigError} there is no such option, or one is out of range */

@@ -18,7 +18,7 @@ import {
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
 import { isAbortSignal } from "../client/call-wait.ts";
-import type { CallOptions, CallTarget } from "../client/caller.ts";
+import { checkCallOptions, type CallOptions, type CallTarget } from "../client/caller.ts";
 import type { EntityPeer, EntityPeers } from "../client/entity-client.ts";
 import type { AttributeValue } from "../data/execution-record.ts";
 import type { Call } from "../entity/behavior.ts";
@@ -32,6 +32,7 @@ import { signalStep } from "../workflow/signal-step.ts";
 import { timerStep } from "../workflow/timer-step.ts";
 import {
   activitySettings,
+  optionsAndBody,
   type ActivityCalls,
   type ActivityContext,
   type ActivityOptions,
@@ -44,6 +45,8 @@ import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts"
 interface SignalOptions {
   readonly timeout?: Duration;
 }
+
+type InlineBody = (ctx: ActivityContext) => unknown;
 
 const SIGNAL_OPTION_NAMES: OptionNames<SignalOptions> = { timeout: true };
 /** The most that an attribute's value may take as JSON. */
@@ -161,13 +164,16 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     executionId: execution.id,
     activities: calls as WorkflowContext["activities"],
     run(name: string, first: unknown, second?: unknown) {
-      const [options, body] = typeof first === "function" ? [{}, first] : [first as ActivityOptions, second];
-      if (typeof body !== "function") throw new DefinitionError(`ctx.run("${name}") needs a function.`);
-      const own = body as (ctx: ActivityContext) => unknown;
+      const usage = `ctx.run("${name}", options, async (ctx) => { ... })`;
+      const [options, body] = optionsAndBody(
+        first as ActivityOptions | InlineBody,
+        second as InlineBody,
+        usage,
+      );
       return activity(
         { kind: "run", name, args: [] },
         activitySettings(options),
-        inContext(own),
+        inContext(body),
       ) as Promise<never>;
     },
     sleep(duration) {
@@ -308,6 +314,7 @@ function journaledPeer(
       (send: WorkflowServices["callEntity"]) =>
       (input: unknown, options: CallOptions = {}) =>
         execution.step({ kind: "rpc", name, role: "work", content: () => [entityId, input] }, (step) => {
+          checkCallOptions(options);
           const { signal: given } = options;
           // What is no signal is refused where it is sent.
           const isRefused = given !== undefined && !isAbortSignal(given);

@@ -245,9 +245,18 @@ interface WorkflowCode {
   execute(ctx: WorkflowContext, input: unknown): Promise<unknown>;
 }
 
+const CODE_NAMES: OptionNames<WorkflowCode> = {
+  groups: true,
+  activities: true,
+  queries: true,
+  versions: true,
+  execute: true,
+};
+
 function implement(contract: WorkflowContract, code: WorkflowCode): WorkflowImplementation {
   const of = `the workflow "${contract.name}"`;
-  if (typeof code?.execute !== "function")
+  checkOptionNames(code, CODE_NAMES);
+  if (typeof code.execute !== "function")
     throw new DefinitionError(`The implementation of ${of} has no execute(ctx, input).`);
   const activities = namedActivities(of, checkActivities(of, code.activities ?? {}), code.groups ?? []);
   const queries = new Map(Object.entries<QueryFunction>(code.queries ?? {}));
@@ -255,6 +264,11 @@ function implement(contract: WorkflowContract, code: WorkflowCode): WorkflowImpl
     if (typeof queries.get(name) !== "function")
       throw new DefinitionError(`The implementation of ${of} has no function for its query "${name}".`);
   }
+  const unknown = [...queries.keys()].filter((name) => !Object.hasOwn(contract.queries, name));
+  if (unknown.length > 0)
+    throw new DefinitionError(
+      `The implementation of ${of} has functions without a query: ${unknown.join(", ")}.`,
+    );
   const versions = new Map<string | null, WorkflowCode["execute"]>();
   for (const [version, execute] of Object.entries(code.versions ?? {})) {
     if (typeof execute !== "function")
