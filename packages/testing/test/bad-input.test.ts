@@ -26,7 +26,7 @@ import {
 } from "@holdfast/core";
 import { transactionScopeOf, type WireMessage } from "@holdfast/core/adapter";
 import { createMember, SeededRandom, VirtualClock } from "@holdfast/core/internal";
-import { createTestCluster } from "@holdfast/testing";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 
@@ -44,6 +44,7 @@ const Desk = defineEntity({
     never: rpc<void, void>(),
     transact: rpc<void, void>({ persisted: true }),
     audit: rpc<void, string>({ visibility: "protected" }),
+    book: rpc<{ id?: string }, void>({ persisted: true, primaryKey: ({ id }) => id as string }),
   },
 });
 
@@ -70,6 +71,7 @@ const desk = Desk.implement({
     transactionScopeOf(ctx, "postgres").open("postgres");
   },
   audit: () => "fine",
+  book: () => undefined,
 });
 
 async function cluster() {
@@ -124,7 +126,7 @@ describe("bad input", () => {
     const error = await errorOf(test.entityClient("Desk").send("a", "chrge"));
     expect(error).toBeInstanceOf(UnknownRpcError);
     expect(error.message).toMatch(
-      /^The entity type "Desk" has no rpc "chrge"\. It has: audit, breakPromise, charge, /u,
+      /^The entity type "Desk" has no rpc "chrge"\. It has: audit, book, breakPromise, charge, /u,
     );
   });
 
@@ -181,6 +183,38 @@ describe("bad input", () => {
       expect((error as ConfigError).option).toBe(option);
     }
     expect(await charge("鍵".repeat(341), "鍵".repeat(341))).toBe(1);
+  });
+
+  it.each<[string, string, (test: TestCluster) => unknown]>([
+    ["a tag that is empty", "tag", (test) => test.entityClient("Desk").send("a", "")],
+    ["a tag that is missing", "tag", (test) => test.entityClient("Desk").send("a", undefined as never)],
+    ["a tag that is no text", "tag", (test) => test.entityClient("Desk").sendPersisted("a", 5 as never)],
+    ["a type that is empty", "entityType", (test) => test.entityClient("").send("a", "note")],
+    ["null for options", "options", (test) => test.entityClient("Desk", null as never)],
+    [
+      "a shard group that is no text",
+      "shardGroup",
+      (test) => test.entityClient("Dusk", { shardGroup: 5 as never }),
+    ],
+    ["null for headers", "headers", (test) => test.entity(Desk, "a").note(1, { headers: null as never })],
+    ["text for headers", "headers", (test) => test.entity(Desk, "a").note(1, { headers: "a" as never })],
+    [
+      "text for yes",
+      "uninterruptible",
+      (test) => test.entity(Desk, "a").note(1, { uninterruptible: "no" as never }),
+    ],
+    ["a primary key that is none", "primaryKey", (test) => test.entity(Desk, "a").book({})],
+    ["no definition", "definition", (test) => test.entity(undefined as never, "a")],
+    ["an implementation", "definition", (test) => test.entity(desk as never, "a")],
+    ["no workflow", "definition", (test) => test.workflow(undefined as never)],
+    ["an entity for a workflow", "definition", (test) => test.workflow(Desk as never)],
+    ["fewer than none", "limit", (test) => test.deadLetters.list({ limit: -1 })],
+    ["null for a query", "options", (test) => test.deadLetters.list(null as never)],
+  ])("is a ConfigError where it is %s", async (_what, option, ask) => {
+    await using test = await cluster();
+    const error = await errorOf((async () => ask(test))());
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as ConfigError).option).toBe(option);
   });
 
   it("with an option that there is not is refused, before anything is sent", async () => {

@@ -3,6 +3,7 @@
 import { defineEntity, defineWorkflow, rpc, type WorkflowContext } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { tampering } from "./tampering.ts";
 
 const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
 const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<string, string>({ persisted: true }) } });
@@ -52,6 +53,46 @@ describe("a call beside a step that fails at once in the next copy, and had not 
     await cluster.advance("1 minute");
     expect(handled.length, "its handler was begun again").toBeGreaterThan(1);
     expect(new Set(handled)).toHaveLength(1);
+  });
+});
+
+describe("a call whose reply is not recorded when its runner crashes", () => {
+  it.each([undefined, null])("is the same request, also where its options are %s", async (given) => {
+    const handled: string[] = [];
+    const bank = Bank.implement({
+      charge(what) {
+        handled.push(what);
+        return "receipt";
+      },
+    });
+    const options = { idempotencyKey: given, uninterruptible: undefined } as object;
+    const work = Work.implement({
+      async execute(ctx) {
+        await ctx.entity(Bank, "1").charge("a sale", options);
+        await ctx.sleep("1 minute");
+        return "done";
+      },
+    });
+    let isUp = false;
+    await using cluster = await createTestCluster({
+      register: [bank, work],
+      runners: 1,
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          appendJournal: (...args) =>
+            isUp ? workflows.appendJournal(...args) : new Promise(() => undefined),
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("1s");
+    expect(handled).toEqual(["a sale"]);
+    await cluster.crash(0);
+    isUp = true;
+    await cluster.restart(0);
+    await cluster.advance("5 minutes");
+    await expect(handle.result()).resolves.toBe("done");
+    expect(handled).toEqual(["a sale"]);
   });
 });
 

@@ -208,13 +208,7 @@ export class ClusterCaller implements Caller {
       throw new ProtectedRpcError({ entityType: target.contract.name, tag: target.tag });
     }
     checkKey(target.entityId, "entityId");
-    if (!takesAtMost(target.tag, MAX_NAME_BYTES)) {
-      throw new ConfigError({
-        option: "tag",
-        got: target.tag,
-        takes: `at most ${MAX_NAME_BYTES} bytes in UTF-8`,
-      });
-    }
+    checkTag(target.tag);
     return parse(rpc?.input, input, () => `${target.contract.name}.${target.tag}`);
   }
 
@@ -230,9 +224,6 @@ export class ClusterCaller implements Caller {
     const rpc = rpcOf(target);
     const what = (): string => `The input of ${describe(target)}`;
     const persisted = target.persisted ?? rpc?.persisted ?? false;
-    const deduplicationKey =
-      options.idempotencyKey ?? (persisted ? (rpc?.primaryKey?.(parsed as never) ?? null) : null);
-    if (deduplicationKey !== null) checkKey(deduplicationKey, "idempotencyKey");
     if (!persisted) forbidForVolatile(options);
     return {
       requestId: this.#options.random.id(),
@@ -246,9 +237,9 @@ export class ClusterCaller implements Caller {
       headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers),
       persisted,
       expects,
-      deduplicationKey,
+      deduplicationKey: persisted ? deduplicationKeyOf(options, rpc, parsed) : null,
       deliverAt: deliverAt(options),
-      uninterruptible: options.uninterruptible ?? rpc?.uninterruptible ?? false,
+      uninterruptible: uninterruptibleOf(options) ?? rpc?.uninterruptible ?? false,
       fromInside: target.fromInside,
       sender: this.#options.sender(),
       readPendingFirst: false,
@@ -271,6 +262,31 @@ function describe(target: CallTarget): string {
   return `${target.contract.name}/${target.entityId}.${target.tag}`;
 }
 
+function checkTag(tag: unknown): void {
+  if (typeof tag === "string" && tag !== "" && takesAtMost(tag, MAX_NAME_BYTES)) return;
+  throw new ConfigError({
+    option: "tag",
+    got: tag,
+    takes: `a string of 1 to ${MAX_NAME_BYTES} bytes in UTF-8`,
+  });
+}
+
+/** Null: what is called so is another request each time. @throws {ConfigError} it is no key */
+function deduplicationKeyOf(options: CallOptions, rpc: AnyRpc | undefined, parsed: unknown): string | null {
+  const { idempotencyKey } = options;
+  // Null comes from plain JavaScript, where it is no key either.
+  if (idempotencyKey !== undefined && idempotencyKey !== null)
+    return checkKey(idempotencyKey, "idempotencyKey");
+  return rpc?.primaryKey === undefined ? null : checkKey(rpc.primaryKey(parsed as never), "primaryKey");
+}
+
+function uninterruptibleOf(options: CallOptions): boolean | undefined {
+  const given = options.uninterruptible;
+  if (given !== undefined && typeof given !== "boolean")
+    throw new ConfigError({ option: "uninterruptible", got: given, takes: "true or false" });
+  return given;
+}
+
 function forbidForVolatile(options: CallOptions): void {
   forbid("idempotencyKey", options.idempotencyKey);
   forbid("deliverAt", options.deliverAt);
@@ -291,10 +307,13 @@ function deliverAt(options: CallOptions): number | null {
   const at = options.deliverAt instanceof Date ? options.deliverAt.getTime() : Number.NaN;
   if (Number.isNaN(at))
     throw new ConfigError({ option: "deliverAt", got: options.deliverAt, takes: "a valid Date" });
-  return at;
+  // On the wire and in storage times are counts.
+  return Math.max(0, at);
 }
 
 function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  if (typeof headers !== "object" || headers === null)
+    throw new ConfigError({ option: "headers", got: headers, takes: "an object of strings" });
   let bytes = 0;
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value !== "string")

@@ -1,6 +1,7 @@
 // The typed client of one entity. Nothing is sent until a call is made.
 
 import type { EntityContract } from "../contract/entity-contract.ts";
+import { checkGivenDefinition } from "../contract/given-definition.ts";
 import type { AnyRpc, AnyRpcs, IsProtected, IsStream, RpcInput, RpcOutput } from "../contract/rpc.ts";
 import type { CallOptions, Caller } from "./caller.ts";
 
@@ -49,6 +50,7 @@ export function entityClient(
   entityId: string,
   fromInside: boolean,
 ): Readonly<Record<string, unknown>> {
+  checkGivenDefinition("entity", contract);
   const client: Record<string, unknown> = {};
   for (const [tag, rpc] of Object.entries(contract.rpcs)) {
     // A protected rpc stays callable for untyped code, which then gets ProtectedRpcError and not "is not a function".

@@ -1,4 +1,5 @@
 import type { ExecutionQuery } from "../adapter/workflow-storage.ts";
+import { checkLimit } from "../contract/limit.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { EXECUTE, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
@@ -61,8 +62,7 @@ export async function* listExecutions(
   const { status, attributes = {}, limit = Number.POSITIVE_INFINITY } = filter;
   if (status !== undefined && !STATUSES.includes(status))
     throw new ConfigError({ option: "status", got: status, takes: STATUSES.join(", ") });
-  if (limit !== Number.POSITIVE_INFINITY && (!Number.isInteger(limit) || limit < 0))
-    throw new ConfigError({ option: "limit", got: limit, takes: "a whole number of 0 or more" });
+  if (limit !== Number.POSITIVE_INFINITY) checkLimit(limit);
   const query: Omit<ExecutionQuery, "after" | "limit"> = {
     ...allOf(contract, access.now()),
     status: status ?? null,

@@ -42,6 +42,10 @@ export function untypedClient(
     notifyAt: (id, tag, input, deliverAt, options) =>
       caller.notify(target(id, tag, true), input, { ...options, deliverAt }),
     sendStream: (id, tag, input, options) =>
-      caller.stream(target(id, tag, contract.rpcs[tag]?.persisted ?? false), input, options),
+      caller.stream(target(id, tag, isPersisted(contract, tag)), input, options),
   };
+}
+
+function isPersisted({ rpcs }: Pick<EntityContract, "rpcs">, tag: string): boolean {
+  return Object.hasOwn(rpcs, tag) && rpcs[tag]?.persisted === true;
 }

@@ -1,5 +1,6 @@
 // The typed client of a workflow: starts executions, finds them, and gives their handles.
 
+import { checkGivenDefinition } from "../contract/given-definition.ts";
 import { checkKey, hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodePayload } from "../contract/payload.ts";
@@ -57,6 +58,7 @@ export function workflowClients(caller: Caller, access: ExecutionAccess): Workfl
   return ((contract: AnyWorkflowContract) => {
     const known = clients.get(contract);
     if (known !== undefined) return known;
+    checkGivenDefinition("workflow", contract);
     const client = Object.freeze(workflowClient(caller, access, contract));
     clients.set(contract, client);
     return client;

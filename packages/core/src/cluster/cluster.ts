@@ -6,6 +6,8 @@ import { untypedClient, type UntypedEntityClient } from "../client/untyped-clien
 import type { ExecutionAccess } from "../client/execution-access.ts";
 import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { Caller } from "../client/caller.ts";
+import { checkKey } from "../contract/key.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { EXECUTE, executionTagOf } from "../contract/workflow-contract.ts";
 import { ConfigError } from "../errors/config.ts";
 import { deadLetters, type DeadLetters } from "./dead-letters.ts";
@@ -21,6 +23,14 @@ import {
   type ClusterStatus,
 } from "./status.ts";
 
+/** Options of an untyped client. */
+export interface EntityClientOptions {
+  /** Default `"default"`. */
+  readonly shardGroup?: string;
+}
+
+const ENTITY_CLIENT_OPTION_NAMES: OptionNames<EntityClientOptions> = { shardGroup: true };
+
 /** One member of a cluster. Made by `createCluster`. */
 export interface Cluster extends AsyncDisposable {
   /** The typed client of one entity. Nothing is sent yet. */
@@ -30,7 +40,7 @@ export interface Cluster extends AsyncDisposable {
    *
    * @throws {ConfigError} the type is that of a workflow's executions
    */
-  entityClient(entityType: string, options?: { readonly shardGroup?: string }): UntypedEntityClient;
+  entityClient(entityType: string, options?: EntityClientOptions): UntypedEntityClient;
   /** The typed client of a workflow. */
   readonly workflow: WorkflowClients;
   /** Adds implementations, also while it runs. @throws {DefinitionError} */
@@ -77,7 +87,8 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
   return {
     entity: ((definition, entityId) => entityClient(attended, definition, entityId, false)) as EntityClients,
     entityClient(entityType, options = {}) {
-      if (typeof entityType !== "string" || executionTagOf(entityType) !== null)
+      checkOptionNames(options, ENTITY_CLIENT_OPTION_NAMES);
+      if (typeof entityType !== "string" || entityType === "" || executionTagOf(entityType) !== null)
         throw new ConfigError({
           option: "entityType",
           got: entityType,
@@ -90,7 +101,11 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
       const contract =
         known?.kind === "entity"
           ? known.contract
-          : { name: entityType, shardGroup: options.shardGroup ?? "default", rpcs: {} };
+          : {
+              name: entityType,
+              shardGroup: checkKey(options.shardGroup ?? "default", "shardGroup"),
+              rpcs: {},
+            };
       return untypedClient(attended, contract, false);
     },
     // What comes back soon is attended; a result is not: executions may sleep for days.

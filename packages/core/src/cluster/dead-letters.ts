@@ -1,5 +1,7 @@
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import { decodeError } from "../contract/error-codec.ts";
+import { checkLimit } from "../contract/limit.ts";
+import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { executionTagOf } from "../contract/workflow-contract.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -19,13 +21,22 @@ export interface DeadLetterInfo {
   readonly deadSince: Date;
 }
 
+/** Which page of the dead letters. */
+export interface DeadLetterQuery {
+  /** Default 100. */
+  readonly limit?: number;
+  readonly after?: string;
+}
+
+const QUERY_NAMES: OptionNames<DeadLetterQuery> = { limit: true, after: true };
+
 /** The requests that failed their last attempt, kept until they are requeued or dropped. */
 export interface DeadLetters {
   /**
    * The oldest first. `after` is the request id of the last one seen, for the next page; if that one is a dead letter no
    * longer, the list begins again with the oldest.
    */
-  list(query?: { readonly limit?: number; readonly after?: string }): Promise<readonly DeadLetterInfo[]>;
+  list(query?: DeadLetterQuery): Promise<readonly DeadLetterInfo[]>;
   /** Lets a dead letter be attempted again, as often as a new request; an execution once less. Resolves to whether there was one. */
   requeue(requestId: string): Promise<boolean>;
   /**
@@ -44,10 +55,9 @@ export function deadLetters(messages: () => MessageStorage, wake: (shardId: Shar
   };
   return {
     async list(query = {}) {
-      const letters = await messages().listDeadLetters({
-        limit: query.limit ?? 100,
-        after: query.after ?? null,
-      });
+      checkOptionNames(query, QUERY_NAMES);
+      const { limit = 100, after = null } = query;
+      const letters = await messages().listDeadLetters({ limit: checkLimit(limit), after });
       return letters.map(({ envelope, attempts, error, deadSince }) => ({
         requestId: envelope.requestId,
         entityType: envelope.address.entityType,

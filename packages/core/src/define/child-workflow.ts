@@ -1,5 +1,6 @@
 // Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
 
+import { checkGivenDefinition } from "../contract/given-definition.ts";
 import { hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
@@ -59,6 +60,7 @@ function childWorkflow(
   parts: WorkflowContextParts,
   contract: AnyWorkflowContract,
 ): ChildWorkflow<WorkflowTypes> {
+  checkGivenDefinition("workflow", contract);
   const { execution, children } = parts;
   const step = (
     name: string,

@@ -2,6 +2,7 @@
 
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
+import { checkGivenDefinition } from "../contract/given-definition.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, type LogFields, type Logger } from "../contract/logger.ts";
@@ -306,6 +307,7 @@ function journaledPeer(
   contract: EntityContract,
   entityId: string,
 ): EntityPeer<AnyRpcs> {
+  checkGivenDefinition("entity", contract);
   const peer: Record<string, unknown> = {};
   for (const [tag, rpc] of Object.entries(contract.rpcs)) {
     const target: CallTarget = { contract, entityId, tag, fromInside: true };
@@ -322,12 +324,15 @@ function journaledPeer(
             isJoinable: rpc.persisted,
             signal: isRefused ? undefined : given,
             send: async (key, either) => {
-              const idempotencyKey =
-                rpc.persisted && rpc.primaryKey === undefined ? { idempotencyKey: key } : {};
-              // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
-              const uninterruptible = rpc.persisted || rpc.uninterruptible;
-              const signal = isRefused ? given : either;
-              return send(target, input, { ...idempotencyKey, uninterruptible, ...options, signal });
+              const own = rpc.persisted && rpc.primaryKey === undefined ? key : undefined;
+              return send(target, input, {
+                ...options,
+                // Undefined, they are not given: without its key the call would be another one in each copy of the execution.
+                idempotencyKey: options.idempotencyKey ?? own,
+                // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
+                uninterruptible: options.uninterruptible ?? (rpc.persisted || rpc.uninterruptible),
+                signal: isRefused ? given : either,
+              });
             },
           });
         });

@@ -20,10 +20,10 @@ import { isPatient, type Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
-import { InvalidInputError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import { chunksUnread, deadReply, describeInvalidInput, failure, readdress } from "./answers.ts";
+import { askedRpc } from "./asked-rpc.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { HostedRequest } from "./hosted-request.ts";
@@ -187,7 +187,7 @@ export class Admission {
 
   /** Null: there is none, and it is refused. */
   #destination(arrival: Arrival): Destination | null {
-    const { address, tag, fromInside, expects } = arrival.envelope;
+    const { address } = arrival.envelope;
     const shard = this.#options.servedShard(address.shardId);
     if (shard === undefined) {
       // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
@@ -199,19 +199,9 @@ export class Admission {
     const behavior = this.#options.behaviors.get(address.entityType);
     if (behavior === undefined)
       return refuse(arrival, "UNKNOWN_ENTITY", [...this.#options.behaviors.keys()].join("\n"));
-    const { rpcs } = behavior.contract;
-    const rpc = Object.hasOwn(rpcs, tag) ? rpcs[tag] : undefined;
-    if (rpc === undefined) return refuse(arrival, "UNKNOWN_RPC", Object.keys(rpcs).join("\n"));
-    if (rpc.visibility === "protected" && !fromInside) return refuse(arrival, "PROTECTED_RPC", "");
-    // Only callers without its definition take the one for the other, and would wait for what never comes.
-    if (expects !== "acceptance" && rpc.stream !== (expects === "stream")) {
-      const message = rpc.stream
-        ? "this rpc streams its reply: call it with sendStream"
-        : "this rpc replies once, and streams nothing: call it with send";
-      const error = new InvalidInputError({ of: `${address.entityType}.${tag}`, issues: [{ message }] });
-      return refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
-    }
-    return { shard, behavior, rpc };
+    const asked = askedRpc(behavior, arrival.envelope);
+    if (asked.refusal !== null) return refuse(arrival, asked.refusal.code, asked.refusal.detail);
+    return { shard, behavior, rpc: asked.rpc };
   }
 
   #receiveVolatile(request: HostedRequest, arrival: Arrival, { shard, behavior }: Destination): null {

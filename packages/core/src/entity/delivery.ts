@@ -20,7 +20,7 @@ import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { WireMessage } from "../data/wire-message.ts";
+import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
 import {
   ClusterClosedError,
   EntityNotAssignedError,
@@ -304,6 +304,7 @@ export class Delivery {
         new RunnerUnavailableError({ address, what: `${describeCall(envelope)} (${why})`, mayHaveRun: true }),
       );
     }
+    outgoing.mayBeAccepted = true;
     this.#options.reroute(envelope.address.shardId);
     this.#refused(outgoing);
   }
@@ -348,12 +349,19 @@ export class Delivery {
     if (outgoing === undefined) return;
     // A refusal that came late or twice says nothing of what was sent since.
     if (message.sending !== undefined && message.sending !== outgoing.sendings - 1) return;
+    if (mayBeInStorage(outgoing) && isLeftToStorage(outgoing.envelope, message.code)) {
+      outgoing.target = null;
+      // Under its id it is there once, whoever stored it.
+      if (outgoing.storedAs === null && !outgoing.isStoring) void this.#storeAndForward.store(outgoing);
+      return;
+    }
     switch (message.code) {
       case "NOT_ASSIGNED":
       case "CLOSING":
         return this.#turnedAway(outgoing);
       case "PERSISTENCE":
         // Its outcome may be unknown; under the same id it is safe to repeat, there and then from here (D2).
+        outgoing.mayBeAccepted = outgoing.envelope.persisted;
         return this.#refused(outgoing);
       case "UNKNOWN_ENTITY":
         // A rolling deploy: this owner does not serve the type, but another member does, so it is kept for that one.
@@ -415,5 +423,27 @@ export class Delivery {
     outgoing.retry?.cancel();
     this.#outgoing.delete(outgoing.envelope.requestId);
     if (this.#outgoing.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+}
+
+function mayBeInStorage({ storedAs, isStoring, mayBeAccepted }: Outgoing): boolean {
+  return storedAs !== null || isStoring || mayBeAccepted;
+}
+
+/**
+ * Whether a refusal of what is in storage says nothing of what becomes of it: who has no room for it now, or not its code, handles
+ * it later, and a refusal that is final becomes its reply there. The reply of a stream comes from its owner alone.
+ */
+function isLeftToStorage({ expects }: Envelope, code: RejectionCode): boolean {
+  switch (code) {
+    case "UNKNOWN_ENTITY":
+    case "UNKNOWN_RPC":
+    case "MAILBOX_FULL":
+      return true;
+    case "INVALID_INPUT":
+    case "PROTECTED_RPC":
+      return expects !== "stream";
+    default:
+      return false;
   }
 }

@@ -5,6 +5,8 @@ import type { Fence } from "../data/epoch.ts";
 import type { Activation } from "./activation.ts";
 
 const NONE: readonly EntityAddress[] = [];
+/** So many requests are left out of a read one by one. */
+const MOST_SKIPPED = 100;
 
 /** What a runner keeps of one shard while it owns it. */
 export class HostedShard {
@@ -16,6 +18,8 @@ export class HostedShard {
   readonly activations: BriefMap<Activation> = new BriefMap();
   /** Entities with stored requests that no code here handles. */
   readonly #unserved = new Map<string, EntityAddress>();
+  /** Stored requests that no code here handles, of entities whose others are. */
+  readonly #skipped = new Set<number>();
   /** Entities of which the read under way is to take nothing more. */
   readonly #heldBack = new Map<string, EntityAddress>();
   #whenQuiet: (() => void) | null = null;
@@ -84,10 +88,21 @@ export class HostedShard {
     this.#unserved.set(entityKey(address), address);
   }
 
+  /** Leaves out one request of an entity; where they are many, all of the entity's, since each read is told what to leave out. */
+  skipRequest(sequence: number, address: EntityAddress): void {
+    if (this.#skipped.size < MOST_SKIPPED) this.#skipped.add(sequence);
+    else this.skip(address);
+  }
+
+  get skipped(): ReadonlySet<number> {
+    return this.#skipped;
+  }
+
   /** Entity types were registered: what was skipped may be served now. */
   forgetSkipped(): void {
-    if (this.#unserved.size === 0) return;
+    if (this.#unserved.size + this.#skipped.size === 0) return;
     this.#unserved.clear();
+    this.#skipped.clear();
     this.markUnread();
   }
 

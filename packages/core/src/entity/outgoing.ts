@@ -30,6 +30,8 @@ export interface Outgoing {
   /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */
   storedAs: string | null;
   isStoring: boolean;
+  /** Whether an owner that is gone, or whose write had no outcome, may have accepted it: then it is in storage. */
+  mayBeAccepted: boolean;
   /** The store up to which its owner was told to read first, or null. */
   readsUpTo: number | null;
   unanswered: number;
@@ -50,6 +52,7 @@ export function newOutgoing(envelope: Envelope, listener: DeliveryListener): Out
     isRedirected: false,
     storedAs: null,
     isStoring: false,
+    mayBeAccepted: false,
     readsUpTo: null,
     unanswered: 0,
     isProbed: false,

@@ -15,7 +15,7 @@ import { PersistenceError } from "../errors/storage.ts";
 
 /** The error that a caller gets for a runner's refusal. */
 export function rejectionError(
-  rejection: Extract<WireMessage, { type: "rejected" }>,
+  rejection: Pick<Extract<WireMessage, { type: "rejected" }>, "code" | "detail">,
   envelope: Envelope,
 ): HoldfastError {
   const { entityType, shardId } = envelope.address;

@@ -289,7 +289,7 @@ function isThenable(value: unknown): boolean {
 
 /** @throws {UnknownRpcError} */
 function handlerOf({ envelope }: HostedRequest, handlers: Handlers): Handler {
-  const handler = handlers[envelope.tag];
+  const handler = Object.hasOwn(handlers, envelope.tag) ? handlers[envelope.tag] : undefined;
   if (handler !== undefined) return handler;
   const { entityType } = envelope.address;
   throw new UnknownRpcError({ entityType, tag: envelope.tag, known: Object.keys(handlers) });

@@ -8,9 +8,11 @@ import { parse } from "../contract/schema.ts";
 import type { PendingRequest } from "../data/envelope.ts";
 import type { Activation } from "./activation.ts";
 import type { AdmissionOptions } from "./admission.ts";
+import { askedRpc } from "./asked-rpc.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
+import { rejectionError } from "./rejection.ts";
 
 export interface StoredAdmissionOptions extends Pick<
   AdmissionOptions,
@@ -46,20 +48,28 @@ export class StoredAdmission {
    * one: what was in front of it is read again first (INV-4)
    */
   admit(pending: PendingRequest, withoutRoom: Set<string>): Promise<void> | null {
-    const { address, tag, payload } = pending.envelope;
+    const { envelope } = pending;
+    const { address, tag, payload } = envelope;
     const shard = this.#options.servedShard(address.shardId);
     if (shard === undefined || this.#isTaken(pending, shard)) return null;
     const behavior = this.#options.behaviors.get(address.entityType);
-    const rpc = behavior?.contract.rpcs[tag];
-    if (behavior === undefined || rpc === undefined) {
-      this.#options.unserved(behavior === undefined ? address.entityType : `${address.entityType}.${tag}`);
+    if (behavior === undefined) {
+      this.#options.unserved(address.entityType);
       shard.skip(address);
+      return null;
+    }
+    const { rpc, refusal } = askedRpc(behavior, envelope);
+    if (rpc === null) {
+      // Newer code may have it. What is behind it does not wait for that.
+      this.#options.unserved(`${address.entityType}.${tag}`);
+      shard.skipRequest(pending.sequence, address);
       return null;
     }
     const found: Found = { pending, shard, behavior, rpc, withoutRoom };
     // Of a deep backlog most finds none, and is not parsed.
     const activation = this.#withRoom(found);
     if (activation === null) return null;
+    if (refusal !== null) return this.#place(found, activation, undefined, rejectionError(refusal, envelope));
     let input: unknown;
     try {
       input = parse(
@@ -110,7 +120,7 @@ export class StoredAdmission {
     return null;
   }
 
-  /** @param inputError the schema changed since it was accepted: that becomes its reply. Null: it did not */
+  /** @param inputError why it is not handled, which becomes its reply: who stored it could not tell. Null: it is */
   #place({ pending, rpc }: Found, activation: Activation, input: unknown, inputError: unknown): null {
     const request = new HostedRequest(
       { envelope: pending.envelope, rpc, input },

@@ -1,0 +1,229 @@
+// Requests that their sender stored, since no owner was to be had: what becomes of those that the next owner refuses.
+
+import {
+  defineEntity,
+  defineWorkflow,
+  ProtectedRpcError,
+  rpc,
+  type EntityImplementation,
+  type Registration,
+} from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Shop = defineEntity({
+  name: "Shop",
+  mailboxCapacity: 1,
+  rpcs: {
+    buy: rpc<string, string>({ persisted: true }),
+    audit: rpc<string, string>({ persisted: true, visibility: "protected" }),
+  },
+});
+
+/** Buys at a shop from wherever it is. */
+const Clerk = defineEntity({
+  name: "Clerk",
+  concurrency: 0,
+  rpcs: { buy: rpc<{ at: string; what: string }, string>() },
+});
+
+/** The shop, whose handlers note what they do. */
+function shop(handled: string[], gate: Promise<void> = Promise.resolve()): EntityImplementation {
+  return Shop.implement({
+    async buy(what, { entityId }) {
+      await gate;
+      handled.push(`${entityId} ${what}`);
+      return `bought ${what}`;
+    },
+    audit(what) {
+      handled.push(`audit ${what}`);
+      return "audited";
+    },
+  });
+}
+
+/** An entity of runner `index`. */
+function nameOn(cluster: TestCluster, index: number): string {
+  const parts = cluster.runners[index]?.member.parts;
+  for (let n = 0; ; n += 1) {
+    const shardId = parts?.router.shardOf("default", `${n}`);
+    if (shardId !== undefined && parts?.host.serves(shardId) === true) return `${n}`;
+  }
+}
+
+/** How a call stands. */
+function watched(call: Promise<unknown>): { outcome: unknown } {
+  const watch: { outcome: unknown } = { outcome: "under way" };
+  call.then(
+    (value) => (watch.outcome = value),
+    (error: unknown) => (watch.outcome = error),
+  );
+  return watch;
+}
+
+/** A cluster whose one runner is down, so that what is sent is stored. */
+async function withoutOwner(registration: Registration) {
+  const cluster = await createTestCluster({ runners: 1, perRunner: () => ({ register: [registration] }) });
+  await cluster.crash(0);
+  await cluster.advance("40s");
+  return cluster;
+}
+
+describe("a request that was stored by its sender, who does not have the definition", () => {
+  it("is refused like any other where the rpc is protected", async () => {
+    const handled: string[] = [];
+    await using cluster = await withoutOwner(shop(handled));
+    const call = watched(cluster.entityClient("Shop").sendPersisted("a", "audit", "x"));
+    await cluster.advance("5s");
+    await cluster.restart(0);
+    await cluster.advance("30s");
+    expect(call.outcome).toBeInstanceOf(ProtectedRpcError);
+    expect(handled).toEqual([]);
+  });
+
+  it.each(["sell", "constructor", "toString"])(
+    "waits for code that has its rpc, and nothing of its entity waits behind it: %s",
+    async (tag) => {
+      const handled: string[] = [];
+      await using cluster = await withoutOwner(shop(handled));
+      const call = watched(cluster.entityClient("Shop").sendPersisted("a", tag, "x"));
+      await cluster.advance("5s");
+      await cluster.restart(0);
+      await cluster.advance("5s");
+      const inAMinute = new Date(cluster.now() + 60_000);
+      await cluster.entity(Shop, "a").buy.notify("later", { deliverAt: inAMinute });
+      await cluster.advance("2 minutes");
+      expect(handled).toEqual(["a later"]);
+      expect(call.outcome).toBe("under way");
+    },
+  );
+
+  it("takes its entity's with it where they are very many, until they can be handled", async () => {
+    const handled: string[] = [];
+    const Grown = defineEntity({ name: "Shop", rpcs: { sell: rpc<number, void>({ persisted: true }) } });
+    const grown = Grown.implement({ sell: (number) => void handled.push(`sold ${number}`) });
+    let code: EntityImplementation = shop(handled);
+    await using cluster = await withoutOwner({
+      kind: "entity",
+      get contract() {
+        return code.contract;
+      },
+      bind: (makeContext) => code.bind(makeContext),
+    });
+    const client = cluster.entityClient("Shop");
+    for (let number = 0; number < 150; number += 1) void client.notifyPersisted("a", "sell", number);
+    await cluster.advance("5s");
+    await cluster.restart(0);
+    await cluster.advance("5s");
+    await expect(cluster.entity(Shop, "b").buy("bread")).resolves.toBe("bought bread");
+    code = grown;
+    await cluster.crash(0);
+    await cluster.restart(0);
+    await cluster.advance("1 minute");
+    expect(handled.slice(1)).toEqual(Array.from({ length: 150 }, (_, number) => `sold ${number}`));
+  });
+});
+
+describe("a request that was stored by its sender", () => {
+  it("is not told that nobody serves its type: it runs once somebody does, and has its reply", async () => {
+    const handled: string[] = [];
+    await using cluster = await createTestCluster({
+      runners: 2,
+      perRunner: (index) => (index === 0 ? { register: [shop(handled)] } : {}),
+    });
+    const ids = ["a", "b", "c", "d", "e", "f"];
+    const calls = ids.map((id) => watched(cluster.entityClient("Shop").sendPersisted(id, "buy", "milk")));
+    // The shards of some are at the runner that does not serve it.
+    await cluster.advance("10s");
+    await cluster.crash(0);
+    await cluster.advance("1 minute");
+    for (const { outcome } of calls) expect(["under way", "bought milk"]).toContain(outcome);
+    expect(calls.some(({ outcome }) => outcome === "under way")).toBe(true);
+    await cluster.restart(0);
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    expect(calls.map(({ outcome }) => outcome)).toEqual(ids.map(() => "bought milk"));
+    expect(handled.toSorted()).toEqual(ids.map((id) => `${id} milk`));
+  });
+
+  it("is not told that there is no room: it waits for it, and is handled once", async () => {
+    const handled: string[] = [];
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const clerkCode = Clerk.implement({ buy: ({ at, what }, ctx) => ctx.entity(Shop, at).buy(what) });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [shop(handled, gate), clerkCode],
+    });
+    const id = nameOn(cluster, 0);
+    const others = ["1", "2"].map((what) => watched(cluster.entity(Shop, id).buy(what)));
+    await cluster.advance("1s");
+    cluster.partition([0], [1]);
+    await cluster.advance("10s");
+    const clerk = cluster.entity(Clerk, nameOn(cluster, 1));
+    const calls = ["3", "4"].map((what) => watched(clerk.buy({ at: id, what })));
+    await cluster.advance("10s");
+    cluster.heal();
+    await cluster.advance("30s");
+    expect(calls.map(({ outcome }) => outcome)).toEqual(["under way", "under way"]);
+    open();
+    await cluster.advance("30s");
+    const outcomes = [...others, ...calls].map(({ outcome }) => outcome);
+    expect(outcomes).toEqual(["1", "2", "3", "4"].map((what) => `bought ${what}`));
+    expect(handled).toEqual(["1", "2", "3", "4"].map((what) => `${id} ${what}`));
+  });
+});
+
+describe("a request that was accepted by an owner that is gone", () => {
+  it("is not told that the next one has no room: it waits for it, and is handled once", async () => {
+    const handled: string[][] = [[], []];
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    await using cluster = await createTestCluster({
+      runners: 2,
+      perRunner: (index) => ({ register: [shop(handled[index] ?? [], gate)] }),
+    });
+    const id = nameOn(cluster, 0);
+    const shopThere = cluster.entity(Shop, id);
+    const inAMinute = new Date(cluster.now() + 60_000);
+    const later = ["later 1", "later 2", "later 3"];
+    for (const what of later) await shopThere.buy.notify(what, { deliverAt: inAMinute });
+    const calls = ["1", "2"].map((what) => watched(shopThere.buy(what)));
+    await cluster.advance("2 minutes");
+    await cluster.crash(0);
+    await cluster.advance("1 minute");
+    expect(calls.map(({ outcome }) => outcome)).toEqual(["under way", "under way"]);
+    open();
+    await cluster.advance("1 minute");
+    expect(calls.map(({ outcome }) => outcome)).toEqual(["bought 1", "bought 2"]);
+    expect(handled[1]?.toSorted()).toEqual([...["1", "2"], ...later].map((what) => `${id} ${what}`));
+  });
+});
+
+describe("what a workflow calls, and nobody serves", () => {
+  const Child = defineWorkflow<string, string>({ name: "Child", key: (id) => id });
+  const child = Child.implement({ execute: async (_ctx, id) => `child ${id}` });
+  const Parent = defineWorkflow<string, string>({ name: "Parent", key: (id) => id });
+
+  it.each(["a child", "an entity"])("%s: is waited for, since a deploy brings it", async (what) => {
+    const handled: string[] = [];
+    const parent = Parent.implement({
+      execute: (ctx) =>
+        what === "a child" ? ctx.child(Child).execute("1") : ctx.entity(Shop, "a").buy("milk"),
+    });
+    const deployed = [parent, child, shop(handled)];
+    await using cluster = await createTestCluster({
+      runners: 2,
+      perRunner: (index) => ({ register: index === 0 ? [parent] : deployed }),
+    });
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    const handle = await cluster.workflow(Parent).start("p");
+    await cluster.advance("10 minutes");
+    await expect(handle.poll()).resolves.toBeUndefined();
+    await cluster.restart(1);
+    await cluster.crash(0);
+    await cluster.advance("2 minutes");
+    await expect(handle.result()).resolves.toBe(what === "a child" ? "child 1" : "bought milk");
+  });
+});
