@@ -196,7 +196,7 @@ describe("a request that was accepted by an owner that is gone", () => {
     open();
     await cluster.advance("1 minute");
     expect(calls.map(({ outcome }) => outcome)).toEqual(["bought 1", "bought 2"]);
-    expect(handled[1]?.toSorted()).toEqual([...["1", "2"], ...later].map((what) => `${id} ${what}`));
+    expect(handled[1]?.toSorted()).toEqual(["1", "2", ...later].map((what) => `${id} ${what}`));
   });
 });
 
