@@ -226,4 +226,17 @@ describe("what a workflow calls, and nobody serves", () => {
     await cluster.advance("2 minutes");
     await expect(handle.result()).resolves.toBe(what === "a child" ? "child 1" : "bought milk");
   });
+
+  it.each(["a child", "an entity"])("%s: is waited for no longer once it is cancelled", async (what) => {
+    const parent = Parent.implement({
+      execute: (ctx) =>
+        what === "a child" ? ctx.child(Child).execute("1") : ctx.entity(Shop, "a").buy("milk"),
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [parent] });
+    const handle = await cluster.workflow(Parent).start("p");
+    await cluster.advance("500ms");
+    await handle.cancel("no more");
+    await cluster.advance("1 minute");
+    expect((await handle.describe()).status).toBe("cancelled");
+  });
 });

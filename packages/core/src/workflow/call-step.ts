@@ -50,9 +50,9 @@ async function outcomeOf(
 ): Promise<Outcome | null> {
   const { open } = step;
   const place = scope.callPlaceOf(step.place);
+  let isFirst = step.isFresh;
   for (let attempt = 1; ; attempt += 1) {
     await scope.ready();
-    const isFirst = attempt === 1 && step.isFresh;
     // Cancelled: what may have been sent, by an earlier copy or a moment ago, is joined, so that its outcome is known.
     if (open.cutBy !== null && (isFirst || !isJoinable)) return scope.failed(open.cutBy);
     open.hasBegun = true;
@@ -64,6 +64,8 @@ async function outcomeOf(
       if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
       if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope, place);
       if (attempt === 1) noteUnserved(error, scope);
+      // What nobody serves was accepted by nobody.
+      isFirst &&= error instanceof UnknownEntityError;
     }
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
