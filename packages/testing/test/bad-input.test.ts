@@ -235,6 +235,13 @@ describe("bad input", () => {
     expect(calls).toHaveLength(charged);
   });
 
+  it("with a time before 1970 is due at once, and its time is one that peers and storages take", async () => {
+    const Bell = defineEntity({ name: "Bell", rpcs: { ring: rpc<void, number>({ persisted: true }) } });
+    const bell = Bell.implement({ ring: (_input, { deliverAt }) => deliverAt?.getTime() ?? -1 });
+    await using test = await createTestCluster({ register: [bell], seed: 1 });
+    await expect(test.entity(Bell, "a").ring(undefined, { deliverAt: new Date(-1_000) })).resolves.toBe(0);
+  });
+
   it("with options that only persisted rpcs take is refused", async () => {
     await using test = await cluster();
     for (const options of [{ idempotencyKey: "k" }, { deliverAt: new Date(0) }]) {

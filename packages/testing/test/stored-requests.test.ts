@@ -1,14 +1,14 @@
 // Requests that their sender stored, since no owner was to be had: what becomes of those that the next owner refuses.
 
 import {
+  ClusterClosedError,
   defineEntity,
-  defineWorkflow,
   ProtectedRpcError,
   rpc,
   type EntityImplementation,
   type Registration,
 } from "@holdfast/core";
-import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { createTestCluster, type TestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
 const Shop = defineEntity({
@@ -61,9 +61,43 @@ function watched(call: Promise<unknown>): { outcome: unknown } {
   return watch;
 }
 
+/** The shop of a later version. */
+function grown(handled: string[], gate: Promise<void> = Promise.resolve()): EntityImplementation {
+  const Grown = defineEntity({
+    name: "Shop",
+    rpcs: {
+      buy: rpc<string, string>({ persisted: true, visibility: "protected" }),
+      sell: rpc<number, string>({ persisted: true }),
+    },
+  });
+  return Grown.implement({
+    buy(what, { entityId }) {
+      handled.push(`${entityId} ${what}`);
+      return `bought ${what}`;
+    },
+    async sell(number, { entityId }) {
+      await gate;
+      handled.push(`${entityId} sold ${number}`);
+      return `sold ${number}`;
+    },
+  });
+}
+
+/** Code that a runner has as it is when it starts. */
+function changing(code: () => EntityImplementation): EntityImplementation {
+  return {
+    kind: "entity",
+    get contract() {
+      return code().contract;
+    },
+    bind: (makeContext) => code().bind(makeContext),
+  };
+}
+
 /** A cluster whose one runner is down, so that what is sent is stored. */
-async function withoutOwner(registration: Registration) {
-  const cluster = await createTestCluster({ runners: 1, perRunner: () => ({ register: [registration] }) });
+async function withoutOwner(registration: Registration, options: TestClusterOptions = {}) {
+  const perRunner = () => ({ register: [registration] });
+  const cluster = await createTestCluster({ runners: 1, perRunner, ...options });
   await cluster.crash(0);
   await cluster.advance("40s");
   return cluster;
@@ -98,29 +132,31 @@ describe("a request that was stored by its sender, who does not have the definit
     },
   );
 
-  it("takes its entity's with it where they are very many, until they can be handled", async () => {
+  it("takes its entity's with it where they are very many, and those of no other", async () => {
     const handled: string[] = [];
-    const Grown = defineEntity({ name: "Shop", rpcs: { sell: rpc<number, void>({ persisted: true }) } });
-    const grown = Grown.implement({ sell: (number) => void handled.push(`sold ${number}`) });
     let code: EntityImplementation = shop(handled);
-    await using cluster = await withoutOwner({
-      kind: "entity",
-      get contract() {
-        return code.contract;
-      },
-      bind: (makeContext) => code.bind(makeContext),
-    });
+    await using cluster = await withoutOwner(
+      changing(() => code),
+      { shardsPerGroup: 1 },
+    );
     const client = cluster.entityClient("Shop");
-    for (let number = 0; number < 150; number += 1) void client.notifyPersisted("a", "sell", number);
+    for (let number = 0; number < 100; number += 1) void client.notifyPersisted("a", "sell", number);
+    await cluster.advance("5s");
+    void client.notifyPersisted("b", "sell", 100);
     await cluster.advance("5s");
     await cluster.restart(0);
     await cluster.advance("5s");
-    await expect(cluster.entity(Shop, "b").buy("bread")).resolves.toBe("bought bread");
-    code = grown;
+    const inAMinute = new Date(cluster.now() + 60_000);
+    for (const id of ["a", "b"]) await cluster.entity(Shop, id).buy.notify("later", { deliverAt: inAMinute });
+    await cluster.advance("2 minutes");
+    expect(handled).toEqual(["b later"]);
+    code = grown(handled);
     await cluster.crash(0);
     await cluster.restart(0);
     await cluster.advance("1 minute");
-    expect(handled.slice(1)).toEqual(Array.from({ length: 150 }, (_, number) => `sold ${number}`));
+    const sold = Array.from({ length: 100 }, (_, number) => `a sold ${number}`);
+    expect(handled.filter((what) => what.startsWith("a"))).toEqual([...sold, "a later"]);
+    expect(handled).toContain("b sold 100");
   });
 });
 
@@ -175,6 +211,59 @@ describe("a request that was stored by its sender", () => {
 });
 
 describe("a request that was accepted by an owner that is gone", () => {
+  it("is not told that the next one does not have its rpc, although the shard was handed over in order", async () => {
+    const handled: string[] = [];
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    await using cluster = await createTestCluster({
+      runners: 2,
+      entityTerminationTimeout: "1s",
+      perRunner: (index) => ({ register: [index === 0 ? grown(handled, gate) : shop(handled)] }),
+    });
+    const id = nameOn(cluster, 0);
+    const calls = [1, 2].map((number) =>
+      watched(cluster.entityClient("Shop").sendPersisted(id, "sell", number)),
+    );
+    await cluster.advance("1s");
+    void cluster.runners[0]?.shutdown();
+    await cluster.advance("1 minute");
+    expect(calls.map(({ outcome }) => outcome)).toEqual(["under way", "under way"]);
+    open();
+    await cluster.restart(0);
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    expect(calls.map(({ outcome }) => outcome)).toEqual(["sold 1", "sold 2"]);
+    expect(handled.slice(-2)).toEqual([`${id} sold 1`, `${id} sold 2`]);
+  });
+
+  it("is handled although its rpc is protected by now", async () => {
+    const handled: string[] = [];
+    let code: EntityImplementation = shop(handled);
+    await using cluster = await createTestCluster({
+      runners: 1,
+      perRunner: () => ({ register: [changing(() => code)] }),
+    });
+    const client = cluster.entityClient("Shop");
+    await client.notifyAt("a", "buy", "later", new Date(cluster.now() + 60_000));
+    code = grown(handled);
+    await cluster.crash(0);
+    await cluster.restart(0);
+    await cluster.advance("2 minutes");
+    expect(handled).toEqual(["a later"]);
+  });
+
+  it("keeps no process from its end where its code is gone", async () => {
+    await using cluster = await withoutOwner(shop([]), { entityTerminationTimeout: "1 hour" });
+    const call = watched(cluster.entityClient("Shop").sendPersisted("a", "sell", 1));
+    await cluster.advance("5s");
+    await cluster.restart(0);
+    await cluster.advance("1 minute");
+    const began = cluster.now();
+    await cluster.shutdown();
+    expect(cluster.now() - began).toBeLessThan(60_000);
+    expect(call.outcome).toBeInstanceOf(ClusterClosedError);
+  });
+
   it("is not told that the next one has no room: it waits for it, and is handled once", async () => {
     const handled: string[][] = [[], []];
     let open = (): void => undefined;
@@ -197,46 +286,5 @@ describe("a request that was accepted by an owner that is gone", () => {
     await cluster.advance("1 minute");
     expect(calls.map(({ outcome }) => outcome)).toEqual(["bought 1", "bought 2"]);
     expect(handled[1]?.toSorted()).toEqual(["1", "2", ...later].map((what) => `${id} ${what}`));
-  });
-});
-
-describe("what a workflow calls, and nobody serves", () => {
-  const Child = defineWorkflow<string, string>({ name: "Child", key: (id) => id });
-  const child = Child.implement({ execute: async (_ctx, id) => `child ${id}` });
-  const Parent = defineWorkflow<string, string>({ name: "Parent", key: (id) => id });
-
-  it.each(["a child", "an entity"])("%s: is waited for, since a deploy brings it", async (what) => {
-    const handled: string[] = [];
-    const parent = Parent.implement({
-      execute: (ctx) =>
-        what === "a child" ? ctx.child(Child).execute("1") : ctx.entity(Shop, "a").buy("milk"),
-    });
-    const deployed = [parent, child, shop(handled)];
-    await using cluster = await createTestCluster({
-      runners: 2,
-      perRunner: (index) => ({ register: index === 0 ? [parent] : deployed }),
-    });
-    await cluster.crash(1);
-    await cluster.advance("1 minute");
-    const handle = await cluster.workflow(Parent).start("p");
-    await cluster.advance("10 minutes");
-    await expect(handle.poll()).resolves.toBeUndefined();
-    await cluster.restart(1);
-    await cluster.crash(0);
-    await cluster.advance("2 minutes");
-    await expect(handle.result()).resolves.toBe(what === "a child" ? "child 1" : "bought milk");
-  });
-
-  it.each(["a child", "an entity"])("%s: is waited for no longer once it is cancelled", async (what) => {
-    const parent = Parent.implement({
-      execute: (ctx) =>
-        what === "a child" ? ctx.child(Child).execute("1") : ctx.entity(Shop, "a").buy("milk"),
-    });
-    await using cluster = await createTestCluster({ runners: 1, register: [parent] });
-    const handle = await cluster.workflow(Parent).start("p");
-    await cluster.advance("500ms");
-    await handle.cancel("no more");
-    await cluster.advance("1 minute");
-    expect((await handle.describe()).status).toBe("cancelled");
   });
 });

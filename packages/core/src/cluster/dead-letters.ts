@@ -4,6 +4,7 @@ import { checkLimit } from "../contract/limit.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { executionTagOf } from "../contract/workflow-contract.ts";
+import { givenHeaders } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 
 /** A persisted request that failed its last attempt. */
@@ -64,7 +65,7 @@ export function deadLetters(messages: () => MessageStorage, wake: (shardId: Shar
         entityId: envelope.address.entityId,
         tag: envelope.tag,
         input: decodePayload(envelope.payload, "A dead letter's input"),
-        headers: envelope.headers,
+        headers: givenHeaders(envelope),
         attempts,
         error: decodeError(error, []),
         deadSince: new Date(deadSince),

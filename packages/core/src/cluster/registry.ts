@@ -15,6 +15,7 @@ import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, withFields, type LogFields, type Logger } from "../contract/logger.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import { EXECUTE, WAKE } from "../contract/workflow-contract.ts";
+import { givenHeaders } from "../data/envelope.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -221,7 +222,7 @@ export class Registry {
       address: envelope.address,
       requestId: envelope.requestId,
       attempt: call.attempt,
-      headers: envelope.headers,
+      headers: givenHeaders(envelope),
       deliverAt: envelope.deliverAt === null ? undefined : new Date(envelope.deliverAt),
       fencingToken: call.fence.epoch,
       log: new LazyLogger(this.#options.logger, call, logFieldsOf),

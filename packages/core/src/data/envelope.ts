@@ -35,6 +35,25 @@ export function isPatient({ headers }: Envelope): boolean {
   return PATIENT_HEADER in headers;
 }
 
+/** The header of a request that its sender stored: no runner that serves its type has seen it yet. */
+const UNSEEN_HEADER = "holdfast-unseen";
+
+/** A request as its sender stores it. */
+export function asUnseen(envelope: Envelope): Envelope {
+  return { ...envelope, headers: { ...envelope.headers, [UNSEEN_HEADER]: "" } };
+}
+
+export function isUnseen({ headers }: Envelope): boolean {
+  return UNSEEN_HEADER in headers;
+}
+
+/** The headers that its caller gave it. */
+export function givenHeaders({ headers }: Envelope): Readonly<Record<string, string>> {
+  if (!(UNSEEN_HEADER in headers || PATIENT_HEADER in headers)) return headers;
+  const { [UNSEEN_HEADER]: _unseen, [PATIENT_HEADER]: _patient, ...given } = headers;
+  return given;
+}
+
 /** A persisted request as storage hands it back to the owner of its shard. */
 export interface PendingRequest {
   readonly envelope: Envelope;

@@ -47,6 +47,7 @@ interface SignalOptions {
   readonly timeout?: Duration;
 }
 
+const RUN_USAGE = "ctx.run(name, options, async (ctx) => { ... })";
 type InlineBody = (ctx: ActivityContext) => unknown;
 
 const SIGNAL_OPTION_NAMES: OptionNames<SignalOptions> = { timeout: true };
@@ -165,11 +166,10 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     executionId: execution.id,
     activities: calls as WorkflowContext["activities"],
     run(name: string, first: unknown, second?: unknown) {
-      const usage = `ctx.run("${name}", options, async (ctx) => { ... })`;
       const [options, body] = optionsAndBody(
         first as ActivityOptions | InlineBody,
         second as InlineBody,
-        usage,
+        RUN_USAGE,
       );
       return activity(
         { kind: "run", name, args: [] },

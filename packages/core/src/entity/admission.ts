@@ -22,7 +22,14 @@ import type { ShardId } from "../data/shard-id.ts";
 import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
-import { chunksUnread, deadReply, describeInvalidInput, failure, readdress } from "./answers.ts";
+import {
+  chunksUnread,
+  deadReply,
+  describeInvalidInput,
+  failure,
+  OUT_OF_REACH,
+  readdress,
+} from "./answers.ts";
 import { askedRpc } from "./asked-rpc.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
@@ -191,8 +198,7 @@ export class Admission {
     const shard = this.#options.servedShard(address.shardId);
     if (shard === undefined) {
       // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
-      if (this.#options.isDetached())
-        return refuse(arrival, "PERSISTENCE", "storage or leases are out of its reach");
+      if (this.#options.isDetached()) return refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
       const code = this.#options.isClosing() ? "CLOSING" : "NOT_ASSIGNED";
       return refuse(arrival, code, "this runner does not own the shard");
     }

@@ -80,6 +80,11 @@ export function chunksUnread(requestId: string): WireMessage {
   };
 }
 
+/** The detail of a NOT_ASSIGNED rejection of what was accepted, or may have been: it is in storage. */
+export const ACCEPTED_BEFORE = "it was accepted, and its shard is at another runner now";
+/** The detail of a PERSISTENCE rejection by who has not tried to accept anything. */
+export const OUT_OF_REACH = "storage or leases are out of its reach";
+
 /** Whoever asks the shard's next owner finds it. */
 export function notHere(requestId: string, detail: string): WireMessage {
   return { type: "rejected", requestId, code: "NOT_ASSIGNED", detail };

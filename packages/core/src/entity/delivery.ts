@@ -4,7 +4,8 @@
 //       before it was admitted. Once a handler may have run, its loss is reported and not repaired.
 //   D2  A persisted request is sent again, under the same id, until its reply is known. Where no owner is to be had it is
 //       stored by this sender, and its reply is looked up (store-and-forward.ts).
-//   D3  Every wait ends: a probe finds out about requests and replies that were lost on the way.
+//   D3  Every wait ends: a probe finds out about requests and replies that were lost on the way. What is in storage and has no room,
+//       or no code, is waited for as long as its caller does.
 //   D4  While a shard moves, nothing fails: who is turned away by a live runner asks the next owner, at once where another
 //       one is known, and again for as long as a move can take. What nobody takes is counted, and fails.
 //   D5  Nothing is sent to a runner that is known to be out of reach: what is persisted goes round by storage at once. The
@@ -28,7 +29,7 @@ import {
   UnknownEntityError,
 } from "../errors/routing.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
-import { describeCall } from "./answers.ts";
+import { ACCEPTED_BEFORE, describeCall, OUT_OF_REACH } from "./answers.ts";
 import {
   forgetRefusals,
   newOutgoing,
@@ -84,7 +85,7 @@ export class Delivery {
       outgoing: this.#outgoing,
       stored: (shardId) => this.wakeOwner(shardId),
       found: (outgoing, state) => this.#settleFrom(outgoing, state),
-      forward: (outgoing) => this.#dispatch(outgoing),
+      forward: (outgoing) => this.#forward(outgoing),
       failed: (outgoing, error) => this.#fail(outgoing, error),
     });
   }
@@ -93,9 +94,9 @@ export class Delivery {
     return this.#outgoing.size;
   }
 
-  /** Resolves when no call waits for an answer. */
+  /** Resolves when no call waits for an answer that may come soon: what was left to storage may take a deploy. */
   async idle(): Promise<void> {
-    if (this.#outgoing.size > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    if (!this.#isIdle) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
   /** Sends a request. The listener may be called before this returns. */
@@ -196,6 +197,7 @@ export class Delivery {
     if (target === undefined) return this.#refused(outgoing);
     if (target !== HERE && !this.#options.isReachable(target)) return this.#goRound(outgoing, target);
     outgoing.target = target;
+    outgoing.leftBy = null;
     outgoing.isProbed = false;
     outgoing.unanswered = 0;
     outgoing.readsUpTo = this.#storeAndForward.readsUpTo(outgoing);
@@ -349,19 +351,16 @@ export class Delivery {
     if (outgoing === undefined) return;
     // A refusal that came late or twice says nothing of what was sent since.
     if (message.sending !== undefined && message.sending !== outgoing.sendings - 1) return;
-    if (mayBeInStorage(outgoing) && isLeftToStorage(outgoing.envelope, message.code)) {
-      outgoing.target = null;
-      // Under its id it is there once, whoever stored it.
-      if (outgoing.storedAs === null && !outgoing.isStoring) void this.#storeAndForward.store(outgoing);
-      return;
-    }
+    if (mayBeInStorage(outgoing) && isLeftToStorage(outgoing.envelope, message.code))
+      return this.#leaveToStorage(outgoing);
     switch (message.code) {
       case "NOT_ASSIGNED":
       case "CLOSING":
+        outgoing.mayBeAccepted ||= message.detail === ACCEPTED_BEFORE;
         return this.#turnedAway(outgoing);
       case "PERSISTENCE":
         // Its outcome may be unknown; under the same id it is safe to repeat, there and then from here (D2).
-        outgoing.mayBeAccepted = outgoing.envelope.persisted;
+        outgoing.mayBeAccepted ||= outgoing.envelope.persisted && message.detail !== OUT_OF_REACH;
         return this.#refused(outgoing);
       case "UNKNOWN_ENTITY":
         // A rolling deploy: this owner does not serve the type, but another member does, so it is kept for that one.
@@ -373,6 +372,20 @@ export class Delivery {
       default:
         return this.#fail(outgoing, rejectionError(message, outgoing.envelope));
     }
+  }
+
+  /** Who refused it finds it in storage, and so does this sender what becomes of it. */
+  #leaveToStorage(outgoing: Outgoing): void {
+    outgoing.leftBy = outgoing.target;
+    outgoing.target = null;
+    // Under its id it is there once, whoever stored it.
+    if (outgoing.storedAs === null && !outgoing.isStoring) void this.#storeAndForward.store(outgoing);
+    this.#checkIdle();
+  }
+
+  #forward(outgoing: Outgoing): void {
+    const owner = this.#options.ownerOf(outgoing.envelope.address.shardId);
+    if (outgoing.leftBy === null || outgoing.leftBy !== owner) this.#dispatch(outgoing);
   }
 
   #probeAll(): void {
@@ -422,7 +435,17 @@ export class Delivery {
   #drop(outgoing: Outgoing): void {
     outgoing.retry?.cancel();
     this.#outgoing.delete(outgoing.envelope.requestId);
-    if (this.#outgoing.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
+    this.#checkIdle();
+  }
+
+  get #isIdle(): boolean {
+    for (const { leftBy, target } of this.#outgoing.values())
+      if (leftBy === null || target !== null) return false;
+    return true;
+  }
+
+  #checkIdle(): void {
+    if (this.#whenIdle.length > 0 && this.#isIdle) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 }
 
@@ -432,7 +455,8 @@ function mayBeInStorage({ storedAs, isStoring, mayBeAccepted }: Outgoing): boole
 
 /**
  * Whether a refusal of what is in storage says nothing of what becomes of it: who has no room for it now, or not its code, handles
- * it later, and a refusal that is final becomes its reply there. The reply of a stream comes from its owner alone.
+ * it later, and a refusal that is final becomes its reply there. The reply of a stream comes from its owner alone, and who only asks
+ * for its acceptance would not hear of it.
  */
 function isLeftToStorage({ expects }: Envelope, code: RejectionCode): boolean {
   switch (code) {
@@ -442,7 +466,7 @@ function isLeftToStorage({ expects }: Envelope, code: RejectionCode): boolean {
       return true;
     case "INVALID_INPUT":
     case "PROTECTED_RPC":
-      return expects !== "stream";
+      return expects === "reply";
     default:
       return false;
   }

@@ -423,7 +423,7 @@ export class EntityHost {
       if (request.sequence !== null) sequences.push(request.sequence);
     const full: EntityAddress[] = [];
     for (const shard of this.#shards.values()) {
-      if (shard.skipped.size > 0) sequences.push(...shard.skipped);
+      sequences.push(...shard.skipped());
       const unready = shard.unready();
       // Nearly always nothing, of hundreds of shards.
       if (unready.length > 0) full.push(...unready);

@@ -5,8 +5,14 @@ import type { Fence } from "../data/epoch.ts";
 import type { Activation } from "./activation.ts";
 
 const NONE: readonly EntityAddress[] = [];
-/** So many requests are left out of a read one by one. */
+const NO_SEQUENCES: readonly number[] = [];
+/** So many requests of a shard are left out of a read one by one. */
 const MOST_SKIPPED = 100;
+
+interface Skipped {
+  readonly address: EntityAddress;
+  readonly sequences: number[];
+}
 
 /** What a runner keeps of one shard while it owns it. */
 export class HostedShard {
@@ -19,7 +25,8 @@ export class HostedShard {
   /** Entities with stored requests that no code here handles. */
   readonly #unserved = new Map<string, EntityAddress>();
   /** Stored requests that no code here handles, of entities whose others are. */
-  readonly #skipped = new Set<number>();
+  readonly #skipped = new Map<string, Skipped>();
+  #skippedCount = 0;
   /** Entities of which the read under way is to take nothing more. */
   readonly #heldBack = new Map<string, EntityAddress>();
   #whenQuiet: (() => void) | null = null;
@@ -88,14 +95,29 @@ export class HostedShard {
     this.#unserved.set(entityKey(address), address);
   }
 
-  /** Leaves out one request of an entity; where they are many, all of the entity's, since each read is told what to leave out. */
+  /**
+   * Leaves out one request of an entity. Each read is told what to leave out: where that is too much, all is left out of the
+   * entity that has most of it.
+   */
   skipRequest(sequence: number, address: EntityAddress): void {
-    if (this.#skipped.size < MOST_SKIPPED) this.#skipped.add(sequence);
-    else this.skip(address);
+    const key = entityKey(address);
+    const skipped = this.#skipped.get(key) ?? { address, sequences: [] };
+    skipped.sequences.push(sequence);
+    this.#skipped.set(key, skipped);
+    this.#skippedCount += 1;
+    if (this.#skippedCount <= MOST_SKIPPED) return;
+    let most = skipped;
+    for (const other of this.#skipped.values())
+      if (other.sequences.length > most.sequences.length) most = other;
+    this.skip(most.address);
+    this.#skipped.delete(entityKey(most.address));
+    this.#skippedCount -= most.sequences.length;
   }
 
-  get skipped(): ReadonlySet<number> {
-    return this.#skipped;
+  /** The sequences of the requests that are left out one by one. */
+  skipped(): readonly number[] {
+    if (this.#skippedCount === 0) return NO_SEQUENCES;
+    return [...this.#skipped.values()].flatMap(({ sequences }) => sequences);
   }
 
   /** Entity types were registered: what was skipped may be served now. */
@@ -103,6 +125,7 @@ export class HostedShard {
     if (this.#unserved.size + this.#skipped.size === 0) return;
     this.#unserved.clear();
     this.#skipped.clear();
+    this.#skippedCount = 0;
     this.markUnread();
   }
 

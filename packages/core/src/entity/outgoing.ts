@@ -32,6 +32,8 @@ export interface Outgoing {
   isStoring: boolean;
   /** Whether an owner that is gone, or whose write had no outcome, may have accepted it: then it is in storage. */
   mayBeAccepted: boolean;
+  /** The owner that refused it although it is in storage, where that owner finds it: it is sent to the next one only. */
+  leftBy: string | null;
   /** The store up to which its owner was told to read first, or null. */
   readsUpTo: number | null;
   unanswered: number;
@@ -53,6 +55,7 @@ export function newOutgoing(envelope: Envelope, listener: DeliveryListener): Out
     storedAs: null,
     isStoring: false,
     mayBeAccepted: false,
+    leftBy: null,
     readsUpTo: null,
     unanswered: 0,
     isProbed: false,

@@ -13,7 +13,7 @@ import type { BriefMap } from "../data/brief-map.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import type { Activation } from "./activation.ts";
-import { movedReply, notHere } from "./answers.ts";
+import { ACCEPTED_BEFORE, movedReply, notHere } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
@@ -66,7 +66,7 @@ export class ShardDeparture {
     }
     if (this.#options.shards.get(shardId) !== shard) return;
     this.#options.shards.delete(shardId);
-    this.#releaseWaiters([shardId], "its shard moves to another runner");
+    this.#releaseWaiters([shardId]);
   }
 
   /** Lets shards go at this very moment: another runner may have them already. */
@@ -86,7 +86,7 @@ export class ShardDeparture {
         void this.#options.evict(activation);
       }
     }
-    this.#releaseWaiters(shardIds, reason);
+    this.#releaseWaiters(shardIds);
   }
 
   /** A running request was told to end; waits until it has, then aborts it, then leaves it behind. */
@@ -120,14 +120,15 @@ export class ShardDeparture {
   #release(request: HostedRequest, reason: string): void {
     this.#options.requests.delete(request.id);
     this.#options.inbox.settled(request.id);
-    if (request.envelope.persisted || !request.isRunning) {
-      return this.#options.settle(request, notHere(request.id, reason));
+    const { persisted } = request.envelope;
+    if (persisted || !request.isRunning) {
+      return this.#options.settle(request, notHere(request.id, persisted ? ACCEPTED_BEFORE : reason));
     }
     this.#options.settle(request, { type: "reply", reply: movedReply(request.envelope, reason) });
   }
 
   /** Who waits for what is with storage, suspended or due later, asks the shard's next owner. */
-  #releaseWaiters(shardIds: readonly ShardId[], reason: string): void {
-    this.#options.waiters.settleShards(new Set(shardIds), (requestId) => notHere(requestId, reason));
+  #releaseWaiters(shardIds: readonly ShardId[]): void {
+    this.#options.waiters.settleShards(new Set(shardIds), (requestId) => notHere(requestId, ACCEPTED_BEFORE));
   }
 }

@@ -11,6 +11,7 @@ import type { MessageStorage, RequestState } from "../adapter/message-storage.ts
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
+import { asUnseen } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { retryDelayMs, type Outgoing } from "./outgoing.ts";
 
@@ -68,7 +69,7 @@ export class StoreAndForward {
     for (let failures = 0; failures <= sendRetryCount && this.#isAwaited(outgoing); failures += 1) {
       if (failures > 0) await sleep(clock, retryDelayMs(failures));
       try {
-        const saved = await messages.saveRequest(envelope, 0, null);
+        const saved = await messages.saveRequest(asUnseen(envelope), 0, null);
         outgoing.isStoring = false;
         // Noted again: what the owner read while the write was under way does not count.
         this.#note(shardId);

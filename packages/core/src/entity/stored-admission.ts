@@ -5,7 +5,7 @@
 import { decodePayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import { parse } from "../contract/schema.ts";
-import type { PendingRequest } from "../data/envelope.ts";
+import { isUnseen, type PendingRequest } from "../data/envelope.ts";
 import type { Activation } from "./activation.ts";
 import type { AdmissionOptions } from "./admission.ts";
 import { askedRpc } from "./asked-rpc.ts";
@@ -69,7 +69,9 @@ export class StoredAdmission {
     // Of a deep backlog most finds none, and is not parsed.
     const activation = this.#withRoom(found);
     if (activation === null) return null;
-    if (refusal !== null) return this.#place(found, activation, undefined, rejectionError(refusal, envelope));
+    // What an owner has accepted is handled, whatever its rpc has become since.
+    if (refusal !== null && isUnseen(envelope))
+      return this.#place(found, activation, undefined, rejectionError(refusal, envelope));
     let input: unknown;
     try {
       input = parse(

@@ -3,7 +3,7 @@ import { sleep } from "../clock/sleep.ts";
 import { Abort } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
-import { ClusterClosedError, UnknownEntityError } from "../errors/routing.ts";
+import { ClusterClosedError } from "../errors/routing.ts";
 import type { Outcome } from "./journal.ts";
 import type { Step, StepScope } from "./step.ts";
 
@@ -50,9 +50,9 @@ async function outcomeOf(
 ): Promise<Outcome | null> {
   const { open } = step;
   const place = scope.callPlaceOf(step.place);
-  let isFirst = step.isFresh;
   for (let attempt = 1; ; attempt += 1) {
     await scope.ready();
+    const isFirst = attempt === 1 && step.isFresh;
     // Cancelled: what may have been sent, by an earlier copy or a moment ago, is joined, so that its outcome is known.
     if (open.cutBy !== null && (isFirst || !isJoinable)) return scope.failed(open.cutBy);
     open.hasBegun = true;
@@ -63,9 +63,6 @@ async function outcomeOf(
       if (scope.isStopped()) return null;
       if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
       if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope, place);
-      if (attempt === 1) noteUnserved(error, scope);
-      // What nobody serves was accepted by nobody.
-      isFirst &&= error instanceof UnknownEntityError;
     }
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
@@ -79,7 +76,7 @@ function failed(error: unknown, scope: StepScope, place: string): Outcome {
 
 /** Makes a call that may be repeated until it gets an answer. Never rejects. After the execution's end it may come to anything. */
 export async function insist<Result>(
-  scope: Pick<StepScope, "clock" | "random" | "stopped" | "isStopped" | "unserved">,
+  scope: Pick<StepScope, "clock" | "random" | "stopped" | "isStopped">,
   call: () => Promise<Result>,
 ): Promise<{ readonly ok: true; readonly value: Result } | { readonly ok: false; readonly error: unknown }> {
   for (let attempt = 1; ; attempt += 1) {
@@ -87,7 +84,6 @@ export async function insist<Result>(
       return { ok: true, value: await call() };
     } catch (error) {
       if (scope.isStopped() || !mayBeSentAgain(error, true)) return { ok: false, error };
-      if (attempt === 1) noteUnserved(error, scope);
     }
     await sleep(scope.clock, backoffMs(RETRY, attempt, scope.random), scope.stopped.signal);
   }
@@ -100,12 +96,6 @@ function mayBeSentAgain(error: unknown, isJoinable: boolean): boolean {
   if (isJoinable && isAnswer(error)) return false;
   // The member is on its way out: the execution will be, too.
   if (error instanceof ClusterClosedError) return true;
-  // A deploy is under way, or to come: what can be recorded once waits for it.
-  if (error instanceof UnknownEntityError) return isJoinable;
   // A volatile rpc that was cut short may have run: that is for the code to decide.
   return error.retryable && (isJoinable || error.name !== "InterruptedError");
-}
-
-function noteUnserved(error: unknown, scope: Pick<StepScope, "unserved">): void {
-  if (error instanceof UnknownEntityError) scope.unserved(error);
 }

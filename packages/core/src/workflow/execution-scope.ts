@@ -8,7 +8,6 @@ import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { JournalEvent } from "../data/journal-entry.ts";
-import type { UnknownEntityError } from "../errors/routing.ts";
 import type { OpenStep } from "./cancellation.ts";
 import type { ExecutionOptions } from "./execution-options.ts";
 import type { Outcome } from "./journal.ts";
@@ -56,13 +55,6 @@ export class ExecutionScope implements StepScope {
 
   get executionId(): string {
     return this.#options.call.envelope.address.entityId;
-  }
-
-  unserved(error: UnknownEntityError): void {
-    this.#options.logger.warn("An execution waits for a runner that serves what it calls", {
-      executionId: this.executionId,
-      error: error.message,
-    });
   }
 
   get exposeStacks(): boolean {

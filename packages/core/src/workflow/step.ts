@@ -6,7 +6,6 @@ import type { Abort } from "../contract/abort.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { JournalEvent, StepKind } from "../data/journal-entry.ts";
-import type { UnknownEntityError } from "../errors/routing.ts";
 import type { TransactionUnavailableError } from "../errors/storage.ts";
 import type { OpenStep, StepRole } from "./cancellation.ts";
 import type { Outcome, RecordedStep } from "./journal.ts";
@@ -71,8 +70,6 @@ export interface StepScope {
   readonly stop: (error: unknown) => void;
   /** Resolves when a side effect may start, undefined if at once; never once the execution is over or has to leave. */
   readonly ready: () => Promise<void> | undefined;
-  /** Nobody serves what a step calls: it is called again, until a deploy brings it. */
-  unserved(error: UnknownEntityError): void;
   /** Waits for a wall time, or until the step is cut. The execution may leave memory meanwhile. */
   until(at: number, open: OpenStep): Promise<WaitOutcome<never>>;
   /**
