@@ -134,7 +134,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "waiters are not told that their shard left",
     breaks: "nothing hangs",
     file: "entity/shard-departure.ts",
-    find: "    this.#releaseWaiters(shardIds, reason);\n",
+    find: "    this.#releaseWaiters(shardIds);\n",
     replace: "",
     scenarios: ["timers"],
   },
