@@ -249,3 +249,31 @@ describe("a persisted stream", () => {
     expect(numbers.begun).toBe(1);
   });
 });
+
+describe("a stream of which all is lost that is under way", () => {
+  /** What comes of reading it while for half a second nothing arrives. */
+  async function readThroughSilence(tag: "keep" | "count"): Promise<unknown> {
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [new Numbers().implementation],
+      seed: 1,
+    });
+    const client = cluster.entity(Source, "s");
+    cluster.faults({ delay: ["50ms", "50ms"] });
+    const reading = collect(client[tag](500)).catch((error: unknown) => error);
+    await cluster.advance("20ms");
+    cluster.faults({ drop: 1 });
+    await cluster.advance("500ms");
+    cluster.faults({});
+    await cluster.advance("5 minutes");
+    return reading;
+  }
+
+  it("is given whole where it is persisted", async () => {
+    expect(await readThroughSilence("keep")).toEqual(upTo(500));
+  });
+
+  it("fails where it is not", async () => {
+    expect(await readThroughSilence("count")).toBeInstanceOf(RunnerUnavailableError);
+  });
+});

@@ -11,6 +11,7 @@ import type { MessageStorage } from "../adapter/message-storage.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import { parseWhat } from "../contract/schema.ts";
 import type { Fence } from "../data/epoch.ts";
+import type { Chunk } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { SerializationError } from "../errors/storage.ts";
 import { describeCall } from "./answers.ts";
@@ -55,10 +56,15 @@ export class StreamProducer {
         problem: "not an async iterable: write the handler of a streaming rpc as async *",
       });
     }
-    request.window ??= new ChunkWindow();
+    const window = (request.window ??= new ChunkWindow());
+    let last: Chunk | null = null;
+    // Who has it already does not take it twice.
+    window.whenStalled = () => {
+      if (last !== null) tell(request, { type: "chunk", chunk: last });
+    };
     const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
     let index = 0;
-    const stopWatching = this.#watchReader(request, request.window);
+    const stopWatching = this.#watchReader(request, window);
     try {
       for await (const element of returned) {
         if (request.ended !== null) break;
@@ -70,14 +76,16 @@ export class StreamProducer {
         };
         if (index >= saved) {
           if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
-          await request.window.room(index);
+          await window.room(index);
           if (request.ended !== null) break;
           tell(request, { type: "chunk", chunk });
+          last = chunk;
         }
         index += 1;
       }
     } finally {
       stopWatching();
+      window.whenStalled = null;
     }
     const ended = request.ended;
     if (ended !== null) throw interruption(request, ended.why);

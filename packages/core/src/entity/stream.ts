@@ -16,6 +16,11 @@ export class ChunkWindow {
   #isHeard = false;
   #isUnread = false;
   #wake: (() => void) | null = null;
+  /**
+   * Called when a consumer says again that it came no further, and the producer waits for it: all that was on its way may have been
+   * lost, and then nothing that comes shows it a gap.
+   */
+  whenStalled: (() => void) | null = null;
 
   /** Whether its consumer was heard of since this was asked last: it says every now and then how far it came. */
   heardStill(): boolean {
@@ -27,7 +32,10 @@ export class ChunkWindow {
   acknowledge(upTo: number): void {
     this.#isHeard = true;
     this.#isUnread = false;
-    if (upTo <= this.#acknowledged) return;
+    if (upTo <= this.#acknowledged) {
+      if (upTo === this.#acknowledged && this.#wake !== null) this.whenStalled?.();
+      return;
+    }
     this.#acknowledged = upTo;
     this.#wake?.();
   }
