@@ -5,6 +5,7 @@ import {
   defineEntity,
   ProtectedRpcError,
   rpc,
+  UnknownRpcError,
   type EntityImplementation,
   type Registration,
 } from "@holdfast/core";
@@ -17,6 +18,7 @@ const Shop = defineEntity({
   rpcs: {
     buy: rpc<string, string>({ persisted: true }),
     audit: rpc<string, string>({ persisted: true, visibility: "protected" }),
+    watch: rpc<number, number>({ persisted: true, stream: true }),
   },
 });
 
@@ -38,6 +40,10 @@ function shop(handled: string[], gate: Promise<void> = Promise.resolve()): Entit
     audit(what) {
       handled.push(`audit ${what}`);
       return "audited";
+    },
+    async *watch(to) {
+      await gate;
+      for (let n = 0; n < to; n += 1) yield n;
     },
   });
 }
@@ -210,6 +216,18 @@ describe("a request that was stored by its sender", () => {
   });
 });
 
+describe("a request that was lost before anybody accepted it", () => {
+  it("is refused for good where its owner does not have its rpc", async () => {
+    await using cluster = await createTestCluster({ runners: 1, register: [shop([])] });
+    cluster.faults({ drop: 1 });
+    const call = watched(cluster.entityClient("Shop").sendPersisted("a", "sell", 1));
+    await cluster.advance("1s");
+    cluster.faults({});
+    await cluster.advance("30s");
+    expect(call.outcome).toBeInstanceOf(UnknownRpcError);
+  });
+});
+
 describe("a request that was accepted by an owner that is gone", () => {
   it("is not told that the next one does not have its rpc, although the shard was handed over in order", async () => {
     const handled: string[] = [];
@@ -234,6 +252,29 @@ describe("a request that was accepted by an owner that is gone", () => {
     await cluster.advance("1 minute");
     expect(calls.map(({ outcome }) => outcome)).toEqual(["sold 1", "sold 2"]);
     expect(handled.slice(-2)).toEqual([`${id} sold 1`, `${id} sold 2`]);
+  });
+
+  it("is streamed by the next one as soon as that has room for it", async () => {
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    await using cluster = await createTestCluster({ runners: 2, register: [shop([], gate)] });
+    const shopThere = cluster.entity(Shop, nameOn(cluster, 0));
+    const inAMinute = new Date(cluster.now() + 60_000);
+    for (const what of ["1", "2", "3"]) await shopThere.buy.notify(what, { deliverAt: inAMinute });
+    const got: number[] = [];
+    const reading = watched(
+      (async () => {
+        for await (const n of shopThere.watch(200)) got.push(n);
+      })(),
+    );
+    await cluster.advance("2 minutes");
+    await cluster.crash(0);
+    await cluster.advance("1 minute");
+    expect(reading.outcome).toBe("under way");
+    open();
+    await cluster.advance("1 minute");
+    expect(reading.outcome).toBeUndefined();
+    expect(got).toEqual(Array.from({ length: 200 }, (_, n) => n));
   });
 
   it("is handled although its rpc is protected by now", async () => {

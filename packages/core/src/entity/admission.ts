@@ -23,6 +23,7 @@ import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import {
+  ACCEPTED_BEFORE,
   chunksUnread,
   deadReply,
   describeInvalidInput,
@@ -266,7 +267,7 @@ export class Admission {
         if (straight !== null) this.#withdraw(request, straight, shard);
         this.#options.waiters.remove(request.id, waiter);
         if (this.#options.servedShard(envelope.address.shardId) !== shard)
-          return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
+          return void refuse(arrival, "NOT_ASSIGNED", ACCEPTED_BEFORE);
         return await this.#answerDuplicate(arrival, shard, saved.existing);
       }
       this.#options.counters.accepted += 1;

@@ -80,7 +80,9 @@ export function chunksUnread(requestId: string): WireMessage {
   };
 }
 
-/** The detail of a NOT_ASSIGNED rejection of what was accepted, or may have been: it is in storage. */
+// Senders compare these two, those of other versions, too: they stay as they are.
+
+/** The detail of a NOT_ASSIGNED rejection of what was accepted, or may have been. */
 export const ACCEPTED_BEFORE = "it was accepted, and its shard is at another runner now";
 /** The detail of a PERSISTENCE rejection by who has not tried to accept anything. */
 export const OUT_OF_REACH = "storage or leases are out of its reach";

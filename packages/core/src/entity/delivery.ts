@@ -25,6 +25,7 @@ import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
 import {
   ClusterClosedError,
   EntityNotAssignedError,
+  InterruptedError,
   RunnerUnavailableError,
   UnknownEntityError,
 } from "../errors/routing.ts";
@@ -63,6 +64,10 @@ export interface DeliveryOptions {
   readonly deliverHere: (message: WireMessage) => void;
 }
 
+type Rejected = Extract<WireMessage, { type: "rejected" }>;
+
+/** Who left a request to storage has left itself. */
+const GONE = "";
 /** The pauses of who was turned away: short, since a move takes a fraction of a second. */
 const TURNED_AWAY_MS = 25;
 const LONGEST_TURNED_AWAY_MS = 400;
@@ -85,6 +90,7 @@ export class Delivery {
       outgoing: this.#outgoing,
       stored: (shardId) => this.wakeOwner(shardId),
       found: (outgoing, state) => this.#settleFrom(outgoing, state),
+      absent: (outgoing) => this.#absent(outgoing),
       forward: (outgoing) => this.#forward(outgoing),
       failed: (outgoing, error) => this.#fail(outgoing, error),
     });
@@ -194,10 +200,10 @@ export class Delivery {
     const { envelope } = outgoing;
     const { shardId } = envelope.address;
     const target = this.#options.ownerOf(shardId);
+    outgoing.leftBy = null;
     if (target === undefined) return this.#refused(outgoing);
     if (target !== HERE && !this.#options.isReachable(target)) return this.#goRound(outgoing, target);
     outgoing.target = target;
-    outgoing.leftBy = null;
     outgoing.isProbed = false;
     outgoing.unanswered = 0;
     outgoing.readsUpTo = this.#storeAndForward.readsUpTo(outgoing);
@@ -322,7 +328,7 @@ export class Delivery {
   #settleFrom(outgoing: Outgoing, state: RequestState): void {
     const { requestId } = outgoing.envelope;
     if (state.state === "pending") return;
-    if (outgoing.envelope.expects === "stream") {
+    if (outgoing.envelope.expects === "stream" && state.state === "answered") {
       // The chunks are with storage; the owner sends them, and the end after them.
       if (outgoing.target === null) this.#dispatch(outgoing);
       return;
@@ -346,13 +352,13 @@ export class Delivery {
     outgoing.listener.reply(reply, keptFrom);
   }
 
-  #rejected(message: Extract<WireMessage, { type: "rejected" }>): void {
+  #rejected(message: Rejected): void {
     const outgoing = this.#heard(message.requestId);
     if (outgoing === undefined) return;
     // A refusal that came late or twice says nothing of what was sent since.
     if (message.sending !== undefined && message.sending !== outgoing.sendings - 1) return;
     if (mayBeInStorage(outgoing) && isLeftToStorage(outgoing.envelope, message.code))
-      return this.#leaveToStorage(outgoing);
+      return this.#leaveToStorage(outgoing, message);
     switch (message.code) {
       case "NOT_ASSIGNED":
       case "CLOSING":
@@ -366,7 +372,7 @@ export class Delivery {
         // A rolling deploy: this owner does not serve the type, but another member does, so it is kept for that one.
         if (outgoing.envelope.persisted && this.#options.serves(outgoing.envelope.address.entityType)) {
           outgoing.target = null;
-          return void this.#storeAndForward.store(outgoing);
+          return this.#store(outgoing);
         }
         return this.#fail(outgoing, rejectionError(message, outgoing.envelope));
       default:
@@ -374,18 +380,39 @@ export class Delivery {
     }
   }
 
-  /** Who refused it finds it in storage, and so does this sender what becomes of it. */
-  #leaveToStorage(outgoing: Outgoing): void {
-    outgoing.leftBy = outgoing.target;
+  /** Who refused it finds it in storage, and so does this sender what becomes of it. If it is not there, it is refused. */
+  #leaveToStorage(outgoing: Outgoing, refusal: Rejected): void {
+    const { envelope } = outgoing;
+    // What is streamed meanwhile comes from the owner alone: it is asked again.
+    outgoing.leftBy = envelope.expects === "stream" ? null : outgoing.target;
     outgoing.target = null;
-    // Under its id it is there once, whoever stored it.
-    if (outgoing.storedAs === null && !outgoing.isStoring) void this.#storeAndForward.store(outgoing);
-    this.#checkIdle();
+    if (outgoing.storedAs !== null || outgoing.isStoring) return this.#checkIdle();
+    const absent = (): void => {
+      // A write of unknown outcome may still come; under its id it is there once.
+      if (refusal.code === "MAILBOX_FULL") this.#store(outgoing);
+      else this.#fail(outgoing, rejectionError(refusal, envelope));
+    };
+    void this.#storeAndForward.find(outgoing, absent).then(() => this.#checkIdle());
+  }
+
+  #store(outgoing: Outgoing): void {
+    void this.#storeAndForward.store(outgoing).then(() => this.#checkIdle());
+  }
+
+  /** It was dropped, or is forgotten. Unless it was left there, its owner says so. */
+  #absent(outgoing: Outgoing): void {
+    if (outgoing.leftBy === null) return;
+    const why = "its request is in storage no longer: it was dropped, or is forgotten";
+    this.#fail(outgoing, new InterruptedError({ what: describeCall(outgoing.envelope), why }));
   }
 
   #forward(outgoing: Outgoing): void {
     const owner = this.#options.ownerOf(outgoing.envelope.address.shardId);
-    if (outgoing.leftBy === null || outgoing.leftBy !== owner) this.#dispatch(outgoing);
+    if (outgoing.leftBy === null) return this.#dispatch(outgoing);
+    if (owner === outgoing.leftBy) return;
+    // The next one may have the same address.
+    if (owner === undefined) outgoing.leftBy = GONE;
+    else this.#dispatch(outgoing);
   }
 
   #probeAll(): void {
@@ -455,8 +482,7 @@ function mayBeInStorage({ storedAs, isStoring, mayBeAccepted }: Outgoing): boole
 
 /**
  * Whether a refusal of what is in storage says nothing of what becomes of it: who has no room for it now, or not its code, handles
- * it later, and a refusal that is final becomes its reply there. The reply of a stream comes from its owner alone, and who only asks
- * for its acceptance would not hear of it.
+ * it later, and a refusal that is final becomes its reply there. The reply of a stream comes from its owner alone.
  */
 function isLeftToStorage({ expects }: Envelope, code: RejectionCode): boolean {
   switch (code) {
@@ -466,7 +492,7 @@ function isLeftToStorage({ expects }: Envelope, code: RejectionCode): boolean {
       return true;
     case "INVALID_INPUT":
     case "PROTECTED_RPC":
-      return expects === "reply";
+      return expects !== "stream";
     default:
       return false;
   }

@@ -32,7 +32,7 @@ export class HostedRequest {
   isNew = false;
   /** Something came for it: if it is being put off, it is due at once. */
   isHastened = false;
-  /** Why a stored input does not fit its schema any more; becomes the reply. */
+  /** Why it is not handled, of what was stored: its input fits its schema no more, or it is not allowed. Becomes the reply. */
   inputError: unknown = null;
   /** Who waits for a volatile request: its sender alone, and no longer than it is in memory. Those of others are in reply-waiters.ts. */
   caller: Pick<Waiter, "peer" | "answer"> | null = null;

@@ -7,7 +7,7 @@ import type { Activation } from "./activation.ts";
 const NONE: readonly EntityAddress[] = [];
 const NO_SEQUENCES: readonly number[] = [];
 /** So many requests of a shard are left out of a read one by one. */
-const MOST_SKIPPED = 100;
+const MOST_SKIPPED = 30;
 
 interface Skipped {
   readonly address: EntityAddress;
@@ -22,9 +22,9 @@ export class HostedShard {
   /** Aborted when the shard is given up. */
   readonly leaving: Abort = new Abort();
   readonly activations: BriefMap<Activation> = new BriefMap();
-  /** Entities with stored requests that no code here handles. */
+  /** Entities whose stored requests are left out: no code here handles them, or very many of them. */
   readonly #unserved = new Map<string, EntityAddress>();
-  /** Stored requests that no code here handles, of entities whose others are. */
+  /** Stored requests that no code here handles, by their entities, whose others are read. */
   readonly #skipped = new Map<string, Skipped>();
   #skippedCount = 0;
   /** Entities of which the read under way is to take nothing more. */

@@ -29,8 +29,9 @@ export interface Outgoing {
   isRedirected: boolean;
   /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */
   storedAs: string | null;
+  /** Whether it is on its way into storage, or looked for there. */
   isStoring: boolean;
-  /** Whether an owner that is gone, or whose write had no outcome, may have accepted it: then it is in storage. */
+  /** Whether an owner may have accepted it that is gone, or handed its shard over, or whose write had no outcome. */
   mayBeAccepted: boolean;
   /** The owner that refused it although it is in storage, where that owner finds it: it is sent to the next one only. */
   leftBy: string | null;

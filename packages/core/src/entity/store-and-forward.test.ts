@@ -39,6 +39,7 @@ function wayOver(storage: MessageStorage): StoreAndForward {
     stored: (shardId) => void said.push(`stored for ${shardId}`),
     found: ({ envelope }, { state, requestId }) =>
       void said.push(`${envelope.requestId} is ${state}, as ${requestId}`),
+    absent: ({ envelope }) => void said.push(`${envelope.requestId} is gone`),
     forward: (each) => forward(each),
     failed: ({ envelope }, error) => void said.push(`${envelope.requestId} failed: ${error.name}`),
   });
@@ -69,6 +70,15 @@ async function answer(requestId: string): Promise<void> {
 }
 
 describe("a request that is stored", () => {
+  it("is told of where storage has it no longer", async () => {
+    const sent = send("r1");
+    await way.store(sent);
+    said.length = 0;
+    sent.storedAs = "dropped";
+    await clock.advance(POLL_MS);
+    expect(said[0]).toBe("r1 is gone");
+  });
+
   it("is accepted then, and its owner is told", async () => {
     await way.store(send("r1"));
     expect(said).toEqual(["r1 is accepted", "stored for default:1"]);
@@ -99,6 +109,44 @@ describe("a request that is stored", () => {
     await stored;
     expect(tries).toBe(3);
     expect(said).toEqual(["r1 failed: PersistenceError"]);
+  });
+});
+
+describe("a request that an owner may have accepted", () => {
+  const absent = (): void => void said.push("is not there");
+
+  it("is found under its id, or as the first one of its key", async () => {
+    await way.store(send("r1", "key"));
+    await answer("r1");
+    said.length = 0;
+    for (const asked of [send("r1", "key"), send("r2", "key")]) await way.find(asked, absent);
+    expect(said).toEqual(["r1", "r2"].flatMap((id) => [`${id} is accepted`, `${id} is answered, as r1`]));
+  });
+
+  it("is not stored where it is not there", async () => {
+    for (const asked of [send("r1"), send("r2", "key")]) await way.find(asked, absent);
+    expect(said).toEqual(["is not there", "is not there"]);
+    expect(await messages.lookUp(["r1", "r2"])).toEqual([]);
+  });
+
+  it("is looked for until storage can say, or nobody waits for it", async () => {
+    let isBroken = true;
+    const lookUp: MessageStorage["lookUp"] = async (ids) => {
+      if (isBroken)
+        throw new PersistenceError({ operation: "lookUp", outcome: "not-written", detail: "broken" });
+      return messages.lookUp(ids);
+    };
+    const broken = wayOver({ ...messages, lookUp });
+    const [asked, left] = [send("r1"), send("r2")];
+    const finding = Promise.all([asked, left].map((each) => broken.find(each, absent)));
+    await clock.advance(60_000);
+    expect(said).toEqual([]);
+    outgoing.delete("r2");
+    isBroken = false;
+    await clock.advance(POLL_MS);
+    await finding;
+    expect(said).toEqual(["is not there"]);
+    expect([asked.isStoring, left.isStoring]).toEqual([false, false]);
   });
 });
 

@@ -28,6 +28,8 @@ export interface StoreAndForwardOptions {
   readonly stored: (shardId: ShardId) => void;
   /** Storage knows this of the request, which it had before or was asked about. */
   readonly found: (outgoing: Outgoing, state: RequestState) => void;
+  /** Storage has the request no longer. */
+  readonly absent: (outgoing: Outgoing) => void;
   /** No owner has it. There may be one now, which answers without a look at storage. */
   readonly forward: (outgoing: Outgoing) => void;
   readonly failed: (outgoing: Outgoing, error: Error) => void;
@@ -88,6 +90,37 @@ export class StoreAndForward {
     this.#options.failed(outgoing, failure instanceof Error ? failure : new Error(String(failure)));
   }
 
+  /**
+   * Looks for a request that an owner may have accepted, until storage can say. Never rejects.
+   *
+   * @param absent called where it is not there
+   */
+  async find(outgoing: Outgoing, absent: () => void): Promise<void> {
+    const { messages, clock, pollIntervalMs, logger } = this.#options;
+    const { requestId, address, tag, deduplicationKey: key } = outgoing.envelope;
+    outgoing.isStoring = true;
+    while (this.#isAwaited(outgoing) && !this.#isClosed) {
+      try {
+        const [own] = await messages.lookUp([requestId]);
+        const state = own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
+        outgoing.isStoring = false;
+        if (!this.#isAwaited(outgoing)) return;
+        if (state === null) return absent();
+        outgoing.storedAs = state.requestId;
+        outgoing.listener.accepted();
+        this.#options.found(outgoing, state);
+        return this.#schedulePoll();
+      } catch (error) {
+        logger.warn("A request could not be looked up; it is tried again", {
+          requestId,
+          error: String(error),
+        });
+        await sleep(clock, pollIntervalMs);
+      }
+    }
+    outgoing.isStoring = false;
+  }
+
   /** The members changed: what waits for an owner may have one now. */
   forwardAll(): void {
     for (const outgoing of this.#options.outgoing.values())
@@ -113,6 +146,7 @@ export class StoreAndForward {
       for (const outgoing of this.#stored()) {
         const state = byId.get(outgoing.storedAs ?? "");
         if (state !== undefined) this.#options.found(outgoing, state);
+        else if (ids.has(outgoing.storedAs ?? "")) this.#options.absent(outgoing);
       }
     } catch (error) {
       this.#options.logger.warn("Replies could not be looked up; the next poll tries again", {

@@ -70,7 +70,7 @@ export class StoredAdmission {
     const activation = this.#withRoom(found);
     if (activation === null) return null;
     // What an owner has accepted is handled, whatever its rpc has become since.
-    if (refusal !== null && isUnseen(envelope))
+    if (refusal !== null && isUnseen(envelope) && pending.attempts === 0)
       return this.#place(found, activation, undefined, rejectionError(refusal, envelope));
     let input: unknown;
     try {

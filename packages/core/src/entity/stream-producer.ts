@@ -57,10 +57,10 @@ export class StreamProducer {
       });
     }
     const window = (request.window ??= new ChunkWindow());
-    let last: Chunk | null = null;
-    // Who has it already does not take it twice.
+    let latest: Chunk | null = null;
+    // It is more than the window, by one, and who has it already does not take it twice.
     window.whenStalled = () => {
-      if (last !== null) tell(request, { type: "chunk", chunk: last });
+      if (latest !== null) tell(request, { type: "chunk", chunk: latest });
     };
     const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
     let index = 0;
@@ -76,10 +76,10 @@ export class StreamProducer {
         };
         if (index >= saved) {
           if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
+          latest = chunk;
           await window.room(index);
           if (request.ended !== null) break;
           tell(request, { type: "chunk", chunk });
-          last = chunk;
         }
         index += 1;
       }
