@@ -4,7 +4,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import { asAnswer } from "../contract/answers.ts";
-import type { EntityContract } from "../contract/entity-contract.ts";
+import { rpcNamed, type EntityContract } from "../contract/entity-contract.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
@@ -98,7 +98,7 @@ export class ClusterCaller implements Caller {
   }
 
   async call(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<unknown> {
-    const rpc = rpcOf(target);
+    const rpc = rpcNamed(target.contract, target.tag);
     // Awaited also where it is a value: calls go out in their order, and one made by a handler not on the handler's stack.
     const parsed = await this.#check(target, rpc, input, options);
     const envelope = this.#envelope(target, input, parsed, options, "reply");
@@ -107,7 +107,7 @@ export class ClusterCaller implements Caller {
   }
 
   async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
-    const parsed = await this.#check(target, rpcOf(target), input, options);
+    const parsed = await this.#check(target, rpcNamed(target.contract, target.tag), input, options);
     const envelope = this.#envelope(target, input, parsed, options, "acceptance");
     await new AcceptanceWait(this.#options, envelope, options).outcome();
   }
@@ -117,7 +117,7 @@ export class ClusterCaller implements Caller {
     input: unknown,
     options: CallOptions = {},
   ): AsyncGenerator<unknown, void, undefined> {
-    const rpc = rpcOf(target);
+    const rpc = rpcNamed(target.contract, target.tag);
     const parsed = await this.#check(target, rpc, input, options);
     const envelope = this.#envelope(target, input, parsed, options, "stream");
     const { delivery, clock } = this.#options;
@@ -221,7 +221,7 @@ export class ClusterCaller implements Caller {
     expects: Envelope["expects"],
   ): Envelope {
     const { contract, entityId } = target;
-    const rpc = rpcOf(target);
+    const rpc = rpcNamed(target.contract, target.tag);
     const what = (): string => `The input of ${describe(target)}`;
     const persisted = target.persisted ?? rpc?.persisted ?? false;
     if (!persisted) forbidForVolatile(options);
@@ -252,10 +252,6 @@ export class ClusterCaller implements Caller {
     const what = (): string => `The reply of ${describe(target)}`;
     return parseWhat(rpc?.output, decodePayload(reply.exit.value, what), what);
   }
-}
-
-function rpcOf(target: CallTarget): AnyRpc | undefined {
-  return Object.hasOwn(target.contract.rpcs, target.tag) ? target.contract.rpcs[target.tag] : undefined;
 }
 
 function describe(target: CallTarget): string {

@@ -1,4 +1,4 @@
-import type { EntityContract } from "../contract/entity-contract.ts";
+import { rpcNamed, type EntityContract } from "../contract/entity-contract.ts";
 import type { CallOptions, CallTarget, Caller } from "./caller.ts";
 
 /** Calls an entity type by its name, without its definition. How a request is delivered is the call's choice, not the rpc's. */
@@ -42,10 +42,6 @@ export function untypedClient(
     notifyAt: (id, tag, input, deliverAt, options) =>
       caller.notify(target(id, tag, true), input, { ...options, deliverAt }),
     sendStream: (id, tag, input, options) =>
-      caller.stream(target(id, tag, isPersisted(contract, tag)), input, options),
+      caller.stream(target(id, tag, rpcNamed(contract, tag)?.persisted ?? false), input, options),
   };
-}
-
-function isPersisted({ rpcs }: Pick<EntityContract, "rpcs">, tag: string): boolean {
-  return Object.hasOwn(rpcs, tag) && rpcs[tag]?.persisted === true;
 }

@@ -1,6 +1,6 @@
 import { DefinitionError } from "../errors/config.ts";
 import { MAX_NAME_BYTES, takesAtMost } from "./key.ts";
-import type { AnyRpcs } from "./rpc.ts";
+import type { AnyRpc, AnyRpcs } from "./rpc.ts";
 
 /** What callers and runners agree on about one entity type. */
 export interface EntityContract<Rpcs extends AnyRpcs = AnyRpcs> {
@@ -15,6 +15,11 @@ export interface EntityContract<Rpcs extends AnyRpcs = AnyRpcs> {
   readonly concurrency: number | null;
   /** Its own rpcs and those of its groups. */
   readonly rpcs: Rpcs;
+}
+
+/** The rpc of this name. Undefined: there is none, which may be since nothing is known of the type here. */
+export function rpcNamed({ rpcs }: Pick<EntityContract, "rpcs">, tag: string): AnyRpc | undefined {
+  return Object.hasOwn(rpcs, tag) ? rpcs[tag] : undefined;
 }
 
 /** The characters of a definition's name: it stands in keys, in tables and on the wire. */

@@ -1,7 +1,8 @@
-import { InvalidInputError } from "../errors/routing.ts";
+import { rpcNamed } from "../contract/entity-contract.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { RejectionCode } from "../data/wire-message.ts";
+import { InvalidInputError } from "../errors/routing.ts";
 import { describeInvalidInput } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 
@@ -18,11 +19,11 @@ export type AskedRpc =
   | { readonly rpc: AnyRpc | null; readonly refusal: Refusal };
 
 /** Of a request that came, however it came. The client asks the same, where it has the definition. */
-export function askedRpc({ contract: { rpcs } }: EntityBehavior, envelope: Envelope): AskedRpc {
+export function askedRpc({ contract }: EntityBehavior, envelope: Envelope): AskedRpc {
   const { address, tag, fromInside, expects } = envelope;
-  const rpc = Object.hasOwn(rpcs, tag) ? rpcs[tag] : undefined;
+  const rpc = rpcNamed(contract, tag);
   if (rpc === undefined)
-    return { rpc: null, refusal: { code: "UNKNOWN_RPC", detail: Object.keys(rpcs).join("\n") } };
+    return { rpc: null, refusal: { code: "UNKNOWN_RPC", detail: Object.keys(contract.rpcs).join("\n") } };
   if (rpc.visibility === "protected" && !fromInside)
     return { rpc, refusal: { code: "PROTECTED_RPC", detail: "" } };
   // Only callers without its definition take the one for the other, and would wait for what never comes.

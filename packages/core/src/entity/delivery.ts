@@ -232,7 +232,7 @@ export class Delivery {
     const { envelope } = outgoing;
     outgoing.target = null;
     if (outgoing.storedAs !== null || outgoing.isStoring) return;
-    if (envelope.persisted) return void this.#storeAndForward.store(outgoing);
+    if (envelope.persisted) return this.#store(outgoing);
     if (outgoing.retry !== null) return;
     outgoing.refusals += 1;
     if (outgoing.refusals <= this.#options.sendRetryCount) return this.#retryRefused(outgoing);
@@ -288,7 +288,7 @@ export class Delivery {
     if (outgoing.storedAs !== null || outgoing.isStoring || outgoing.retry !== null) return;
     this.#options.reroute(shardId);
     if (outgoing.refusals <= this.#options.sendRetryCount) return this.#retryRefused(outgoing);
-    if (envelope.persisted) return void this.#storeAndForward.store(outgoing);
+    if (envelope.persisted) return this.#store(outgoing);
     this.#fail(
       outgoing,
       this.#options.ownerOf(shardId) !== undefined && !this.#options.serves(entityType)

@@ -26,7 +26,6 @@ export class HostedShard {
   readonly #unserved = new Map<string, EntityAddress>();
   /** Stored requests that no code here handles, by their entities, whose others are read. */
   readonly #skipped = new Map<string, Skipped>();
-  #skippedCount = 0;
   /** Entities of which the read under way is to take nothing more. */
   readonly #heldBack = new Map<string, EntityAddress>();
   #whenQuiet: (() => void) | null = null;
@@ -104,19 +103,17 @@ export class HostedShard {
     const skipped = this.#skipped.get(key) ?? { address, sequences: [] };
     skipped.sequences.push(sequence);
     this.#skipped.set(key, skipped);
-    this.#skippedCount += 1;
-    if (this.#skippedCount <= MOST_SKIPPED) return;
+    if (this.skipped().length <= MOST_SKIPPED) return;
     let most = skipped;
     for (const other of this.#skipped.values())
       if (other.sequences.length > most.sequences.length) most = other;
     this.skip(most.address);
     this.#skipped.delete(entityKey(most.address));
-    this.#skippedCount -= most.sequences.length;
   }
 
   /** The sequences of the requests that are left out one by one. */
   skipped(): readonly number[] {
-    if (this.#skippedCount === 0) return NO_SEQUENCES;
+    if (this.#skipped.size === 0) return NO_SEQUENCES;
     return [...this.#skipped.values()].flatMap(({ sequences }) => sequences);
   }
 
@@ -125,7 +122,6 @@ export class HostedShard {
     if (this.#unserved.size + this.#skipped.size === 0) return;
     this.#unserved.clear();
     this.#skipped.clear();
-    this.#skippedCount = 0;
     this.markUnread();
   }
 

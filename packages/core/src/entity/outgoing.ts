@@ -27,7 +27,7 @@ export interface Outgoing {
   turnedAway: number;
   /** Whether it was sent to another runner at once after it was turned away. */
   isRedirected: boolean;
-  /** The id under which storage has it, once this sender stored it: its reply is looked up. A duplicate's is the first's. */
+  /** The id under which storage has it, once this sender stored or found it there: its reply is looked up. A duplicate's is the first's. */
   storedAs: string | null;
   /** Whether it is on its way into storage, or looked for there. */
   isStoring: boolean;
