@@ -13,7 +13,16 @@
 //   G5  Every write is settled once, with its result or with why it has none.
 
 import { mayBeOneRow, SqlFailure } from "./errors.ts";
-import { lineOf, rowsOf, sizeOf, streamOf, uniqueKeyOf, type WriteOp, type WriteResult } from "./write-op.ts";
+import {
+  lineOf,
+  rowsOf,
+  sizeOf,
+  streamOf,
+  taken,
+  uniqueKeyOf,
+  type WriteOp,
+  type WriteResult,
+} from "./write-op.ts";
 
 /** From here on a larger group gains little, so that waiting writes are shared between the lanes. */
 const SHARED_FROM_ROWS = 100;
@@ -29,7 +38,7 @@ export interface GroupCommitterOptions {
 
 /** A write and who waits for it. No promise, since who calls makes one: one is enough for each of many. */
 export interface PendingWrite {
-  readonly op: WriteOp;
+  op: WriteOp;
   /** It is durable, or was refused. */
   resolve(result: WriteResult): void;
   /** It failed; `outcome` says whether it may be there. */
@@ -97,7 +106,7 @@ export class GroupCommitter {
     const limit = Math.min(maxRows, Math.max(SHARED_FROM_ROWS, share));
     const group: PendingWrite[] = [];
     const left: PendingWrite[] = [];
-    const taken = this.#shareOf(limit);
+    const linesTaken = this.#shareOf(limit);
     const blocked = new Set<string>();
     const keys = new Set<string>();
     let rows = 0;
@@ -108,16 +117,18 @@ export class GroupCommitter {
       const { op } = waiting;
       const line = lineOf(op);
       const key = uniqueKeyOf(op);
-      if (blocked.has(line) || !taken.has(line) || (key !== null && keys.has(key))) {
+      if (blocked.has(line) || !linesTaken.has(line) || (key !== null && keys.has(key))) {
         blocked.add(line);
         left.push(waiting);
         continue;
       }
-      if (group.length > 0 && (rows + rowsOf(op) > maxRows || size + sizeOf(op) > MAX_GROUP_SIZE)) break;
+      waiting.op = taken(op);
+      if (group.length > 0 && (rows + rowsOf(op) > maxRows || size + sizeOf(waiting.op) > MAX_GROUP_SIZE))
+        break;
       if (key !== null) keys.add(key);
       group.push(waiting);
       rows += rowsOf(op);
-      size += sizeOf(op);
+      size += sizeOf(waiting.op);
     }
     this.#queue = left.length === 0 ? this.#queue.slice(at) : left.concat(this.#queue.slice(at));
     this.#queuedRows -= rows;

@@ -77,15 +77,29 @@ export class PostgresMessageStorage implements MessageStorage {
     });
   }
 
-  async saveRequest(envelope: Envelope, attempts: number, fence: Fence | null): Promise<SaveRequestResult> {
+  async saveRequest(
+    envelope: Envelope,
+    attempts: number,
+    fence: Fence | null,
+    ready?: () => Reply | null,
+  ): Promise<SaveRequestResult> {
     assertStorable(envelope.requestId, "A request id");
     assertStorable(envelope.address.entityId, "An entity id");
     assertStorable(envelope.deduplicationKey ?? "", "A deduplication key");
     for (;;) {
-      const result = await this.#session.write("saveRequest", { type: "request", envelope, attempts, fence });
+      // A reply is written on behalf of a shard.
+      const op = {
+        type: "request",
+        envelope,
+        attempts,
+        fence,
+        ready: fence === null ? undefined : ready,
+      } as const;
+      const result = await this.#session.write("saveRequest", op);
       if (result.type === "accepted") {
         if (fence === null) this.#wakeUps?.announce(envelope.address.shardId);
-        return { outcome: "accepted", sequence: result.sequence };
+        const { sequence, isAnswered } = result;
+        return { outcome: "accepted", sequence, ...(isAnswered ? { isAnswered } : {}) };
       }
       const existing = await this.#existing(envelope);
       if (existing !== null) return { outcome: "duplicate", ...existing };

@@ -278,7 +278,7 @@ function epochOf(failure: SqlFailure): Epoch | null {
 
 /** A write as its caller hears of it. A class, since nearly each execution in memory has one under way. */
 class SessionWrite implements PendingWrite {
-  readonly op: WriteOp;
+  op: WriteOp;
   readonly #operation: string;
   readonly #resolve: (result: Exclude<WriteResult, { type: "fenced" }>) => void;
   readonly #reject: (error: Error) => void;

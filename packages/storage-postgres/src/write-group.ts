@@ -3,7 +3,7 @@
 // A group goes to write_group_v10, for which everything passes, and which leaves it to write_group_any_v9 where that is not so.
 // What writes more than the former knows goes to the latter at once.
 
-import type { EncodedError, Fence, JournalEntry, JournalEvent } from "@holdfast/core/adapter";
+import type { EncodedError, Fence, JournalEntry, JournalEvent, Reply } from "@holdfast/core/adapter";
 import type { SqlStatement, SqlValue } from "./driver.ts";
 import { GROUP_COLUMNS, type GroupColumn } from "./group-columns.ts";
 import { nameOf } from "./journal-key.ts";
@@ -139,6 +139,8 @@ function columnsOf(group: readonly WriteOp[], places: Places): ReadonlyMap<Kind,
   for (const op of group) {
     const place = op.fence === null ? 0 : (places.get(op.fence) ?? 0);
     addRows(of(op.type), place, op);
+    if (op.type === "request" && op.reply !== undefined && op.fence !== null)
+      addRow(of("reply"), place, replyRow(op.reply));
   }
   return columns;
 }
@@ -184,7 +186,7 @@ export function writeGroupResults(
     }
     if (op.type === "request") {
       const sequence = accepted.get(op.envelope.requestId);
-      return sequence === undefined ? { type: "refused" } : { type: "accepted", sequence };
+      return sequence === undefined ? { type: "refused" } : acceptedAs(op, sequence);
     }
     if (op.type === "chunk" && !streams.has(op.chunk.requestId)) return { type: "refused" };
     if (op.type === "reply" && !recorded.has(op.reply.requestId)) return { type: "refused" };
@@ -200,8 +202,12 @@ function resultsOfPassed(group: readonly WriteOp[], sequences: readonly number[]
     if (op.type !== "request") return DONE;
     const sequence = sequences[at];
     at += 1;
-    return sequence === undefined ? { type: "refused" } : { type: "accepted", sequence };
+    return sequence === undefined ? { type: "refused" } : acceptedAs(op, sequence);
   });
+}
+
+function acceptedAs({ reply }: RequestOp, sequence: number): WriteResult {
+  return { type: "accepted", sequence, isAnswered: reply !== undefined };
 }
 
 /** An event as its two columns: a completed step's value as it is, what else it may be as JSON. */
@@ -235,6 +241,7 @@ export function onlyRowOf(op: WriteOp): Cell[] | null {
 }
 
 type JournalOp = Extract<WriteOp, { type: "journal" }>;
+type RequestOp = Extract<WriteOp, { type: "request" }>;
 
 function entryRow({ key, execution }: JournalOp, entry: JournalEntry): Cell[] {
   const { ordinal, position, kind, name } = entry;
@@ -242,7 +249,8 @@ function entryRow({ key, execution }: JournalOp, entry: JournalEntry): Cell[] {
   return [key, ordinal, position, kind, name, type, data, isFiled(kind, type) ? nameOf(execution) : null];
 }
 
-function rowOf(op: Exclude<WriteOp, JournalOp>): Cell[] {
+/** The row of a write without the place of its fence. */
+export function rowOf(op: Exclude<WriteOp, JournalOp>): Cell[] {
   switch (op.type) {
     case "request": {
       const { envelope } = op;
@@ -269,13 +277,15 @@ function rowOf(op: Exclude<WriteOp, JournalOp>): Cell[] {
       return [op.requestId, op.attempts, op.deliverAt !== undefined, wholeMs(op.deliverAt ?? null)];
     case "chunk":
       return [op.chunk.requestId, op.chunk.index, op.chunk.value];
-    case "reply": {
-      const { requestId, exit } = op.reply;
-      return [requestId, exit.ok, exit.ok ? exit.value : errorText(exit.error)];
-    }
+    case "reply":
+      return replyRow(op.reply);
     case "dead":
       return [op.requestId, op.letter.attempts, errorText(op.letter.error), Math.floor(op.letter.deadSince)];
   }
+}
+
+export function replyRow({ requestId, exit }: Reply): Cell[] {
+  return [requestId, exit.ok, exit.ok ? exit.value : errorText(exit.error)];
 }
 
 /** Whether a trigger files an entry under its execution: that is what listings filter by. */

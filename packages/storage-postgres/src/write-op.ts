@@ -15,6 +15,10 @@ export type WriteOp =
       readonly envelope: Envelope;
       readonly attempts: number;
       readonly fence: Fence | null;
+      /** Its reply, if it is there when the write is taken into a group. */
+      readonly ready?: (() => Reply | null) | undefined;
+      /** Recorded with it. */
+      readonly reply?: Reply;
     }
   | {
       readonly type: "update";
@@ -48,8 +52,8 @@ export type WriteOp =
 /** What became of a write that reached the database. */
 export type WriteResult =
   | { readonly type: "done" }
-  /** A request that was accepted. */
-  | { readonly type: "accepted"; readonly sequence: number }
+  /** A request that was accepted, and answered if it had its reply with it. */
+  | { readonly type: "accepted"; readonly sequence: number; readonly isAnswered: boolean }
   /** A duplicate, a reply that is recorded already, a request that is not known: nothing was written. */
   | { readonly type: "refused" }
   /** The shard is at another epoch: nothing was written. */
@@ -86,6 +90,13 @@ export function streamOf(op: WriteOp): string | null {
   return op.type === "journal" ? op.key : null;
 }
 
+/** A write as its group takes it. */
+export function taken(op: WriteOp): WriteOp {
+  if (op.type !== "request" || op.ready === undefined || op.reply !== undefined) return op;
+  const reply = op.ready();
+  return reply === null ? op : { ...op, reply };
+}
+
 export function rowsOf(op: WriteOp): number {
   return op.type === "journal" ? op.entries.length : 1;
 }
@@ -94,7 +105,7 @@ export function rowsOf(op: WriteOp): number {
 export function sizeOf(op: WriteOp): number {
   switch (op.type) {
     case "request":
-      return lengthOf(op.envelope.payload);
+      return lengthOf(op.envelope.payload) + (op.reply === undefined ? 0 : sizeOfReply(op.reply));
     case "journal":
       return op.entries.reduce(
         (size, { event }) => size + (event.type === "completed" ? lengthOf(event.value) : 200),
@@ -103,11 +114,15 @@ export function sizeOf(op: WriteOp): number {
     case "chunk":
       return lengthOf(op.chunk.value);
     case "reply":
-      return op.reply.exit.ok ? lengthOf(op.reply.exit.value) : 200;
+      return sizeOfReply(op.reply);
     case "update":
     case "dead":
       return 200;
   }
+}
+
+function sizeOfReply({ exit }: Reply): number {
+  return exit.ok ? lengthOf(exit.value) : 200;
 }
 
 /** Against its type a text may be missing: then the database refuses the write, and only that. */

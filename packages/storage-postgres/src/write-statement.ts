@@ -3,12 +3,23 @@
 // A single write has functions of its own, or a statement: the one for groups reads fifty arrays, nearly all of them empty
 // then.
 
+import type { Reply } from "@holdfast/core/adapter";
 import type { SqlStatement, SqlValue } from "./driver.ts";
-import { anyGroupStatement, call, onlyRowOf, writeGroupStatement, type WriteTerms } from "./write-group.ts";
+import {
+  anyGroupStatement,
+  call,
+  onlyRowOf,
+  replyRow,
+  rowOf,
+  writeGroupStatement,
+  type WriteTerms,
+} from "./write-group.ts";
 import type { WriteOp } from "./write-op.ts";
 
 /** The functions of one kind, by what they write. What has none goes as a group. */
 type Functions = Partial<Readonly<Record<WriteOp["type"], string>>>;
+
+type RequestOp = Extract<WriteOp, { type: "request" }>;
 
 /** They answer as the function for groups does. */
 const WRITES: Functions = {
@@ -56,6 +67,29 @@ function commitStep(schema: string, values: readonly SqlValue[]): SqlStatement {
   };
 }
 
+/** A request that has its reply with it, which is never pending. It is in no function: this is two inserts. */
+function answeredRequest(schema: string, op: RequestOp, reply: Reply, now: number): SqlStatement {
+  const [, ok = null, data = null] = replyRow(reply);
+  // Its attempts are of no account any more.
+  const row = rowOf(op).slice(0, -1);
+  return {
+    name: "holdfast_answered_request",
+    text: `WITH fence AS MATERIALIZED (SELECT e.epoch FROM "${schema}".shards e WHERE e.shard_id = $1 FOR SHARE),
+      accepted AS (
+        INSERT INTO "${schema}".requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload, headers,
+            expects, uninterruptible, from_inside, read_pending_first, sender, deliver_at)
+          SELECT $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 FROM fence WHERE fence.epoch = $2
+          ON CONFLICT DO NOTHING RETURNING requests.request_id, requests.entity_type, requests.sequence
+      ), answered AS (
+        INSERT INTO "${schema}".replies (sequence, entity_type, ok, data, answered_at)
+          SELECT a.sequence, a.entity_type, $4, $5, $3 FROM accepted a
+      )
+      SELECT json_build_object('f', json_build_array((SELECT fence.epoch FROM fence)),
+        'q', (SELECT json_object_agg(a.request_id, a.sequence) FROM accepted a))::text AS answer`,
+    values: [op.fence?.shardId ?? null, op.fence?.epoch ?? null, Math.floor(now), ok, data, ...row],
+  };
+}
+
 /** Null: no function does this write. */
 function singleStatement(
   schema: string,
@@ -64,6 +98,7 @@ function singleStatement(
   now: number,
 ): SqlStatement | null {
   const functionName = functions[op.type];
+  if (op.type === "request" && op.reply !== undefined) return answeredRequest(schema, op, op.reply, now);
   const row = functionName === undefined ? null : onlyRowOf(op);
   if (functionName === undefined || row === null) return null;
   const fence = [op.fence?.shardId ?? null, op.fence?.epoch ?? null];

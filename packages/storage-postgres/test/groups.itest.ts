@@ -10,6 +10,7 @@ import {
   type Fence,
   type JournalEntry,
   type OpenStorage,
+  type Reply,
   type ShardId,
 } from "@holdfast/core/adapter";
 import fc from "fast-check";
@@ -205,6 +206,75 @@ describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
       { numRuns: 60 },
     );
   });
+
+  it.skipIf(place === "a server" && url === null)(
+    "have requests with the replies that are ready when they are written (property)",
+    async () => {
+      const { messages } = session;
+      const fence = await claim(messages, "default:1");
+      const stale = { ...fence, epoch: fence.epoch + 1 };
+      const values = fc.array(fc.constantFrom(null, "1", "2"), { minLength: 1, maxLength: 6 });
+      await fc.assert(
+        fc.asyncProperty(values, fc.boolean(), async (given, isDisturbed) => {
+          const saved = given.map((value) => {
+            const { requestId } = request();
+            const reply: Reply | null = value === null ? null : { requestId, exit: { ok: true, value } };
+            return { envelope: request({ requestId }), reply };
+          });
+          const ready = new Set<string>();
+          const [outcomes] = await Promise.all([
+            Promise.all(
+              saved.map(({ envelope, reply }) =>
+                messages.saveRequest(envelope, 1, fence, () =>
+                  ready.has(envelope.requestId) ? reply : null,
+                ),
+              ),
+            ),
+            isDisturbed
+              ? expect(messages.recordAttempt(randomUUID(), 1, stale)).rejects.toBeInstanceOf(FencedError)
+              : null,
+            // They are ready later in the turn in which the requests are saved.
+            Promise.resolve().then(() => saved.forEach(({ envelope }) => ready.add(envelope.requestId))),
+          ]);
+          expect(outcomes.map(({ sequence: _sequence, ...outcome }) => outcome)).toEqual(
+            saved.map(({ reply }) => ({
+              outcome: "accepted",
+              ...(reply === null ? {} : { isAnswered: true }),
+            })),
+          );
+          const states = await messages.lookUp(saved.map(({ envelope }) => envelope.requestId));
+          expect(new Map(states.map((state) => [state.requestId, state]))).toEqual(
+            new Map(
+              saved.map(({ envelope: { requestId }, reply }) => [
+                requestId,
+                reply === null
+                  ? { state: "pending", requestId, attempts: 1, deliverAt: null }
+                  : { state: "answered", requestId, reply },
+              ]),
+            ),
+          );
+          const left = await messages.readPending({
+            shardIds: ["default:1"],
+            now: 10,
+            limit: 100,
+            excludingSequences: [],
+            excludingEntities: [],
+          });
+          const waiting = saved.filter(({ reply }) => reply === null);
+          expect(left.requests.map(({ envelope }) => envelope.requestId)).toEqual(
+            waiting.map(({ envelope }) => envelope.requestId),
+          );
+          for (const { envelope } of waiting)
+            await messages.saveReply(
+              { requestId: envelope.requestId, exit: { ok: false, error } },
+              fence,
+              null,
+            );
+        }),
+        { numRuns: 30 },
+      );
+    },
+  );
 
   it.skipIf(place === "a server" && url === null).each(["tag", "payload"] as const)(
     "refuse a row that lacks its %s, and not one beside it",

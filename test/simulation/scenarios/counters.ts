@@ -1,5 +1,6 @@
 // Counters and registers that read, wait and write, in a store that fencing tokens guard. Two handlers of one entity at a
-// time, a request that runs again under another id, a reply that is another's: each of them shows in the answers.
+// time, a request that runs again under another id, a reply that is another's: each of them shows in the answers. Half of the
+// requests have no key, so that they may run ahead of being stored.
 
 import { defineEntity, rpc, type HandlerContext } from "@holdfast/core";
 import {
@@ -14,6 +15,7 @@ import {
   type SimulatedProcess,
   type Simulation,
   type Told,
+  Violation,
 } from "@holdfast/testing";
 import { FencedStore } from "../fenced-store.ts";
 import { HandlerWatch } from "../handler-watch.ts";
@@ -56,23 +58,31 @@ class Counters {
   readonly #watch: HandlerWatch;
   readonly #told: Told[] = [];
   readonly #acknowledged: string[] = [];
+  /** Which requests began, under which epoch, in which life of which process. */
+  readonly #begun = new Set<string>();
+  #violation: Violation | null = null;
   readonly #plan: readonly {
     readonly what: number;
     readonly id: number;
     readonly lastsMs: number;
+    readonly hasKey: boolean;
     readonly again: boolean;
   }[];
 
   constructor(sim: Simulation) {
     this.#sim = sim;
     this.#watch = new HandlerWatch(sim);
-    this.#plan = Array.from({ length: OPERATIONS }, () => ({
-      what: sim.integer(0, 5),
-      id: sim.integer(1, 2),
-      // Longer than an entity may take to end, now and then.
-      lastsMs: [0, 0, 20, 400, 2_500][sim.integer(0, 4)] ?? 0,
-      again: sim.random() < 0.3,
-    }));
+    this.#plan = Array.from({ length: OPERATIONS }, () => {
+      const hasKey = sim.random() < 0.5;
+      return {
+        what: sim.integer(0, 5),
+        id: sim.integer(1, 2),
+        // Longer than an entity may take to end, now and then.
+        lastsMs: [0, 0, 20, 400, 2_500][sim.integer(0, 4)] ?? 0,
+        hasKey,
+        again: hasKey && sim.random() < 0.5,
+      };
+    });
   }
 
   register(process: SimulatedProcess) {
@@ -81,6 +91,7 @@ class Counters {
       Counter.implement({
         add: ({ key, amount, lastsMs }, ctx) =>
           watch.during(`counter ${ctx.entityId}`, process, ctx, async () => {
+            this.#noteBegun(process, ctx);
             const done = counts.done(ctx.requestId);
             if (done !== null) return done.result.value;
             const value = counts.read(ctx.entityId, ctx) + amount;
@@ -112,9 +123,11 @@ class Counters {
 
   run(): Promise<void> {
     return this.#sim.operations(OPERATIONS, async (index) => {
-      const { what, id, lastsMs, again } = this.#plan[index] ?? { what: 0, id: 0, lastsMs: 0, again: false };
+      const planned = this.#plan[index];
+      if (planned === undefined) return;
+      const { what, id, lastsMs, hasKey, again } = planned;
       const key = `operation ${index}`;
-      const ask = this.#ask(what, { key, lastsMs }, index + 1, `${id}`);
+      const ask = this.#ask(what, { key, lastsMs }, { number: index + 1, id: `${id}`, hasKey });
       if (ask === null) return this.#get(`${id}`);
       await ask();
       if (again) await ask();
@@ -123,6 +136,7 @@ class Counters {
 
   check(): void {
     this.#watch.check();
+    if (this.#violation !== null) throw this.#violation;
     checkReplies(this.#told);
     const effects = [...this.#counters.changes, ...this.#registers.changes].map(({ result }) => result.key);
     checkExactlyOnce({ effects, acknowledged: this.#acknowledged });
@@ -132,10 +146,22 @@ class Counters {
       checkLinearizable(`register ${id}`, registerModel, operations);
   }
 
-  #ask(what: number, lasting: Lasting, number: number, id: string): (() => Promise<void>) | null {
+  /** While its shard stays where it is nothing runs twice, whatever storage does. */
+  #noteBegun({ runner, life }: SimulatedProcess, { requestId, fencingToken }: HandlerContext): void {
+    const begun = `${requestId} on runner ${runner}, in its life ${life}, under ${fencingToken}`;
+    if (this.#begun.has(begun)) this.#violation ??= new Violation("once", `${begun} began twice`);
+    this.#begun.add(begun);
+  }
+
+  #ask(
+    what: number,
+    lasting: Lasting,
+    { number, id, hasKey }: { readonly number: number; readonly id: string; readonly hasKey: boolean },
+  ): (() => Promise<void>) | null {
     const { cluster } = this.#sim;
     const [counter, register] = [cluster.entity(Counter, id), cluster.entity(Register, id)];
-    const options = { idempotencyKey: lasting.key, timeout: "3s" } as const;
+    // Who asks again without a key asks for something else.
+    const options = hasKey ? ({ idempotencyKey: lasting.key, timeout: "3s" } as const) : {};
     switch (what) {
       case 0:
       case 1:

@@ -19,8 +19,8 @@ export type RequestState =
   | { readonly state: "dead"; readonly requestId: string; readonly deadLetter: DeadLetter };
 
 export type SaveRequestResult =
-  /** It is durable now. */
-  | { readonly outcome: "accepted"; readonly sequence: number }
+  /** It is durable now, and so is its reply where that was ready. */
+  | { readonly outcome: "accepted"; readonly sequence: number; readonly isAnswered?: true }
   /**
    * There is one with the same id, or of the same entity, tag and deduplication key. `existing.requestId` is the id of
    * the first one, to which all replies go. Nothing was written.
@@ -89,8 +89,16 @@ export interface MessageStorage {
    * order of calls.
    *
    * @param attempts how many attempts to record as begun: 1 when the caller starts the handler at once, else 0
+   * @param ready the reply, once the caller has it: asked at most once, as late as storage can, and with a fence only. A reply that
+   *   is given is recorded with the request, or neither is: what `saveReply` would do takes no write of its own. Storage
+   *   need not ask.
    */
-  saveRequest(envelope: Envelope, attempts: number, fence: Fence | null): Promise<SaveRequestResult>;
+  saveRequest(
+    envelope: Envelope,
+    attempts: number,
+    fence: Fence | null,
+    ready?: () => Reply | null,
+  ): Promise<SaveRequestResult>;
 
   /** Reads due, unanswered requests. Takes nothing: what keeps another from running them is the caller's ownership. */
   readPending(query: PendingQuery): Promise<PendingPage>;

@@ -172,9 +172,10 @@ function bind(
   );
   const factories = sources.filter((source) => typeof source === "function");
   // Without a factory all entities of the type share one set of handlers: an idle one costs no closures.
-  if (factories.length === 0) return { contract, handlers: shared };
+  if (factories.length === 0) return { contract, handlers: shared, mayRunAhead: true };
   return {
     contract,
+    mayRunAhead: true,
     handlers(scope) {
       const made = factories.map((factory) => factory(entityScope(scope)));
       const handlers = Object.assign({}, shared, ...made.map(wrap));

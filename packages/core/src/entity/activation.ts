@@ -83,6 +83,11 @@ export class Activation {
     return this.mailbox.size < this.#free;
   }
 
+  /** Whether a request that came now would start at this moment. */
+  get isFree(): boolean {
+    return this.mailbox.size === 0 && this.#free > 0;
+  }
+
   /** Whether one more request would be too many. */
   get isFull(): boolean {
     return this.mailbox.isFull(this.#free);
@@ -92,9 +97,9 @@ export class Activation {
     return this.#running.length === 0 && this.mailbox.size === 0 && !this.#isEvicting;
   }
 
-  /** Takes an accepted request: it starts at once where it may and nothing waits in front of it. */
+  /** Takes a request that is accepted, or runs ahead of that: it starts at once where it may and nothing waits in front of it. */
   admit(request: HostedRequest): void {
-    if (this.mailbox.size === 0 && this.#free > 0) return this.#start(request);
+    if (this.isFree) return this.#start(request);
     this.mailbox.push(request);
     this.pump();
   }

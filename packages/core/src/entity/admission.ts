@@ -7,6 +7,8 @@
 //   A2  A persisted request goes straight to its mailbox only if everything accepted before it for that entity is in
 //       memory; else it is only stored, and read back in order (INV-4).
 //   A3  Nothing runs twice because it came twice: not what is volatile and was seen lately, nor what storage knows.
+//   A4  A persisted request runs before it is stored where its sender waits, nobody can have stored it, it has no key to be
+//       known by, nothing is in front of it, and its rpc's handlers are brief: it is stored together with its reply.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
@@ -71,6 +73,8 @@ export interface AdmissionOptions {
     address: EntityAddress,
     tag: string,
   ) => Activation | undefined;
+  /** Whether an rpc's handlers are brief (brief-rpcs.ts). */
+  readonly isBrief: (rpc: AnyRpc) => boolean;
   /** Lets a request leave memory. */
   readonly forget: (request: HostedRequest, activation: Activation) => void;
   /** Storage refused a write for this shard. */
@@ -88,6 +92,8 @@ interface Arrival {
   readonly envelope: Envelope;
   readonly peer: string;
   readonly answer: Answer;
+  /** Of one that storage may know by its id alone: whether it was neither sent nor stored before, nor came already (A3). */
+  readonly isFirst: boolean;
   /** Its caller left meanwhile, and waits for nothing. */
   hasLeft: boolean;
 }
@@ -103,7 +109,7 @@ export class Admission {
   readonly #options: AdmissionOptions;
   /** Requests that came and are not admitted or refused yet: their shard is expected, or they are being parsed. */
   readonly #arriving = new BriefMap<Arrival>();
-  /** Sendings of volatile requests that came lately, so that a message that comes twice counts once. */
+  /** Sendings that came lately of requests that storage did not know then, so that a message that comes twice counts once. */
   readonly #recent = new RecentIds();
 
   constructor(options: AdmissionOptions) {
@@ -133,11 +139,18 @@ export class Admission {
       envelope,
       peer,
       answer: isCopied ? toSending(sending, answer) : answer,
+      isFirst: sending === 0 && this.#isNews(envelope, peer),
       hasLeft: false,
     };
     const shardComes = this.#options.arrival(envelope.address.shardId);
     const admitted = shardComes === null ? this.#admit(arrival) : shardComes.then(() => this.#admit(arrival));
     if (admitted !== null) void this.#keepUntil(arrival, admitted);
+  }
+
+  /** Whether nothing but a copy of it could have come before. This process copies nothing. */
+  #isNews({ persisted, expects, deduplicationKey, requestId }: Envelope, peer: string): boolean {
+    if (!persisted || expects !== "reply" || deduplicationKey !== null) return false;
+    return peer === HERE || this.#recent.add(requestId);
   }
 
   /** Knows an arrival until it is admitted or refused. */
@@ -238,7 +251,8 @@ export class Admission {
       if (arrival.hasLeft && !envelope.uninterruptible) return;
     }
     const known = this.#options.requests.get(request.id);
-    if (known?.isAccepted === true) return void (await this.#join(arrival, request.id, answer));
+    if (known?.isAccepted === true || known?.isAhead === true)
+      return void (await this.#join(arrival, request.id, answer));
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
     const { address, tag } = envelope;
     const resident = this.#options.resident(shard, behavior, address, tag);
@@ -249,6 +263,16 @@ export class Admission {
     const straight = isOnlyStored
       ? null
       : (resident ?? this.#options.activation(shard, behavior, address, tag));
+    const { shardId } = shard.fence;
+    const waiter = { peer, requestId: request.id, shardId, answer, isPatient: isPatient(envelope) };
+    if (straight !== null && this.#mayRunAhead(arrival, straight, request.rpc)) {
+      request.isAhead = true;
+      request.attempts = 1;
+      request.attemptIsRecorded = true;
+      this.#options.requests.set(request.id, request);
+      if (!arrival.hasLeft) this.#options.waiters.add(request.id, waiter);
+      return straight.admit(request);
+    }
     if (straight !== null) {
       // Its place in the mailbox is taken now and its acceptance awaited after, so that nothing overtakes it (M3).
       request.attemptIsRecorded = straight.startsAtOnce;
@@ -256,8 +280,6 @@ export class Admission {
       this.#options.requests.set(request.id, request);
       straight.mailbox.push(request);
     }
-    const { shardId } = shard.fence;
-    const waiter = { peer, requestId: request.id, shardId, answer, isPatient: isPatient(envelope) };
     if (envelope.expects !== "acceptance" && !arrival.hasLeft) this.#options.waiters.add(request.id, waiter);
     try {
       const save = (): Promise<SaveRequestResult> =>
@@ -296,6 +318,17 @@ export class Admission {
       void this.#options.wake();
       refuse(arrival, "PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
     }
+  }
+
+  /** Its handler may begin before it is stored (A4). */
+  #mayRunAhead({ envelope, isFirst }: Arrival, { behavior, isFree }: Activation, rpc: AnyRpc): boolean {
+    return (
+      behavior.mayRunAhead === true &&
+      isFree &&
+      isFirst &&
+      !envelope.readPendingFirst &&
+      this.#options.isBrief(rpc)
+    );
   }
 
   #refuseFull(activation: Activation, arrival: Arrival): null {

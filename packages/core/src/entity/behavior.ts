@@ -59,6 +59,8 @@ export interface EntityBehavior {
    * at least the second. Not given: an attempt that was cut short does not count at all.
    */
   readonly countsCutAttempt?: boolean;
+  /** Whether a handler that is brief may begin before its request is stored (brief-rpcs.ts). Not given: none may. */
+  readonly mayRunAhead?: boolean;
   /** Whether an entity has nothing in memory but its requests: then it leaves with the last of them. Not given: it may have. */
   readonly keepsNothing?: boolean;
   /** One of its requests has become a dead letter. Must not reject. */

@@ -21,11 +21,10 @@ import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
+import type { WireMessage } from "../data/wire-message.ts";
 import {
   ClusterClosedError,
   EntityNotAssignedError,
-  InterruptedError,
   RunnerUnavailableError,
   UnknownEntityError,
 } from "../errors/routing.ts";
@@ -39,7 +38,7 @@ import {
   type Outgoing,
 } from "./outgoing.ts";
 import { rejectionError } from "./rejection.ts";
-import { StoreAndForward } from "./store-and-forward.ts";
+import { isLeftToStorage, mayBeInStorage, StoreAndForward } from "./store-and-forward.ts";
 
 export interface DeliveryOptions {
   readonly messages: MessageStorage;
@@ -66,8 +65,6 @@ export interface DeliveryOptions {
 
 type Rejected = Extract<WireMessage, { type: "rejected" }>;
 
-/** Who left a request to storage has left itself. */
-const GONE = "";
 /** The pauses of who was turned away: short, since a move takes a fraction of a second. */
 const TURNED_AWAY_MS = 25;
 const LONGEST_TURNED_AWAY_MS = 400;
@@ -90,8 +87,7 @@ export class Delivery {
       outgoing: this.#outgoing,
       stored: (shardId) => this.wakeOwner(shardId),
       found: (outgoing, state) => this.#settleFrom(outgoing, state),
-      absent: (outgoing) => this.#absent(outgoing),
-      forward: (outgoing) => this.#forward(outgoing),
+      forward: (outgoing) => this.#dispatch(outgoing),
       failed: (outgoing, error) => this.#fail(outgoing, error),
     });
   }
@@ -357,8 +353,10 @@ export class Delivery {
     if (outgoing === undefined) return;
     // A refusal that came late or twice says nothing of what was sent since.
     if (message.sending !== undefined && message.sending !== outgoing.sendings - 1) return;
-    if (mayBeInStorage(outgoing) && isLeftToStorage(outgoing.envelope, message.code))
-      return this.#leaveToStorage(outgoing, message);
+    if (mayBeInStorage(outgoing) && isLeftToStorage(outgoing.envelope, message.code)) {
+      void this.#storeAndForward.leave(outgoing, message).then(() => this.#checkIdle());
+      return;
+    }
     switch (message.code) {
       case "NOT_ASSIGNED":
       case "CLOSING":
@@ -380,39 +378,8 @@ export class Delivery {
     }
   }
 
-  /** Who refused it finds it in storage, and so does this sender what becomes of it. If it is not there, it is refused. */
-  #leaveToStorage(outgoing: Outgoing, refusal: Rejected): void {
-    const { envelope } = outgoing;
-    // What is streamed meanwhile comes from the owner alone: it is asked again.
-    outgoing.leftBy = envelope.expects === "stream" ? null : outgoing.target;
-    outgoing.target = null;
-    if (outgoing.storedAs !== null || outgoing.isStoring) return this.#checkIdle();
-    const absent = (): void => {
-      // A write of unknown outcome may still come; under its id it is there once.
-      if (refusal.code === "MAILBOX_FULL") this.#store(outgoing);
-      else this.#fail(outgoing, rejectionError(refusal, envelope));
-    };
-    void this.#storeAndForward.find(outgoing, absent).then(() => this.#checkIdle());
-  }
-
   #store(outgoing: Outgoing): void {
     void this.#storeAndForward.store(outgoing).then(() => this.#checkIdle());
-  }
-
-  /** It was dropped, or is forgotten. Unless it was left there, its owner says so. */
-  #absent(outgoing: Outgoing): void {
-    if (outgoing.leftBy === null) return;
-    const why = "its request is in storage no longer: it was dropped, or is forgotten";
-    this.#fail(outgoing, new InterruptedError({ what: describeCall(outgoing.envelope), why }));
-  }
-
-  #forward(outgoing: Outgoing): void {
-    const owner = this.#options.ownerOf(outgoing.envelope.address.shardId);
-    if (outgoing.leftBy === null) return this.#dispatch(outgoing);
-    if (owner === outgoing.leftBy) return;
-    // The next one may have the same address.
-    if (owner === undefined) outgoing.leftBy = GONE;
-    else this.#dispatch(outgoing);
   }
 
   #probeAll(): void {
@@ -466,34 +433,12 @@ export class Delivery {
   }
 
   get #isIdle(): boolean {
-    for (const { leftBy, target } of this.#outgoing.values())
-      if (leftBy === null || target !== null) return false;
+    for (const { leftBy, target, isStoring } of this.#outgoing.values())
+      if (leftBy === null || target !== null || isStoring) return false;
     return true;
   }
 
   #checkIdle(): void {
     if (this.#whenIdle.length > 0 && this.#isIdle) for (const resolve of this.#whenIdle.splice(0)) resolve();
-  }
-}
-
-function mayBeInStorage({ storedAs, isStoring, mayBeAccepted }: Outgoing): boolean {
-  return storedAs !== null || isStoring || mayBeAccepted;
-}
-
-/**
- * Whether a refusal of what is in storage says nothing of what becomes of it: who has no room for it now, or not its code, handles
- * it later, and a refusal that is final becomes its reply there. The reply of a stream comes from its owner alone.
- */
-function isLeftToStorage({ expects }: Envelope, code: RejectionCode): boolean {
-  switch (code) {
-    case "UNKNOWN_ENTITY":
-    case "UNKNOWN_RPC":
-    case "MAILBOX_FULL":
-      return true;
-    case "INVALID_INPUT":
-    case "PROTECTED_RPC":
-      return expects !== "stream";
-    default:
-      return false;
   }
 }

@@ -87,6 +87,7 @@ export class EntityHost {
     this.#options = options;
     this.#runner = new RequestRunner({
       ...options,
+      fenced: (shardId) => this.#fence(shardId),
       tell: (request, message) =>
         request.envelope.persisted
           ? this.#waiters.tell(request.id, message)
@@ -104,6 +105,7 @@ export class EntityHost {
       servedShard: (shardId) => this.#servedShard(shardId),
       activation: (shard, behavior, address, tag) => this.#activation(shard, behavior, address, tag),
       resident: (shard, behavior, address, tag) => shard.activations.get(keyOf(behavior, address, tag)),
+      isBrief: (rpc) => this.#runner.isBrief(rpc),
       forget: (request, activation) => this.#forget(request, activation),
       fenced: (shardId) => this.#fence(shardId),
       wake: () => this.#inbox.wake(),
@@ -333,6 +335,18 @@ export class EntityHost {
       }
       case "suspended":
         return this.#putOff(request, activation, result.suspension);
+      case "unstored":
+        this.#forget(request, activation);
+        // It may be, and then only a read finds it.
+        this.#shards.get(activation.fence.shardId)?.markUnread();
+        this.wake();
+        this.#settle(request, {
+          type: "rejected",
+          requestId: request.id,
+          code: "PERSISTENCE",
+          detail: result.detail,
+        });
+        return undefined;
       case "fenced":
         this.#fence(activation.fence.shardId);
         return undefined;

@@ -1,6 +1,7 @@
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
+import type { Reply } from "../data/reply.ts";
 import { InterruptedError } from "../errors/routing.ts";
 import { describeCall } from "./answers.ts";
 import type { Waiter } from "./reply-waiters.ts";
@@ -28,6 +29,10 @@ export class HostedRequest {
   isUninterruptible: boolean;
   /** Its sender left while a handler was at it: the last one who waits for it interrupts that. */
   isGivenUp = false;
+  /** Whether its handler began before it was stored. */
+  isAhead = false;
+  /** Of one that is ahead: its reply, to be stored with it. */
+  ready: Reply | null = null;
   /** Whether storage has nothing of it but the request itself, and nothing came for it: it was accepted here, and begins at once. */
   isNew = false;
   /** Something came for it: if it is being put off, it is due at once. */

@@ -1,16 +1,19 @@
-// OutcomeWriter: records how a persisted request ended: its reply, or that it is a dead letter.
+// OutcomeWriter: records how a persisted request ended: its reply, or that it is a dead letter. Of one that runs ahead of that
+// it first records that it is accepted, together with its reply if that is there by then.
 //
 //   W1  A write of unknown outcome is asked for again under the same id, never guessed: a reply without a transaction is
 //       saved again, one with a transaction is looked up, and only if it is not there the handler runs again.
 //   W2  After the shard moved nothing is recorded.
 
 import type { Clock } from "../adapter/clock.ts";
-import type { MessageStorage } from "../adapter/message-storage.ts";
+import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Reply } from "../data/reply.ts";
+import type { ShardId } from "../data/shard-id.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { deadReply } from "./answers.ts";
 import type { Counters } from "./counters.ts";
 import { failedExit, type ErrorLimits } from "./failed-exit.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -22,13 +25,51 @@ export interface OutcomeWriterOptions extends ErrorLimits {
   readonly clock: Clock;
   readonly counters: Counters;
   readonly retries: Retries;
+  /** Storage refused a write for this shard. */
+  readonly fenced: (shardId: ShardId) => void;
 }
+
+/** Tries, over half a minute, after which those who wait for a request that runs ahead are told that it could not be stored. */
+const MOST_TRIES = 9;
 
 export class OutcomeWriter {
   readonly #options: OutcomeWriterOptions;
 
   constructor(options: OutcomeWriterOptions) {
     this.#options = options;
+  }
+
+  /**
+   * Stores a request that runs already, and with it the reply that it has by then. Its handler is not to run again for what
+   * storage needs another try for. Null: it is accepted, and has no reply. Never rejects.
+   */
+  async accept(request: HostedRequest, fence: Fence): Promise<RunResult | null> {
+    const { messages, counters, retries } = this.#options;
+    const ready = (): Reply | null => (request.hasMoved() ? null : request.ready);
+    for (let failures = 0; ; failures += 1) {
+      if (failures > 0) await retries.rest(failures);
+      if (request.hasMoved()) return MOVED;
+      try {
+        const saved = await messages.saveRequest(request.envelope, request.attempts, fence, ready);
+        // What is there under its id is this request, from a try whose outcome was unknown, or from its sender.
+        if (saved.outcome === "duplicate" && saved.existing.state !== "pending")
+          return { type: "answered", reply: replyOf(saved.existing, request) };
+        counters.accepted += 1;
+        request.sequence = saved.sequence;
+        request.isAccepted = true;
+        const isAnswered = saved.outcome === "accepted" && saved.isAnswered === true;
+        return isAnswered && request.ready !== null ? { type: "answered", reply: request.ready } : null;
+      } catch (error) {
+        if (error instanceof FencedError) {
+          // At once: its handler may run for long.
+          this.#options.fenced(fence.shardId);
+          return MOVED;
+        }
+        retries.warn(request, "A request that runs could not be stored", error);
+        if (!(error instanceof PersistenceError)) return { type: "unstored", detail: "the storage failed" };
+        if (failures + 1 >= MOST_TRIES) return { type: "unstored", detail: error.detail };
+      }
+    }
   }
 
   /** Records a reply, in `transaction` if there is one. `not-recorded`: that did not commit. Never rejects. */
@@ -101,4 +142,11 @@ export class OutcomeWriter {
       return false;
     }
   }
+}
+
+/** What those who wait for it are told. */
+function replyOf(state: Exclude<RequestState, { state: "pending" }>, { envelope }: HostedRequest): Reply {
+  if (state.state === "answered") return state.reply;
+  const { attempts, error } = state.deadLetter;
+  return deadReply(state.requestId, envelope, { attempts, reason: error.message });
 }

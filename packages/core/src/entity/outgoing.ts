@@ -18,7 +18,7 @@ export interface Outgoing {
   readonly listener: DeliveryListener;
   /** Where it was sent last, while that may still answer. */
   target: string | null;
-  /** How often it was sent, to whichever runner. */
+  /** How often it was sent, to whichever runner, or to storage. */
   sendings: number;
   /** Sends that surely did not run. */
   refusals: number;

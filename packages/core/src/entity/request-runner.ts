@@ -7,11 +7,14 @@
 //   R3  No handler begins unless the lease is held at that very moment. A process that stood still while it awaited leaves
 //       the request to the shard's next owner; those who wait for it are told when its own shards are dropped, and who waits
 //       for a volatile one at once.
+//   R4  What runs ahead of its acceptance is stored meanwhile. Until that is done nothing else is recorded of it, and no
+//       transaction of its handler commits.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import type { AbortWatch } from "../contract/abort.ts";
+import type { AnyRpc } from "../contract/rpc.ts";
 import { withCauses } from "../contract/causes.ts";
 import { isRetryable } from "../contract/error-codec.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
@@ -19,6 +22,7 @@ import type { Logger } from "../contract/logger.ts";
 import { parseWhat } from "../contract/schema.ts";
 import { noTransactionsFor, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
+import type { ShardId } from "../data/shard-id.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Exit, Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
@@ -27,6 +31,7 @@ import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import { describeCall } from "./answers.ts";
 import { Suspension, type Call, type Handler, type Handlers } from "./behavior.ts";
+import { BriefRpcs } from "./brief-rpcs.ts";
 import type { Counters } from "./counters.ts";
 import { exitOfThrown, failedExit, interruption, type ErrorLimits } from "./failed-exit.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -45,6 +50,8 @@ export interface RequestRunnerOptions extends ErrorLimits {
   readonly maxRetries: number;
   /** Whether this runner's lease is held at this moment. Once it is not, all its shards are dropped soon. */
   readonly leaseIsHeld: () => boolean;
+  /** Storage refused a write for this shard. */
+  readonly fenced: (shardId: ShardId) => void;
   /** Sends to all who wait for this request. */
   readonly tell: (request: HostedRequest, message: WireMessage) => void;
 }
@@ -65,6 +72,7 @@ const NOT_TRANSACTIONAL = noTransactionsFor("handlers");
 export class RequestRunner {
   readonly #options: RequestRunnerOptions;
   readonly #begin: (() => StorageTransaction) | undefined;
+  readonly #brief = new BriefRpcs();
   readonly #retries: Retries;
   readonly #outcomes: OutcomeWriter;
   readonly #streams: StreamProducer;
@@ -75,6 +83,11 @@ export class RequestRunner {
     this.#retries = new Retries(options);
     this.#outcomes = new OutcomeWriter({ ...options, retries: this.#retries });
     this.#streams = new StreamProducer(options);
+  }
+
+  /** Whether an rpc's handlers are over soon. */
+  isBrief(rpc: AnyRpc): boolean {
+    return this.#brief.has(rpc);
   }
 
   /** Neither rejects nor throws. No promise for what is volatile and ends at once. */
@@ -127,26 +140,35 @@ export class RequestRunner {
       request.attemptIsRecorded = false;
       if (!this.#options.leaseIsHeld()) return MOVED;
       const transactions = new TransactionScope(this.#begin, NOT_TRANSACTIONAL);
+      const turn = this.#brief.begins();
       const attempt = this.#attempt(request, activation, transactions, itself);
+      const storing = request.isAccepted ? null : this.#outcomes.accept(request, fence);
       // Who ignores the signal is left behind (R2).
       const outcome =
         attempt instanceof Promise ? await request.unlessMoved<Attempt>(attempt, MOVED) : attempt;
       request.isRunning = false;
       transactions.close();
       const transaction = transactions.transaction ?? null;
+      this.#brief.ended(request.rpc, turn, transaction !== null);
       const hasMoved = request.hasMoved();
       if (hasMoved || outcome.type !== "exit" || !outcome.exit.ok) await this.#rollBack(request, transaction);
       if (hasMoved) return MOVED;
-      if (outcome.type === "threw" && asksForAnother(outcome.error, transaction)) {
+      const reply = this.#replyTo(request, outcome, transaction);
+      if (storing !== null) {
+        request.ready = transaction === null ? reply : null;
+        const end = await request.unlessMoved<RunResult | null>(storing, MOVED);
+        if (end !== null) {
+          await this.#rollBack(request, transaction);
+          return end;
+        }
+      }
+      if (outcome.type === "threw" && reply === null) {
         lastError = outcome.error;
         this.#retries.warn(request, "An attempt failed and is repeated", outcome.error);
         continue;
       }
-      if (outcome.type !== "exit" && outcome.type !== "threw") return outcome;
-      const exit =
-        outcome.type === "exit" ? outcome.exit : exitOfThrown(request, outcome.error, this.#options);
-      const reply: Reply = { requestId: request.id, exit };
-      const recorded = await this.#outcomes.record(request, reply, fence, exit.ok ? transaction : null);
+      if (reply === null) return outcome as RunResult;
+      const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);
       if (recorded !== "not-recorded") return recorded;
       lastError = new PersistenceError({
         operation: "saveReply",
@@ -154,6 +176,13 @@ export class RequestRunner {
         detail: "the transaction did not commit",
       });
     }
+  }
+
+  /** The reply that an attempt comes to. Null: another one is to follow, or it is put off or fenced. */
+  #replyTo(request: HostedRequest, attempt: Attempt, transaction: StorageTransaction | null): Reply | null {
+    if (attempt.type === "exit") return { requestId: request.id, exit: attempt.exit };
+    if (attempt.type !== "threw" || asksForAnother(attempt.error, transaction)) return null;
+    return { requestId: request.id, exit: exitOfThrown(request, attempt.error, this.#options) };
   }
 
   /** Runs the handler, once. Returns, or resolves to, what `resultOf` makes of it. Neither rejects nor throws. */

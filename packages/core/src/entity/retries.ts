@@ -3,6 +3,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import { backoffMs, type Backoff } from "../clock/backoff.ts";
+import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -33,6 +34,12 @@ export class Retries {
         resolve();
       });
     });
+  }
+
+  /** The same for what nobody waits for once the shard moved. */
+  async rest(failures: number): Promise<void> {
+    const { clock, random } = this.#options;
+    await sleep(clock, backoffMs(BACKOFF, failures, random));
   }
 
   warn(request: HostedRequest, message: string, error: unknown): void {

@@ -8,6 +8,8 @@ export type RunResult =
   | { readonly type: "suspended"; readonly suspension: Suspension }
   /** Nothing was recorded, and this runner may not go on. */
   | { readonly type: "moved" }
-  | { readonly type: "fenced" };
+  | { readonly type: "fenced" }
+  /** It ran, and may not be stored. */
+  | { readonly type: "unstored"; readonly detail: string };
 
 export const MOVED: Extract<RunResult, { type: "moved" }> = { type: "moved" };

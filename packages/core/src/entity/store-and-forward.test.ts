@@ -16,6 +16,7 @@ let clock: VirtualClock;
 let messages: MessageStorage;
 let outgoing: BriefMap<Outgoing>;
 let said: string[];
+let owner: string | undefined;
 let forward: (each: Outgoing) => void;
 let way: StoreAndForward;
 
@@ -24,6 +25,7 @@ beforeEach(async () => {
   ({ messages } = await createMemoryBackend().storage.open({ clock, random: new SeededRandom(1) }));
   outgoing = new BriefMap();
   said = [];
+  owner = "owner";
   forward = ({ envelope }) => void said.push(`${envelope.requestId} is forwarded`);
   way = wayOver(messages);
 });
@@ -39,7 +41,7 @@ function wayOver(storage: MessageStorage): StoreAndForward {
     stored: (shardId) => void said.push(`stored for ${shardId}`),
     found: ({ envelope }, { state, requestId }) =>
       void said.push(`${envelope.requestId} is ${state}, as ${requestId}`),
-    absent: ({ envelope }) => void said.push(`${envelope.requestId} is gone`),
+    ownerOf: () => owner,
     forward: (each) => forward(each),
     failed: ({ envelope }, error) => void said.push(`${envelope.requestId} failed: ${error.name}`),
   });
@@ -70,15 +72,6 @@ async function answer(requestId: string): Promise<void> {
 }
 
 describe("a request that is stored", () => {
-  it("is told of where storage has it no longer", async () => {
-    const sent = send("r1");
-    await way.store(sent);
-    said.length = 0;
-    sent.storedAs = "dropped";
-    await clock.advance(POLL_MS);
-    expect(said[0]).toBe("r1 is gone");
-  });
-
   it("is accepted then, and its owner is told", async () => {
     await way.store(send("r1"));
     expect(said).toEqual(["r1 is accepted", "stored for default:1"]);
@@ -112,21 +105,33 @@ describe("a request that is stored", () => {
   });
 });
 
-describe("a request that an owner may have accepted", () => {
-  const absent = (): void => void said.push("is not there");
+describe("a request that an owner refused, and may have accepted before (S3)", () => {
+  const refusal = { type: "rejected", requestId: "r1", code: "UNKNOWN_RPC", detail: "" } as const;
+
+  /** A request that `owner` was asked to take. */
+  function ask(requestId: string, key: string | null = null): Outgoing {
+    const asked = send(requestId, key);
+    asked.target = "owner";
+    return asked;
+  }
 
   it("is found under its id, or as the first one of its key", async () => {
     await way.store(send("r1", "key"));
     await answer("r1");
     said.length = 0;
-    for (const asked of [send("r1", "key"), send("r2", "key")]) await way.find(asked, absent);
+    for (const asked of [ask("r1", "key"), ask("r2", "key")]) await way.leave(asked, refusal);
     expect(said).toEqual(["r1", "r2"].flatMap((id) => [`${id} is accepted`, `${id} is answered, as r1`]));
   });
 
-  it("is not stored where it is not there", async () => {
-    for (const asked of [send("r1"), send("r2", "key")]) await way.find(asked, absent);
-    expect(said).toEqual(["is not there", "is not there"]);
+  it("is refused, and not stored, where it is not there", async () => {
+    for (const asked of [ask("r1"), ask("r2", "key")]) await way.leave(asked, refusal);
+    expect(said).toEqual(["r1 failed: UnknownRpcError", "r2 failed: UnknownRpcError"]);
     expect(await messages.lookUp(["r1", "r2"])).toEqual([]);
+  });
+
+  it("is stored where its owner only lacks the room", async () => {
+    await way.leave(ask("r1"), { ...refusal, code: "MAILBOX_FULL", detail: "1" });
+    expect(said).toEqual(["r1 is accepted", "stored for default:1"]);
   });
 
   it("is looked for until storage can say, or nobody waits for it", async () => {
@@ -137,16 +142,39 @@ describe("a request that an owner may have accepted", () => {
       return messages.lookUp(ids);
     };
     const broken = wayOver({ ...messages, lookUp });
-    const [asked, left] = [send("r1"), send("r2")];
-    const finding = Promise.all([asked, left].map((each) => broken.find(each, absent)));
+    const [asked, left] = [ask("r1"), ask("r2")];
+    const finding = Promise.all([asked, left].map((each) => broken.leave(each, refusal)));
     await clock.advance(60_000);
     expect(said).toEqual([]);
     outgoing.delete("r2");
     isBroken = false;
     await clock.advance(POLL_MS);
     await finding;
-    expect(said).toEqual(["is not there"]);
+    expect(said).toEqual(["r1 failed: UnknownRpcError"]);
     expect([asked.isStoring, left.isStoring]).toEqual([false, false]);
+  });
+
+  it("is sent to the next owner, of whatever address, and not to the same one again", async () => {
+    await way.store(send("r1"));
+    await way.leave(ask("r1"), refusal);
+    said.length = 0;
+    way.forwardAll();
+    expect(said).toEqual([]);
+    owner = undefined;
+    way.forwardAll();
+    owner = "owner";
+    way.forwardAll();
+    expect(said).toEqual(["r1 is forwarded"]);
+  });
+
+  it("ends where storage has it no longer", async () => {
+    const asked = ask("r1");
+    await way.store(asked);
+    await way.leave(asked, refusal);
+    said.length = 0;
+    asked.storedAs = "dropped";
+    await clock.advance(POLL_MS);
+    expect(said[0]).toBe("r1 failed: InterruptedError");
   });
 });
 

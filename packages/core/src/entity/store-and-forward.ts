@@ -5,15 +5,20 @@
 //       that was sent after the store was taken in: so the owner handles them in the order in which they were accepted
 //       (INV-4), whichever of them is lost on the way.
 //   S2  Where the answer of an owner is lost, too, the reply is looked up for as long as anybody waits for it.
+//   S3  An owner that refuses what is in storage handles it later, or answers it there: it is sent to the next owner only.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
-import { asUnseen } from "../data/envelope.ts";
+import { asUnseen, type Envelope } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
+import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
+import { InterruptedError } from "../errors/routing.ts";
+import { describeCall } from "./answers.ts";
 import { retryDelayMs, type Outgoing } from "./outgoing.ts";
+import { rejectionError } from "./rejection.ts";
 
 export interface StoreAndForwardOptions {
   readonly messages: MessageStorage;
@@ -28,12 +33,17 @@ export interface StoreAndForwardOptions {
   readonly stored: (shardId: ShardId) => void;
   /** Storage knows this of the request, which it had before or was asked about. */
   readonly found: (outgoing: Outgoing, state: RequestState) => void;
-  /** Storage has the request no longer. */
-  readonly absent: (outgoing: Outgoing) => void;
+  /** Where the shard's owner is: an address, `HERE`, or undefined while there is none. */
+  readonly ownerOf: (shardId: ShardId) => string | undefined;
   /** No owner has it. There may be one now, which answers without a look at storage. */
   readonly forward: (outgoing: Outgoing) => void;
   readonly failed: (outgoing: Outgoing, error: Error) => void;
 }
+
+type Rejected = Extract<WireMessage, { type: "rejected" }>;
+
+/** Who left a request to storage has left itself. */
+const GONE = "";
 
 export class StoreAndForward {
   readonly #options: StoreAndForwardOptions;
@@ -65,6 +75,8 @@ export class StoreAndForward {
     const { shardId } = envelope.address;
     const { messages, clock, sendRetryCount } = this.#options;
     outgoing.isStoring = true;
+    // Whoever it is sent to from here on may find it in storage.
+    outgoing.sendings += 1;
     // Noted before the write: whatever its outcome, the owner is to read before it takes this sender's next request.
     this.#note(shardId);
     let failure: unknown;
@@ -91,25 +103,39 @@ export class StoreAndForward {
   }
 
   /**
-   * Looks for a request that an owner may have accepted, until storage can say. Never rejects.
-   *
-   * @param absent called where it is not there
+   * Leaves a request that its owner refused to storage: once found there, its reply is looked up (S3). What is not there is
+   * refused. Never rejects.
    */
-  async find(outgoing: Outgoing, absent: () => void): Promise<void> {
-    const { messages, clock, pollIntervalMs, logger } = this.#options;
-    const { requestId, address, tag, deduplicationKey: key } = outgoing.envelope;
+  async leave(outgoing: Outgoing, refusal: Rejected): Promise<void> {
+    const { envelope } = outgoing;
+    // What is streamed meanwhile comes from the owner alone: it is asked again.
+    outgoing.leftBy = envelope.expects === "stream" ? null : outgoing.target;
+    outgoing.target = null;
+    if (outgoing.storedAs !== null || outgoing.isStoring) return;
     outgoing.isStoring = true;
-    while (this.#isAwaited(outgoing) && !this.#isClosed) {
+    const state = await this.#find(envelope);
+    outgoing.isStoring = false;
+    // Looking may have taken long: nobody may wait any more.
+    if (state === undefined || !this.#isAwaited(outgoing)) return;
+    if (state !== null) {
+      outgoing.storedAs = state.requestId;
+      outgoing.listener.accepted();
+      this.#options.found(outgoing, state);
+      return this.#schedulePoll();
+    }
+    // A write of unknown outcome may still come; under its id it is there once.
+    if (refusal.code === "MAILBOX_FULL") return this.store(outgoing);
+    this.#options.failed(outgoing, rejectionError(refusal, envelope));
+  }
+
+  /** What storage knows of a request that an owner may have accepted, or undefined where nobody waits for it any more. */
+  async #find(envelope: Envelope): Promise<RequestState | null | undefined> {
+    const { messages, clock, pollIntervalMs, logger, outgoing } = this.#options;
+    const { requestId, address, tag, deduplicationKey: key } = envelope;
+    while (outgoing.has(requestId) && !this.#isClosed) {
       try {
         const [own] = await messages.lookUp([requestId]);
-        const state = own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
-        outgoing.isStoring = false;
-        if (!this.#isAwaited(outgoing)) return;
-        if (state === null) return absent();
-        outgoing.storedAs = state.requestId;
-        outgoing.listener.accepted();
-        this.#options.found(outgoing, state);
-        return this.#schedulePoll();
+        return own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
       } catch (error) {
         logger.warn("A request could not be looked up; it is tried again", {
           requestId,
@@ -118,13 +144,13 @@ export class StoreAndForward {
         await sleep(clock, pollIntervalMs);
       }
     }
-    outgoing.isStoring = false;
+    return undefined;
   }
 
   /** The members changed: what waits for an owner may have one now. */
   forwardAll(): void {
     for (const outgoing of this.#options.outgoing.values())
-      if (outgoing.storedAs !== null && outgoing.target === null) this.#options.forward(outgoing);
+      if (outgoing.storedAs !== null && outgoing.target === null) this.#forward(outgoing);
   }
 
   close(): void {
@@ -146,7 +172,7 @@ export class StoreAndForward {
       for (const outgoing of this.#stored()) {
         const state = byId.get(outgoing.storedAs ?? "");
         if (state !== undefined) this.#options.found(outgoing, state);
-        else if (ids.has(outgoing.storedAs ?? "")) this.#options.absent(outgoing);
+        else if (ids.has(outgoing.storedAs ?? "")) this.#absent(outgoing);
       }
     } catch (error) {
       this.#options.logger.warn("Replies could not be looked up; the next poll tries again", {
@@ -156,6 +182,26 @@ export class StoreAndForward {
     this.#poll = undefined;
     this.forwardAll();
     if (this.#stored().length > 0) this.#schedulePoll();
+  }
+
+  #forward(outgoing: Outgoing): void {
+    if (outgoing.leftBy !== null) {
+      const owner = this.#options.ownerOf(outgoing.envelope.address.shardId);
+      if (owner === outgoing.leftBy) return;
+      if (owner === undefined) {
+        // The next one may have the same address.
+        outgoing.leftBy = GONE;
+        return;
+      }
+    }
+    this.#options.forward(outgoing);
+  }
+
+  /** It was dropped, or is forgotten. Unless it was left there, its owner says so. */
+  #absent(outgoing: Outgoing): void {
+    if (outgoing.leftBy === null) return;
+    const why = "its request is in storage no longer: it was dropped, or is forgotten";
+    this.#options.failed(outgoing, new InterruptedError({ what: describeCall(outgoing.envelope), why }));
   }
 
   #stored(): readonly Outgoing[] {
@@ -169,5 +215,28 @@ export class StoreAndForward {
   #note(shardId: ShardId): void {
     this.#stores += 1;
     this.#storedFor.set(shardId, this.#stores);
+  }
+}
+
+/** Whether a request may be in storage, by this sender or by an owner. */
+export function mayBeInStorage({ storedAs, isStoring, mayBeAccepted }: Outgoing): boolean {
+  return storedAs !== null || isStoring || mayBeAccepted;
+}
+
+/**
+ * Whether a refusal of what is in storage says nothing of what becomes of it: who has no room for it now, or not its code, handles
+ * it later, and a refusal that is final becomes its reply there. The reply of a stream comes from its owner alone.
+ */
+export function isLeftToStorage({ expects }: Envelope, code: RejectionCode): boolean {
+  switch (code) {
+    case "UNKNOWN_ENTITY":
+    case "UNKNOWN_RPC":
+    case "MAILBOX_FULL":
+      return true;
+    case "INVALID_INPUT":
+    case "PROTECTED_RPC":
+      return expects !== "stream";
+    default:
+      return false;
   }
 }

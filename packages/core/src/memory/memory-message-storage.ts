@@ -41,9 +41,19 @@ export class MemoryMessageStorage implements MessageStorage {
     return this.#messages.claimShards(shardIds);
   }
 
-  async saveRequest(envelope: Envelope, attempts: number, fence: Fence | null): Promise<SaveRequestResult> {
+  async saveRequest(
+    envelope: Envelope,
+    attempts: number,
+    fence: Fence | null,
+    ready?: () => Reply | null,
+  ): Promise<SaveRequestResult> {
     this.#session.assertOpen("saveRequest");
-    return this.#messages.saveRequest(envelope, attempts, fence);
+    const saved = this.#messages.saveRequest(envelope, attempts, fence);
+    if (saved.outcome === "duplicate" || fence === null) return saved;
+    const reply = ready?.() ?? null;
+    if (reply === null) return saved;
+    this.#messages.saveReply(reply, fence, this.#clock.now());
+    return { ...saved, isAnswered: true };
   }
 
   async readPending(query: PendingQuery): Promise<PendingPage> {

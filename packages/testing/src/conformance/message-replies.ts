@@ -1,4 +1,10 @@
-import { PersistenceError, type Chunk, type MessageStorage, type Reply } from "@holdfast/core/adapter";
+import {
+  FencedError,
+  PersistenceError,
+  type Chunk,
+  type MessageStorage,
+  type Reply,
+} from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { failure, storageCases, succeeded, type StorageCase } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -7,6 +13,78 @@ import { vitest } from "./vitest-api.ts";
 export function messageReplies(factory: StorageFactory): void {
   const { describe, expect, it } = vitest();
   const run = storageCases(factory);
+
+  describe("saveRequest with a reply that is ready", () => {
+    const pendingOf = (messages: MessageStorage) =>
+      messages.readPending({
+        shardIds: ["default:1"],
+        now: 0,
+        limit: 9,
+        excludingSequences: [],
+        excludingEntities: [],
+      });
+
+    it(
+      "records both, or asks for no reply",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const request = context.request();
+        const { requestId } = request;
+        const reply = succeeded(requestId, '"ready"');
+        const saved = await messages.saveRequest(request, 1, fence, () => reply);
+        const isAnswered = saved.outcome === "accepted" && saved.isAnswered === true;
+        expect(await messages.lookUp([requestId])).toEqual([
+          isAnswered
+            ? { state: "answered", requestId, reply }
+            : { state: "pending", requestId, attempts: 1, deliverAt: null },
+        ]);
+        expect((await pendingOf(messages)).requests.length).toBe(isAnswered ? 0 : 1);
+        // Recorded apart it is the same.
+        expect(await messages.saveReply(reply, fence, null)).toEqual(reply);
+        expect((await pendingOf(messages)).requests).toEqual([]);
+      }),
+    );
+
+    it(
+      "accepts the request alone where none is ready yet",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const request = context.request();
+        const saved = await messages.saveRequest(request, 1, fence, () => null);
+        expect(saved).toEqual({ outcome: "accepted", sequence: expect.any(Number) });
+        expect((await pendingOf(messages)).requests).toMatchObject([{ envelope: request, attempts: 1 }]);
+      }),
+    );
+
+    it(
+      "changes no reply that there is (INV-6), and is told which",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const { requestId } = await accepted(messages, context);
+        const first = await messages.saveReply(succeeded(requestId, "1"), fence, null);
+        const again = context.request({ requestId });
+        expect(await messages.saveRequest(again, 1, fence, () => succeeded(requestId, "2"))).toMatchObject({
+          outcome: "duplicate",
+          existing: { state: "answered", reply: first },
+        });
+        expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply: first }]);
+      }),
+    );
+
+    it(
+      "writes neither once the shard was claimed again (INV-1)",
+      run(async ({ messages }, context) => {
+        const stale = await context.claim(messages);
+        await context.claim((await context.open()).messages);
+        const request = context.request();
+        const { requestId } = request;
+        await expect(
+          messages.saveRequest(request, 1, stale, () => succeeded(requestId, "1")),
+        ).rejects.toBeInstanceOf(FencedError);
+        expect(await messages.lookUp([requestId])).toEqual([]);
+      }),
+    );
+  });
 
   describe("saveReply", () => {
     it(

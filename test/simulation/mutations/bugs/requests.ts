@@ -7,11 +7,45 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "the reply leaves before its record",
     breaks: "INV-6",
     file: "entity/request-runner.ts",
-    find: "      const recorded = await this.#outcomes.record(request, reply, fence, exit.ok ? transaction : null);\n",
+    find: "      const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);\n",
     replace:
       '      this.#options.tell(request, { type: "reply", reply });\n' +
-      "      const recorded = await this.#outcomes.record(request, reply, fence, exit.ok ? transaction : null);\n",
+      "      const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);\n",
     scenarios: ["draws"],
+  },
+  {
+    name: "what runs ahead is answered before it is stored",
+    breaks: "INV-6",
+    file: "entity/request-runner.ts",
+    find: "        request.ready = transaction === null ? reply : null;\n",
+    replace:
+      "        request.ready = transaction === null ? reply : null;\n" +
+      '        if (reply !== null) this.#options.tell(request, { type: "reply", reply });\n',
+    scenarios: ["counters"],
+  },
+  {
+    name: "a copy of a request runs ahead",
+    breaks: "INV-3",
+    file: "entity/admission.ts",
+    find: "return peer === HERE || this.#recent.add(requestId);",
+    replace: "return true;",
+    scenarios: ["counters"],
+  },
+  {
+    name: "what its sender stored runs ahead",
+    breaks: "INV-3",
+    file: "entity/store-and-forward.ts",
+    find: "    outgoing.sendings += 1;\n",
+    replace: "",
+    scenarios: ["counters"],
+  },
+  {
+    name: "what runs ahead runs beside others",
+    breaks: "INV-5",
+    file: "entity/admission.ts",
+    find: "      isFree &&\n",
+    replace: "",
+    scenarios: ["counters"],
   },
   {
     name: "requests are not compared by id",

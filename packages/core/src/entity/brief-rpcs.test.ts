@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { rpc } from "../contract/rpc.ts";
+import { BriefRpcs } from "./brief-rpcs.ts";
+
+const RPC = rpc<void, void>({ persisted: true });
+
+/** How it stands once `work`, which a handler awaits, is over. */
+async function after(work: () => Promise<unknown>, brief = new BriefRpcs()): Promise<boolean> {
+  const turn = brief.begins();
+  await work();
+  brief.ended(RPC, turn, false);
+  return brief.has(RPC);
+}
+
+const outside = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("an rpc", () => {
+  it("is brief once a handler of it ended in the turn in which it began", async () => {
+    expect(new BriefRpcs().has(RPC)).toBe(false);
+    expect(await after(async () => undefined)).toBe(true);
+    expect(await after(async () => await Promise.all([1, 2].map((each) => Promise.resolve(each))))).toBe(
+      true,
+    );
+  });
+
+  it("is not where its handler waits for something outside, however many others begin", async () => {
+    const brief = new BriefRpcs();
+    await after(async () => undefined, brief);
+    const waiting = after(outside, brief);
+    await after(async () => undefined, brief);
+    expect(await waiting).toBe(false);
+  });
+
+  it("is not while its last handler opened a transaction", () => {
+    const brief = new BriefRpcs();
+    brief.ended(RPC, brief.begins(), false);
+    expect(brief.has(RPC)).toBe(true);
+    brief.ended(RPC, brief.begins(), true);
+    expect(brief.has(RPC)).toBe(false);
+  });
+});

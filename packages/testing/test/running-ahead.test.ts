@@ -1,0 +1,178 @@
+// Persisted requests that run before they are stored, so that one write stores them with their replies.
+
+import { defineEntity, rpc, type EntityImplementation } from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Till = defineEntity({
+  name: "Till",
+  rpcs: {
+    ring: rpc<number, number>({ persisted: true }),
+    refuse: rpc<number, void>({ persisted: true }),
+    count: rpc<number, number>({ persisted: true }),
+  },
+});
+
+interface Shop {
+  readonly cluster: TestCluster;
+  /** What was handled, in order. */
+  readonly rung: number[];
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A till whose rings are known to be brief. */
+async function shop(runners = 1): Promise<Shop> {
+  const rung: number[] = [];
+  const till: EntityImplementation = Till.implement({
+    async ring(amount) {
+      rung.push(amount);
+      return amount;
+    },
+    async refuse(amount) {
+      rung.push(amount);
+      throw new Error("no change");
+    },
+    async count(amount) {
+      await cluster.sleep(1);
+      rung.push(amount);
+      return amount;
+    },
+  });
+  const cluster = await createTestCluster({ runners, seed: 1, register: [till] });
+  for (let id = 0; id < 8; id += 1) {
+    await cluster.entity(Till, `${id}`).ring(0);
+    await expect(cluster.entity(Till, `${id}`).refuse(0)).rejects.toThrow("no change");
+    await cluster.entity(Till, `${id}`).count(0);
+  }
+  rung.length = 0;
+  return { cluster, rung, [Symbol.asyncDispose]: () => cluster.shutdown() };
+}
+
+/** How a call stands. */
+function watched(call: Promise<unknown>): { state: unknown } {
+  const seen: { state: unknown } = { state: "waits" };
+  void call.then(
+    (value) => (seen.state = value),
+    (error: unknown) => (seen.state = error),
+  );
+  return seen;
+}
+
+describe("a persisted request of an rpc whose handlers are brief", () => {
+  it("runs before it is stored, and is answered when it is, after one write", async () => {
+    await using test = await shop();
+    const { cluster, rung } = test;
+    cluster.faults({ storageDelay: ["1s", "1s"] });
+    const ringing = watched(cluster.entity(Till, "0").ring(1));
+    const refusing = watched(cluster.entity(Till, "1").refuse(2));
+    await cluster.advance("900ms");
+    expect(rung).toEqual([1, 2]);
+    expect([ringing.state, refusing.state]).toEqual(["waits", "waits"]);
+    // There and back once: a second write would take as long again.
+    await cluster.advance("1200ms");
+    expect(ringing.state).toBe(1);
+    expect(refusing.state).toMatchObject({ message: "no change" });
+  });
+
+  it("does not where it has a key, is only to be accepted, or its handlers wait for something", async () => {
+    await using test = await shop();
+    const { cluster, rung } = test;
+    cluster.faults({ storageDelay: ["1s", "1s"] });
+    const calls = [
+      cluster.entity(Till, "0").ring(1, { idempotencyKey: "a" }),
+      cluster.entity(Till, "1").ring.notify(2),
+      cluster.entity(Till, "2").count(3),
+    ];
+    await cluster.advance("900ms");
+    expect(rung).toEqual([]);
+    await cluster.advance("10s");
+    await Promise.all(calls);
+    expect(new Set(rung)).toEqual(new Set([1, 2, 3]));
+    expect(rung.length).toBe(3);
+  });
+
+  it("keeps its place: what comes behind it runs after it", async () => {
+    await using test = await shop();
+    const { cluster, rung } = test;
+    cluster.faults({ storageDelay: ["0ms", "300ms"] });
+    const till = cluster.entity(Till, "0");
+    const calls = [1, 2, 3, 4].map((amount) => (amount === 3 ? till.count(amount) : till.ring(amount)));
+    await cluster.advance("1 minute");
+    expect(await Promise.all(calls)).toEqual([1, 2, 3, 4]);
+    expect(rung).toEqual([1, 2, 3, 4]);
+  });
+
+  it.each(["storageErrorBeforeCommit", "storageErrorAfterCommit"] as const)(
+    "runs once, and is answered, where storage fails for a while (%s)",
+    async (fault) => {
+      await using test = await shop();
+      const { cluster, rung } = test;
+      cluster.faults({ [fault]: 1 });
+      const answer = watched(cluster.entity(Till, "0").ring(1));
+      await cluster.advance("3s");
+      expect([rung, answer.state]).toEqual([[1], "waits"]);
+      cluster.faults({});
+      await cluster.advance("10s");
+      expect([rung, answer.state]).toEqual([[1], 1]);
+    },
+  );
+
+  it.each(["storageErrorBeforeCommit", "storageErrorAfterCommit"] as const)(
+    "is answered in the end where storage fails for minutes (%s)",
+    async (fault) => {
+      await using test = await shop();
+      const { cluster, rung } = test;
+      cluster.faults({ [fault]: 1 });
+      const answer = watched(cluster.entity(Till, "0").ring(1));
+      await cluster.advance("2 minutes");
+      cluster.faults({});
+      await cluster.advance("1 minute");
+      expect(answer.state).toBe(1);
+      // Its sender was told after half a minute, and had it stored before it ran again.
+      expect(rung).toEqual([1, 1]);
+    },
+  );
+
+  it("runs once although its message comes twice, the first time before that was known of its rpc", async () => {
+    await using test = await shop();
+    const { cluster, rung } = test;
+    cluster.faults({ duplicate: 1, delay: ["0ms", "200ms"] });
+    const calls: Promise<number>[] = [];
+    for (let amount = 1; amount <= 60; amount += 1) {
+      const till = cluster.entity(Till, `${amount % 8}`);
+      // Each that waits has the next one stored first.
+      calls.push(amount % 3 === 0 ? till.count(amount) : till.ring(amount));
+      await cluster.advance("20ms");
+    }
+    await cluster.advance("10s");
+    await Promise.all(calls);
+    expect(rung.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
+  });
+
+  it("is answered by the next owner where its own crashes before it was stored", async () => {
+    await using test = await shop(2);
+    const { cluster, rung } = test;
+    cluster.faults({ storageDelay: ["300ms", "300ms"] });
+    const calls = Array.from({ length: 8 }, (_, id) => cluster.entity(Till, `${id}`).ring(id));
+    await cluster.advance("100ms");
+    const ranAhead = rung.length;
+    cluster.runners[0]?.crash();
+    cluster.faults({});
+    await cluster.advance("1 minute");
+    expect(await Promise.all(calls)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(ranAhead).toBe(8);
+    expect(new Set(rung).size).toBe(8);
+  });
+
+  it("is answered where its shard is handed over while it is stored", async () => {
+    await using test = await shop(2);
+    const { cluster, rung } = test;
+    cluster.faults({ storageDelay: ["300ms", "300ms"] });
+    const calls = Array.from({ length: 8 }, (_, id) => cluster.entity(Till, `${id}`).ring(id));
+    await cluster.advance("100ms");
+    void cluster.runners[0]?.shutdown();
+    await cluster.advance("1 minute");
+    expect(await Promise.all(calls)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(rung.length).toBe(8);
+  });
+});
