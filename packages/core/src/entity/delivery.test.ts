@@ -3,25 +3,30 @@ import { sampleRequest } from "../../test/sample-request.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { Envelope } from "../data/envelope.ts";
 import type { WireMessage } from "../data/wire-message.ts";
+import { ACCEPTED_BEFORE } from "./answers.ts";
 import { Delivery } from "./delivery.ts";
 
 const PROBE_MS = 2_000;
 const REQUEST = sampleRequest();
 
 /** A sender whose peers are the test. */
-async function sender(): Promise<{
+async function sender(
+  request: Envelope = REQUEST,
+  owner: string | null = "first",
+): Promise<{
   readonly delivery: Delivery;
   readonly clock: VirtualClock;
   readonly sent: string[];
   readonly end: unknown[];
-  owner: string;
+  owner: string | undefined;
 }> {
   const clock = new VirtualClock();
   const sent: string[] = [];
   const end: unknown[] = [];
   const storage = await createMemoryBackend().storage.open({ clock, random: new SeededRandom(1) });
-  const test = { clock, sent, end, owner: "first" };
+  const test = { clock, sent, end, owner: owner ?? undefined };
   const delivery = new Delivery({
     messages: storage.messages,
     clock,
@@ -33,10 +38,13 @@ async function sender(): Promise<{
     ownerOf: () => test.owner,
     serves: () => true,
     reroute: () => undefined,
-    send: (to, message: WireMessage) => void sent.push(`${message.type} to ${to}`),
+    send: (to, message: WireMessage) => {
+      const again = message.type === "request" && message.sending !== undefined ? " again" : "";
+      sent.push(`${message.type} to ${to}${again}`);
+    },
     deliverHere: () => undefined,
   });
-  delivery.send(REQUEST, {
+  delivery.send(request, {
     accepted: () => undefined,
     chunk: () => undefined,
     reply: ({ exit }) => void end.push(exit),
@@ -53,7 +61,7 @@ describe("a volatile request that was sent on to the next owner", () => {
     // It moved while the probe was on its way: first the refusal comes, then the answer to the probe.
     test.owner = "second";
     test.delivery.receive({ type: "rejected", requestId: "r1", code: "NOT_ASSIGNED", detail: "" });
-    expect(test.sent.at(-1)).toBe("request to second");
+    expect(test.sent.at(-1)).toBe("request to second again");
     test.delivery.receive({ type: "known", requestId: "r1", known: false });
     expect(test.end).toEqual([]);
     test.delivery.receive({ type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "2" } } });
@@ -67,7 +75,7 @@ describe("a volatile request that was sent on to the next owner", () => {
     test.delivery.receive({ type: "known", requestId: "r1", known: false });
     expect(test.end).toEqual([]);
     await test.clock.advance(500);
-    expect(test.sent.at(-1)).toBe("request to first");
+    expect(test.sent.at(-1)).toBe("request to first again");
   });
 
   it("is given up once its own runner does not know it", async () => {
@@ -75,5 +83,28 @@ describe("a volatile request that was sent on to the next owner", () => {
     await test.clock.advance(PROBE_MS);
     test.delivery.receive({ type: "known", requestId: "r1", known: false });
     expect(test.end).toEqual(["RunnerUnavailableError"]);
+  });
+});
+
+describe("a persisted request", () => {
+  const persisted = sampleRequest({ persisted: true });
+
+  it("that its sender stored is never sent as one that nobody has seen", async () => {
+    const test = await sender(persisted, null);
+    await test.clock.advance(10_000);
+    expect(test.sent).toEqual([]);
+    test.owner = "first";
+    test.delivery.routesChanged();
+    expect(test.sent).toEqual(["request to first again"]);
+  });
+
+  it("is at work while it is looked for, whoever left it to storage", async () => {
+    const { delivery, end, clock } = await sender(persisted);
+    const refusal = { type: "rejected", requestId: "r1", detail: ACCEPTED_BEFORE } as const;
+    delivery.receive({ ...refusal, code: "PERSISTENCE" });
+    await clock.advance(100);
+    delivery.receive({ ...refusal, code: "UNKNOWN_RPC" });
+    await delivery.idle();
+    expect(end).toEqual(["UnknownRpcError"]);
   });
 });

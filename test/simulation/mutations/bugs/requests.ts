@@ -14,29 +14,11 @@ export const REQUESTS: readonly PlantedBug[] = [
     scenarios: ["draws"],
   },
   {
-    name: "what runs ahead is answered before it is stored",
-    breaks: "INV-6",
-    file: "entity/request-runner.ts",
-    find: "        request.ready = transaction === null ? reply : null;\n",
-    replace:
-      "        request.ready = transaction === null ? reply : null;\n" +
-      '        if (reply !== null) this.#options.tell(request, { type: "reply", reply });\n',
-    scenarios: ["counters"],
-  },
-  {
     name: "a copy of a request runs ahead",
     breaks: "INV-3",
     file: "entity/admission.ts",
     find: "return peer === HERE || this.#recent.add(requestId);",
     replace: "return true;",
-    scenarios: ["counters"],
-  },
-  {
-    name: "what its sender stored runs ahead",
-    breaks: "INV-3",
-    file: "entity/store-and-forward.ts",
-    find: "    outgoing.sendings += 1;\n",
-    replace: "",
     scenarios: ["counters"],
   },
   {
