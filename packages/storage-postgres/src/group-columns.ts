@@ -12,6 +12,9 @@ export interface GroupColumn {
 
 export type GroupKind = "q" | "u" | "j" | "c" | "r" | "d";
 
+/** The attempts of a request whose reply is in the same group: it is never pending. */
+export const ANSWERED = -1;
+
 /**
  * By the letter that the parameters of a kind have in their names: requests, updates, entries of journals, chunks, replies, dead
  * letters. The first column of each is its fence, by its place, and the second what the row is of.

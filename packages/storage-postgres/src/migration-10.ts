@@ -5,7 +5,7 @@
 // Nearly every group goes to write_group_v10, for which everything passes. What it cannot do, write_group_any_v9 does: it sorts
 // out what passes where a shard was claimed again or something was there already. A write alone has a function of its own.
 
-import { GROUP_COLUMNS, type GroupColumn, type GroupKind } from "./group-columns.ts";
+import { ANSWERED, GROUP_COLUMNS, type GroupColumn, type GroupKind } from "./group-columns.ts";
 import { PLANNING } from "./migration-1-write.ts";
 
 /**
@@ -208,6 +208,8 @@ END $fn$;`;
  * Duplicates of a key are no accident: callers who have one send it again as a matter of course, and a group with one is not
  * to be written twice. So whether there is one is asked first.
  *
+ * A request that has its reply in the group is never pending (migration-13.ts).
+ *
  * The shards are given in their order. Returns JSON: "s" the sequences of the requests, in their order, where everything
  * passed, or what the other says.
  */
@@ -218,7 +220,7 @@ CREATE OR REPLACE FUNCTION ${s}.write_group_v10(
   ${parametersOf("q", "u", "j", "r")}
 ) RETURNS text LANGUAGE plpgsql ${PLANNING} AS $fn$
 DECLARE
-  v_epochs bigint[]; v_count int; v_left int; v_gated boolean; v_passes boolean;
+  v_epochs bigint[]; v_count int; v_left int; v_gated boolean; v_passes boolean; v_pending int := 0;
   v_accepted bigint[] := '{}'; v_sequences bigint[]; v_attempts int[]; v_moves boolean[]; v_times bigint[];
 BEGIN
   ${standing(s).replaceAll("\n", "\n  ")}
@@ -242,7 +244,8 @@ BEGIN
             FROM ${given("q", "id shard type entity tag key payload headers expects uninterruptible inside pending_first sender deliver_at")};
         INSERT INTO ${s}.pending (sequence, shard_id, entity_type, entity_id, attempts, deliver_at)
           SELECT v_accepted[t.place], t.shard, t.type, t.entity, t.attempts, t.deliver_at
-            FROM ${given("q", "id shard type entity attempts deliver_at")};
+            FROM ${given("q", "id shard type entity attempts deliver_at")} WHERE t.attempts <> ${ANSWERED};
+        GET DIAGNOSTICS v_pending = ROW_COUNT;
       END IF;
       ${updatePending(s, "").replaceAll("\n", "\n    ")}
       IF cardinality(p_j_key) > 0 THEN
@@ -297,7 +300,7 @@ function replies(s: string): string {
           -- Something is not known: the other says what.
           RAISE unique_violation;
         END IF;
-        IF v_left < v_count THEN
+        IF v_left < v_count - (cardinality(p_q_id) - v_pending) THEN
           DELETE FROM ${s}.dead_letters d WHERE d.sequence = ANY (v_sequences);
         END IF;`;
 }

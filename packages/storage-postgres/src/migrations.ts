@@ -24,6 +24,7 @@ import { tablesAndFunctionsOfVersion9 } from "./migration-9.ts";
 import { functionsOfVersion10 } from "./migration-10.ts";
 import { functionsOfVersion11 } from "./migration-11.ts";
 import { functionsOfVersion12 } from "./migration-12.ts";
+import { functionsOfVersion13 } from "./migration-13.ts";
 
 interface Migration {
   readonly version: number;
@@ -45,6 +46,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 10, worksFrom: 1, script: functionsOfVersion10 },
   { version: 11, worksFrom: 1, script: functionsOfVersion11 },
   { version: 12, worksFrom: 1, script: functionsOfVersion12 },
+  { version: 13, worksFrom: 1, script: functionsOfVersion13 },
 ];
 
 const LATEST = MIGRATIONS.length;

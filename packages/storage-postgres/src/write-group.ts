@@ -5,7 +5,7 @@
 
 import type { EncodedError, Fence, JournalEntry, JournalEvent, Reply } from "@holdfast/core/adapter";
 import type { SqlStatement, SqlValue } from "./driver.ts";
-import { GROUP_COLUMNS, type GroupColumn } from "./group-columns.ts";
+import { ANSWERED, GROUP_COLUMNS, type GroupColumn } from "./group-columns.ts";
 import { nameOf } from "./journal-key.ts";
 import { plainArray, textArray } from "./sql-array.ts";
 import type { WriteOp, WriteResult } from "./write-op.ts";
@@ -270,7 +270,7 @@ export function rowOf(op: Exclude<WriteOp, JournalOp>): Cell[] {
         envelope.readPendingFirst,
         envelope.sender,
         wholeMs(envelope.deliverAt),
-        op.attempts,
+        op.reply === undefined ? op.attempts : ANSWERED,
       ];
     }
     case "update":

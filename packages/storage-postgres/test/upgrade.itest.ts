@@ -26,6 +26,7 @@ import * as version8 from "./previous/version-8.js";
 import * as version9 from "./previous/version-9.js";
 import * as version10 from "./previous/version-10.js";
 import * as version11 from "./previous/version-11.js";
+import * as version12 from "./previous/version-12.js";
 
 const url = inject("postgresUrl") ?? "";
 const CALLERS = 8;
@@ -116,6 +117,7 @@ const RELEASES: [version: number, release: Release][] = [
   [9, version9],
   [10, version10],
   [11, version11],
+  [12, version12],
 ];
 
 describe.skipIf(url === "")("an upgrade while members of a release before work", () => {
