@@ -16,7 +16,7 @@ var __export = (target, all) => {
     __defProp(target, name, { get: all[name], enumerable: true });
 };
 
-// packages/storage-postgres/src/errors.ts
+// src/errors.ts
 import { FencedError, PersistenceError, SerializationError } from "@holdfast/core/adapter";
 function failureOf(error, wasSent, isSettled = false) {
   if (error instanceof SqlFailure) return error;
@@ -101,7 +101,7 @@ function fieldOf(error, field) {
 }
 var FENCED_STATE, SqlFailure;
 var init_errors = __esm({
-  "packages/storage-postgres/src/errors.ts"() {
+  "src/errors.ts"() {
     "use strict";
     FENCED_STATE = "HF001";
     SqlFailure = class extends Error {
@@ -128,7 +128,7 @@ var init_errors = __esm({
   }
 });
 
-// packages/storage-postgres/src/session-settings.ts
+// src/session-settings.ts
 function sessionSettings(limits) {
   return {
     lock_timeout: limits.lockTimeoutMs,
@@ -145,16 +145,16 @@ function beginText(limits, isOurs) {
 }
 var SERVER_SHARE;
 var init_session_settings = __esm({
-  "packages/storage-postgres/src/session-settings.ts"() {
+  "src/session-settings.ts"() {
     "use strict";
     SERVER_SHARE = 0.8;
   }
 });
 
-// packages/storage-postgres/src/turnstile.ts
+// src/turnstile.ts
 var Turnstile;
 var init_turnstile = __esm({
-  "packages/storage-postgres/src/turnstile.ts"() {
+  "src/turnstile.ts"() {
     "use strict";
     Turnstile = class {
       #capacity;
@@ -195,7 +195,7 @@ var init_turnstile = __esm({
   }
 });
 
-// packages/storage-postgres/src/within.ts
+// src/within.ts
 async function within(work, deadlineMs, what, late = () => void 0) {
   let timer;
   let isLate = false;
@@ -218,15 +218,15 @@ async function within(work, deadlineMs, what, late = () => void 0) {
   }
 }
 var init_within = __esm({
-  "packages/storage-postgres/src/within.ts"() {
+  "src/within.ts"() {
     "use strict";
   }
 });
 
-// packages/storage-postgres/src/statement-names.ts
+// src/statement-names.ts
 var MOST, StatementNames;
 var init_statement_names = __esm({
-  "packages/storage-postgres/src/statement-names.ts"() {
+  "src/statement-names.ts"() {
     "use strict";
     MOST = 200;
     StatementNames = class {
@@ -249,7 +249,7 @@ var init_statement_names = __esm({
   }
 });
 
-// packages/storage-postgres/src/pg-pool.ts
+// src/pg-pool.ts
 var pg_pool_exports = {};
 __export(pg_pool_exports, {
   PgPool: () => PgPool
@@ -277,7 +277,7 @@ function ignore() {
 }
 var PgPool, PgConnection, PreparedConfigs;
 var init_pg_pool = __esm({
-  "packages/storage-postgres/src/pg-pool.ts"() {
+  "src/pg-pool.ts"() {
     "use strict";
     init_errors();
     init_session_settings();
@@ -443,7 +443,7 @@ var init_pg_pool = __esm({
   }
 });
 
-// packages/storage-postgres/src/value-text.ts
+// src/value-text.ts
 import pgTypes from "pg-types";
 function parserOf(type) {
   return pgTypes.getTypeParser(type, "text");
@@ -489,7 +489,7 @@ function hexOf({ buffer, byteOffset, byteLength }) {
 }
 var ARRAYS, COMMON, OTHERS;
 var init_value_text = __esm({
-  "packages/storage-postgres/src/value-text.ts"() {
+  "src/value-text.ts"() {
     "use strict";
     ARRAYS = {
       16: 1e3,
@@ -514,7 +514,7 @@ var init_value_text = __esm({
   }
 });
 
-// packages/storage-postgres/src/postgres-js-native.ts
+// src/postgres-js-native.ts
 function transactionSql(instance) {
   const before = CHANGED_BY_OTHERS.map((name) => ({ ...instance.options[name] }));
   let isOver = false;
@@ -569,14 +569,14 @@ function nameArrays({ parsers, serializers, shared }) {
 }
 var CHANGED_BY_OTHERS;
 var init_postgres_js_native = __esm({
-  "packages/storage-postgres/src/postgres-js-native.ts"() {
+  "src/postgres-js-native.ts"() {
     "use strict";
     init_value_text();
     CHANGED_BY_OTHERS = ["parsers", "serializers"];
   }
 });
 
-// packages/storage-postgres/src/postgres-js-connection.ts
+// src/postgres-js-connection.ts
 import { connect } from "node:net";
 function isMany(results) {
   return !("command" in results);
@@ -596,7 +596,7 @@ function ignore2() {
 }
 var UNKNOWN_TYPE, PostgresJsConnection;
 var init_postgres_js_connection = __esm({
-  "packages/storage-postgres/src/postgres-js-connection.ts"() {
+  "src/postgres-js-connection.ts"() {
     "use strict";
     init_postgres_js_native();
     init_statement_names();
@@ -724,14 +724,14 @@ var init_postgres_js_connection = __esm({
   }
 });
 
-// packages/storage-postgres/src/postgres-js-pool.ts
+// src/postgres-js-pool.ts
 var postgres_js_pool_exports = {};
 __export(postgres_js_pool_exports, {
   PostgresJsPool: () => PostgresJsPool
 });
 var LONGEST_LIFE_MS, LONGEST_IDLE_MS, PostgresJsPool, LentConnection;
 var init_postgres_js_pool = __esm({
-  "packages/storage-postgres/src/postgres-js-pool.ts"() {
+  "src/postgres-js-pool.ts"() {
     "use strict";
     init_errors();
     init_postgres_js_connection();
@@ -905,18 +905,18 @@ var init_postgres_js_pool = __esm({
   }
 });
 
-// packages/storage-postgres/src/index.ts
+// src/index.ts
 import { ConfigError as ConfigError4 } from "@holdfast/core/adapter";
 
-// packages/storage-postgres/src/open-pglite.ts
+// src/open-pglite.ts
 init_errors();
 import { HoldfastError } from "@holdfast/core/adapter";
 
-// packages/storage-postgres/src/migrations.ts
+// src/migrations.ts
 init_errors();
 import { ConfigError } from "@holdfast/core/adapter";
 
-// packages/storage-postgres/src/migration-1-write.ts
+// src/migration-1-write.ts
 var PLANNING = [
   "SET plan_cache_mode = force_generic_plan",
   "SET enable_seqscan = off",
@@ -967,7 +967,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-1-functions.ts
+// src/migration-1-functions.ts
 function functionsOfVersion1(schema) {
   const s = `"${schema}"`;
   return [
@@ -1182,7 +1182,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-1.ts
+// src/migration-1.ts
 function tablesOfVersion1(schema) {
   const s = `"${schema}"`;
   return `
@@ -1285,7 +1285,7 @@ CREATE INDEX shard_leases_by_runner ON ${s}.shard_leases (runner_id);
 `;
 }
 
-// packages/storage-postgres/src/migration-2.ts
+// src/migration-2.ts
 function functionsOfVersion2(schema) {
   const s = `"${schema}"`;
   return `
@@ -1309,7 +1309,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-3.ts
+// src/migration-3.ts
 function functionsOfVersion3(schema) {
   const s = `"${schema}"`;
   return commitReply(s) + commitStep(s);
@@ -1351,7 +1351,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-4-functions.ts
+// src/migration-4-functions.ts
 function functionsOfVersion4(s) {
   return [readExecution(s), trimExecution(s), reopenExecution(s), forgetAnswered(s), sweepOfVersion2(s)].join(
     "\n"
@@ -1474,7 +1474,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-4-listing.ts
+// src/migration-4-listing.ts
 var FEW = 1e4;
 function listingOfVersion4(s) {
   return `
@@ -1554,7 +1554,7 @@ function ofStatuses(s) {
   }).map(([status, query]) => `WHEN '${status}' THEN '${query}'`).join("\n      ");
 }
 
-// packages/storage-postgres/src/migration-4.ts
+// src/migration-4.ts
 var OF_WORKFLOWS = `entity_type >= 'workflow:' AND entity_type < 'workflow;'`;
 function tablesAndFunctionsOfVersion4(schema) {
   const s = `"${schema}"`;
@@ -1599,7 +1599,7 @@ CREATE INDEX pending_executions ON ${s}.pending (entity_type, deliver_at) WHERE 
 CREATE INDEX replies_failed ON ${s}.replies (entity_type, sequence) WHERE NOT ok AND ${OF_WORKFLOWS};`;
 }
 
-// packages/storage-postgres/src/migration-5.ts
+// src/migration-5.ts
 function functionsOfVersion5(schema) {
   const s = `"${schema}"`;
   return [dropDeadLetter(s), dropOfVersion1(s)].join("\n");
@@ -1641,7 +1641,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-6.ts
+// src/migration-6.ts
 function functionsOfVersion6(schema) {
   const s = `"${schema}"`;
   return writeOthers(s) + writeStep(s);
@@ -1711,7 +1711,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-7.ts
+// src/migration-7.ts
 function functionsOfVersion7(schema) {
   const s = `"${schema}"`;
   return [
@@ -1736,12 +1736,12 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-8.ts
+// src/migration-8.ts
 function functionsOfVersion8(schema) {
   return writeCommonGroup(`"${schema}"`, 8);
 }
 
-// packages/storage-postgres/src/migration-9-write.ts
+// src/migration-9-write.ts
 function writeStepOfVersion9(s) {
   const parameters = `p_shard text, p_epoch bigint, p_key uuid, p_ordinal int, p_position int, p_kind text, p_name text,
   p_event text, p_data text, p_execution text`;
@@ -1772,7 +1772,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-9.ts
+// src/migration-9.ts
 function tablesAndFunctionsOfVersion9(schema) {
   const s = `"${schema}"`;
   return [
@@ -1881,7 +1881,7 @@ CREATE TRIGGER keep_attributes AFTER INSERT ON ${s}.journal FOR EACH ROW
   WHEN (NEW.execution IS NOT NULL) EXECUTE FUNCTION ${s}.keep_attributes_v9();`;
 }
 
-// packages/storage-postgres/src/group-columns.ts
+// src/group-columns.ts
 var GROUP_COLUMNS = {
   q: columns(
     "fence int, id text, shard text, type text, entity text, tag text, key text?, payload text, headers text, expects text, uninterruptible boolean, inside boolean, pending_first boolean, sender text, deliver_at bigint?, attempts int"
@@ -1901,7 +1901,7 @@ function columns(list) {
   });
 }
 
-// packages/storage-postgres/src/migration-10.ts
+// src/migration-10.ts
 function given(kind, chosen) {
   const asked = chosen?.split(" ") ?? GROUP_COLUMNS[kind].map(({ name }) => name);
   const columns2 = asked.map(
@@ -2154,7 +2154,7 @@ function updatePending(s, where) {
   END IF;`;
 }
 
-// packages/storage-postgres/src/pending-rows.ts
+// src/pending-rows.ts
 var SHARED_COLUMNS = [
   "entity_type",
   "tag",
@@ -2213,7 +2213,7 @@ function requestsOf(rows) {
   }));
 }
 
-// packages/storage-postgres/src/migration-11.ts
+// src/migration-11.ts
 var PAGE_BYTES = 8 * 1024 * 1024;
 function functionsOfVersion11(schema) {
   const s = `"${schema}"`;
@@ -2254,7 +2254,7 @@ BEGIN
 END $fn$;`;
 }
 
-// packages/storage-postgres/src/migration-12.ts
+// src/migration-12.ts
 function functionsOfVersion12(schema) {
   const s = `"${schema}"`;
   return [
@@ -2282,7 +2282,7 @@ END $fn$;
 COMMENT ON FUNCTION ${s}.journal_keys_v12 IS 'Under what an execution may have entries in its journal, as long as its request is there.';`;
 }
 
-// packages/storage-postgres/src/migrations.ts
+// src/migrations.ts
 var MIGRATIONS = [
   { version: 1, worksFrom: 1, script: (schema) => tablesOfVersion1(schema) + functionsOfVersion1(schema) },
   { version: 2, worksFrom: 1, script: functionsOfVersion2 },
@@ -2377,26 +2377,26 @@ function versionsText(schema) {
   return `SELECT version, works_from FROM "${schema}".migrations`;
 }
 
-// packages/storage-postgres/src/open-postgres.ts
+// src/open-postgres.ts
 import {
   AdapterNotInstalledError
 } from "@holdfast/core/adapter";
 
-// packages/storage-postgres/src/postgres-message-storage.ts
+// src/postgres-message-storage.ts
 init_errors();
 import {
   PersistenceError as PersistenceError3,
   TransactionUnavailableError as TransactionUnavailableError2
 } from "@holdfast/core/adapter";
 
-// packages/storage-postgres/src/postgres-transaction.ts
+// src/postgres-transaction.ts
 init_errors();
 import {
   PersistenceError as PersistenceError2,
   TransactionUnavailableError
 } from "@holdfast/core/adapter";
 
-// packages/storage-postgres/src/later-client.ts
+// src/later-client.ts
 function laterClient(methods, begin) {
   const later = (method) => {
     return async (...args) => {
@@ -2407,7 +2407,7 @@ function laterClient(methods, begin) {
   return Object.fromEntries(methods.map((method) => [method, later(method)]));
 }
 
-// packages/storage-postgres/src/postgres-transaction.ts
+// src/postgres-transaction.ts
 var TRANSACTION_KIND = "postgres";
 var ABORTED_STATE = "25P02";
 var PostgresTransaction = class {
@@ -2534,7 +2534,7 @@ function over() {
   });
 }
 
-// packages/storage-postgres/src/request-row.ts
+// src/request-row.ts
 function envelopeOf(row) {
   return {
     requestId: row.request_id,
@@ -2575,7 +2575,7 @@ function numberOf(value) {
   return value === null ? null : Number(value);
 }
 
-// packages/storage-postgres/src/sql-array.ts
+// src/sql-array.ts
 function plainArray(values) {
   return `{${values.map((value) => value ?? "NULL").join(",")}}`;
 }
@@ -2589,7 +2589,7 @@ function quoted(value) {
   return `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
-// packages/storage-postgres/src/postgres-message-storage.ts
+// src/postgres-message-storage.ts
 var AHEAD = 4;
 var PostgresMessageStorage = class {
   supports;
@@ -2791,7 +2791,7 @@ function unknownRequest(operation, requestId) {
   return new PersistenceError3({ operation, outcome: "not-written", detail });
 }
 
-// packages/storage-postgres/src/postgres-runner-storage.ts
+// src/postgres-runner-storage.ts
 var LONGEST_LOOK_MS = 6e4;
 var SHORTEST_LOOK_MS = 20;
 var AFTER_FAILURE_MS = 1e3;
@@ -2924,11 +2924,11 @@ var PostgresRunnerStorage = class {
   }
 };
 
-// packages/storage-postgres/src/postgres-session.ts
+// src/postgres-session.ts
 init_errors();
 import { TransactionUnavailableError as TransactionUnavailableError3 } from "@holdfast/core/adapter";
 
-// packages/storage-postgres/src/gate.ts
+// src/gate.ts
 import { randomBytes } from "node:crypto";
 var Gate = class {
   /** A bigint that no other session has. */
@@ -2949,10 +2949,10 @@ var Gate = class {
   }
 };
 
-// packages/storage-postgres/src/group-committer.ts
+// src/group-committer.ts
 init_errors();
 
-// packages/storage-postgres/src/write-op.ts
+// src/write-op.ts
 function lineOf(op) {
   return op.type === "request" ? op.envelope.address.entityId : op.fence.shardId;
 }
@@ -2998,7 +2998,7 @@ function lengthOf(text) {
   return text?.length ?? 0;
 }
 
-// packages/storage-postgres/src/group-committer.ts
+// src/group-committer.ts
 var SHARED_FROM_ROWS = 100;
 var MAX_GROUP_SIZE = 4 * 1024 * 1024;
 var GroupCommitter = class {
@@ -3155,7 +3155,7 @@ function failFollower(waiting, broken) {
   return true;
 }
 
-// packages/storage-postgres/src/journal-key.ts
+// src/journal-key.ts
 import { hash } from "node:crypto";
 var REQUEST_ID = /^[0-9a-f]{32}$/;
 function journalKeyOf(execution) {
@@ -3167,7 +3167,7 @@ function nameOf({ entityType, executionId }) {
   return `${entityType}/${executionId}`;
 }
 
-// packages/storage-postgres/src/write-group.ts
+// src/write-group.ts
 var COLUMNS = {
   fence: [
     { type: "text", isNullable: false, isWhole: true },
@@ -3357,7 +3357,7 @@ function addRow(columns2, place, row) {
     columns2[index].push(row[index - 1] ?? null);
 }
 
-// packages/storage-postgres/src/write-statement.ts
+// src/write-statement.ts
 var WRITES = {
   request: "write_request_v6",
   reply: "write_reply_v6",
@@ -3395,7 +3395,7 @@ function singleStatement(schema, functions, op, now) {
   return call(schema, functionName, values);
 }
 
-// packages/storage-postgres/src/postgres-session.ts
+// src/postgres-session.ts
 var PATIENCE_MS = 1e3;
 var NEXT_LOOK_MS = 50;
 var PostgresSession = class {
@@ -3637,7 +3637,7 @@ var SessionWrite = class {
   }
 };
 
-// packages/storage-postgres/src/postgres-workflow-storage.ts
+// src/postgres-workflow-storage.ts
 init_errors();
 import {
   CANCELLED_CODE,
@@ -3645,7 +3645,7 @@ import {
   PersistenceError as PersistenceError4
 } from "@holdfast/core/adapter";
 
-// packages/storage-postgres/src/execution-row.ts
+// src/execution-row.ts
 function storedOf(rows) {
   const entries = [];
   const inbox = [];
@@ -3670,7 +3670,7 @@ function executionOf(row) {
   };
 }
 
-// packages/storage-postgres/src/postgres-workflow-storage.ts
+// src/postgres-workflow-storage.ts
 var PostgresWorkflowStorage = class {
   #session;
   #wakeUps;
@@ -3796,10 +3796,10 @@ function assertStorableEntry({ kind, name, event }) {
   }
 }
 
-// packages/storage-postgres/src/server-driver.ts
+// src/server-driver.ts
 init_errors();
 
-// packages/storage-postgres/src/listener.ts
+// src/listener.ts
 init_errors();
 var FIRST_PAUSE_MS = 50;
 var LONGEST_PAUSE_MS = 5e3;
@@ -3888,7 +3888,7 @@ var Listener = class {
   }
 };
 
-// packages/storage-postgres/src/server-transaction.ts
+// src/server-transaction.ts
 init_errors();
 var ServerTransaction = class {
   #connection;
@@ -3983,7 +3983,7 @@ var ServerTransaction = class {
   }
 };
 
-// packages/storage-postgres/src/server-driver.ts
+// src/server-driver.ts
 init_session_settings();
 init_turnstile();
 init_within();
@@ -4143,7 +4143,7 @@ var ServerDriver = class {
   }
 };
 
-// packages/storage-postgres/src/wake-ups.ts
+// src/wake-ups.ts
 var PAUSE_MS = 5;
 var MAX_PAYLOAD_BYTES = 7e3;
 var WakeUps = class {
@@ -4229,7 +4229,7 @@ function shardsIn(payload) {
   }
 }
 
-// packages/storage-postgres/src/open-postgres.ts
+// src/open-postgres.ts
 async function openPostgres(settings, services) {
   return storageOn(await connect2(settings), settings, services);
 }
@@ -4294,10 +4294,10 @@ async function importPeer(load, packageName, scheme) {
   }
 }
 
-// packages/storage-postgres/src/pglite-driver.ts
+// src/pglite-driver.ts
 init_errors();
 
-// packages/storage-postgres/src/pglite-transaction.ts
+// src/pglite-transaction.ts
 init_errors();
 init_value_text();
 var VALUES = pgliteOptions();
@@ -4437,7 +4437,7 @@ var PGliteTransaction = class {
   }
 };
 
-// packages/storage-postgres/src/pglite-driver.ts
+// src/pglite-driver.ts
 var PGliteDriver = class {
   lanes = 1;
   listens = true;
@@ -4526,7 +4526,7 @@ var PGliteDriver = class {
   }
 };
 
-// packages/storage-postgres/src/pglite-folder.ts
+// src/pglite-folder.ts
 import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { ConfigError as ConfigError2 } from "@holdfast/core/adapter";
@@ -4580,7 +4580,7 @@ async function describeProcess(pid) {
   return startedAt === void 0 ? String(pid) : `${pid} ${startedAt}`;
 }
 
-// packages/storage-postgres/src/open-pglite.ts
+// src/open-pglite.ts
 init_turnstile();
 var PGliteSessions = class {
   #settings;
@@ -4650,7 +4650,7 @@ var PGliteSessions = class {
   }
 };
 
-// packages/storage-postgres/src/options.ts
+// src/options.ts
 import { ConfigError as ConfigError3, milliseconds } from "@holdfast/core/adapter";
 var COMMON2 = ["schema", "maxGroupRows", "statementDeadline", "idleTransactionTimeout", "transactionWait"];
 var SERVER = [
@@ -4806,7 +4806,7 @@ function refuseUnknown(options, known) {
   }
 }
 
-// packages/storage-postgres/src/postgres-tx.ts
+// src/postgres-tx.ts
 import { transactionScopeOf, TransactionUnavailableError as TransactionUnavailableError4 } from "@holdfast/core/adapter";
 function postgresTx(context) {
   const transaction = transactionScopeOf(context, TRANSACTION_KIND).open(TRANSACTION_KIND);
@@ -4834,7 +4834,7 @@ var OpenTx = class {
   }
 };
 
-// packages/storage-postgres/src/index.ts
+// src/index.ts
 var BACKEND = "postgres";
 function postgres(options = {}) {
   const settings = postgresSettings(options);
