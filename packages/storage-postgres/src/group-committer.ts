@@ -38,6 +38,7 @@ export interface GroupCommitterOptions {
 
 /** A write and who waits for it. No promise, since who calls makes one: one is enough for each of many. */
 export interface PendingWrite {
+  /** As it was asked for, and then as its group took it. */
   op: WriteOp;
   /** It is durable, or was refused. */
   resolve(result: WriteResult): void;
@@ -122,9 +123,9 @@ export class GroupCommitter {
         left.push(waiting);
         continue;
       }
+      if (group.length > 0 && (rows + rowsOf(op) > maxRows || size + sizeOf(op) > MAX_GROUP_SIZE)) break;
+      // From here on it goes: a reply that is taken is not to wait.
       waiting.op = taken(op);
-      if (group.length > 0 && (rows + rowsOf(op) > maxRows || size + sizeOf(waiting.op) > MAX_GROUP_SIZE))
-        break;
       if (key !== null) keys.add(key);
       group.push(waiting);
       rows += rowsOf(op);

@@ -95,7 +95,7 @@ DECLARE
   v_epochs bigint[]; v_held boolean[]; v_gated boolean; v_replied text[] := '{}';
   v_accepted json; v_streams json; v_recorded json;
   v_sequences bigint[]; v_types text[]; v_ids text[]; v_oks boolean[]; v_texts text[];
-  v_attempts int[]; v_moves boolean[]; v_times bigint[]; v_count int; v_left int;
+  v_attempts int[]; v_moves boolean[]; v_times bigint[]; v_count int; v_left int; v_refused text[] := '{}';
 BEGIN
   IF cardinality(p_f_shard) > 0 THEN
     ${standing(s).replaceAll("\n", "\n    ")}
@@ -129,6 +129,11 @@ BEGIN
         FROM accepted a JOIN given g ON g.id = a.request_id
         WHERE NOT (a.request_id = ANY (v_replied))
     ) SELECT json_object_agg(a.request_id, a.sequence) INTO v_accepted FROM accepted a;
+    IF cardinality(p_r_id) > 0 THEN
+      -- Of a duplicate nothing is written, and so no reply that came with it.
+      SELECT coalesce(array_agg(t.id), '{}') INTO v_refused
+        FROM ${given("q", "id attempts")} WHERE t.attempts = ${ANSWERED} AND v_accepted->t.id IS NULL;
+    END IF;
   END IF;
 
   ${updatePending(s, "WHERE v_held[t.fence]")}
@@ -167,7 +172,7 @@ BEGIN
         array_agg(t.ok ORDER BY t.place), array_agg(t.data ORDER BY t.place)
       INTO v_sequences, v_types, v_ids, v_oks, v_texts
       FROM ${given("r")}
-      ${lookedUp} WHERE v_held[t.fence];
+      ${lookedUp} WHERE v_held[t.fence] AND NOT (t.id = ANY (v_refused));
     DELETE FROM ${s}.pending p WHERE p.sequence = ANY (v_sequences);
     GET DIAGNOSTICS v_left = ROW_COUNT;
     WITH recorded AS (

@@ -10,7 +10,8 @@
 //
 // The journal is copied, since no table is large yet: nothing was released before. On a large one a later version will have
 // to do such a thing beside the old one, step by step. From here on runners name the journal's columns, `shards.epoch` and
-// the constraint journal_by_key in a statement of their own (write-statement.ts): those stay for a release, as functions do.
+// the constraint journal_by_key in a statement of their own (write-statement.ts), and from version 13 on the columns of requests
+// and replies: those stay for a release, as functions do.
 
 import { claimShards, deadLetters, readJournal } from "./migration-1-functions.ts";
 import { PLANNING, writeCommonGroup, writeGroup } from "./migration-1-write.ts";

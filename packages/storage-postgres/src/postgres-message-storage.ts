@@ -261,8 +261,8 @@ export class PostgresMessageStorage implements MessageStorage {
     return rows[0]?.forget_answered_v4 ?? 0;
   }
 
-  beginTransaction(): StorageTransaction {
-    return this.#session.beginTransaction();
+  beginTransaction(after?: Promise<unknown>): StorageTransaction {
+    return this.#session.beginTransaction(after);
   }
 
   /** The request that this one is a duplicate of: by id, else by key. */

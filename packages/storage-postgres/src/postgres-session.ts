@@ -1,7 +1,7 @@
 // PostgresSession: what the storages of one `open()` share: the driver, the committer, and whether it is still open.
 
 import { TransactionUnavailableError, type Clock, type Epoch, type Fence } from "@holdfast/core/adapter";
-import type { SqlDriver, SqlListener, SqlStatement, SqlValue } from "./driver.ts";
+import type { SqlDriver, SqlListener, SqlStatement, SqlTransaction, SqlValue } from "./driver.ts";
 import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
 import { Gate } from "./gate.ts";
 import { GroupCommitter, type PendingWrite } from "./group-committer.ts";
@@ -228,12 +228,13 @@ export class PostgresSession {
     return () => end().catch(failed);
   }
 
-  beginTransaction(): PostgresTransaction {
+  beginTransaction(after?: Promise<unknown>): PostgresTransaction {
+    const begin = (): Promise<SqlTransaction> => {
+      this.assertOpen("a transaction");
+      return this.driver.begin();
+    };
     const transaction = new PostgresTransaction(
-      () => {
-        this.assertOpen("a transaction");
-        return this.driver.begin();
-      },
+      after === undefined ? begin : () => after.then(begin),
       () => this.#transactions.delete(transaction),
       this.driver.clientMethods,
     );

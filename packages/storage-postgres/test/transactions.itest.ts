@@ -18,6 +18,7 @@ const Account = defineEntity({
   name: "Account",
   rpcs: {
     deposit: rpc<{ amount: number; ends: "reply" | "throw" | "swallow" }, number>({ persisted: true }),
+    open: rpc<{ credit: number }, number>({ persisted: true }),
     peek: rpc<undefined, string>(),
   },
 });
@@ -35,6 +36,14 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       if (ends === "swallow") await tx.query("SELECT 1 / 0").catch(() => undefined);
       if (ends === "throw") throw new Error("no deposit after all");
       return rows[0]?.balance ?? 0;
+    },
+    /** Waits for nothing where there is nothing to credit. */
+    async open({ credit }, ctx) {
+      if (credit === 0) return ctx.attempt;
+      const tx = postgresTx(ctx);
+      await tx.query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
+      await tx.query(`INSERT INTO ${table} VALUES ($1, $2)`, [ctx.entityId, credit]);
+      return ctx.attempt;
     },
     async peek(_input, ctx) {
       try {
@@ -81,6 +90,12 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       );
       expect(await balance("ada")).toBe(25);
       expect(await ada.peek()).toBe("TRANSACTION_UNAVAILABLE");
+      // One whose last call opened no transaction has begun before it was stored, perhaps, and opens one all the same.
+      for (let round = 1; round <= 6; round += 1) {
+        expect(await cluster.entity(Account, `idle ${round}`).open({ credit: 0 })).toBe(1);
+        expect(await cluster.entity(Account, `new ${round}`).open({ credit: round })).toBe(1);
+        expect(await balance(`new ${round}`)).toBe(round);
+      }
     } finally {
       await cluster.shutdown();
       await sql()(`DROP TABLE ${table}`);

@@ -45,6 +45,8 @@ async function shop(runners = 1): Promise<Shop> {
     await cluster.entity(Till, `${id}`).count(0);
   }
   rung.length = 0;
+  // What is sent so soon after a shard came may have been sent before, by another clock.
+  await cluster.advance("2s");
   return { cluster, rung, [Symbol.asyncDispose]: () => cluster.shutdown() };
 }
 
@@ -147,6 +149,78 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
     await cluster.advance("10s");
     await Promise.all(calls);
     expect(rung.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
+  });
+
+  it("runs once although copies come after very many others", async () => {
+    await using test = await shop();
+    const { cluster, rung } = test;
+    cluster.faults({ duplicate: 1, delay: ["0ms", "2s"] });
+    const calls: Promise<number>[] = [];
+    for (let amount = 1; amount <= 25_000; amount += 1) {
+      calls.push(cluster.entity(Till, `${amount % 500}`).ring(amount));
+      if (amount % 1_000 === 0) await cluster.advance("20ms");
+    }
+    await cluster.advance("30s");
+    await Promise.all(calls);
+    expect(rung.length).toBe(25_000);
+  });
+
+  it("runs once although its first sending comes long after its second", async () => {
+    await using test = await shop();
+    const { cluster, rung } = test;
+    cluster.faults({ delay: ["8s", "8s"] });
+    const call = cluster.entity(Till, "0").ring(1);
+    await cluster.advance("1ms");
+    cluster.faults({});
+    await cluster.advance("5s");
+    expect(await call).toBe(1);
+    await cluster.advance("10s");
+    expect(rung).toEqual([1]);
+  });
+
+  it("runs once although it comes long after its sender stored it itself", async () => {
+    await using test = await shop();
+    const { cluster, rung } = test;
+    cluster.faults({ delay: ["30s", "30s"] });
+    const call = cluster.entity(Till, "0").ring(1);
+    await cluster.advance("1ms");
+    cluster.faults({ drop: 1 });
+    await cluster.advance("12s");
+    cluster.faults({});
+    await cluster.advance("5s");
+    expect(await call).toBe(1);
+    await cluster.advance("30s");
+    expect(rung).toEqual([1]);
+  });
+
+  it("runs once although it comes late to an owner that had lost its shard meanwhile", async () => {
+    await using test = await shop(2);
+    const { cluster, rung } = test;
+    cluster.faults({ delay: ["20s", "20s"] });
+    const calls = Array.from({ length: 8 }, (_, id) => cluster.entity(Till, `${id}`).ring(id));
+    await cluster.advance("1ms");
+    cluster.faults({});
+    await cluster.advance("4s");
+    expect(await Promise.all(calls)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    // All move to one runner, and half of them back.
+    void cluster.runners[1]?.shutdown();
+    await cluster.advance("5s");
+    cluster.revive(1);
+    await cluster.advance("30s");
+    expect(rung.length).toBe(8);
+  });
+
+  it("does not run at all where storage cannot take the id of its entity", async () => {
+    await using test = await shop();
+    const { cluster, rung } = test;
+    cluster.faults({ storageDelay: ["1s", "1s"] });
+    for (const id of ["a\0b", "a\ud800"])
+      void cluster
+        .entity(Till, id)
+        .ring(1)
+        .catch(() => undefined);
+    await cluster.advance("900ms");
+    expect(rung).toEqual([]);
   });
 
   it("is answered by the next owner where its own crashes before it was stored", async () => {

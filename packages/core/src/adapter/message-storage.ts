@@ -185,8 +185,11 @@ export interface MessageStorage {
    */
   forgetAnswered(query: ForgetQuery): Promise<number>;
 
-  /** Present where `supports.transactions`: a transaction that begins with its first statement. */
-  beginTransaction?(): StorageTransaction;
+  /**
+   * Present where `supports.transactions`: a transaction that begins with its first statement, but not before `after` is over,
+   * which never rejects: a write of its request that may need the connection that it would hold.
+   */
+  beginTransaction?(after?: Promise<unknown>): StorageTransaction;
 
   /**
    * Present where `supports.wakeUps`: calls `wake` soon after a request for these shards was saved by another process

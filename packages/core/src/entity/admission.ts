@@ -7,8 +7,8 @@
 //   A2  A persisted request goes straight to its mailbox only if everything accepted before it for that entity is in
 //       memory; else it is only stored, and read back in order (INV-4).
 //   A3  Nothing runs twice because it came twice: not what is volatile and was seen lately, nor what storage knows.
-//   A4  A persisted request runs before it is stored where its sender waits, nobody can have stored it, it has no key to be
-//       known by, nothing is in front of it, and its rpc's handlers are brief: it is stored together with its reply.
+//   A4  A persisted request runs before it is stored where its sender waits, it came nowhere before and is in no storage, it has
+//       no key to be known by, nothing is in front of it, and its rpc's handlers are brief: it is stored together with its reply.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
@@ -39,6 +39,7 @@ import type { Counters } from "./counters.ts";
 import { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
 import type { KeptChunks } from "./kept-chunks.ts";
+import type { NewestRequests } from "./newest-requests.ts";
 import { RecentIds } from "./recent-ids.ts";
 import type { Answer, ReplyWaiters } from "./reply-waiters.ts";
 
@@ -73,8 +74,10 @@ export interface AdmissionOptions {
     address: EntityAddress,
     tag: string,
   ) => Activation | undefined;
+  /** Of each sender of persisted requests, which came last. */
+  readonly newest: NewestRequests;
   /** Whether an rpc's handlers are brief (brief-rpcs.ts). */
-  readonly isBrief: (rpc: AnyRpc) => boolean;
+  readonly isBrief: (behavior: EntityBehavior, rpc: AnyRpc) => boolean;
   /** Lets a request leave memory. */
   readonly forget: (request: HostedRequest, activation: Activation) => void;
   /** Storage refused a write for this shard. */
@@ -92,8 +95,8 @@ interface Arrival {
   readonly envelope: Envelope;
   readonly peer: string;
   readonly answer: Answer;
-  /** Of one that storage may know by its id alone: whether it was neither sent nor stored before, nor came already (A3). */
-  readonly isFirst: boolean;
+  /** Of a persisted one: whether it surely came nowhere before, and nobody has stored it (A4). */
+  isNew: boolean;
   /** Its caller left meanwhile, and waits for nothing. */
   hasLeft: boolean;
 }
@@ -109,7 +112,7 @@ export class Admission {
   readonly #options: AdmissionOptions;
   /** Requests that came and are not admitted or refused yet: their shard is expected, or they are being parsed. */
   readonly #arriving = new BriefMap<Arrival>();
-  /** Sendings that came lately of requests that storage did not know then, so that a message that comes twice counts once. */
+  /** Sendings of volatile requests that came lately, so that a message that comes twice counts once. */
   readonly #recent = new RecentIds();
 
   constructor(options: AdmissionOptions) {
@@ -139,7 +142,7 @@ export class Admission {
       envelope,
       peer,
       answer: isCopied ? toSending(sending, answer) : answer,
-      isFirst: sending === 0 && this.#isNews(envelope, peer),
+      isNew: envelope.persisted && this.#isNew(envelope, sending, peer),
       hasLeft: false,
     };
     const shardComes = this.#options.arrival(envelope.address.shardId);
@@ -147,10 +150,9 @@ export class Admission {
     if (admitted !== null) void this.#keepUntil(arrival, admitted);
   }
 
-  /** Whether nothing but a copy of it could have come before. This process copies nothing. */
-  #isNews({ persisted, expects, deduplicationKey, requestId }: Envelope, peer: string): boolean {
-    if (!persisted || expects !== "reply" || deduplicationKey !== null) return false;
-    return peer === HERE || this.#recent.add(requestId);
+  /** Also noted of what was sent before: a copy of its first sending may come late. This process copies and loses nothing. */
+  #isNew(envelope: Envelope, sending: number, peer: string): boolean {
+    return (peer === HERE || this.#options.newest.note(envelope)) && sending === 0;
   }
 
   /** Knows an arrival until it is admitted or refused. */
@@ -188,6 +190,8 @@ export class Admission {
     } catch (error) {
       return void refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
     }
+    // What was sent after it may have been parsed before, and be over.
+    arrival.isNew = false;
     // Ownership is asked again before anything is admitted (A1).
     if (this.#options.servedShard(arrival.envelope.address.shardId) !== destination.shard)
       return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
@@ -236,11 +240,8 @@ export class Admission {
     return null;
   }
 
-  async #receivePersisted(
-    request: HostedRequest,
-    arrival: Arrival,
-    { shard, behavior }: Destination,
-  ): Promise<void> {
+  async #receivePersisted(request: HostedRequest, arrival: Arrival, destination: Destination): Promise<void> {
+    const { shard, behavior } = destination;
     const { envelope, peer, answer } = arrival;
     if (envelope.readPendingFirst) {
       // If the read fails, the shard stays unread, and the request is only stored (A2).
@@ -265,12 +266,12 @@ export class Admission {
       : (resident ?? this.#options.activation(shard, behavior, address, tag));
     const { shardId } = shard.fence;
     const waiter = { peer, requestId: request.id, shardId, answer, isPatient: isPatient(envelope) };
-    if (straight !== null && this.#mayRunAhead(arrival, straight, request.rpc)) {
+    if (straight !== null && this.#mayRunAhead(arrival, destination, straight)) {
       request.isAhead = true;
       request.attempts = 1;
       request.attemptIsRecorded = true;
       this.#options.requests.set(request.id, request);
-      if (!arrival.hasLeft) this.#options.waiters.add(request.id, waiter);
+      this.#options.waiters.add(request.id, waiter);
       return straight.admit(request);
     }
     if (straight !== null) {
@@ -320,14 +321,26 @@ export class Admission {
     }
   }
 
-  /** Its handler may begin before it is stored (A4). */
-  #mayRunAhead({ envelope, isFirst }: Arrival, { behavior, isFree }: Activation, rpc: AnyRpc): boolean {
+  /** Whether its handler may begin before it is stored (A4). */
+  #mayRunAhead(
+    { envelope, isNew, hasLeft, peer }: Arrival,
+    { shard, behavior, rpc }: Destination,
+    { isFree }: Activation,
+  ): boolean {
+    const { requestId, expects, deduplicationKey, readPendingFirst, address } = envelope;
     return (
       behavior.mayRunAhead === true &&
+      isNew &&
       isFree &&
-      isFirst &&
-      !envelope.readPendingFirst &&
-      this.#options.isBrief(rpc)
+      !hasLeft &&
+      expects === "reply" &&
+      deduplicationKey === null &&
+      !readPendingFirst &&
+      this.#options.isBrief(behavior, rpc) &&
+      (peer === HERE || requestId >= shard.firstId) &&
+      // Nothing runs of what storage cannot take.
+      address.entityId.isWellFormed() &&
+      !address.entityId.includes("\0")
     );
   }
 

@@ -1,22 +1,24 @@
 import { describe, expect, it } from "vitest";
 import { rpc } from "../contract/rpc.ts";
+import type { EntityBehavior } from "./behavior.ts";
 import { BriefRpcs } from "./brief-rpcs.ts";
 
+const BEHAVIOR = { handlers: {} } as unknown as EntityBehavior;
 const RPC = rpc<void, void>({ persisted: true });
 
 /** How it stands once `work`, which a handler awaits, is over. */
 async function after(work: () => Promise<unknown>, brief = new BriefRpcs()): Promise<boolean> {
   const turn = brief.begins();
   await work();
-  brief.ended(RPC, turn, false);
-  return brief.has(RPC);
+  brief.ended(BEHAVIOR, RPC, turn, false);
+  return brief.has(BEHAVIOR, RPC);
 }
 
 const outside = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("an rpc", () => {
   it("is brief once a handler of it ended in the turn in which it began", async () => {
-    expect(new BriefRpcs().has(RPC)).toBe(false);
+    expect(new BriefRpcs().has(BEHAVIOR, RPC)).toBe(false);
     expect(await after(async () => undefined)).toBe(true);
     expect(await after(async () => await Promise.all([1, 2].map((each) => Promise.resolve(each))))).toBe(
       true,
@@ -33,9 +35,9 @@ describe("an rpc", () => {
 
   it("is not while its last handler opened a transaction", () => {
     const brief = new BriefRpcs();
-    brief.ended(RPC, brief.begins(), false);
-    expect(brief.has(RPC)).toBe(true);
-    brief.ended(RPC, brief.begins(), true);
-    expect(brief.has(RPC)).toBe(false);
+    brief.ended(BEHAVIOR, RPC, brief.begins(), false);
+    expect(brief.has(BEHAVIOR, RPC)).toBe(true);
+    brief.ended(BEHAVIOR, RPC, brief.begins(), true);
+    expect(brief.has(BEHAVIOR, RPC)).toBe(false);
   });
 });

@@ -27,6 +27,7 @@ import type { HostedRequest } from "./hosted-request.ts";
 import { HostedShard } from "./hosted-shard.ts";
 import { Inbox, type Sweep } from "./inbox.ts";
 import { KeptChunks } from "./kept-chunks.ts";
+import { NewestRequests } from "./newest-requests.ts";
 import { Parking } from "./parking.ts";
 import { PuttingOff } from "./putting-off.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
@@ -105,7 +106,8 @@ export class EntityHost {
       servedShard: (shardId) => this.#servedShard(shardId),
       activation: (shard, behavior, address, tag) => this.#activation(shard, behavior, address, tag),
       resident: (shard, behavior, address, tag) => shard.activations.get(keyOf(behavior, address, tag)),
-      isBrief: (rpc) => this.#runner.isBrief(rpc),
+      newest: new NewestRequests(() => options.clock.now()),
+      isBrief: (behavior, rpc) => this.#runner.isBrief(behavior, rpc),
       forget: (request, activation) => this.#forget(request, activation),
       fenced: (shardId) => this.#fence(shardId),
       wake: () => this.#inbox.wake(),
@@ -208,7 +210,7 @@ export class EntityHost {
   }
 
   take(fence: Fence): void {
-    this.#shards.set(fence.shardId, new HostedShard(fence));
+    this.#shards.set(fence.shardId, new HostedShard(fence, this.#options.clock.now()));
     void this.#inbox.wake();
     this.#parking.close(fence.shardId);
   }

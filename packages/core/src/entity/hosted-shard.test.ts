@@ -7,14 +7,14 @@ function read(shard: HostedShard, sweep: number): void {
 }
 
 function readShard(): HostedShard {
-  const shard = new HostedShard({ shardId: "default:1", epoch: 1 });
+  const shard = new HostedShard({ shardId: "default:1", epoch: 1 }, 0);
   read(shard, 1);
   return shard;
 }
 
 describe("a shard", () => {
   it("is unread until a read that began after its claim has come to its end", () => {
-    const shard = new HostedShard({ shardId: "default:1", epoch: 1 });
+    const shard = new HostedShard({ shardId: "default:1", epoch: 1 }, 0);
     expect(shard.isUnread).toBe(true);
     shard.beginRead(2);
     expect(shard.isUnread).toBe(true);

@@ -3,6 +3,7 @@ import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Activation } from "./activation.ts";
+import { firstIdSince } from "./newest-requests.ts";
 
 const NONE: readonly EntityAddress[] = [];
 const NO_SEQUENCES: readonly number[] = [];
@@ -17,6 +18,8 @@ interface Skipped {
 /** What a runner keeps of one shard while it owns it. */
 export class HostedShard {
   readonly fence: Fence;
+  /** The least id of what was sent when this runner had it already. */
+  readonly firstId: string;
   /** False from the moment at which it is given up: nothing is admitted any more. */
   isServing = true;
   /** Aborted when the shard is given up. */
@@ -38,8 +41,10 @@ export class HostedShard {
   #sweep = 0;
   #mark = 0;
 
-  constructor(fence: Fence) {
+  /** @param since wall time at which it came */
+  constructor(fence: Fence, since: number) {
     this.fence = fence;
+    this.firstId = firstIdSince(since);
   }
 
   /** Whether storage may hold due requests that are not in memory: then new ones queue behind them there. */

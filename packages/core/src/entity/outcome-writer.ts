@@ -29,8 +29,8 @@ export interface OutcomeWriterOptions extends ErrorLimits {
   readonly fenced: (shardId: ShardId) => void;
 }
 
-/** Tries, over half a minute, after which those who wait for a request that runs ahead are told that it could not be stored. */
-const MOST_TRIES = 9;
+/** Tries, with half a minute of pauses between them, after which those who wait for a request that runs ahead are told that it could not be stored. */
+const MOST_TRIES = 32;
 
 export class OutcomeWriter {
   readonly #options: OutcomeWriterOptions;
@@ -51,15 +51,18 @@ export class OutcomeWriter {
       if (request.hasMoved()) return MOVED;
       try {
         const saved = await messages.saveRequest(request.envelope, request.attempts, fence, ready);
+        if (saved.outcome === "duplicate") counters.duplicates += 1;
         // What is there under its id is this request, from a try whose outcome was unknown, or from its sender.
         if (saved.outcome === "duplicate" && saved.existing.state !== "pending")
           return { type: "answered", reply: replyOf(saved.existing, request) };
-        counters.accepted += 1;
+        if (saved.outcome === "accepted") counters.accepted += 1;
         request.sequence = saved.sequence;
         request.isAccepted = true;
         const isAnswered = saved.outcome === "accepted" && saved.isAnswered === true;
         return isAnswered && request.ready !== null ? { type: "answered", reply: request.ready } : null;
       } catch (error) {
+        // It may be back, under another epoch.
+        if (request.hasMoved()) return MOVED;
         if (error instanceof FencedError) {
           // At once: its handler may run for long.
           this.#options.fenced(fence.shardId);

@@ -8,7 +8,7 @@
 //       the request to the shard's next owner; those who wait for it are told when its own shards are dropped, and who waits
 //       for a volatile one at once.
 //   R4  What runs ahead of its acceptance is stored meanwhile. Until that is done nothing else is recorded of it, and no
-//       transaction of its handler commits.
+//       transaction of its handler begins.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -30,7 +30,7 @@ import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import { describeCall } from "./answers.ts";
-import { Suspension, type Call, type Handler, type Handlers } from "./behavior.ts";
+import { Suspension, type Call, type EntityBehavior, type Handler, type Handlers } from "./behavior.ts";
 import { BriefRpcs } from "./brief-rpcs.ts";
 import type { Counters } from "./counters.ts";
 import { exitOfThrown, failedExit, interruption, type ErrorLimits } from "./failed-exit.ts";
@@ -71,7 +71,7 @@ const NOT_TRANSACTIONAL = noTransactionsFor("handlers");
 
 export class RequestRunner {
   readonly #options: RequestRunnerOptions;
-  readonly #begin: (() => StorageTransaction) | undefined;
+  readonly #begin: ((after?: Promise<unknown>) => StorageTransaction) | undefined;
   readonly #brief = new BriefRpcs();
   readonly #retries: Retries;
   readonly #outcomes: OutcomeWriter;
@@ -86,8 +86,8 @@ export class RequestRunner {
   }
 
   /** Whether an rpc's handlers are over soon. */
-  isBrief(rpc: AnyRpc): boolean {
-    return this.#brief.has(rpc);
+  isBrief(behavior: EntityBehavior, rpc: AnyRpc): boolean {
+    return this.#brief.has(behavior, rpc);
   }
 
   /** Neither rejects nor throws. No promise for what is volatile and ends at once. */
@@ -139,20 +139,22 @@ export class RequestRunner {
       }
       request.attemptIsRecorded = false;
       if (!this.#options.leaseIsHeld()) return MOVED;
-      const transactions = new TransactionScope(this.#begin, NOT_TRANSACTIONAL);
+      const storing = request.isAccepted ? null : this.#outcomes.accept(request, fence);
+      const transactions = new TransactionScope(this.#beginAfter(storing), NOT_TRANSACTIONAL);
+      const isToRun = request.inputError === null && request.ended === null;
       const turn = this.#brief.begins();
       const attempt = this.#attempt(request, activation, transactions, itself);
-      const storing = request.isAccepted ? null : this.#outcomes.accept(request, fence);
       // Who ignores the signal is left behind (R2).
       const outcome =
         attempt instanceof Promise ? await request.unlessMoved<Attempt>(attempt, MOVED) : attempt;
       request.isRunning = false;
       transactions.close();
       const transaction = transactions.transaction ?? null;
-      this.#brief.ended(request.rpc, turn, transaction !== null);
+      if (isToRun) this.#brief.ended(activation.behavior, request.rpc, turn, transaction !== null);
       const hasMoved = request.hasMoved();
       if (hasMoved || outcome.type !== "exit" || !outcome.exit.ok) await this.#rollBack(request, transaction);
       if (hasMoved) return MOVED;
+      if (outcome.type === "fenced") return outcome;
       const reply = this.#replyTo(request, outcome, transaction);
       if (storing !== null) {
         request.ready = transaction === null ? reply : null;
@@ -176,6 +178,12 @@ export class RequestRunner {
         detail: "the transaction did not commit",
       });
     }
+  }
+
+  /** How its transaction begins: it may hold the only connection, which its acceptance needs first (R4). */
+  #beginAfter(storing: Promise<unknown> | null): (() => StorageTransaction) | undefined {
+    const begin = this.#begin;
+    return storing === null || begin === undefined ? begin : () => begin(storing);
   }
 
   /** The reply that an attempt comes to. Null: another one is to follow, or it is put off or fenced. */

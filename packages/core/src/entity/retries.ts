@@ -36,10 +36,10 @@ export class Retries {
     });
   }
 
-  /** The same for what nobody waits for once the shard moved. */
+  /** The same for what goes on where the shard moved. Its pauses are short, so that it soon ends then. */
   async rest(failures: number): Promise<void> {
     const { clock, random } = this.#options;
-    await sleep(clock, backoffMs(BACKOFF, failures, random));
+    await sleep(clock, backoffMs({ ...BACKOFF, maxMs: 1_000 }, failures, random));
   }
 
   warn(request: HostedRequest, message: string, error: unknown): void {

@@ -106,7 +106,7 @@ export class ShardDeparture {
     }
     // That it was cut short here is no failed attempt (L3).
     const corrected = left
-      .filter((request) => request.envelope.persisted && request.attempts > 0)
+      .filter((request) => request.envelope.persisted && request.isAccepted && request.attempts > 0)
       .map(async (request) => {
         const behavior = this.#options.behaviors.get(request.envelope.address.entityType);
         const least = behavior?.countsCutAttempt === true ? 1 : 0;

@@ -16,7 +16,7 @@ import { rejectionError } from "./rejection.ts";
 
 export interface StoredAdmissionOptions extends Pick<
   AdmissionOptions,
-  "counters" | "requests" | "waiters" | "behaviors" | "servedShard" | "activation"
+  "counters" | "requests" | "waiters" | "behaviors" | "newest" | "servedShard" | "activation"
 > {
   /** An activation was asked for, and nothing was put in its mailbox. */
   readonly unneeded: (activation: Activation) => void;
@@ -132,6 +132,7 @@ export class StoredAdmission {
     request.sequence = pending.sequence;
     if (this.#options.waiters.isProtected(request.id)) request.isUninterruptible = true;
     this.#options.counters.accepted += 1;
+    this.#options.newest.note(pending.envelope);
     this.#options.requests.set(request.id, request);
     activation.admit(request);
     return null;

@@ -31,8 +31,14 @@ export function messageReplies(factory: StorageFactory): void {
         const request = context.request();
         const { requestId } = request;
         const reply = succeeded(requestId, '"ready"');
-        const saved = await messages.saveRequest(request, 1, fence, () => reply);
+        let asked = 0;
+        const saved = await messages.saveRequest(request, 1, fence, () => {
+          asked += 1;
+          return reply;
+        });
         const isAnswered = saved.outcome === "accepted" && saved.isAnswered === true;
+        // What it asked for it has recorded.
+        expect(asked).toBe(isAnswered ? 1 : 0);
         expect(await messages.lookUp([requestId])).toEqual([
           isAnswered
             ? { state: "answered", requestId, reply }
@@ -68,6 +74,34 @@ export function messageReplies(factory: StorageFactory): void {
           existing: { state: "answered", reply: first },
         });
         expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply: first }]);
+      }),
+    );
+
+    it(
+      "records none of a duplicate, alone or among others",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const [pending, dead] = [context.request(), context.request()];
+        await context.save(messages, pending, dead);
+        const letter = { error: failure("dead"), attempts: 3, deadSince: 1 };
+        await messages.saveDeadLetter(dead.requestId, letter, fence);
+        const known = await messages.lookUp([pending.requestId, dead.requestId]);
+        for (const others of [0, 2]) {
+          const saved = [pending, dead].map((request) =>
+            messages.saveRequest(request, 1, fence, () => succeeded(request.requestId, "1")),
+          );
+          const more = Array.from({ length: others }, () => context.request());
+          await Promise.all(
+            more.map((request) =>
+              messages.saveRequest(request, 1, fence, () => succeeded(request.requestId, "2")),
+            ),
+          );
+          expect((await Promise.all(saved)).map(({ outcome }) => outcome)).toEqual([
+            "duplicate",
+            "duplicate",
+          ]);
+          expect(await messages.lookUp([pending.requestId, dead.requestId])).toEqual(known);
+        }
       }),
     );
 

@@ -17,8 +17,8 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "a copy of a request runs ahead",
     breaks: "INV-3",
     file: "entity/admission.ts",
-    find: "return peer === HERE || this.#recent.add(requestId);",
-    replace: "return true;",
+    find: "return (peer === HERE || this.#options.newest.note(envelope)) && sending === 0;",
+    replace: "return sending === 0;",
     scenarios: ["counters"],
   },
   {
