@@ -38,7 +38,12 @@ async function shop(runners = 1): Promise<Shop> {
       return amount;
     },
   });
-  const cluster = await createTestCluster({ runners, seed: 1, register: [till] });
+  const cluster = await createTestCluster({
+    runners,
+    seed: 1,
+    shardRebalanceDebounce: "200ms",
+    register: [till],
+  });
   for (let id = 0; id < 8; id += 1) {
     await cluster.entity(Till, `${id}`).ring(0);
     await expect(cluster.entity(Till, `${id}`).refuse(0)).rejects.toThrow("no change");
@@ -194,20 +199,23 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
   });
 
   it("runs once although it comes late to an owner that had lost its shard meanwhile", async () => {
-    await using test = await shop(2);
-    const { cluster, rung } = test;
-    cluster.faults({ delay: ["20s", "20s"] });
-    const calls = Array.from({ length: 8 }, (_, id) => cluster.entity(Till, `${id}`).ring(id));
-    await cluster.advance("1ms");
-    cluster.faults({});
-    await cluster.advance("4s");
-    expect(await Promise.all(calls)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
-    // All move to one runner, and half of them back.
-    void cluster.runners[1]?.shutdown();
-    await cluster.advance("5s");
-    cluster.revive(1);
-    await cluster.advance("30s");
-    expect(rung.length).toBe(8);
+    for (let id = 0; id < 6; id += 1) {
+      await using test = await shop(2);
+      const { cluster, rung } = test;
+      void cluster.runners[1]?.shutdown();
+      await cluster.advance("5s");
+      cluster.faults({ delay: ["20s", "20s"] });
+      const call = cluster.entity(Till, `${id}`).ring(1);
+      await cluster.advance("1ms");
+      cluster.faults({});
+      // Half of all shards move, and come back: the second runner has handled what was sent again to it.
+      cluster.revive(1);
+      await cluster.advance("6s");
+      expect(await call).toBe(1);
+      void cluster.runners[1]?.shutdown();
+      await cluster.advance("20s");
+      expect(rung).toEqual([1]);
+    }
   });
 
   it("does not run at all where storage cannot take the id of its entity", async () => {
