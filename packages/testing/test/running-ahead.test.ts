@@ -135,7 +135,7 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
       cluster.faults({});
       await cluster.advance("1 minute");
       expect(answer.state).toBe(1);
-      // Its sender was told after half a minute, and had it stored before it ran again.
+      // Its sender was told after ten seconds, and had it stored before it ran again.
       expect(rung).toEqual([1, 1]);
     },
   );

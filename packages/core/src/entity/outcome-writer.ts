@@ -29,8 +29,8 @@ export interface OutcomeWriterOptions extends ErrorLimits {
   readonly fenced: (shardId: ShardId) => void;
 }
 
-/** Tries, with half a minute of pauses between them, after which those who wait for a request that runs ahead are told that it could not be stored. */
-const MOST_TRIES = 32;
+/** Tries, with ten seconds of pauses between them, after which those who wait for a request that runs ahead are told that it could not be stored. */
+const MOST_TRIES = 12;
 
 export class OutcomeWriter {
   readonly #options: OutcomeWriterOptions;
