@@ -96,7 +96,7 @@ interface Arrival {
   readonly peer: string;
   readonly answer: Answer;
   /** Of a persisted one: whether it surely came nowhere before, and nobody has stored it (A4). */
-  isNew: boolean;
+  isFirst: boolean;
   /** Its caller left meanwhile, and waits for nothing. */
   hasLeft: boolean;
 }
@@ -142,7 +142,7 @@ export class Admission {
       envelope,
       peer,
       answer: isCopied ? toSending(sending, answer) : answer,
-      isNew: envelope.persisted && this.#isNew(envelope, sending, peer),
+      isFirst: envelope.persisted && this.#isFirst(envelope, sending, peer),
       hasLeft: false,
     };
     const shardComes = this.#options.arrival(envelope.address.shardId);
@@ -151,7 +151,7 @@ export class Admission {
   }
 
   /** Also noted of what was sent before: a copy of its first sending may come late. This process copies and loses nothing. */
-  #isNew(envelope: Envelope, sending: number, peer: string): boolean {
+  #isFirst(envelope: Envelope, sending: number, peer: string): boolean {
     return (peer === HERE || this.#options.newest.note(envelope)) && sending === 0;
   }
 
@@ -191,7 +191,7 @@ export class Admission {
       return void refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
     }
     // What was sent after it may have been parsed before, and be over.
-    arrival.isNew = false;
+    arrival.isFirst = false;
     // Ownership is asked again before anything is admitted (A1).
     if (this.#options.servedShard(arrival.envelope.address.shardId) !== destination.shard)
       return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
@@ -323,14 +323,14 @@ export class Admission {
 
   /** Whether its handler may begin before it is stored (A4). */
   #mayRunAhead(
-    { envelope, isNew, hasLeft, peer }: Arrival,
+    { envelope, isFirst, hasLeft, peer }: Arrival,
     { shard, behavior, rpc }: Destination,
     { isFree }: Activation,
   ): boolean {
     const { requestId, expects, deduplicationKey, readPendingFirst, address } = envelope;
     return (
       behavior.mayRunAhead === true &&
-      isNew &&
+      isFirst &&
       isFree &&
       !hasLeft &&
       expects === "reply" &&

@@ -154,7 +154,7 @@ export class RequestRunner {
       const hasMoved = request.hasMoved();
       if (hasMoved || outcome.type !== "exit" || !outcome.exit.ok) await this.#rollBack(request, transaction);
       if (hasMoved) return MOVED;
-      if (outcome.type === "fenced") return outcome;
+      if (outcome.type !== "exit" && outcome.type !== "threw") return outcome;
       const reply = this.#replyTo(request, outcome, transaction);
       if (storing !== null) {
         request.ready = transaction === null ? reply : null;
@@ -164,12 +164,11 @@ export class RequestRunner {
           return end;
         }
       }
-      if (outcome.type === "threw" && reply === null) {
-        lastError = outcome.error;
-        this.#retries.warn(request, "An attempt failed and is repeated", outcome.error);
+      if (reply === null) {
+        lastError = outcome.type === "threw" ? outcome.error : null;
+        this.#retries.warn(request, "An attempt failed and is repeated", lastError);
         continue;
       }
-      if (reply === null) return outcome as RunResult;
       const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);
       if (recorded !== "not-recorded") return recorded;
       lastError = new PersistenceError({
@@ -186,10 +185,14 @@ export class RequestRunner {
     return storing === null || begin === undefined ? begin : () => begin(storing);
   }
 
-  /** The reply that an attempt comes to. Null: another one is to follow, or it is put off or fenced. */
-  #replyTo(request: HostedRequest, attempt: Attempt, transaction: StorageTransaction | null): Reply | null {
+  /** The reply that an attempt comes to. Null: another one is to follow. */
+  #replyTo(
+    request: HostedRequest,
+    attempt: Extract<Attempt, { type: "exit" | "threw" }>,
+    transaction: StorageTransaction | null,
+  ): Reply | null {
     if (attempt.type === "exit") return { requestId: request.id, exit: attempt.exit };
-    if (attempt.type !== "threw" || asksForAnother(attempt.error, transaction)) return null;
+    if (asksForAnother(attempt.error, transaction)) return null;
     return { requestId: request.id, exit: exitOfThrown(request, attempt.error, this.#options) };
   }
 
