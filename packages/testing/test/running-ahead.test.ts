@@ -257,4 +257,44 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
     expect(await Promise.all(calls)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     expect(rung.length).toBe(8);
   });
+
+  it.each([500, 1_050, 1_200, 1_350])(
+    "has made no failed attempt where it is cut short by a hand-over, stored in %i ms",
+    async (storageMs) => {
+      const begun: number[] = [];
+      let lastsMs = 0;
+      const cluster = await createTestCluster({
+        runners: 2,
+        seed: 1,
+        shardRebalanceDebounce: "200ms",
+        storageMessageMaxRetries: 0,
+        entityTerminationTimeout: "1s",
+        register: [
+          Till.implement({
+            async ring(amount) {
+              begun.push(amount);
+              if (lastsMs > 0) await cluster.sleep(lastsMs);
+              return amount;
+            },
+            refuse: () => undefined,
+            count: (amount) => amount,
+          }),
+        ],
+      });
+      for (let id = 0; id < 8; id += 1) await cluster.entity(Till, `${id}`).ring(0);
+      await cluster.advance("2s");
+      lastsMs = 20_000;
+      cluster.faults({ storageDelay: [storageMs, storageMs] });
+      const calls = Array.from({ length: 8 }, (_, id) => cluster.entity(Till, `${id}`).ring(id));
+      await cluster.advance("10ms");
+      expect(begun.length).toBe(16);
+      lastsMs = 0;
+      void cluster.runners[0]?.shutdown();
+      await cluster.advance("10s");
+      cluster.faults({});
+      await cluster.advance("1 minute");
+      expect(await Promise.all(calls)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+      await cluster.shutdown();
+    },
+  );
 });

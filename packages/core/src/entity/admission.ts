@@ -252,7 +252,7 @@ export class Admission {
       if (arrival.hasLeft && !envelope.uninterruptible) return;
     }
     const known = this.#options.requests.get(request.id);
-    if (known?.isAccepted === true || known?.isAhead === true)
+    if (known !== undefined && (known.isAccepted || known.storing !== null))
       return void (await this.#join(arrival, request.id, answer));
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
     const { address, tag } = envelope;
@@ -267,7 +267,6 @@ export class Admission {
     const { shardId } = shard.fence;
     const waiter = { peer, requestId: request.id, shardId, answer, isPatient: isPatient(envelope) };
     if (straight !== null && this.#mayRunAhead(arrival, destination, straight)) {
-      request.isAhead = true;
       request.attempts = 1;
       request.attemptIsRecorded = true;
       this.#options.requests.set(request.id, request);

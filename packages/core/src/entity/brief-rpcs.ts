@@ -28,7 +28,7 @@ export class BriefRpcs {
     return this.#turn;
   }
 
-  /** A handler that began in this turn is over. Whatever opened a transaction waits for it, if not here. */
+  /** A handler that began in this turn is over. One that opened a transaction is not brief: it may not have awaited that. */
   ended(behavior: EntityBehavior, rpc: AnyRpc, turn: number, openedTransaction: boolean): void {
     const brief = this.#brief.get(behavior) ?? new Set();
     this.#brief.set(behavior, brief);

@@ -5,6 +5,7 @@ import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { WireMessage } from "../data/wire-message.ts";
+import { firstRequestIdOf } from "../data/request-id.ts";
 import { ACCEPTED_BEFORE } from "./answers.ts";
 import { Delivery } from "./delivery.ts";
 
@@ -95,6 +96,14 @@ describe("a persisted request", () => {
     expect(test.sent).toEqual([]);
     test.owner = "first";
     test.delivery.routesChanged();
+    expect(test.sent).toEqual(["request to first again"]);
+  });
+
+  it("of a clock that was set back is not either: how old it is nobody can tell", async () => {
+    const made = new VirtualClock().now() + 5_000;
+    const test = await sender(
+      sampleRequest({ persisted: true, requestId: firstRequestIdOf(made).padEnd(32, "0") }),
+    );
     expect(test.sent).toEqual(["request to first again"]);
   });
 

@@ -19,6 +19,7 @@ import { BriefMap } from "../data/brief-map.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
+import { timeOfRequestId } from "../data/request-id.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
@@ -104,6 +105,9 @@ export class Delivery {
   /** Sends a request. The listener may be called before this returns. */
   send(envelope: Envelope, listener: DeliveryListener): void {
     const outgoing = newOutgoing(envelope, listener);
+    // A clock that was set back makes ids that go on from before: how old such a request is nobody can tell (newest-requests.ts).
+    if (envelope.persisted && timeOfRequestId(envelope.requestId) > this.#options.clock.now())
+      outgoing.sendings = 1;
     this.#outgoing.set(envelope.requestId, outgoing);
     this.#probe ??= this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
     this.#dispatch(outgoing);

@@ -29,8 +29,8 @@ export class HostedRequest {
   isUninterruptible: boolean;
   /** Its sender left while a handler was at it: the last one who waits for it interrupts that. */
   isGivenUp = false;
-  /** Whether its handler began before it was stored. */
-  isAhead = false;
+  /** Of one that runs ahead: resolves when it is stored, or will not be. Never rejects. */
+  storing: Promise<unknown> | null = null;
   /** Of one that is ahead: its reply, to be stored with it. */
   ready: Reply | null = null;
   /** Whether storage has nothing of it but the request itself, and nothing came for it: it was accepted here, and begins at once. */

@@ -25,6 +25,16 @@ describe("a request", () => {
     expect(newest.note(late)).toBe(false);
     expect(newest.note({ sender: "sender 1", requestId: idAt(70_000) })).toBe(true);
   });
+
+  it("nor where clocks were set back before it was forgotten", () => {
+    let now = 90_000;
+    const newest = new NewestRequests(() => now);
+    for (let sender = 1; sender <= 10_000; sender += 1)
+      newest.note({ sender: `sender ${sender}`, requestId: idAt(now) });
+    now = 1_000;
+    newest.note({ sender: "one more", requestId: idAt(now) });
+    expect(newest.note({ sender: "sender 1", requestId: idAt(90_000) })).toBe(false);
+  });
 });
 
 describe("the first id since a moment", () => {

@@ -31,8 +31,10 @@ export class NewestRequests {
   note({ sender, requestId }: Pick<Envelope, "sender" | "requestId">): boolean {
     const highest = this.#highest.get(sender);
     if (highest === undefined && this.#highest.size >= MOST_SENDERS) {
+      // Clocks may have been set back since: ids never go back.
+      for (const id of [firstIdSince(this.#now()), ...this.#highest.values()])
+        if (id > this.#first) this.#first = id;
       this.#highest.clear();
-      this.#first = firstIdSince(this.#now());
     }
     if (requestId <= (highest ?? this.#first)) return false;
     this.#highest.set(sender, requestId);

@@ -140,6 +140,7 @@ export class RequestRunner {
       request.attemptIsRecorded = false;
       if (!this.#options.leaseIsHeld()) return MOVED;
       const storing = request.isAccepted ? null : this.#outcomes.accept(request, fence);
+      request.storing = storing;
       const transactions = new TransactionScope(this.#beginAfter(storing), NOT_TRANSACTIONAL);
       const isToRun = request.inputError === null && request.ended === null;
       const turn = this.#brief.begins();

@@ -106,11 +106,12 @@ export class ShardDeparture {
     }
     // That it was cut short here is no failed attempt (L3).
     const corrected = left
-      .filter((request) => request.envelope.persisted && request.isAccepted && request.attempts > 0)
+      .filter((request) => request.envelope.persisted && request.attempts > 0)
       .map(async (request) => {
         const behavior = this.#options.behaviors.get(request.envelope.address.entityType);
         const least = behavior?.countsCutAttempt === true ? 1 : 0;
         const schedule = { deliverAt: null, attempts: Math.max(least, request.attempts - 1) };
+        // The write that stores what ran ahead is on its way before this one.
         await this.#options.messages.reschedule(request.id, schedule, shard.fence);
       });
     await within(clock, Promise.allSettled(corrected), LONGEST_CORRECTION_MS);
