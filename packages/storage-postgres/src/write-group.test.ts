@@ -80,7 +80,7 @@ describe("a group of writes", () => {
     expect(writeGroupResults(group, JSON.stringify(answer))).toEqual([
       { type: "done" },
       { type: "fenced", current: 2 },
-      { type: "accepted", sequence: 77 },
+      { type: "accepted", sequence: 77, isAnswered: false },
       { type: "fenced", current: 3 },
     ]);
   });
@@ -89,7 +89,7 @@ describe("a group of writes", () => {
     expect(writeGroupResults(group, JSON.stringify({ s: [77] }))).toEqual([
       { type: "done" },
       { type: "done" },
-      { type: "accepted", sequence: 77 },
+      { type: "accepted", sequence: 77, isAnswered: false },
       { type: "done" },
     ]);
   });
