@@ -98,13 +98,13 @@ describe("a Redis that is killed and comes back", () => {
   it("answers what was called while it was away, once it is back", async () => {
     const { messages } = await open({ commandTimeout: "60s" });
     await redis.control.kill("SIGKILL");
-    const saving = messages.saveRequest(request(), 0, null);
-    await redis.control.start();
-    // Sent before the loss was noticed, or after it: in either case the caller learns what became of it.
-    const outcome = await saving.then(
+    // Sent before the loss was noticed, or after it: in either case the caller learns what became of it, perhaps at once.
+    const saving = messages.saveRequest(request(), 0, null).then(
       ({ outcome: is }) => is,
       (error: unknown) => error,
     );
+    await redis.control.start();
+    const outcome = await saving;
     if (outcome !== "accepted") expect(outcome).toMatchObject({ code: "PERSISTENCE" });
     expect(await messages.saveRequest(request(), 0, null)).toMatchObject({ outcome: "accepted" });
   });
