@@ -42,3 +42,6 @@ export type WireMessage =
   | { readonly type: "released"; readonly shardIds: readonly ShardId[] }
   | { readonly type: "ping"; readonly nonce: string }
   | { readonly type: "pong"; readonly nonce: string };
+
+/** That a runner refused a request, and why. */
+export type Rejected = Extract<WireMessage, { type: "rejected" }>;

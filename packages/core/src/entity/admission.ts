@@ -27,8 +27,8 @@ import type { Activation } from "./activation.ts";
 import {
   ACCEPTED_BEFORE,
   chunksUnread,
-  deadReply,
   describeInvalidInput,
+  endOf,
   failure,
   OUT_OF_REACH,
   readdress,
@@ -425,14 +425,7 @@ export class Admission {
     const kept =
       envelope.expects === "stream" ? await this.#options.chunks.send(state.requestId, answer) : {};
     if (kept === null) return answer(chunksUnread(envelope.requestId));
-    const reply =
-      state.state === "answered"
-        ? state.reply
-        : deadReply(state.requestId, envelope, {
-            attempts: state.deadLetter.attempts,
-            reason: state.deadLetter.error.message,
-          });
-    answer({ type: "reply", reply, ...kept });
+    answer({ type: "reply", reply: endOf(state, envelope), ...kept });
   }
 
   /**

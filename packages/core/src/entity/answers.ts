@@ -1,5 +1,6 @@
 // What a runner says to who waits, besides what the handler said.
 
+import type { RequestState } from "../adapter/message-storage.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
@@ -18,6 +19,13 @@ export function deadReply(
 ): Reply {
   const error = new DeadLetteredError({ requestId, what: describeCall(envelope), ...letter });
   return { requestId, exit: { ok: false, error: encodeError(error, { exposeStacks: false }) } };
+}
+
+/** What those who wait for a request are told that has ended, as storage has it. */
+export function endOf(state: Exclude<RequestState, { state: "pending" }>, envelope: Envelope): Reply {
+  if (state.state === "answered") return state.reply;
+  const { attempts, error } = state.deadLetter;
+  return deadReply(state.requestId, envelope, { attempts, reason: error.message });
 }
 
 /** The reply to a volatile request whose handler was cut short because its shard left. */

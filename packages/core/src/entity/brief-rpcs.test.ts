@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { SystemClock } from "../clock/system-clock.ts";
 import { rpc } from "../contract/rpc.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import { BriefRpcs } from "./brief-rpcs.ts";
@@ -14,7 +15,7 @@ async function after(work: () => Promise<unknown>, brief = new BriefRpcs()): Pro
   return brief.has(BEHAVIOR, RPC);
 }
 
-const outside = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const outside = (): Promise<void> => new SystemClock().nextTurn();
 
 describe("an rpc", () => {
   it("is brief once a handler of it ended in the turn in which it began", async () => {

@@ -13,7 +13,6 @@
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
-import { encodeError } from "../contract/error-codec.ts";
 import type { Logger } from "../contract/logger.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import { entityKey } from "../data/entity-address.ts";
@@ -22,15 +21,14 @@ import type { Reply } from "../data/reply.ts";
 import { timeOfRequestId } from "../data/request-id.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { WireMessage } from "../data/wire-message.ts";
+import type { Rejected, WireMessage } from "../data/wire-message.ts";
 import {
   ClusterClosedError,
   EntityNotAssignedError,
   RunnerUnavailableError,
   UnknownEntityError,
 } from "../errors/routing.ts";
-import { DeadLetteredError } from "../errors/storage.ts";
-import { ACCEPTED_BEFORE, describeCall, OUT_OF_REACH } from "./answers.ts";
+import { ACCEPTED_BEFORE, describeCall, endOf, OUT_OF_REACH } from "./answers.ts";
 import {
   forgetRefusals,
   newOutgoing,
@@ -63,8 +61,6 @@ export interface DeliveryOptions {
   /** Hands a message to the entities of this process. */
   readonly deliverHere: (message: WireMessage) => void;
 }
-
-type Rejected = Extract<WireMessage, { type: "rejected" }>;
 
 /** The pauses of who was turned away: short, since a move takes a fraction of a second. */
 const TURNED_AWAY_MS = 25;
@@ -333,15 +329,7 @@ export class Delivery {
       if (outgoing.target === null) this.#dispatch(outgoing);
       return;
     }
-    if (state.state === "answered") return this.#replied({ ...state.reply, requestId });
-    const { attempts, error } = state.deadLetter;
-    const dead = new DeadLetteredError({
-      requestId: state.requestId,
-      what: describeCall(outgoing.envelope),
-      attempts,
-      reason: error.message,
-    });
-    this.#replied({ requestId, exit: { ok: false, error: encodeError(dead, { exposeStacks: false }) } });
+    this.#replied({ ...endOf(state, outgoing.envelope), requestId });
   }
 
   #replied(reply: Reply, keptFrom: number = 0): void {

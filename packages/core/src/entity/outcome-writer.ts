@@ -6,14 +6,14 @@
 //   W2  After the shard moved nothing is recorded.
 
 import type { Clock } from "../adapter/clock.ts";
-import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
+import type { MessageStorage } from "../adapter/message-storage.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
-import { deadReply } from "./answers.ts";
+import { endOf } from "./answers.ts";
 import type { Counters } from "./counters.ts";
 import { failedExit, type ErrorLimits } from "./failed-exit.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -54,7 +54,7 @@ export class OutcomeWriter {
         if (saved.outcome === "duplicate") counters.duplicates += 1;
         // What is there under its id is this request, from a try whose outcome was unknown, or from its sender.
         if (saved.outcome === "duplicate" && saved.existing.state !== "pending")
-          return { type: "answered", reply: replyOf(saved.existing, request) };
+          return { type: "answered", reply: endOf(saved.existing, request.envelope) };
         if (saved.outcome === "accepted") counters.accepted += 1;
         request.sequence = saved.sequence;
         request.isAccepted = true;
@@ -145,11 +145,4 @@ export class OutcomeWriter {
       return false;
     }
   }
-}
-
-/** What those who wait for it are told. */
-function replyOf(state: Exclude<RequestState, { state: "pending" }>, { envelope }: HostedRequest): Reply {
-  if (state.state === "answered") return state.reply;
-  const { attempts, error } = state.deadLetter;
-  return deadReply(state.requestId, envelope, { attempts, reason: error.message });
 }

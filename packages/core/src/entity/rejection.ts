@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { entityKey } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
-import type { WireMessage } from "../data/wire-message.ts";
+import type { Rejected } from "../data/wire-message.ts";
 import type { HoldfastError } from "../errors/holdfast-error.ts";
 import {
   EntityNotAssignedError,
@@ -15,7 +15,7 @@ import { PersistenceError } from "../errors/storage.ts";
 
 /** The error that a caller gets for a runner's refusal. */
 export function rejectionError(
-  rejection: Pick<Extract<WireMessage, { type: "rejected" }>, "code" | "detail">,
+  rejection: Pick<Rejected, "code" | "detail">,
   envelope: Envelope,
 ): HoldfastError {
   const { entityType, shardId } = envelope.address;

@@ -14,7 +14,7 @@ import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
 import { asUnseen, type Envelope } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { RejectionCode, WireMessage } from "../data/wire-message.ts";
+import type { Rejected, RejectionCode } from "../data/wire-message.ts";
 import { InterruptedError } from "../errors/routing.ts";
 import { describeCall } from "./answers.ts";
 import { retryDelayMs, type Outgoing } from "./outgoing.ts";
@@ -39,8 +39,6 @@ export interface StoreAndForwardOptions {
   readonly forward: (outgoing: Outgoing) => void;
   readonly failed: (outgoing: Outgoing, error: Error) => void;
 }
-
-type Rejected = Extract<WireMessage, { type: "rejected" }>;
 
 /** Who left a request to storage has left itself. */
 const GONE = "";

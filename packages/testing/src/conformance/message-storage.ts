@@ -1,6 +1,7 @@
 import { messageClaims } from "./message-claims.ts";
 import { messageDeadLetters } from "./message-dead-letters.ts";
 import { messagePending } from "./message-pending.ts";
+import { messageReadyReplies } from "./message-ready-replies.ts";
 import { messageReplies } from "./message-replies.ts";
 import { messageRequests } from "./message-requests.ts";
 import { messageTransactions } from "./message-transactions.ts";
@@ -23,6 +24,7 @@ export function messageStorageConformance(
     messageClaims(make);
     messageRequests(make);
     messagePending(make);
+    messageReadyReplies(make);
     messageReplies(make);
     messageDeadLetters(make);
     messageTransactions(make);
