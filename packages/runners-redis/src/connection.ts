@@ -5,6 +5,8 @@
 //       is made. What leaves it after its call was given up comes late, which is harmless: see C4 in scripts.ts.
 //   N2  A server that does not answer a command in time has its connection cut, so that the next one is another.
 //   N3  It reconnects for ever, in less than a second, and not at the same moment as others.
+//   N4  No error of a socket ends the process. ioredis hears the first alone, and Node may tell of two: of the server's
+//       certificate and of the alert that crossed its refusal. Those of a Cluster and to Sentinels, ioredis keeps to itself.
 
 import type { Random } from "@holdfast/core/adapter";
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from "ioredis";
@@ -43,6 +45,17 @@ type SentinelOptions = Pick<
 
 /** A new connection, not connected yet. Whoever calls listens for its errors before it connects. */
 export function newConnection(settings: RedisSettings, tryMs: number, random: Random): Connection {
+  const client = newClient(settings, tryMs, random);
+  if (client.isCluster) return client;
+  const redis = client as Redis;
+  redis.on("error", () => {
+    // There is none before the first try.
+    (redis.stream as Redis["stream"] | undefined)?.on("error", () => undefined);
+  });
+  return client;
+}
+
+function newClient(settings: RedisSettings, tryMs: number, random: Random): Redis | Cluster {
   const { client, hosts, isCluster } = settings;
   const node = nodeOptions(tryMs);
   const single = { ...node, enableOfflineQueue: false, readOnly: false, retryStrategy: pauses(random) };
@@ -61,13 +74,13 @@ export function newConnection(settings: RedisSettings, tryMs: number, random: Ra
     redisOptions: node,
   } satisfies ClusterOptions;
   if (client !== null) {
-    if (!client.isCluster) return client.duplicate(single) as Connection;
+    if (!client.isCluster) return client.duplicate(single) as Redis;
     // ioredis 5 puts these in the place of the client's own, which have its password and its TLS.
     const { redisOptions }: ClusterOptions = client.options;
     return client.duplicate([], {
       ...clustered,
       redisOptions: { ...redisOptions, ...node },
-    }) as Connection;
+    }) as Cluster;
   }
   if (isCluster) {
     return new Cluster([...hosts], {

@@ -43,7 +43,11 @@ export function connections(settings: RedisSettings): MakeRedis {
         ? new Redis(endpoint === null ? url : at(url, endpoint), { ...connection, ...options })
         : (client.duplicate({ ...options, ...endpoint }) as Redis);
     // Without a listener an error ends the process. What failed learns of it by its own promise.
-    redis.on("error", () => undefined);
+    redis.on("error", () => {
+      // ioredis hears the first error of a socket alone, and Node may tell of two: of the server's certificate and of the
+      // alert that crossed its refusal. There is no socket before the first try.
+      (redis.stream as Redis["stream"] | undefined)?.on("error", () => undefined);
+    });
     return redis;
   };
 }
