@@ -9,6 +9,7 @@ import {
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { Door, tampering } from "./tampering.ts";
 
 const Echo = defineEntity({
   name: "Echo",
@@ -388,5 +389,38 @@ describe("a runner that leaves in order", () => {
     const [whole, kept] = await Promise.all(streams);
     expect(whole).toEqual(Array.from({ length: 30 }, (_, n) => n));
     expect(kept).toEqual(Array.from({ length: 200 }, (_, n) => n));
+  });
+});
+
+describe("a request that is being accepted when its shard is drained", () => {
+  it("has made no attempt, and is handled where its shard goes", async () => {
+    const door = new Door();
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [echo],
+      storageMessageMaxRetries: 0,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(...args) {
+            const saved = await messages.saveRequest(...args);
+            await door.passed();
+            return saved;
+          },
+        },
+      })),
+    });
+    door.close();
+    const calls = Array.from({ length: 12 }, (_, n) =>
+      cluster.entity(Echo, `e${n}`).keep("kept", { idempotencyKey: "k" }),
+    );
+    const replies = Promise.all(calls);
+    await cluster.advance("50ms");
+    const leaving = cluster.runners[0]?.member.shutdown();
+    await cluster.advance("1s");
+    door.open();
+    await cluster.advance("20s");
+    await leaving;
+    await expect(replies).resolves.toEqual(calls.map(() => "kept"));
+    expect(await cluster.deadLetters.list()).toEqual([]);
   });
 });

@@ -30,6 +30,8 @@ export interface CallLimits {
 export abstract class LimitedWait {
   protected readonly delivery: CallWaitParts["delivery"];
   protected readonly envelope: Envelope;
+  /** Whether the request is for something that is known to exist (outgoing.ts). */
+  protected readonly isKept: boolean = false;
   readonly #clock: Clock;
   readonly #timeoutMs: number | null;
   readonly #signal: AbortSignal | undefined;
@@ -58,7 +60,7 @@ export abstract class LimitedWait {
   send(listener: DeliveryListener): void {
     if (this.#signal?.aborted === true) return this.handleEvent();
     this.#signal?.addEventListener("abort", this, { once: true });
-    this.delivery.send(this.envelope, listener);
+    this.delivery.send(this.envelope, listener, this.isKept);
     if (!this.#isOver && this.#timeoutMs !== null) this.#timer = this.#limit(this.#timeoutMs);
   }
 
@@ -141,6 +143,13 @@ export class ReplyWait extends SingleWait<Reply> {
 
 /** The wait for the acceptance. */
 export class AcceptanceWait extends SingleWait<void> {
+  protected override readonly isKept: boolean;
+
+  constructor(parts: CallWaitParts, envelope: Envelope, limits: CallLimits, isKept: boolean = false) {
+    super(parts, envelope, limits);
+    this.isKept = isKept;
+  }
+
   accepted(): void {
     this.delivery.done(this.envelope.requestId);
     this.finish();

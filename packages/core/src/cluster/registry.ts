@@ -154,7 +154,7 @@ export class Registry {
       wake: ({ entityType, executionId, shardGroup }) => {
         const contract = { name: entityType, shardGroup, rpcs: {} };
         return caller.notify(
-          { contract, entityId: executionId, tag: WAKE, fromInside: true, persisted: true },
+          { contract, entityId: executionId, tag: WAKE, fromInside: true, persisted: true, isKnown: true },
           null,
         );
       },

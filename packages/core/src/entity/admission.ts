@@ -284,7 +284,9 @@ export class Admission {
     try {
       const save = (): Promise<SaveRequestResult> =>
         this.#options.messages.saveRequest(envelope, request.attempts, shard.fence);
-      const saved = straight !== null || isLater ? await save() : await shard.store(save);
+      const saving = straight !== null || isLater ? save() : shard.store(save);
+      if (request.attemptIsRecorded) request.accepting = saving;
+      const saved = await saving;
       if (saved.outcome === "duplicate") {
         if (straight !== null) this.#withdraw(request, straight, shard);
         this.#options.waiters.remove(request.id, waiter);

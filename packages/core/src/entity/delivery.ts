@@ -21,7 +21,7 @@ import type { Reply } from "../data/reply.ts";
 import { timeOfRequestId } from "../data/request-id.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { Rejected, WireMessage } from "../data/wire-message.ts";
+import type { Rejected, RejectionCode, WireMessage } from "../data/wire-message.ts";
 import {
   ClusterClosedError,
   EntityNotAssignedError,
@@ -98,9 +98,13 @@ export class Delivery {
     if (!this.#isIdle) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
-  /** Sends a request. The listener may be called before this returns. */
-  send(envelope: Envelope, listener: DeliveryListener): void {
-    const outgoing = newOutgoing(envelope, listener);
+  /**
+   * Sends a request. The listener may be called before this returns.
+   *
+   * @param isKept persisted requests: whether it is stored where no member serves its type, instead of failing
+   */
+  send(envelope: Envelope, listener: DeliveryListener, isKept: boolean = false): void {
+    const outgoing = newOutgoing(envelope, listener, isKept);
     // A clock that was set back makes ids that go on from before: how old such a request is nobody can tell (newest-requests.ts).
     if (envelope.persisted && timeOfRequestId(envelope.requestId) > this.#options.clock.now())
       outgoing.sendings = 1;
@@ -345,7 +349,7 @@ export class Delivery {
     if (outgoing === undefined) return;
     // A refusal that came late or twice says nothing of what was sent since.
     if (message.sending !== undefined && message.sending !== outgoing.sendings - 1) return;
-    if (mayBeInStorage(outgoing) && isLeftToStorage(outgoing.envelope, message.code)) {
+    if (this.#isLeft(outgoing, message.code)) {
       void this.#storeAndForward.leave(outgoing, message).then(() => this.#checkIdle());
       return;
     }
@@ -359,8 +363,8 @@ export class Delivery {
         outgoing.mayBeAccepted ||= outgoing.envelope.persisted && message.detail !== OUT_OF_REACH;
         return this.#refused(outgoing);
       case "UNKNOWN_ENTITY":
-        // A rolling deploy: this owner does not serve the type, but another member does, so it is kept for that one.
-        if (outgoing.envelope.persisted && this.#options.serves(outgoing.envelope.address.entityType)) {
+        // A rolling deploy: this owner does not serve the type, but another member does, or will.
+        if (this.#waitsForItsType(outgoing)) {
           outgoing.target = null;
           return this.#store(outgoing);
         }
@@ -368,6 +372,20 @@ export class Delivery {
       default:
         return this.#fail(outgoing, rejectionError(message, outgoing.envelope));
     }
+  }
+
+  /** Whether what a refusal says does not count, because storage has the request, or may have it. */
+  #isLeft(outgoing: Outgoing, code: RejectionCode): boolean {
+    if (!isLeftToStorage(outgoing.envelope, code)) return false;
+    if (mayBeInStorage(outgoing)) return true;
+    // Who does not have its code did not look whether it was accepted before, under its key.
+    const isUnlooked =
+      code === "UNKNOWN_RPC" || (code === "UNKNOWN_ENTITY" && !this.#waitsForItsType(outgoing));
+    return isUnlooked && outgoing.envelope.deduplicationKey !== null;
+  }
+
+  #waitsForItsType({ envelope, isKept }: Outgoing): boolean {
+    return envelope.persisted && (isKept || this.#options.serves(envelope.address.entityType));
   }
 
   #store(outgoing: Outgoing): void {

@@ -23,6 +23,8 @@ export class HostedRequest {
   /** Null until storage has accepted it, and for volatile requests. */
   sequence: number | null = null;
   isAccepted: boolean;
+  /** Of one whose acceptance records its first attempt: settles when that is written, or not. */
+  accepting: Promise<unknown> | null = null;
   /** Whether a handler is at it. Not between two attempts, nor while one is recorded. */
   isRunning = false;
   /** Whether nobody who leaves interrupts it: its sender says so, its rpc, or somebody who joined it. */

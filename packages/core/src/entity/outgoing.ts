@@ -16,6 +16,8 @@ export interface DeliveryListener {
 export interface Outgoing {
   readonly envelope: Envelope;
   readonly listener: DeliveryListener;
+  /** Whether it is for something that is known to exist: where no member serves its type now, it waits in storage for one. */
+  readonly isKept: boolean;
   /** Where it was sent last, while that may still answer. */
   target: string | null;
   /** How often it was sent, to whichever runner, or to storage. */
@@ -43,10 +45,15 @@ export interface Outgoing {
   retry: Timer | null;
 }
 
-export function newOutgoing(envelope: Envelope, listener: DeliveryListener): Outgoing {
+export function newOutgoing(
+  envelope: Envelope,
+  listener: DeliveryListener,
+  isKept: boolean = false,
+): Outgoing {
   return {
     envelope,
     listener,
+    isKept,
     target: null,
     sendings: 0,
     refusals: 0,

@@ -3,7 +3,7 @@
 //   L1  From the first moment on nothing more is admitted on them, and nothing more starts.
 //   L2  Everyone who waits for one of their requests is told that it must be asked for elsewhere, or that it may have run in
 //       part.
-//   L3  A handler that is cut short when its shard is drained has made no failed attempt.
+//   L3  A handler that is cut short when its shard is drained has made no failed attempt, and one that did not begin none.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -51,12 +51,14 @@ export class ShardDeparture {
     const shard = this.#options.shards.get(shardId);
     if (shard === undefined) return;
     shard.isServing = false;
-    for (const activation of shard.activations.values()) {
-      for (const request of activation.close()) this.#release(request, "its shard moves to another runner");
-    }
+    const waiting = [...shard.activations.values()].flatMap((activation) => activation.close());
+    for (const request of waiting) this.#release(request, "its shard moves to another runner");
     const running = [...shard.activations.values()].flatMap((activation) => [...activation.running]);
     shard.leaving.abort(new Error("the shard moves to another runner"));
     if (running.length > 0) await this.#letEnd(shard, running);
+    if (this.#options.shards.get(shardId) !== shard) return;
+    const counted = waiting.filter(({ attemptIsRecorded }) => attemptIsRecorded);
+    if (counted.length > 0) await this.#uncount(counted, shard, () => 0);
     if (this.#options.shards.get(shardId) !== shard) return;
     const evicted = Promise.all(
       [...shard.activations.values()].map((activation) => this.#options.evict(activation)),
@@ -104,16 +106,25 @@ export class ShardDeparture {
       request.end("moved", "the shard moves to another runner");
       this.#release(request, "its shard moves to another runner");
     }
-    // That it was cut short here is no failed attempt (L3).
-    const corrected = left
-      .filter((request) => request.envelope.persisted && request.attempts > 0)
-      .map(async (request) => {
-        const behavior = this.#options.behaviors.get(request.envelope.address.entityType);
-        const least = behavior?.countsCutAttempt === true ? 1 : 0;
-        const schedule = { deliverAt: null, attempts: Math.max(least, request.attempts - 1) };
-        // The write that stores what ran ahead is on its way before this one.
-        await this.#options.messages.reschedule(request.id, schedule, shard.fence);
-      });
+    const cut = left.filter((request) => request.envelope.persisted && request.attempts > 0);
+    await this.#uncount(cut, shard, ({ envelope }) =>
+      this.#options.behaviors.get(envelope.address.entityType)?.countsCutAttempt === true ? 1 : 0,
+    );
+  }
+
+  /** Takes back that an attempt was counted, down to what counts all the same (L3). */
+  async #uncount(
+    requests: readonly HostedRequest[],
+    { fence }: HostedShard,
+    least: (request: HostedRequest) => number,
+  ): Promise<void> {
+    const { messages, clock } = this.#options;
+    const corrected = requests.map(async (request) => {
+      // Whether it was written is for who accepts it; the write that stores what ran ahead is on its way before this one.
+      await request.accepting?.catch(() => undefined);
+      const attempts = Math.max(least(request), request.attempts - 1);
+      await messages.reschedule(request.id, { deliverAt: null, attempts }, fence);
+    });
     await within(clock, Promise.allSettled(corrected), LONGEST_CORRECTION_MS);
   }
 
