@@ -5,8 +5,9 @@
 //       is made. What leaves it after its call was given up comes late, which is harmless: see C4 in scripts.ts.
 //   N2  A server that does not answer a command in time has its connection cut, so that the next one is another.
 //   N3  It reconnects for ever, in less than a second, and not at the same moment as others.
-//   N4  No error of a socket ends the process. ioredis hears the first alone, and Node may tell of two: of the server's
-//       certificate and of the alert that crossed its refusal. Those of a Cluster and to Sentinels, ioredis keeps to itself.
+//   N4  No error of the socket to a single server ends the process. ioredis hears the first alone, and Node may tell of two: of
+//       the server's certificate and of the alert that crossed its refusal. The sockets to the nodes of a Cluster and to
+//       Sentinels are out of reach here.
 
 import type { Random } from "@holdfast/core/adapter";
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from "ioredis";
@@ -49,8 +50,9 @@ export function newConnection(settings: RedisSettings, tryMs: number, random: Ra
   if (client.isCluster) return client;
   const redis = client as Redis;
   redis.on("error", () => {
-    // There is none before the first try.
-    (redis.stream as Redis["stream"] | undefined)?.on("error", () => undefined);
+    // There is none before the first try, and the last one stays where Sentinels know of no other.
+    const stream = redis.stream as Redis["stream"] | undefined;
+    if (stream?.listenerCount("error") === 0) stream.on("error", () => undefined);
   });
   return client;
 }

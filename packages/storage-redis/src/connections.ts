@@ -46,7 +46,8 @@ export function connections(settings: RedisSettings): MakeRedis {
     redis.on("error", () => {
       // ioredis hears the first error of a socket alone, and Node may tell of two: of the server's certificate and of the
       // alert that crossed its refusal. There is no socket before the first try.
-      (redis.stream as Redis["stream"] | undefined)?.on("error", () => undefined);
+      const stream = redis.stream as Redis["stream"] | undefined;
+      if (stream?.listenerCount("error") === 0) stream.on("error", () => undefined);
     });
     return redis;
   };

@@ -3,6 +3,7 @@
 import {
   ClusterClosedError,
   defineEntity,
+  defineWorkflow,
   EntityNotAssignedError,
   rpc,
   type HandlerContext,
@@ -20,6 +21,13 @@ const Echo = defineEntity({
     countKept: rpc<number, number>({ stream: true, persisted: true }),
   },
 });
+
+const Pair = defineEntity({
+  name: "Pair",
+  concurrency: 2,
+  rpcs: { keep: rpc<string, void>({ persisted: true }) },
+});
+const Nap = defineWorkflow<string, void>({ name: "Nap", key: (id) => id, hashKey: false });
 
 async function* count(upTo: number): AsyncGenerator<number> {
   for (let n = 0; n < upTo; n += 1) yield n;
@@ -393,21 +401,25 @@ describe("a runner that leaves in order", () => {
 });
 
 describe("a request that is being accepted when its shard is drained", () => {
+  /** The answer of each `saveRequest` waits at the door. */
+  const atTheDoor = (door: Door) =>
+    tampering(({ messages }) => ({
+      messages: {
+        async saveRequest(...args) {
+          const saved = await messages.saveRequest(...args);
+          await door.passed();
+          return saved;
+        },
+      },
+    }));
+
   it("has made no attempt, and is handled where its shard goes", async () => {
     const door = new Door();
     await using cluster = await createTestCluster({
       runners: 2,
       register: [echo],
       storageMessageMaxRetries: 0,
-      tamper: tampering(({ messages }) => ({
-        messages: {
-          async saveRequest(...args) {
-            const saved = await messages.saveRequest(...args);
-            await door.passed();
-            return saved;
-          },
-        },
-      })),
+      tamper: atTheDoor(door),
     });
     door.close();
     const calls = Array.from({ length: 12 }, (_, n) =>
@@ -422,5 +434,74 @@ describe("a request that is being accepted when its shard is drained", () => {
     await leaving;
     await expect(replies).resolves.toEqual(calls.map(() => "kept"));
     expect(await cluster.deadLetters.list()).toEqual([]);
+  });
+
+  it("has made none either where the runner crashes while another handler goes on", async () => {
+    const door = new Door();
+    const end = Promise.withResolvers<void>();
+    const ran: string[] = [];
+    const pair = Pair.implement({
+      async keep(text) {
+        ran.push(text);
+        if (text === "long") await end.promise;
+      },
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [pair],
+      storageMessageMaxRetries: 0,
+      tamper: atTheDoor(door),
+    });
+    const keep = (text: string): readonly Promise<void>[] =>
+      Array.from({ length: 8 }, (_, n) => cluster.entity(Pair, `e${n}`).keep(text, { idempotencyKey: text }));
+    // Where they were begun, they are dead letters once their runner is dead.
+    const long = Promise.allSettled(keep("long"));
+    await cluster.advance("1s");
+    door.close();
+    const next = Promise.all(keep("next"));
+    await cluster.advance("50ms");
+    void cluster.runners[0]?.member.shutdown();
+    await cluster.advance("1s");
+    door.open();
+    await cluster.advance("1s");
+    await cluster.crash(0);
+    await cluster.advance("1 minute");
+    await next;
+    expect(ran.filter((text) => text === "next")).toHaveLength(8);
+    end.resolve();
+    await long;
+  });
+
+  it("is the one that slept already, which sleeps on and is as often begun as it was", async () => {
+    const door = new Door();
+    let begun = 0;
+    const nap = Nap.implement({
+      async execute(ctx) {
+        begun += 1;
+        await ctx.sleep("10 minutes");
+      },
+    });
+    await using cluster = await createTestCluster({
+      runners: 3,
+      register: [nap],
+      tamper: atTheDoor(door),
+    });
+    const naps = Array.from({ length: 12 }, (_, n) => cluster.workflow(Nap).execute(`n${n}`));
+    const slept = Promise.all(naps);
+    await cluster.advance("5 minutes");
+    expect(begun).toBe(12);
+    door.close();
+    // Who waits at the first asks the next one again, which is drained while it finds out that it has it.
+    const leaving = [cluster.runners[0]?.member.shutdown()];
+    await cluster.advance("1s");
+    leaving.push(cluster.runners[1]?.member.shutdown());
+    await cluster.advance("500ms");
+    door.open();
+    await cluster.advance("30s");
+    await Promise.all(leaving);
+    expect(begun).toBe(12);
+    await cluster.advance("10 minutes");
+    await slept;
+    expect(begun).toBe(24);
   });
 });

@@ -4,6 +4,7 @@ import {
   activity,
   defineEntity,
   defineWorkflow,
+  PersistenceError,
   rpc,
   UnknownEntityError,
   WorkflowFailedError,
@@ -12,6 +13,7 @@ import {
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
+import { notWritten, tampering } from "./tampering.ts";
 
 const Ship = defineWorkflow({
   name: "Ship",
@@ -22,7 +24,13 @@ const Ship = defineWorkflow({
   signals: { leave: z.string() },
 });
 const Parent = defineWorkflow<string, string>({ name: "Parent", key: (id) => id, hashKey: false });
-const Till = defineEntity({ name: "Till", rpcs: { pay: rpc<number, number>({ persisted: true }) } });
+const Till = defineEntity({
+  name: "Till",
+  rpcs: {
+    pay: rpc<number, number>({ persisted: true }),
+    payments: rpc<number, number>({ persisted: true, stream: true }),
+  },
+});
 
 /** One runner, with both a parent and its child, and an entity. `charged` counts what the child did. */
 async function shop() {
@@ -35,12 +43,32 @@ async function shop() {
       return `${order} by ${by}`;
     },
   });
-  const parent = Parent.implement({ execute: (ctx) => ctx.child(Ship).execute("o1") });
-  const till = Till.implement({ pay: (amount) => amount * 2 });
+  const parent = Parent.implement({
+    async execute(ctx, id) {
+      const isImpatient = id === "impatient";
+      const shipped = ctx.child(Ship).execute("o1", { detached: isImpatient });
+      return isImpatient ? Promise.race([shipped, ctx.sleep("2 minutes").then(() => "gone")]) : shipped;
+    },
+  });
+  const till = Till.implement({
+    pay: (amount) => amount * 2,
+    async *payments(upTo) {
+      for (let n = 0; n < upTo; n += 1) yield n;
+    },
+  });
   const all = { ship, parent, till };
   let served: readonly Registration[] = Object.values(all);
+  const storage = { isReadable: true };
   const cluster = await createTestCluster({
     runners: 1,
+    tamper: tampering(({ messages }) => ({
+      messages: {
+        async lookUp(...args) {
+          if (!storage.isReadable) throw notWritten("lookUp");
+          return messages.lookUp(...args);
+        },
+      },
+    })),
     perRunner: () => ({
       get register() {
         return served;
@@ -54,7 +82,7 @@ async function shop() {
     await cluster.restart(0);
     await cluster.advance("10s");
   };
-  return { cluster, charged, deploy, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
+  return { cluster, charged, deploy, storage, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
 }
 
 describe("while no member serves the parent's type", () => {
@@ -72,6 +100,21 @@ describe("while no member serves the parent's type", () => {
     await cluster.advance("10s");
     await expect(parent.poll()).resolves.toBe("o1 by truck");
     expect(test.charged).toEqual(["o1"]);
+  });
+});
+
+describe("while no member serves the type of a parent that has ended", () => {
+  it("nothing waits for it when its child ends", async () => {
+    await using test = await shop();
+    const { cluster, deploy } = test;
+    const parent = await cluster.workflow(Parent).start("impatient");
+    const child = cluster.workflow(Ship).get("o1");
+    await cluster.advance("3 minutes");
+    await expect(parent.poll()).resolves.toBe("gone");
+    await deploy("ship");
+    await child.signal("leave", "truck");
+    await expect(child.result()).resolves.toBe("o1 by truck");
+    expect(cluster.health(0).checks.served.ok).toBe(true);
   });
 });
 
@@ -125,12 +168,16 @@ describe("while no member serves the child's type", () => {
 
   it("what was never accepted is refused at once", async () => {
     await using test = await shop();
-    const { cluster, deploy } = test;
+    const { cluster, deploy, storage } = test;
     await deploy("parent");
+    const till = cluster.entity(Till, "a");
     await expect(cluster.workflow(Ship).start("o1")).rejects.toThrow(UnknownEntityError);
-    await expect(cluster.entity(Till, "a").pay(1, { idempotencyKey: "k" })).rejects.toThrow(
-      UnknownEntityError,
-    );
+    await expect(till.pay(1, { idempotencyKey: "k" })).rejects.toThrow(UnknownEntityError);
+    await expect(till.payments(1, { idempotencyKey: "k" }).next()).rejects.toThrow(UnknownEntityError);
+    // Whether it was, cannot be seen.
+    storage.isReadable = false;
+    await expect(till.pay(1, { idempotencyKey: "k" })).rejects.toThrow(PersistenceError);
+    storage.isReadable = true;
     const failed = cluster.workflow(Parent).execute("p");
     await expect(failed).rejects.toThrow(WorkflowFailedError);
     await expect(failed).rejects.toMatchObject({ cause: { name: "UnknownEntityError" } });

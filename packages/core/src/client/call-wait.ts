@@ -30,20 +30,28 @@ export interface CallLimits {
 export abstract class LimitedWait {
   protected readonly delivery: CallWaitParts["delivery"];
   protected readonly envelope: Envelope;
-  /** Whether the request is for something that is known to exist (outgoing.ts). */
-  protected readonly isKept: boolean = false;
+  readonly #isKept: boolean;
   readonly #clock: Clock;
   readonly #timeoutMs: number | null;
   readonly #signal: AbortSignal | undefined;
   #timer: Timer | null = null;
   #isOver = false;
 
-  /** @throws {ConfigError} the time-out is no duration, or the signal none */
-  constructor({ delivery, clock }: CallWaitParts, envelope: Envelope, { timeout, signal }: CallLimits) {
+  /**
+   * @param isKept whether the request is kept while no member serves its type (outgoing.ts)
+   * @throws {ConfigError} the time-out is no duration, or the signal none
+   */
+  constructor(
+    { delivery, clock }: CallWaitParts,
+    envelope: Envelope,
+    { timeout, signal }: CallLimits,
+    isKept: boolean = false,
+  ) {
     if (signal !== undefined && !isAbortSignal(signal))
       throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
     this.delivery = delivery;
     this.envelope = envelope;
+    this.#isKept = isKept;
     this.#clock = clock;
     this.#timeoutMs = timeout === undefined ? null : milliseconds(timeout, "timeout");
     this.#signal = signal;
@@ -60,7 +68,7 @@ export abstract class LimitedWait {
   send(listener: DeliveryListener): void {
     if (this.#signal?.aborted === true) return this.handleEvent();
     this.#signal?.addEventListener("abort", this, { once: true });
-    this.delivery.send(this.envelope, listener, this.isKept);
+    this.delivery.send(this.envelope, listener, this.#isKept);
     if (!this.#isOver && this.#timeoutMs !== null) this.#timer = this.#limit(this.#timeoutMs);
   }
 
@@ -143,13 +151,6 @@ export class ReplyWait extends SingleWait<Reply> {
 
 /** The wait for the acceptance. */
 export class AcceptanceWait extends SingleWait<void> {
-  protected override readonly isKept: boolean;
-
-  constructor(parts: CallWaitParts, envelope: Envelope, limits: CallLimits, isKept: boolean = false) {
-    super(parts, envelope, limits);
-    this.isKept = isKept;
-  }
-
   accepted(): void {
     this.delivery.done(this.envelope.requestId);
     this.finish();

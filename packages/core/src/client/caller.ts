@@ -47,8 +47,8 @@ export interface CallTarget {
   readonly fromInside: boolean;
   /** How it is delivered, if not as the rpc says: the untyped client decides by call. */
   readonly persisted?: boolean;
-  /** Whether it is for an execution that is known to exist: a `notify` of it is accepted also while no member serves its type. */
-  readonly isKnown?: boolean;
+  /** Of a `notify` for what is known to exist: while no member serves its type it is stored, instead of failing. */
+  readonly isKept?: boolean;
 }
 
 /** Sends requests and hands back decoded, validated outcomes. */
@@ -111,7 +111,7 @@ export class ClusterCaller implements Caller {
   async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
     const parsed = await this.#check(target, rpcNamed(target.contract, target.tag), input, options);
     const envelope = this.#envelope(target, input, parsed, options, "acceptance");
-    await new AcceptanceWait(this.#options, envelope, options, target.isKnown === true).outcome();
+    await new AcceptanceWait(this.#options, envelope, options, target.isKept).outcome();
   }
 
   async *stream(

@@ -153,11 +153,7 @@ export function workflowHandle(
       const state = await known();
       if (state.state !== "pending")
         throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
-      await caller.notify(
-        { ...to(SIGNAL), isKnown: true },
-        { name, payload },
-        { ...waiting, idempotencyKey },
-      );
+      await caller.notify({ ...to(SIGNAL), isKept: true }, { name, payload }, { ...waiting, idempotencyKey });
     },
     async query(name, ...[input]: unknown[]) {
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
@@ -171,7 +167,7 @@ export function workflowHandle(
       if (typeof reason !== "string")
         throw new ConfigError({ option: "reason", got: reason, takes: "a string" });
       if ((await known()).state !== "pending") return;
-      await caller.notify({ ...to(CANCEL), isKnown: true }, reason, { idempotencyKey: CANCEL });
+      await caller.notify({ ...to(CANCEL), isKept: true }, reason, { idempotencyKey: CANCEL });
     },
     describe: () => describeExecution(caller, access, contract, executionId),
     async resume() {

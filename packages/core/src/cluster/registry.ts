@@ -2,6 +2,7 @@
 // seeded where their shard is.
 
 import type { Clock } from "../adapter/clock.ts";
+import type { RequestState } from "../adapter/message-storage.ts";
 import type { OpenStorage } from "../adapter/storage-adapter.ts";
 import type { Random } from "../adapter/random.ts";
 import type { ClusterCaller } from "../client/caller.ts";
@@ -24,6 +25,7 @@ import { bindSingleton, type RunScope } from "../define/singleton.ts";
 import type { WorkflowImplementation } from "../define/workflow.ts";
 import type { Call, EntityBehavior } from "../entity/behavior.ts";
 import type { EntityHost } from "../entity/entity-host.ts";
+import { UnknownEntityError } from "../errors/routing.ts";
 import type { Router } from "../sharding/router.ts";
 import { CronRunner, TICK, tickOf } from "../singleton/cron-runner.ts";
 import { retentionSingleton } from "../singleton/retention.ts";
@@ -139,6 +141,8 @@ export class Registry {
   #bindWorkflow(implementation: WorkflowImplementation): EntityBehavior {
     const { settings, clock, random, logger, storage, caller, host } = this.#options;
     const { messages } = storage;
+    const lookUp = (entityType: string, executionId: string): Promise<RequestState | null> =>
+      messages.lookUpByKey({ entityType, entityId: executionId }, EXECUTE, EXECUTE);
     return implementation.bind({
       storage: storage.workflows,
       clock,
@@ -147,16 +151,20 @@ export class Registry {
       exposeStacks: settings.exposeStacks,
       maxPayloadBytes: settings.maxPayloadBytes,
       beginTransaction: messages.beginTransaction?.bind(messages),
-      lookUp: (entityType, executionId) =>
-        messages.lookUpByKey({ entityType, entityId: executionId }, EXECUTE, EXECUTE),
+      lookUp,
       isHosted: (requestId) => host.hosts(requestId),
       hasten: (request, fence) => host.hasten(request, fence),
-      wake: ({ entityType, executionId, shardGroup }) => {
+      wake: async ({ entityType, executionId, shardGroup }) => {
         const contract = { name: entityType, shardGroup, rpcs: {} };
-        return caller.notify(
-          { contract, entityId: executionId, tag: WAKE, fromInside: true, persisted: true, isKnown: true },
-          null,
-        );
+        const target = { contract, entityId: executionId, tag: WAKE, fromInside: true, persisted: true };
+        try {
+          await caller.notify(target, null);
+        } catch (error) {
+          if (!(error instanceof UnknownEntityError)) throw error;
+          // Who has ended is not woken, and who has not is woken once its type is served again.
+          if ((await lookUp(entityType, executionId))?.state !== "pending") return;
+          await caller.notify({ ...target, isKept: true }, null);
+        }
       },
       callEntity: (target, input, options) => caller.call(target, input, options),
       notifyEntity: (target, input, options) => caller.notify(target, input, options),

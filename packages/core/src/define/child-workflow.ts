@@ -161,7 +161,7 @@ function childHandle(
         if (isFirst || !hasSignal(contract, name)) return handle.signal(name, payload, { idempotencyKey });
         // One that was sent before may have ended the child: then its end says nothing about the signal.
         await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
-        const target = { ...messageTarget(contract, executionId, SIGNAL), isKnown: true };
+        const target = { ...messageTarget(contract, executionId, SIGNAL), isKept: true };
         const input = { name, payload };
         return services.notifyEntity(target, input, { idempotencyKey: signalKey(name, idempotencyKey) });
       }),
@@ -199,7 +199,7 @@ function callsOf(
     join: (signal) => client.get(executionId).result({ signal }),
     // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent.
     watch: () =>
-      services.notifyEntity({ ...messageTarget(contract, executionId, WATCH), isKnown: true }, watcher, {
+      services.notifyEntity({ ...messageTarget(contract, executionId, WATCH), isKept: true }, watcher, {
         idempotencyKey: services.random.id(),
       }),
     cancel: (reason) => cancelChild(services, address, reason),
@@ -220,7 +220,7 @@ export async function cancelChild(
     tag: CANCEL,
     fromInside: true,
     persisted: true,
-    isKnown: true,
+    isKept: true,
   };
   await services.notifyEntity(target, reason, { idempotencyKey: CANCEL });
 }

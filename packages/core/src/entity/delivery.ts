@@ -5,7 +5,7 @@
 //   D2  A persisted request is sent again, under the same id, until its reply is known. Where no owner is to be had it is
 //       stored by this sender, and its reply is looked up (store-and-forward.ts).
 //   D3  Every wait ends: a probe finds out about requests and replies that were lost on the way. What is in storage and has no room,
-//       or no code, is waited for as long as its caller does.
+//       or no code, is waited for as long as its caller does. What is new and has no code fails, unless it is to be kept.
 //   D4  While a shard moves, nothing fails: who is turned away by a live runner asks the next owner, at once where another
 //       one is known, and again for as long as a move can take. What nobody takes is counted, and fails.
 //   D5  Nothing is sent to a runner that is known to be out of reach: what is persisted goes round by storage at once. The
@@ -101,7 +101,7 @@ export class Delivery {
   /**
    * Sends a request. The listener may be called before this returns.
    *
-   * @param isKept persisted requests: whether it is stored where no member serves its type, instead of failing
+   * @param isKept of a persisted request: whether it is stored while no member serves its type, instead of failing
    */
   send(envelope: Envelope, listener: DeliveryListener, isKept: boolean = false): void {
     const outgoing = newOutgoing(envelope, listener, isKept);
@@ -378,10 +378,10 @@ export class Delivery {
   #isLeft(outgoing: Outgoing, code: RejectionCode): boolean {
     if (!isLeftToStorage(outgoing.envelope, code)) return false;
     if (mayBeInStorage(outgoing)) return true;
+    const { deduplicationKey, expects } = outgoing.envelope;
+    if (deduplicationKey === null || expects === "stream") return false;
     // Who does not have its code did not look whether it was accepted before, under its key.
-    const isUnlooked =
-      code === "UNKNOWN_RPC" || (code === "UNKNOWN_ENTITY" && !this.#waitsForItsType(outgoing));
-    return isUnlooked && outgoing.envelope.deduplicationKey !== null;
+    return code === "UNKNOWN_RPC" || (code === "UNKNOWN_ENTITY" && !this.#waitsForItsType(outgoing));
   }
 
   #waitsForItsType({ envelope, isKept }: Outgoing): boolean {

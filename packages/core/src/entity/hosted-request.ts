@@ -1,3 +1,4 @@
+import type { SaveRequestResult } from "../adapter/message-storage.ts";
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { Envelope } from "../data/envelope.ts";
@@ -23,8 +24,8 @@ export class HostedRequest {
   /** Null until storage has accepted it, and for volatile requests. */
   sequence: number | null = null;
   isAccepted: boolean;
-  /** Of one whose acceptance records its first attempt: settles when that is written, or not. */
-  accepting: Promise<unknown> | null = null;
+  /** Of one whose acceptance records its first attempt: settles when storage has taken it, knows it from before, or has not taken it. */
+  accepting: Promise<SaveRequestResult> | null = null;
   /** Whether a handler is at it. Not between two attempts, nor while one is recorded. */
   isRunning = false;
   /** Whether nobody who leaves interrupts it: its sender says so, its rpc, or somebody who joined it. */

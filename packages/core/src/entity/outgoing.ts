@@ -16,7 +16,7 @@ export interface DeliveryListener {
 export interface Outgoing {
   readonly envelope: Envelope;
   readonly listener: DeliveryListener;
-  /** Whether it is for something that is known to exist: where no member serves its type now, it waits in storage for one. */
+  /** Whether it waits in storage while no member serves its type, instead of failing: it is for what is known to exist. */
   readonly isKept: boolean;
   /** Where it was sent last, while that may still answer. */
   target: string | null;

@@ -55,10 +55,10 @@ export class ShardDeparture {
     for (const request of waiting) this.#release(request, "its shard moves to another runner");
     const running = [...shard.activations.values()].flatMap((activation) => [...activation.running]);
     shard.leaving.abort(new Error("the shard moves to another runner"));
-    if (running.length > 0) await this.#letEnd(shard, running);
-    if (this.#options.shards.get(shardId) !== shard) return;
     const counted = waiting.filter(({ attemptIsRecorded }) => attemptIsRecorded);
-    if (counted.length > 0) await this.#uncount(counted, shard, () => 0);
+    const uncounted = counted.length === 0 ? null : this.#uncount(counted, shard, () => 0);
+    if (running.length > 0) await this.#letEnd(shard, running);
+    if (uncounted !== null) await uncounted;
     if (this.#options.shards.get(shardId) !== shard) return;
     const evicted = Promise.all(
       [...shard.activations.values()].map((activation) => this.#options.evict(activation)),
@@ -120,8 +120,10 @@ export class ShardDeparture {
   ): Promise<void> {
     const { messages, clock } = this.#options;
     const corrected = requests.map(async (request) => {
-      // Whether it was written is for who accepts it; the write that stores what ran ahead is on its way before this one.
-      await request.accepting?.catch(() => undefined);
+      const accepted = await request.accepting;
+      // It is another acceptance's, and may have been begun under that.
+      if (accepted?.outcome === "duplicate") return;
+      // The write that stores what ran ahead is on its way before this one.
       const attempts = Math.max(least(request), request.attempts - 1);
       await messages.reschedule(request.id, { deliverAt: null, attempts }, fence);
     });

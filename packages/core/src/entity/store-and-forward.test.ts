@@ -112,6 +112,7 @@ describe("a request that an owner refused, and may have accepted before (S3)", (
   function ask(requestId: string, key: string | null = null): Outgoing {
     const asked = send(requestId, key);
     asked.target = "owner";
+    asked.mayBeAccepted = true;
     return asked;
   }
 
@@ -132,6 +133,22 @@ describe("a request that an owner refused, and may have accepted before (S3)", (
   it("is stored where its owner only lacks the room", async () => {
     await way.leave(ask("r1"), { ...refusal, code: "MAILBOX_FULL", detail: "1" });
     expect(said).toEqual(["r1 is accepted", "stored for default:1"]);
+  });
+
+  it("fails where storage cannot say, if nobody can have accepted it but under its key", async () => {
+    let tries = 0;
+    const lookUp: MessageStorage["lookUp"] = () => {
+      tries += 1;
+      const failure = { operation: "lookUp", outcome: "not-written", detail: "broken" } as const;
+      return Promise.reject(new PersistenceError(failure));
+    };
+    const asked = ask("r1", "key");
+    asked.mayBeAccepted = false;
+    const left = wayOver({ ...messages, lookUp }).leave(asked, refusal);
+    await clock.advance(60_000);
+    await left;
+    expect(tries).toBe(3);
+    expect(said).toEqual(["r1 failed: PersistenceError"]);
   });
 
   it("is looked for until storage can say, or nobody waits for it", async () => {

@@ -102,19 +102,21 @@ export class StoreAndForward {
 
   /**
    * Leaves a request that its owner refused to storage: once found there, its reply is looked up (S3). What is not there is
-   * refused. Never rejects.
+   * refused, and what can be there by its key alone fails where that cannot be seen. Never rejects.
    */
   async leave(outgoing: Outgoing, refusal: Rejected): Promise<void> {
     const { envelope } = outgoing;
+    const tries = mayBeInStorage(outgoing) ? Number.POSITIVE_INFINITY : 1 + this.#options.sendRetryCount;
     // What is streamed meanwhile comes from the owner alone: it is asked again.
     outgoing.leftBy = envelope.expects === "stream" ? null : outgoing.target;
     outgoing.target = null;
     if (outgoing.storedAs !== null || outgoing.isStoring) return;
     outgoing.isStoring = true;
-    const state = await this.#find(envelope);
+    const state = await this.#find(envelope, tries);
     outgoing.isStoring = false;
     // Looking may have taken long: nobody may wait any more.
     if (state === undefined || !this.#isAwaited(outgoing)) return;
+    if (state instanceof Error) return this.#options.failed(outgoing, state);
     if (state !== null) {
       outgoing.storedAs = state.requestId;
       outgoing.listener.accepted();
@@ -126,15 +128,17 @@ export class StoreAndForward {
     this.#options.failed(outgoing, rejectionError(refusal, envelope));
   }
 
-  /** What storage knows of a request that an owner may have accepted, or undefined where nobody waits for it any more. */
-  async #find(envelope: Envelope): Promise<RequestState | null | undefined> {
+  /** What storage knows of a request, or why it did not say, or undefined where nobody waits for it any more. Never rejects. */
+  async #find(envelope: Envelope, tries: number): Promise<RequestState | Error | null | undefined> {
     const { messages, clock, pollIntervalMs, logger, outgoing } = this.#options;
     const { requestId, address, tag, deduplicationKey: key } = envelope;
-    while (outgoing.has(requestId) && !this.#isClosed) {
+    for (let failures = 0; outgoing.has(requestId) && !this.#isClosed;) {
       try {
         const [own] = await messages.lookUp([requestId]);
         return own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
       } catch (error) {
+        failures += 1;
+        if (failures >= tries) return error instanceof Error ? error : new Error(String(error));
         logger.warn("A request could not be looked up; it is tried again", {
           requestId,
           error: String(error),
