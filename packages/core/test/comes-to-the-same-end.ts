@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { checkPrograms, MOST_PLACES } from "./check-programs.ts";
 
 /** Of each file: there are two, so that both processors have some. */
-const PROGRAMS = 1_000;
+const PROGRAMS = 600;
 
 /** Defines the case of the random programs of a seed. */
 export function comesToTheSameEnd(seed: number): void {

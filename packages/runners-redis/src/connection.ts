@@ -5,9 +5,9 @@
 //       is made. What leaves it after its call was given up comes late, which is harmless: see C4 in scripts.ts.
 //   N2  A server that does not answer a command in time has its connection cut, so that the next one is another.
 //   N3  It reconnects for ever, in less than a second, and not at the same moment as others.
-//   N4  No error of the socket to a single server ends the process. ioredis hears the first alone, and Node may tell of two: of
-//       the server's certificate and of the alert that crossed its refusal. The sockets to the nodes of a Cluster and to
-//       Sentinels are out of reach here.
+//   N4  A second error of the socket to a single server does not end the process. ioredis hears the first alone, and Node may
+//       tell of two: of the server's certificate and of the alert that crossed its refusal. The sockets to the nodes of a
+//       Cluster and to Sentinels are out of reach here, and so is what ioredis hushes up after `disconnect()`.
 
 import type { Random } from "@holdfast/core/adapter";
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from "ioredis";

@@ -9,7 +9,7 @@ import {
   type HandlerContext,
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Door, tampering } from "./tampering.ts";
 
 const Echo = defineEntity({
@@ -401,12 +401,18 @@ describe("a runner that leaves in order", () => {
 });
 
 describe("a request that is being accepted when its shard is drained", () => {
-  /** The answer of each `saveRequest` waits at the door. */
+  let seen: string[];
+  beforeEach(() => {
+    seen = [];
+  });
+
+  /** What each `saveRequest` came to is seen there, and waits at the door. */
   const atTheDoor = (door: Door) =>
     tampering(({ messages }) => ({
       messages: {
         async saveRequest(...args) {
           const saved = await messages.saveRequest(...args);
+          seen.push(saved.outcome);
           await door.passed();
           return saved;
         },
@@ -429,6 +435,7 @@ describe("a request that is being accepted when its shard is drained", () => {
     await cluster.advance("50ms");
     const leaving = cluster.runners[0]?.member.shutdown();
     await cluster.advance("1s");
+    expect(seen).toContain("accepted");
     door.open();
     await cluster.advance("20s");
     await leaving;
@@ -458,8 +465,10 @@ describe("a request that is being accepted when its shard is drained", () => {
     const long = Promise.allSettled(keep("long"));
     await cluster.advance("1s");
     door.close();
+    seen = [];
     const next = Promise.all(keep("next"));
     await cluster.advance("50ms");
+    expect(seen).toContain("accepted");
     void cluster.runners[0]?.member.shutdown();
     await cluster.advance("1s");
     door.open();
@@ -496,6 +505,7 @@ describe("a request that is being accepted when its shard is drained", () => {
     await cluster.advance("1s");
     leaving.push(cluster.runners[1]?.member.shutdown());
     await cluster.advance("500ms");
+    expect(seen.slice(12)).toContain("duplicate");
     door.open();
     await cluster.advance("30s");
     await Promise.all(leaving);

@@ -45,6 +45,10 @@ async function shop() {
   });
   const parent = Parent.implement({
     async execute(ctx, id) {
+      if (id === "starter") {
+        await ctx.child(Ship).start("o1");
+        await ctx.sleep("1 hour");
+      }
       const isImpatient = id === "impatient";
       const shipped = ctx.child(Ship).execute("o1", { detached: isImpatient });
       return isImpatient ? Promise.race([shipped, ctx.sleep("2 minutes").then(() => "gone")]) : shipped;
@@ -114,6 +118,24 @@ describe("while no member serves the type of a parent that has ended", () => {
     await deploy("ship");
     await child.signal("leave", "truck");
     await expect(child.result()).resolves.toBe("o1 by truck");
+    await cluster.advance("1 minute");
+    expect(cluster.health(0).checks.served.ok).toBe(true);
+  });
+});
+
+describe("while no member serves the type of a child that has ended", () => {
+  it("nothing waits for it when its parent is cancelled", async () => {
+    await using test = await shop();
+    const { cluster, deploy } = test;
+    const parent = await cluster.workflow(Parent).start("starter");
+    const child = cluster.workflow(Ship).get("o1");
+    await cluster.advance("1 minute");
+    await child.signal("leave", "truck");
+    await expect(child.result()).resolves.toBe("o1 by truck");
+    await deploy("parent");
+    await parent.cancel("changed my mind");
+    await cluster.advance("1 minute");
+    expect(await parent.describe()).toMatchObject({ status: "cancelled" });
     expect(cluster.health(0).checks.served.ok).toBe(true);
   });
 });

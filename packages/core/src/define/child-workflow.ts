@@ -161,7 +161,8 @@ function childHandle(
         if (isFirst || !hasSignal(contract, name)) return handle.signal(name, payload, { idempotencyKey });
         // One that was sent before may have ended the child: then its end says nothing about the signal.
         await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
-        const target = { ...messageTarget(contract, executionId, SIGNAL), isKept: true };
+        const isKept = (await services.lookUp(contract.entity.name, executionId))?.state === "pending";
+        const target = { ...messageTarget(contract, executionId, SIGNAL), isKept };
         const input = { name, payload };
         return services.notifyEntity(target, input, { idempotencyKey: signalKey(name, idempotencyKey) });
       }),
@@ -206,13 +207,14 @@ function callsOf(
   };
 }
 
-/** One that is gone needs no cancelling, and what would be left of it must not reach the next one of its key. */
+/** One that has ended or is gone needs no cancelling, and what would be left of it must not reach the next one of its key. */
 export async function cancelChild(
   services: WorkflowServices,
   { entityType, executionId, shardGroup }: Watcher,
   reason: string,
 ): Promise<void> {
-  if ((await services.lookUp(entityType, executionId)) === null) return;
+  const known = await services.lookUp(entityType, executionId);
+  if (known === null || known.state === "answered") return;
   const contract = { name: entityType, shardGroup, rpcs: {} };
   const target = {
     contract,

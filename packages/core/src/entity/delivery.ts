@@ -363,8 +363,7 @@ export class Delivery {
         outgoing.mayBeAccepted ||= outgoing.envelope.persisted && message.detail !== OUT_OF_REACH;
         return this.#refused(outgoing);
       case "UNKNOWN_ENTITY":
-        // A rolling deploy: this owner does not serve the type, but another member does, or will.
-        if (this.#waitsForItsType(outgoing)) {
+        if (this.#storeAndForward.waitsForItsType(outgoing)) {
           outgoing.target = null;
           return this.#store(outgoing);
         }
@@ -381,11 +380,10 @@ export class Delivery {
     const { deduplicationKey, expects } = outgoing.envelope;
     if (deduplicationKey === null || expects === "stream") return false;
     // Who does not have its code did not look whether it was accepted before, under its key.
-    return code === "UNKNOWN_RPC" || (code === "UNKNOWN_ENTITY" && !this.#waitsForItsType(outgoing));
-  }
-
-  #waitsForItsType({ envelope, isKept }: Outgoing): boolean {
-    return envelope.persisted && (isKept || this.#options.serves(envelope.address.entityType));
+    return (
+      code === "UNKNOWN_RPC" ||
+      (code === "UNKNOWN_ENTITY" && !this.#storeAndForward.waitsForItsType(outgoing))
+    );
   }
 
   #store(outgoing: Outgoing): void {

@@ -24,7 +24,7 @@ export class HostedRequest {
   /** Null until storage has accepted it, and for volatile requests. */
   sequence: number | null = null;
   isAccepted: boolean;
-  /** Of one whose acceptance records its first attempt: settles when storage has taken it, knows it from before, or has not taken it. */
+  /** Of one whose acceptance records its first attempt: settles when storage has taken it or knows it from before, or the write failed. */
   accepting: Promise<SaveRequestResult> | null = null;
   /** Whether a handler is at it. Not between two attempts, nor while one is recorded. */
   isRunning = false;

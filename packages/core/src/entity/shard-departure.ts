@@ -3,7 +3,8 @@
 //   L1  From the first moment on nothing more is admitted on them, and nothing more starts.
 //   L2  Everyone who waits for one of their requests is told that it must be asked for elsewhere, or that it may have run in
 //       part.
-//   L3  A handler that is cut short when its shard is drained has made no failed attempt, and one that did not begin none.
+//   L3  A handler that is cut short when its shard is drained has made no failed attempt, and one that did not begin none: as
+//       far as storage says within two seconds that it was accepted, and takes the count back.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -56,9 +57,9 @@ export class ShardDeparture {
     const running = [...shard.activations.values()].flatMap((activation) => [...activation.running]);
     shard.leaving.abort(new Error("the shard moves to another runner"));
     const counted = waiting.filter(({ attemptIsRecorded }) => attemptIsRecorded);
-    const uncounted = counted.length === 0 ? null : this.#uncount(counted, shard, () => 0);
+    const uncounted = this.#uncount(counted, shard, () => 0);
     if (running.length > 0) await this.#letEnd(shard, running);
-    if (uncounted !== null) await uncounted;
+    await uncounted;
     if (this.#options.shards.get(shardId) !== shard) return;
     const evicted = Promise.all(
       [...shard.activations.values()].map((activation) => this.#options.evict(activation)),
@@ -118,6 +119,7 @@ export class ShardDeparture {
     { fence }: HostedShard,
     least: (request: HostedRequest) => number,
   ): Promise<void> {
+    if (requests.length === 0) return;
     const { messages, clock } = this.#options;
     const corrected = requests.map(async (request) => {
       const accepted = await request.accepting;

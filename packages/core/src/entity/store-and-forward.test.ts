@@ -19,6 +19,8 @@ let said: string[];
 let owner: string | undefined;
 let forward: (each: Outgoing) => void;
 let way: StoreAndForward;
+/** Whether some member says that it serves the type. */
+let isServed: boolean;
 
 beforeEach(async () => {
   clock = new VirtualClock();
@@ -26,6 +28,7 @@ beforeEach(async () => {
   outgoing = new BriefMap();
   said = [];
   owner = "owner";
+  isServed = false;
   forward = ({ envelope }) => void said.push(`${envelope.requestId} is forwarded`);
   way = wayOver(messages);
 });
@@ -42,25 +45,32 @@ function wayOver(storage: MessageStorage): StoreAndForward {
     found: ({ envelope }, { state, requestId }) =>
       void said.push(`${envelope.requestId} is ${state}, as ${requestId}`),
     ownerOf: () => owner,
+    serves: () => isServed,
     forward: (each) => forward(each),
     failed: ({ envelope }, error) => void said.push(`${envelope.requestId} failed: ${error.name}`),
   });
 }
 
 /** A request that this sender has on its way. */
-function send(requestId: string, key: string | null = null, shardId: ShardId = "default:1"): Outgoing {
+function send(
+  requestId: string,
+  key: string | null = null,
+  shardId: ShardId = "default:1",
+  isKept: boolean = false,
+): Outgoing {
   const envelope = sampleRequest({
     requestId,
     address: { entityType: "Counter", entityId: "a", shardId },
     persisted: true,
     deduplicationKey: key,
   });
-  const sent = newOutgoing(envelope, {
+  const listener = {
     accepted: () => void said.push(`${requestId} is accepted`),
     chunk: () => undefined,
     reply: () => undefined,
     failed: () => undefined,
-  });
+  };
+  const sent = newOutgoing(envelope, listener, isKept);
   outgoing.set(requestId, sent);
   return sent;
 }
@@ -128,6 +138,19 @@ describe("a request that an owner refused, and may have accepted before (S3)", (
     for (const asked of [ask("r1"), ask("r2", "key")]) await way.leave(asked, refusal);
     expect(said).toEqual(["r1 failed: UnknownRpcError", "r2 failed: UnknownRpcError"]);
     expect(await messages.lookUp(["r1", "r2"])).toEqual([]);
+  });
+
+  it("is stored where its owner lacks its code, if another member has it or it is kept for one", async () => {
+    const unserved = { ...refusal, code: "UNKNOWN_ENTITY", detail: "" } as const;
+    await way.leave(ask("r1"), unserved);
+    expect(said).toEqual(["r1 failed: UnknownEntityError"]);
+    said.length = 0;
+    const kept = send("r2", null, "default:1", true);
+    kept.mayBeAccepted = true;
+    await way.leave(kept, unserved);
+    isServed = true;
+    await way.leave(ask("r3"), unserved);
+    expect(said).toEqual(["r2", "r3"].flatMap((id) => [`${id} is accepted`, "stored for default:1"]));
   });
 
   it("is stored where its owner only lacks the room", async () => {

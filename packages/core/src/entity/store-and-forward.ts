@@ -35,6 +35,8 @@ export interface StoreAndForwardOptions {
   readonly found: (outgoing: Outgoing, state: RequestState) => void;
   /** Where the shard's owner is: an address, `HERE`, or undefined while there is none. */
   readonly ownerOf: (shardId: ShardId) => string | undefined;
+  /** Whether some member says that it serves this entity type. */
+  readonly serves: (entityType: string) => boolean;
   /** No owner has it. There may be one now, which answers without a look at storage. */
   readonly forward: (outgoing: Outgoing) => void;
   readonly failed: (outgoing: Outgoing, error: Error) => void;
@@ -53,6 +55,11 @@ export class StoreAndForward {
 
   constructor(options: StoreAndForwardOptions) {
     this.#options = options;
+  }
+
+  /** Whether it is stored where its owner does not have its code: in a rolling deploy another member has, or will. */
+  waitsForItsType({ envelope, isKept }: Outgoing): boolean {
+    return envelope.persisted && (isKept || this.#options.serves(envelope.address.entityType));
   }
 
   /** The store up to which the shard's owner is to read before it takes this request, or null (S1). */
@@ -106,39 +113,53 @@ export class StoreAndForward {
    */
   async leave(outgoing: Outgoing, refusal: Rejected): Promise<void> {
     const { envelope } = outgoing;
-    const tries = mayBeInStorage(outgoing) ? Number.POSITIVE_INFINITY : 1 + this.#options.sendRetryCount;
+    const byKeyAlone = !mayBeInStorage(outgoing);
     // What is streamed meanwhile comes from the owner alone: it is asked again.
     outgoing.leftBy = envelope.expects === "stream" ? null : outgoing.target;
     outgoing.target = null;
     if (outgoing.storedAs !== null || outgoing.isStoring) return;
     outgoing.isStoring = true;
-    const state = await this.#find(envelope, tries);
-    outgoing.isStoring = false;
+    let state: RequestState | null | undefined;
+    try {
+      state = await this.#find(
+        envelope,
+        byKeyAlone ? this.#options.sendRetryCount : Number.POSITIVE_INFINITY,
+      );
+    } catch (error) {
+      return this.#options.failed(outgoing, error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      outgoing.isStoring = false;
+    }
     // Looking may have taken long: nobody may wait any more.
     if (state === undefined || !this.#isAwaited(outgoing)) return;
-    if (state instanceof Error) return this.#options.failed(outgoing, state);
     if (state !== null) {
       outgoing.storedAs = state.requestId;
       outgoing.listener.accepted();
       this.#options.found(outgoing, state);
       return this.#schedulePoll();
     }
+    const { code } = refusal;
     // A write of unknown outcome may still come; under its id it is there once.
-    if (refusal.code === "MAILBOX_FULL") return this.store(outgoing);
+    if (code === "MAILBOX_FULL" || (code === "UNKNOWN_ENTITY" && this.waitsForItsType(outgoing)))
+      return this.store(outgoing);
     this.#options.failed(outgoing, rejectionError(refusal, envelope));
   }
 
-  /** What storage knows of a request, or why it did not say, or undefined where nobody waits for it any more. Never rejects. */
-  async #find(envelope: Envelope, tries: number): Promise<RequestState | Error | null | undefined> {
+  /**
+   * What storage knows of a request, or undefined where nobody waits for it any more.
+   *
+   * @param retries tries after the first
+   * @throws why the last of them failed
+   */
+  async #find(envelope: Envelope, retries: number): Promise<RequestState | null | undefined> {
     const { messages, clock, pollIntervalMs, logger, outgoing } = this.#options;
     const { requestId, address, tag, deduplicationKey: key } = envelope;
-    for (let failures = 0; outgoing.has(requestId) && !this.#isClosed;) {
+    for (let failures = 0; outgoing.has(requestId) && !this.#isClosed; failures += 1) {
       try {
         const [own] = await messages.lookUp([requestId]);
         return own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
       } catch (error) {
-        failures += 1;
-        if (failures >= tries) return error instanceof Error ? error : new Error(String(error));
+        if (failures >= retries) throw error;
         logger.warn("A request could not be looked up; it is tried again", {
           requestId,
           error: String(error),
