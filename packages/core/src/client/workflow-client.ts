@@ -8,6 +8,7 @@ import { parse, parseWhat } from "../contract/schema.ts";
 import {
   EXECUTE,
   type AnyWorkflowContract,
+  type Watcher,
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
@@ -103,6 +104,12 @@ function workflowClient(
 /** Where a message to an execution goes. */
 export function messageTarget(contract: AnyWorkflowContract, executionId: string, tag: string): CallTarget {
   return { contract: contract.entity, entityId: executionId, tag, fromInside: true };
+}
+
+/** The same where nothing is at hand but where the execution is. */
+export function untypedTarget({ entityType, executionId, shardGroup }: Watcher, tag: string): CallTarget {
+  const contract = { name: entityType, shardGroup, rpcs: {} };
+  return { contract, entityId: executionId, tag, fromInside: true, persisted: true };
 }
 
 /** The id of the execution of an input, parsed. */

@@ -10,7 +10,7 @@ import { entityClient, type EntityPeers } from "../client/entity-client.ts";
 import type { HandlerContext, RunContext } from "../client/handler-context.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
 import { patientCaller } from "../client/patient-caller.ts";
-import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
+import { untypedTarget, workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, withFields, type LogFields, type Logger } from "../contract/logger.ts";
@@ -154,15 +154,14 @@ export class Registry {
       lookUp,
       isHosted: (requestId) => host.hosts(requestId),
       hasten: (request, fence) => host.hasten(request, fence),
-      wake: async ({ entityType, executionId, shardGroup }) => {
-        const contract = { name: entityType, shardGroup, rpcs: {} };
-        const target = { contract, entityId: executionId, tag: WAKE, fromInside: true, persisted: true };
+      wake: async (watcher) => {
+        const target = untypedTarget(watcher, WAKE);
         try {
           await caller.notify(target, null);
         } catch (error) {
           if (!(error instanceof UnknownEntityError)) throw error;
           // Who has ended is not woken, and who has not is woken once its type is served again.
-          if ((await lookUp(entityType, executionId))?.state !== "pending") return;
+          if ((await lookUp(watcher.entityType, watcher.executionId))?.state !== "pending") return;
           await caller.notify({ ...target, isKept: true }, null);
         }
       },

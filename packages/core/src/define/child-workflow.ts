@@ -15,7 +15,7 @@ import {
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
-import { executionIdOf, messageTarget } from "../client/workflow-client.ts";
+import { executionIdOf, messageTarget, untypedTarget } from "../client/workflow-client.ts";
 import { signalKey } from "../client/workflow-handle.ts";
 import { callStep } from "../workflow/call-step.ts";
 import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
@@ -208,21 +208,9 @@ function callsOf(
 }
 
 /** One that has ended or is gone needs no cancelling, and what would be left of it must not reach the next one of its key. */
-export async function cancelChild(
-  services: WorkflowServices,
-  { entityType, executionId, shardGroup }: Watcher,
-  reason: string,
-): Promise<void> {
-  const known = await services.lookUp(entityType, executionId);
+export async function cancelChild(services: WorkflowServices, child: Watcher, reason: string): Promise<void> {
+  const known = await services.lookUp(child.entityType, child.executionId);
   if (known === null || known.state === "answered") return;
-  const contract = { name: entityType, shardGroup, rpcs: {} };
-  const target = {
-    contract,
-    entityId: executionId,
-    tag: CANCEL,
-    fromInside: true,
-    persisted: true,
-    isKept: true,
-  };
+  const target = { ...untypedTarget(child, CANCEL), isKept: true };
   await services.notifyEntity(target, reason, { idempotencyKey: CANCEL });
 }
