@@ -1,4 +1,4 @@
-import { defineWorkflow } from "@holdfast/core";
+import { defineEntity, defineWorkflow, rpc } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import { Door, tampering } from "./tampering.ts";
@@ -10,6 +10,12 @@ const nap = Nap.implement({
     await ctx.sleep("1 minute");
     return `${id} slept`;
   },
+});
+
+const Pair = defineEntity({
+  name: "Pair",
+  concurrency: 2,
+  rpcs: { keep: rpc<string, string>({ persisted: true }) },
 });
 
 describe("a request that turns out to be a duplicate", () => {
@@ -38,6 +44,45 @@ describe("a request that turns out to be a duplicate", () => {
     await again;
     await cluster.advance("1s");
     expect(await handle.poll()).toBe("ada slept");
+  });
+
+  it("costs what came behind it no attempt", async () => {
+    const door = new Door();
+    const ran: string[] = [];
+    const pair = Pair.implement({
+      keep(text) {
+        ran.push(text);
+        if (text === "fails") throw new Error("told to");
+        return text;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [pair],
+      storageMessageMaxRetries: 0,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(...args) {
+            const saved = await messages.saveRequest(...args);
+            await door.passed();
+            return saved;
+          },
+        },
+      })),
+    });
+    const { keep } = cluster.entity(Pair, "p");
+    await keep("first", { idempotencyKey: "1" });
+    door.close();
+    const calls = [
+      keep("first", { idempotencyKey: "1" }),
+      keep("second", { idempotencyKey: "2" }),
+      keep("fails", { idempotencyKey: "3" }).catch(String),
+    ];
+    await cluster.advance("50ms");
+    door.open();
+    await cluster.advance("5s");
+    const replies = await Promise.all(calls);
+    expect(replies.slice(0, 2)).toEqual(["first", "second"]);
+    expect(ran).toEqual(["first", "second", "fails"]);
   });
 
   it("is sent once, however long its reply is waited for", async () => {

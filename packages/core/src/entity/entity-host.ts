@@ -24,11 +24,11 @@ import type { EntityBehavior, Suspension } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { Eviction } from "./eviction.ts";
 import type { HostedRequest } from "./hosted-request.ts";
-import { HostedShard } from "./hosted-shard.ts";
-import { Inbox, type Sweep } from "./inbox.ts";
+import type { HostedShard } from "./hosted-shard.ts";
+import { HostedShards } from "./hosted-shards.ts";
+import { Inbox } from "./inbox.ts";
 import { KeptChunks } from "./kept-chunks.ts";
 import { NewestRequests } from "./newest-requests.ts";
-import { Parking } from "./parking.ts";
 import { PuttingOff } from "./putting-off.ts";
 import { ReplyWaiters, type Answer } from "./reply-waiters.ts";
 import { RequestRunner } from "./request-runner.ts";
@@ -63,8 +63,7 @@ export interface EntityHostOptions {
 export class EntityHost {
   readonly #options: EntityHostOptions;
   readonly #behaviors = new Map<string, EntityBehavior>();
-  readonly #shards = new Map<ShardId, HostedShard>();
-  readonly #parking = new Parking();
+  readonly #shards: HostedShards;
   readonly #requests = new BriefMap<HostedRequest>();
   readonly #waiters = new ReplyWaiters();
   readonly #unserved = new Set<string>();
@@ -81,11 +80,10 @@ export class EntityHost {
     ended: (activation) => this.#ended(activation),
   };
   #isClosing = false;
-  /** Counts the readings of storage. */
-  #sweeps = 0;
 
   constructor(options: EntityHostOptions) {
     this.#options = options;
+    this.#shards = new HostedShards(options.leaseIsHeld);
     this.#runner = new RequestRunner({
       ...options,
       fenced: (shardId) => this.#fence(shardId),
@@ -102,8 +100,8 @@ export class EntityHost {
       chunks: this.#chunks,
       behaviors: this.#behaviors,
       isClosing: () => this.#isClosing,
-      arrival: (shardId) => this.#arrival(shardId),
-      servedShard: (shardId) => this.#servedShard(shardId),
+      arrival: (shardId) => this.#shards.arrival(shardId),
+      servedShard: (shardId) => this.#shards.served(shardId),
       activation: (shard, behavior, address, tag) => this.#activation(shard, behavior, address, tag),
       resident: (shard, behavior, address, tag) => shard.activations.get(keyOf(behavior, address, tag)),
       newest: new NewestRequests(() => options.clock.now()),
@@ -121,8 +119,8 @@ export class EntityHost {
     });
     this.#inbox = new Inbox({
       ...options,
-      begin: () => this.#beginRead(),
-      held: () => this.#held(),
+      begin: () => this.#shards.beginRead(),
+      held: () => this.#shards.held(this.#requests),
       admit: (pending, withoutRoom) => stored.admit(pending, withoutRoom),
     });
     this.#puttingOff = new PuttingOff({
@@ -172,7 +170,7 @@ export class EntityHost {
 
   /** Whether requests for this shard are admitted here now. */
   serves(shardId: ShardId): boolean {
-    return this.#servedShard(shardId) !== undefined;
+    return this.#shards.served(shardId) !== undefined;
   }
 
   get activeEntities(): number {
@@ -191,7 +189,7 @@ export class EntityHost {
     this.#isClosing = true;
     this.#inbox.stop();
     this.#eviction.stop();
-    this.#parking.closeAll();
+    this.#shards.unexpectAll();
   }
 
   /** There is work in storage. */
@@ -202,17 +200,17 @@ export class EntityHost {
   // Shards ------------------------------------------------------------------------------------------------------------
 
   expect(shardIds: readonly ShardId[]): void {
-    for (const shardId of shardIds) if (!this.#shards.has(shardId)) this.#parking.open(shardId);
+    this.#shards.expect(shardIds);
   }
 
   unexpect(shardIds: readonly ShardId[]): void {
-    for (const shardId of shardIds) this.#parking.close(shardId);
+    this.#shards.unexpect(shardIds);
   }
 
   take(fence: Fence): void {
-    this.#shards.set(fence.shardId, new HostedShard(fence, this.#options.clock.now()));
+    this.#shards.add(fence, this.#options.clock.now());
     void this.#inbox.wake();
-    this.#parking.close(fence.shardId);
+    this.#shards.unexpect([fence.shardId]);
   }
 
   /** Whether nothing runs or waits on the shard now. */
@@ -392,11 +390,6 @@ export class EntityHost {
     if (activation !== undefined) this.#forget(request, activation);
   }
 
-  /** Resolves when a shard that is on its way here has come, or will not. Null: it is not on its way. */
-  #arrival(shardId: ShardId): Promise<void> | null {
-    return !this.#shards.has(shardId) && this.#parking.isOpen(shardId) ? this.#parking.wait(shardId) : null;
-  }
-
   #noteUnserved(what: string): void {
     if (!this.#unserved.has(what))
       this.#options.logger.warn("A stored request waits for a runner that serves it", { what });
@@ -406,45 +399,6 @@ export class EntityHost {
   #fence(shardId: ShardId): void {
     this.#options.counters.fenced += 1;
     this.#options.fenced(shardId);
-  }
-
-  #servedShard(shardId: ShardId): HostedShard | undefined {
-    const shard = this.#shards.get(shardId);
-    return shard?.isServing === true && this.#options.leaseIsHeld() ? shard : undefined;
-  }
-
-  #beginRead(): Sweep {
-    this.#sweeps += 1;
-    const sweep = this.#sweeps;
-    const shards: HostedShard[] = [];
-    const shardIds: ShardId[] = [];
-    for (const shard of this.#shards.values()) {
-      if (!shard.isServing) continue;
-      shard.beginRead(sweep);
-      shards.push(shard);
-      shardIds.push(shard.fence.shardId);
-    }
-    return {
-      shardIds,
-      covers: (shardId) => this.#servedShard(shardId)?.isReadBy(sweep) === true,
-      caughtUp: () => {
-        for (const shard of shards) shard.endRead(sweep);
-      },
-    };
-  }
-
-  #held(): { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] } {
-    const sequences: number[] = [];
-    for (const request of this.#requests.current)
-      if (request.sequence !== null) sequences.push(request.sequence);
-    const full: EntityAddress[] = [];
-    for (const shard of this.#shards.values()) {
-      sequences.push(...shard.skipped());
-      const unready = shard.unready();
-      // Nearly always nothing, of hundreds of shards.
-      if (unready.length > 0) full.push(...unready);
-    }
-    return { sequences, full };
   }
 
   #activation(shard: HostedShard, behavior: EntityBehavior, address: EntityAddress, tag: string): Activation {

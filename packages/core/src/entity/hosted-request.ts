@@ -26,6 +26,8 @@ export class HostedRequest {
   isAccepted: boolean;
   /** Of one whose acceptance records its first attempt: settles when storage has taken it or knows it from before, or the write failed. */
   accepting: Promise<SaveRequestResult> | null = null;
+  /** Whether nothing but this acceptance can have counted an attempt of it. */
+  isFirst = false;
   /** Whether a handler is at it. Not between two attempts, nor while one is recorded. */
   isRunning = false;
   /** Whether nobody who leaves interrupts it: its sender says so, its rpc, or somebody who joined it. */

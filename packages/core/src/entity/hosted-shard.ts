@@ -31,6 +31,8 @@ export class HostedShard {
   readonly #skipped = new Map<string, Skipped>();
   /** Entities of which the read under way is to take nothing more. */
   readonly #heldBack = new Map<string, EntityAddress>();
+  /** Requests whose counted attempt is for when they are read. */
+  readonly #unused = new Set<string>();
   #whenQuiet: (() => void) | null = null;
   #unreadSince = 1;
   #readUpTo = 0;
@@ -93,6 +95,16 @@ export class HostedShard {
 
   isHeldBack(address: EntityAddress): boolean {
     return this.#heldBack.size > 0 && this.#heldBack.has(entityKey(address));
+  }
+
+  /** Storage has counted an attempt of this request, or is about to, that did not begin: it is for when the request is read. */
+  keepAttempt(requestId: string): void {
+    this.#unused.add(requestId);
+  }
+
+  /** Whether an attempt was kept for it, which it has used up by this call. */
+  takeAttempt(requestId: string): boolean {
+    return this.#unused.delete(requestId);
   }
 
   skip(address: EntityAddress): void {

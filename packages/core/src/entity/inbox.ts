@@ -32,6 +32,12 @@ export interface Sweep {
   caughtUp(): void;
 }
 
+/** What a read leaves out. */
+export interface Held {
+  readonly sequences: readonly number[];
+  readonly full: readonly EntityAddress[];
+}
+
 export interface InboxOptions {
   readonly messages: MessageStorage;
   readonly clock: Clock;
@@ -40,7 +46,7 @@ export interface InboxOptions {
   readonly pollIntervalMs: number;
   readonly begin: () => Sweep;
   /** What is held here of these shards already. */
-  readonly held: () => { readonly sequences: readonly number[]; readonly full: readonly EntityAddress[] };
+  readonly held: () => Held;
   /**
    * Null: that is done.
    *

@@ -18,6 +18,7 @@ import { ACCEPTED_BEFORE, movedReply, notHere } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
+import type { HostedShards } from "./hosted-shards.ts";
 import type { Inbox } from "./inbox.ts";
 import type { ReplyWaiters } from "./reply-waiters.ts";
 
@@ -28,7 +29,7 @@ export interface ShardDepartureOptions {
   readonly terminationTimeoutMs: number;
   readonly behaviors: ReadonlyMap<string, EntityBehavior>;
   /** The shards that are here. One that has left is taken out. */
-  readonly shards: Map<ShardId, HostedShard>;
+  readonly shards: HostedShards;
   readonly requests: BriefMap<HostedRequest>;
   readonly waiters: ReplyWaiters;
   readonly inbox: Pick<Inbox, "settled">;

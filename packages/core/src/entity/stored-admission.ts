@@ -123,10 +123,14 @@ export class StoredAdmission {
   }
 
   /** @param inputError why it is not handled, which becomes its reply: who stored it could not tell. Null: it is */
-  #place({ pending, rpc }: Found, activation: Activation, input: unknown, inputError: unknown): null {
+  #place({ pending, shard, rpc }: Found, activation: Activation, input: unknown, inputError: unknown): null {
     const request = new HostedRequest(
       { envelope: pending.envelope, rpc, input },
-      { attempts: pending.attempts, attemptIsRecorded: false, isAccepted: true },
+      {
+        attempts: pending.attempts,
+        attemptIsRecorded: shard.takeAttempt(pending.envelope.requestId) && pending.attempts > 0,
+        isAccepted: true,
+      },
     );
     request.inputError = inputError;
     request.sequence = pending.sequence;

@@ -24,7 +24,7 @@ export const REQUESTS: readonly PlantedBug[] = [
   {
     name: "what runs ahead runs beside others",
     breaks: "INV-5",
-    file: "entity/admission.ts",
+    file: "entity/persisted-admission.ts",
     find: "      isFree &&\n",
     replace: "",
     scenarios: ["counters"],
@@ -48,7 +48,7 @@ export const REQUESTS: readonly PlantedBug[] = [
   {
     name: "what was answered runs again when it is sent again",
     breaks: "INV-3",
-    file: "entity/admission.ts",
+    file: "entity/persisted-admission.ts",
     find: 'if (saved.outcome === "duplicate") {',
     replace: 'if (saved.outcome === "duplicate" && saved.existing.state !== "answered") {',
     scenarios: ["counters"],
@@ -72,7 +72,7 @@ export const REQUESTS: readonly PlantedBug[] = [
   {
     name: "a request that is withdrawn leaves what is behind it in place",
     breaks: "INV-4",
-    file: "entity/admission.ts",
+    file: "entity/persisted-admission.ts",
     find: "const behind = activation.mailbox.emptyAfter(request);",
     replace: "const behind = activation.mailbox.emptyAfter(request).slice(0, 0);",
     scenarios: ["bursts"],
@@ -80,7 +80,7 @@ export const REQUESTS: readonly PlantedBug[] = [
   {
     name: "a request runs although its acceptance failed",
     breaks: "INV-4",
-    file: "entity/admission.ts",
+    file: "entity/persisted-admission.ts",
     find: "    } catch (error) {\n      if (straight !== null) this.#withdraw(request, straight, shard);\n",
     replace: "    } catch (error) {\n      request.isAccepted = true;\n",
     scenarios: ["orders", "bursts"],
@@ -88,7 +88,7 @@ export const REQUESTS: readonly PlantedBug[] = [
   {
     name: "a shard that was not read yet takes requests straight",
     breaks: "INV-4",
-    file: "entity/admission.ts",
+    file: "entity/persisted-admission.ts",
     find: "const isOnlyStored = known !== undefined || isLater || shard.isUnread;",
     replace: "const isOnlyStored = known !== undefined || isLater;",
     scenarios: ["bursts"],

@@ -1,0 +1,100 @@
+// HostedShards: the shards that are here, those that are on their way here, and what a read of storage asks of them.
+
+import type { BriefMap } from "../data/brief-map.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
+import type { Fence } from "../data/epoch.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import type { HostedRequest } from "./hosted-request.ts";
+import { HostedShard } from "./hosted-shard.ts";
+import type { Held, Sweep } from "./inbox.ts";
+import { Parking } from "./parking.ts";
+
+export class HostedShards {
+  readonly #shards = new Map<ShardId, HostedShard>();
+  readonly #parking = new Parking();
+  readonly #leaseIsHeld: () => boolean;
+  /** Counts the readings of storage. */
+  #sweeps = 0;
+
+  /** @param leaseIsHeld whether this runner's lease is held at this moment */
+  constructor(leaseIsHeld: () => boolean) {
+    this.#leaseIsHeld = leaseIsHeld;
+  }
+
+  get(shardId: ShardId): HostedShard | undefined {
+    return this.#shards.get(shardId);
+  }
+
+  values(): Iterable<HostedShard> {
+    return this.#shards.values();
+  }
+
+  /** The shard, while requests for it are admitted here. */
+  served(shardId: ShardId): HostedShard | undefined {
+    const shard = this.#shards.get(shardId);
+    return shard?.isServing === true && this.#leaseIsHeld() ? shard : undefined;
+  }
+
+  /** These are about to come: requests for them wait here. */
+  expect(shardIds: readonly ShardId[]): void {
+    for (const shardId of shardIds) if (!this.#shards.has(shardId)) this.#parking.open(shardId);
+  }
+
+  /** These come, or do not come after all: requests wait for them no more. */
+  unexpect(shardIds: readonly ShardId[]): void {
+    for (const shardId of shardIds) this.#parking.close(shardId);
+  }
+
+  unexpectAll(): void {
+    this.#parking.closeAll();
+  }
+
+  /** Resolves when a shard that is on its way here has come, or will not. Null: it is not on its way. */
+  arrival(shardId: ShardId): Promise<void> | null {
+    return !this.#shards.has(shardId) && this.#parking.isOpen(shardId) ? this.#parking.wait(shardId) : null;
+  }
+
+  /** @param now wall time */
+  add(fence: Fence, now: number): void {
+    this.#shards.set(fence.shardId, new HostedShard(fence, now));
+  }
+
+  delete(shardId: ShardId): void {
+    this.#shards.delete(shardId);
+  }
+
+  /** Storage is about to be read for all that are served. */
+  beginRead(): Sweep {
+    this.#sweeps += 1;
+    const sweep = this.#sweeps;
+    const shards: HostedShard[] = [];
+    const shardIds: ShardId[] = [];
+    for (const shard of this.#shards.values()) {
+      if (!shard.isServing) continue;
+      shard.beginRead(sweep);
+      shards.push(shard);
+      shardIds.push(shard.fence.shardId);
+    }
+    return {
+      shardIds,
+      covers: (shardId) => this.served(shardId)?.isReadBy(sweep) === true,
+      caughtUp: () => {
+        for (const shard of shards) shard.endRead(sweep);
+      },
+    };
+  }
+
+  /** What a read is to leave out: what is in memory, has no room there, or has no code here. */
+  held(requests: BriefMap<HostedRequest>): Held {
+    const sequences: number[] = [];
+    for (const request of requests.current) if (request.sequence !== null) sequences.push(request.sequence);
+    const full: EntityAddress[] = [];
+    for (const shard of this.#shards.values()) {
+      sequences.push(...shard.skipped());
+      const unready = shard.unready();
+      // Nearly always nothing, of hundreds of shards.
+      if (unready.length > 0) full.push(...unready);
+    }
+    return { sequences, full };
+  }
+}
