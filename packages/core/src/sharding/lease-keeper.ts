@@ -94,28 +94,17 @@ export class LeaseKeeper {
     const isNew = !this.isHeld();
     this.#extend(sentAt);
     this.#schedule(refreshIntervalMs);
-    if (this.#isUnpublished) void this.publish();
+    if (this.#isUnpublished) void this.#publishNow();
     if (isNew) this.#options.joined();
   }
 
   /** Publishes the record again, changed: now, or with a later refresh if that fails. Resolves after the first try. Never rejects. */
   async publish(): Promise<void> {
-    const { clock, storage, record, ttlMs, observed, logger } = this.#options;
     this.#isUnpublished = true;
     // Without a lease there is nothing to change: the next one is taken with the new record.
     if (this.#closed || !this.isHeld()) return;
-    const sentAt = clock.monotonic();
-    const runnerId = this.#runnerId;
-    this.#isUnpublished = false;
-    try {
-      await observed(() => storage.register(record(runnerId, false), ttlMs));
-      if (runnerId === this.#runnerId && this.isHeld()) this.#extend(sentAt);
-    } catch (error) {
-      this.#isUnpublished = true;
-      logger.warn("The changed record could not be published; the next refresh does it", {
-        error: String(error),
-      });
-    }
+    // To register once more would bring back a lease that its store has lost meanwhile (L2). To refresh it does not.
+    await this.#refresh();
   }
 
   /** Ends the lease: its shards are free when this resolves, or when the term runs out if storage cannot be reached. */
@@ -153,11 +142,29 @@ export class LeaseKeeper {
       if (answer === "lost") this.#lose("the lease store says that it ran out");
       else if (this.isHeld()) this.#extend(sentAt);
       else this.#lose("the answer to its refresh came after its term");
-      if (this.#isUnpublished) await this.publish();
+      if (this.#isUnpublished) await this.#publishNow();
     } catch (error) {
       if (this.#closed || runnerId !== this.#runnerId) return;
       this.#options.logger.warn("A lease refresh failed", { error: String(error) });
       this.#schedule(Math.min(RETRY_MS, this.#options.refreshIntervalMs));
+    }
+  }
+
+  /** Under a lease that the store has just said to be held. Never rejects. */
+  async #publishNow(): Promise<void> {
+    const { clock, storage, record, ttlMs, observed, logger } = this.#options;
+    if (this.#closed || !this.isHeld()) return;
+    const sentAt = clock.monotonic();
+    const runnerId = this.#runnerId;
+    this.#isUnpublished = false;
+    try {
+      await observed(() => storage.register(record(runnerId, false), ttlMs));
+      if (runnerId === this.#runnerId && this.isHeld()) this.#extend(sentAt);
+    } catch (error) {
+      this.#isUnpublished = true;
+      logger.warn("The changed record could not be published; the next refresh does it", {
+        error: String(error),
+      });
     }
   }
 
