@@ -13,6 +13,7 @@ import type { Random } from "@holdfast/core/adapter";
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from "ioredis";
 import type { RedisSettings } from "./options.ts";
 
+const KEEP_ALIVE_MS = 30_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
@@ -76,7 +77,13 @@ function newClient(settings: RedisSettings, tryMs: number, random: Random): Redi
     redisOptions: node,
   } satisfies ClusterOptions;
   if (client !== null) {
-    if (!client.isCluster) return client.duplicate(single) as Redis;
+    if (!client.isCluster) {
+      // A client of the user's may wait for a silent Sentinel for ever, and for each that is away as long as for a server.
+      const { sentinels }: RedisOptions = client.options;
+      const share = Math.ceil(tryMs / ((sentinels?.length ?? 0) + 1));
+      const found = { sentinelCommandTimeout: share, sentinelRetryStrategy: pauses(random) };
+      return client.duplicate({ ...single, ...found, connectTimeout: share }) as Redis;
+    }
     // ioredis 5 puts these in the place of the client's own, which have its password and its TLS.
     const { redisOptions }: ClusterOptions = client.options;
     return client.duplicate([], {
@@ -103,6 +110,8 @@ function nodeOptions(tryMs: number): NodeOptions {
     lazyConnect: true,
     connectTimeout: tryMs,
     socketTimeout: tryMs,
+    // Who only listens learns from this that a connection is gone of which nobody told.
+    keepAlive: KEEP_ALIVE_MS,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,

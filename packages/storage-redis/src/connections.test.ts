@@ -1,6 +1,8 @@
-import { expect, it, onTestFinished } from "vitest";
+import { Redis } from "ioredis";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { fakeRedis, fakeSentinel, silentServer } from "../../../test/services/fake-redis.ts";
 import { freePort } from "../../../test/services/free-port.ts";
-import { connections } from "./connections.ts";
+import { connections, connectWithin } from "./connections.ts";
 import { redisSettings } from "./options.ts";
 
 it("an error of a socket that told of one before ends no process", async () => {
@@ -11,4 +13,24 @@ it("an error of a socket that told of one before ends no process", async () => {
   await closed;
   // It throws where nobody listens.
   expect(redis.stream.emit("error", new Error("SSL alert number 50"))).toBe(true);
+});
+
+describe("a connection that is found by Sentinels", () => {
+  const connect = async (ports: readonly number[]): Promise<Redis> => {
+    const sentinels = ports.map((port) => ({ host: "127.0.0.1", port }));
+    const client = new Redis({ sentinels, name: "main", lazyConnect: true });
+    const redis = connections(redisSettings({ client, commandTimeout: "600ms" }))(null);
+    onTestFinished(() => redis.disconnect());
+    await connectWithin(redis, 600);
+    return redis;
+  };
+
+  it("is made although the first of them takes connections and says nothing", async () => {
+    const redis = await connect([await silentServer(), await fakeSentinel(await fakeRedis())]);
+    expect(redis.status).toBe("ready");
+  });
+
+  it("is given up in time where none of them says anything", async () => {
+    await expect(connect([await silentServer(), await silentServer()])).rejects.toThrow();
+  });
 });

@@ -9,10 +9,17 @@ export interface Endpoint {
   readonly port: number;
 }
 
+const KEEP_ALIVE_MS = 30_000;
+
 export type MakeRedis = (endpoint: Endpoint | null) => Redis;
 
 /** Makes clients that are not connected yet. Each is for one connection. */
 export function connections(settings: RedisSettings): MakeRedis {
+  const { client, url, connection, commandTimeoutMs } = settings;
+  const { sentinels }: RedisOptions = client?.options ?? connection;
+  // They are asked one after the other, and each connection begins with the first: the last one and the master have their turn in
+  // time, too.
+  const tryMs = Math.ceil(commandTimeoutMs / ((sentinels?.length ?? 0) + 1));
   const options = {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -24,7 +31,10 @@ export function connections(settings: RedisSettings): MakeRedis {
     autoResubscribe: false,
     retryStrategy: () => null,
     reconnectOnError: null,
-    connectTimeout: settings.commandTimeoutMs,
+    connectTimeout: tryMs,
+    // Who only listens learns from this that a connection is gone of which nobody told.
+    keepAlive: KEEP_ALIVE_MS,
+    sentinelCommandTimeout: tryMs,
     // Links count the time themselves: a command that ioredis gave up would still be under way.
     commandTimeout: undefined,
     // The option of that name is how keys begin.
@@ -36,7 +46,6 @@ export function connections(settings: RedisSettings): MakeRedis {
     replyMapping: "legacy",
     stringNumbers: false,
   } as const satisfies RedisOptions;
-  const { client, url, connection } = settings;
   return (endpoint) => {
     const redis =
       client === null
@@ -51,6 +60,23 @@ export function connections(settings: RedisSettings): MakeRedis {
     });
     return redis;
   };
+}
+
+/**
+ * Connects, or gives up in time: ioredis itself waits for as long as a Sentinel that took the connection says nothing.
+ *
+ * @throws {Error} there is no connection
+ */
+export async function connectWithin(redis: Redis, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error("Redis did not answer in time")), timeoutMs);
+  });
+  try {
+    await Promise.race([redis.connect(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The same URL with another place in it: ioredis lets a URL win over its options. */

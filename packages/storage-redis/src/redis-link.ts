@@ -10,6 +10,7 @@
 //   L5  A link goes on only while the server has the data that the session entered, and what was seen of them since.
 
 import type { Redis } from "ioredis";
+import { connectWithin } from "./connections.ts";
 import { describe, endsConnection, failureOf, RedisFailure } from "./errors.ts";
 import { incarnationOf } from "./incarnation.ts";
 import { SCRIPTS, type Script } from "./script.ts";
@@ -77,7 +78,7 @@ export class RedisLink {
     const link = new RedisLink(redis, options);
     const late = setTimeout(() => link.end("Redis did not answer in time"), options.commandTimeoutMs);
     try {
-      await redis.connect();
+      await connectWithin(redis, options.commandTimeoutMs);
       const scripts = Object.values(SCRIPTS);
       const [info] = await Promise.all([
         redis.info(),

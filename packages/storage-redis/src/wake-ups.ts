@@ -4,6 +4,7 @@
 // lost, which costs time only, since owners also poll.
 
 import type { ShardId } from "@holdfast/core/adapter";
+import { connectWithin } from "./connections.ts";
 import { closedError, failureOf, persistenceError } from "./errors.ts";
 import type { RedisSession } from "./redis-session.ts";
 
@@ -47,7 +48,7 @@ export class WakeUps {
     });
     const late = setTimeout(() => redis.disconnect(), commandTimeoutMs);
     try {
-      await redis.connect();
+      await connectWithin(redis, commandTimeoutMs);
       await redis.subscribe(channel);
     } catch (error) {
       if (isOver) throw closedError("watchPending");

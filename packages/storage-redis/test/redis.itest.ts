@@ -277,9 +277,59 @@ describe("a server whose settings endanger what is stored", () => {
     await workflows.appendJournal(ORDER, [entry(0)], fence, null);
     expect((await messages.readPending(due())).requests).toEqual([]);
   });
+
+  it("lets go of what it has when its memory is full, so that there is room again", async () => {
+    const { messages } = await open();
+    const fence = await claim(messages);
+    const [running, dead, waiting] = [request(), request(), request()];
+    const answered = Array.from({ length: 50 }, () =>
+      request({ payload: JSON.stringify("a".repeat(20_000)) }),
+    );
+    for (const each of [running, dead, waiting, ...answered]) await messages.saveRequest(each, 1, fence);
+    for (const { requestId } of answered) await messages.saveReply(succeeded(requestId), fence, null);
+    await messages.saveDeadLetter(dead.requestId, NO, fence);
+    const { requestId } = waiting;
+    const used = Number(/used_memory:(\d+)/u.exec(await admin.info("memory"))?.[1]);
+    await admin.config("SET", "maxmemory", String(used - 100_000));
+    await expect(messages.saveRequest(request(), 0, fence)).rejects.toMatchObject({ code: "PERSISTENCE" });
+    // Who joins now, and who takes the shard over, can end what was begun.
+    const next = await open();
+    const taken = await claim(next.messages);
+    await next.messages.saveReply(succeeded(running.requestId), taken, null);
+    expect(await next.messages.lookUp([running.requestId])).toMatchObject([{ state: "answered" }]);
+    await next.messages.reschedule(requestId, { deliverAt: null, attempts: 2 }, taken);
+    expect(await next.messages.dropDeadLetter(dead.requestId, null)).toBe(true);
+    const { entityType } = running.address;
+    const query = { entityType, answeredBefore: Number.MAX_SAFE_INTEGER, limit: 100 };
+    expect(await next.messages.forgetAnswered(query)).toBe(51);
+    await expect(next.messages.saveRequest(request(), 0, taken)).resolves.toMatchObject({
+      outcome: "accepted",
+    });
+  });
 });
 
 describe("what is pending", () => {
+  it("is read in shorter pages where it is large", async () => {
+    const { messages } = await open();
+    const payload = JSON.stringify("a".repeat(3 * 1024 * 1024));
+    const ids: string[] = [];
+    for (let count = 0; count < 5; count += 1) {
+      const each = request({ payload });
+      ids.push(each.requestId);
+      await messages.saveRequest(each, 0, null);
+    }
+    const first = await messages.readPending(due());
+    const excludingSequences = first.requests.map(({ sequence }) => sequence);
+    const second = await messages.readPending(due({ excludingSequences }));
+    // Three of them are longer than a page.
+    expect([first, second].map(({ requests, more }) => [requests.length, more])).toEqual([
+      [3, true],
+      [2, false],
+    ]);
+    const read = [...first.requests, ...second.requests];
+    expect(read.map(({ envelope }) => envelope.requestId)).toEqual(ids);
+  });
+
   it("is read in order where more has become due than one script moves", async () => {
     const { messages } = await open();
     const requests = Array.from({ length: 700 }, (_, index) =>

@@ -1,4 +1,4 @@
-import { BASE, WRITE } from "./fence.ts";
+import { BASE, WRITE, WRITE_WHEN_FULL } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
 // The chunks of a request are a hash by index, `chunks:ID`, in which two fields count: `saved`, how many there ever were,
@@ -36,7 +36,7 @@ return answer
 `;
 
 /** ARGV: the id, and the first index that is kept. */
-export const ACKNOWLEDGE_CHUNKS: string = `${WRITE}
+export const ACKNOWLEDGE_CHUNKS: string = `${WRITE_WHEN_FULL}
 local chunks = base .. 'chunks:' .. ARGV[1]
 local counts = redis.call('HMGET', chunks, 'saved', 'acknowledged')
 if not counts[1] then return {'done'} end

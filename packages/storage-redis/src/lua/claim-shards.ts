@@ -1,4 +1,4 @@
-import { WRITE } from "./fence.ts";
+import { WRITE_WHEN_FULL } from "./fence.ts";
 
 /**
  * ARGV: the claim with its session's connection, then for each shard its id and the latest epoch that the session knows of.
@@ -6,7 +6,7 @@ import { WRITE } from "./fence.ts";
  *
  * An emptied Redis knows of no epoch, and its members still do: they go on above theirs.
  */
-export const CLAIM_SHARDS: string = `${WRITE}
+export const CLAIM_SHARDS: string = `${WRITE_WHEN_FULL}
 local floor = tonumber(redis.call('HGET', META, 'floor') or '0')
 local epochs = {}
 for at = 2, #ARGV, 2 do

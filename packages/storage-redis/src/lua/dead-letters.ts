@@ -1,10 +1,10 @@
-import { BASE, WRITE } from "./fence.ts";
+import { BASE, WRITE, WRITE_WHEN_FULL } from "./fence.ts";
 import { FORGET_EXECUTION } from "./forget-execution.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
 /** ARGV: the fence (1 to 3), the id, the error as JSON, the attempts, and the time. */
-export const SAVE_DEAD_LETTER: string = `${WRITE}${REQUESTS}
+export const SAVE_DEAD_LETTER: string = `${WRITE_WHEN_FULL}${REQUESTS}
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local id = ARGV[4]
@@ -41,7 +41,7 @@ return {fields[2], fields[3], fields[4]}
 `;
 
 /** ARGV: the id, and the tag of executions, if the type is a workflow's. Returns 1 if it was a dead letter, else 0. */
-export const DROP_DEAD_LETTER: string = `${WRITE}${REQUESTS}${JOURNALS}${FORGET_EXECUTION}
+export const DROP_DEAD_LETTER: string = `${WRITE_WHEN_FULL}${REQUESTS}${JOURNALS}${FORGET_EXECUTION}
 local fields = redis.call('HMGET', request_key(ARGV[1]), 'state', 'type', 'id', 'tag', 'key')
 if fields[1] ~= 'dead' then return 0 end
 if fields[4] == ARGV[2] and fields[5] == ARGV[2] then

@@ -1,4 +1,4 @@
-import { BASE, LINK } from "./fence.ts";
+import { BASE, LINK, MAKE_WAY } from "./fence.ts";
 
 /**
  * What a session does first on each new connection. ARGV: the incarnation of the server, the session and the number of this
@@ -28,7 +28,7 @@ local data = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+
 if data ~= string.match(incarnation, '%w+$') then
   return redis.error_reply('STALE the server took over from another one just now')
 end
-local kept = keep_link(session, link)
+${MAKE_WAY}local kept = keep_link(session, link)
 if kept.err and string.find(kept.err, '^-?READONLY') then return kept end
 local meta = redis.call('HMGET', META, 'incarnation', 'before', 'restored', 'position', 'floor')
 local before, restored, floor = meta[2], tonumber(meta[3] or '0'), tonumber(meta[5] or '0')

@@ -17,6 +17,9 @@ local function link_key(session) return base .. 'link:' .. session end
 local function keep_link(session, link) return redis.pcall('SET', link_key(session), link, 'PX', ${LINK_KEPT_MS}) end
 `;
 
+/** Deletes nothing, as the first write of a script: what follows it is not refused for lack of memory. Says nothing of a refusal. */
+export const MAKE_WAY = "redis.pcall('HDEL', META, 'none')\n";
+
 /**
  * The beginning of each script that changes what is stored. It counts, so that a loss can be told (enter-session.ts). The last of
  * ARGV, which the rest of the script does not see: the session, the number of the connection on which this was sent, the
@@ -29,12 +32,21 @@ local function keep_link(session, link) return redis.pcall('SET', link_key(sessi
  * A server that was a replica meanwhile has other data, and its connections may have lived on: an owner that has not entered
  * what is there now goes on from what may be gone. Where nothing was ever entered, there is no claim either.
  */
-export const WRITE: string = `${BASE}${LINK}
+export const WRITE: string = write("");
+
+/**
+ * The same of what frees memory or ends work: also a server that has no memory left takes it. Redis asks for room until a script has
+ * changed something, and to delete needs none.
+ */
+export const WRITE_WHEN_FULL: string = write(MAKE_WAY);
+
+function write(first: string): string {
+  return `${BASE}${LINK}
 local seen, incarnation = tonumber(table.remove(ARGV)), table.remove(ARGV)
 local link, session = tonumber(table.remove(ARGV)), table.remove(ARGV)
 local latest = tonumber(redis.call('GET', link_key(session)) or '0')
 if latest > link then return redis.error_reply('STALE it came over a connection that was lost') end
-local position = redis.call('HINCRBY', META, 'position', 1)
+${first}local position = redis.call('HINCRBY', META, 'position', 1)
 if latest < link then keep_link(session, link) end
 
 -- Nil where the write may pass, else the answer that refuses it: the epoch at which the shard is, or nothing.
@@ -57,3 +69,4 @@ local function refusal(shard, epoch, claim)
   return {'fenced', at or ''}
 end
 `;
+}

@@ -1,4 +1,4 @@
-import { WRITE } from "./fence.ts";
+import { WRITE_WHEN_FULL } from "./fence.ts";
 import { FORGET_EXECUTION } from "./forget-execution.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
@@ -10,7 +10,7 @@ const FORGOTTEN_AT_ONCE = 1_000;
  * ARGV: the type, the time before which they were answered, the limit, and the tag of executions, if the type is a workflow's.
  * Returns how many were forgotten, and whether it stopped before the limit although there may be more.
  */
-export const FORGET_ANSWERED: string = `${WRITE}${REQUESTS}${JOURNALS}${FORGET_EXECUTION}
+export const FORGET_ANSWERED: string = `${WRITE_WHEN_FULL}${REQUESTS}${JOURNALS}${FORGET_EXECUTION}
 local entity_type, limit, tag = ARGV[1], tonumber(ARGV[3]), ARGV[4]
 local answered = tag and answered_key(entity_type, tag) or answered_key(entity_type)
 local found = redis.call('ZRANGEBYSCORE', answered, '-inf', '(' .. ARGV[2], 'LIMIT', 0, math.min(limit, ${FORGOTTEN_AT_ONCE}))

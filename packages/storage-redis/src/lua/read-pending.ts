@@ -1,8 +1,14 @@
 import { BASE } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
+import { REQUEST_FIELDS } from "../request-fields.ts";
+
+/** In Lua the first field is 1. */
+const PAYLOAD_AT = REQUEST_FIELDS.indexOf("payload") + 1;
 
 /** How many requests one call moves that have become due: reading must not hold up everything else. */
 const MOVED_AT_ONCE = 250;
+/** A page ends with the request that exceeds it, in bytes of payloads. Large ones would hold up all else, and might never arrive in time. */
+const PAGE_BYTES = 8 * 1024 * 1024;
 
 /**
  * ARGV: now, limit, then three lists, each with its length before it: shards, sequences that the caller holds, and entities
@@ -115,7 +121,11 @@ for _, shard in ipairs(shards) do
   end
 end
 table.sort(found, function(a, b) return a[1] < b[1] end)
-local rows = {}
-for index = 1, math.min(#found, limit) do rows[index] = row_of(found[index][2]) end
-return {#found > limit and 1 or 0, next_due or '', rows}
+local rows, bytes = {}, 0
+for index = 1, math.min(#found, limit) do
+  if bytes >= ${PAGE_BYTES} then break end
+  rows[index] = row_of(found[index][2])
+  bytes = bytes + #(rows[index][${PAYLOAD_AT}] or '')
+end
+return {#found > #rows and 1 or 0, next_due or '', rows}
 `;

@@ -1,4 +1,4 @@
-import { WRITE } from "./fence.ts";
+import { WRITE_WHEN_FULL } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
 /**
@@ -6,7 +6,7 @@ import { REQUESTS } from "./requests.ts";
  *
  * Returns `done`, or `recorded` with the reply that is there, or `unknown`.
  */
-export const SAVE_REPLY: string = `${WRITE}${REQUESTS}
+export const SAVE_REPLY: string = `${WRITE_WHEN_FULL}${REQUESTS}
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local id = ARGV[4]

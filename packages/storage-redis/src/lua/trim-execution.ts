@@ -1,4 +1,4 @@
-import { WRITE } from "./fence.ts";
+import { WRITE_WHEN_FULL } from "./fence.ts";
 import { JOURNALS } from "./journals.ts";
 import { REQUESTS } from "./requests.ts";
 
@@ -6,7 +6,7 @@ import { REQUESTS } from "./requests.ts";
  * ARGV: the fence (1 to 3), the type, the id, the ordinal below which entries go, the time before which requests were
  * answered that may go, and the ids of those that have a key.
  */
-export const TRIM_EXECUTION: string = `${WRITE}${REQUESTS}${JOURNALS}
+export const TRIM_EXECUTION: string = `${WRITE_WHEN_FULL}${REQUESTS}${JOURNALS}
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local journal = journal_key(ARGV[4], ARGV[5])

@@ -1,11 +1,11 @@
-import { WRITE } from "./fence.ts";
+import { WRITE_WHEN_FULL } from "./fence.ts";
 import { REQUESTS } from "./requests.ts";
 
 /**
  * Sets the attempts of a pending request, and where it is given its due time. ARGV: the fence (1 to 3), the id, the attempts,
  * and the due time.
  */
-export const UPDATE_PENDING: string = `${WRITE}${REQUESTS}
+export const UPDATE_PENDING: string = `${WRITE_WHEN_FULL}${REQUESTS}
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 local id, due = ARGV[4], ARGV[6]
