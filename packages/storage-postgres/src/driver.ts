@@ -14,6 +14,8 @@ export interface SqlStatement {
   readonly values: readonly SqlValue[];
   /** It writes nothing, so that nothing is to be found out after a loss. Default: false. */
   readonly isRead?: boolean;
+  /** It is worth nothing late, and harmless twice. Default: false. */
+  readonly isUrgent?: boolean;
 }
 
 /** What a statement gave. `rowCount` counts what was written, or for a read what was read. */

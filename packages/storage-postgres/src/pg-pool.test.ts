@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import type pg from "pg";
 import { describe, expect, it } from "vitest";
 import { postgresSettings } from "./options.ts";
@@ -65,5 +66,19 @@ describe("a session through pg", () => {
     await Promise.all([connection.run(statement), connection.script("COMMIT")]);
     await nextTurn();
     expect(writes).toEqual(["after 2", "after 4"]);
+  });
+});
+
+describe("a pool of the user's", () => {
+  it("does not end the process where an idle connection is lost, and is left as it was", async () => {
+    const given = Object.assign(new EventEmitter(), { options: { max: 1 }, connect: () => undefined });
+    const sessions = Array.from(
+      { length: 3 },
+      () => new PgPool({} as PgModule, postgresSettings({ pool: given as unknown as pg.Pool })),
+    );
+    // It throws where nobody listens.
+    expect(given.emit("error", new Error("terminating connection"))).toBe(true);
+    for (const session of sessions) await session.end();
+    expect([given.listenerCount("error"), given.listenerCount("connect")]).toEqual([0, 0]);
   });
 });

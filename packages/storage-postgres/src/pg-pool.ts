@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryConfig, QueryResult } from "pg";
 import type { SqlStatement } from "./driver.ts";
 import { isOutdated } from "./errors.ts";
+import { guardedClient } from "./guarded-client.ts";
 import type { PostgresSettings } from "./options.ts";
 import type {
   ListenerEvents,
@@ -22,14 +23,21 @@ export interface PgModule {
   readonly Client: new (config: ClientConfig) => Client;
 }
 
+const CLIENT_METHODS: readonly string[] = ["query"];
+/** Connections whose error event is listened to: one without a listener would end the process. */
+const GUARDED = new WeakSet<PoolClient>();
+/** A session that only listens learns from this that it is lost; the systems' own delay is two hours. */
+const KEEP_ALIVE_MS = 30_000;
+
 export class PgPool implements ServerPool {
   readonly size: number;
-  readonly clientMethods: readonly string[] = ["query"];
+  readonly clientMethods: readonly string[] = CLIENT_METHODS;
   readonly #pg: PgModule;
   readonly #settings: PostgresSettings;
   readonly #pool: Pool;
-  /** Connections whose error event is listened to: one without a listener would end the process. */
-  readonly #guarded = new WeakSet<PoolClient>();
+  /** In which generation each was first seen: those of an earlier one are not lent out. */
+  readonly #seenIn = new WeakMap<PoolClient, number>();
+  #generation = 0;
   readonly #names = new StatementNames();
   readonly #prepared: PreparedConfigs;
 
@@ -38,24 +46,33 @@ export class PgPool implements ServerPool {
     this.#settings = settings;
     this.#prepared = new PreparedConfigs(settings.statementDeadlineMs);
     this.#pool = settings.pool === undefined ? new pg.Pool(poolConfig(settings)) : (settings.pool as Pool);
-    if (settings.pool === undefined) this.#pool.on("error", ignore);
+    // A pool of the user's may have no listener, and would end the process with its first idle connection that is lost.
+    this.#pool.on("error", ignore);
     // At once: a server that shuts down may say so in the very data that made the connection.
-    this.#pool.on("connect", (client) => this.#guard(client));
+    this.#pool.on("connect", this.#see);
     const { max }: PoolConfig = this.#pool.options;
     this.size = max ?? settings.poolSize;
   }
 
   async connect(): Promise<ServerConnection> {
     const { statementDeadlineMs } = this.#settings;
-    const client = await within(
-      this.#pool.connect(),
-      statementDeadlineMs,
-      "no connection became free",
-      (late) => late.release(),
-    );
-    // A pool of the user's had connections before.
-    this.#guard(client);
-    return new PgConnection(client, this.#settings, this.#names, this.#prepared);
+    for (;;) {
+      const client = await within(
+        this.#pool.connect(),
+        statementDeadlineMs,
+        "no connection became free",
+        (late) => late.release(),
+      );
+      // A pool of the user's had connections before.
+      this.#see(client);
+      const connection = new PgConnection(client, this.#settings, this.#names, this.#prepared);
+      if (this.#seenIn.get(client) === this.#generation) return connection;
+      connection.release(false);
+    }
+  }
+
+  renew(): void {
+    this.#generation += 1;
   }
 
   async openListener({ heard, lost }: ListenerEvents): Promise<ServerListener> {
@@ -90,23 +107,31 @@ export class PgPool implements ServerPool {
   }
 
   async end(): Promise<void> {
-    if (this.#settings.pool === undefined && !this.#pool.ending) await this.#pool.end();
+    if (this.#settings.pool === undefined) {
+      if (!this.#pool.ending) await this.#pool.end();
+      return;
+    }
+    this.#pool.removeListener("connect", this.#see);
+    this.#pool.removeListener("error", ignore);
   }
 
-  #guard(client: PoolClient): void {
-    if (this.#guarded.has(client)) return;
-    this.#guarded.add(client);
+  readonly #see = (client: PoolClient): void => {
+    if (!this.#seenIn.has(client)) this.#seenIn.set(client, this.#generation);
+    if (GUARDED.has(client)) return;
+    GUARDED.add(client);
     client.on("error", ignore);
-  }
+  };
 }
 
 class PgConnection implements ServerConnection {
-  readonly native: PoolClient;
+  readonly #client: PoolClient;
   readonly isPipelined: boolean;
   readonly processId: number | null;
   readonly #settings: PostgresSettings;
   readonly #names: StatementNames;
   readonly #prepared: PreparedConfigs;
+  #native: PoolClient | null = null;
+  #isSealed = false;
 
   constructor(
     client: PoolClient,
@@ -114,13 +139,22 @@ class PgConnection implements ServerConnection {
     names: StatementNames,
     prepared: PreparedConfigs,
   ) {
-    this.native = client;
+    this.#client = client;
     this.#settings = settings;
     this.#names = names;
     this.#prepared = prepared;
     const { pipeline, processID } = client as unknown as { pipeline?: unknown; processID?: unknown };
     this.isPipelined = pipeline === true;
     this.processId = typeof processID === "number" && processID > 0 ? processID : null;
+  }
+
+  get native(): PoolClient {
+    this.#native ??= guardedClient(this.#client, CLIENT_METHODS, () => this.#isSealed);
+    return this.#native;
+  }
+
+  seal(): void {
+    this.#isSealed = true;
   }
 
   async script<Row>(text: string): Promise<ServerResult<Row>> {
@@ -150,7 +184,7 @@ class PgConnection implements ServerConnection {
    */
   #gather(): void {
     if (!this.isPipelined) return;
-    const stream = streamOf(this.native);
+    const stream = streamOf(this.#client);
     if (stream?.cork === undefined || stream.writableCorked !== 0) return;
     stream.cork();
     process.nextTick(() => stream.uncork?.());
@@ -158,12 +192,12 @@ class PgConnection implements ServerConnection {
 
   release(isUsable: boolean): void {
     if (isUsable) {
-      this.native.release();
+      this.#client.release();
       return;
     }
     // One that does not answer would not say good-bye, either.
-    streamOf(this.native)?.destroy?.();
-    this.native.release(true);
+    streamOf(this.#client)?.destroy?.();
+    this.#client.release(true);
   }
 
   /** @param name under which it is prepared */
@@ -177,7 +211,7 @@ class PgConnection implements ServerConnection {
         ? { text, query_timeout: this.#settings.statementDeadlineMs }
         : this.#prepared.of(name, text);
     this.#gather();
-    const results = (await this.native.query(config, values)) as QueryResult | QueryResult[];
+    const results = (await this.#client.query(config, values)) as QueryResult | QueryResult[];
     const result = Array.isArray(results) ? results.at(-1) : results;
     return {
       rows: (result?.rows ?? []) as Row[],
@@ -220,6 +254,7 @@ function poolConfig(settings: PostgresSettings): PoolConfig {
   return {
     application_name: "holdfast",
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     connectionTimeoutMillis: connectDeadline(settings),
     idleTimeoutMillis: 60_000,
     ...settings.client,

@@ -10,7 +10,7 @@
 import type { SqlDriver, SqlListener, SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, SqlFailure } from "./errors.ts";
 import type { PGliteInstance, PGliteSettings } from "./options.ts";
-import { PGliteTransaction } from "./pglite-transaction.ts";
+import { PGLITE_METHODS, PGliteTransaction } from "./pglite-transaction.ts";
 import type { Turnstile } from "./turnstile.ts";
 
 export class PGliteDriver implements SqlDriver {
@@ -18,7 +18,7 @@ export class PGliteDriver implements SqlDriver {
   readonly listens: boolean = true;
   readonly hearsOthers: boolean = false;
   readonly prepares: boolean = false;
-  readonly clientMethods: readonly string[] = ["query", "sql", "exec"];
+  readonly clientMethods: readonly string[] = PGLITE_METHODS;
   readonly #instance: PGliteInstance;
   readonly #session: Turnstile;
   readonly #settings: PGliteSettings;

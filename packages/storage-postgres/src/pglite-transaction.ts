@@ -1,5 +1,6 @@
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, SqlFailure, undone } from "./errors.ts";
+import { guardedClient } from "./guarded-client.ts";
 import type { PGliteInstance, PGliteNative } from "./options.ts";
 import { pgliteOptions } from "./value-text.ts";
 
@@ -13,6 +14,8 @@ export interface PGliteTransactionOptions {
 }
 
 const VALUES = pgliteOptions();
+/** Those of its transactions that send something. */
+export const PGLITE_METHODS: readonly string[] = ["query", "sql", "exec"];
 
 /** One transaction on PGlite's one session. PGlite ends it when the function given to it ends: that function waits here. */
 export class PGliteTransaction implements SqlTransaction {
@@ -24,6 +27,8 @@ export class PGliteTransaction implements SqlTransaction {
   #idle: NodeJS.Timeout | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #isNativeOut = false;
+  /** What the user holds as `native` sends nothing any more: what ends the transaction goes out next. */
+  #isSealed = false;
   #expired: SqlFailure | null = null;
 
   constructor(instance: PGliteInstance, options: PGliteTransactionOptions) {
@@ -64,7 +69,7 @@ export class PGliteTransaction implements SqlTransaction {
   get native(): unknown {
     this.#isNativeOut = true;
     clearTimeout(this.#idle);
-    return this.#native;
+    return this.#native && guardedClient(this.#native, PGLITE_METHODS, () => this.#isSealed);
   }
 
   /** Resolves once it has begun, and `native` is there. @throws {SqlFailure} nothing was begun */
@@ -106,6 +111,7 @@ export class PGliteTransaction implements SqlTransaction {
     try {
       const native = await this.#open();
       clearTimeout(this.#deadline);
+      this.#isSealed = true;
       const { rows, affectedRows } = await native.query<Row>(statement.text, [...statement.values]);
       result = { rows, rowCount: affectedRows ?? rows.length };
     } catch (error) {
@@ -123,6 +129,7 @@ export class PGliteTransaction implements SqlTransaction {
 
   async rollback(): Promise<void> {
     clearTimeout(this.#idle);
+    this.#isSealed = true;
     this.#settle?.rollback(new Error("rolled back"));
     // PGlite hands the reason of the rollback back, which is ours.
     await this.#ended.catch(() => undefined);

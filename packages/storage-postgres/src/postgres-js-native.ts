@@ -1,3 +1,4 @@
+import { transactionOver } from "./guarded-client.ts";
 import type { PostgresJsInstance } from "./postgres-js-module.ts";
 import { ARRAYS, parserOf, textOf } from "./value-text.ts";
 
@@ -18,7 +19,7 @@ export function transactionSql(instance: PostgresJsInstance): {
   const guarded =
     <Args extends unknown[], Result>(call: (...args: Args) => Result) =>
     (...args: Args): Result => {
-      if (isOver) throw new Error("the transaction is over: the handler that it belonged to has ended");
+      if (isOver) throw transactionOver();
       return call(...args);
     };
 

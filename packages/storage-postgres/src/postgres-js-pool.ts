@@ -38,7 +38,7 @@ export class PostgresJsPool implements ServerPool {
   readonly #idle: Idle[] = [];
   readonly #lent = new Set<PostgresJsConnection>();
   #ended: PromiseWithResolvers<void> | null = null;
-  /** Raised when a table changed under a prepared statement: sessions from before are not lent out again. */
+  /** Raised when a table changed under a prepared statement, too: sessions from before are not lent out again. */
   #generation = 0;
 
   constructor(postgresJs: PostgresJsModule, settings: PostgresSettings) {
@@ -65,6 +65,10 @@ export class PostgresJsPool implements ServerPool {
       leave();
       throw error;
     }
+  }
+
+  renew(): void {
+    this.#generation += 1;
   }
 
   async openListener({ heard, lost }: ListenerEvents): Promise<ServerListener> {
@@ -100,18 +104,19 @@ export class PostgresJsPool implements ServerPool {
   #lend(connection: PostgresJsConnection, diesAt: number, leave: () => void): ServerConnection {
     this.#lent.add(connection);
     const generation = this.#generation;
-    const outdated = (): void => {
-      this.#generation += 1;
-    };
-    return new LentConnection(connection, outdated, (isUsable) => {
-      this.#lent.delete(connection);
-      const isCurrent = generation === this.#generation && Date.now() < diesAt;
-      const isKept = isUsable && isCurrent && !connection.isOver && this.#ended === null;
-      if (isKept) this.#keep(connection, diesAt);
-      else connection.end(new Error("the connection was ended"));
-      if (this.#lent.size === 0) this.#ended?.resolve();
-      leave();
-    });
+    return new LentConnection(
+      connection,
+      () => this.renew(),
+      (isUsable) => {
+        this.#lent.delete(connection);
+        const isCurrent = generation === this.#generation && Date.now() < diesAt;
+        const isKept = isUsable && isCurrent && !connection.isOver && this.#ended === null;
+        if (isKept) this.#keep(connection, diesAt);
+        else connection.end(new Error("the connection was ended"));
+        if (this.#lent.size === 0) this.#ended?.resolve();
+        leave();
+      },
+    );
   }
 
   #keep(connection: PostgresJsConnection, diesAt: number): void {
@@ -204,8 +209,12 @@ class LentConnection implements ServerConnection {
     return this.#connection.run(statement);
   }
 
-  release(isUsable: boolean): void {
+  seal(): void {
     this.#native?.end();
+  }
+
+  release(isUsable: boolean): void {
+    this.seal();
     this.#release(isUsable);
   }
 }

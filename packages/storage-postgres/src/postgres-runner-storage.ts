@@ -34,12 +34,14 @@ export class PostgresRunnerStorage implements RunnerStorage {
   }
 
   async refresh(runnerId: string): Promise<"held" | "lost"> {
-    const rows = await this.#statement<object>(
-      "refresh",
-      `UPDATE $schema.runners SET expires_at = clock_timestamp() + ttl_ms * interval '1 millisecond'
+    // One that lands late makes a live lease longer, and no more.
+    const rows = await this.#session.run<object>("refresh", {
+      name: "holdfast_refresh",
+      text: `UPDATE "${this.#session.schema}".runners SET expires_at = clock_timestamp() + ttl_ms * interval '1 millisecond'
         WHERE runner_id = $1 AND expires_at > clock_timestamp() RETURNING 1 AS held`,
-      [runnerId],
-    );
+      values: [runnerId],
+      isUrgent: true,
+    });
     return rows.length > 0 ? "held" : "lost";
   }
 

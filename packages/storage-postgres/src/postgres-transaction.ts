@@ -11,9 +11,8 @@ import {
 } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, persistenceError, SqlFailure } from "./errors.ts";
+import { TRANSACTION_KIND, transactionOver } from "./guarded-client.ts";
 import { laterClient } from "./later-client.ts";
-
-export const TRANSACTION_KIND = "postgres";
 
 const ABORTED_STATE = "25P02";
 
@@ -60,7 +59,7 @@ export class PostgresTransaction implements StorageTransaction {
    * ends the transaction (T2). @throws {PersistenceError} no connection; nothing was begun
    */
   begin(): Promise<SqlTransaction> {
-    return this.#isOver ? Promise.reject(over()) : this.#beginOnce();
+    return this.#isOver ? Promise.reject(transactionOver()) : this.#beginOnce();
   }
 
   /** Runs a statement. Rejects with the driver's own error where the statement is at fault. @throws {PersistenceError} */
@@ -149,13 +148,6 @@ export class PostgresTransaction implements StorageTransaction {
   }
 
   #assertOpen(): void {
-    if (this.#isOver) throw over();
+    if (this.#isOver) throw transactionOver();
   }
-}
-
-function over(): TransactionUnavailableError {
-  return new TransactionUnavailableError({
-    wanted: TRANSACTION_KIND,
-    why: "it is over: the handler that it belonged to has ended",
-  });
 }

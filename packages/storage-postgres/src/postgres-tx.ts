@@ -1,5 +1,6 @@
 import { transactionScopeOf, TransactionUnavailableError } from "@holdfast/core/adapter";
-import { PostgresTransaction, TRANSACTION_KIND } from "./postgres-transaction.ts";
+import { TRANSACTION_KIND } from "./guarded-client.ts";
+import { PostgresTransaction } from "./postgres-transaction.ts";
 
 /** The transaction that also commits the reply or the journal entry of the handler or activity that runs. */
 export interface PostgresTx<Native = unknown> {

@@ -10,7 +10,7 @@ export interface ServerResult<Row> extends SqlResult<Row> {
  * library's own error if it fails. After a loss none reaches the server again, and none another session.
  */
 export interface ServerConnection {
-  /** The library's own client, for libraries that wrap it. */
+  /** The library's own client, for libraries that wrap it. Sends nothing once it is sealed. */
   readonly native: unknown;
   /** Whether statements are sent before the ones before them are answered. */
   readonly isPipelined: boolean;
@@ -22,6 +22,8 @@ export interface ServerConnection {
   query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>>;
   /** Runs one of our own, prepared where that is on. */
   run<Row>(statement: SqlStatement): Promise<ServerResult<Row>>;
+  /** From now on what the user holds as `native` refuses: what ends the transaction goes out next. */
+  seal(): void;
   /** Gives the session back, or ends it at once, also one that does not answer. To be called once. */
   release(isUsable: boolean): void;
 }
@@ -47,6 +49,8 @@ export interface ServerPool {
   readonly clientMethods: readonly string[];
   /** Waits for a free session, no longer than the statement deadline. Rejects with the library's own error. */
   connect(): Promise<ServerConnection>;
+  /** Lends no session any more that was there before: a network may have lost them all without a word. */
+  renew(): void;
   /** Opens a session outside of the pool that hears notifications. */
   openListener(events: ListenerEvents): Promise<ServerListener>;
   /** Frees every session that is not the user's. None is lent out any more when this is called. */

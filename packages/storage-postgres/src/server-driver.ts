@@ -8,7 +8,9 @@
 //   S2  Every statement has a deadline here, beyond the server's own, for servers that do not answer at all.
 //   S3  Whose outcome is unknown is told so only after its server process was ended, if that could be done: who reads back
 //       then reads the last word.
-//   S4  Behind a pooler nothing rests on the session: each statement brings its settings in a transaction of its own.
+//   S4  What is urgent does not wait for one session: where that is silent for long, a new one is asked, too, and whichever
+//       answers first counts.
+//   S5  Behind a pooler nothing rests on the session: each statement brings its settings in a transaction of its own.
 
 import type { SqlDriver, SqlListener, SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, isPlainError, SqlFailure } from "./errors.ts";
@@ -25,6 +27,8 @@ const LANES = 2;
 const TERMINATION_MS = 2_000;
 const RETIREMENT_MS = 5_000;
 const RETIREMENT_PAUSE_MS = 100;
+/** Until then most answers have come, and a lease has time for another try. */
+const SILENCE_MS = 3_000;
 /** Who does nothing for so many seconds while somebody waits stands still. */
 const IDLE_S = 1;
 
@@ -56,9 +60,7 @@ export class ServerDriver implements SqlDriver {
   }
 
   async run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
-    return this.#follow(
-      this.#settings.pooler === null ? this.#run<Row>(statement) : this.#runPooled(statement),
-    );
+    return statement.isUrgent === true ? this.#runUrgent(statement) : this.#runOnce(statement);
   }
 
   async begin(): Promise<SqlTransaction> {
@@ -91,6 +93,28 @@ export class ServerDriver implements SqlDriver {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     await this.#pool.end();
     if (this.#listening !== this.#pool) await this.#listening?.end();
+  }
+
+  async #runUrgent<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    const first = this.#runOnce<Row>(statement);
+    const silence = Promise.withResolvers<"silence">();
+    const timer = setTimeout(() => silence.resolve("silence"), SILENCE_MS);
+    try {
+      const answer = await Promise.race([first, silence.promise]);
+      if (answer !== "silence") return answer;
+    } finally {
+      clearTimeout(timer);
+    }
+    this.#pool.renew();
+    const answers = [first, this.#runOnce<Row>(statement)];
+    // Where both fail, the first says why.
+    return Promise.any(answers).catch(() => first);
+  }
+
+  #runOnce<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    return this.#follow(
+      this.#settings.pooler === null ? this.#run<Row>(statement) : this.#runPooled(statement),
+    );
   }
 
   async #run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {

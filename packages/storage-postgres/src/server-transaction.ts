@@ -58,6 +58,7 @@ export class ServerTransaction implements SqlTransaction {
   }
 
   async commitAfter<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    this.#connection.seal();
     const last = this.#connection.run<Row>(statement);
     if (!this.#connection.isPipelined) {
       try {
@@ -103,6 +104,7 @@ export class ServerTransaction implements SqlTransaction {
   }
 
   async #rollback(): Promise<void> {
+    this.#connection.seal();
     try {
       await this.#connection.script("ROLLBACK");
       this.#finish(true);

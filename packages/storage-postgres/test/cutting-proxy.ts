@@ -23,6 +23,8 @@ export class CuttingProxy implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   #cut: Cut | null = null;
   #late: (() => Promise<void>)[] = [];
+  /** Raised by `freeze`: connections from before pass nothing on. */
+  #generation = 0;
 
   private constructor(target: string, server: Server) {
     const { hostname, port } = new URL(target);
@@ -57,6 +59,11 @@ export class CuttingProxy implements AsyncDisposable {
     await Promise.all(this.#late.splice(0).map((deliver) => deliver()));
   }
 
+  /** Loses every connection that there is without a word. New ones pass everything on. */
+  freeze(): void {
+    this.#generation += 1;
+  }
+
   get connections(): number {
     return this.#sockets.size / 2;
   }
@@ -69,6 +76,8 @@ export class CuttingProxy implements AsyncDisposable {
   #join(client: Socket, upstream: Socket): void {
     const pass = { toServer: passer(upstream), toClient: passer(client) };
     let isCut = false;
+    const generation = this.#generation;
+    const isFrozen = (): boolean => generation < this.#generation;
     for (const socket of [client, upstream]) {
       socket.setNoDelay(true);
       this.#sockets.add(socket);
@@ -81,11 +90,11 @@ export class CuttingProxy implements AsyncDisposable {
       });
     }
     upstream.on("data", (data) => {
-      if (isCut || this.mode === "black hole" || this.mode === "no answers") return;
+      if (isCut || isFrozen() || this.mode === "black hole" || this.mode === "no answers") return;
       pass.toClient(data, this.mode);
     });
     client.on("data", (data) => {
-      if (this.mode === "black hole" || this.mode === "no questions") return;
+      if (isFrozen() || this.mode === "black hole" || this.mode === "no questions") return;
       const cut = this.#cut;
       const at = cut === null ? -1 : data.indexOf(cut.needle);
       if (cut === null || at < 0) {

@@ -1,7 +1,7 @@
 // What callers see of a server that does not answer, and of a pool with nothing left: an error after a bounded time, and
 // then, when it can be, everything again.
 
-import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
+import { PersistenceError, type OpenStorage, type RunnerRecord } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { postgres, type PostgresOptions } from "../src/index.ts";
@@ -14,6 +14,16 @@ const url = inject("postgresUrl");
 const bouncer = await bouncerBefore(url);
 afterAll(() => bouncer?.stop());
 
+const MEMBER: RunnerRecord = {
+  runnerId: "r",
+  address: "memory://r",
+  role: "runner",
+  weight: 1,
+  shardGroups: ["default"],
+  entityTypes: [],
+  shardsPerGroup: 1,
+  protocolVersion: 1,
+};
 const DRIVERS = ["pg", "postgres.js"] as const;
 const SILENT: readonly ProxyMode[] = ["black hole", "no answers", "no questions"];
 
@@ -68,6 +78,18 @@ function deadlines(connectionString: string, options: PostgresOptions): void {
     },
   );
 
+  it("a lease is refreshed although every connection was lost without a word", async () => {
+    await using proxy = await CuttingProxy.start(connectionString);
+    const { runners, messages } = await open({ connectionString: proxy.url, poolSize: 4 });
+    await runners?.register(MEMBER, 60_000);
+    // Several connections, so that another one of them is no better.
+    const transactions = Array.from({ length: 2 }, () => begin(messages));
+    await Promise.all(transactions.map((each) => each.query("SELECT 1", [])));
+    await Promise.all(transactions.map((each) => each.rollback()));
+    proxy.freeze();
+    expect(await runners?.refresh(MEMBER.runnerId)).toBe("held");
+  });
+
   it("what cannot be opened through a black hole fails in time, too", async () => {
     await using proxy = await CuttingProxy.start(connectionString);
     proxy.mode = "black hole";
@@ -79,7 +101,7 @@ function deadlines(connectionString: string, options: PostgresOptions): void {
   it.skipIf(options.pooler !== undefined)("answers that come byte by byte are answers", async () => {
     await using proxy = await CuttingProxy.start(connectionString);
     proxy.mode = "byte by byte";
-    const { messages } = await open({ connectionString: proxy.url });
+    const { messages } = await open({ connectionString: proxy.url, poolSize: 4 });
     const fence = await claim(messages);
     const requests = Array.from({ length: 20 }, () => request());
     await Promise.all(requests.map((envelope) => messages.saveRequest(envelope, 1, fence)));

@@ -4,6 +4,7 @@ import {
   defineEntity,
   rpc,
   TransactionUnavailableError,
+  type HandlerContext,
 } from "@holdfast/core";
 import type { StorageAdapter } from "@holdfast/core/adapter";
 import { PGlite } from "@electric-sql/pglite";
@@ -22,6 +23,65 @@ const Account = defineEntity({
     peek: rpc<undefined, string>(),
   },
 });
+
+const Race = defineEntity({
+  name: "Race",
+  rpcs: { refuse: rpc<void, void>({ persisted: true }), reply: rpc<void, void>({ persisted: true }) },
+});
+
+/** The client of a transaction, which a handler leaves behind at work. */
+function clients(storage: () => StorageAdapter, sql: () => Sql, table: string): void {
+  it("writes nothing through its client once a handler is over (INV-3)", async () => {
+    await sql()(`CREATE TABLE ${table} (id text NOT NULL)`);
+    const leftBehind: Promise<unknown>[] = [];
+    /** One row after the other, until it is refused. */
+    const writeOn = async (ctx: HandlerContext): Promise<void> => {
+      const tx = postgresTx(ctx);
+      await tx.begin();
+      const native = tx.native as Record<
+        "query" | "unsafe",
+        (text: string, params: unknown[]) => Promise<unknown>
+      >;
+      const method = "unsafe" in native ? "unsafe" : "query";
+      for (let row = 0; row < 500; row += 1)
+        await native[method](`INSERT INTO ${table} VALUES ($1)`, [ctx.entityId]);
+    };
+    const race = Race.implement({
+      async refuse(_input, ctx) {
+        const writing = writeOn(ctx);
+        leftBehind.push(writing.catch((error: unknown) => error));
+        await postgresTx(ctx).query("SELECT 1");
+        throw new Error("refused");
+      },
+      async reply(_input, ctx) {
+        leftBehind.push(writeOn(ctx).catch((error: unknown) => error));
+        await postgresTx(ctx).query("SELECT 1");
+      },
+    });
+    const cluster = await createCluster({
+      storage: storage(),
+      transport: createMemoryBackend().transport(),
+      shardRebalanceDebounce: 0,
+      shardsPerGroup: 10,
+      register: [race],
+    });
+    await cluster.start();
+    try {
+      const ids = Array.from({ length: 10 }, (_, n) => `refused ${n}`);
+      const calls = ids.map((id) => cluster.entity(Race, id).refuse());
+      for (const { status } of await Promise.allSettled(calls)) expect(status).toBe("rejected");
+      await cluster.entity(Race, "replied").reply();
+      for (const error of await Promise.all(leftBehind))
+        expect(error).toBeInstanceOf(TransactionUnavailableError);
+      const rows = await sql()<{ id: string }>(`SELECT DISTINCT id FROM ${table}`);
+      // What was under way when the handler replied may be part of its transaction.
+      expect(rows.filter(({ id }) => id !== "replied")).toEqual([]);
+    } finally {
+      await cluster.shutdown();
+      await sql()(`DROP TABLE ${table}`);
+    }
+  });
+}
 
 /** One persisted handler that writes through its transaction, whatever driver is below. */
 function transactions(storage: () => StorageAdapter, sql: () => Sql, table: string): void {
@@ -115,13 +175,13 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
       await pool.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
       await pool.end();
     });
-    transactions(
-      () => postgres({ driver, connectionString: url ?? "", schema }),
-      () =>
-        async (text, params = []) =>
-          (await pool.query(text, params)).rows as never,
-      `${schema}_accounts`,
-    );
+    const storage = (): StorageAdapter => postgres({ driver, connectionString: url ?? "", schema });
+    const sql =
+      (): Sql =>
+      async (text, params = []) =>
+        (await pool.query(text, params)).rows as never;
+    transactions(storage, sql, `${schema}_accounts`);
+    clients(storage, sql, `${schema}_races`);
   },
 );
 
@@ -132,11 +192,11 @@ describe("postgresTx on PGlite", () => {
     instance = await PGlite.create();
   });
   afterAll(() => instance.close());
-  transactions(
-    () => pglite({ instance, schema }),
-    () =>
-      async (text, params = []) =>
-        (await instance.query(text, params)).rows as never,
-    `${schema}_accounts`,
-  );
+  const storage = (): StorageAdapter => pglite({ instance, schema });
+  const sql =
+    (): Sql =>
+    async (text, params = []) =>
+      (await instance.query(text, params)).rows as never;
+  transactions(storage, sql, `${schema}_accounts`);
+  clients(storage, sql, `${schema}_races`);
 });
