@@ -1,7 +1,17 @@
-import { defineEntity, defineSingleton, rpc, UnknownEntityError, type HandlerContext } from "@holdfast/core";
-import { PersistenceError, type MessageStorage } from "@holdfast/core/adapter";
+import {
+  createCluster,
+  createMemoryBackend,
+  defineEntity,
+  defineSingleton,
+  rpc,
+  UnknownEntityError,
+  type Cluster,
+  type HandlerContext,
+} from "@holdfast/core";
+import { PersistenceError, type MessageStorage, type StorageAdapter } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { tampering } from "./tampering.ts";
 
 const Echo = defineEntity({
   name: "Echo",
@@ -49,6 +59,32 @@ class Callers {
     }
   }
 }
+
+describe("a start that fails", () => {
+  it("leaves no lease behind, for which others would leave it shards", async () => {
+    const backend = createMemoryBackend();
+    const { storage } = backend;
+    const broken: StorageAdapter = {
+      ...storage,
+      async open(services) {
+        const opened = await storage.open(services);
+        const fails = { watchPending: () => Promise.reject(new Error("no connection is left")) };
+        return tampering(() => ({ messages: fails }))(opened);
+      },
+    };
+    const join = (adapter: StorageAdapter): Promise<Cluster> =>
+      createCluster({
+        storage: adapter,
+        transport: backend.transport(),
+        shardRebalanceDebounce: 0,
+        register: [echo],
+      });
+    await expect((await join(broken)).start()).rejects.toThrow("no connection is left");
+    await using other = await join(storage);
+    await other.start();
+    expect(other.status().runners).toHaveLength(1);
+  });
+});
 
 describe("a runner that joins", () => {
   it.each([1, 2, 3])("takes its shards without a failed call, with seed %i", async (seed) => {

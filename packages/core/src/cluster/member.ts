@@ -171,7 +171,7 @@ export class Member {
       this.#state = "running";
     } catch (error) {
       // A shutdown that began meanwhile waits for this, and cleans up, unless it has stopped waiting.
-      if (this.#stopping === null || this.state === "stopped") await this.#close();
+      if (this.#stopping === null || this.state === "stopped") await this.#giveUp();
       throw error;
     }
   }
@@ -236,6 +236,16 @@ export class Member {
       const isAlone = parts.router.runners.every(({ runnerId }) => runnerId === parts.lease.runnerId);
       // Nobody asks a client for anything.
       if (!isAlone && settings.role === "runner") await sleep(clock, LINGER_MS);
+    }
+    await this.#close();
+  }
+
+  /** A start failed: others are not to count on what it has taken by then. */
+  async #giveUp(): Promise<void> {
+    const parts = this.#parts;
+    if (parts?.lease.isHeld() === true) {
+      parts.owner.dropAll("the start failed");
+      await within(this.#options.clock, parts.lease.leave(), CLOSE_TIMEOUT_MS);
     }
     await this.#close();
   }

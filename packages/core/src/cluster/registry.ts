@@ -11,6 +11,7 @@ import type { HandlerContext, RunContext } from "../client/handler-context.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
 import { patientCaller } from "../client/patient-caller.ts";
 import { untypedTarget, workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
+import { sleep } from "../clock/sleep.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, withFields, type LogFields, type Logger } from "../contract/logger.ts";
@@ -42,6 +43,7 @@ const logFieldsOf = ({ envelope: { address, tag, requestId } }: Call): LogFields
 });
 /** How many old ticks of a cron are deleted at a time: more than a cron by the second makes in between. */
 const FORGET_AT_ONCE = 500;
+const SEED_EVERY_MS = 60_000;
 
 export interface RegistryOptions {
   readonly settings: ClusterSettings;
@@ -108,7 +110,7 @@ export class Registry {
 
   take(fence: Fence): void {
     this.#singletons.shardAcquired(fence.shardId, fence);
-    this.#seed(fence.shardId);
+    this.#seed(fence.shardId, this.#crons.get(fence.shardId) ?? []);
   }
 
   async drain(shardId: ShardId): Promise<void> {
@@ -205,15 +207,22 @@ export class Registry {
     this.#addBehavior(runner.behavior);
     const shardId = router.shardOf(definition.shardGroup, runner.entityId);
     this.#crons.set(shardId, [...(this.#crons.get(shardId) ?? []), runner]);
-    if (this.#options.host.serves(shardId)) this.#seed(shardId);
+    if (this.#options.host.serves(shardId)) this.#seed(shardId, [runner]);
   }
 
-  #seed(shardId: ShardId): void {
-    const crons = this.#crons.get(shardId);
-    if (crons === undefined) return;
+  #seed(shardId: ShardId, crons: readonly CronRunner[]): void {
+    if (crons.length === 0) return;
     const abort = this.#seeding.get(shardId) ?? new AbortController();
     this.#seeding.set(shardId, abort);
-    for (const cron of crons) void cron.seed(abort.signal);
+    for (const cron of crons) void this.#keepSeeded(cron, abort.signal);
+  }
+
+  /** As long as the shard is here. Never rejects. */
+  async #keepSeeded(cron: CronRunner, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await cron.seed(signal);
+      await sleep(this.#options.clock, SEED_EVERY_MS, signal);
+    }
   }
 
   #stopSeeding(shardId: ShardId): void {

@@ -10,6 +10,8 @@ export class Assignment {
   readonly #byId: ReadonlyMap<string, RunnerRecord>;
   /** Owner by shard, computed group by group when first asked for. Of all groups in one: each request asks for its owner. */
   readonly #owners = new Map<ShardId, RunnerRecord>();
+  /** What was asked for as the shards of a runner. */
+  readonly #shardsOf = new Map<string, readonly ShardId[]>();
   /** The shards that have an owner, of the groups that were asked for. */
   readonly #owned = new Map<string, readonly ShardId[]>();
 
@@ -30,9 +32,15 @@ export class Assignment {
   }
 
   shardsOf(runnerId: string, groups: readonly string[]): readonly ShardId[] {
-    return groups.flatMap((group) =>
-      this.#ownedIn(group).filter((shardId) => this.#owners.get(shardId)?.runnerId === runnerId),
-    );
+    const key = JSON.stringify([runnerId, groups]);
+    let shards = this.#shardsOf.get(key);
+    if (shards === undefined) {
+      shards = groups.flatMap((group) =>
+        this.#ownedIn(group).filter((shardId) => this.#owners.get(shardId)?.runnerId === runnerId),
+      );
+      this.#shardsOf.set(key, shards);
+    }
+    return shards;
   }
 
   /** The runner of this id, if it is of the shard's group; also one of weight 0, which may hold the shard still. */

@@ -89,6 +89,9 @@ export class HandOver {
     if (isThere) {
       this.#drained.push(shardId);
       if (!this.#freeing) void this.#freeDrained();
+    } else if (this.#options.isDue(shardId)) {
+      // It left while it drained, came back, and was to be given up again, which was not begun twice.
+      this.#waiting.add(shardId);
     }
     uncount();
     this.#checkSettled();

@@ -12,7 +12,8 @@
 //   C4  A successor is always later than the tick that names it, although the clocks of two runners differ.
 //
 // No tick is lost over a fail-over: by C1 one is in storage, by INV-2 it is handled, and that hands the chain on. The new
-// owner seeds besides, which mends the chain of a tick that became a dead letter before it could hand on. No tick is
+// owner seeds besides, and does so time and again, which mends the chain of a tick that became a dead letter before it could
+// hand on, and that of a clock that was set forward for a while, whose successor is far off. No tick is
 // doubled: by C2 an instant is one request, and by INV-6 one that is answered never runs again. What may come twice is an
 // attempt: a tick whose runner dies under it, before the reply is recorded, is run again by the next owner, like every
 // persisted request. Instants are skipped on purpose in two ways: those that pass while the cron is not running, or
@@ -93,8 +94,8 @@ export class CronRunner {
   }
 
   /**
-   * Saves the next tick from now. To be called whenever this runner has gained the shard of the cron. Resolves when it is
-   * saved, trying until it is, or when `signal` is aborted, because the shard has left. Never rejects.
+   * Saves the next tick from now. To be called when this runner has gained the shard of the cron, and time and again while it has
+   * it. Resolves when it is saved, trying until it is, or when `signal` is aborted, because the shard has left. Never rejects.
    */
   async seed(signal: AbortSignal): Promise<void> {
     await this.#saveTick(this.#cron.schedule.next(this.#options.clock.now()), signal);
@@ -106,12 +107,12 @@ export class CronRunner {
     const saved = await this.#saveTick(this.#successorOf(instant, now), call.signal);
     // Without its successor a tick must not be answered (C1): the error asks for another attempt, here or elsewhere.
     if (!saved) throw new TickInterrupted(this.#cron.name, input.scheduledTime);
+    void this.#forgetOld(now);
 
     const { schedule, skipIfOlderThanMs } = this.#cron;
     if (!schedule.includes(instant)) return this.#skip(input, "skipped: no longer in the schedule");
     if (now - instant > skipIfOlderThanMs) return this.#skip(input, "skipped: too old");
     await this.#run(instant, input, call);
-    void this.#forgetOld(now);
     return "ran";
   }
 

@@ -1,0 +1,27 @@
+import { expect, it } from "vitest";
+import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import { HandOver } from "./hand-over.ts";
+
+it("a shard that left while it drained and came back is given up again", async () => {
+  const first = Promise.withResolvers<boolean>();
+  const drains = [first.promise, Promise.resolve(true)];
+  const freed: ShardId[] = [];
+  let held = true;
+  const handOver = new HandOver({
+    clock: new VirtualClock(),
+    isIdle: () => true,
+    isDue: () => held,
+    drain: () => drains.shift() ?? Promise.reject(new Error("drained once more")),
+    free: async (shardIds) => {
+      held = false;
+      freed.push(...shardIds);
+    },
+  });
+  handOver.begin(["default:1"]);
+  // Its lease was lost meanwhile, and it was taken anew: to begin it twice at a time is refused.
+  handOver.begin(["default:1"]);
+  first.resolve(false);
+  await handOver.settled();
+  expect(freed).toEqual(["default:1"]);
+});
