@@ -30,6 +30,17 @@ describe("the options", () => {
     ["tls.ca", { hosts: "https://a:1", tls: { ca: "/nowhere.pem" } }],
     ["tls", { hosts: "https://a:1", tls: { key: "/nowhere.key" } }],
     ["timeoutMs", { timeoutMs: 0 }],
+    ["timeoutMs", { timeoutMs: 3e9 }],
+    ["tls.CA", { hosts: "https://a:1", tls: { CA: "x" } as object }],
+    [
+      "auth.pass",
+      {
+        auth: { username: "me", password: "secret", pass: "secret" } as {
+          username: string;
+          password: string;
+        },
+      },
+    ],
     ["host", { host: "a:1" } as EtcdOptions],
   ])("refuse bad %s, and show no password", (option, options) => {
     const check = (): unknown => checkOptions(options);
@@ -56,4 +67,18 @@ describe("a URL", () => {
     expect(() => optionsFromUrl("etcd://me:secret@a?c=1")).toThrow(/"c"/u);
     expect(() => optionsFromUrl("etcd://me:secret@a?c=1")).not.toThrow("secret");
   });
+
+  it("is refused with a percent sign that is no escape in its password", () => {
+    expect(() => optionsFromUrl("etcd://me:secret%@a")).toThrow(/%25/u);
+    expect(() => optionsFromUrl("etcd://me:secret%@a")).not.toThrow("secret");
+  });
+
+  it.each(["a?tls=1", "a?tls=TRUE", "a?tls=false&ca=x", "a/%zz"])(
+    "is refused where it is not clear whether its password goes out without TLS, or what it says: %s",
+    (rest) => {
+      const read = (): unknown => optionsFromUrl(`etcd://me:secret@${rest}`);
+      expect(read).toThrow(ConfigError);
+      expect(read).not.toThrow("secret");
+    },
+  );
 });

@@ -20,7 +20,7 @@ export interface EtcdOptions {
     /** The key of `certificate`: PEM, or the path of a PEM file. */
     readonly key?: string;
   };
-  /** How long one call may take, tries of it included, in ms, 100 or more. Default 3,000. */
+  /** How long one call may take, tries of it included, in ms, 100 to 600,000. Default 3,000. */
   readonly timeoutMs?: number;
 }
 
@@ -48,17 +48,11 @@ const NAMES: Readonly<Record<keyof EtcdOptions, true>> = {
 const DEFAULT_HOST = "http://127.0.0.1:2379";
 const DEFAULT_PREFIX = "/holdfast/";
 const DEFAULT_TIMEOUT_MS = 3_000;
+const TEN_MINUTES_MS = 600_000;
 
 /** @throws {ConfigError} names the option, what it got and what it takes; shows no credentials */
 export function checkOptions(options: EtcdOptions): EtcdSettings {
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(NAMES, name))
-      throw new ConfigError({
-        option: `runners.${name}`,
-        got: "given",
-        takes: `one of the names ${Object.keys(NAMES).join(", ")}`,
-      });
-  }
+  checkNames("", options, Object.keys(NAMES));
   const hosts = typeof options.hosts === "string" ? [options.hosts] : (options.hosts ?? [DEFAULT_HOST]);
   if (hosts.length === 0)
     throw new ConfigError({
@@ -112,7 +106,16 @@ export function optionsFromUrl(url: string): EtcdOptions {
       query.get(name) === null ? [] : [[name, query.get(name) ?? ""]],
     ),
   );
-  const hasTls = query.get("tls") === "true" || Object.keys(files).length > 0;
+  const tls = query.get("tls");
+  const isSecured = Object.keys(files).length > 0;
+  // Whoever means TLS and writes it otherwise must not send a password without it.
+  if (tls !== null && tls !== "true" && (tls !== "false" || isSecured))
+    throw new ConfigError({
+      option: "runners",
+      got: isSecured ? 'etcd: with certificates and another "tls" than true' : 'etcd: with another "tls"',
+      takes: FORM,
+    });
+  const hasTls = tls === "true" || isSecured;
   const hosts = (parts["hosts"] ?? "").split(",").filter((host) => host !== "");
   const timeout = query.get("timeoutMs");
   return {
@@ -123,9 +126,7 @@ export function optionsFromUrl(url: string): EtcdOptions {
             (host) => `${hasTls ? "https" : "http"}://${/:\d+$/u.test(host) ? host : `${host}:2379`}`,
           ),
         }),
-    ...(parts["path"] === undefined || parts["path"] === "/"
-      ? {}
-      : { prefix: decodeURIComponent(parts["path"]) }),
+    ...(parts["path"] === undefined || parts["path"] === "/" ? {} : { prefix: decoded(parts["path"]) }),
     ...(parts["user"] === undefined ? {} : { auth: credentials(parts["user"]) }),
     ...(hasTls ? { tls: files } : {}),
     ...(timeout === null ? {} : { timeoutMs: Number(timeout) }),
@@ -137,7 +138,31 @@ const FORM =
 
 function credentials(text: string): { username: string; password: string } {
   const [username = "", ...password] = text.split(":");
-  return { username: decodeURIComponent(username), password: decodeURIComponent(password.join(":")) };
+  return { username: decoded(username), password: decoded(password.join(":")) };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // It may be a password: not shown.
+    throw new ConfigError({
+      option: "runners",
+      got: "etcd: with a % that is no escape",
+      takes: "%25 for a percent sign",
+    });
+  }
+}
+
+/** A name that is none may be one of those that secure it, written otherwise. */
+function checkNames(within: string, given: object, names: readonly string[]): void {
+  const unknown = Object.keys(given).find((name) => !names.includes(name));
+  if (unknown === undefined) return;
+  throw new ConfigError({
+    option: `runners.${within}${unknown}`,
+    got: "given",
+    takes: `one of the names ${names.join(", ")}`,
+  });
 }
 
 function checkHost(host: unknown): void {
@@ -163,6 +188,7 @@ function checkPrefix(prefix: unknown): string {
 
 function checkAuth(auth: EtcdOptions["auth"]): EtcdSettings["auth"] {
   if (auth === undefined) return null;
+  checkNames("auth.", auth, ["username", "password"]);
   const { username, password } = auth;
   if (typeof username !== "string" || username === "" || typeof password !== "string")
     throw new ConfigError({
@@ -173,11 +199,9 @@ function checkAuth(auth: EtcdOptions["auth"]): EtcdSettings["auth"] {
   return { username, password };
 }
 
-function checkTls({
-  ca,
-  certificate,
-  key,
-}: NonNullable<EtcdOptions["tls"]>): NonNullable<EtcdSettings["tls"]> {
+function checkTls(tls: NonNullable<EtcdOptions["tls"]>): NonNullable<EtcdSettings["tls"]> {
+  checkNames("tls.", tls, ["ca", "certificate", "key"]);
+  const { ca, certificate, key } = tls;
   if ((certificate === undefined) !== (key === undefined))
     throw new ConfigError({
       option: "runners.tls",
@@ -206,11 +230,11 @@ function pem(name: string, given: string | undefined): Buffer | null {
 }
 
 function checkTimeout(timeoutMs: unknown): number {
-  if (typeof timeoutMs !== "number" || !Number.isFinite(timeoutMs) || timeoutMs < 100)
+  if (typeof timeoutMs !== "number" || !(timeoutMs >= 100 && timeoutMs <= TEN_MINUTES_MS))
     throw new ConfigError({
       option: "runners.timeoutMs",
       got: timeoutMs,
-      takes: "milliseconds, 100 or more",
+      takes: "milliseconds, 100 to 600,000",
     });
   return timeoutMs;
 }

@@ -33,6 +33,9 @@ describe("the options", () => {
     ["maxQueuedMessages", { maxQueuedMessages: 0.5 }],
     ["keepAliveMs", { keepAliveMs: Number.NaN }],
     ["tls.certificate", { tls: { certificate: "/nowhere.pem", key: "/nowhere.key" } }],
+    ["keepAliveMs", { keepAliveMs: 3e9 }],
+    ["connectTimeoutMs", { connectTimeoutMs: 3e9 }],
+    ["tls.CA", { tls: { certificate: "c", key: "k", CA: "a" } as { certificate: string; key: string } }],
     ["listn", { listn: "host:1" } as GrpcOptions],
   ])("refuse a bad %s, and show no secret", (option, options) => {
     const check = (): unknown => checkOptions(options);
@@ -53,6 +56,10 @@ describe("a URL", () => {
       tls: { certificate: "c", key: "k", ca: "a", clientAuth: false },
     });
     expect(optionsFromUrl("grpc:")).toEqual({});
+  });
+
+  it("is refused where it is not clear whether who connects needs a certificate", () => {
+    expect(() => optionsFromUrl("grpc://host:1?certificate=c&key=k&ca=a&clientAuth=1")).toThrow(ConfigError);
   });
 
   it("is refused with a parameter that is none, without showing it", () => {

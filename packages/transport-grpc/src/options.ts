@@ -21,9 +21,9 @@ export interface GrpcOptions {
   readonly maxQueuedMessages?: number;
   /** How many peers may be connected to this member at a time. Default 1,000. */
   readonly maxConnections?: number;
-  /** How long a silent connection is believed in before it is pinged, in ms, 100 or more. It is given up as long after. Default 2,000. */
+  /** How long a silent connection is believed in before it is pinged, in ms, 100 to 600,000. It is given up as long after. Default 2,000. */
   readonly keepAliveMs?: number;
-  /** How long a peer may take to connect and say who it is, in ms, 100 or more. Default 5,000. */
+  /** How long a peer may take to connect and say who it is, in ms, 100 to 600,000. Default 5,000. */
   readonly connectTimeoutMs?: number;
 }
 
@@ -80,6 +80,14 @@ const NAMES: Readonly<Record<keyof GrpcOptions, true>> = {
   keepAliveMs: true,
   connectTimeoutMs: true,
 };
+const TLS_NAMES: Readonly<Record<keyof GrpcTls, true>> = {
+  certificate: true,
+  key: true,
+  ca: true,
+  clientAuth: true,
+  serverName: true,
+};
+const TEN_MINUTES_MS = 600_000;
 const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1_048_576 + 65_536;
 const DEFAULT_MAX_QUEUED_BYTES = 64 * 1_048_576;
 const SHORTEST_TOKEN = 16;
@@ -117,8 +125,8 @@ export function checkOptions(options: GrpcOptions): GrpcSettings {
     maxQueuedBytes: whole("maxQueuedBytes", options.maxQueuedBytes ?? DEFAULT_MAX_QUEUED_BYTES, 65_536),
     maxQueuedMessages: whole("maxQueuedMessages", options.maxQueuedMessages ?? 100_000, 1),
     maxConnections: whole("maxConnections", options.maxConnections ?? 1_000, 1),
-    keepAliveMs: whole("keepAliveMs", options.keepAliveMs ?? 2_000, 100),
-    connectTimeoutMs: whole("connectTimeoutMs", options.connectTimeoutMs ?? 5_000, 100),
+    keepAliveMs: whole("keepAliveMs", options.keepAliveMs ?? 2_000, 100, TEN_MINUTES_MS),
+    connectTimeoutMs: whole("connectTimeoutMs", options.connectTimeoutMs ?? 5_000, 100, TEN_MINUTES_MS),
   };
 }
 
@@ -140,7 +148,7 @@ export function optionsFromUrl(url: string): GrpcOptions {
   const tls: Record<string, unknown> = {};
   for (const [name, value] of query) {
     if (["certificate", "key", "ca", "serverName"].includes(name)) tls[name] = value;
-    else if (name === "clientAuth") tls[name] = value === "true";
+    else if (name === "clientAuth") tls[name] = flag(name, value);
     else if (name === "advertise" || name === "token") options[name] = value;
     else if (name !== "listen" && name !== "tls" && Object.hasOwn(NAMES, name)) options[name] = Number(value);
     else
@@ -151,6 +159,11 @@ export function optionsFromUrl(url: string): GrpcOptions {
       });
   }
   return { ...options, ...(Object.keys(tls).length === 0 ? {} : { tls: tls as unknown as GrpcTls }) };
+}
+
+function flag(name: string, value: string): boolean {
+  if (value === "true" || value === "false") return value === "true";
+  throw new ConfigError({ option: `transport.tls.${name}`, got: value, takes: "true or false" });
 }
 
 export function formatHostPort({ host, port }: HostPort): string {
@@ -170,6 +183,15 @@ function hostPort(option: string, given: unknown): HostPort {
 }
 
 function checkTls(tls: GrpcTls): TlsSettings {
+  // A name that is none may be one of those that secure it, written otherwise.
+  for (const name of Object.keys(tls)) {
+    if (!Object.hasOwn(TLS_NAMES, name))
+      throw new ConfigError({
+        option: `transport.tls.${name}`,
+        got: "given",
+        takes: `no such name, but ${Object.keys(TLS_NAMES).join(", ")}`,
+      });
+  }
   const certificate = pem("certificate", tls.certificate);
   const key = pem("key", tls.key);
   if (certificate === null || key === null)
@@ -213,12 +235,18 @@ function checkToken(token: unknown): string | null {
   return token;
 }
 
-function whole(option: string, value: unknown, least: number): number {
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least)
+function whole(
+  option: string,
+  value: unknown,
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): number {
+  const isWhole = typeof value === "number" && Number.isSafeInteger(value);
+  if (!isWhole || value < least || value > most)
     throw new ConfigError({
       option: `transport.${option}`,
       got: value,
-      takes: `a whole number, ${least} or more`,
+      takes: `a whole number, ${most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`}`,
     });
   return value;
 }

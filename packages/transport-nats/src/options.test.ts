@@ -69,6 +69,8 @@ describe("the options", () => {
     ["maxQueuedMessages", { maxQueuedMessages: 0.5 }],
     ["maxInFlightBytes", { maxInFlightBytes: -1 }],
     ["keepAliveMs", { keepAliveMs: Number.NaN }],
+    ["keepAliveMs", { keepAliveMs: 3e9 }],
+    ["connectTimeoutMs", { connectTimeoutMs: 3e9 }],
     ["connectTimeoutMs", { connectTimeoutMs: 99 }],
     ["server", { server: "host:1" } as NatsOptions],
   ])("refuse a bad %s, and show no secret", (option, options) => {

@@ -30,9 +30,9 @@ export interface NatsOptions {
   readonly maxQueuedMessages?: number;
   /** How much may be on its way to one peer, in bytes, before it says what came. Default 2 MiB. */
   readonly maxInFlightBytes?: number;
-  /** How long a silent peer or server is believed in before it is asked, in ms, 100 or more. It is given up after two to three times that. Default 2,000. */
+  /** How long a silent peer or server is believed in before it is asked, in ms, 100 to 600,000. It is given up after two to three times that. Default 2,000. */
   readonly keepAliveMs?: number;
-  /** How long a server or a peer may take to connect, in ms, 100 or more. Default 5,000. */
+  /** How long a server or a peer may take to connect, in ms, 100 to 600,000. Default 5,000. */
   readonly connectTimeoutMs?: number;
 }
 
@@ -97,6 +97,7 @@ const DEFAULT_PREFIX = "holdfast";
 const DEFAULT_MAX_QUEUED_BYTES = 64 * 1_048_576;
 const DEFAULT_MAX_IN_FLIGHT_BYTES = 2 * 1_048_576;
 /** Subjects are part of every message. */
+const TEN_MINUTES_MS = 600_000;
 const LONGEST_PREFIX = 128;
 const SERVER = /^(?:(?:nats|tls):\/\/)?(?:\[[0-9a-fA-F:.]+\]|[^:/?#@\s[\]]+)(?::(?<port>\d{1,5}))?\/?$/u;
 /** What is no server is shown if it cannot be a user and a password, or the first piece of them. */
@@ -124,8 +125,8 @@ export function checkOptions(options: NatsOptions): NatsSettings {
       options.maxInFlightBytes ?? DEFAULT_MAX_IN_FLIGHT_BYTES,
       65_536,
     ),
-    keepAliveMs: whole("keepAliveMs", options.keepAliveMs ?? 2_000, 100),
-    connectTimeoutMs: whole("connectTimeoutMs", options.connectTimeoutMs ?? 5_000, 100),
+    keepAliveMs: whole("keepAliveMs", options.keepAliveMs ?? 2_000, 100, TEN_MINUTES_MS),
+    connectTimeoutMs: whole("connectTimeoutMs", options.connectTimeoutMs ?? 5_000, 100, TEN_MINUTES_MS),
   };
 }
 
@@ -275,12 +276,18 @@ function readFile(option: string, path: string, takes: string): Buffer {
   }
 }
 
-function whole(option: string, value: unknown, least: number): number {
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least)
+function whole(
+  option: string,
+  value: unknown,
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): number {
+  const isWhole = typeof value === "number" && Number.isSafeInteger(value);
+  if (!isWhole || value < least || value > most)
     throw new ConfigError({
       option: `transport.${option}`,
       got: value,
-      takes: `a whole number, ${least} or more`,
+      takes: `a whole number, ${most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`}`,
     });
   return value;
 }
