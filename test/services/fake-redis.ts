@@ -15,11 +15,14 @@ export function fakeRedis(): Promise<number> {
 
 /** A Sentinel that knows where the master is, and of no other Sentinel. */
 export function fakeSentinel(masterPort: number): Promise<number> {
-  const text = (value: string): string => `$${value.length}\r\n${value}\r\n`;
   const address = `*2\r\n${text("127.0.0.1")}${text(String(masterPort))}`;
   return listen((socket) =>
     answerEach(socket, (command) => (command.includes("get-master-addr-by-name") ? address : "*0\r\n")),
   );
+}
+
+function text(value: string): string {
+  return `$${value.length}\r\n${value}\r\n`;
 }
 
 function answerEach(socket: Socket, answer: (command: string) => string): void {

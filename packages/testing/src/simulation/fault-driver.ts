@@ -17,6 +17,8 @@ const DRIFT_STEPS = 8;
 
 export class FaultDriver {
   readonly #cluster: TestCluster;
+  /** Who leaves in order, until it has left. */
+  readonly #leaving = new Map<number, Promise<void>>();
   readonly #active = new Set<Fault>();
 
   constructor(cluster: TestCluster) {
@@ -48,10 +50,12 @@ export class FaultDriver {
     this.#active.add(fault);
     switch (fault.kind) {
       case "crash":
+        // Who dies while it leaves is never done with that.
+        this.#leaving.delete(fault.runner);
         return this.#cluster.crash(fault.runner);
       case "deploy":
         // It takes its time: nobody waits for it here.
-        void this.#cluster.runners[fault.runner]?.shutdown().catch(() => undefined);
+        this.#leaving.set(fault.runner, this.#leave(fault.runner));
         return undefined;
       case "pause":
         return this.#cluster.pause(fault.runner);
@@ -70,8 +74,10 @@ export class FaultDriver {
     this.#active.delete(fault);
     switch (fault.kind) {
       case "crash":
+        this.#revive(fault.runner);
+        return undefined;
       case "deploy":
-        if (!this.#isHeldDown(fault.runner)) this.#cluster.revive(fault.runner);
+        void (this.#leaving.get(fault.runner) ?? Promise.resolve()).then(() => this.#revive(fault.runner));
         return undefined;
       case "pause":
         return this.#isPaused(fault.runner) ? undefined : this.#cluster.resume(fault.runner);
@@ -95,8 +101,15 @@ export class FaultDriver {
     });
   }
 
-  #isHeldDown(runner: number): boolean {
-    return [...this.#active].some((each) => each.kind === "crash" && each.runner === runner);
+  async #leave(runner: number): Promise<void> {
+    await this.#cluster.runners[runner]?.shutdown().catch(() => undefined);
+  }
+
+  #revive(runner: number): void {
+    const isDown = [...this.#active].some(
+      (each) => (each.kind === "crash" || each.kind === "deploy") && each.runner === runner,
+    );
+    if (!isDown) this.#cluster.revive(runner);
   }
 
   #isPaused(runner: number): boolean {
