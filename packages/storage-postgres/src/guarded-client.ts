@@ -17,8 +17,13 @@ export function guardedClient<Client extends object>(
     get(target, property) {
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== "function" || !methods.includes(String(property))) return value;
-      return (...args: unknown[]): unknown =>
-        isOver() ? Promise.reject(transactionOver()) : Reflect.apply(value, target, args);
+      return (...args: unknown[]): unknown => {
+        if (!isOver()) return Reflect.apply(value, target, args);
+        const callback = args.at(-1);
+        if (typeof callback !== "function") return Promise.reject(transactionOver());
+        callback(transactionOver());
+        return undefined;
+      };
     },
   });
 }

@@ -43,7 +43,7 @@ const logFieldsOf = ({ envelope: { address, tag, requestId } }: Call): LogFields
 });
 /** How many old ticks of a cron are deleted at a time: more than a cron by the second makes in between. */
 const FORGET_AT_ONCE = 500;
-const SEED_EVERY_MS = 60_000;
+const MEND_EVERY_MS = 60_000;
 
 export interface RegistryOptions {
   readonly settings: ClusterSettings;
@@ -219,9 +219,11 @@ export class Registry {
 
   /** As long as the shard is here. Never rejects. */
   async #keepSeeded(cron: CronRunner, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await cron.seed(signal);
-      await sleep(this.#options.clock, SEED_EVERY_MS, signal);
+    await cron.seed(signal);
+    for (;;) {
+      await sleep(this.#options.clock, MEND_EVERY_MS, signal);
+      if (signal.aborted) return;
+      await cron.mend(signal);
     }
   }
 

@@ -132,6 +132,7 @@ export class StoredAdmission {
         isAccepted: true,
       },
     );
+    request.isFirst = request.attemptIsRecorded;
     request.inputError = inputError;
     request.sequence = pending.sequence;
     if (this.#options.waiters.isProtected(request.id)) request.isUninterruptible = true;

@@ -8,8 +8,9 @@ it("a shard that left while it drained and came back is given up again", async (
   const drains = [first.promise, Promise.resolve(true)];
   const freed: ShardId[] = [];
   let held = true;
+  const clock = new VirtualClock();
   const handOver = new HandOver({
-    clock: new VirtualClock(),
+    clock,
     isIdle: () => true,
     isDue: () => held,
     drain: () => drains.shift() ?? Promise.reject(new Error("drained once more")),
@@ -21,6 +22,8 @@ it("a shard that left while it drained and came back is given up again", async (
   handOver.begin(["default:1"]);
   // Its lease was lost meanwhile, and it was taken anew: to begin it twice at a time is refused.
   handOver.begin(["default:1"]);
+  // Long enough for another one to begin beside it.
+  await clock.advance(1_000);
   first.resolve(false);
   await handOver.settled();
   expect(freed).toEqual(["default:1"]);

@@ -34,6 +34,7 @@ export class HandOver {
   #counted = 0;
   #drained: ShardId[] = [];
   #freeing = false;
+  #isCancelled = false;
   #settled: (() => void)[] = [];
 
   constructor(options: HandOverOptions) {
@@ -59,6 +60,7 @@ export class HandOver {
 
   /** Begins nothing more. What drains goes on. */
   cancel(): void {
+    this.#isCancelled = true;
     this.#waiting.clear();
     this.#checkSettled();
   }
@@ -89,12 +91,12 @@ export class HandOver {
     if (isThere) {
       this.#drained.push(shardId);
       if (!this.#freeing) void this.#freeDrained();
-    } else if (this.#options.isDue(shardId)) {
+    } else if (!this.#isCancelled && this.#options.isDue(shardId)) {
       // It left while it drained, came back, and was to be given up again, which was not begun twice.
       this.#waiting.add(shardId);
     }
     uncount();
-    this.#checkSettled();
+    this.#pump();
   }
 
   async #freeDrained(): Promise<void> {

@@ -51,6 +51,7 @@ export class LeaseKeeper {
   #closed = false;
   /** The record changed since it was published last. */
   #isUnpublished = false;
+  #publishing: Promise<void> | null = null;
   /** Tries to join again that failed since the lease was lost. */
   #failedJoins = 0;
 
@@ -142,7 +143,8 @@ export class LeaseKeeper {
       if (answer === "lost") this.#lose("the lease store says that it ran out");
       else if (this.isHeld()) this.#extend(sentAt);
       else this.#lose("the answer to its refresh came after its term");
-      if (this.#isUnpublished) await this.#publishNow();
+      if (this.#isUnpublished) this.#publishing = this.#publishNow();
+      await this.#publishing;
     } catch (error) {
       if (this.#closed || runnerId !== this.#runnerId) return;
       this.#options.logger.warn("A lease refresh failed", { error: String(error) });

@@ -161,6 +161,18 @@ describe("a cron", () => {
     expect(pendingWhenRun).toEqual([["00:10", "00:20"]]);
   });
 
+  it("has one tick that waits, however late it is, also where it is mended again and again", async () => {
+    const storage = new TickStorage();
+    const runner = storage.runner();
+    await runner.seed(running());
+    // Nothing is delivered, as while an earlier tick takes very long.
+    for (let minute = 0; minute < 60; minute += 1) {
+      await storage.clock.advance(60_000);
+      await runner.mend(running());
+    }
+    expect(storage.pending).toEqual(["00:10"]);
+  });
+
   it("is not doubled when it is seeded again and again (C2)", async () => {
     const storage = new TickStorage();
     const { times, run } = recorder();

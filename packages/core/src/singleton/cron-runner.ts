@@ -12,8 +12,8 @@
 //   C4  A successor is always later than the tick that names it, although the clocks of two runners differ.
 //
 // No tick is lost over a fail-over: by C1 one is in storage, by INV-2 it is handled, and that hands the chain on. The new
-// owner seeds besides, and does so time and again, which mends the chain of a tick that became a dead letter before it could
-// hand on, and that of a clock that was set forward for a while, whose successor is far off. No tick is
+// owner seeds besides, which mends the chain of a tick that became a dead letter before it could hand on, and looks time and
+// again whether a clock that was ahead has named a successor that is too far off. No tick is
 // doubled: by C2 an instant is one request, and by INV-6 one that is answered never runs again. What may come twice is an
 // attempt: a tick whose runner dies under it, before the reply is recorded, is run again by the next owner, like every
 // persisted request. Instants are skipped on purpose in two ways: those that pass while the cron is not running, or
@@ -80,6 +80,8 @@ export class CronRunner {
   readonly #cron: Cron;
   readonly #options: CronRunnerOptions;
   #forgotAt = 0;
+  /** The instant of the tick that was saved last. */
+  #newest = Number.POSITIVE_INFINITY;
 
   constructor(cron: Cron, options: CronRunnerOptions) {
     this.#cron = cron;
@@ -94,11 +96,20 @@ export class CronRunner {
   }
 
   /**
-   * Saves the next tick from now. To be called when this runner has gained the shard of the cron, and time and again while it has
-   * it. Resolves when it is saved, trying until it is, or when `signal` is aborted, because the shard has left. Never rejects.
+   * Saves the next tick from now. To be called whenever this runner has gained the shard of the cron. Resolves when it is
+   * saved, trying until it is, or when `signal` is aborted, because the shard has left. Never rejects.
    */
   async seed(signal: AbortSignal): Promise<void> {
     await this.#saveTick(this.#cron.schedule.next(this.#options.clock.now()), signal);
+  }
+
+  /**
+   * Saves the next tick from now where the one that was saved last is later: a clock that was ahead has named it. To be called
+   * time and again while the shard is here. An overdue one is let be: the chain goes on from there. Never rejects.
+   */
+  async mend(signal: AbortSignal): Promise<void> {
+    const next = this.#cron.schedule.next(this.#options.clock.now());
+    if (this.#newest > next) await this.#saveTick(next, signal);
   }
 
   async #tick(input: Tick, call: Call): Promise<TickOutcome> {
@@ -163,6 +174,7 @@ export class CronRunner {
     for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         await scheduleTick(instant);
+        this.#newest = instant;
         return true;
       } catch (error) {
         const fields = { cron: this.#cron.name, ...tickOf(instant), error: describeThrown(error) };
