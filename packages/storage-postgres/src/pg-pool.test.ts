@@ -81,4 +81,15 @@ describe("a pool of the user's", () => {
     for (const session of sessions) await session.end();
     expect([given.listenerCount("error"), given.listenerCount("connect")]).toEqual([0, 0]);
   });
+
+  it("has one listener on each of its connections, however many storages it outlives", async () => {
+    const client = Object.assign(new EventEmitter(), { release: () => undefined });
+    const given = Object.assign(new EventEmitter(), { options: { max: 1 }, connect: async () => client });
+    for (let turn = 0; turn < 3; turn += 1) {
+      const session = new PgPool({} as PgModule, postgresSettings({ pool: given as unknown as pg.Pool }));
+      (await session.connect()).release(true);
+      await session.end();
+    }
+    expect(client.listenerCount("error")).toBe(1);
+  });
 });

@@ -150,12 +150,15 @@ export class PostgresRunnerStorage implements RunnerStorage {
     await this.#session.driver.run(statement).catch(() => undefined);
   }
 
-  /** Runs a statement, on `$schema` for the schema. One that begins with SELECT only reads. */
+  /**
+   * Runs a statement, on `$schema` for the schema. One that begins with SELECT only reads, and does not wait for a session that
+   * is silent. A write does: one that lands late would take or free shards behind its runner's back.
+   */
   #statement<Row>(operation: string, text: string, values: readonly string[]): Promise<Row[]> {
     const ownText = text.replaceAll("$schema", `"${this.#session.schema}"`);
     const statement = { name: `holdfast_${operation}`, text: ownText, values };
     return text.startsWith("SELECT")
-      ? this.#session.query<Row>(operation, statement)
+      ? this.#session.query<Row>(operation, { ...statement, isUrgent: true })
       : this.#session.run<Row>(operation, statement);
   }
 }

@@ -44,6 +44,8 @@ export class ServerDriver implements SqlDriver {
   readonly #listener: Listener;
   readonly #transactions: Turnstile;
   readonly #underWay = new Set<Promise<unknown>>();
+  /** How often the pool was renewed. */
+  #renewals = 0;
 
   /** @param listening where sessions that listen come from; null: notifications do not come through here */
   constructor(pool: ServerPool, listening: ServerPool | null, settings: PostgresSettings) {
@@ -76,7 +78,11 @@ export class ServerDriver implements SqlDriver {
       });
     }
     try {
-      return this.#transaction(await this.#connect(), leave, true);
+      const connection = await this.#connect();
+      const transaction = this.#transaction(connection, leave, true);
+      // The first statement waits for the answer to BEGIN in any case: here none leaves that would not be in a transaction.
+      if (!connection.isPipelined) await transaction.begun();
+      return transaction;
     } catch (error) {
       leave();
       throw error;
@@ -96,16 +102,23 @@ export class ServerDriver implements SqlDriver {
   }
 
   async #runUrgent<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    const renewals = this.#renewals;
     const first = this.#runOnce<Row>(statement);
     const silence = Promise.withResolvers<"silence">();
-    const timer = setTimeout(() => silence.resolve("silence"), SILENCE_MS);
+    // Before the session's own deadline, after which nobody waits for it any more.
+    const silenceMs = Math.min(SILENCE_MS, this.#settings.statementDeadlineMs / 2);
+    const timer = setTimeout(() => silence.resolve("silence"), silenceMs);
     try {
       const answer = await Promise.race([first, silence.promise]);
       if (answer !== "silence") return answer;
     } finally {
       clearTimeout(timer);
     }
-    this.#pool.renew();
+    // Of many that meet the same silence one renews: sessions that were made since then are none of those that were lost.
+    if (renewals === this.#renewals) {
+      this.#renewals += 1;
+      this.#pool.renew();
+    }
     const answers = [first, this.#runOnce<Row>(statement)];
     // Where both fail, the first says why.
     return Promise.any(answers).catch(() => first);

@@ -2,6 +2,10 @@
 //
 // On a pipelined session BEGIN goes out with the first statement, and the last one with COMMIT: two trips fewer. That is
 // safe since a COMMIT after a failed statement is a ROLLBACK, and says so.
+//
+// It is not where BEGIN itself is refused, as by a cancellation that hits nothing but it: the server runs what left with it on
+// its own. To prevent that would take a trip more. So from the answer on nothing more is sent, nothing counts as committed, and
+// the session ends.
 
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import { failureOf, isPlainError, isTransient, SqlFailure, undone } from "./errors.ts";
@@ -19,12 +23,14 @@ export class ServerTransaction implements SqlTransaction {
   readonly #connection: ServerConnection;
   readonly #options: ServerTransactionOptions;
   readonly #begun: Promise<ServerResult<{ pid?: number }>>;
+  /** Why it did not begin: a statement that is sent now would not be in a transaction. */
+  #unbegun: SqlFailure | null = null;
   #over: Promise<void> | null = null;
 
   constructor(connection: ServerConnection, options: ServerTransactionOptions) {
     this.#connection = connection;
     this.#options = options;
-    this.#begun = connection.script(options.begin);
+    this.#begun = this.#begin();
     this.#begun.catch(() => undefined);
   }
 
@@ -32,8 +38,18 @@ export class ServerTransaction implements SqlTransaction {
     return this.#connection.native;
   }
 
+  /** Resolves once it has begun. @throws {SqlFailure} nothing was begun; the session is ended */
+  async begun(): Promise<void> {
+    try {
+      await this.#begun;
+    } catch (error) {
+      await this.rollback();
+      throw error;
+    }
+  }
+
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
-    if (!this.#connection.isPipelined) await this.#begun.catch(() => undefined);
+    if (this.#unbegun !== null) throw this.#unbegun;
     try {
       const [, { rows, rowCount }] = await Promise.all([
         this.#begun,
@@ -59,6 +75,10 @@ export class ServerTransaction implements SqlTransaction {
 
   async commitAfter<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
     this.#connection.seal();
+    if (this.#unbegun !== null) {
+      this.#release(false);
+      throw this.#unbegun;
+    }
     const last = this.#connection.run<Row>(statement);
     if (!this.#connection.isPipelined) {
       try {
@@ -69,8 +89,9 @@ export class ServerTransaction implements SqlTransaction {
       }
     }
     const committing = this.#connection.script("COMMIT");
-    const [recorded, committed] = await Promise.allSettled([last, committing]);
+    const [begun, recorded, committed] = await Promise.allSettled([this.#begun, last, committing]);
     if (
+      begun.status === "fulfilled" &&
       recorded.status === "fulfilled" &&
       committed.status === "fulfilled" &&
       committed.value.command === "COMMIT"
@@ -79,6 +100,11 @@ export class ServerTransaction implements SqlTransaction {
       const { rows, rowCount } = recorded.value;
       return { rows, rowCount };
     }
+    if (begun.status === "rejected" && recorded.status === "fulfilled") {
+      // The statement took effect, but on its own: who reads back finds it.
+      this.#release(false);
+      throw unsure(begun.reason, true);
+    }
     // An ERROR in the last statement or at COMMIT, or the answer ROLLBACK, is the server's word that it is undone.
     const refusal: unknown =
       recorded.status === "rejected"
@@ -86,16 +112,14 @@ export class ServerTransaction implements SqlTransaction {
         : committed.status === "rejected"
           ? committed.reason
           : null;
-    const isUsable = committed.status === "fulfilled" || isPlainError(committed.reason);
+    const isUsable =
+      begun.status === "fulfilled" && (committed.status === "fulfilled" || isPlainError(committed.reason));
     const processId = await this.#processId();
     this.#release(isUsable);
     if (isUsable || isPlainError(refusal)) throw undone(refusal ?? new Error("the server rolled it back"));
     const isGone = await this.#options.retire(processId);
-    const { sqlState, message } = failureOf(committed.reason, true);
-    throw new SqlFailure(
-      { outcome: "unknown", sqlState, message, isSettled: isGone },
-      { cause: committed.reason },
-    );
+    const reason: unknown = committed.status === "rejected" ? committed.reason : refusal;
+    throw unsure(reason, isGone);
   }
 
   async rollback(): Promise<void> {
@@ -105,12 +129,28 @@ export class ServerTransaction implements SqlTransaction {
 
   async #rollback(): Promise<void> {
     this.#connection.seal();
+    if (this.#unbegun !== null) {
+      this.#finish(false);
+      return;
+    }
     try {
       await this.#connection.script("ROLLBACK");
+      // Answered before. Where it was refused the session ends, too.
+      await this.#begun;
       this.#finish(true);
     } catch {
       // A session that cannot roll back is ended, which rolls back, too.
       this.#finish(false);
+    }
+  }
+
+  async #begin(): Promise<ServerResult<{ pid?: number }>> {
+    try {
+      return await this.#connection.script(this.#options.begin);
+    } catch (error) {
+      this.#unbegun = failureOf(error, false);
+      this.#connection.seal();
+      throw this.#unbegun;
     }
   }
 
@@ -130,4 +170,10 @@ export class ServerTransaction implements SqlTransaction {
     this.#connection.release(isUsable);
     this.#options.released();
   }
+}
+
+/** The failure of a transaction of which nobody knows whether it committed. */
+function unsure(error: unknown, isSettled: boolean): SqlFailure {
+  const { sqlState, message } = failureOf(error, true);
+  return new SqlFailure({ outcome: "unknown", sqlState, message, isSettled }, { cause: error });
 }

@@ -22,6 +22,7 @@ export class CuttingProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #cut: Cut | null = null;
+  #misspelt: string | null = null;
   #late: (() => Promise<void>)[] = [];
   /** Raised by `freeze`: connections from before pass nothing on. */
   #generation = 0;
@@ -57,6 +58,11 @@ export class CuttingProxy implements AsyncDisposable {
   /** Delivers what cut connections did not, and resolves once the server has closed each of them, or answered. */
   async deliverLate(): Promise<void> {
     await Promise.all(this.#late.splice(0).map((deliver) => deliver()));
+  }
+
+  /** Changes a letter of `needle` in the next data that hold it: the server refuses that statement, and no other. */
+  misspell(needle: string): void {
+    this.#misspelt = needle;
   }
 
   /** Loses every connection that there is without a word. New ones pass everything on. */
@@ -95,6 +101,11 @@ export class CuttingProxy implements AsyncDisposable {
     });
     client.on("data", (data) => {
       if (isFrozen() || this.mode === "black hole" || this.mode === "no questions") return;
+      const misspeltAt = this.#misspelt === null ? -1 : data.indexOf(this.#misspelt);
+      if (misspeltAt >= 0) {
+        this.#misspelt = null;
+        data.write("_", misspeltAt);
+      }
       const cut = this.#cut;
       const at = cut === null ? -1 : data.indexOf(cut.needle);
       if (cut === null || at < 0) {

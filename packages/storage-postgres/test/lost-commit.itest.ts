@@ -75,6 +75,37 @@ function lostCommits(connectionString: string, options: Parameters<typeof postgr
     },
   );
 
+  it("writes nothing more where BEGIN was refused, and does not commit", async () => {
+    await using proxy = await CuttingProxy.start(connectionString);
+    const session = await postgres({ ...options, connectionString: proxy.url, schema: backend.schema }).open(
+      services(),
+    );
+    try {
+      const { messages } = session;
+      const fence = await claim(messages);
+      const envelope = request();
+      await messages.saveRequest(envelope, 1, fence);
+      await backend.transactions?.has("made");
+      proxy.misspell("BEGIN");
+      const transaction = begin(messages);
+      const lost: unknown = expect.objectContaining({ code: "PERSISTENCE", outcome: "not-written" });
+      // This one may have left together with BEGIN.
+      await expect(transaction.query("SELECT 1", [])).rejects.toEqual(lost);
+      await expect(transaction.query(effect(), [])).rejects.toEqual(lost);
+      const saving = messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+      await expect(saving).rejects.toEqual(lost);
+      expect(await backend.transactions?.has("effect")).toBe(false);
+      expect(await messages.lookUp([envelope.requestId])).toMatchObject([{ state: "pending" }]);
+      // It works again by itself.
+      const again = begin(messages);
+      await again.query(effect(), []);
+      await messages.saveReply(succeeded(envelope.requestId), fence, again);
+      expect(await backend.sql(`SELECT * FROM ${backend.schema}_effects`)).toHaveLength(1);
+    } finally {
+      await session.close();
+    }
+  });
+
   it.each(CUTS)("$when: a journal entry and its writes are there together or not at all", async (cut) => {
     await using proxy = await CuttingProxy.start(connectionString);
     const session = await postgres({ ...options, connectionString: proxy.url, schema: backend.schema }).open(

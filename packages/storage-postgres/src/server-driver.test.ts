@@ -1,0 +1,67 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { postgresSettings } from "./options.ts";
+import type { ServerConnection, ServerPool } from "./server-connection.ts";
+import { ServerDriver } from "./server-driver.ts";
+
+function poolOf(connect: () => ServerConnection, renew: () => void = () => undefined): ServerPool {
+  return { size: 4, clientMethods: [], connect: async () => connect(), renew } as unknown as ServerPool;
+}
+
+it("sends nothing after a BEGIN that is refused, on a session that waits for each answer anyway", async () => {
+  const sent: string[] = [];
+  const released: boolean[] = [];
+  const connection = {
+    isPipelined: false,
+    processId: null,
+    script: async (text: string) => {
+      sent.push(text);
+      throw Object.assign(new Error("refused"), { code: "57014", severity: "ERROR" });
+    },
+    seal: () => undefined,
+    release: (isUsable: boolean) => released.push(isUsable),
+  } as unknown as ServerConnection;
+  const driver = new ServerDriver(
+    poolOf(() => connection),
+    null,
+    postgresSettings({}),
+  );
+  // What a handler sends through the driver's own client is not seen here: it gets none.
+  await expect(driver.begin()).rejects.toMatchObject({ outcome: "not-written", sqlState: "57014" });
+  expect(sent.map((text) => text.split(" ")[0])).toEqual(["BEGIN"]);
+  expect(released).toEqual([false]);
+});
+
+describe("urgent statements whose sessions are silent", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  it.each([
+    ["20s", 3_000],
+    ["2s", 1_000],
+  ])(
+    "with a deadline of %s are asked once more after %i ms, and renew the pool once",
+    async (statementDeadline, silenceMs) => {
+      let isRenewed = false;
+      const renew = vi.fn<() => void>(() => {
+        isRenewed = true;
+      });
+      const release = (): void => undefined;
+      const connect = () =>
+        ({
+          release,
+          run: () => (isRenewed ? Promise.resolve({ rows: [1], rowCount: 1 }) : new Promise(() => undefined)),
+        }) as unknown as ServerConnection;
+      const driver = new ServerDriver(poolOf(connect, renew), null, postgresSettings({ statementDeadline }));
+      const statement = { name: "refresh", text: "refresh", values: [], isUrgent: true };
+      const answers = Promise.all([driver.run(statement), driver.run(statement)]);
+      await vi.advanceTimersByTimeAsync(silenceMs - 1);
+      expect(renew).not.toHaveBeenCalled();
+      await vi.advanceTimersByTimeAsync(1);
+      expect(await answers).toEqual([
+        { rows: [1], rowCount: 1 },
+        { rows: [1], rowCount: 1 },
+      ]);
+      expect(renew).toHaveBeenCalledTimes(1);
+    },
+  );
+});

@@ -1,0 +1,146 @@
+import { describe, expect, it } from "vitest";
+import type { ServerConnection, ServerResult } from "./server-connection.ts";
+import { ServerTransaction } from "./server-transaction.ts";
+
+const REPLY = { name: "reply", text: "reply", values: [] };
+
+/** As the server words an ERROR. */
+function refusal(code: string): Error {
+  return Object.assign(new Error("refused"), { code, severity: "ERROR" });
+}
+
+/** A session whose BEGIN is answered when the test says so. The server runs each statement by itself, as it does without one. */
+class FakeSession implements ServerConnection {
+  readonly native: unknown = null;
+  readonly isPipelined: boolean;
+  readonly processId: number = 7;
+  readonly begun = Promise.withResolvers<ServerResult<never>>();
+  readonly sent: string[] = [];
+  readonly released: boolean[] = [];
+  /** What refuses our own statement, if anything does. */
+  refuses: Error | null = null;
+  isSealed = false;
+
+  constructor(isPipelined = true) {
+    this.isPipelined = isPipelined;
+  }
+
+  async script<Row>(text: string): Promise<ServerResult<Row>> {
+    this.sent.push(text);
+    // Outside of a transaction COMMIT is answered with COMMIT, and a warning.
+    return text === "BEGIN" ? this.begun.promise : answer(text);
+  }
+
+  async query<Row>(text: string): Promise<ServerResult<Row>> {
+    this.sent.push(text);
+    return answer("INSERT");
+  }
+
+  async run<Row>({ text }: { text: string }): Promise<ServerResult<Row>> {
+    this.sent.push(text);
+    if (this.refuses !== null) throw this.refuses;
+    return answer("SELECT");
+  }
+
+  seal(): void {
+    this.isSealed = true;
+  }
+
+  release(isUsable: boolean): void {
+    this.released.push(isUsable);
+  }
+}
+
+function answer(command: string): ServerResult<never> {
+  return { rows: [], rowCount: 0, command };
+}
+
+function begin(session: FakeSession): { transaction: ServerTransaction; left: () => number } {
+  let left = 0;
+  const transaction = new ServerTransaction(session, {
+    begin: "BEGIN",
+    released: () => (left += 1),
+    retire: async () => true,
+  });
+  return { transaction, left: () => left };
+}
+
+describe("a transaction whose BEGIN is refused", () => {
+  it("sends no further statement, nor COMMIT, and ends its session", async () => {
+    const session = new FakeSession();
+    const { transaction, left } = begin(session);
+    const first = transaction.query("INSERT", []);
+    session.begun.reject(refusal("57014"));
+    await expect(first).rejects.toMatchObject({ outcome: "not-written", sqlState: "57014" });
+    await expect(transaction.query("INSERT", [])).rejects.toMatchObject({ outcome: "not-written" });
+    expect(session.isSealed).toBe(true);
+    await expect(transaction.commitAfter(REPLY)).rejects.toMatchObject({ outcome: "not-written" });
+    await transaction.rollback();
+    expect(session.sent).toEqual(["BEGIN", "INSERT"]);
+    expect(session.released).toEqual([false]);
+    expect(left()).toBe(1);
+  });
+
+  it("ends its session where it is rolled back, too", async () => {
+    const session = new FakeSession();
+    const { transaction, left } = begin(session);
+    const first = transaction.query("INSERT", []);
+    session.begun.reject(refusal("57014"));
+    await expect(first).rejects.toThrow();
+    await transaction.rollback();
+    expect(session.sent).toEqual(["BEGIN", "INSERT"]);
+    expect([session.released, left()]).toEqual([[false], 1]);
+  });
+
+  it("ends its session also where ROLLBACK had left before that was known", async () => {
+    const session = new FakeSession();
+    const { transaction, left } = begin(session);
+    session.begun.reject(refusal("57014"));
+    await transaction.rollback();
+    expect(session.sent).toEqual(["BEGIN", "ROLLBACK"]);
+    expect([session.released, left()]).toEqual([[false], 1]);
+  });
+
+  it("has not committed what left together with it: that is to be read back", async () => {
+    const session = new FakeSession();
+    const { transaction, left } = begin(session);
+    const committing = transaction.commitAfter(REPLY);
+    session.begun.reject(refusal("57014"));
+    await expect(committing).rejects.toMatchObject({ outcome: "unknown", isSettled: true });
+    expect([session.released, left()]).toEqual([[false], 1]);
+  });
+
+  it("says why what left together with it was refused, and ends its session", async () => {
+    const session = new FakeSession();
+    const { transaction } = begin(session);
+    session.refuses = refusal("HF001");
+    const committing = transaction.commitAfter(REPLY);
+    session.begun.reject(refusal("57014"));
+    await expect(committing).rejects.toMatchObject({ outcome: "not-written", sqlState: "HF001" });
+    expect(session.released).toEqual([false]);
+  });
+
+  it("has a session that is ended before anybody is told", async () => {
+    const session = new FakeSession(false);
+    const { transaction, left } = begin(session);
+    const begun = transaction.begun();
+    session.begun.reject(refusal("57014"));
+    await expect(begun).rejects.toMatchObject({ outcome: "not-written" });
+    expect([session.sent, session.released, left()]).toEqual([["BEGIN"], [false], 1]);
+  });
+});
+
+describe("a transaction that has begun", () => {
+  it("sends its first statement before the answer to BEGIN, and its last one with COMMIT", async () => {
+    const session = new FakeSession();
+    const { transaction, left } = begin(session);
+    const first = transaction.query("INSERT", []);
+    expect(session.sent).toEqual(["BEGIN", "INSERT"]);
+    session.begun.resolve(answer("BEGIN"));
+    await first;
+    const committing = transaction.commitAfter(REPLY);
+    expect(session.sent).toEqual(["BEGIN", "INSERT", "reply", "COMMIT"]);
+    await committing;
+    expect([session.released, left()]).toEqual([[true], 1]);
+  });
+});
