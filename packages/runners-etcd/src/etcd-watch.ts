@@ -3,10 +3,29 @@
 // After each gap it tells so, whatever happened in it: a list is the truth, the watch only says when to look. So it needs
 // no revision to resume from, and no event is lost or out of order.
 
+import type { Etcd3 } from "etcd3";
 import type { EtcdSession } from "./etcd-session.ts";
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
+
+type WatchOptions = NonNullable<Parameters<Etcd3["watchClient"]["watch"]>[0]>;
+type Interceptor = NonNullable<WatchOptions["interceptors"]>[number];
+
+/**
+ * Has a member of etcd end the watch when it has no leader: cut off from the others it would stand, and hear nothing. The client
+ * takes no metadata for a stream.
+ */
+const withLeader: Interceptor = (options, nextCall) => {
+  const call = nextCall(options);
+  const start = call.start.bind(call);
+  call.start = (metadata, listener) => {
+    metadata.set("hasleader", "true");
+    start(metadata, listener);
+  };
+  // Its type asks for the library's own class, which only wraps such a call.
+  return call as ReturnType<Interceptor>;
+};
 
 /** As much of the client's stream as is used. */
 interface WatchStream {
@@ -47,7 +66,7 @@ export class EtcdWatch {
   async #connect(): Promise<void> {
     try {
       const stream: WatchStream = await this.#session.call("watch", "read", () =>
-        this.#session.client.watchClient.watch(),
+        this.#session.client.watchClient.watch({ interceptors: [withLeader] }),
       );
       if (this.#isOver) return stream.cancel();
       this.#stream = stream;
@@ -70,7 +89,11 @@ export class EtcdWatch {
       stream.on("error", over);
       stream.on("end", over);
       stream.on("data", (response) => {
-        if (response.canceled === true) return over();
+        if (response.canceled === true) {
+          // Its token may be over, and the client gets a new one only when a call is refused: who is told of a change reads.
+          if (!this.#isOver) this.#changed();
+          return over();
+        }
         if (response.created === true) {
           this.#pauseMs = FIRST_PAUSE_MS;
           resolve();

@@ -73,7 +73,7 @@ describe("a URL", () => {
     expect(() => optionsFromUrl("etcd://me:secret%@a")).not.toThrow("secret");
   });
 
-  it.each(["a?tls=1", "a?tls=TRUE", "a?tls=false&ca=x", "a/%zz"])(
+  it.each(["a?tls=1", "a?tls=TRUE", "a?tls=false&ca=x", "a?tls=false&tls=true", "a/%zz"])(
     "is refused where it is not clear whether its password goes out without TLS, or what it says: %s",
     (rest) => {
       const read = (): unknown => optionsFromUrl(`etcd://me:secret@${rest}`);

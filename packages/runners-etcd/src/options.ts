@@ -100,6 +100,9 @@ export function optionsFromUrl(url: string): EtcdOptions {
   for (const name of query.keys()) {
     if (!["tls", "ca", "certificate", "key", "timeoutMs"].includes(name))
       throw new ConfigError({ option: "runners", got: `etcd: with the parameter "${name}"`, takes: FORM });
+    // One of two that differ would turn TLS on, the other off.
+    if (query.getAll(name).length > 1)
+      throw new ConfigError({ option: "runners", got: `etcd: with "${name}" more than once`, takes: FORM });
   }
   const files = Object.fromEntries(
     ["ca", "certificate", "key"].flatMap((name) =>

@@ -1,10 +1,14 @@
 // etcd that restarts, stops, freezes or takes leases away.
 
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { PersistenceError, type ShardId } from "@holdfast/core/adapter";
 import { Etcd3 } from "etcd3";
 import { startOwnEtcd, type EtcdControl, type EtcdService } from "../../../test/services/etcd.ts";
+import { freePort } from "../../../test/services/free-port.ts";
 import { findProgram } from "../../../test/services/programs.ts";
+import { EtcdSession } from "../src/etcd-session.ts";
+import { EtcdWatch } from "../src/etcd-watch.ts";
+import { checkOptions } from "../src/options.ts";
 import { hostsOf, member, Sessions, TTL_MS } from "./backend.ts";
 
 /** Leases that outlive a restart of etcd by far. */
@@ -12,7 +16,7 @@ const LONG_TTL_MS = 20_000;
 const SHARDS: readonly ShardId[] = ["default:0", "default:1", "default:2"];
 
 describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
-  let etcd: EtcdService & { readonly control: EtcdControl };
+  let etcd: OwnEtcd;
   let sessions: Sessions;
   const rejections: unknown[] = [];
   const note = (reason: unknown): void => void rejections.push(reason);
@@ -111,6 +115,27 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
     for (let round = 0; round < 10; round += 1) expect(await runners.refresh("r1")).toBe("held");
   });
 
+  it("ends the watch of a member without a leader, which would hear nothing there, and tells so once there is one", async () => {
+    const [one, two] = await startTwoEtcds();
+    onTestFinished(() => stopAll(one, two));
+    const session = new EtcdSession(checkOptions({ hosts: hostsOf(one.url) }));
+    onTestFinished(() => session.close());
+    const opened = vi.spyOn(session.client.watchClient, "watch");
+    let told = 0;
+    const watch = new EtcdWatch(session, () => {
+      told += 1;
+    });
+    await watch.start();
+    const stream = await opened.mock.results[0]?.value;
+    const ended = new Promise((resolve) => stream?.on("error", resolve));
+    await two.control.kill("SIGSTOP");
+    expect(String(await ended)).toContain("no leader");
+    const before = told;
+    await two.control.kill("SIGCONT");
+    await expect.poll(() => told, { timeout: 20_000 }).toBeGreaterThan(before);
+    watch.stop();
+  });
+
   it("lets no two members hold one shard, however they race", async () => {
     const racers = await Promise.all([sessions.open(), sessions.open(), sessions.open()]);
     const ids = racers.map((_, index) => `r${index}`);
@@ -127,3 +152,27 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
     }
   });
 });
+
+type OwnEtcd = EtcdService & { readonly control: EtcdControl };
+
+/** Members of one etcd: without either of them there is no quorum. */
+async function startTwoEtcds(): Promise<readonly [OwnEtcd, OwnEtcd]> {
+  const peers = {
+    one: `http://127.0.0.1:${await freePort()}`,
+    two: `http://127.0.0.1:${await freePort()}`,
+  };
+  const start = (name: keyof typeof peers): Promise<OwnEtcd> =>
+    startOwnEtcd({
+      extra: [
+        ["--name", name, "--initial-cluster", `one=${peers.one},two=${peers.two}`],
+        ["--listen-peer-urls", peers[name], "--initial-advertise-peer-urls", peers[name]],
+      ].flat(),
+    });
+  return Promise.all([start("one"), start("two")]);
+}
+
+/** In good order each would wait for the other to lead. */
+async function stopAll(...services: readonly OwnEtcd[]): Promise<void> {
+  for (const { control } of services) await control.kill("SIGKILL");
+  for (const service of services) await service.stop();
+}

@@ -64,7 +64,12 @@ export class GrpcTransport implements Transport {
     });
     const port = await server.listen();
     const address = formatHostPort(this.#settings.advertise ?? { ...this.#settings.listen, port });
-    const own = { protocolVersion: PROTOCOL_VERSION, address, instanceId: this.#random.id() };
+    const own = {
+      protocolVersion: PROTOCOL_VERSION,
+      address,
+      instanceId: this.#random.id(),
+      maxMessageBytes: this.#settings.maxMessageBytes,
+    };
     this.#started = { listener, own, server, channels: new PeerChannels(this.#settings) };
     return address;
   }
@@ -73,10 +78,11 @@ export class GrpcTransport implements Transport {
   send(to: string, message: WireMessage): void {
     const started = this.#started;
     if (started === null) return;
-    const bytes = encodeMessage(message, this.#settings.maxMessageBytes);
-    const link = this.#current.get(to);
-    if (link?.takesMessages === true && link.send(message, bytes)) return;
-    if (link?.takesMessages === true || this.#closing !== null) return this.#undelivered(to, [message]);
+    const current = this.#current.get(to);
+    const link = current?.takesMessages === true ? current : null;
+    const bytes = encodeMessage(message, link?.limitBytes ?? this.#settings.maxMessageBytes);
+    if (link?.send(message, bytes) === true) return;
+    if (link !== null || this.#closing !== null) return this.#undelivered(to, [message]);
     this.#dial(started, to).send(message, bytes);
   }
 
@@ -189,6 +195,8 @@ export class GrpcTransport implements Transport {
       },
       opened,
       receive: (message) => this.#started?.listener.receive(peer(), message),
+      // Nothing waits for a peer's own stream before it is open: `to` is a name.
+      tooLarge: (messages) => this.#undelivered(to, messages),
       closed: ({ unsent, wasOpen }) => {
         const name = to === "" ? peer() : to;
         this.#links.delete(link);

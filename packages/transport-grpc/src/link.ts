@@ -6,12 +6,21 @@
 //       not arrive if the stream fails.
 //   L2  What the stream does not take yet waits in a bounded queue (Q2), and goes on with `drain`.
 //   L3  `closed` is told once, and after everything that was read before.
+//   L4  Nothing is written that is larger than the peer reads: gRPC would end the stream for it, with all that is under way.
 
 import { ProtocolViolation, SendQueue, type QueueBounds, type WireMessage } from "@holdfast/core/adapter";
 import { decodeMessage } from "./codec.ts";
-import { decodeFrame, encodeHello, packFrame, PROTOCOL_VERSION, type Hello } from "./protocol.ts";
+import {
+  decodeFrame,
+  encodeHello,
+  LEAST_MESSAGE_BYTES,
+  packFrame,
+  PROTOCOL_VERSION,
+  UNSAID_MESSAGE_BYTES,
+  type Hello,
+} from "./protocol.ts";
 
-/** A frame is closed at this size, unless one message alone is larger: others would wait for long behind it. */
+/** A frame is closed at this size, or what the peer reads, unless one message alone is larger: others would wait for long behind it. */
 const FRAME_BYTES = 256 * 1_024;
 
 /** As much of a gRPC stream as is used; of either end. */
@@ -33,6 +42,8 @@ export interface LinkOptions {
   /** The peer said who it is: messages may come and go. */
   readonly opened: (hello: Hello) => void;
   readonly receive: (message: WireMessage) => void;
+  /** Messages that were queued before the peer said how much it reads, and are larger than that: they are not sent. */
+  readonly tooLarge: (messages: readonly WireMessage[]) => void;
   /** It is over. `unsent` was never written; `wasOpen` whether anything else may have been lost. */
   readonly closed: (end: { readonly unsent: readonly WireMessage[]; readonly wasOpen: boolean }) => void;
 }
@@ -44,6 +55,7 @@ export class Link {
   #state: "opening" | "open" | "ending" | "closed" = "opening";
   /** Which start of which member the peer is, and since when that is known (monotonic, in ms). */
   #peer: { readonly instanceId: string; readonly since: number } | null = null;
+  #limitBytes: number;
   #wasOpen = false;
   #isFlushing = false;
   #isBlocked = false;
@@ -52,6 +64,7 @@ export class Link {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.#queue = new SendQueue(options.bounds);
+    this.#limitBytes = options.own.maxMessageBytes;
     const { stream } = options;
     stream.on("data", (frame) => this.#read(frame));
     stream.on("drain", () => {
@@ -73,6 +86,11 @@ export class Link {
     return this.#state === "opening" || this.#state === "open";
   }
 
+  /** The largest message that both ends take, as far as that is known: before it is open, this end alone. */
+  get limitBytes(): number {
+    return this.#limitBytes;
+  }
+
   /**
    * Whether a stream that this peer opened now shows that this one is of no use any more: it comes from another start of
    * the member, or from a peer that had this one to send on, and still opened another.
@@ -84,7 +102,7 @@ export class Link {
     return hello.instanceId !== instanceId || performance.now() - since > this.#options.helloTimeoutMs;
   }
 
-  /** Whether the queue had room. */
+  /** Whether the queue had room. `bytes` is no more than `limitBytes` of now. */
   send(message: WireMessage, bytes: Buffer): boolean {
     if (!this.#queue.add(message, bytes)) return false;
     this.#flushSoon();
@@ -144,12 +162,27 @@ export class Link {
       });
     if (hello.address === "" || hello.instanceId === "")
       throw new ProtocolViolation("a Hello without a name");
+    const peerBytes = hello.maxMessageBytes === 0 ? UNSAID_MESSAGE_BYTES : hello.maxMessageBytes;
+    // With less there would be no room for the error that takes the place of a reply that is too large.
+    if (peerBytes < LEAST_MESSAGE_BYTES)
+      throw new ProtocolViolation(`a Hello with a limit below ${LEAST_MESSAGE_BYTES} bytes`);
     clearTimeout(this.#helloTimer);
     this.#wasOpen = true;
     this.#peer = { instanceId: hello.instanceId, since: performance.now() };
     this.#state = this.#hasEnded ? "ending" : "open";
+    this.#limitBytes = Math.min(this.#limitBytes, peerBytes);
+    this.#removeTooLarge();
     this.#options.opened(hello);
     this.#flushSoon();
+  }
+
+  #removeTooLarge(): void {
+    const tooLarge: WireMessage[] = [];
+    for (const { message, bytes } of this.#queue.take(Number.POSITIVE_INFINITY)) {
+      if (bytes.length > this.#limitBytes) tooLarge.push(message);
+      else this.#queue.add(message, bytes);
+    }
+    if (tooLarge.length > 0) this.#options.tooLarge(tooLarge);
   }
 
   /** Once in a turn of the event loop: what is sent in the same turn shares a frame. */
@@ -165,7 +198,7 @@ export class Link {
   #flush(): void {
     if (this.#state !== "open" && this.#state !== "ending") return;
     while (!this.#isBlocked) {
-      const messages = this.#queue.take(FRAME_BYTES);
+      const messages = this.#queue.take(Math.min(FRAME_BYTES, this.#limitBytes));
       if (messages.length === 0) break;
       this.#isBlocked = !this.#options.stream.write(packFrame(messages.map(({ bytes }) => bytes)));
     }

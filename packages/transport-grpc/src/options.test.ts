@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { checkOptions, optionsFromUrl, type GrpcOptions } from "./options.ts";
 
 const SECRET = "a-secret-of-the-cluster";
+const PEMS = { certificate: "-----BEGIN", key: "-----BEGIN", ca: "-----BEGIN" };
 
 describe("the options", () => {
   it("have defaults for one machine", () => {
@@ -36,6 +37,7 @@ describe("the options", () => {
     ["keepAliveMs", { keepAliveMs: 3e9 }],
     ["connectTimeoutMs", { connectTimeoutMs: 3e9 }],
     ["tls.CA", { tls: { certificate: "c", key: "k", CA: "a" } as { certificate: string; key: string } }],
+    ["tls.clientAuth", { tls: { ...PEMS, clientAuth: 0 as unknown as boolean } }],
     ["listn", { listn: "host:1" } as GrpcOptions],
   ])("refuse a bad %s, and show no secret", (option, options) => {
     const check = (): unknown => checkOptions(options);
@@ -58,9 +60,13 @@ describe("a URL", () => {
     expect(optionsFromUrl("grpc:")).toEqual({});
   });
 
-  it("is refused where it is not clear whether who connects needs a certificate", () => {
-    expect(() => optionsFromUrl("grpc://host:1?certificate=c&key=k&ca=a&clientAuth=1")).toThrow(ConfigError);
-  });
+  it.each(["clientAuth=1", "clientAuth=TRUE", "clientAuth=", "clientAuth=true&clientAuth=false"])(
+    "is refused where it is not clear whether who connects needs a certificate: %s",
+    (parameters) => {
+      const read = (): unknown => optionsFromUrl(`grpc://host:1?certificate=c&key=k&ca=a&${parameters}`);
+      expect(read).toThrow(ConfigError);
+    },
+  );
 
   it("is refused with a parameter that is none, without showing it", () => {
     expect(() => optionsFromUrl(`grpc://host:1?tokn=${SECRET}`)).toThrow(/"tokn"/u);

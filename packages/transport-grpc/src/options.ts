@@ -147,6 +147,13 @@ export function optionsFromUrl(url: string): GrpcOptions {
   const options: Record<string, unknown> = parts["listen"] === "" ? {} : { listen: parts["listen"] };
   const tls: Record<string, unknown> = {};
   for (const [name, value] of query) {
+    // The last of two that differ would win, and may be the one that lets everybody in.
+    if (query.getAll(name).length > 1)
+      throw new ConfigError({
+        option: "transport",
+        got: `grpc: with "${name}" more than once`,
+        takes: URL_FORM,
+      });
     if (["certificate", "key", "ca", "serverName"].includes(name)) tls[name] = value;
     else if (name === "clientAuth") tls[name] = flag(name, value);
     else if (name === "advertise" || name === "token") options[name] = value;
@@ -197,11 +204,14 @@ function checkTls(tls: GrpcTls): TlsSettings {
   if (certificate === null || key === null)
     throw new ConfigError({ option: "transport.tls", got: "without a certificate or a key", takes: "both" });
   const ca = pem("ca", tls.ca);
+  const clientAuth = tls.clientAuth ?? ca !== null;
+  if (typeof clientAuth !== "boolean")
+    throw new ConfigError({ option: "transport.tls.clientAuth", got: clientAuth, takes: "true or false" });
   return {
     certificate,
     key,
     ca,
-    clientAuth: tls.clientAuth ?? ca !== null,
+    clientAuth,
     serverName: tls.serverName ?? null,
   };
 }

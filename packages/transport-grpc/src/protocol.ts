@@ -7,6 +7,10 @@ import type { ServiceDefinition } from "@grpc/grpc-js";
 /** What members of this release say to each other. */
 export const PROTOCOL_VERSION = 1;
 export const SERVICE_NAME = "holdfast.transport.v1.Transport";
+/** What is read at least by who says how much that is. */
+export const LEAST_MESSAGE_BYTES = 65_536;
+/** What is read by who does not say it: the default of the releases that had no field for it. */
+export const UNSAID_MESSAGE_BYTES = 4_259_840;
 
 /** A frame as it is read. Messages are checked one by one (codec.ts). */
 export interface Frame {
@@ -18,6 +22,8 @@ export interface Hello {
   readonly protocolVersion: number;
   readonly address: string;
   readonly instanceId: string;
+  /** The largest message that its sender reads. 0: it does not say. */
+  readonly maxMessageBytes: number;
 }
 
 /** A message as it is read: `kind` names the field that is there. */

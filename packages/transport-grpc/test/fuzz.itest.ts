@@ -16,7 +16,12 @@ const FRAMES = Number(process.env["FUZZ_FRAMES"] ?? 20_000);
 const SEED = Number(process.env["FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const STREAMS = Math.min(2_000, FRAMES);
 const CONNECTIONS = 300;
-const HELLO = encodeHello({ protocolVersion: PROTOCOL_VERSION, address: "127.0.0.1:1", instanceId: "x" });
+const HELLO = encodeHello({
+  protocolVersion: PROTOCOL_VERSION,
+  address: "127.0.0.1:1",
+  instanceId: "x",
+  maxMessageBytes: 65_536,
+});
 const VALID: readonly Buffer[] = [
   HELLO,
   packFrame([encodeMessage(ping("a nonce"), 65_536)]),
@@ -54,7 +59,12 @@ describe(`fuzzed input, seed ${SEED}`, () => {
         const { stream, deliver } = silentStream();
         const link = new Link({
           stream,
-          own: { protocolVersion: PROTOCOL_VERSION, address: "127.0.0.1:2", instanceId: "y" },
+          own: {
+            protocolVersion: PROTOCOL_VERSION,
+            address: "127.0.0.1:2",
+            instanceId: "y",
+            maxMessageBytes: 65_536,
+          },
           bounds: { maxMessages: 10, maxBytes: 1_000 },
           helloTimeoutMs: 60_000,
           cancel: (violation) => {
@@ -64,6 +74,7 @@ describe(`fuzzed input, seed ${SEED}`, () => {
           receive: () => {
             counts.received += 1;
           },
+          tooLarge: () => undefined,
           closed: () => undefined,
         });
         // Half of them come after a good start.

@@ -3,13 +3,21 @@
 import { connect } from "node:net";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { Client, credentials, loadPackageDefinition, Metadata, status } from "@grpc/grpc-js";
+import {
+  Client,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  status,
+  type ClientDuplexStream,
+} from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { protoPath as healthProto } from "grpc-health-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { GrpcOptions, GrpcTls } from "../src/options.ts";
 import { certificateAuthority, type Certificates } from "../../../test/services/certificates.ts";
-import { encodeHello, service as transportService } from "../src/protocol.ts";
+import { encodeMessage } from "../src/codec.ts";
+import { encodeHello, packFrame, PROTOCOL_VERSION, service as transportService } from "../src/protocol.ts";
 import { Member, ping } from "./member.ts";
 
 const TOKEN = "a-secret-of-the-cluster";
@@ -130,26 +138,31 @@ describe("limits", () => {
 
   it("cuts off who sends a larger message than it takes", async () => {
     await using small = await Member.start({ maxMessageBytes: 65_536 });
-    await using large = await Member.start();
-    await using third = await Member.start();
-    expect(await large.reaches(small.address)).toBe(true);
-    large.transport.send(small.address, ping("x".repeat(200_000)));
-    await large.until(() => large.gone.length > 0);
+    await using other = await Member.start();
+    expect(await other.reaches(small.address)).toBe(true);
+    const { stream, ended } = strangerAt(small.address);
+    stream.write(
+      encodeHello({
+        protocolVersion: PROTOCOL_VERSION,
+        address: "127.0.0.1:1",
+        instanceId: "x",
+        maxMessageBytes: 0,
+      }),
+    );
+    stream.write(packFrame([encodeMessage(ping("x".repeat(200_000)), 300_000)]));
+    expect((await ended).code).toBe(status.RESOURCE_EXHAUSTED);
     expect(small.received).toHaveLength(1);
-    expect(await third.reaches(small.address)).toBe(true);
-    expect(await large.reaches(small.address)).toBe(true);
+    expect(await other.reaches(small.address)).toBe(true);
+    expect(other.gone).toEqual([]);
   });
 
   it("tells a peer of another version that it is one", async () => {
     await using member = await Member.start();
-    const client = new Client(member.address, credentials.createInsecure());
-    const { path, requestSerialize, responseDeserialize } = transportService["Connect"] as Method;
-    const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
-    stream.resume();
-    stream.write(encodeHello({ protocolVersion: 99, address: "127.0.0.1:1", instanceId: "x" }));
-    const error = await new Promise<{ code?: number }>((resolve) => stream.on("error", resolve));
-    expect(error.code).toBe(status.FAILED_PRECONDITION);
-    client.close();
+    const { stream, ended } = strangerAt(member.address);
+    stream.write(
+      encodeHello({ protocolVersion: 99, address: "127.0.0.1:1", instanceId: "x", maxMessageBytes: 0 }),
+    );
+    expect((await ended).code).toBe(status.FAILED_PRECONDITION);
   });
 
   it("closes on who connects and never says who it is", async () => {
@@ -175,6 +188,19 @@ type Method = {
   requestSerialize(value: object): Buffer;
   responseDeserialize(bytes: Buffer): unknown;
 };
+
+/** A stream as a peer opens it, and how it ends. */
+function strangerAt(address: string): {
+  readonly stream: ClientDuplexStream<Buffer, unknown>;
+  readonly ended: Promise<{ readonly code?: number }>;
+} {
+  const client = new Client(address, credentials.createInsecure());
+  onTestFinished(() => client.close());
+  const { path, requestSerialize, responseDeserialize } = transportService["Connect"] as Method;
+  const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  stream.resume();
+  return { stream, ended: new Promise((resolve) => stream.on("error", resolve)) };
+}
 
 /** The health of a service, as any client of grpc.health.v1 learns it. */
 function check(client: Client, service = ""): Promise<unknown> {
