@@ -57,10 +57,11 @@ export type {
 } from "./cluster/status.ts";
 
 export type { CallOptions } from "./client/caller.ts";
-export type { EntityClient, EntityPeer } from "./client/entity-client.ts";
+export type { AnyQuery, Query } from "./contract/workflow-contract.ts";
+export type { EntityClient, EntityClients, EntityPeer } from "./client/entity-client.ts";
 export type { HandlerContext, RunContext } from "./client/handler-context.ts";
 export type { UntypedEntityClient } from "./client/untyped-client.ts";
-export type { WorkflowClient, WorkflowStarter } from "./client/workflow-client.ts";
+export type { WorkflowClient, WorkflowClients, WorkflowStarter } from "./client/workflow-client.ts";
 export type { WorkflowHandle } from "./client/workflow-handle.ts";
 export type { ExecutionDescription } from "./client/execution-description.ts";
 export type { ExecutionFilter, ExecutionSummary } from "./client/execution-listing.ts";

@@ -235,7 +235,7 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     restart: (index) => withTime(runner(index).start(registrations, observe)),
     revive(index) {
       const revived = runner(index);
-      if (!revived.isAlive) void revived.start(registrations, observe).catch(() => revived.crash());
+      if (revived.isDown) void revived.start(registrations, observe).catch(() => revived.crash());
     },
     sleep: (ms) => new Promise<void>((resolve) => void clock.setTimer(ms, resolve)),
     async pause(index) {

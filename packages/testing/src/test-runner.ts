@@ -48,6 +48,7 @@ export class TestRunner {
   #skewMs = 0;
   /** Every member that this process was, the dead ones too. */
   readonly #members: Member[] = [];
+  #isBeingMade = false;
   #process: { readonly member: Member; readonly gate: ProcessGate; readonly view: VirtualClockView } | null =
     null;
 
@@ -68,6 +69,11 @@ export class TestRunner {
 
   get isAlive(): boolean {
     return this.#process !== null;
+  }
+
+  /** Whether there is no process, nor one that is being made. */
+  get isDown(): boolean {
+    return this.#process === null && !this.#isBeingMade;
   }
 
   get isPaused(): boolean {
@@ -122,33 +128,39 @@ export class TestRunner {
 
   /** Starts the process: with a new identity, and none of what the last one had in memory. */
   async start(register: readonly Registration[], observe: (member: Member) => void): Promise<void> {
-    if (this.#process !== null) throw new TestClusterError(`${this.address} runs already: crash it first`);
+    if (!this.isDown) throw new TestClusterError(`${this.address} runs already: crash it first`);
     const { clock, random, backend, network, tamper, options } = this.#world;
     const label = `${this.address}#${this.#members.length + 1}`;
     const gate = new ProcessGate(random.fork(`${label} gate`));
     const view = clock.view({ offsetMs: this.#skewMs });
     this.#traceProcess("started");
     network.join(this.address, gate);
-    const member = await createMember(
-      {
-        register,
-        ...options,
-        ...this.#options,
-        role: this.#role,
-        storage: gatedStorage(backend.storage, gate, this.faults, tamper, this.#traced("storage")),
-        runners: gatedRunners(backend.runners, gate, this.faults, this.#traced("lease")),
-        transport: backend.transport({ address: this.address }),
-      },
-      {
-        clock: view,
-        random: random.fork(label),
-        environment: {},
-        importModule: () => Promise.reject(new Error("A test cluster has no adapters")),
-      },
-    );
-    this.#process = { member, gate, view };
-    this.#members.push(member);
-    observe(member);
+    let member: Member;
+    this.#isBeingMade = true;
+    try {
+      member = await createMember(
+        {
+          register,
+          ...options,
+          ...this.#options,
+          role: this.#role,
+          storage: gatedStorage(backend.storage, gate, this.faults, tamper, this.#traced("storage")),
+          runners: gatedRunners(backend.runners, gate, this.faults, this.#traced("lease")),
+          transport: backend.transport({ address: this.address }),
+        },
+        {
+          clock: view,
+          random: random.fork(label),
+          environment: {},
+          importModule: () => Promise.reject(new Error("A test cluster has no adapters")),
+        },
+      );
+      this.#process = { member, gate, view };
+      this.#members.push(member);
+      observe(member);
+    } finally {
+      this.#isBeingMade = false;
+    }
     await member.start();
   }
 

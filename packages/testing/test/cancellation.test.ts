@@ -303,3 +303,22 @@ describe("compensation", () => {
     expect(log).toEqual(["slow began", "undone"]);
   });
 });
+
+it("a compensation that throws what cannot be made a text keeps none of the others from running", async () => {
+  const Trip = defineWorkflow<string, void>({ name: "Trip", key: (id) => id });
+  const undone: string[] = [];
+  const trip = Trip.implement({
+    execute(ctx) {
+      ctx.onCompensate("first", () => void undone.push("first"));
+      ctx.onCompensate("second", () => {
+        throw Object.create(null);
+      });
+      return Promise.reject(new Error("no seats"));
+    },
+  });
+  await using cluster = await createTestCluster({ register: [trip] });
+  const result = cluster.workflow(Trip).execute("t");
+  await expect(result).rejects.toThrow(WorkflowFailedError);
+  await expect(result).rejects.toThrow("no seats");
+  expect(undone).toEqual(["first"]);
+});

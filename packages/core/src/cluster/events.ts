@@ -1,5 +1,8 @@
+import { EventEmitter } from "node:events";
+import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { ShardId } from "../data/shard-id.ts";
+import { describeThrown } from "../singleton/describe-thrown.ts";
 
 /** What `cluster.events` emits, and with what. */
 export interface ClusterEvents {
@@ -14,4 +17,21 @@ export interface ClusterEvents {
   /** This runner takes shards again. */
   attached: [];
   deadLettered: [letter: { requestId: string; address: EntityAddress; tag: string }];
+}
+
+/** An emitter whose listeners keep neither each other nor who emits from going on. What one throws is logged. */
+export function guardedEvents(logger: Logger): EventEmitter<ClusterEvents> {
+  const events = new EventEmitter<ClusterEvents>();
+  const emit = (event: keyof ClusterEvents, ...args: readonly unknown[]): boolean => {
+    const listeners = events.rawListeners(event);
+    for (const listener of listeners) {
+      try {
+        Reflect.apply(listener, events, args);
+      } catch (error) {
+        logger.error("A listener of cluster.events threw", { event, error: describeThrown(error) });
+      }
+    }
+    return listeners.length > 0;
+  };
+  return Object.assign(events, { emit });
 }

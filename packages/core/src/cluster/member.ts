@@ -4,7 +4,7 @@
 //
 //   created -> starting -> running -> draining -> stopped, or `crash()` from any of them, which cleans nothing up.
 
-import { EventEmitter } from "node:events";
+import type { EventEmitter } from "node:events";
 import { sleep } from "../clock/sleep.ts";
 import { within } from "../clock/within.ts";
 import { withFields, type Logger } from "../contract/logger.ts";
@@ -13,7 +13,7 @@ import { Counters } from "../entity/counters.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
 import { BackendWatch } from "./backend-watch.ts";
 import type { ClusterSettings } from "./config.ts";
-import type { ClusterEvents } from "./events.ts";
+import { guardedEvents, type ClusterEvents } from "./events.ts";
 import { describeState, type MemberState } from "./member-state.ts";
 import { DRAIN_GRACE_MS, openParts, type MemberBasis, type Parts } from "./parts.ts";
 import { checkRegistrations, type Registration } from "./registration.ts";
@@ -36,7 +36,7 @@ const LONGEST_QUIET_MS = 60_000;
 const OWN_ADDRESS_MS = 1_000;
 
 export class Member {
-  readonly events: EventEmitter<ClusterEvents> = new EventEmitter();
+  readonly events: EventEmitter<ClusterEvents>;
   readonly counters: Counters = new Counters();
   readonly #options: MemberOptions;
   readonly backends: BackendWatch;
@@ -50,6 +50,7 @@ export class Member {
 
   constructor(options: MemberOptions) {
     this.#options = options;
+    this.events = guardedEvents(options.logger);
     this.backends = new BackendWatch({
       clock: options.clock,
       quietMs: Math.min(

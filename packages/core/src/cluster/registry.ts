@@ -175,7 +175,7 @@ export class Registry {
   }
 
   #addCron(definition: CronDefinition): void {
-    const { clock, logger, caller, router } = this.#options;
+    const { clock, logger, caller, router, storage } = this.#options;
     const runner: CronRunner = new CronRunner(
       bindCron(definition, (scope) => this.#runContext(scope)),
       {
@@ -183,11 +183,16 @@ export class Registry {
         logger,
         forgetTicks: async (answeredBefore) => {
           const entityType = runner.behavior.contract.name;
-          await this.#options.storage.messages.forgetAnswered({
+          await storage.messages.forgetAnswered({
             entityType,
             answeredBefore,
             limit: FORGET_AT_ONCE,
           });
+        },
+        isWaiting: async (instant) => {
+          const address = { entityType: runner.behavior.contract.name, entityId: runner.entityId };
+          const state = await storage.messages.lookUpByKey(address, TICK, tickOf(instant).scheduledTime);
+          return state?.state === "pending";
         },
         scheduleTick: (instant) => {
           const target = {

@@ -53,6 +53,33 @@ describe("an error that travels", () => {
     });
   });
 
+  it("arrives as an instance of its class although that has getters by its fields' names, and setters that throw", () => {
+    class OutOfStock extends Error {
+      get code(): string {
+        return "OUT_OF_STOCK";
+      }
+      get left(): number {
+        return 0;
+      }
+      set left(_: number) {
+        throw new Error("set");
+      }
+    }
+    const thrown = Object.defineProperty(new OutOfStock("none left"), "left", { value: 3, enumerable: true });
+    const arrived = travel(thrown, [DOMException, OutOfStock]);
+    expect(arrived).toBeInstanceOf(OutOfStock);
+    expect(arrived).toMatchObject({ message: "none left", code: "OUT_OF_STOCK", left: 3 });
+  });
+
+  it("asks for no other attempt where its getter throws", () => {
+    const thrown = Object.defineProperty(new Error("x"), "retryable", {
+      get: () => {
+        throw new Error("get");
+      },
+    });
+    expect(isRetryable(thrown)).toBe(false);
+  });
+
   it("keeps a code that is a number where it arrives as an instance of its class", () => {
     class HttpError extends Error {
       readonly code = 404;

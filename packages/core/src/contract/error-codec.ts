@@ -77,7 +77,8 @@ export function decodeError(encoded: EncodedError, classes: readonly ErrorClass[
 function isOf(candidate: ErrorClass, { name, className }: EncodedError): boolean {
   if (candidate.name === className || candidate.name === name) return true;
   // Its own name only: a class that was given none has that of Error.
-  return Object.hasOwn(candidate.prototype, "name") && candidate.prototype.name === name;
+  const own = Object.getOwnPropertyDescriptor(candidate.prototype, "name");
+  return own?.value === name;
 }
 
 function revive(
@@ -88,8 +89,13 @@ function revive(
 ): Error {
   const error: Error = Reflect.construct(Error, [encoded.message, options], errorClass);
   hide(error, "name", encoded.name);
-  if (encoded.code !== null) Object.assign(error, { code: encoded.code });
-  return Object.assign(error, fields);
+  // Not assigned: a class may have getters by these names, and setters that do something.
+  for (const [key, value] of Object.entries({
+    ...(encoded.code === null ? {} : { code: encoded.code }),
+    ...fields,
+  }))
+    Object.defineProperty(error, key, { value, enumerable: true, configurable: true, writable: true });
+  return error;
 }
 
 function encodeNonError(thrown: unknown): EncodedError {
@@ -145,10 +151,15 @@ function hide(error: Error, key: string, value: string): void {
 /** Whether an error thrown by a handler asks for another attempt instead of being the reply. */
 export function isRetryable(thrown: unknown): boolean {
   if (thrown instanceof storage.PersistenceError || thrown instanceof storage.FencedError) return true;
-  return (
-    thrown instanceof Error &&
-    !(thrown instanceof HoldfastError) &&
-    "retryable" in thrown &&
-    thrown.retryable === true
-  );
+  try {
+    return (
+      thrown instanceof Error &&
+      !(thrown instanceof HoldfastError) &&
+      "retryable" in thrown &&
+      thrown.retryable === true
+    );
+  } catch {
+    // A getter of the user's that throws asks for nothing.
+    return false;
+  }
 }

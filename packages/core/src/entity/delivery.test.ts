@@ -3,9 +3,12 @@ import { sampleRequest } from "../../test/sample-request.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { OpenStorage } from "../adapter/storage-adapter.ts";
+import type { Fence } from "../data/epoch.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { firstRequestIdOf } from "../data/request-id.ts";
+import { PayloadTooLargeError } from "../errors/storage.ts";
 import { ACCEPTED_BEFORE } from "./answers.ts";
 import { Delivery } from "./delivery.ts";
 
@@ -22,12 +25,15 @@ async function sender(
   readonly sent: string[];
   readonly end: unknown[];
   owner: string | undefined;
+  /** Who reads nothing as large as the request. */
+  tooSmall: string | null;
+  readonly storage: OpenStorage;
 }> {
   const clock = new VirtualClock();
   const sent: string[] = [];
   const end: unknown[] = [];
   const storage = await createMemoryBackend().storage.open({ clock, random: new SeededRandom(1) });
-  const test = { clock, sent, end, owner: owner ?? undefined };
+  const test = { clock, sent, end, storage, owner: owner ?? undefined, tooSmall: null as string | null };
   const delivery = new Delivery({
     messages: storage.messages,
     clock,
@@ -40,6 +46,8 @@ async function sender(
     serves: () => true,
     reroute: () => undefined,
     send: (to, message: WireMessage) => {
+      if (to === test.tooSmall)
+        throw new PayloadTooLargeError({ what: "A request", payloadBytes: 2, limitBytes: 1 });
       const again = message.type === "request" && message.sending !== undefined ? " again" : "";
       sent.push(`${message.type} to ${to}${again}`);
     },
@@ -105,6 +113,37 @@ describe("a persisted request", () => {
       sampleRequest({ persisted: true, requestId: firstRequestIdOf(made).padEnd(32, "0") }),
     );
     expect(test.sent).toEqual(["request to first again"]);
+  });
+
+  it("that may have been accepted has its reply, although the next owner does not read as much at a time", async () => {
+    const test = await sender(persisted);
+    const { messages } = test.storage;
+    const { shardId } = persisted.address;
+    const [epoch = 0] = await messages.claimShards([shardId]);
+    const fence: Fence = { shardId, epoch };
+    await messages.saveRequest(persisted, 0, fence);
+    test.tooSmall = "second";
+    test.owner = "second";
+    test.delivery.receive({
+      type: "rejected",
+      requestId: "r1",
+      code: "NOT_ASSIGNED",
+      detail: ACCEPTED_BEFORE,
+    });
+    await test.clock.advance(2_000);
+    expect(test.end).toEqual([]);
+    await messages.saveReply({ requestId: "r1", exit: { ok: true, value: "2" } }, fence, null);
+    await test.clock.advance(2_000);
+    expect(test.end).toEqual([{ ok: true, value: "2" }]);
+  });
+
+  it("that nobody has fails where its owner does not read as much", async () => {
+    const test = await sender(persisted, null);
+    test.tooSmall = "first";
+    test.owner = "first";
+    test.delivery.routesChanged();
+    await test.clock.advance(200);
+    expect(test.end).toEqual(["PayloadTooLargeError"]);
   });
 
   it("is at work while it is looked for, whoever left it to storage", async () => {

@@ -218,7 +218,11 @@ export class Delivery {
     try {
       this.#say(outgoing, message);
     } catch (error) {
-      this.#fail(outgoing, error instanceof Error ? error : new Error(String(error)));
+      if (!mayBeInStorage(outgoing) || envelope.expects === "stream")
+        return this.#fail(outgoing, error instanceof Error ? error : new Error(String(error)));
+      // The owner before took more at a time than this one, which reads it from storage: its reply is looked up there.
+      outgoing.target = null;
+      if (outgoing.storedAs === null && !outgoing.isStoring) this.#store(outgoing);
     }
   }
 

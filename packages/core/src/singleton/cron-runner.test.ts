@@ -40,6 +40,10 @@ class TickStorage {
       {
         clock: this.clock,
         logger: { debug: write, info: write, warn: write, error: write },
+        isWaiting: async (instant) => {
+          const tick = this.ticks.get(tickOf(instant).scheduledTime);
+          return tick !== undefined && tick.reply === undefined;
+        },
         forgetTicks: async (answeredBefore) => void this.forgotten.push(answeredBefore),
         scheduleTick: async (instant) => {
           this.saves += 1;
@@ -171,6 +175,22 @@ describe("a cron", () => {
       await runner.mend(running());
     }
     expect(storage.pending).toEqual(["00:10"]);
+  });
+
+  it("goes on although a clock that was ahead has run its next tick early", async () => {
+    const storage = new TickStorage();
+    const { times, run } = recorder();
+    const runner = storage.runner({ run });
+    await runner.seed(running());
+    storage.clock.setWall(HOUR);
+    await storage.live(runner, 1);
+    storage.clock.setWall(0);
+    for (let minute = 0; minute < 35; minute += 1) {
+      await storage.live(runner, 1);
+      await runner.mend(running());
+    }
+    // The first was run early, and runs once.
+    expect(times).toEqual(["00:10", "00:20", "00:30"]);
   });
 
   it("is not doubled when it is seeded again and again (C2)", async () => {

@@ -65,6 +65,8 @@ export interface CronRunnerOptions {
    * deliverAt. Resolves when it is durable. Called again for the same instant after it rejected, and at other times too.
    */
   readonly scheduleTick: (instant: number) => Promise<void>;
+  /** Whether the tick of this instant is in storage and has no reply yet. */
+  readonly isWaiting: (instant: number) => Promise<boolean>;
   /** Deletes the records of ticks that were answered before this wall time, as many as is good at a time. */
   readonly forgetTicks: (answeredBefore: number) => Promise<void>;
 }
@@ -81,7 +83,7 @@ export class CronRunner {
   readonly #options: CronRunnerOptions;
   #forgotAt = 0;
   /** The instant of the tick that was saved last. */
-  #newest = Number.POSITIVE_INFINITY;
+  #newest: number | null = null;
 
   constructor(cron: Cron, options: CronRunnerOptions) {
     this.#cron = cron;
@@ -104,12 +106,18 @@ export class CronRunner {
   }
 
   /**
-   * Saves the next tick from now where the one that was saved last is later: a clock that was ahead has named it. To be called
-   * time and again while the shard is here. An overdue one is let be: the chain goes on from there. Never rejects.
+   * Saves the next tick from now where a clock that was ahead named the one that was saved last: that is later, or was there
+   * already and has run. To be called time and again while the shard is here. From a tick that waits, however overdue it is, the
+   * chain goes on. Never rejects.
    */
   async mend(signal: AbortSignal): Promise<void> {
+    const newest = this.#newest;
     const next = this.#cron.schedule.next(this.#options.clock.now());
-    if (this.#newest > next) await this.#saveTick(next, signal);
+    // Where storage cannot say, the next time finds out.
+    if (newest !== null && newest <= next && (await this.#options.isWaiting(newest).catch(() => true)))
+      return;
+    // Its tick may have run and handed on meanwhile.
+    if (newest === this.#newest) await this.#saveTick(next, signal);
   }
 
   async #tick(input: Tick, call: Call): Promise<TickOutcome> {

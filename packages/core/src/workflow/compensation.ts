@@ -1,5 +1,6 @@
 // Compensations: what undoes an execution's work, in reverse order, once its code has failed.
 
+import { encodeError } from "../contract/error-codec.ts";
 import { encodePayload } from "../contract/payload.ts";
 import type { FailedCompensation } from "../errors/workflow.ts";
 import type { Execution } from "./execution.ts";
@@ -41,9 +42,18 @@ export class Compensations {
       try {
         await undo();
       } catch (failure) {
-        failed.push({ name, reason: failure instanceof Error ? failure.message : String(failure) });
+        failed.push({ name, reason: reasonOf(failure) });
       }
     }
     throw new FailedAndCompensated(error, failed);
+  }
+}
+
+/** Also of what cannot be made a text: the others are to run. */
+function reasonOf(failure: unknown): string {
+  try {
+    return String(failure instanceof Error ? failure.message : failure);
+  } catch {
+    return encodeError(failure, { exposeStacks: false }).message;
   }
 }

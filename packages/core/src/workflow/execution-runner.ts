@@ -266,7 +266,10 @@ export class ExecutionRunner {
         reason: cancelled.reason,
         failedCompensations,
       });
-    const reason = error instanceof Error ? error.message : "something that is not an Error was thrown";
+    const reason =
+      error instanceof Error
+        ? encodeError(error, { exposeStacks: false }).message
+        : "something that is not an Error was thrown";
     return new WorkflowFailedError({ workflow, executionId, reason, failedCompensations }, { cause: error });
   }
 
