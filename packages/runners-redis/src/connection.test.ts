@@ -28,3 +28,30 @@ it("a client's Sentinel that takes connections and says nothing is passed over",
   redis.connect().catch(() => undefined);
   await connected;
 });
+
+it.each([
+  ["of its own", (url: string) => ({ url, sentinel: { name: "main" } })],
+  [
+    "of a client",
+    () => ({
+      client: new Redis({
+        sentinels: [1, 2, 3, 4].map((port) => ({ port })),
+        name: "main",
+        lazyConnect: true,
+      }),
+    }),
+  ],
+])("all Sentinels %s and the master have their turn within one call", async (_, options) => {
+  const url = "redis://one,two,three,four";
+  const settings = checkOptions({ ...options(url), commandTimeout: "1500ms" });
+  const redis = newConnection(settings, 500, adapterServices().random) as Redis;
+  onTestFinished(() => redis.disconnect());
+  expect(redis.options).toMatchObject({ connectTimeout: 300, sentinelCommandTimeout: 300 });
+});
+
+it("connections are kept alive, also where the client's own are not: one that only listens notices that it is gone", () => {
+  const client = new Redis({ keepAlive: 0, lazyConnect: true });
+  const redis = newConnection(checkOptions({ client }), 500, adapterServices().random) as Redis;
+  onTestFinished(() => redis.disconnect());
+  expect(redis.options.keepAlive).toBe(30_000);
+});

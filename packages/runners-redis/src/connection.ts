@@ -41,6 +41,7 @@ type SentinelOptions = Pick<
   | "sentinelPassword"
   | "enableTLSForSentinelMode"
   | "sentinelTLS"
+  | "connectTimeout"
   | "sentinelCommandTimeout"
   | "sentinelRetryStrategy"
 >;
@@ -78,11 +79,11 @@ function newClient(settings: RedisSettings, tryMs: number, random: Random): Redi
   } satisfies ClusterOptions;
   if (client !== null) {
     if (!client.isCluster) {
-      // A client of the user's may wait for a silent Sentinel for ever, and for each that is away as long as for a server.
       const { sentinels }: RedisOptions = client.options;
-      const share = Math.ceil(tryMs / ((sentinels?.length ?? 0) + 1));
-      const found = { sentinelCommandTimeout: share, sentinelRetryStrategy: pauses(random) };
-      return client.duplicate({ ...single, ...found, connectTimeout: share }) as Redis;
+      return client.duplicate({
+        ...single,
+        ...searchOptions(settings, sentinels ?? [], tryMs, random),
+      }) as Redis;
     }
     // ioredis 5 puts these in the place of the client's own, which have its password and its TLS.
     const { redisOptions }: ClusterOptions = client.options;
@@ -136,11 +137,8 @@ function credentials({ auth, tls }: RedisSettings): Pick<RedisOptions, "username
   };
 }
 
-function sentinelOptions(
-  { hosts, sentinel, tls }: RedisSettings,
-  tryMs: number,
-  random: Random,
-): SentinelOptions {
+function sentinelOptions(settings: RedisSettings, tryMs: number, random: Random): SentinelOptions {
+  const { hosts, sentinel, tls } = settings;
   if (sentinel === null) return {};
   return {
     sentinels: [...hosts],
@@ -148,7 +146,24 @@ function sentinelOptions(
     ...(sentinel.username === null ? {} : { sentinelUsername: sentinel.username }),
     ...(sentinel.password === null ? {} : { sentinelPassword: sentinel.password }),
     ...(tls === null ? {} : { enableTLSForSentinelMode: true, sentinelTLS: tls }),
-    sentinelCommandTimeout: tryMs,
+    ...searchOptions(settings, hosts, tryMs, random),
+  };
+}
+
+/**
+ * How long each Sentinel is asked: for its part of a call, so that the last one and the master have their turn in it, too. ioredis
+ * asks one after the other, and waits for ever for one that takes connections and says nothing.
+ */
+function searchOptions(
+  { commandTimeoutMs }: RedisSettings,
+  sentinels: readonly unknown[],
+  tryMs: number,
+  random: Random,
+): SentinelOptions {
+  const partMs = Math.min(tryMs, Math.ceil(commandTimeoutMs / (sentinels.length + 1)));
+  return {
+    connectTimeout: partMs,
+    sentinelCommandTimeout: partMs,
     sentinelRetryStrategy: pauses(random),
   };
 }

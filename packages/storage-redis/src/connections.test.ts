@@ -33,4 +33,22 @@ describe("a connection that is found by Sentinels", () => {
   it("is given up in time where none of them says anything", async () => {
     await expect(connect([await silentServer(), await silentServer()])).rejects.toThrow();
   });
+
+  it.each(["client", "connection"])(
+    "leaves each of them, and the master, its part of the time (%s)",
+    (how) => {
+      const found = { sentinels: [{ host: "one" }, { host: "two" }], name: "main", lazyConnect: true };
+      const options = how === "client" ? { client: new Redis(found) } : { connection: found };
+      const redis = connections(redisSettings({ ...options, commandTimeout: "600ms" }))(null);
+      onTestFinished(() => redis.disconnect());
+      expect(redis.options).toMatchObject({ connectTimeout: 200, sentinelCommandTimeout: 200 });
+    },
+  );
+});
+
+it("connections are kept alive, also where the client's own are not: one that only listens notices that it is gone", () => {
+  const client = new Redis({ keepAlive: 0, lazyConnect: true });
+  const redis = connections(redisSettings({ client }))(null);
+  onTestFinished(() => redis.disconnect());
+  expect(redis.options.keepAlive).toBe(30_000);
 });

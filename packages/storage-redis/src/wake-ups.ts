@@ -58,7 +58,9 @@ export class WakeUps {
       clearTimeout(late);
     }
     if (isOver) throw closedError("watchPending");
-    redis.options.retryStrategy = (times) => Math.min(times * 50, LONGEST_PAUSE_MS);
+    redis.options.retryStrategy = pauseMs;
+    // Where a client gives Sentinels up after one round, it would never listen again: ioredis goes on with that round.
+    redis.options.sentinelRetryStrategy = pauseMs;
     redis.on("ready", () => {
       // Whatever came while nobody listened.
       redis.subscribe(channel).then(
@@ -68,4 +70,8 @@ export class WakeUps {
     });
     return end;
   }
+}
+
+function pauseMs(tries: number): number {
+  return Math.min(tries * 50, LONGEST_PAUSE_MS);
 }

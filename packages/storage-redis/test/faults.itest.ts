@@ -4,6 +4,7 @@
 import { FencedError, type OpenStorage } from "@holdfast/core/adapter";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { fakeSentinel } from "../../../test/services/fake-redis.ts";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { redisStorage, type RedisStorageOptions } from "../src/index.ts";
 import { services } from "./backends.ts";
@@ -288,6 +289,31 @@ describe("wake-ups", () => {
     await (await open()).messages.saveRequest(request(), 0, null);
     await saved;
     await end?.();
+  });
+
+  it("go on after a lost connection although the client gives Sentinels up after one round", async () => {
+    const sentinels = [{ host: "127.0.0.1", port: await fakeSentinel(redis.port) }];
+    const client = new Redis({
+      sentinels,
+      name: "main",
+      // As those who give up after one round are told to, and its type does not say.
+      ...({ sentinelRetryStrategy: null } as object),
+      lazyConnect: true,
+    });
+    const adapter = redisStorage({ client, prefix: `case-${cases}`, onWarning: () => undefined });
+    const session = await adapter.open(services());
+    sessions.push(session);
+    await claim(session.messages);
+    const woken = new Promise<void>((resolve) => {
+      void session.messages
+        .watchPending?.(() => resolve())
+        .then(async () => {
+          const admin = new Redis(redis.url);
+          await admin.call("CLIENT", "KILL", "TYPE", "pubsub");
+          admin.disconnect();
+        });
+    });
+    await woken;
   });
 
   it("are not left behind by a session that closes while a watch begins, however far it has got", async () => {

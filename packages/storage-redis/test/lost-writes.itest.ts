@@ -267,17 +267,17 @@ describe("a server that got its first replica", () => {
     const replica = await startOwnRedis({ extra: AT_ONCE });
     const copy = new Redis(replica.url);
     try {
-      const owner = await open(main.url);
+      const [owner, sender] = [await open(main.url), await open(main.url)];
       const fence = await claim(owner.messages);
       await write(owner, fence);
       await copy.replicaof("127.0.0.1", main.port);
       await until(copy, "replication", /^master_link_status:up\r$/mu);
-      // It enters that, and the owner's connection does not know of it yet.
+      // It enters that, and the others' connections do not know of it yet.
       await open(main.url);
-      await expect(write(owner, fence)).rejects.toMatchObject({
-        code: "PERSISTENCE",
-        outcome: "not-written",
-      });
+      const failure = { code: "PERSISTENCE", outcome: "not-written" };
+      await expect(write(owner, fence)).rejects.toMatchObject(failure);
+      // Also who writes on nobody's behalf learns of it before anything is stored.
+      await expect(sender.messages.saveRequest(request(), 0, null)).rejects.toMatchObject(failure);
       await write(owner, fence);
       expect((await owner.messages.readPending(due())).requests).toHaveLength(2);
     } finally {

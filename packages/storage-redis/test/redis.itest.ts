@@ -291,7 +291,10 @@ describe("a server whose settings endanger what is stored", () => {
     const { requestId } = waiting;
     const used = Number(/used_memory:(\d+)/u.exec(await admin.info("memory"))?.[1]);
     await admin.config("SET", "maxmemory", String(used - 100_000));
-    await expect(messages.saveRequest(request(), 0, fence)).rejects.toMatchObject({ code: "PERSISTENCE" });
+    await expect(messages.saveRequest(request(), 0, fence)).rejects.toMatchObject({
+      code: "PERSISTENCE",
+      outcome: "not-written",
+    });
     // Who joins now, and who takes the shard over, can end what was begun.
     const next = await open();
     const taken = await claim(next.messages);
@@ -305,6 +308,50 @@ describe("a server whose settings endanger what is stored", () => {
     await expect(next.messages.saveRequest(request(), 0, taken)).resolves.toMatchObject({
       outcome: "accepted",
     });
+  });
+});
+
+describe("a server that is full when it begins anew", () => {
+  it("is entered, read, claimed and emptied, and then takes requests again", async () => {
+    const full = await startOwnRedis({ extra: ["--appendonly", "yes", "--maxmemory", "6mb"] });
+    const settings = new Redis(full.url);
+    settings.on("error", () => undefined);
+    try {
+      const { url } = full;
+      const before = await open({ url });
+      const fence = await claim(before.messages);
+      await settings.config("SET", "maxmemory", "0");
+      const streamed = request();
+      await before.messages.saveRequest(streamed, 0, fence);
+      await before.messages.saveChunk({ requestId: streamed.requestId, index: 0, value: "1" }, fence);
+      await before.workflows.appendJournal(ORDER, [entry(0), entry(1)], fence, null);
+      const payload = JSON.stringify("a".repeat(100_000));
+      const large = Array.from({ length: 100 }, () => request({ payload }));
+      for (const each of large) await before.messages.saveRequest(each, 0, fence);
+      await full.control.restart();
+
+      const { messages, workflows } = await open({ url });
+      expect((await messages.readPending(due())).requests.length).toBeGreaterThan(1);
+      const taken = await claim(messages);
+      const refused = {
+        code: "PERSISTENCE",
+        outcome: "not-written",
+        message: expect.stringContaining("OOM"),
+      };
+      await expect(messages.saveRequest(request(), 0, taken)).rejects.toMatchObject(refused);
+      await expect(workflows.appendJournal(ORDER, [entry(2)], taken, null)).rejects.toMatchObject(refused);
+      await messages.acknowledgeChunks(streamed.requestId, 1);
+      await workflows.trimExecution(ORDER, { belowOrdinal: 1, requestIds: [], answeredBefore: 0 }, taken);
+      expect(await ordinalsOf(workflows)).toEqual([1]);
+      for (const { requestId } of large) await messages.saveReply(succeeded(requestId), taken, null);
+      const { entityType } = streamed.address;
+      expect(await messages.forgetAnswered({ entityType, answeredBefore: 9e15, limit: 200 })).toBe(100);
+      await expect(messages.saveRequest(request(), 0, taken)).resolves.toMatchObject({ outcome: "accepted" });
+    } finally {
+      settings.disconnect();
+      for (const session of sessions.splice(0)) await session.close();
+      await full.stop();
+    }
   });
 });
 
