@@ -77,8 +77,12 @@ export function decodeError(encoded: EncodedError, classes: readonly ErrorClass[
 function isOf(candidate: ErrorClass, { name, className }: EncodedError): boolean {
   if (candidate.name === className || candidate.name === name) return true;
   // Its own name only: a class that was given none has that of Error.
-  const own = Object.getOwnPropertyDescriptor(candidate.prototype, "name");
-  return own?.value === name;
+  try {
+    return Object.hasOwn(candidate.prototype, "name") && candidate.prototype.name === name;
+  } catch {
+    // That of DOMException answers for its instances alone.
+    return false;
+  }
 }
 
 function revive(
