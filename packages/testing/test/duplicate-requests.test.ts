@@ -18,20 +18,24 @@ const Pair = defineEntity({
   rpcs: { keep: rpc<string, string>({ persisted: true }) },
 });
 
+/** What each `saveRequest` came to waits at the door. */
+const atTheDoor = (door: Door) =>
+  tampering(({ messages }) => ({
+    messages: {
+      async saveRequest(...args) {
+        const saved = await messages.saveRequest(...args);
+        await door.passed();
+        return saved;
+      },
+    },
+  }));
+
 describe("a request that turns out to be a duplicate", () => {
   it("does not leave behind what was due while it was found out (INV-7)", async () => {
     const door = new Door();
     await using cluster = await createTestCluster({
       register: [nap],
-      tamper: tampering(({ messages }) => ({
-        messages: {
-          async saveRequest(...args) {
-            const saved = await messages.saveRequest(...args);
-            await door.passed();
-            return saved;
-          },
-        },
-      })),
+      tamper: atTheDoor(door),
     });
     const naps = cluster.workflow(Nap);
     const handle = await naps.start({ id: "ada" });
@@ -59,15 +63,7 @@ describe("a request that turns out to be a duplicate", () => {
     await using cluster = await createTestCluster({
       register: [pair],
       storageMessageMaxRetries: 0,
-      tamper: tampering(({ messages }) => ({
-        messages: {
-          async saveRequest(...args) {
-            const saved = await messages.saveRequest(...args);
-            await door.passed();
-            return saved;
-          },
-        },
-      })),
+      tamper: atTheDoor(door),
     });
     const { keep } = cluster.entity(Pair, "p");
     await keep("first", { idempotencyKey: "1" });

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { ConfigError } from "@holdfast/core/adapter";
+import { LEAST_MESSAGE_BYTES } from "./protocol.ts";
 
 /** Where a member listens, where others reach it, and who may talk to it. */
 export interface GrpcOptions {
@@ -121,7 +122,11 @@ export function checkOptions(options: GrpcOptions): GrpcSettings {
     advertise,
     tls: options.tls === undefined ? null : checkTls(options.tls),
     token: checkToken(options.token),
-    maxMessageBytes: whole("maxMessageBytes", options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES, 65_536),
+    maxMessageBytes: whole(
+      "maxMessageBytes",
+      options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
+      LEAST_MESSAGE_BYTES,
+    ),
     maxQueuedBytes: whole("maxQueuedBytes", options.maxQueuedBytes ?? DEFAULT_MAX_QUEUED_BYTES, 65_536),
     maxQueuedMessages: whole("maxQueuedMessages", options.maxQueuedMessages ?? 100_000, 1),
     maxConnections: whole("maxConnections", options.maxConnections ?? 1_000, 1),
