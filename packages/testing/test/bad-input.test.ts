@@ -39,6 +39,7 @@ const Desk = defineEntity({
     note: rpc<unknown, unknown>(),
     throwText: rpc<void, void>(),
     throwOdd: rpc<void, void>(),
+    throwHostile: rpc<string, void>({ persisted: true }),
     returnOdd: rpc<void, unknown>(),
     breakPromise: rpc({ output: z.int(), persisted: true }),
     never: rpc<void, void>(),
@@ -63,6 +64,14 @@ const desk = Desk.implement({
       socket: () => undefined,
       room: 7,
     });
+  },
+  throwHostile(trap) {
+    const refuse = (): never => {
+      throw new Error("do not look");
+    };
+    throw trap === "name"
+      ? Object.defineProperty(new Error("x"), "name", { value: Symbol("name") })
+      : new Proxy(new Error("x"), { [trap]: refuse });
   },
   returnOdd: () => ({ run: () => undefined }),
   breakPromise: () => "five" as unknown as number,
@@ -272,6 +281,15 @@ describe("a handler that misbehaves", () => {
     });
     expect(error.stack).toContain("throwOdd");
   });
+
+  it.each([["getPrototypeOf"], ["get"], ["has"], ["ownKeys"], ["name"]])(
+    "by throwing what throws itself when it is looked at (%s) gives a RemoteError",
+    async (trap) => {
+      await using test = await cluster();
+      const error = await errorOf(test.entity(Desk, "a").throwHostile(trap));
+      expect(error).toBeInstanceOf(RemoteError);
+    },
+  );
 
   it("keeps its stack to itself where exposeStacks is false", async () => {
     await using test = await createTestCluster({ register: [desk], exposeStacks: false });

@@ -18,6 +18,11 @@ const Pair = defineEntity({
   rpcs: { keep: rpc<string, string>({ persisted: true }) },
 });
 
+const Pay = defineEntity({
+  name: "Pay",
+  rpcs: { charge: rpc<{ id: string }, string>({ persisted: true, primaryKey: ({ id }) => id }) },
+});
+
 /** What each `saveRequest` came to waits at the door. */
 const atTheDoor = (door: Door) =>
   tampering(({ messages }) => ({
@@ -79,6 +84,29 @@ describe("a request that turns out to be a duplicate", () => {
     const replies = await Promise.all(calls);
     expect(replies.slice(0, 2)).toEqual(["first", "second"]);
     expect(ran).toEqual(["first", "second", "fails"]);
+  });
+
+  it("is found out by its rpc's primaryKey where its sender does not know the definition", async () => {
+    const ran: string[] = [];
+    const pay = Pay.implement({
+      charge({ id }) {
+        ran.push(id);
+        return `${id} ${ran.length}`;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [pay] });
+    const untyped = cluster.entityClient("Pay");
+    const answers = await Promise.all([
+      untyped.sendPersisted("p", "charge", { id: "c1" }),
+      untyped.sendPersisted("p", "charge", { id: "c1" }),
+    ]);
+    answers.push(await untyped.sendPersisted("p", "charge", { id: "c1" }));
+    answers.push(await cluster.entity(Pay, "p").charge({ id: "c1" }));
+    expect(answers).toEqual(["c1 1", "c1 1", "c1 1", "c1 1"]);
+    const own = { idempotencyKey: "its own" };
+    await expect(untyped.sendPersisted("p", "charge", { id: "c1" }, own)).resolves.toBe("c1 2");
+    await expect(untyped.sendPersisted("p", "charge", { id: "" })).rejects.toThrow(/primaryKey/u);
+    expect(ran).toEqual(["c1", "c1"]);
   });
 
   it("is sent once, however long its reply is waited for", async () => {

@@ -386,4 +386,68 @@ describe("an execution whose call was answered with an error that says it may be
     expect(await handle.describe()).toMatchObject({ status: "failed" });
     expect(calls).toBe(1);
   });
+
+  it("also where the call is volatile, and the error a user's own", async () => {
+    class Busy extends Error {
+      readonly code = "BUSY";
+      readonly retryable = true;
+    }
+    let calls = 0;
+    const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
+    const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ errors: [Busy] }) } });
+    const bank = Bank.implement({
+      charge() {
+        calls += 1;
+        throw new Busy("come back");
+      },
+    });
+    const work = Work.implement({
+      execute: (ctx) =>
+        ctx
+          .entity(Bank, "1")
+          .charge()
+          .catch((error: unknown) => (error instanceof Busy ? error.message : "another error")),
+    });
+    await using cluster = await createTestCluster({ register: [bank, work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("5s");
+    expect(await handle.poll()).toBe("come back");
+    expect(calls).toBe(1);
+  });
+});
+
+describe("an error class that a definition lists", () => {
+  it("arrives as itself in a workflow that calls the rpc or the child, live and replayed", async () => {
+    class Busy extends Error {}
+    const Bank = defineEntity({
+      name: "Bank",
+      rpcs: { charge: rpc<void, void>({ persisted: true, errors: [Busy] }) },
+    });
+    const Child = defineWorkflow<void, void>({ name: "Child", errors: [Busy] });
+    const Work = defineWorkflow<string, string[]>({ name: "Work", key: (id) => id, hashKey: false });
+    const busy = (): never => {
+      throw new Busy("come back");
+    };
+    const bank = Bank.implement({ charge: busy });
+    const child = Child.implement({ execute: async () => busy() });
+    const work = Work.implement({
+      async execute(ctx) {
+        const seen = (what: string) => (error: unknown) => {
+          const thrown = error instanceof WorkflowFailedError ? error.cause : error;
+          return `${what}: ${thrown instanceof Busy}`;
+        };
+        const all = [
+          await ctx.entity(Bank, "1").charge().then(String, seen("rpc")),
+          await ctx.child(Child).execute().then(String, seen("child")),
+        ];
+        await ctx.sleep("1 hour");
+        return all;
+      },
+    });
+    await using cluster = await createTestCluster({ register: [bank, child, work] });
+    const handle = await cluster.workflow(Work).start("1");
+    // It leaves memory for its sleep.
+    await cluster.advance("2 hours");
+    expect(await handle.poll()).toEqual(["rpc: true", "child: true"]);
+  });
 });

@@ -66,7 +66,7 @@ export abstract class LimitedWait {
 
   /** Sends the request, unless its signal was aborted before. What is answered in this very turn needs no timer. */
   send(listener: DeliveryListener): void {
-    if (this.#signal?.aborted === true) return this.handleEvent();
+    if (this.#signal?.aborted === true) return this.failed(this.#interruption(false));
     this.#signal?.addEventListener("abort", this, { once: true });
     this.delivery.send(this.envelope, listener, this.#isKept);
     if (!this.#isOver && this.#timeoutMs !== null) this.#timer = this.#limit(this.#timeoutMs);
@@ -86,9 +86,15 @@ export abstract class LimitedWait {
 
   /** The signal was aborted. */
   handleEvent(): void {
-    const why = "its signal was aborted";
+    this.#abandon(this.#interruption(true));
+  }
+
+  #interruption(mayHaveRun: boolean): InterruptedError {
     const what = describeCall(this.envelope);
-    this.#abandon(new InterruptedError({ what, why }, { cause: this.#signal?.reason }));
+    return new InterruptedError(
+      { what, why: "its signal was aborted", mayHaveRun },
+      { cause: this.#signal?.reason },
+    );
   }
 
   #limit(timeoutMs: number): Timer {

@@ -9,7 +9,7 @@ import { decodeError } from "../contract/error-codec.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
-import type { AnyRpc } from "../contract/rpc.ts";
+import { primaryKeyOf, type AnyRpc } from "../contract/rpc.ts";
 import { parse, parseWhat } from "../contract/schema.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
@@ -275,7 +275,7 @@ function deduplicationKeyOf(options: CallOptions, rpc: AnyRpc | undefined, parse
   // Null comes from plain JavaScript, where it is no key either.
   if (idempotencyKey !== undefined && idempotencyKey !== null)
     return checkKey(idempotencyKey, "idempotencyKey");
-  return rpc?.primaryKey === undefined ? null : checkKey(rpc.primaryKey(parsed as never), "primaryKey");
+  return primaryKeyOf(rpc, parsed);
 }
 
 function uninterruptibleOf(options: CallOptions): boolean | undefined {

@@ -4,6 +4,7 @@ import {
   EXECUTE,
   EXECUTION_TAGS,
   INSPECT,
+  errorsOf,
   type AnyWorkflowContract,
   type Inspection,
 } from "../contract/workflow-contract.ts";
@@ -63,7 +64,7 @@ export async function describeExecution(
     ...(dueAt === null || dueAt > FAR_FUTURE ? {} : { wakesAt: new Date(dueAt) }),
     ...(run.version === null ? {} : { version: run.version }),
     continuations: run.number,
-    steps: describeSteps(run.entries, contract.entity.rpcs[EXECUTE]?.errors ?? [], inspection?.open),
+    steps: describeSteps(run.entries, errorsOf(contract), inspection?.open),
   };
 }
 

@@ -2,7 +2,7 @@ import type { RequestState } from "../adapter/message-storage.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parseWhat } from "../contract/schema.ts";
-import { EXECUTE, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
+import { errorsOf, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
 
 /** What an execution came to. Rejects with the error with which it ended. */
@@ -20,7 +20,7 @@ export async function outcome(
     });
   }
   const { exit } = state.reply;
-  if (!exit.ok) throw decodeError(exit.error, contract.entity.rpcs[EXECUTE]?.errors ?? []);
+  if (!exit.ok) throw decodeError(exit.error, errorsOf(contract));
   return parseWhat(
     contract.output,
     decodePayload(exit.value, `The result of ${contract.name}`),

@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { describeThrown } from "../singleton/describe-thrown.ts";
+import { describeThrown } from "../contract/thrown.ts";
 
 /** What `cluster.events` emits, and with what. */
 export interface ClusterEvents {

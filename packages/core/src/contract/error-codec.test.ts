@@ -209,6 +209,49 @@ describe("an error that travels", () => {
     expect(travel(thrown)).toMatchObject({ message: "x" });
   });
 
+  it.each(["code", "stack", "cause", "constructor"])("loses a %s that throws, and not itself", (key) => {
+    const thrown = Object.assign(new Error("x"), { name: "Odd", port: 5 });
+    Object.defineProperty(thrown, key, {
+      get: () => {
+        throw new Error("never");
+      },
+    });
+    expect(travel(thrown)).toMatchObject({ name: "Odd", message: "x", data: { port: 5 } });
+  });
+
+  it("is not taken for one of the library's, whatever it is called", () => {
+    class TimeoutError extends Error {
+      override readonly name = "TimeoutError";
+      readonly code = "TIMEOUT";
+      readonly retryable = false;
+    }
+    expect(travel(new TimeoutError("mine"))).toBeInstanceOf(RemoteError);
+    expect(travel(new TimeoutError("mine"), [TimeoutError])).toBeInstanceOf(TimeoutError);
+  });
+
+  it("arrives as its own class where that is listed and extends one of the library's", () => {
+    class TooMany extends MailboxFullError {}
+    const full = new TooMany({ entity: "Desk/a", capacity: 3 });
+    expect(travel(full, [TooMany])).toBeInstanceOf(TooMany);
+    expect(travel(full)).toBeInstanceOf(MailboxFullError);
+    const plain = new MailboxFullError({ entity: "Desk/a", capacity: 3 });
+    expect(travel(plain, [TooMany])).not.toBeInstanceOf(TooMany);
+  });
+
+  it("keeps the issues of any schema library: what each says, and where", () => {
+    class Issue {
+      readonly message = "must be positive";
+      readonly path = [{ key: "items" }, 0, Symbol("s")];
+      readonly schema = (): void => undefined;
+    }
+    const error = new InvalidInputError({ of: "Desk.charge", issues: [new Issue(), { message: "odd" }] });
+    expect(travel(error)).toBeInstanceOf(InvalidInputError);
+    expect((travel(error) as InvalidInputError).issues).toEqual([
+      { message: "must be positive", path: ["items", 0, "Symbol(s)"] },
+      { message: "odd" },
+    ]);
+  });
+
   it("cannot change what an error is by its fields", () => {
     const encoded: EncodedError = {
       name: "OutOfStockError",

@@ -10,6 +10,7 @@ import * as config from "../errors/config.ts";
 import * as routing from "../errors/routing.ts";
 import * as storage from "../errors/storage.ts";
 import * as workflow from "../errors/workflow.ts";
+import { plainIssues } from "./issues.ts";
 import { decodePayload, encodePayload } from "./payload.ts";
 import type { ErrorClass } from "./rpc.ts";
 
@@ -30,39 +31,47 @@ export function encodeError(
   try {
     return thrown instanceof Error ? encode(thrown, options, depth) : encodeNonError(thrown);
   } catch {
-    // An Error whose very name or message cannot be read.
+    // A proxy that does not say what it is.
     return encodeNonError(thrown);
   }
 }
 
 function encode(thrown: Error, options: { exposeStacks: boolean }, depth: number): EncodedError {
-  const name = text(thrown.name, "Error");
-  const className = thrown instanceof RemoteError ? name : text(thrown.constructor?.name, name);
+  const isRemote = thrown instanceof RemoteError;
+  const name = text(read(thrown, "name"), "Error");
+  const className = isRemote ? name : text(read(read(thrown, "constructor"), "name"), name);
+  const code = read(thrown, "code");
+  const stack = options.exposeStacks ? read(thrown, "stack") : null;
+  const cause = read(thrown, "cause");
   return {
     name,
     ...(className === name || className === "" ? {} : { className }),
-    message: text(thrown.message, ""),
-    code:
-      "code" in thrown && (typeof thrown.code === "string" || typeof thrown.code === "number")
-        ? String(thrown.code)
-        : null,
-    stack: options.exposeStacks && typeof thrown.stack === "string" ? thrown.stack : null,
-    data: encodeFields(thrown instanceof RemoteError ? thrown.data : thrown),
-    cause:
-      thrown.cause === undefined || depth >= MAX_CAUSES
-        ? null
-        : encodeError(thrown.cause, options, depth + 1),
-    own: isHoldfastError(thrown) && !(thrown instanceof RemoteError) && OWN_CLASSES.has(name),
+    message: text(read(thrown, "message"), ""),
+    code: typeof code === "string" || typeof code === "number" ? String(code) : null,
+    stack: typeof stack === "string" ? stack : null,
+    data: isRemote ? encodeFields(thrown.data, thrown.data["code"]) : encodeFields(plainly(thrown), code),
+    cause: cause === undefined || depth >= MAX_CAUSES ? null : encodeError(cause, options, depth + 1),
+    own: !isRemote && isHoldfastError(thrown) && OWN_CLASSES.has(name),
   };
+}
+
+/** A property of what a user's code threw. One that cannot be read must not lose the error itself. */
+function read(of: unknown, key: string): unknown {
+  try {
+    return (of as Record<string, unknown>)[key];
+  } catch {
+    return undefined;
+  }
 }
 
 /** Makes the error that a caller catches. `classes` are those that the definition lists in `errors`. */
 export function decodeError(encoded: EncodedError, classes: readonly ErrorClass[]): Error {
   const options = encoded.cause === null ? undefined : { cause: decodeError(encoded.cause, classes) };
   const fields = decodeFields(encoded.data);
-  const errorClass = encoded.own
-    ? OWN_CLASSES.get(encoded.name)
-    : classes.find((candidate) => isOf(candidate, encoded));
+  const listed = classes.find((candidate) => isOf(candidate, encoded));
+  const own = encoded.own ? OWN_CLASSES.get(encoded.name) : undefined;
+  // A user's class that extends one of the library's has its name, unless it is given another.
+  const errorClass = encoded.className === undefined ? (own ?? listed) : (listed ?? own);
   const error =
     errorClass === undefined
       ? new RemoteError(
@@ -113,7 +122,13 @@ function encodeNonError(thrown: unknown): EncodedError {
   return { name: "NonError", message, code: "NON_ERROR", stack: null, data: null, cause: null, own: false };
 }
 
-function encodeFields(of: object): string | null {
+function plainly(thrown: Error): object {
+  return thrown instanceof routing.InvalidInputError
+    ? Object.assign({}, thrown, { issues: plainIssues(thrown.issues) })
+    : thrown;
+}
+
+function encodeFields(of: object, code: unknown): string | null {
   const fields: Record<string, unknown> = {};
   for (const key of Object.keys(of)) {
     if (!isField(key)) continue;
@@ -126,7 +141,7 @@ function encodeFields(of: object): string | null {
     }
   }
   // Beside its text, so that a number is one again.
-  if ("code" in of && typeof of.code === "number") fields["code"] = of.code;
+  if (typeof code === "number") fields["code"] = code;
   return Object.keys(fields).length === 0 ? null : encodePayload(fields, "an error's fields");
 }
 

@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
+import { checkKey } from "./key.ts";
 import { checkOptionNames, type OptionNames } from "./option-names.ts";
 import type { DefinedSchemas, SchemaInput, SchemaOutput } from "./schema.ts";
 
@@ -166,4 +167,9 @@ export function rpc(options: AnyRpcOptions = {}): AnyRpc {
     primaryKey: options.primaryKey,
     errors: options.errors ?? [],
   } satisfies AnyRpc);
+}
+
+/** The deduplication key of a parsed input; null where the rpc takes none out of it. @throws {ConfigError} it is no key */
+export function primaryKeyOf(of: Pick<AnyRpc, "primaryKey"> | undefined, input: unknown): string | null {
+  return of?.primaryKey === undefined ? null : checkKey(of.primaryKey(input as never), "primaryKey");
 }

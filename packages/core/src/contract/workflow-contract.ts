@@ -175,6 +175,11 @@ export function executionContract(
   };
 }
 
+/** The classes of errors that the workflow's definition lists. */
+export function errorsOf({ entity }: Pick<AnyWorkflowContract, "entity">): readonly ErrorClass[] {
+  return entity.rpcs[EXECUTE]?.errors ?? [];
+}
+
 /** Whether its executions take a signal of this name: any, where the definition names none. */
 export function hasSignal({ signals }: AnyWorkflowContract, name: string): boolean {
   return signals === null || Object.hasOwn(signals, name);

@@ -9,6 +9,7 @@ import {
   CANCEL,
   SIGNAL,
   WATCH,
+  errorsOf,
   hasSignal,
   type AnyWorkflowContract,
   type Watcher,
@@ -79,7 +80,7 @@ function childWorkflow(
         known,
         ended: (child) => children.ended(child),
       });
-    const request = { kind: "child", name, role, content } as const;
+    const request = { kind: "child", name, role, content, errors: errorsOf(contract) } as const;
     const outcome = execution.step(request, perform, (event, place) => {
       // The code does not say any more that the child was started, or has ended.
       if (of.does === "join" && event !== null) void calls(place).then((child) => children.ended(child));

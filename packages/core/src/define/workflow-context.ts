@@ -314,8 +314,9 @@ function journaledPeer(
     const name = `${contract.name}.${tag}`;
     const call =
       (send: WorkflowServices["callEntity"]) =>
-      (input: unknown, options: CallOptions = {}) =>
-        execution.step({ kind: "rpc", name, role: "work", content: () => [entityId, input] }, (step) => {
+      (input: unknown, options: CallOptions = {}) => {
+        const content = (): unknown => [entityId, input];
+        return execution.step({ kind: "rpc", name, role: "work", content, errors: rpc.errors }, (step) => {
           checkCallOptions(options);
           const { signal: given } = options;
           // What is no signal is refused where it is sent.
@@ -336,6 +337,7 @@ function journaledPeer(
             },
           });
         });
+      };
     peer[tag] = rpc.stream
       ? () => {
           throw new DefinitionError(

@@ -5,6 +5,7 @@ import type { ErrorClass } from "../contract/rpc.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import { parseWhat, type DefinedSchemas, type SchemaInput, type SchemaOutput } from "../contract/schema.ts";
+import { readable } from "../contract/thrown.ts";
 import {
   executionContract,
   executionEntityType,
@@ -322,7 +323,7 @@ async function perform(
     await checkOutput(of, output);
     return output;
   } catch (error) {
-    return await compensations.run(error);
+    return await compensations.run(readable(error));
   } finally {
     await children.told();
   }

@@ -11,6 +11,7 @@
 //       no key to be known by, nothing is in front of it, and its rpc's handlers are brief: it is stored together with its reply.
 
 import { decodePayload } from "../contract/payload.ts";
+import { primaryKeyOf, type AnyRpc } from "../contract/rpc.ts";
 import { parseWhat } from "../contract/schema.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { Envelope } from "../data/envelope.ts";
@@ -132,10 +133,18 @@ export class Admission {
   }
 
   #admitWith(input: unknown, arrival: Arrival, destination: Destination): Promise<void> | null {
+    if (arrival.hasLeft && !arrival.envelope.uninterruptible) return null;
+    const { rpc } = destination;
+    if (!isKeyed(arrival, rpc)) {
+      try {
+        arrival.envelope = { ...arrival.envelope, deduplicationKey: primaryKeyOf(rpc, input) };
+      } catch (error) {
+        return refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
+      }
+    }
     const { envelope } = arrival;
-    if (arrival.hasLeft && !envelope.uninterruptible) return null;
     const request = new HostedRequest(
-      { envelope, rpc: destination.rpc, input },
+      { envelope, rpc, input },
       { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },
     );
     return envelope.persisted
@@ -172,4 +181,9 @@ export class Admission {
     activation.admit(request);
     return null;
   }
+}
+
+/** Whether it has the key that its rpc takes out of its input. Who sends without the definition cannot give it. */
+function isKeyed({ envelope }: Arrival, { primaryKey }: AnyRpc): boolean {
+  return primaryKey === undefined || envelope.deduplicationKey !== null || !envelope.persisted;
 }

@@ -2,6 +2,7 @@
 
 import type { RequestState } from "../adapter/message-storage.ts";
 import { encodeError } from "../contract/error-codec.ts";
+import { plainIssues } from "../contract/issues.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { Envelope } from "../data/envelope.ts";
@@ -65,12 +66,7 @@ export function describeInvalidInput(error: unknown): string {
       { message: error instanceof HoldfastError ? error.message : "it could not be parsed" },
     ]);
   }
-  return JSON.stringify(
-    issues.map((issue) => ({
-      message: issue.message,
-      path: issue.path?.map((key) => String(typeof key === "object" ? key.key : key)),
-    })),
-  );
+  return JSON.stringify(plainIssues(issues));
 }
 
 /** `Counter/a.increment`, for messages. */

@@ -11,7 +11,7 @@ import type { Answer } from "./reply-waiters.ts";
 
 /** A request between its coming and its admission. */
 export interface Arrival {
-  readonly envelope: Envelope;
+  envelope: Envelope;
   readonly peer: string;
   readonly answer: Answer;
   /** Of a persisted one: whether it surely came nowhere before, and nobody has stored it (A4). */

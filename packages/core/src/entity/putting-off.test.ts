@@ -72,8 +72,13 @@ async function running() {
     clock,
     requests,
     answer: () => answered.resolve(),
-    putOff: () => puttingOff.putOff(request, activation, new Suspension(null)),
+    putOff: (until: number | null = null) => puttingOff.putOff(request, activation, new Suspension(until)),
     hasten: () => puttingOff.hasten({ requestId: request.id, attempts: 1 }, fence),
+    /** When storage has it due. */
+    dueAt: async () => {
+      const [state] = await messages.lookUp([request.id]);
+      return state?.state === "pending" ? state.deliverAt : undefined;
+    },
     /** Whether storage has it due now. */
     isDue: async () => {
       const page = await messages.readPending({
@@ -89,6 +94,14 @@ async function running() {
 }
 
 describe("a request that is being put off", () => {
+  it("is due at a time that storages and dates can have, however long it sleeps", async () => {
+    const test = await running();
+    const putOff = test.putOff(1e300);
+    test.answer();
+    await putOff;
+    expect(new Date((await test.dueAt()) ?? Number.NaN).getTime()).toBe(8.64e15);
+  });
+
   it("is due when it is hastened while storage is told, and whoever hastens it waits for that (P1)", async () => {
     const test = await running();
     const putOff = test.putOff();

@@ -53,7 +53,7 @@ export class PuttingOff {
 
   /** Never rejects. */
   async putOff(request: HostedRequest, activation: Activation, suspension: Suspension): Promise<void> {
-    const until = suspension.until ?? FAR_FUTURE_MS;
+    const until = Math.min(suspension.until ?? FAR_FUTURE_MS, FAR_FUTURE_MS);
     const { counters, forget, inbox } = this.#options;
     // In the turn of the last write's answer, so that nothing comes for it that is noticed by nobody.
     const leave = (outcome: Outcome): Outcome => {

@@ -53,9 +53,13 @@ function issues(detail: string): readonly StandardSchemaV1.Issue[] {
     if (!Array.isArray(parsed)) return [{ message: detail }];
     return parsed.map((issue: { message?: unknown; path?: unknown }) => ({
       message: String(issue.message),
-      ...(Array.isArray(issue.path) ? { path: issue.path.map(String) } : {}),
+      ...(Array.isArray(issue.path) ? { path: issue.path.map(keyOf) } : {}),
     }));
   } catch {
     return [{ message: detail }];
   }
+}
+
+function keyOf(key: unknown): string | number {
+  return typeof key === "number" ? key : String(key);
 }

@@ -15,11 +15,11 @@ import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import type { AbortWatch } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import { withCauses } from "../contract/causes.ts";
 import { isRetryable } from "../contract/error-codec.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
 import { parseWhat } from "../contract/schema.ts";
+import { readable, withCauses } from "../contract/thrown.ts";
 import { noTransactionsFor, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -303,7 +303,8 @@ function itself(attempt: Attempt): Attempt {
   return attempt;
 }
 
-function thrown(error: unknown, { fence }: Activation): Attempt {
+function thrown(cause: unknown, { fence }: Activation): Attempt {
+  const error = readable(cause);
   const isFenced = error instanceof FencedError && error.shardId === fence.shardId;
   return isFenced ? { type: "fenced" } : { type: "threw", error };
 }

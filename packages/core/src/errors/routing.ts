@@ -133,12 +133,16 @@ export class InterruptedError extends HoldfastError {
   readonly code = "INTERRUPTED";
   override readonly retryable: boolean;
 
-  constructor(call: { what: string; why: string; retryable?: boolean }, options?: ErrorOptions) {
-    const { what, why, retryable = false } = call;
-    super(
-      `${what} was interrupted: ${why}. It may have run in part: repeat it only if that is harmless.`,
-      options,
-    );
+  /** `mayHaveRun`: default true. */
+  constructor(
+    call: { what: string; why: string; retryable?: boolean; mayHaveRun?: boolean },
+    options?: ErrorOptions,
+  ) {
+    const { what, why, retryable = false, mayHaveRun = true } = call;
+    const effect = mayHaveRun
+      ? "It may have run in part: repeat it only if that is harmless."
+      : "It was not sent.";
+    super(`${what} was interrupted: ${why}. ${effect}`, options);
     this.retryable = retryable;
   }
 }

@@ -26,7 +26,7 @@ import type { Logger } from "../contract/logger.ts";
 import { rpc, type AnyRpc } from "../contract/rpc.ts";
 import type { EntityBehavior, Call } from "../entity/behavior.ts";
 import { FencedError } from "../errors/storage.ts";
-import { describeThrown } from "./describe-thrown.ts";
+import { describeThrown } from "../contract/thrown.ts";
 import type { CronSchedule } from "./cron-schedule.ts";
 
 /** The rpc of a cron's entity. */

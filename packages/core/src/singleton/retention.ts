@@ -11,7 +11,7 @@ import { sleep } from "../clock/sleep.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { Logger } from "../contract/logger.ts";
 import { ConfigError } from "../errors/config.ts";
-import { describeThrown } from "./describe-thrown.ts";
+import { describeThrown } from "../contract/thrown.ts";
 import type { Singleton } from "./singleton-host.ts";
 
 /** The shortest time for which answers can be kept: callers repeat and ask again within it. */

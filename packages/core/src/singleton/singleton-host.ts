@@ -21,7 +21,7 @@ import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { InterruptedError } from "../errors/routing.ts";
 import { shardIdFor } from "../sharding/shard-hash.ts";
-import { describeThrown } from "./describe-thrown.ts";
+import { describeThrown } from "../contract/thrown.ts";
 
 /** A run that lasted this long has recovered: the next crash counts as the first. Also the longest pause between runs. */
 const LONGEST_BACKOFF_MS = 60_000;

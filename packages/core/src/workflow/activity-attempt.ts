@@ -3,6 +3,7 @@
 import type { Timer } from "../adapter/clock.ts";
 import { Abort } from "../contract/abort.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
+import { readable } from "../contract/thrown.ts";
 import {
   noTransactionsFor,
   rollBack,
@@ -165,7 +166,7 @@ export class Attempt implements AttemptScope {
   readonly #failed = (error: unknown): void => {
     if (this.#isOver) return;
     this.#end();
-    this.#undo(error);
+    this.#undo(readable(error));
   };
 
   /** Asks the body to end, which it is waited for: the execution was cancelled. */

@@ -4,7 +4,7 @@
 // activity-attempt.ts; what a step is, in execution.ts.
 
 import { backoffMs } from "../clock/backoff.ts";
-import { withCauses } from "../contract/causes.ts";
+import { withCauses } from "../contract/thrown.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { rollBack, type StorageTransaction, type TransactionScope } from "../contract/transaction.ts";
 import { DefinitionError } from "../errors/config.ts";

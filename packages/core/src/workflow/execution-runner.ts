@@ -6,10 +6,10 @@ import { decodePayload } from "../contract/payload.ts";
 import { parse } from "../contract/schema.ts";
 import {
   CANCEL,
-  EXECUTE,
   FORK_HEADER,
   EXECUTION_TAGS,
   WATCH,
+  errorsOf,
   type AnyWorkflowContract,
   type ForkOrigin,
   type Watcher,
@@ -177,7 +177,7 @@ export class ExecutionRunner {
       call,
       run,
       inbox: unconsumed(stored, run),
-      errors: this.#contract.entity.rpcs[EXECUTE]?.errors ?? [],
+      errors: errorsOf(this.#contract),
     });
   }
 

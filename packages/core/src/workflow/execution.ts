@@ -274,7 +274,10 @@ export class Execution {
       this.#cancellation.opened(open);
       const hand = (event: Outcome): void => {
         if (this.#isOver) return;
-        const error = event.type === "failed" ? decodeError(event.error, this.#options.errors) : null;
+        const error =
+          event.type === "failed"
+            ? decodeError(event.error, [...(request.errors ?? []), ...this.#options.errors])
+            : null;
         this.#cancellation.closed(open, error);
         if (open.isSilenced) return unheard?.(event, place);
         if (event.type === "completed") resolve(valueOf(kind, name, event.value));

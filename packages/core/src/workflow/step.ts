@@ -3,6 +3,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import type { Abort } from "../contract/abort.ts";
+import type { ErrorClass } from "../contract/rpc.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { JournalEvent, StepKind } from "../data/journal-entry.ts";
@@ -42,6 +43,8 @@ export interface StepRequest {
   readonly role: StepRole;
   /** What it is given, for steps that have keys. */
   readonly content?: (() => unknown) | undefined;
+  /** The classes that who is called lists in its own `errors`. */
+  readonly errors?: readonly ErrorClass[] | undefined;
 }
 
 /** Does a step: settles it, or waits for ever where its execution ends first. Rejects where storage does. */

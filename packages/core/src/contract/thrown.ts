@@ -1,0 +1,30 @@
+// Thrown: whatever came out of code of the user's. A proxy, or a class with getters of its own, may throw again at each look.
+
+import { encodeError } from "./error-codec.ts";
+
+/** So far down its causes an error is looked at. */
+const MOST = 8;
+
+/** What was thrown, where it can be asked what it is, what it says and what caused it; else an Error that says that it cannot. */
+export function readable(thrown: unknown): unknown {
+  try {
+    for (const { name, message } of withCauses(thrown)) void `${name}: ${message}`;
+    return thrown;
+  } catch {
+    const { name, message, code } = encodeError(thrown, { exposeStacks: false });
+    return Object.assign(new Error(message), { name }, code === null ? {} : { code });
+  }
+}
+
+/** An error and its causes, the outermost first. */
+export function withCauses(thrown: unknown): readonly Error[] {
+  const found: Error[] = [];
+  for (let at = thrown; at instanceof Error && found.length < MOST; at = at.cause) found.push(at);
+  return found;
+}
+
+/** What the log shows of whatever a user's code threw, also of what is no Error: its stack, or its name and message. */
+export function describeThrown(thrown: unknown): string {
+  const { name, message, stack } = encodeError(thrown, { exposeStacks: true });
+  return stack ?? `${name}: ${message}`;
+}
