@@ -92,6 +92,7 @@ export class Faults {
 
   /** @throws {ConfigError} some of these are no faults of backends */
   static checkBackendFaults(options: BackendFaultOptions): void {
+    checkFaults(options);
     const found = Object.keys(options).find((name) => OF_MESSAGES.has(name));
     if (found === undefined) return;
     throw new ConfigError({
@@ -103,6 +104,7 @@ export class Faults {
 
   /** Replaces the faults in force; what is left out does not happen. @throws {ConfigError} */
   set(options: FaultOptions): void {
+    checkFaults(options);
     const { delay, storageDelay, leaseDelay, ...rates } = options;
     const [delayMs, storageDelayMs, leaseDelayMs] = [
       range(delay, "faults.delay"),
@@ -116,7 +118,7 @@ export class Faults {
           got: "given",
           takes: "nothing: there is no such fault",
         });
-      if (!(rate >= 0 && rate <= 1))
+      if (!(typeof rate === "number" && rate >= 0 && rate <= 1))
         throw new ConfigError({ option: `faults.${name}`, got: rate, takes: "a probability from 0 to 1" });
     }
     this.#rates = { ...NO_RATES, ...rates };
@@ -206,8 +208,20 @@ export class Faults {
   }
 }
 
+function checkFaults(options: unknown): void {
+  if (typeof options === "object" && options !== null) return;
+  throw new ConfigError({
+    option: "faults",
+    got: options,
+    takes: "an object: what goes wrong, and how often",
+    hint: "{} ends all faults.",
+  });
+}
+
 function range(given: readonly [Duration, Duration] | undefined, option: string): readonly [number, number] {
   if (given === undefined) return [0, 0];
+  if (!Array.isArray(given) || given.length !== 2)
+    throw new ConfigError({ option, got: given, takes: "two durations, at least and at most" });
   const [least, most] = [milliseconds(given[0], option), milliseconds(given[1], option)];
   if (least > most)
     throw new ConfigError({ option, got: `${least} to ${most} ms`, takes: "the shorter time first" });

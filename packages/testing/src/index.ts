@@ -1,6 +1,7 @@
 // What tests of clusters and of adapters import.
 
-export { createTestCluster, type TestCluster, type TestClusterOptions } from "./test-cluster.ts";
+export { createTestCluster, type TestCluster } from "./test-cluster.ts";
+export type { TestClusterOptions } from "./test-cluster-options.ts";
 export { TestClusterError } from "./test-cluster-error.ts";
 export type { BackendFaultOptions, FaultOptions } from "./faults.ts";
 export type { TestRunner } from "./test-runner.ts";

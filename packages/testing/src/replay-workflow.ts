@@ -36,5 +36,12 @@ export async function replayWorkflow(
   const { name } = contract;
   if (journal.workflow !== name)
     throw new ConfigError({ option: "journal", got: journal.workflow, takes: `a journal of ${name}` });
+  const { input, entries, inbox } = journal;
+  if (typeof input !== "string" || !Array.isArray(entries) || !Array.isArray(inbox))
+    throw new ConfigError({
+      option: "journal",
+      got: "without its input, entries or inbox",
+      takes: "all of what exportJournal() returned",
+    });
   return replayJournal(implementation, journal);
 }

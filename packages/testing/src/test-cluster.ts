@@ -17,34 +17,15 @@ import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter
 import { clusterOf, SeededRandom, VirtualClock, type Member } from "@holdfast/core/internal";
 import { Faults, type BackendFaultOptions, type FaultOptions } from "./faults.ts";
 import { FaultyNetwork } from "./faulty-network.ts";
-import type { Tamper } from "./gated-storage.ts";
 import { Patience } from "./patience.ts";
 import { TestClusterError } from "./test-cluster-error.ts";
-import { TestRunner, type RunnerOptions, type TestWorld } from "./test-runner.ts";
-import type { Tracer } from "./trace.ts";
-
-/** What `createTestCluster` takes besides the options of a cluster; storage, runners and transport are in memory. */
-export interface TestClusterOptions extends RunnerOptions {
-  /** How many runners, 1 to 50. Default 1. */
-  readonly runners?: number;
-  /** Decides all that is left to chance: ids, faults, the order in which a resumed process finds what piled up. Default 1. */
-  readonly seed?: number;
-  /** Wall time at the start. Default: the first moment of 2030. */
-  readonly startAt?: Date;
-  /** Options that single runners have differently: weights, shard groups, another version of the code. `runner` is the one. */
-  readonly perRunner?: (index: number, runner: TestRunner) => RunnerOptions;
-  /**
-   * Whether chance decides which of several processes is first where timers of more than one are due at one moment. Default
-   * false: the one that set its timer first.
-   */
-  readonly shuffle?: boolean;
-  /** Whether time moves by itself for calls that are awaited. Default true. */
-  readonly isPatient?: boolean;
-  /** Is given each message, each call of a backend and each change of a process as it happens. */
-  readonly trace?: Tracer;
-  /** For tests of the library itself: takes a safeguard of storage away. */
-  readonly tamper?: Tamper;
-}
+import {
+  checkRunnerOptions,
+  checkTestClusterOptions,
+  type TestClusterOptions,
+} from "./test-cluster-options.ts";
+import { TestRunner, type TestWorld } from "./test-runner.ts";
+import { wait } from "./wait.ts";
 
 /**
  * A cluster under test. `events` are those of all runners, and `metrics` their sums, processes that died included.
@@ -110,6 +91,7 @@ const STEP_MS = 50;
 
 /** Starts a cluster on virtual time. Every shard has its owner when it resolves. @throws {ConfigError} @throws {DefinitionError} */
 export async function createTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
+  checkTestClusterOptions(options);
   const {
     runners: count = 1,
     seed = 1,
@@ -122,20 +104,6 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     tamper = (storage) => storage,
     ...clusterOptions
   } = options;
-  for (const option of ["storage", "transport"]) {
-    if (!Object.hasOwn(clusterOptions, option)) continue;
-    const hint =
-      'For a storage of your own use createCluster({ storage: "pglite:" }), which runs on real time.';
-    throw new ConfigError({
-      option,
-      got: "given",
-      takes: "nothing: a test cluster has all of it in memory",
-      hint,
-    });
-  }
-  if (!Number.isInteger(count) || count < 1 || count > 50) {
-    throw new ConfigError({ option: "runners", got: count, takes: "a whole number from 1 to 50" });
-  }
   const clock = new VirtualClock(startAt?.getTime(), shuffle ? ranksOf(seed) : null);
   const random = new SeededRandom(seed, () => clock.now());
   const faults = new Faults(random.fork("faults"), clock);
@@ -156,7 +124,7 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   const runners = Array.from({ length: count }, (_, index) => {
     const address = `runner-${index}`;
     return new TestRunner(world, address, "runner", backendFaults(address), (self) =>
-      perRunner?.(index, self),
+      checkRunnerOptions(perRunner?.(index, self), index),
     );
   });
   const everyone = [client, ...runners];
@@ -188,19 +156,25 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   await withTime(Promise.all(starting));
 
   const runner = (index: number): TestRunner => {
-    const found = runners[index];
+    const found = Number.isInteger(index) ? runners[index] : undefined;
     if (found === undefined)
       throw new ConfigError({ option: "runner", got: index, takes: `a number from 0 to ${count - 1}` });
     return found;
   };
+  const runnersOf = (indexes: readonly number[]): readonly TestRunner[] => {
+    if (!Array.isArray(indexes))
+      throw new ConfigError({ option: "runners", got: indexes, takes: "a list of numbers of runners" });
+    return indexes.map((index) => runner(index));
+  };
   const addresses = (indexes: readonly number[]): readonly string[] =>
-    indexes.map((index) => runner(index).address);
+    runnersOf(indexes).map(({ address }) => address);
   const traceFault = (what: string): void => trace({ at: clock.now(), type: "fault", what });
   const setFaults = (given: FaultOptions, only?: readonly number[]): void => {
-    traceFault(`${only === undefined ? "faults" : `faults of ${only.join(", ")}`}: ${JSON.stringify(given)}`);
+    const targets = only === undefined ? runners : runnersOf(only);
     if (only === undefined) faults.set(given);
     else Faults.checkBackendFaults(given);
-    for (const each of only?.map(runner) ?? runners) each.faults.set(given);
+    for (const each of targets) each.faults.set(given);
+    traceFault(`${only === undefined ? "faults" : `faults of ${only.join(", ")}`}: ${JSON.stringify(given)}`);
   };
   const patience = new Patience(clock);
   const face = clusterOf(client.member, (call) => (isPatient ? patience.attend(call) : call()));
@@ -223,7 +197,9 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     status: (index) => (index === undefined ? face.status() : runner(index).status()),
     health: (index) => (index === undefined ? face.health() : runner(index).health()),
     now: () => clock.now(),
-    advance: (duration) => clock.advance(milliseconds(duration, "advance")),
+    async advance(duration) {
+      await clock.advance(milliseconds(duration, "advance"));
+    },
     register(...more) {
       registrations.push(...more);
       for (const each of everyone) if (each.isAlive) each.member.register(...more);
@@ -232,34 +208,48 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       runner(index).crash();
       await clock.settle();
     },
-    restart: (index) => withTime(runner(index).start(registrations, observe)),
+    async restart(index) {
+      await withTime(runner(index).start(registrations, observe));
+    },
     revive(index) {
       const revived = runner(index);
       if (revived.isDown) void revived.start(registrations, observe).catch(() => revived.crash());
     },
-    sleep: (ms) => new Promise<void>((resolve) => void clock.setTimer(ms, resolve)),
+    sleep: (ms) => wait(clock, ms),
     async pause(index) {
       runner(index).pause();
       await clock.settle();
     },
-    resume: (index) => runner(index).resume(),
+    async resume(index) {
+      await runner(index).resume();
+    },
     partition(one, other) {
+      const sides = [addresses(one), addresses(other)] as const;
       traceFault(`partition of ${one.join(", ")} from ${other.join(", ")}`);
-      network.partition(addresses(one), addresses(other));
+      network.partition(...sides);
     },
     cut(from, to) {
+      const sides = [addresses(from), addresses(to)] as const;
       traceFault(`cut from ${from.join(", ")} to ${to.join(", ")}`);
-      network.cut(addresses(from), addresses(to));
+      network.cut(...sides);
     },
     heal() {
       traceFault("the network is whole");
       network.heal();
     },
-    skew: (index, by) => runner(index).skew(typeof by === "number" ? by : milliseconds(by, "skew")),
+    skew: (index, by) => runner(index).skew(offsetOf(by)),
     faults: setFaults,
     shutdown,
     [Symbol.asyncDispose]: shutdown,
   };
+}
+
+/** A duration that may be negative. @throws {ConfigError} */
+function offsetOf(by: Duration): number {
+  if (typeof by === "number" && Number.isFinite(by)) return by;
+  return typeof by === "string" && by.startsWith("-")
+    ? -milliseconds(by.slice(1), "skew")
+    : milliseconds(by, "skew");
 }
 
 /** Another order of the processes at each moment, which the seed decides. Source: splitmix32. */

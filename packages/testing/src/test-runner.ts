@@ -20,6 +20,7 @@ import { gatedRunners, gatedStorage, type Tamper } from "./gated-storage.ts";
 import { ProcessGate } from "./process-gate.ts";
 import { TestClusterError } from "./test-cluster-error.ts";
 import type { Tracer } from "./trace.ts";
+import { wait } from "./wait.ts";
 
 /** What the members of a test cluster share. */
 export interface TestWorld {
@@ -117,8 +118,7 @@ export class TestRunner {
 
   /** Resolves when so much time has passed for this process: later if it is stopped meanwhile, never if it dies. */
   sleep(ms: number): Promise<void> {
-    const view = this.#process?.view;
-    return new Promise<void>((resolve) => void view?.setTimer(ms, resolve));
+    return wait(this.#process?.view, ms);
   }
 
   /** Its wall time, in milliseconds since 1970: that of the test, and as much more as its clock is ahead. */

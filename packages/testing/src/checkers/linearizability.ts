@@ -5,6 +5,7 @@
 // linearizability". An operation whose outcome is unknown may take effect at any time after it was invoked, or never.
 
 import { isDeepStrictEqual } from "node:util";
+import { ConfigError } from "@holdfast/core/adapter";
 import { Violation } from "../simulation/violation.ts";
 
 /** What an object does when nobody else uses it. */
@@ -28,6 +29,7 @@ export interface Operation<Input, Output> {
  *
  * @param object for the message
  * @throws {Violation} "linearizable"
+ * @throws {ConfigError} an operation ended before it began
  */
 export function checkLinearizable<State, Input, Output>(
   object: string,
@@ -44,11 +46,12 @@ export function checkLinearizable<State, Input, Output>(
   throw new Violation("linearizable", `no order explains what ${object} answered:\n${lines.join("\n")}`);
 }
 
-/** Returns whether there is such an order. States and outputs are plain data. */
+/** Returns whether there is such an order. States and outputs are plain data. @throws {ConfigError} as `checkLinearizable` */
 export function isLinearizable<State, Input, Output>(
   model: Model<State, Input, Output>,
   operations: readonly Operation<Input, Output>[],
 ): boolean {
+  checkTimes(operations);
   const { head, returns } = eventsOf(operations);
   const done = new Done(operations.length);
   let left = operations.filter(({ completedAt }) => completedAt !== Infinity).length;
@@ -90,6 +93,20 @@ export function isLinearizable<State, Input, Output>(
     event = last.call.next;
   }
   return true;
+}
+
+/** Without them the search has no order to go by: it would say that no order explains what was answered. */
+function checkTimes(
+  operations: readonly Pick<Operation<unknown, unknown>, "invokedAt" | "completedAt">[],
+): void {
+  const index = operations.findIndex(({ invokedAt, completedAt }) => !(invokedAt <= completedAt));
+  const found = operations[index];
+  if (found === undefined) return;
+  throw new ConfigError({
+    option: `operations[${index}]`,
+    got: `${found.invokedAt} to ${found.completedAt}`,
+    takes: "numbers for invokedAt and completedAt, the latter not before the former",
+  });
 }
 
 /** Which operations have their place, as bits. */

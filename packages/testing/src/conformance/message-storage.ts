@@ -7,6 +7,7 @@ import { messageRequests } from "./message-requests.ts";
 import { messageTransactions } from "./message-transactions.ts";
 import type { StorageFactory } from "./storage-backend.ts";
 import { storageLifecycle } from "./storage-lifecycle.ts";
+import { suiteArguments } from "./suite-arguments.ts";
 import { vitest } from "./vitest-api.ts";
 
 /** Defines the vitest cases that every MessageStorage must pass: one for each sentence of the interface, and more. */
@@ -17,9 +18,12 @@ export function messageStorageConformance(
   factory?: StorageFactory,
 ): void {
   const { describe } = vitest();
-  const [name, make] =
-    typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a MessageStorage", nameOrFactory];
-  if (make === undefined) throw new TypeError("messageStorageConformance takes a factory after the name.");
+  const [name, make] = suiteArguments(
+    "messageStorageConformance",
+    "a MessageStorage",
+    nameOrFactory,
+    factory,
+  );
   describe(name, () => {
     messageClaims(make);
     messageRequests(make);

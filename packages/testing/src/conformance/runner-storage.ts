@@ -3,6 +3,7 @@ import { runnerMembership } from "./runner-membership.ts";
 import { runnerWatching } from "./runner-watching.ts";
 import type { RunnersFactory } from "./runners-backend.ts";
 import { runnersLifecycle } from "./runners-lifecycle.ts";
+import { suiteArguments } from "./suite-arguments.ts";
 import { vitest } from "./vitest-api.ts";
 
 /** Defines the vitest cases that every RunnerStorage must pass: one for each sentence of the interface, and more. */
@@ -13,9 +14,7 @@ export function runnerStorageConformance(
   factory?: RunnersFactory,
 ): void {
   const { describe } = vitest();
-  const [name, make] =
-    typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a RunnerStorage", nameOrFactory];
-  if (make === undefined) throw new TypeError("runnerStorageConformance takes a factory after the name.");
+  const [name, make] = suiteArguments("runnerStorageConformance", "a RunnerStorage", nameOrFactory, factory);
   describe(name, () => {
     runnerMembership(make);
     runnerLeases(make);

@@ -8,6 +8,7 @@ import {
 } from "@holdfast/core/adapter";
 import { failure } from "./storage-case.ts";
 import type { TransportBackend, TransportFactory } from "./transport-backend.ts";
+import { suiteArguments } from "./suite-arguments.ts";
 import { vitest } from "./vitest-api.ts";
 
 /** Defines the vitest cases that every Transport must pass: one for each sentence of the interface, and more. */
@@ -18,9 +19,7 @@ export function transportConformance(
   factory?: TransportFactory,
 ): void {
   const { describe } = vitest();
-  const [name, make] =
-    typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a Transport", nameOrFactory];
-  if (make === undefined) throw new TypeError("transportConformance takes a factory after the name.");
+  const [name, make] = suiteArguments("transportConformance", "a Transport", nameOrFactory, factory);
   describe(name, () => {
     delivery(make);
     failures(make);

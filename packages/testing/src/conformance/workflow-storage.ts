@@ -7,6 +7,7 @@ import {
 import { journalOf, ORDER } from "./execution-case.ts";
 import type { StorageFactory } from "./storage-backend.ts";
 import { completed, failure, storageCases } from "./storage-case.ts";
+import { suiteArguments } from "./suite-arguments.ts";
 import { vitest } from "./vitest-api.ts";
 import { workflowAttributes } from "./workflow-attributes.ts";
 import { workflowFilters } from "./workflow-filters.ts";
@@ -24,9 +25,12 @@ export function workflowStorageConformance(
   factory?: StorageFactory,
 ): void {
   const { describe } = vitest();
-  const [name, make] =
-    typeof nameOrFactory === "string" ? [nameOrFactory, factory] : ["a WorkflowStorage", nameOrFactory];
-  if (make === undefined) throw new TypeError("workflowStorageConformance takes a factory after the name.");
+  const [name, make] = suiteArguments(
+    "workflowStorageConformance",
+    "a WorkflowStorage",
+    nameOrFactory,
+    factory,
+  );
   describe(name, () => {
     journals(make);
     journalFences(make);

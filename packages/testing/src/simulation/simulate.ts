@@ -20,11 +20,14 @@ export interface SimulateOptions {
   readonly faults?: readonly FaultKind[];
   /** How long faults go on, in virtual time. Default: as the scenario says, or 30s. */
   readonly duration?: Duration;
-  /** The trace of the first failing run is written here, made as small as it was found: JSON, or a page if it ends in `.html`. */
+  /**
+   * The trace of the first failing run is written here, made as small as it was found: JSON, or a page if it ends in `.html`.
+   * If that fails, the error that reports the run says so.
+   */
   readonly traceFile?: string;
   /** Replays a run that was made smaller: what a SimulationError says. */
   readonly only?: { readonly faults: readonly number[]; readonly operations: readonly number[] };
-  /** Is told of each run. */
+  /** Is told of each run. Must not throw. */
   readonly progress?: (run: RunResult) => void;
 }
 
@@ -38,6 +41,8 @@ const OPTION_NAMES: OptionNames<SimulateOptions> = {
   only: true,
   progress: true,
 };
+
+const ONLY_NAMES: OptionNames<NonNullable<SimulateOptions["only"]>> = { faults: true, operations: true };
 
 export interface SimulationSummary {
   readonly scenario: string;
@@ -61,6 +66,8 @@ export async function simulate(
 ): Promise<SimulationSummary> {
   checkScenario(scenario);
   checkOptionNames(options, OPTION_NAMES);
+  checkReports(options);
+  if (options.only !== undefined) checkOnly(options.only);
   const first = whole(options.seed ?? 1, "seed", 0);
   const seeds = whole(options.seeds ?? (options.seed === undefined ? 100 : 1), "seeds", 1);
   const base: Omit<RunOptions, "seed"> = {
@@ -91,8 +98,11 @@ async function failureOf(
 ): Promise<SimulationError> {
   const invariant = invariantOf(run.violation);
   const tries = newTries();
+  // A scenario that another run has left something in may fail to start: the violation is reported all the same.
+  const again = (differently: Partial<RunOptions>): Promise<RunResult | null> =>
+    runSeed(scenario, { ...options, ...differently }).catch(() => null);
   const fails = async (faults: readonly number[], operations: readonly number[]): Promise<boolean> => {
-    const { violation } = await runSeed(scenario, { ...options, faults, operations });
+    const violation = (await again({ faults, operations }))?.violation ?? null;
     return violation !== null && invariantOf(violation) === invariant;
   };
   let faults = options.faults ?? numbers(run.plan.length);
@@ -100,24 +110,32 @@ async function failureOf(
   faults = await shrinkList(faults, (kept) => fails(kept, operations), tries);
   operations = await shrinkList(operations, (kept) => fails(faults, kept), tries);
   faults = await shrinkList(faults, (kept) => fails(kept, operations), tries);
-  const smallest = await runSeed(scenario, { ...options, faults, operations, keepsTrace: true });
-  const error = new SimulationError(
-    {
-      scenario: scenario.name,
-      first: run,
-      smallest,
-      invariant,
-      faults,
-      operations,
-      given: { runners, faults: kinds, duration },
-    },
-    { cause: smallest.violation ?? run.violation },
-  );
-  if (traceFile !== undefined) {
-    const told = { message: error.message, ...error.details };
+  const smallest = (await again({ faults, operations, keepsTrace: true })) ?? run;
+  const failure = {
+    scenario: scenario.name,
+    first: run,
+    smallest,
+    invariant,
+    faults,
+    operations,
+    given: { runners, faults: kinds, duration },
+  };
+  const cause = smallest.violation ?? run.violation;
+  const error = new SimulationError(failure, { cause });
+  if (traceFile === undefined) return error;
+  const trouble = await writeTrace(traceFile, error);
+  return trouble === null ? error : new SimulationError({ ...failure, trouble }, { cause });
+}
+
+/** Returns what went wrong, in words, or null: whoever waits for a violation is told of that first. */
+async function writeTrace(traceFile: string, { message, details }: SimulationError): Promise<string | null> {
+  try {
+    const told = { message, ...details };
     await writeFile(traceFile, traceFile.endsWith(".html") ? tracePage(told) : JSON.stringify(told, null, 1));
+    return null;
+  } catch (error) {
+    return `Its trace was not written to ${traceFile}: ${error instanceof Error ? error.message : String(error)}`;
   }
-  return error;
 }
 
 function numbers(count: number): readonly number[] {
@@ -135,11 +153,35 @@ function checkScenario(scenario: unknown): void {
 }
 
 function checkKinds(kinds: readonly FaultKind[]): readonly FaultKind[] {
-  for (const kind of kinds) {
-    if (!FAULT_KINDS.includes(kind))
-      throw new ConfigError({ option: "faults", got: kind, takes: `a list of ${FAULT_KINDS.join(", ")}` });
+  const isList = Array.isArray(kinds);
+  if (isList && kinds.every(isKind)) return kinds;
+  const got: unknown = isList ? kinds.find((kind) => !isKind(kind)) : kinds;
+  throw new ConfigError({ option: "faults", got, takes: `a list of ${FAULT_KINDS.join(", ")}` });
+}
+
+function isKind(kind: FaultKind): boolean {
+  return FAULT_KINDS.includes(kind);
+}
+
+/** What is used once a run has failed is checked before the first one. */
+function checkReports({ traceFile, progress }: SimulateOptions): void {
+  if (traceFile !== undefined && (typeof traceFile !== "string" || traceFile === ""))
+    throw new ConfigError({ option: "traceFile", got: traceFile, takes: "the path of a file" });
+  if (progress !== undefined && typeof progress !== "function")
+    throw new ConfigError({ option: "progress", got: progress, takes: "a function" });
+}
+
+function checkOnly(only: NonNullable<SimulateOptions["only"]>): void {
+  checkOptionNames(only, ONLY_NAMES);
+  for (const name of ["faults", "operations"] as const) {
+    const got: unknown = only[name] ?? [];
+    if (Array.isArray(got) && got.every((each) => Number.isSafeInteger(each) && each >= 0)) continue;
+    throw new ConfigError({
+      option: `only.${name}`,
+      got,
+      takes: "a list of whole numbers, as a SimulationError says them",
+    });
   }
-  return kinds;
 }
 
 function whole(value: number, option: string, least: number): number {

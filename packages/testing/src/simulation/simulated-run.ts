@@ -4,14 +4,17 @@
 
 import { createHash } from "node:crypto";
 import type { Registration } from "@holdfast/core";
+import { ConfigError } from "@holdfast/core/adapter";
 import { SeededRandom } from "@holdfast/core/internal";
+import { settled } from "../settled.ts";
 import { createTestCluster, type TestCluster } from "../test-cluster.ts";
 import { TestClusterError } from "../test-cluster-error.ts";
 import type { TestRunner } from "../test-runner.ts";
 import type { TraceEvent } from "../trace.ts";
 import { FaultDriver } from "./fault-driver.ts";
 import { planFaults, type FaultKind, type PlannedFault } from "./fault-plan.ts";
-import type { Scenario, SimulatedProcess, Simulation } from "./scenario.ts";
+import { comesTo, describeRecovery, isWhole, recoveryOf } from "./recovery.ts";
+import type { Scenario, ScenarioRun, SimulatedProcess, Simulation } from "./scenario.ts";
 import { StorageWitness } from "./storage-witness.ts";
 import { Violation } from "./violation.ts";
 
@@ -43,9 +46,6 @@ export interface RunResult {
 
 /** A lease, so that a run sees some of them end. */
 const LEASE_MS = 6_000;
-/** So long everything may take to come to rest once all is mended. */
-const REST_MS = 300_000;
-const STEP_MS = 1_000;
 /** So long what nobody waits for has to come to rest, too. */
 const CALM_MS = LEASE_MS + 2_000;
 /** Characters of the trace. */
@@ -84,7 +84,9 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
   let early: TestRunner | null = null;
   const now = (): number => cluster?.now() ?? early?.now() ?? 0;
   let operations = 0;
-  const sleep = (ms: number): Promise<void> => theCluster(cluster).sleep(ms);
+  const sleep = async (ms: number): Promise<void> => {
+    await theCluster(cluster).sleep(ms);
+  };
   const sim: Simulation = {
     seed,
     durationMs,
@@ -97,6 +99,8 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
     now,
     sleep,
     async operations(count, operation) {
+      if (!Number.isSafeInteger(count) || count < 0)
+        throw new ConfigError({ option: "operations", got: count, takes: "a whole number of 0 or more" });
       const first = operations;
       operations += count;
       // All are drawn, whether or not they are done, so that those that are stay as they were.
@@ -111,7 +115,7 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
     },
     note: (who, what) => record({ at: now(), type: "note", who, what }),
   };
-  const run = scenario.start(sim);
+  const run = checkRun(scenario.start(sim));
   const witness = new StorageWitness();
   const registrations = (index: number, runner: TestRunner): readonly Registration[] => {
     // Singletons and crons run, and ask for the time, before the cluster is whole.
@@ -120,55 +124,82 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
   };
   let violation: Error | null = null;
   let tookMs = 0;
-  cluster = await createTestCluster({
-    shardsPerGroup: 8,
-    runnerLockTtl: LEASE_MS,
-    runnerLockRefreshInterval: LEASE_MS / 3,
-    shardRebalanceDebounce: "200ms",
-    entityTerminationTimeout: "2s",
-    storagePollInterval: "1s",
-    ...run.options,
-    perRunner: (index, runner) => ({ register: registrations(index, runner) }),
-    runners,
-    seed,
-    shuffle: true,
-    isPatient: false,
-    trace: record,
-    tamper: (storage) => witness.watch(storage),
-  });
   try {
-    const began = cluster.now();
-    const driver = new FaultDriver(cluster);
-    let end: { readonly error: unknown } | null = null;
-    run.run().then(
-      () => (end = { error: null }),
-      (error: unknown) => (end = { error }),
-    );
+    const made = await createTestCluster({
+      shardsPerGroup: 8,
+      runnerLockTtl: LEASE_MS,
+      runnerLockRefreshInterval: LEASE_MS / 3,
+      shardRebalanceDebounce: "200ms",
+      entityTerminationTimeout: "2s",
+      storagePollInterval: "1s",
+      ...run.options,
+      perRunner: (index, runner) => ({ register: registrations(index, runner) }),
+      runners,
+      seed,
+      shuffle: true,
+      isPatient: false,
+      trace: record,
+      tamper: (storage) => witness.watch(storage),
+    });
+    cluster = made;
+    const began = made.now();
+    const recoveryMs = recoveryOf(made);
+    const driver = new FaultDriver(made);
+    let end: PromiseSettledResult<void> | null = null;
+    void settled(workOf(run)).then((result) => (end = result));
+    const ending = (): PromiseSettledResult<void> | null => end;
     for (const { atMs, act } of driver.changesOf(plan)) {
-      await cluster.advance(Math.max(0, began + atMs - cluster.now()));
+      await made.advance(Math.max(0, began + atMs - made.now()));
       await act();
     }
-    await cluster.advance(Math.max(0, began + durationMs - cluster.now()));
+    await made.advance(Math.max(0, began + durationMs - made.now()));
     await driver.mend();
-    const ending = (): { readonly error: unknown } | null => end;
-    for (let passed = 0; passed < REST_MS && (ending() === null || !isWhole(cluster)); passed += STEP_MS) {
-      for (const [index, runner] of cluster.runners.entries()) if (!runner.isAlive) cluster.revive(index);
-      await cluster.advance(STEP_MS);
-    }
+    await comesTo(made, () => ending() !== null, recoveryMs);
     const ended = ending();
     if (ended === null) throw new Violation("nothing hangs", `work of ${scenario.name} never ended`);
-    if (ended.error !== null) throw ended.error;
-    await cluster.advance(CALM_MS);
-    tookMs = cluster.now() - began;
+    // Of its own: work may have killed a runner just before it ended.
+    const isBack = await comesTo(made, () => isWhole(made), recoveryMs);
+    if (ended.status === "rejected") throw ended.reason;
+    if (!isBack)
+      throw new Violation("the cluster is whole again", `after ${recoveryMs} ms ${describeRecovery(made)}`);
+    await made.advance(CALM_MS);
+    tookMs = made.now() - began;
     witness.check();
     await run.check();
   } catch (error) {
-    violation = error instanceof Error ? error : new Error(String(error));
+    // Before the cluster is there, all but a start that does not end is a mistake in the scenario.
+    if (cluster === null && !(error instanceof TestClusterError)) throw error;
+    violation = asError(error);
   }
   isOver = true;
   hash.update(unhashed);
-  await cluster.shutdown();
+  try {
+    await cluster?.shutdown();
+  } catch (error) {
+    violation ??= asError(error);
+  }
   return { seed, violation, traceHash: hash.digest("hex"), events, trace, plan, operations, tookMs };
+}
+
+function checkRun(run: ScenarioRun): ScenarioRun {
+  const { register, run: work, check } = (run ?? {}) as Partial<ScenarioRun>;
+  const isRegister = Array.isArray(register) || typeof register === "function";
+  if (isRegister && typeof work === "function" && typeof check === "function") return run;
+  throw new ConfigError({
+    option: "scenario.start",
+    got: run,
+    takes: "a function that returns { register, run, check }, and no promise of it",
+  });
+}
+
+function workOf(run: ScenarioRun): Promise<void> {
+  const work: Promise<void> | undefined = run.run();
+  if (typeof work?.then === "function") return work;
+  throw new ConfigError({ option: "scenario.run", got: work, takes: "a function that returns a promise" });
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 function theCluster(cluster: TestCluster | null): TestCluster {
@@ -194,10 +225,4 @@ function processOf(number: number, runner: TestRunner): SimulatedProcess {
 function clockErrorOf(plan: readonly PlannedFault[]): number {
   const off = plan.flatMap(({ fault }) => (fault.kind === "clock" ? [fault.fromMs, fault.toMs] : []));
   return Math.max(0, ...off) - Math.min(0, ...off);
-}
-
-/** Every runner is up, and every shard has its owner. */
-function isWhole(cluster: TestCluster): boolean {
-  const owned = cluster.runners.reduce((sum, runner) => sum + runner.shardsOwned, 0);
-  return cluster.runners.every((runner) => runner.isAlive) && owned >= cluster.status(0).shards.total;
 }

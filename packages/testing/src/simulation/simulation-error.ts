@@ -33,10 +33,12 @@ export class SimulationError extends HoldfastError {
       readonly operations: readonly number[];
       /** Options of `simulate` that a replay needs, too. */
       readonly given: Readonly<Record<string, unknown>>;
+      /** What went wrong with the report itself, in words. */
+      readonly trouble?: string;
     },
     options?: ErrorOptions,
   ) {
-    const { scenario, first, smallest, invariant, faults, operations, given } = failure;
+    const { scenario, first, smallest, invariant, faults, operations, given, trouble } = failure;
     const { seed } = first;
     const only = { faults, operations };
     const left = smallest.plan.map((fault) => describeFault(fault));
@@ -46,6 +48,7 @@ export class SimulationError extends HoldfastError {
         `It takes ${faults.length} of ${first.plan.length} faults and ${operations.length} of ${first.operations} operations:`,
         ...left.map((fault) => `  ${fault}`),
         `Replay it: simulate(scenario, { ${named({ seed, ...given, only }).join(", ")} })`,
+        ...(trouble === undefined ? [] : [trouble]),
       ].join("\n"),
       options,
     );
