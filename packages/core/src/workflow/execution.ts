@@ -17,15 +17,17 @@ import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { Abort } from "../contract/abort.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { quietLog, withFields, type Logger } from "../contract/logger.ts";
-import { decodePayload, encodePayload } from "../contract/payload.ts";
+import { decodePayload } from "../contract/payload.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { StepKind } from "../data/journal-entry.ts";
 import { InterruptedError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
-import { JournalFullError, NonDeterminismError, WorkflowCancelledError } from "../errors/workflow.ts";
-import { misplaced, outsideBody } from "./activity-body.ts";
+import { JournalFullError, NonDeterminismError, type WorkflowCancelledError } from "../errors/workflow.ts";
+import { misplaced } from "./activity-body.ts";
 import { Arrivals } from "./arrivals.ts";
+import { CancelRequest } from "./cancel-request.ts";
 import { Cancellation, OpenStep } from "./cancellation.ts";
+import { Continuation, type Prepare } from "./continuation.ts";
 import { DeliveryQueue } from "./delivery-queue.ts";
 import { Departure } from "./departure.ts";
 import { executionKeyOf } from "./execution-key.ts";
@@ -34,7 +36,7 @@ import { ExecutionScope } from "./execution-scope.ts";
 import { InstantSteps } from "./instant-steps.ts";
 import { Journal, type Outcome } from "./journal.ts";
 import { Places } from "./places.ts";
-import { continueEntry, signalValueOf, type RunStart } from "./recorded-run.ts";
+import { signalValueOf } from "./recorded-run.ts";
 import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
 import { Replay, type Asked } from "./replay.ts";
 import { Residence } from "./residence.ts";
@@ -54,6 +56,9 @@ export class Execution {
   readonly #stopped = new Abort();
   readonly #replay: Replay;
   readonly #cancellation = new Cancellation();
+  readonly #cancelRequest: CancelRequest;
+  /** Made when the code asks for it: most never do. */
+  #continuation: Continuation | null = null;
   readonly #places: Places;
   readonly #arrivals: Arrivals;
   readonly #recorder: Recorder;
@@ -61,14 +66,9 @@ export class Execution {
   #isCaughtUp = false;
   /** Work of steps that are not recorded whole, in the order in which the code asked for them. */
   readonly #whenCaughtUp: (() => void)[] = [];
-  /** Resolves when a cancellation that is recorded has reached the code; null: none is on its way. */
-  #cancelling: Promise<void> | null = null;
-  #onCancel: ((reason: string) => void) | null = null;
   #log: Logger | null = null;
   #isStopped = false;
   #isCompensating = false;
-  /** The next run is about to be recorded: what this one comes to after that is nobody's. */
-  #isContinuing = false;
   #overflow: ((error: unknown) => void) | null = null;
   #end: ((end: ExecutionEnd) => void) | null = null;
   /** What the steps' work sees of this. */
@@ -119,7 +119,15 @@ export class Execution {
       leave: (until) => this.#stop({ type: "suspended", until }),
       stuck: () => void this.#diverge(this.#replay.unaskedStep(), false),
     });
-    this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#requestCancel(reason));
+    this.#cancelRequest = new CancelRequest({
+      options,
+      recorder: this.#recorder,
+      queue: this.#queue,
+      cancellation: this.#cancellation,
+      isOver,
+      isStopped: () => this.#isStopped,
+    });
+    this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#cancelRequest.take(reason));
   }
 
   get id(): string {
@@ -308,56 +316,30 @@ export class Execution {
     return promise;
   }
 
-  /**
-   * Ends this run and begins the next one. The promise never settles: the code is over.
-   *
-   * @param prepare resolves to what the next run is given; where it rejects, the execution fails
-   */
-  continueAsNew(prepare: () => Promise<Pick<RunStart, "input" | "children">>): Promise<never> {
+  /** Ends this run and begins the next one. The promise never settles: the code is over. */
+  continueAsNew(prepare: Prepare): Promise<never> {
     const error = misplaced(this.scope, "continueAsNew");
     if (error !== null) return Promise.reject(error);
     const over = new Promise<never>(() => undefined);
     if (this.#isOver) return over;
     const asked = this.#tryAsk("continue", "continueAsNew");
     if (asked === null) return over;
-    this.#onceCaughtUp(() => void this.#continue(asked.position, prepare));
+    this.#continuation ??= new Continuation({
+      options: this.#options,
+      journal: this.#journal,
+      recorder: this.#recorder,
+      residence: this.#residence,
+      cancellation: this.#cancellation,
+      ready: this.#ready,
+      isOver: () => this.#isOver,
+      state: () => this.state,
+      failed: (thrown) => this.#overflow?.(thrown),
+      end: (end) => this.#stop(end),
+    });
+    const continuation = this.#continuation;
+    this.#onceCaughtUp(() => void continuation.begin(asked.position, prepare));
     this.#departure.check();
     return over;
-  }
-
-  async #continue(
-    position: number,
-    prepare: () => Promise<Pick<RunStart, "input" | "children">>,
-  ): Promise<void> {
-    this.#residence.begin();
-    try {
-      const prepared = await prepare().catch((error: unknown) => this.#overflow?.(error));
-      if (prepared !== undefined) await this.#beginNext(position, prepared);
-    } catch (error) {
-      this.#stop({ type: "stopped", error });
-    } finally {
-      this.#residence.end();
-    }
-  }
-
-  async #beginNext(position: number, prepared: Pick<RunStart, "input" | "children">): Promise<void> {
-    await this.#ready();
-    if (this.#isOver) return;
-    const { run, version } = this.#options;
-    const start: RunStart = {
-      ...prepared,
-      number: run.number + 1,
-      version,
-      state: this.state,
-      consumed: this.#recorder.consumed,
-      isCancelled: run.wasCancelled || this.#cancellation.isHeard,
-    };
-    const entry = continueEntry(this.#journal.takeOrdinal(), position, start);
-    // From here on nothing of this run may come behind the entry: it would be taken for the next one's.
-    this.#isContinuing = true;
-    this.#journal.append(entry);
-    await this.#journal.durable();
-    this.#stop({ type: "continued" });
   }
 
   /** Does a step, and keeps the execution in memory meanwhile. */
@@ -394,19 +376,12 @@ export class Execution {
 
   /** Whether nothing of this run counts any more. */
   get #isOver(): boolean {
-    return this.#isStopped || this.#isContinuing;
+    return this.#isStopped || this.#continuation?.hasBegun === true;
   }
 
-  /**
-   * The code begins, and not before a cancellation that is recorded can reach it. `whenCancelled` is told its reason, before
-   * the code is.
-   */
+  /** The code begins. `whenCancelled` is told why it is cancelled, before the code is. */
   begin(whenCancelled: (reason: string) => void): void {
-    this.#onCancel = whenCancelled;
-    if (this.cancelledBy !== null) whenCancelled(this.cancelledBy.reason);
-    const { cancellation } = this.#options.run;
-    if (cancellation !== null)
-      this.#queue.deliver(cancellation.ordinal, () => this.#cancel(cancellation.reason));
+    this.#cancelRequest.begin(whenCancelled);
   }
 
   /** The code failed: what it left open is asked to end, and awaited. Steps from now on are the compensations'. */
@@ -465,41 +440,18 @@ export class Execution {
     for (const work of this.#whenCaughtUp.splice(0)) work();
   }
 
-  /** A request to cancel came: the first one that is recorded counts. */
-  #requestCancel(reason: string): void {
-    const { cancellation, wasCancelled } = this.#options.run;
-    if (this.#isOver || wasCancelled || cancellation !== null || this.#cancelling !== null) return;
-    const event = { type: "completed", value: encodePayload(reason, "A reason") } as const;
-    this.#cancelling = new Promise((resolve) =>
-      this.#recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {
-        this.#cancel(reason);
-        resolve();
-      }),
-    );
-  }
-
-  #cancel(reason: string): void {
-    if (this.#isStopped) return;
-    const { workflow } = this.#options;
-    const error = new WorkflowCancelledError({ workflow, executionId: this.id, reason });
-    // Who listens for it is the workflow's code, also where an activity's body cancelled its own execution.
-    outsideBody(() => {
-      this.#onCancel?.(reason);
-      this.#cancellation.deliver(error);
-    });
-  }
-
   /** Resolves when a side effect may start (E3), undefined if at once; never once the execution is over or has to leave. */
   readonly #ready = (): Promise<void> | undefined => {
     // Not async, since nearly every step waits for what is recorded of the one before.
     if (this.#journal.writing !== null) return this.#journal.writing.then(this.#ready);
-    const isUsual = this.#cancelling === null && !this.#isStopped && !this.#options.call.leaving.isAborted;
+    const isUsual =
+      this.#cancelRequest.arriving === null && !this.#isStopped && !this.#options.call.leaving.isAborted;
     return isUsual ? undefined : this.#onceCancelled();
   };
 
   async #onceCancelled(): Promise<void> {
     // What was asked for before a cancellation that is on its way does not begin any more.
-    await this.#cancelling;
+    await this.#cancelRequest.arriving;
     if (this.#isStopped || this.#options.call.leaving.isAborted) {
       this.#residence.end();
       await new Promise<never>(() => undefined);

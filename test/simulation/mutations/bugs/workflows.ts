@@ -103,9 +103,9 @@ export const WORKFLOWS: readonly PlantedBug[] = [
   {
     name: "a cancellation is not journaled",
     breaks: "INV-8",
-    file: "workflow/execution.ts",
-    find: '      this.#recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {\n',
-    replace: "      (event, this.#options.clock).afterTurn(() => {\n",
+    file: "workflow/cancel-request.ts",
+    find: '      recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {\n',
+    replace: "      void (event, recorder, Promise.resolve()).then(() => {\n",
     scenarios: ["signals"],
   },
   {
