@@ -4,7 +4,6 @@
 //   C2  What was encoded comes back equal.
 
 import {
-  PayloadTooLargeError,
   ProtocolViolation,
   readWireMessage,
   type EncodedError,
@@ -13,6 +12,7 @@ import {
   type WireMessage,
 } from "@holdfast/core/adapter";
 import { messageType, type ProtoMessage } from "./protocol.ts";
+import { tooLarge } from "./too-large.ts";
 
 const REJECTION = "REJECTION_CODE_";
 const EXPECTS = "EXPECTS_";
@@ -20,12 +20,7 @@ const EXPECTS = "EXPECTS_";
 /** @throws {PayloadTooLargeError} */
 export function encodeMessage(message: WireMessage, limitBytes: number): Buffer {
   const bytes = messageType.serialize(toProto(message));
-  if (bytes.length > limitBytes)
-    throw new PayloadTooLargeError({
-      what: `A message (${message.type})`,
-      payloadBytes: bytes.length,
-      limitBytes,
-    });
+  if (bytes.length > limitBytes) throw tooLarge(message, bytes.length, limitBytes);
   return bytes;
 }
 

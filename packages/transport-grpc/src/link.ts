@@ -9,7 +9,7 @@
 //   L4  Nothing is written that is larger than the peer reads: gRPC would end the stream for it, with all that is under way.
 
 import { ProtocolViolation, SendQueue, type QueueBounds, type WireMessage } from "@holdfast/core/adapter";
-import { decodeMessage } from "./codec.ts";
+import { decodeMessage, encodeMessage } from "./codec.ts";
 import {
   decodeFrame,
   encodeHello,
@@ -19,6 +19,7 @@ import {
   UNSAID_MESSAGE_BYTES,
   type Hello,
 } from "./protocol.ts";
+import { inPlaceOf, tooLarge } from "./too-large.ts";
 
 /** A frame is closed at this size, or what the peer reads, unless one message alone is larger: others would wait for long behind it. */
 const FRAME_BYTES = 256 * 1_024;
@@ -42,7 +43,7 @@ export interface LinkOptions {
   /** The peer said who it is: messages may come and go. */
   readonly opened: (hello: Hello) => void;
   readonly receive: (message: WireMessage) => void;
-  /** Messages that were queued before the peer said how much it reads, and are larger than that: they are not sent. */
+  /** Messages that were queued before the peer said how much it reads, and are larger than that. Of an answer its error is sent. */
   readonly tooLarge: (messages: readonly WireMessage[]) => void;
   /** It is over. `unsent` was never written; `wasOpen` whether anything else may have been lost. */
   readonly closed: (end: { readonly unsent: readonly WireMessage[]; readonly wasOpen: boolean }) => void;
@@ -177,12 +178,18 @@ export class Link {
   }
 
   #removeTooLarge(): void {
-    const tooLarge: WireMessage[] = [];
+    const limitBytes = this.#limitBytes;
+    const removed: WireMessage[] = [];
     for (const { message, bytes } of this.#queue.take(Number.POSITIVE_INFINITY)) {
-      if (bytes.length > this.#limitBytes) tooLarge.push(message);
-      else this.#queue.add(message, bytes);
+      if (bytes.length <= limitBytes) {
+        this.#queue.add(message, bytes);
+        continue;
+      }
+      removed.push(message);
+      const instead = inPlaceOf(message, tooLarge(message, bytes.length, limitBytes));
+      if (instead !== null) this.#queue.add(instead, encodeMessage(instead, limitBytes));
     }
-    if (tooLarge.length > 0) this.#options.tooLarge(tooLarge);
+    if (removed.length > 0) this.#options.tooLarge(removed);
   }
 
   /** Once in a turn of the event loop: what is sent in the same turn shares a frame. */

@@ -38,6 +38,7 @@ describe("the options", () => {
     ["connectTimeoutMs", { connectTimeoutMs: 3e9 }],
     ["tls.CA", { tls: { certificate: "c", key: "k", CA: "a" } as { certificate: string; key: string } }],
     ["tls.clientAuth", { tls: { ...PEMS, clientAuth: 0 as unknown as boolean } }],
+    ["tls.clientAuth", { tls: { certificate: "-----BEGIN", key: "-----BEGIN", clientAuth: true } }],
     ["listn", { listn: "host:1" } as GrpcOptions],
   ])("refuse a bad %s, and show no secret", (option, options) => {
     const check = (): unknown => checkOptions(options);

@@ -36,7 +36,7 @@ export interface GrpcTls {
   readonly key: string;
   /** The authority that signed the members' certificates. Default: the system's. */
   readonly ca?: string;
-  /** Whether who connects here must show a certificate of `ca`, too. Default true where `ca` is given. */
+  /** Whether who connects here must show a certificate of `ca`, too; true needs one. Default true where `ca` is given. */
   readonly clientAuth?: boolean;
   /** The name that the others' certificates bear, where it is not their host. */
   readonly serverName?: string;
@@ -212,6 +212,13 @@ function checkTls(tls: GrpcTls): TlsSettings {
   const clientAuth = tls.clientAuth ?? ca !== null;
   if (typeof clientAuth !== "boolean")
     throw new ConfigError({ option: "transport.tls.clientAuth", got: clientAuth, takes: "true or false" });
+  if (clientAuth && ca === null)
+    throw new ConfigError({
+      option: "transport.tls.clientAuth",
+      got: "true without a ca",
+      takes: "true with a ca, or false",
+      hint: "The system's authorities sign for everybody: whoever has any such certificate would be a member.",
+    });
   return {
     certificate,
     key,

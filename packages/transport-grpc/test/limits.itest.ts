@@ -42,6 +42,42 @@ describe("a message that is larger than its receiver takes", () => {
     expect([sender.gone, receiver.gone]).toEqual([[], []]);
   });
 
+  it.each<["reply" | "chunk", (requestId: string, value: string) => WireMessage]>([
+    ["reply", (requestId, value) => ({ type: "reply", reply: { requestId, exit: { ok: true, value } } })],
+    ["chunk", (requestId, value) => ({ type: "chunk", chunk: { requestId, index: 0, value } })],
+  ])(
+    "whose caller waits for it, a %s, comes there as the error that it is, in its place",
+    async (_, answer) => {
+      await using sender = await Member.start({ maxMessageBytes: LARGE_BYTES });
+      await using receiver = await Member.start({ maxMessageBytes: SMALL_BYTES });
+      const large = answer("large", "x".repeat(2 * SMALL_BYTES));
+      for (const message of [answer("before", "1"), large, answer("after", "2")])
+        sender.transport.send(receiver.address, message);
+      await receiver.until(() => receiver.received.length >= 3);
+      expect(receiver.received).toEqual([
+        expect.objectContaining(answer("before", "1")),
+        expect.objectContaining({
+          type: "reply",
+          reply: {
+            requestId: "large",
+            exit: {
+              ok: false,
+              error: expect.objectContaining({
+                name: "PayloadTooLargeError",
+                code: "PAYLOAD_TOO_LARGE",
+                message: expect.stringContaining(`the limit of ${SMALL_BYTES}`) as unknown,
+                own: true,
+              }) as unknown,
+            },
+          },
+        }),
+        expect.objectContaining(answer("after", "2")),
+      ]);
+      await sender.until(() => sender.lost.length > 0);
+      expect(sender.lost).toEqual([large]);
+    },
+  );
+
   it("is sent once the receiver was started again and takes it", async () => {
     await using sender = await Member.start({ maxMessageBytes: LARGE_BYTES });
     const before = await Member.start({ maxMessageBytes: SMALL_BYTES });
