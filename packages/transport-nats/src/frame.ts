@@ -62,6 +62,7 @@ export function encodeMessage(message: WireMessage, limitBytes: number): Buffer 
       what: `A message (${message.type})`,
       payloadBytes: bytes.length,
       limitBytes,
+      raise: "max_payload of the NATS servers",
     });
   return bytes;
 }

@@ -65,10 +65,15 @@ export class PayloadTooLargeError extends HoldfastError {
   override readonly name = "PayloadTooLargeError";
   readonly code = "PAYLOAD_TOO_LARGE";
 
-  constructor(payload: { what: string; payloadBytes: number; limitBytes: number }, options?: ErrorOptions) {
+  /** `raise`: the option or setting that has the limit. Default `maxPayloadBytes`. */
+  constructor(
+    payload: { what: string; payloadBytes: number; limitBytes: number; raise?: string },
+    options?: ErrorOptions,
+  ) {
+    const { what, payloadBytes, limitBytes, raise = "maxPayloadBytes" } = payload;
     super(
-      `${payload.what} takes ${payload.payloadBytes} bytes, more than the limit of ${payload.limitBytes}. ` +
-        `Store it elsewhere and send a reference, or raise maxPayloadBytes.`,
+      `${what} takes ${payloadBytes} bytes, more than the limit of ${limitBytes}. ` +
+        `Store it elsewhere and send a reference, or raise ${raise}.`,
       options,
     );
   }
