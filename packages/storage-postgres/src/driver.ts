@@ -4,6 +4,8 @@
 // A driver moves statements and nothing else. It knows no table, retries nothing, and turns each failure into SqlFailure,
 // which says honestly whether the statement may have taken effect.
 
+import type { PersistenceError } from "@holdfast/core/adapter";
+
 /** What a parameter of our own statements may be. Arrays are passed as literals (sql-array.ts), so that every driver agrees on them. */
 export type SqlValue = string | number | boolean | null;
 
@@ -28,7 +30,9 @@ export interface SqlResult<Row> {
 export interface SqlTransaction {
   /** The driver's own client or transaction, for libraries that wrap it. */
   readonly native: unknown;
-  /** Runs a user's statement. Rejects with the driver's own error, or with SqlFailure if the session is lost. */
+  /** Why it is lost, although nobody ended it: `native` refuses with the same. Null: it is not, as far as is known. */
+  readonly lostWith: PersistenceError | null;
+  /** Runs a user's statement. Rejects with the driver's own error, or with `lostWith` if it is lost. */
   query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>>;
   /** Runs several statements without parameters. @throws {SqlFailure} */
   script(text: string): Promise<void>;

@@ -80,6 +80,11 @@ export function isPlainError(error: unknown): boolean {
   return sqlStateOf(error) !== null && fieldOf(error, "severity") === "ERROR";
 }
 
+/** Whether a statement failed since one before it in its transaction had. */
+export function isAborted(error: unknown): boolean {
+  return sqlStateOf(error) === "25P02";
+}
+
 /** Whether a statement of a group may have failed on its own account, so that the others can pass without it. */
 export function mayBeOneRow(error: unknown): boolean {
   if (!(error instanceof SqlFailure) || error.outcome !== "not-written" || error.sqlState === null)
@@ -107,6 +112,11 @@ export function persistenceError(operation: string, error: unknown): Persistence
     { operation, outcome: failure.outcome, detail: failure.message },
     { cause: failure },
   );
+}
+
+/** What a transaction that was lost before its COMMIT is reported with: it took everything with it. */
+export function lostTransaction(error: unknown): PersistenceError {
+  return persistenceError("a transaction", undone(error));
 }
 
 /** @param current the shard's epoch in storage; null where nobody ever claimed it */

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryConfig, QueryResult } from "pg";
 import type { SqlStatement } from "./driver.ts";
 import { isOutdated } from "./errors.ts";
-import { guardedClient } from "./guarded-client.ts";
+import { guardedClient, transactionOver } from "./guarded-client.ts";
 import type { PostgresSettings } from "./options.ts";
 import type {
   ListenerEvents,
@@ -131,7 +131,7 @@ class PgConnection implements ServerConnection {
   readonly #names: StatementNames;
   readonly #prepared: PreparedConfigs;
   #native: PoolClient | null = null;
-  #isSealed = false;
+  #refusal: (() => Error) | null = null;
 
   constructor(
     client: PoolClient,
@@ -149,12 +149,12 @@ class PgConnection implements ServerConnection {
   }
 
   get native(): PoolClient {
-    this.#native ??= guardedClient(this.#client, CLIENT_METHODS, () => this.#isSealed);
+    this.#native ??= guardedClient(this.#client, CLIENT_METHODS, () => this.#refusal?.() ?? null);
     return this.#native;
   }
 
-  seal(): void {
-    this.#isSealed = true;
+  seal(why: () => Error = transactionOver): void {
+    this.#refusal ??= why;
   }
 
   async script<Row>(text: string): Promise<ServerResult<Row>> {

@@ -1,6 +1,7 @@
+import type { PersistenceError } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, SqlFailure, undone } from "./errors.ts";
-import { guardedClient } from "./guarded-client.ts";
+import { failureOf, lostTransaction, SqlFailure, undone } from "./errors.ts";
+import { guardedClient, transactionOver } from "./guarded-client.ts";
 import type { PGliteInstance, PGliteNative } from "./options.ts";
 import { pgliteOptions } from "./value-text.ts";
 
@@ -23,6 +24,7 @@ export class PGliteTransaction implements SqlTransaction {
   readonly #begun: Promise<PGliteNative>;
   readonly #ended: Promise<void>;
   #native: PGliteNative | undefined;
+  #client: PGliteNative | undefined;
   #settle: { commit: () => void; rollback: (reason: unknown) => void } | null = null;
   #idle: NodeJS.Timeout | undefined;
   #deadline: NodeJS.Timeout | undefined;
@@ -30,6 +32,7 @@ export class PGliteTransaction implements SqlTransaction {
   /** What the user holds as `native` sends nothing any more: what ends the transaction goes out next. */
   #isSealed = false;
   #expired: SqlFailure | null = null;
+  #lostWith: PersistenceError | null = null;
 
   constructor(instance: PGliteInstance, options: PGliteTransactionOptions) {
     this.#options = options;
@@ -69,7 +72,12 @@ export class PGliteTransaction implements SqlTransaction {
   get native(): unknown {
     this.#isNativeOut = true;
     clearTimeout(this.#idle);
-    return this.#native && guardedClient(this.#native, PGLITE_METHODS, () => this.#isSealed);
+    this.#client ??= this.#native && guardedClient(this.#native, PGLITE_METHODS, () => this.#refusal());
+    return this.#client;
+  }
+
+  get lostWith(): PersistenceError | null {
+    return this.#lostWith;
   }
 
   /** Resolves once it has begun, and `native` is there. @throws {SqlFailure} nothing was begun */
@@ -82,6 +90,7 @@ export class PGliteTransaction implements SqlTransaction {
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
+    if (this.#lostWith !== null) throw this.#lostWith;
     const native = await this.#open();
     try {
       const { rows, affectedRows } = await native.query<Row>(text, [...params], VALUES);
@@ -142,6 +151,10 @@ export class PGliteTransaction implements SqlTransaction {
     return this.#begun;
   }
 
+  #refusal(): Error | null {
+    return this.#lostWith ?? (this.#isSealed ? transactionOver() : null);
+  }
+
   #watchIdle(): void {
     clearTimeout(this.#idle);
     if (this.#settle === null || this.#isNativeOut) return;
@@ -173,6 +186,7 @@ export class PGliteTransaction implements SqlTransaction {
       `the transaction ${what} and was rolled back, since it held PGlite's one session. ` +
       `A handler that holds a transaction ${advice}`;
     this.#expired ??= new SqlFailure({ outcome: "not-written", sqlState, message });
+    this.#lostWith ??= lostTransaction(this.#expired);
     void this.rollback();
   }
 }

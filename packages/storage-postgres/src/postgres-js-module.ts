@@ -12,7 +12,7 @@ export interface PostgresJsInstance {
   readonly json: unknown;
   readonly PostgresError: unknown;
   notify(channel: string, payload: string): Promise<unknown>;
-  file(...parts: unknown[]): unknown;
+  file(path: string, ...parts: unknown[]): PostgresJsQuery;
   unsafe(text: string, params?: readonly unknown[], options?: object): PostgresJsQuery;
   readonly typed: (value: unknown, type: number) => unknown;
   end(options: { timeout: number }): Promise<void>;
@@ -27,9 +27,13 @@ export interface PostgresJsParsed {
   readonly shared: { readonly typeArrayMap: Record<number, number> };
 }
 
+/** It is sent when it is first awaited or executed, through `handler`. */
 export interface PostgresJsQuery extends Promise<PostgresJsResult | PostgresJsResult[]> {
   raw(): PostgresJsQuery;
   execute(): PostgresJsQuery;
+  handler: (query: PostgresJsQuery) => void;
+  strings: readonly string[];
+  readonly reject: (error: unknown) => void;
 }
 
 export type PostgresJsResult = readonly (readonly (Uint8Array | null)[])[] & {

@@ -1,5 +1,5 @@
-import { transactionOver } from "./guarded-client.ts";
-import type { PostgresJsInstance } from "./postgres-js-module.ts";
+import { readFile } from "node:fs/promises";
+import type { PostgresJsInstance, PostgresJsQuery } from "./postgres-js-module.ts";
 import { ARRAYS, parserOf, textOf } from "./value-text.ts";
 
 /** What libraries that wrap postgres.js change on an instance: Drizzle, for one, wants dates as text. */
@@ -7,32 +7,55 @@ const CHANGED_BY_OTHERS = ["parsers", "serializers"] as const;
 
 /**
  * A TransactionSql of postgres.js on an instance that has a transaction open: the instance without what would leave the
- * transaction, and with `savepoint`. After `end` it refuses every call, and the instance is as it was.
+ * transaction, and with `savepoint`. It refuses every call, and every query that was made and not sent, once there is a refusal.
+ *
+ * @returns `restore` makes the instance as it was
  */
-export function transactionSql(instance: PostgresJsInstance): {
-  readonly sql: unknown;
-  readonly end: () => void;
-} {
+export function transactionSql(
+  instance: PostgresJsInstance,
+  refusal: () => Error | null,
+): { readonly sql: unknown; readonly restore: () => void } {
   const before = CHANGED_BY_OTHERS.map((name) => ({ ...instance.options[name] }));
-  let isOver = false;
   let savepoints = 0;
   const guarded =
     <Args extends unknown[], Result>(call: (...args: Args) => Result) =>
     (...args: Args): Result => {
-      if (isOver) throw transactionOver();
+      const error = refusal();
+      if (error !== null) throw error;
       return call(...args);
     };
+  // All queries of an instance are sent through one function, each when it is first awaited.
+  const { handler } = instance.unsafe("");
+  const send = (query: PostgresJsQuery): void => {
+    const error = refusal();
+    if (error === null) handler(query);
+    else query.reject(error);
+  };
+  /** What is asked for is a query or a part of one. */
+  const held = <Asked>(asked: Asked): Asked => {
+    if (isQuery(asked)) asked.handler = send;
+    return asked;
+  };
 
   const { types, typed, array, json, PostgresError, options } = instance;
-  const unsafe = guarded((...parts: Parameters<PostgresJsInstance["unsafe"]>) => instance.unsafe(...parts));
-  const sql = Object.assign(guarded(instance), {
+  const unsafe = guarded((...parts: Parameters<PostgresJsInstance["unsafe"]>) =>
+    held(instance.unsafe(...parts)),
+  );
+  const file = guarded((path: string, ...parts: unknown[]) => {
+    const asked = instance.file(path, ...parts);
+    // postgres.js would send what it read whatever happened meanwhile.
+    asked.handler = (query) => void sendFile(path, query, send);
+    return asked;
+  });
+  const ask = guarded((...parts: unknown[]) => held(instance(...parts)));
+  const sql = Object.assign(ask, {
     types,
     typed,
     unsafe,
     notify: guarded((channel: string, payload: string) => instance.notify(channel, payload)),
     array,
     json,
-    file: guarded((...parts: unknown[]) => instance.file(...parts)),
+    file,
     PostgresError,
     options,
     savepoint,
@@ -41,8 +64,7 @@ export function transactionSql(instance: PostgresJsInstance): {
   });
   return {
     sql,
-    end: () => {
-      isOver = true;
+    restore: () => {
       for (const [at, name] of CHANGED_BY_OTHERS.entries()) Object.assign(instance.options[name], before[at]);
     },
   };
@@ -62,6 +84,23 @@ export function transactionSql(instance: PostgresJsInstance): {
       await unsafe(`ROLLBACK TO SAVEPOINT ${name}`);
       throw error;
     }
+  }
+}
+
+function isQuery(asked: unknown): asked is PostgresJsQuery {
+  return asked instanceof Promise && "handler" in asked;
+}
+
+async function sendFile(
+  path: string,
+  query: PostgresJsQuery,
+  send: PostgresJsQuery["handler"],
+): Promise<void> {
+  try {
+    query.strings = [await readFile(path, "utf8")];
+    send(query);
+  } catch (error) {
+    query.reject(error);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { SqlStatement } from "./driver.ts";
 import { isOutdated } from "./errors.ts";
+import { transactionOver } from "./guarded-client.ts";
 import type { PostgresSettings } from "./options.ts";
 import { PostgresJsConnection } from "./postgres-js-connection.ts";
 import type { PostgresJsInstance, PostgresJsModule } from "./postgres-js-module.ts";
@@ -175,7 +176,8 @@ class LentConnection implements ServerConnection {
   readonly #connection: PostgresJsConnection;
   readonly #outdated: () => void;
   readonly #release: (isUsable: boolean) => void;
-  #native: { readonly sql: unknown; readonly end: () => void } | null = null;
+  #native: { readonly sql: unknown; readonly restore: () => void } | null = null;
+  #refusal: (() => Error) | null = null;
 
   constructor(connection: PostgresJsConnection, outdated: () => void, release: (isUsable: boolean) => void) {
     this.#connection = connection;
@@ -184,7 +186,7 @@ class LentConnection implements ServerConnection {
   }
 
   get native(): unknown {
-    this.#native ??= transactionSql(this.#connection.instance);
+    this.#native ??= transactionSql(this.#connection.instance, () => this.#refusal?.() ?? null);
     return this.#native.sql;
   }
 
@@ -209,8 +211,9 @@ class LentConnection implements ServerConnection {
     return this.#connection.run(statement);
   }
 
-  seal(): void {
-    this.#native?.end();
+  seal(why: () => Error = transactionOver): void {
+    this.#refusal ??= why;
+    this.#native?.restore();
   }
 
   release(isUsable: boolean): void {

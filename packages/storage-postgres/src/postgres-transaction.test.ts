@@ -25,6 +25,7 @@ it.each(["a statement", "the driver's own client"])(
     const stray = send("too late");
     begin({
       native: { query },
+      lostWith: null,
       query,
       script: async () => undefined,
       commitAfter: query,

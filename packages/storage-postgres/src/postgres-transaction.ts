@@ -5,16 +5,14 @@
 //   T3  After one of its statements failed it cannot commit: PostgreSQL refuses everything but a rollback.
 
 import {
-  PersistenceError,
   TransactionUnavailableError,
+  type PersistenceError,
   type StorageTransaction,
 } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, persistenceError, SqlFailure } from "./errors.ts";
+import { failureOf, isAborted, persistenceError, SqlFailure } from "./errors.ts";
 import { TRANSACTION_KIND, transactionOver } from "./guarded-client.ts";
 import { laterClient } from "./later-client.ts";
-
-const ABORTED_STATE = "25P02";
 
 export class PostgresTransaction implements StorageTransaction {
   readonly kind: string = TRANSACTION_KIND;
@@ -24,6 +22,7 @@ export class PostgresTransaction implements StorageTransaction {
   #beginning: Promise<SqlTransaction> | null = null;
   #begun: SqlTransaction | null = null;
   #isOver = false;
+  /** What it could not begin with. */
   #lostWith: PersistenceError | null = null;
   #rollingBack: Promise<void> | null = null;
   /** The first statement that failed, for the message of a commit that cannot be. */
@@ -69,20 +68,12 @@ export class PostgresTransaction implements StorageTransaction {
       return await transaction.query<Row>(text, params);
     } catch (error) {
       this.#failedWith ??= failureOf(error, true).message;
-      // A session that was lost took everything with it: nothing of this transaction was or will be written.
-      if (error instanceof SqlFailure) {
-        this.#lostWith ??= new PersistenceError(
-          { operation: "a transaction", outcome: "not-written", detail: error.message },
-          { cause: error },
-        );
-        throw this.#lostWith;
-      }
       throw error;
     }
   }
 
   get lostWith(): PersistenceError | null {
-    return this.#lostWith;
+    return this.#lostWith ?? this.#begun?.lostWith ?? null;
   }
 
   /** Whether there is anything to commit. */
@@ -106,7 +97,7 @@ export class PostgresTransaction implements StorageTransaction {
       await transaction.commitAfter(statement);
     } catch (error) {
       const failure = failureOf(error, true);
-      if (failure.sqlState !== ABORTED_STATE) throw failure;
+      if (!isAborted(failure)) throw failure;
       const why =
         `a statement in the handler's transaction failed (${this.#failedWith ?? "one sent through the driver's own client"}) and the ` +
         `handler went on, but a transaction with a failed statement cannot commit. Let the error end the handler, or ` +

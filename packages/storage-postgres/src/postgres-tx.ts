@@ -25,6 +25,9 @@ export interface PostgresTx<Native = unknown> {
    * Until `begin()` or a first `query()` has resolved it has only the methods that run statements, `query` of `pg` and `query`, `sql` and
    * `exec` of PGlite: the first call begins the transaction.
    *
+   * After the handler ended it sends nothing any more, also not a query of postgres.js that was made before and is awaited then. Where
+   * the transaction could not begin, or PGlite took it back, its statements fail with the PersistenceError for which the attempt is repeated.
+   *
    * @throws {TransactionUnavailableError} after the handler ended; with postgres.js also before the transaction has begun
    */
   readonly native: Native;

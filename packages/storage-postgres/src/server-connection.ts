@@ -22,8 +22,12 @@ export interface ServerConnection {
   query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>>;
   /** Runs one of our own, prepared where that is on. */
   run<Row>(statement: SqlStatement): Promise<ServerResult<Row>>;
-  /** From now on what the user holds as `native` refuses: what ends the transaction goes out next. */
-  seal(): void;
+  /**
+   * From now on what the user holds as `native` refuses: what ends the transaction goes out next.
+   *
+   * @param why what it refuses with, that of the first call. Default: the transaction is over
+   */
+  seal(why?: () => Error): void;
   /** Gives the session back, or ends it at once, also one that does not answer. To be called once. */
   release(isUsable: boolean): void;
 }

@@ -155,8 +155,8 @@ export class ServerDriver implements SqlDriver {
     const { pooler, pool } = this.#settings;
     const begin = beginText(this.#settings, pooler === null && pool === undefined);
     return new ServerTransaction(connection, {
-      // A pooler makes up the numbers of processes that it tells.
       begin: pooler === null ? begin : `${begin}; SELECT pg_backend_pid() AS pid`,
+      saysProcess: pooler !== null,
       released,
       retire: (processId) => this.#retire(processId, isPatient),
     });

@@ -1,4 +1,6 @@
+import { PersistenceError } from "@holdfast/core/adapter";
 import { describe, expect, it } from "vitest";
+import { transactionOver } from "./guarded-client.ts";
 import type { ServerConnection, ServerResult } from "./server-connection.ts";
 import { ServerTransaction } from "./server-transaction.ts";
 
@@ -17,9 +19,11 @@ class FakeSession implements ServerConnection {
   readonly begun = Promise.withResolvers<ServerResult<never>>();
   readonly sent: string[] = [];
   readonly released: boolean[] = [];
-  /** What refuses our own statement, if anything does. */
+  /** What refuses each statement but BEGIN, if anything does. */
   refuses: Error | null = null;
-  isSealed = false;
+  isLost = false;
+  /** What `native` refuses with. */
+  refusal: Error | null = null;
 
   constructor(isPipelined = true) {
     this.isPipelined = isPipelined;
@@ -28,11 +32,14 @@ class FakeSession implements ServerConnection {
   async script<Row>(text: string): Promise<ServerResult<Row>> {
     this.sent.push(text);
     // Outside of a transaction COMMIT is answered with COMMIT, and a warning.
-    return text === "BEGIN" ? this.begun.promise : answer(text);
+    if (text === "BEGIN") return this.begun.promise;
+    if (this.isLost) throw new Error("Connection terminated unexpectedly");
+    return answer(text);
   }
 
   async query<Row>(text: string): Promise<ServerResult<Row>> {
     this.sent.push(text);
+    if (this.refuses !== null) throw this.refuses;
     return answer("INSERT");
   }
 
@@ -42,8 +49,8 @@ class FakeSession implements ServerConnection {
     return answer("SELECT");
   }
 
-  seal(): void {
-    this.isSealed = true;
+  seal(why: () => Error = transactionOver): void {
+    this.refusal ??= why();
   }
 
   release(isUsable: boolean): void {
@@ -55,14 +62,19 @@ function answer(command: string): ServerResult<never> {
   return { rows: [], rowCount: 0, command };
 }
 
-function begin(session: FakeSession): { transaction: ServerTransaction; left: () => number } {
+function begin(
+  session: FakeSession,
+  saysProcess = false,
+): { transaction: ServerTransaction; left: () => number; retired: (number | null)[] } {
   let left = 0;
+  const retired: (number | null)[] = [];
   const transaction = new ServerTransaction(session, {
     begin: "BEGIN",
+    saysProcess,
     released: () => (left += 1),
-    retire: async () => true,
+    retire: async (processId) => retired.push(processId) > 0,
   });
-  return { transaction, left: () => left };
+  return { transaction, left: () => left, retired };
 }
 
 describe("a transaction whose BEGIN is refused", () => {
@@ -71,9 +83,12 @@ describe("a transaction whose BEGIN is refused", () => {
     const { transaction, left } = begin(session);
     const first = transaction.query("INSERT", []);
     session.begun.reject(refusal("57014"));
-    await expect(first).rejects.toMatchObject({ outcome: "not-written", sqlState: "57014" });
-    await expect(transaction.query("INSERT", [])).rejects.toMatchObject({ outcome: "not-written" });
-    expect(session.isSealed).toBe(true);
+    const lost = await first.catch((error: unknown) => error);
+    expect(lost).toBeInstanceOf(PersistenceError);
+    expect(lost).toMatchObject({ outcome: "not-written", cause: { sqlState: "57014" } });
+    await expect(transaction.query("INSERT", [])).rejects.toBe(lost);
+    // Who goes on through the driver's own client is refused with the same, for which the attempt is repeated.
+    expect([transaction.lostWith, session.refusal]).toEqual([lost, lost]);
     await expect(transaction.commitAfter(REPLY)).rejects.toMatchObject({ outcome: "not-written" });
     await transaction.rollback();
     expect(session.sent).toEqual(["BEGIN", "INSERT"]);
@@ -120,6 +135,27 @@ describe("a transaction whose BEGIN is refused", () => {
     expect(session.released).toEqual([false]);
   });
 
+  it("is why a statement failed that left together with it, where it had begun and its settings were refused", async () => {
+    const session = new FakeSession();
+    const { transaction } = begin(session);
+    session.refuses = refusal("25P02");
+    const first = transaction.query("INSERT", []);
+    first.catch(() => undefined);
+    // The answers come in one piece of data, and the statement's is read first.
+    setImmediate(() => session.begun.reject(refusal("57014")));
+    await expect(first).rejects.toMatchObject({ outcome: "not-written", cause: { sqlState: "57014" } });
+  });
+
+  it("is why it did not commit what left together with it, where it had begun and its settings were refused", async () => {
+    const session = new FakeSession();
+    const { transaction } = begin(session);
+    session.refuses = refusal("25P02");
+    const committing = transaction.commitAfter(REPLY);
+    session.begun.reject(refusal("57014"));
+    await expect(committing).rejects.toMatchObject({ outcome: "not-written", sqlState: "57014" });
+    expect(session.released).toEqual([false]);
+  });
+
   it("has a session that is ended before anybody is told", async () => {
     const session = new FakeSession(false);
     const { transaction, left } = begin(session);
@@ -127,6 +163,22 @@ describe("a transaction whose BEGIN is refused", () => {
     session.begun.reject(refusal("57014"));
     await expect(begun).rejects.toMatchObject({ outcome: "not-written" });
     expect([session.sent, session.released, left()]).toEqual([["BEGIN"], [false], 1]);
+  });
+});
+
+describe("a transaction whose session is lost with all that was sent on it", () => {
+  it.each([
+    ["that of its session", false, 7],
+    ["not known behind a pooler, which makes up the one of its session", true, null],
+  ])("has a server process to be ended: %s", async (_, saysProcess, processId) => {
+    const session = new FakeSession();
+    const { transaction, retired } = begin(session, saysProcess);
+    session.refuses = new Error("Connection terminated unexpectedly");
+    session.isLost = true;
+    const committing = transaction.commitAfter(REPLY);
+    session.begun.reject(new Error("Connection terminated unexpectedly"));
+    await expect(committing).rejects.toMatchObject({ outcome: "unknown" });
+    expect(retired).toEqual([processId]);
   });
 });
 

@@ -7,12 +7,23 @@
 // its own. To prevent that would take a trip more. So from the answer on nothing more is sent, nothing counts as committed, and
 // the session ends.
 
+import type { PersistenceError } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, isPlainError, isTransient, SqlFailure, undone } from "./errors.ts";
+import {
+  failureOf,
+  isAborted,
+  isPlainError,
+  isTransient,
+  lostTransaction,
+  SqlFailure,
+  undone,
+} from "./errors.ts";
 import type { ServerConnection, ServerResult } from "./server-connection.ts";
 
 export interface ServerTransactionOptions {
   readonly begin: string;
+  /** Whether `begin` answers with its server process: a pooler makes up the one that the session has. */
+  readonly saysProcess: boolean;
   /** Called once, when the session is free or ended. */
   readonly released: () => void;
   /** Ends a server process whose session was lost. Resolves to whether it is surely gone. */
@@ -25,6 +36,7 @@ export class ServerTransaction implements SqlTransaction {
   readonly #begun: Promise<ServerResult<{ pid?: number }>>;
   /** Why it did not begin: a statement that is sent now would not be in a transaction. */
   #unbegun: SqlFailure | null = null;
+  #lostWith: PersistenceError | null = null;
   #over: Promise<void> | null = null;
 
   constructor(connection: ServerConnection, options: ServerTransactionOptions) {
@@ -38,6 +50,10 @@ export class ServerTransaction implements SqlTransaction {
     return this.#connection.native;
   }
 
+  get lostWith(): PersistenceError | null {
+    return this.#lostWith;
+  }
+
   /** Resolves once it has begun. @throws {SqlFailure} nothing was begun; the session is ended */
   async begun(): Promise<void> {
     try {
@@ -49,7 +65,7 @@ export class ServerTransaction implements SqlTransaction {
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
-    if (this.#unbegun !== null) throw this.#unbegun;
+    if (this.#unbegun !== null) throw this.#lostWith ?? this.#unbegun;
     try {
       const [, { rows, rowCount }] = await Promise.all([
         this.#begun,
@@ -57,7 +73,9 @@ export class ServerTransaction implements SqlTransaction {
       ]);
       return { rows, rowCount };
     } catch (error) {
-      if (!isPlainError(error)) throw failureOf(error, true);
+      // Where a part of what begins it was refused, so was this, for that alone.
+      await this.#begun.catch(() => undefined);
+      if (this.#unbegun !== null || !isPlainError(error)) throw (this.#lostWith ??= lostTransaction(error));
       // The same statements again may well pass: told to whoever runs the handler, and the user still sees the code.
       if (isTransient(error)) throw Object.assign(error as Error, { retryable: true });
       throw error;
@@ -116,7 +134,11 @@ export class ServerTransaction implements SqlTransaction {
       begun.status === "fulfilled" && (committed.status === "fulfilled" || isPlainError(committed.reason));
     const processId = await this.#processId();
     this.#release(isUsable);
-    if (isUsable || isPlainError(refusal)) throw undone(refusal ?? new Error("the server rolled it back"));
+    if (isUsable || isPlainError(refusal)) {
+      // Where a part of what begins it was refused, so was this, for that alone.
+      const why: unknown = begun.status === "rejected" && isAborted(refusal) ? begun.reason : refusal;
+      throw undone(why ?? new Error("the server rolled it back"));
+    }
     const isGone = await this.#options.retire(processId);
     const reason: unknown = committed.status === "rejected" ? committed.reason : refusal;
     throw unsure(reason, isGone);
@@ -149,15 +171,17 @@ export class ServerTransaction implements SqlTransaction {
       return await this.#connection.script(this.#options.begin);
     } catch (error) {
       this.#unbegun = failureOf(error, false);
-      this.#connection.seal();
+      const lostWith = (this.#lostWith ??= lostTransaction(error));
+      // Whoever goes on through `native` learns why, so that the attempt is repeated.
+      this.#connection.seal(() => lostWith);
       throw this.#unbegun;
     }
   }
 
-  /** Behind a pooler the transaction itself says which process it has. */
   async #processId(): Promise<number | null> {
+    if (!this.#options.saysProcess) return this.#connection.processId;
     const begun = await this.#begun.catch(() => null);
-    return begun?.rows.at(-1)?.pid ?? this.#connection.processId;
+    return begun?.rows.at(-1)?.pid ?? null;
   }
 
   #release(isUsable: boolean): void {

@@ -25,6 +25,7 @@ describe("a transaction on PGlite", () => {
       if (isBegun) await transaction.begin();
       const native = transaction.native as PGliteNative;
       expect((await native.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+      if (isBegun) expect(transaction.native).toBe(native);
       await transaction.rollback();
     }
     await storage.close();
@@ -69,9 +70,10 @@ describe("a transaction on PGlite", () => {
         }
       })();
       await Promise.all([
-        expect(busy).rejects.toThrow(),
+        expect(busy).rejects.toBeInstanceOf(PersistenceError),
         expect(storage.messages.lookUp(["waits"])).resolves.toEqual([]),
       ]);
+      await expect(busy).rejects.toBe(transaction.lostWith);
       await expect(transaction.query("SELECT 1", [])).rejects.toThrow(/took longer than 50 ms/);
       await transaction.rollback();
       await storage.close();

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { TransactionUnavailableError } from "@holdfast/core/adapter";
 import postgresJs, { type Sql, type TransactionSql } from "postgres";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
@@ -53,6 +56,49 @@ describe.skipIf(url === null)("postgres.js", () => {
         expect(() => sql`SELECT 1`).toThrow(TransactionUnavailableError);
         expect(() => sql.unsafe("SELECT 1")).toThrow(TransactionUnavailableError);
         expect(() => transaction.native).toThrow(TransactionUnavailableError);
+      }
+    });
+
+    it("sends no query that was made before the transaction ended, and is asked for after it", async () => {
+      const { messages } = await open();
+      const fence = await claim(messages);
+      const table = `${backend.schema}_effects`;
+      const folder = await mkdtemp(join(tmpdir(), "holdfast-postgres-js-"));
+      try {
+        const path = join(folder, "insert.sql");
+        await writeFile(path, `INSERT INTO ${table} VALUES ('file')`);
+        for (const isKept of [true, false]) {
+          const envelope = request();
+          await messages.saveRequest(envelope, 1, fence);
+          const transaction = begin(messages);
+          await transaction.begin();
+          const sql = transaction.native as TransactionSql;
+          const insert = (key: string) => sql`INSERT INTO ${sql(table)} VALUES (${key}) RETURNING key`;
+          const [awaited, executed, each, pages] = ["awaited", "executed", "each", "pages"].map(insert);
+          const unsafe = sql.unsafe(`INSERT INTO ${table} VALUES ('unsafe')`);
+          const file = sql.file(path);
+          if (isKept) {
+            await sql.file(path);
+            await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+          } else {
+            const beingRead = sql.file(path).execute();
+            const refused = expect(beingRead).rejects.toBeInstanceOf(TransactionUnavailableError);
+            await transaction.rollback();
+            await refused;
+          }
+          const late = [
+            awaited,
+            executed?.execute(),
+            each?.forEach(() => undefined),
+            pages?.cursor()[Symbol.asyncIterator]().next(),
+            unsafe,
+            file,
+          ];
+          for (const query of late) await expect(query).rejects.toBeInstanceOf(TransactionUnavailableError);
+        }
+        expect(await backend.sql(`SELECT key FROM ${table}`)).toEqual([{ key: "file" }]);
+      } finally {
+        await rm(folder, { recursive: true });
       }
     });
 

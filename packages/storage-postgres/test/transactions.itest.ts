@@ -185,6 +185,64 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
   },
 );
 
+describe.skipIf(url === null)("a handler that goes on through `native` although BEGIN was refused", () => {
+  const schema = newSchema();
+  // The types of pg do not know it yet.
+  const options = { connectionString: url ?? "", pipeline: true };
+  const pool = new pg.Pool(options);
+  afterAll(async () => {
+    await pool.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+    await pool.end();
+  });
+
+  it("is attempted again, as after every loss of its transaction", async () => {
+    let refused = 0;
+    pool.on("connect", (client) => {
+      const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+      client.query = ((config: string | { text: string }, ...others: unknown[]) => {
+        const isBegin = typeof config === "object" && config.text.startsWith("BEGIN");
+        if (!isBegin || !isHandling || refused > 0) return query(config, ...others);
+        refused += 1;
+        return query({ ...config, text: "SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(9)" });
+      }) as typeof client.query;
+    });
+    let isHandling = false;
+    const attempts: unknown[] = [];
+    const account = Account.implement({
+      async deposit(_input, ctx) {
+        isHandling = true;
+        const tx = postgresTx<pg.PoolClient>(ctx);
+        await tx.begin();
+        try {
+          // The first leaves with BEGIN, and runs.
+          for (let statement = 0; statement < 3; statement += 1) await tx.native.query("SELECT 1");
+        } catch (error) {
+          attempts.push((error as { code?: string }).code);
+          // As a query builder does it.
+          throw new Error("the query failed", { cause: error });
+        }
+        return ctx.attempt;
+      },
+      open: async () => 0,
+      peek: async () => "",
+    });
+    const cluster = await createCluster({
+      storage: postgres({ pool, schema }),
+      transport: createMemoryBackend().transport(),
+      shardRebalanceDebounce: 0,
+      shardsPerGroup: 10,
+      register: [account],
+    });
+    await cluster.start();
+    try {
+      expect(await cluster.entity(Account, "ada").deposit({ amount: 1, ends: "reply" })).toBe(2);
+      expect([refused, attempts]).toEqual([1, ["PERSISTENCE"]]);
+    } finally {
+      await cluster.shutdown();
+    }
+  });
+});
+
 describe("postgresTx on PGlite", () => {
   const schema = newSchema();
   let instance: PGlite;
