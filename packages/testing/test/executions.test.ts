@@ -420,7 +420,7 @@ describe("the options of what is asked of executions", () => {
       execute: (given) => jobs.execute(input, given as object),
       start: (given) => jobs.start(input, given as object),
       result: (given) => handle.result(given as object),
-      signal: (given) => handle.signal("any" as never, undefined as never, given as object),
+      signal: (given) => handle.signal("any" as never, undefined, given as object),
       fork: (given) => handle.fork(given as { fromStep: number }),
     };
     for (const [name, ask] of Object.entries(asked))

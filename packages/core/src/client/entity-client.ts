@@ -2,16 +2,12 @@
 
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkGivenDefinition } from "../contract/given-definition.ts";
+import type { InputArguments } from "../contract/input-arguments.ts";
 import type { AnyRpc, AnyRpcs, IsProtected, IsStream, RpcInput, RpcOutput } from "../contract/rpc.ts";
 import type { CallOptions, Caller } from "./caller.ts";
 
 /** The arguments of a call: the input may be left out where the rpc takes none. */
-export type CallArguments<R extends AnyRpc> =
-  undefined extends RpcInput<R>
-    ? [input?: RpcInput<R>, options?: CallOptions]
-    : [RpcInput<R>] extends [void]
-      ? [input?: undefined, options?: CallOptions]
-      : [input: RpcInput<R>, options?: CallOptions];
+export type CallArguments<R extends AnyRpc> = InputArguments<RpcInput<R>, CallOptions>;
 
 /** One rpc as a caller sees it. */
 export type RpcCall<R extends AnyRpc> =

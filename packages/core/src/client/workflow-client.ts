@@ -1,6 +1,7 @@
 // The typed client of a workflow: starts executions, finds them, and gives their handles.
 
 import { checkGivenDefinition } from "../contract/given-definition.ts";
+import type { InputArguments } from "../contract/input-arguments.ts";
 import { checkKey, hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodePayload } from "../contract/payload.ts";
@@ -31,9 +32,9 @@ export interface WorkflowStarter<T extends WorkflowTypes> {
    * @throws {WorkflowCancelledError} it was cancelled
    * @throws {NonDeterminismError} outside of handlers, activities and workflows: it has not ended, and waits for fixed code
    */
-  execute(input: T["callerInput"], options?: ExecuteOptions): Promise<T["callerOutput"]>;
+  execute(...args: InputArguments<T["callerInput"], ExecuteOptions>): Promise<T["callerOutput"]>;
   /** Starts or joins; the execution is durable when this resolves. */
-  start(input: T["callerInput"], options?: ExecuteOptions): Promise<WorkflowHandle<T>>;
+  start(...args: InputArguments<T["callerInput"], ExecuteOptions>): Promise<WorkflowHandle<T>>;
 }
 
 /** What `cluster.workflow(Definition)` returns. */

@@ -1,5 +1,6 @@
 // The handle of one execution: what callers ask of it and do to it.
 
+import type { InputArguments } from "../contract/input-arguments.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parseWhat, type SchemaInput } from "../contract/schema.ts";
 import {
@@ -35,7 +36,11 @@ export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
 /** What a query answers. */
 export type QueryOutput<Q extends AnyQuery> = NonNullable<Q["types"]>["output"];
 /** The arguments of a query after its name: none where it takes none. */
-export type QueryArguments<Q extends AnyQuery> = [QueryInput<Q>] extends [void] ? [] : [input: QueryInput<Q>];
+export type QueryArguments<Q extends AnyQuery> = [QueryInput<Q>] extends [void]
+  ? []
+  : undefined extends QueryInput<Q>
+    ? [input?: QueryInput<Q>]
+    : [input: QueryInput<Q>];
 
 /** Options of `result`. */
 type ResultOptions = Pick<CallOptions, "timeout" | "signal">;
@@ -74,8 +79,7 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
    */
   signal<Name extends keyof T["signals"] & string>(
     name: Name,
-    payload: SchemaInput<T["signals"][Name]>,
-    options?: SignalOptions,
+    ...args: InputArguments<SchemaInput<T["signals"][Name]>, SignalOptions>
   ): Promise<void>;
   /** Asks what the execution's state says, while it runs or after its end. @throws {UnknownExecutionError} */
   query<Name extends keyof T["queries"] & string>(

@@ -1,6 +1,7 @@
 // Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
 
 import { checkGivenDefinition } from "../contract/given-definition.ts";
+import type { InputArguments } from "../contract/input-arguments.ts";
 import { hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
@@ -33,9 +34,9 @@ const OPTION_NAMES: OptionNames<ChildOptions> = { detached: true };
 /** A workflow as its parent's code calls it. */
 export interface ChildWorkflow<T extends WorkflowTypes> {
   /** Starts or joins, and waits for the end. @throws {WorkflowFailedError} @throws {WorkflowCancelledError} */
-  execute(input: T["callerInput"], options?: ChildOptions): Promise<T["callerOutput"]>;
+  execute(...args: InputArguments<T["callerInput"], ChildOptions>): Promise<T["callerOutput"]>;
   /** Starts or joins; the child is durable when this resolves. */
-  start(input: T["callerInput"], options?: ChildOptions): Promise<ChildHandle<T>>;
+  start(...args: InputArguments<T["callerInput"], ChildOptions>): Promise<ChildHandle<T>>;
 }
 
 /** A child that was started. Each call is a step. */
@@ -45,7 +46,7 @@ export interface ChildHandle<T extends WorkflowTypes> {
   result(): Promise<T["callerOutput"]>;
   signal<Name extends keyof T["signals"] & string>(
     name: Name,
-    payload: SchemaInput<T["signals"][Name]>,
+    ...args: InputArguments<SchemaInput<T["signals"][Name]>, never>
   ): Promise<void>;
   cancel(reason?: string): Promise<void>;
 }

@@ -123,6 +123,46 @@ describe("the context of a workflow", () => {
   });
 });
 
+describe("what may be left out", () => {
+  const Idle = defineWorkflow({
+    name: "Idle",
+    input: z.string().optional(),
+    output: z.string(),
+    signals: { stop: z.void(), note: z.string().optional(), say: z.string() },
+    queries: { words: query({ input: z.string().optional(), output: z.string() }) },
+  });
+
+  it("is an input or a payload that may be undefined, outside", () => {
+    const check = async (): Promise<void> => {
+      const idle = cluster.workflow(Idle);
+      const h = await idle.start();
+      expectTypeOf(await idle.execute()).toEqualTypeOf<string>();
+      await idle.withKey("k").execute("word", { timeout: "1s" });
+      await h.signal("stop");
+      await h.signal("note");
+      await h.signal("note", "word", { idempotencyKey: "k" });
+      // @ts-expect-error the payload is missing
+      await h.signal("say");
+      expectTypeOf(await h.query("words")).toEqualTypeOf<string>();
+      // @ts-expect-error the input is missing
+      await cluster.workflow(Ship).start();
+    };
+    expectTypeOf(check).toBeFunction();
+  });
+
+  it("is the same in a workflow that has it for a child", () => {
+    defineWorkflow<void, void>({ name: "Parent" }).implement({
+      async execute(ctx) {
+        const child = await ctx.child(Idle).start();
+        await child.signal("stop");
+        // @ts-expect-error the payload is missing
+        void (() => child.signal("say"));
+        expectTypeOf(await ctx.child(Idle).execute("word", { detached: true })).toEqualTypeOf<string>();
+      },
+    });
+  });
+});
+
 describe("the handle of an execution", () => {
   it("has the calls of the page of the API", () => {
     const check = async (): Promise<void> => {
