@@ -1,6 +1,7 @@
 // The context of a workflow's code: what `execute` is given, made of an execution's steps.
 
 import { milliseconds, type Duration } from "../contract/duration.ts";
+import type { InputArguments } from "../contract/input-arguments.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkGivenDefinition } from "../contract/given-definition.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
@@ -58,6 +59,7 @@ const MAX_ATTRIBUTE_BYTES = 1_024;
 export interface WorkflowContext<
   Activities extends AnyActivities = AnyActivities,
   Signals extends SignalSchemas = SignalSchemas,
+  Input = unknown,
 > {
   readonly executionId: string;
   /** The workflow's own activities and those of its groups. */
@@ -97,7 +99,7 @@ export interface WorkflowContext<
    * Ends this run, and begins the execution anew under its id with this input and an empty journal. Signals that were not
    * taken, and attributes, stay. Nothing after it runs: `return ctx.continueAsNew(input)`.
    */
-  continueAsNew(input: unknown): Promise<never>;
+  continueAsNew(...args: InputArguments<Input, never>): Promise<never>;
   /** The time of the step that asked first, in milliseconds since 1970. */
   now(): number;
   /** A number in [0, 1), the same in every replay. */

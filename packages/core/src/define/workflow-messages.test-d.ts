@@ -67,6 +67,10 @@ describe("a workflow with signals and queries", () => {
         ctx.setAttributes({ tenant: "a", n: 5, vip: true, gone: null });
         // @ts-expect-error an attribute is plain
         void (() => ctx.setAttributes({ nested: {} }));
+        // @ts-expect-error a field is missing
+        void (() => ctx.continueAsNew({}));
+        const anyHelper = (of: WorkflowContext): string => of.uuid();
+        void anyHelper(ctx);
         if (by === "nobody") return ctx.continueAsNew({ orderId: "2" });
         return { orderId: request.orderId, status: "completed" };
       },
@@ -158,6 +162,7 @@ describe("what may be left out", () => {
         // @ts-expect-error the payload is missing
         void (() => child.signal("say"));
         expectTypeOf(await ctx.child(Idle).execute("word", { detached: true })).toEqualTypeOf<string>();
+        return ctx.continueAsNew();
       },
     });
   });

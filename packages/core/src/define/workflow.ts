@@ -106,7 +106,7 @@ export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowCon
       readonly groups?: Groups & WithoutClashes<Own, Groups>;
       readonly activities?: Own;
       execute(
-        ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"]>,
+        ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"], T["callerInput"]>,
         input: T["input"],
       ): Promise<T["output"]>;
       /** The code of earlier versions, for executions that began with it; `""` for those that began before there were any. */
@@ -114,7 +114,7 @@ export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowCon
         Record<
           string,
           (
-            ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"]>,
+            ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"], T["callerInput"]>,
             input: T["input"],
           ) => Promise<T["output"]>
         >
@@ -134,7 +134,11 @@ type QueriesOf<Queries extends AnyQueries> = [keyof Queries] extends [never]
 export type ContextOf<
   Definition extends AnyWorkflowContract,
   Activities extends AnyActivities = Record<never, never>,
-> = WorkflowContext<Activities, NonNullable<Definition["types"]>["signals"]>;
+> = WorkflowContext<
+  Activities,
+  NonNullable<Definition["types"]>["signals"],
+  NonNullable<Definition["types"]>["callerInput"]
+>;
 
 /** A workflow as runners register it. */
 export interface WorkflowImplementation {
