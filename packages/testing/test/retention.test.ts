@@ -66,6 +66,42 @@ describe("retention", () => {
     expect(runs).toBe(3);
   });
 
+  it("starts nothing anew for who waited for a result that was forgotten meanwhile", async () => {
+    const began: unknown[] = [];
+    const heard: string[] = [];
+    const job = Job.implement({
+      async execute(ctx, input) {
+        await ctx.run("begin", () => void began.push(input));
+        await ctx.sleep("30s");
+        return 1;
+      },
+    });
+    const Asker = defineEntity({ name: "Asker", rpcs: { ask: rpc<string, void>() } });
+    const asker = Asker.implement({
+      async ask(id, ctx) {
+        const result = ctx.workflow(Job).get(id).result();
+        heard.push(await result.then(String, (error: Error) => error.name));
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, seed: 3, register: [job, asker] });
+    const ids = ["0", "1", "2", "3", "4", "5"];
+    for (const id of ids) {
+      await cluster.workflow(Job).start({ id });
+      await cluster.entity(Asker, id).ask.notify(id);
+    }
+    await cluster.advance("2s");
+    // Who waits there asks again when it wakes up, for what has ended and is gone by then.
+    await cluster.pause(1);
+    await cluster.advance("10 minutes");
+    await cluster.resume(1);
+    await cluster.advance("1 minute");
+    expect(heard).toContain("UnknownExecutionError");
+    expect(new Set(heard)).toEqual(new Set(["1", "UnknownExecutionError"]));
+    expect(began).toEqual(ids.map((id) => ({ id })));
+    const listed = await Array.fromAsync(cluster.workflow(Job).list());
+    expect(listed).toEqual([]);
+  });
+
   it("leaves nothing of an execution that the next one of its key would take for its own", async () => {
     const Ledger = defineEntity({ name: "Ledger", rpcs: { post: rpc<number, number>({ persisted: true }) } });
     const posted: number[] = [];

@@ -63,6 +63,8 @@ export async function* listExecutions(
   if (status !== undefined && !STATUSES.includes(status))
     throw new ConfigError({ option: "status", got: status, takes: STATUSES.join(", ") });
   if (limit !== Number.POSITIVE_INFINITY) checkLimit(limit);
+  if (typeof attributes !== "object" || attributes === null)
+    throw new ConfigError({ option: "attributes", got: attributes, takes: "an object of values by name" });
   const query: Omit<ExecutionQuery, "after" | "limit"> = {
     ...allOf(contract, access.now()),
     status: status ?? null,

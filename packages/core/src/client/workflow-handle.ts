@@ -18,7 +18,9 @@ import {
 } from "../contract/workflow-contract.ts";
 import type { RequestState } from "../adapter/message-storage.ts";
 import { CANCELLED_CODE } from "../data/execution-record.ts";
+import { JOINING_HEADER } from "../data/envelope.ts";
 import { ConfigError } from "../errors/config.ts";
+import { InterruptedError } from "../errors/routing.ts";
 import { ExecutionStateError, UnknownExecutionError } from "../errors/workflow.ts";
 import { checkKey, hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
@@ -139,8 +141,12 @@ export function workflowHandle(
       checkOptionNames(options, RESULT_OPTION_NAMES);
       const state = await known();
       if (state.state !== "pending") return outcome(contract, state);
-      // The execution is known by its key, so this joins it, and its input stays what it was.
-      const output = await caller.call(to(EXECUTE), undefined, options);
+      // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
+      const joining = { ...options, headers: { [JOINING_HEADER]: "" } };
+      const output = await caller.call(to(EXECUTE), undefined, joining).catch(async (error: unknown) => {
+        if (error instanceof InterruptedError) await known();
+        throw error;
+      });
       return parseWhat(contract.output, output, `The result of ${workflow}`);
     },
     async poll() {

@@ -68,6 +68,7 @@ export async function createMember(
 ): Promise<Member> {
   const { importModule } = services;
   const options = await withFile(given, importModule);
+  const settings = checkOptions(options);
   for (const option of ["storage", "runners", "transport"] as const) {
     // It would be the memory of this process, of which each has its own.
     if ((options[option] as unknown) === null)
@@ -77,7 +78,6 @@ export async function createMember(
         takes: "an adapter or a URL; leave it out for its default",
       });
   }
-  const settings = checkOptions(options);
   const resolve = <Option extends AdapterOption>(option: Option, otherwise: string) =>
     resolveOption(option, options, otherwise, services);
   const storage = await resolve("storage", "memory:");

@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import { ConfigError } from "../errors/config.ts";
 
 // Storages look a request up by entity type, entity, tag and key in one index, whole. PostgreSQL's entries take 2,704 bytes.
-const MAX_KEY_BYTES = 1_024;
+export const MAX_KEY_BYTES = 1_024;
 /** The most that a definition's name or a tag may take in UTF-8. */
 export const MAX_NAME_BYTES = 256;
 
@@ -16,6 +16,11 @@ export function isKey(value: unknown): value is string {
 export function checkKey(value: unknown, option: string): string {
   if (isKey(value)) return value;
   throw new ConfigError({ option, got: value, takes: `a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8` });
+}
+
+/** Whether a text is without what databases keep in none. */
+export function isPlainText(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\0");
 }
 
 /** A key in the place of a text that is too long for one, or not to be seen: its SHA-256 in hexadecimal digits. */

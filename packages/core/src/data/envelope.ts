@@ -35,6 +35,13 @@ export function isPatient({ headers }: Envelope): boolean {
   return PATIENT_HEADER in headers;
 }
 
+/** The header of a request that only joins the one of its key: where there is none, it is not one itself. */
+export const JOINING_HEADER = "holdfast-joining";
+
+export function isJoining({ headers }: Envelope): boolean {
+  return JOINING_HEADER in headers;
+}
+
 /** The header of a request that its sender stored: no runner that serves its type has seen it yet. */
 const UNSEEN_HEADER = "holdfast-unseen";
 
@@ -47,11 +54,12 @@ export function isUnseen({ headers }: Envelope): boolean {
   return UNSEEN_HEADER in headers;
 }
 
+const OWN_HEADERS: readonly string[] = [UNSEEN_HEADER, PATIENT_HEADER, JOINING_HEADER];
+
 /** The headers that its caller gave it. */
 export function givenHeaders({ headers }: Envelope): Readonly<Record<string, string>> {
-  if (!(UNSEEN_HEADER in headers || PATIENT_HEADER in headers)) return headers;
-  const { [UNSEEN_HEADER]: _unseen, [PATIENT_HEADER]: _patient, ...given } = headers;
-  return given;
+  if (!OWN_HEADERS.some((name) => name in headers)) return headers;
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_HEADERS.includes(name)));
 }
 
 /** A persisted request as storage hands it back to the owner of its shard. */

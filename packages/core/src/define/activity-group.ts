@@ -128,6 +128,13 @@ export function activitySettings(options: ActivityOptions): ActivitySettings {
   if (backoff !== "exponential" && backoff !== "constant") {
     throw new ConfigError({ option: "backoff", got: backoff, takes: '"exponential" or "constant"' });
   }
+  if (!Array.isArray(nonRetryable) || nonRetryable.some((each) => typeof each !== "function"))
+    throw new ConfigError({
+      option: "nonRetryable",
+      got: nonRetryable,
+      takes: "a list of error classes",
+      hint: "Classes, and not their names: nonRetryable: [AddressError].",
+    });
   return {
     retries,
     backoff,
@@ -180,6 +187,8 @@ export function checkActivities<Activities extends AnyActivities>(
   of: string,
   activities: Activities,
 ): Activities {
+  if (typeof activities !== "object" || activities === null)
+    throw new DefinitionError(`The activities of ${of} are no object of what activity() makes.`);
   for (const [name, each] of Object.entries<unknown>(activities)) {
     if (typeof each !== "object" || each === null || !("kind" in each) || each.kind !== "activity") {
       throw new DefinitionError(`The activity "${name}" of ${of} was not made by activity().`);

@@ -17,11 +17,13 @@ import {
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
+import { DefinitionError } from "../errors/config.ts";
 import { executionIdOf, messageTarget, untypedTarget } from "../client/workflow-client.ts";
 import { signalKey } from "../client/workflow-handle.ts";
 import { callStep } from "../workflow/call-step.ts";
 import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
 import type { Perform } from "../workflow/step.ts";
+import { unattended } from "../workflow/unattended.ts";
 import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
 
 export interface ChildOptions {
@@ -99,35 +101,36 @@ function childWorkflow(
     callsOf(parts, contract, String(decodePayload(recorded, "The id of a child")), undefined);
   const byInput = (input: unknown) => async (place: string) =>
     callsOf(parts, contract, await idOf(parts, contract, input, place), input);
+  const start = async (input: unknown, options?: ChildOptions): Promise<ChildHandle<WorkflowTypes>> => {
+    const detached = isDetached(options);
+    const id = await step(
+      `${contract.name}.start`,
+      { does: "start", isDetached: detached },
+      byInput(input),
+      () => input,
+    );
+    const executionId = String(id);
+    const calls = callsOf(parts, contract, executionId, input);
+    // Also where the start was recorded by an earlier copy.
+    if (!detached) children.started(calls);
+    return childHandle(parts, contract, calls, () => {
+      const result = step(
+        `${contract.name}.result`,
+        { does: "join", isDetached: detached },
+        async () => calls,
+      );
+      // Also where its end was recorded by an earlier copy.
+      result.then(
+        () => children.ended(calls),
+        () => (execution.cancelledBy === null ? children.ended(calls) : undefined),
+      );
+      return result;
+    });
+  };
   return {
     execute: (input, options) =>
       step(contract.name, { does: "execute", isDetached: isDetached(options) }, byInput(input), () => input),
-    async start(input, options) {
-      const detached = isDetached(options);
-      const id = await step(
-        `${contract.name}.start`,
-        { does: "start", isDetached: detached },
-        byInput(input),
-        () => input,
-      );
-      const executionId = String(id);
-      const calls = callsOf(parts, contract, executionId, input);
-      // Also where the start was recorded by an earlier copy.
-      if (!detached) children.started(calls);
-      return childHandle(parts, contract, calls, () => {
-        const result = step(
-          `${contract.name}.result`,
-          { does: "join", isDetached: detached },
-          async () => calls,
-        );
-        // Also where its end was recorded by an earlier copy.
-        result.then(
-          () => children.ended(calls),
-          () => (execution.cancelledBy === null ? children.ended(calls) : undefined),
-        );
-        return result;
-      });
-    },
+    start: (input, options) => unattended(start(input, options)),
   };
 }
 
@@ -159,16 +162,18 @@ function childHandle(
     executionId,
     result: join,
     signal: (name, payload) =>
-      send(`${contract.name}.signal`, [name, payload], async (idempotencyKey, _signal, isFirst) => {
-        if (isFirst || !hasSignal(contract, name)) return handle.signal(name, payload, { idempotencyKey });
-        // One that was sent before may have ended the child: then its end says nothing about the signal.
-        await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
-        const isKept = (await services.lookUp(contract.entity.name, executionId))?.state === "pending";
-        const target = { ...messageTarget(contract, executionId, SIGNAL), isKept };
-        const input = { name, payload };
-        return services.notifyEntity(target, input, { idempotencyKey: signalKey(name, idempotencyKey) });
-      }),
-    cancel: (reason) => send(`${contract.name}.cancel`, [reason], () => handle.cancel(reason)),
+      unattended(
+        send(`${contract.name}.signal`, [name, payload], async (idempotencyKey, _signal, isFirst) => {
+          if (isFirst || !hasSignal(contract, name)) return handle.signal(name, payload, { idempotencyKey });
+          // One that was sent before may have ended the child: then its end says nothing about the signal.
+          await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
+          const isKept = (await services.lookUp(contract.entity.name, executionId))?.state === "pending";
+          const target = { ...messageTarget(contract, executionId, SIGNAL), isKept };
+          const input = { name, payload };
+          return services.notifyEntity(target, input, { idempotencyKey: signalKey(name, idempotencyKey) });
+        }),
+      ),
+    cancel: (reason) => unattended(send(`${contract.name}.cancel`, [reason], () => handle.cancel(reason))),
   };
 }
 
@@ -195,6 +200,11 @@ function callsOf(
   const watcher = { entityType, executionId: entityId, shardGroup: parent.entity.shardGroup };
   const { name, shardGroup } = contract.entity;
   const address = { entityType: name, executionId, shardGroup };
+  if (name === entityType && executionId === entityId)
+    throw new DefinitionError(
+      `The execution ${executionId} of ${contract.name} asked for itself as its child: it would wait for its own end. ` +
+        "Give the child another key, or begin anew with continueAsNew.",
+    );
   return {
     address,
     isStarted: async () => (await services.lookUp(name, executionId)) !== null,

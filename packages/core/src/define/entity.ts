@@ -6,7 +6,7 @@ import type { AnyRpcs } from "../contract/rpc.ts";
 import type { HandlerContext } from "../client/handler-context.ts";
 import type { ActivationScope, Call, EntityBehavior, Handler } from "../entity/behavior.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
-import { checkGivenOnce } from "./given-once.ts";
+import { checkGivenGroups } from "./given-groups.ts";
 import { checkHandlers, checkRpcs, type EntityScope, type HandlersOf } from "./handlers.ts";
 import type { AnyRpcGroup, RpcGroupDefinition, RpcGroupImplementation } from "./rpc-group.ts";
 
@@ -126,7 +126,7 @@ export function defineEntity<
   const of = `the entity "${name}"`;
   const own = checkRpcs(of, options.rpcs);
   const groups: readonly AnyRpcGroup[] = options.groups ?? [];
-  checkGivenOnce(of, "rpc group", groups);
+  checkGivenGroups(of, "rpc-group", groups);
   const contract: EntityContract = {
     name,
     shardGroup: checkName(`the shard group of ${of}`, options.shardGroup ?? "default"),
@@ -218,6 +218,10 @@ function groupSources(
   groups: readonly AnyRpcGroup[],
   given: readonly RpcGroupImplementation[],
 ): readonly HandlersSource[] {
+  const definitions = Array.isArray(given)
+    ? given.map((implementation) => implementation?.definition)
+    : given;
+  checkGivenGroups(`the implementation of ${of}`, "rpc-group", definitions);
   const missing = groups.filter(
     (group) => !given.some((implementation) => implementation.definition === group),
   );
@@ -232,8 +236,6 @@ function groupSources(
       `The implementation of ${of} has rpc groups that its definition does not list: ${extra.map((implementation) => implementation.definition.name).join(", ")}.`,
     );
   }
-  const definitions = given.map((implementation) => implementation.definition);
-  checkGivenOnce(`the implementation of ${of}`, "rpc group", definitions);
   return given.map((implementation) => implementation.handlers as HandlersSource);
 }
 

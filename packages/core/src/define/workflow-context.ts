@@ -3,13 +3,11 @@
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
-import { checkGivenDefinition } from "../contract/given-definition.ts";
-import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
+import { isKey, isPlainText, MAX_KEY_BYTES, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, type LogFields, type Logger } from "../contract/logger.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
-import { encodeBoundedPayload } from "../contract/payload.ts";
-import type { AnyRpcs } from "../contract/rpc.ts";
+import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
 import { parse, parseWhat, type SchemaOutput } from "../contract/schema.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import {
@@ -19,19 +17,17 @@ import {
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
-import { isAbortSignal } from "../client/call-wait.ts";
-import { checkCallOptions, type CallOptions, type CallTarget } from "../client/caller.ts";
-import type { EntityPeer, EntityPeers } from "../client/entity-client.ts";
+import type { EntityPeers } from "../client/entity-client.ts";
 import type { AttributeValue } from "../data/execution-record.ts";
 import type { Call } from "../entity/behavior.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
 import { ActivityStep } from "../workflow/activity-step.ts";
 import type { AttemptBody, ActivitySettings, AttemptScope } from "../workflow/activity-attempt.ts";
-import { callStep } from "../workflow/call-step.ts";
 import { DeterministicRandom } from "../workflow/deterministic-random.ts";
 import type { Execution } from "../workflow/execution.ts";
 import { signalStep } from "../workflow/signal-step.ts";
 import { timerStep } from "../workflow/timer-step.ts";
+import { unattended } from "../workflow/unattended.ts";
 import {
   activitySettings,
   optionsAndBody,
@@ -42,6 +38,7 @@ import {
 } from "./activity-group.ts";
 import { childWorkflows, type ChildWorkflow } from "./child-workflow.ts";
 import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
+import { journaledPeer } from "./journaled-peer.ts";
 
 /** Options of a wait for a signal. */
 interface SignalOptions {
@@ -151,10 +148,20 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
   const timer = async (name: string, dueAt: () => number): Promise<void> => {
     await execution.step({ kind: "sleep", name, role: "wait" }, (step) => timerStep(step, scope, dueAt));
   };
+  const sleepFor = async (duration: Duration): Promise<void> => {
+    const delayMs = milliseconds(duration, "sleep");
+    await timer("sleep", () => services.clock.now() + delayMs);
+  };
+  const sleepUntil = async (date: Date): Promise<void> => {
+    const dueAt = date instanceof Date ? date.getTime() : Number.NaN;
+    if (Number.isNaN(dueAt))
+      throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
+    await timer("sleepUntil", () => dueAt);
+  };
   const inContext =
     (body: (ctx: ActivityContext, ...args: never[]) => unknown, args: readonly unknown[] = []): AttemptBody =>
     (attempt) =>
-      body(activityContext(attempt, call, services), ...(args as never[]));
+      body(activityContext(attempt, call, services), ...(args.map(copyOf) as never[]));
   // All at once: put in one by one, they would be kept until the next full collection, and the execution with them.
   const calls = Object.fromEntries(
     Array.from(activities, ([name, { journalName, activity: of }]) => [
@@ -174,21 +181,13 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
         RUN_USAGE,
       );
       return activity(
-        { kind: "run", name, args: [] },
+        { kind: "run", name: checkStepName(name, "the name of ctx.run"), args: [] },
         activitySettings(options),
         inContext(body),
       ) as Promise<never>;
     },
-    sleep(duration) {
-      const delayMs = milliseconds(duration, "sleep");
-      return timer("sleep", () => services.clock.now() + delayMs);
-    },
-    async sleepUntil(date) {
-      const dueAt = date instanceof Date ? date.getTime() : Number.NaN;
-      if (Number.isNaN(dueAt))
-        throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
-      await timer("sleepUntil", () => dueAt);
-    },
+    sleep: (duration) => unattended(sleepFor(duration)),
+    sleepUntil: (date) => unattended(sleepUntil(date)),
     signal(name, options = {}) {
       checkOptionNames(options, SIGNAL_OPTION_NAMES);
       const { timeout } = options;
@@ -208,6 +207,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       journaledPeer(execution, services, definition, entityId)) as EntityPeers,
     child: childWorkflows(parts),
     onCompensate(name, undo) {
+      checkStepName(name, "the name of ctx.onCompensate");
       if (typeof undo !== "function")
         throw new DefinitionError(`ctx.onCompensate("${name}") needs a function that undoes it.`);
       execution.checkAsker("onCompensate");
@@ -231,7 +231,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       execution.checkAsker("uuid()");
       return random.uuid(execution.branch);
     },
-    patched: (id) => execution.instant("patched").patched(checkKey(id, "patched")),
+    patched: (id) => execution.instant("patched").patched(checkStepName(id, "patched")),
     setState: (value) => execution.instant("setState").setState(value),
     setAttributes: (attributes) =>
       execution
@@ -258,10 +258,36 @@ export function checkSignalName(contract: AnyWorkflowContract, name: unknown): a
   });
 }
 
+/**
+ * An attempt's own copy of an argument, where that can be written down: what its body does to it is seen by no other attempt and not
+ * by the workflow's code, which a replay would show it unchanged.
+ */
+function copyOf(argument: unknown): unknown {
+  if (typeof argument !== "object" || argument === null) return argument;
+  try {
+    return decodePayload(encodePayload(argument, "An argument"), "An argument");
+  } catch {
+    // Something of a class, which the body gets as it is.
+    return argument;
+  }
+}
+
+/** A step's name, as every storage keeps it. @throws {ConfigError} */
+function checkStepName(name: unknown, option: string): string {
+  if (isKey(name) && isPlainText(name)) return name;
+  throw new ConfigError({
+    option,
+    got: name,
+    takes: `a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8, without NUL and lone surrogates`,
+  });
+}
+
 /** What each storage can index. @throws {ConfigError} names the attribute */
 function checkAttributes(
   attributes: Readonly<Record<string, AttributeValue | null>>,
 ): Readonly<Record<string, AttributeValue | null>> {
+  if (typeof attributes !== "object" || attributes === null)
+    throw new ConfigError({ option: "attributes", got: attributes, takes: "an object of values by name" });
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "" || !isPlainText(name) || !takesAtMost(name, MAX_NAME_BYTES)) {
       const takes = `1 to ${MAX_NAME_BYTES} bytes of UTF-8`;
@@ -277,11 +303,6 @@ function checkAttributes(
     throw new ConfigError({ option: `attributes.${name}`, got: value, takes });
   }
   return attributes;
-}
-
-/** Without what databases keep in no text. */
-function isPlainText(text: string): boolean {
-  return text.isWellFormed() && !text.includes("\0");
 }
 
 function activityContext(attempt: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {
@@ -300,53 +321,4 @@ function activityContext(attempt: AttemptScope, call: Call, services: WorkflowSe
     [TRANSACTION_SCOPE]: attempt.transactions,
   };
   return Object.defineProperty(context, "signal", SIGNAL) as typeof context & Pick<ActivityContext, "signal">;
-}
-
-/** An entity's client whose calls are steps of the execution. */
-function journaledPeer(
-  execution: Execution,
-  services: WorkflowServices,
-  contract: EntityContract,
-  entityId: string,
-): EntityPeer<AnyRpcs> {
-  checkGivenDefinition("entity", contract);
-  const peer: Record<string, unknown> = {};
-  for (const [tag, rpc] of Object.entries(contract.rpcs)) {
-    const target: CallTarget = { contract, entityId, tag, fromInside: true };
-    const name = `${contract.name}.${tag}`;
-    const call =
-      (send: WorkflowServices["callEntity"]) =>
-      (input: unknown, options: CallOptions = {}) => {
-        const content = (): unknown => [entityId, input];
-        return execution.step({ kind: "rpc", name, role: "work", content, errors: rpc.errors }, (step) => {
-          checkCallOptions(options);
-          const { signal: given } = options;
-          // What is no signal is refused where it is sent.
-          const isRefused = given !== undefined && !isAbortSignal(given);
-          return callStep(step, execution.scope, {
-            isJoinable: rpc.persisted,
-            signal: isRefused ? undefined : given,
-            send: async (key, either) => {
-              const own = rpc.persisted && rpc.primaryKey === undefined ? key : undefined;
-              return send(target, input, {
-                ...options,
-                // Undefined, they are not given: without its key the call would be another one in each copy of the execution.
-                idempotencyKey: options.idempotencyKey ?? own,
-                // An execution that leaves memory must not interrupt the call: the reply would be its error, for ever.
-                uninterruptible: options.uninterruptible ?? (rpc.persisted || rpc.uninterruptible),
-                signal: isRefused ? given : either,
-              });
-            },
-          });
-        });
-      };
-    peer[tag] = rpc.stream
-      ? () => {
-          throw new DefinitionError(
-            `${name} streams its reply, which a workflow cannot journal. Call it in an activity, and return what you need of it.`,
-          );
-        }
-      : Object.assign(call(services.callEntity), { notify: call(services.notifyEntity) });
-  }
-  return Object.freeze(peer) as EntityPeer<AnyRpcs>;
 }

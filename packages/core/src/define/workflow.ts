@@ -33,7 +33,7 @@ import {
 import type { DefinitionMistake } from "./entity.ts";
 import { cancelChild } from "./child-workflow.ts";
 import type { NamedActivities, WorkflowServices } from "./context-parts.ts";
-import { checkGivenOnce } from "./given-once.ts";
+import { checkGivenGroups } from "./given-groups.ts";
 import { workflowContext, type WorkflowContext } from "./workflow-context.ts";
 
 /** What `defineWorkflow` takes. */
@@ -349,7 +349,7 @@ function namedActivities(
   own: AnyActivities,
   groups: readonly AnyActivityGroup[],
 ): NamedActivities {
-  checkGivenOnce(`the implementation of ${of}`, "activity group", groups);
+  checkGivenGroups(`the implementation of ${of}`, "activity-group", groups);
   const named = new Map<string, { journalName: string; activity: AnyActivity }>();
   for (const [name, each] of Object.entries(own)) named.set(name, { journalName: name, activity: each });
   for (const group of groups) {

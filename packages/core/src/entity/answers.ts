@@ -84,6 +84,12 @@ export function chunksUnread(requestId: string): WireMessage {
   };
 }
 
+/** What a request came to that is in storage no longer, or never was. */
+export function absent(envelope: Envelope): InterruptedError {
+  const why = "its request is in storage no longer: it was dropped, or is forgotten";
+  return new InterruptedError({ what: describeCall(envelope), why });
+}
+
 // Senders compare these two, those of other versions, too: they stay as they are.
 
 /** The detail of a NOT_ASSIGNED rejection of what was accepted, or may have been. */

@@ -5,16 +5,18 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
+import { encodeError } from "../contract/error-codec.ts";
+import { isPlainText } from "../contract/key.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { BriefMap } from "../data/brief-map.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
-import { isPatient, type Envelope } from "../data/envelope.ts";
+import { isJoining, isPatient, type Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
-import { ACCEPTED_BEFORE, chunksUnread, endOf, failure, readdress } from "./answers.ts";
+import { absent, ACCEPTED_BEFORE, chunksUnread, endOf, failure, OUT_OF_REACH, readdress } from "./answers.ts";
 import { refuse, refuseFull, type Arrival, type Destination } from "./arrival.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
@@ -81,6 +83,7 @@ export class PersistedAdmission {
     const known = this.#options.requests.get(request.id);
     if (known !== undefined && (known.isAccepted || known.storing !== null))
       return void (await this.#join(arrival, request.id, answer));
+    if (isJoining(envelope)) return this.#joinByKey(arrival, shard);
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
     const { address, tag } = envelope;
     const resident = this.#options.resident(shard, behavior, address, tag);
@@ -168,9 +171,23 @@ export class PersistedAdmission {
       this.#options.isBrief(behavior, rpc) &&
       (peer === HERE || requestId >= shard.firstId) &&
       // Nothing runs of what storage cannot take.
-      address.entityId.isWellFormed() &&
-      !address.entityId.includes("\0")
+      isPlainText(address.entityId)
     );
+  }
+
+  /** Of what only joins: it is never stored, also where what it joins is forgotten by now. */
+  async #joinByKey(arrival: Arrival, shard: HostedShard): Promise<void> {
+    const { envelope, answer } = arrival;
+    const { requestId, address, tag, deduplicationKey: key } = envelope;
+    try {
+      const existing = key === null ? null : await this.#options.messages.lookUpByKey(address, tag, key);
+      if (this.#options.servedShard(address.shardId) !== shard)
+        return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
+      if (existing !== null) return await this.#answerDuplicate(arrival, shard, existing);
+      answer(failure(requestId, encodeError(absent(envelope), { exposeStacks: false })));
+    } catch {
+      refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
+    }
   }
 
   async #answerDuplicate(arrival: Arrival, shard: HostedShard, existing: RequestState): Promise<void> {

@@ -12,11 +12,10 @@ import type { MessageStorage, RequestState } from "../adapter/message-storage.ts
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
-import { asUnseen, type Envelope } from "../data/envelope.ts";
+import { asUnseen, isJoining, type Envelope } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Rejected, RejectionCode } from "../data/wire-message.ts";
-import { InterruptedError } from "../errors/routing.ts";
-import { describeCall } from "./answers.ts";
+import { absent } from "./answers.ts";
 import { retryDelayMs, type Outgoing } from "./outgoing.ts";
 import { rejectionError } from "./rejection.ts";
 
@@ -77,6 +76,7 @@ export class StoreAndForward {
   /** Stores a request, which accepts it, and tells its owner, if there is one. Never rejects: it fails where it cannot be stored. */
   async store(outgoing: Outgoing): Promise<void> {
     const { envelope, listener } = outgoing;
+    if (isJoining(envelope)) return this.leave(outgoing, null);
     const { shardId } = envelope.address;
     const { messages, clock, sendRetryCount } = this.#options;
     outgoing.isStoring = true;
@@ -110,8 +110,10 @@ export class StoreAndForward {
   /**
    * Leaves a request that its owner refused to storage: once found there, its reply is looked up (S3). What is not there is
    * refused, and what can be there by its key alone fails where that cannot be seen. Never rejects.
+   *
+   * @param refusal null: of what only joins, which nobody has refused
    */
-  async leave(outgoing: Outgoing, refusal: Rejected): Promise<void> {
+  async leave(outgoing: Outgoing, refusal: Rejected | null): Promise<void> {
     const { envelope } = outgoing;
     const byKeyAlone = !mayBeInStorage(outgoing);
     // What is streamed meanwhile comes from the owner alone: it is asked again.
@@ -138,6 +140,7 @@ export class StoreAndForward {
       this.#options.found(outgoing, state);
       return this.#schedulePoll();
     }
+    if (refusal === null || isJoining(envelope)) return this.#options.failed(outgoing, absent(envelope));
     const { code } = refusal;
     // A write of unknown outcome may still come; under its id it is there once.
     if (code === "MAILBOX_FULL" || (code === "UNKNOWN_ENTITY" && this.waitsForItsType(outgoing)))
@@ -223,8 +226,7 @@ export class StoreAndForward {
   /** It was dropped, or is forgotten. Unless it was left there, its owner says so. */
   #absent(outgoing: Outgoing): void {
     if (outgoing.leftBy === null) return;
-    const why = "its request is in storage no longer: it was dropped, or is forgotten";
-    this.#options.failed(outgoing, new InterruptedError({ what: describeCall(outgoing.envelope), why }));
+    this.#options.failed(outgoing, absent(outgoing.envelope));
   }
 
   #stored(): readonly Outgoing[] {

@@ -37,7 +37,9 @@ export class Compensations {
     if (this.#registered.length === 0) throw error;
     await this.#execution.beginCompensation(error);
     const failed: FailedCompensation[] = [];
-    for (const { name, undo } of this.#registered.toReversed()) {
+    // One that is registered by another one is the next: it undoes what that one has done.
+    for (let next = this.#registered.pop(); next !== undefined; next = this.#registered.pop()) {
+      const { name, undo } = next;
       this.#execution.instant(name).note("compensate", name, encodePayload(null, name));
       try {
         await undo();

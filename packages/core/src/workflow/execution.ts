@@ -42,6 +42,7 @@ import { Replay, type Asked } from "./replay.ts";
 import { Residence } from "./residence.ts";
 import type { SignalBuffer } from "./signal-buffer.ts";
 import type { Perform, Settle, Step, StepRequest, StepScope } from "./step.ts";
+import { unattended } from "./unattended.ts";
 
 /** Why what an execution left behind is to end. One for all: no stack of it says anything. */
 const OVER = new InterruptedError({ what: "The work of an execution", why: "the execution is over" });
@@ -267,7 +268,7 @@ export class Execution {
     unheard?: (event: Outcome | null, place: string) => void,
   ): Promise<unknown> {
     const { kind, name, role } = request;
-    const promise = new Promise<unknown>((resolve, reject) => {
+    const outcome = new Promise<unknown>((resolve, reject) => {
       const refused = misplaced(this.scope, `The step ${name}`);
       if (refused !== null) reject(refused);
       const asked = this.#isOver || refused !== null ? null : this.#tryAsk(kind, name);
@@ -311,15 +312,13 @@ export class Execution {
       };
       this.#onceCaughtUp(work);
     });
-    // A step that nobody awaits, such as the loser of a race, must not end the process when it fails.
-    promise.catch(nothing);
-    return promise;
+    return unattended(outcome);
   }
 
   /** Ends this run and begins the next one. The promise never settles: the code is over. */
   continueAsNew(prepare: Prepare): Promise<never> {
     const error = misplaced(this.scope, "continueAsNew");
-    if (error !== null) return Promise.reject(error);
+    if (error !== null) return unattended(Promise.reject(error));
     const over = new Promise<never>(() => undefined);
     if (this.#isOver) return over;
     const asked = this.#tryAsk("continue", "continueAsNew");
@@ -489,10 +488,6 @@ export class Execution {
     this.#stopped.abort(end.type === "stopped" ? end.error : OVER);
     this.#end?.(end);
   }
-}
-
-function nothing(): void {
-  // Who awaits the step is told.
 }
 
 function valueOf(kind: StepKind, name: string, recorded: string): unknown {
