@@ -98,8 +98,7 @@ describe("retention", () => {
     expect(heard).toContain("UnknownExecutionError");
     expect(new Set(heard)).toEqual(new Set(["1", "UnknownExecutionError"]));
     expect(began).toEqual(ids.map((id) => ({ id })));
-    const listed = await Array.fromAsync(cluster.workflow(Job).list());
-    expect(listed).toEqual([]);
+    for await (const { executionId } of cluster.workflow(Job).list()) expect(executionId).toBe("none");
   });
 
   it("leaves nothing of an execution that the next one of its key would take for its own", async () => {
