@@ -40,7 +40,8 @@ export interface SqlTransaction {
    * Runs a last statement and commits if it succeeded, in one trip where the driver can. The transaction is over when
    * this settles.
    *
-   * @throws {SqlFailure} rolled back (`not-written`), or the session was lost on the way (`unknown`)
+   * @throws {SqlFailure} rolled back (`not-written`; `isOfCommit` where the last statement had passed), or the session was lost
+   *   on the way (`unknown`)
    */
   commitAfter<Row>(statement: SqlStatement): Promise<SqlResult<Row>>;
   /** Undoes everything. Safe to call twice, and after `commitAfter`. Resolves when the session is free. */

@@ -18,6 +18,8 @@ export class SqlFailure extends Error {
   readonly constraint: string | null;
   /** Of an unknown outcome: the server process is gone, so that what is not written now never will be. */
   readonly isSettled: boolean;
+  /** The server refused COMMIT itself: every statement before it had passed. */
+  readonly isOfCommit: boolean;
 
   constructor(
     failure: {
@@ -27,6 +29,7 @@ export class SqlFailure extends Error {
       serverDetail?: string | null;
       constraint?: string | null;
       isSettled?: boolean;
+      isOfCommit?: boolean;
     },
     options?: ErrorOptions,
   ) {
@@ -36,6 +39,7 @@ export class SqlFailure extends Error {
     this.serverDetail = failure.serverDetail ?? null;
     this.constraint = failure.constraint ?? null;
     this.isSettled = failure.isSettled ?? false;
+    this.isOfCommit = failure.isOfCommit ?? false;
   }
 }
 
@@ -75,6 +79,16 @@ export function undone(error: unknown): SqlFailure {
   );
 }
 
+/** What became of a transaction whose last statement had passed, from what COMMIT failed with. */
+export function failureOfCommit(error: unknown): SqlFailure {
+  const { outcome, sqlState, message, serverDetail, constraint } = failureOf(error, true);
+  const isOfCommit = outcome === "not-written";
+  return new SqlFailure(
+    { outcome, sqlState, message, serverDetail, constraint, isOfCommit },
+    { cause: error },
+  );
+}
+
 /** Whether the session can be used after this error: the server refused a statement, and that was all. */
 export function isPlainError(error: unknown): boolean {
   return sqlStateOf(error) !== null && fieldOf(error, "severity") === "ERROR";
@@ -91,6 +105,14 @@ export function mayBeOneRow(error: unknown): boolean {
     return false;
   // Resources, operator, system, connection, read-only server: all of them concern every row.
   return error.sqlState === "57014" || !/^(?:08|25|53|57|58|F0|XX)/.test(error.sqlState);
+}
+
+/**
+ * Whether COMMIT was refused for what the transaction had written or read: a deferred constraint, a trigger that fires then,
+ * a conflict with another one. A server that commits nobody's is the storage's failure.
+ */
+export function isRefusedCommit(failure: SqlFailure): boolean {
+  return failure.isOfCommit && mayBeOneRow(failure);
 }
 
 /** Whether a transaction failed for being in another one's way, or a table's change: the same one again may well commit. */

@@ -1,6 +1,6 @@
 import type { PersistenceError } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, lostTransaction, SqlFailure, undone } from "./errors.ts";
+import { failureOf, failureOfCommit, lostTransaction, SqlFailure, undone } from "./errors.ts";
 import { guardedClient, transactionOver } from "./guarded-client.ts";
 import type { PGliteInstance, PGliteNative } from "./options.ts";
 import { pgliteOptions } from "./value-text.ts";
@@ -131,7 +131,7 @@ export class PGliteTransaction implements SqlTransaction {
     try {
       await this.#ended;
     } catch (error) {
-      throw failureOf(error, true);
+      throw failureOfCommit(error);
     }
     return result;
   }

@@ -149,7 +149,8 @@ export class PostgresSession {
    * @param isRecorded reads whether `op` is in the database
    * @returns `refused` if `op` was refused and everything rolled back, `recorded` if it was found after a loss
    * @throws {FencedError} rolled back, or another runner owns the shard since
-   * @throws {TransactionUnavailableError} one of its statements failed before, so it was rolled back
+   * @throws {TransactionUnavailableError} one of its statements failed before, or what they wrote was refused at COMMIT, so it
+   *   was rolled back
    * @throws {PersistenceError} `not-written` is rolled back
    */
   async commit(

@@ -1,6 +1,7 @@
 import { TransactionUnavailableError } from "@holdfast/core/adapter";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { SqlTransaction } from "./driver.ts";
+import { failureOf, failureOfCommit, type SqlFailure } from "./errors.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
 
 it.each(["a statement", "the driver's own client"])(
@@ -36,3 +37,51 @@ it.each(["a statement", "the driver's own client"])(
     expect(sent).toEqual(["left behind", { name: "reply", text: "reply", values: [] }]);
   },
 );
+
+describe("a COMMIT that the server refused (T4)", () => {
+  /** What comes of a commit that fails with this. */
+  async function commit(failure: SqlFailure): Promise<unknown> {
+    const begun: SqlTransaction = {
+      native: null,
+      lostWith: null,
+      query: async () => ({ rows: [], rowCount: 0 }),
+      script: async () => undefined,
+      commitAfter: () => Promise.reject(failure),
+      rollback: async () => undefined,
+    };
+    const transaction = new PostgresTransaction(
+      async () => begun,
+      () => undefined,
+      [],
+    );
+    return transaction
+      .commitAfter({ name: "reply", text: "reply", values: [] })
+      .catch((error: unknown) => error);
+  }
+
+  function refusal(code: string): Error {
+    return Object.assign(new Error("refused"), { code, severity: "ERROR" });
+  }
+
+  it.each(["23503", "P0001", "22012", "57014"])("is the handler's failure where it is %s", async (code) => {
+    const cause = refusal(code);
+    const error = await commit(failureOfCommit(cause));
+    expect(error).toBeInstanceOf(TransactionUnavailableError);
+    expect(error).toMatchObject({ message: expect.stringContaining(`COMMIT (${code}: refused)`), cause });
+    expect(cause).not.toHaveProperty("retryable");
+  });
+
+  it.each(["40001", "40P01"])("asks for another attempt where it is %s", async (code) => {
+    const error = await commit(failureOfCommit(refusal(code)));
+    expect(error).toBeInstanceOf(TransactionUnavailableError);
+    expect(error).toMatchObject({ cause: { code, retryable: true } });
+  });
+
+  it.each([
+    ["the server has no room", failureOfCommit(refusal("53100"))],
+    ["the statement before it was refused", failureOf(refusal("23503"), true)],
+    ["nobody knows what came of it", failureOfCommit(new Error("Connection terminated unexpectedly"))],
+  ])("is the storage's failure where %s", async (_, failure) => {
+    expect(await commit(failure)).toBe(failure);
+  });
+});

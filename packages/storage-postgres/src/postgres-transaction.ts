@@ -3,6 +3,7 @@
 //   T1  It commits only through `commitAfter`, together with what the runtime records.
 //   T2  After it ended, in whatever way, no statement of it runs any more.
 //   T3  After one of its statements failed it cannot commit: PostgreSQL refuses everything but a rollback.
+//   T4  What its statements wrote may be refused as late as at COMMIT. That is their failure, and none of the storage.
 
 import {
   TransactionUnavailableError,
@@ -10,7 +11,14 @@ import {
   type StorageTransaction,
 } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, isAborted, persistenceError, SqlFailure } from "./errors.ts";
+import {
+  failureOf,
+  isAborted,
+  isRefusedCommit,
+  isTransient,
+  persistenceError,
+  SqlFailure,
+} from "./errors.ts";
 import { TRANSACTION_KIND, transactionOver } from "./guarded-client.ts";
 import { laterClient } from "./later-client.ts";
 
@@ -81,7 +89,7 @@ export class PostgresTransaction implements StorageTransaction {
     return this.#beginning !== null;
   }
 
-  /** Runs the runtime's statement and commits. @throws {SqlFailure} @throws {TransactionUnavailableError} it cannot commit (T3) */
+  /** Runs the runtime's statement and commits. @throws {SqlFailure} @throws {TransactionUnavailableError} it cannot commit (T3, T4) */
   async commitAfter(statement: SqlStatement): Promise<void> {
     if (this.#isOver || this.#rollingBack !== null) {
       throw new SqlFailure({
@@ -97,6 +105,7 @@ export class PostgresTransaction implements StorageTransaction {
       await transaction.commitAfter(statement);
     } catch (error) {
       const failure = failureOf(error, true);
+      if (isRefusedCommit(failure)) throw refusedCommit(failure);
       if (!isAborted(failure)) throw failure;
       const why =
         `a statement in the handler's transaction failed (${this.#failedWith ?? "one sent through the driver's own client"}) and the ` +
@@ -141,4 +150,15 @@ export class PostgresTransaction implements StorageTransaction {
   #assertOpen(): void {
     if (this.#isOver) throw transactionOver();
   }
+}
+
+/** Has the driver's own error as its cause, as a statement that failed would have been thrown to the handler (T4). */
+function refusedCommit(failure: SqlFailure): TransactionUnavailableError {
+  const { cause } = failure;
+  // The same statements again may well pass: told to whoever runs the handler.
+  if (cause instanceof Error && isTransient(cause)) Object.assign(cause, { retryable: true });
+  const why =
+    `the server refused its COMMIT (${failure.message}), which is when deferred constraints and triggers, and conflicts with ` +
+    `other transactions show. Nothing of it was written`;
+  return new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why }, { cause });
 }

@@ -21,6 +21,7 @@ class FakeSession implements ServerConnection {
   readonly released: boolean[] = [];
   /** What refuses each statement but BEGIN, if anything does. */
   refuses: Error | null = null;
+  refusesCommit: Error | null = null;
   isLost = false;
   /** What `native` refuses with. */
   refusal: Error | null = null;
@@ -34,6 +35,7 @@ class FakeSession implements ServerConnection {
     // Outside of a transaction COMMIT is answered with COMMIT, and a warning.
     if (text === "BEGIN") return this.begun.promise;
     if (this.isLost) throw new Error("Connection terminated unexpectedly");
+    if (text === "COMMIT" && this.refusesCommit !== null) throw this.refusesCommit;
     return answer(text);
   }
 
@@ -179,6 +181,44 @@ describe("a transaction whose session is lost with all that was sent on it", () 
     session.begun.reject(new Error("Connection terminated unexpectedly"));
     await expect(committing).rejects.toMatchObject({ outcome: "unknown" });
     expect(retired).toEqual([processId]);
+  });
+});
+
+describe.each([true, false])("a transaction on a session that is pipelined or not (%s)", (isPipelined) => {
+  it("says where COMMIT was refused, and not the statement before it", async () => {
+    const session = new FakeSession(isPipelined);
+    const { transaction } = begin(session);
+    session.begun.resolve(answer("BEGIN"));
+    session.refusesCommit = refusal("23503");
+    await expect(transaction.commitAfter(REPLY)).rejects.toMatchObject({
+      outcome: "not-written",
+      sqlState: "23503",
+      isOfCommit: true,
+      cause: session.refusesCommit,
+    });
+    expect(session.released).toEqual([true]);
+  });
+
+  it("says where the statement before COMMIT was refused", async () => {
+    const session = new FakeSession(isPipelined);
+    const { transaction } = begin(session);
+    session.begun.resolve(answer("BEGIN"));
+    session.refuses = refusal("23503");
+    await expect(transaction.commitAfter(REPLY)).rejects.toMatchObject({
+      outcome: "not-written",
+      isOfCommit: false,
+    });
+  });
+
+  it("does not know what became of it where its session ends at COMMIT", async () => {
+    const session = new FakeSession(isPipelined);
+    const { transaction } = begin(session);
+    session.begun.resolve(answer("BEGIN"));
+    session.refusesCommit = Object.assign(new Error("terminated"), { code: "57P01", severity: "FATAL" });
+    await expect(transaction.commitAfter(REPLY)).rejects.toMatchObject({
+      outcome: "unknown",
+      isOfCommit: false,
+    });
   });
 });
 

@@ -11,6 +11,7 @@ import type { PersistenceError } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import {
   failureOf,
+  failureOfCommit,
   isAborted,
   isPlainError,
   isTransient,
@@ -134,6 +135,7 @@ export class ServerTransaction implements SqlTransaction {
       begun.status === "fulfilled" && (committed.status === "fulfilled" || isPlainError(committed.reason));
     const processId = await this.#processId();
     this.#release(isUsable);
+    if (recorded.status === "fulfilled" && isPlainError(refusal)) throw failureOfCommit(refusal);
     if (isUsable || isPlainError(refusal)) {
       // Where a part of what begins it was refused, so was this, for that alone.
       const why: unknown = begun.status === "rejected" && isAborted(refusal) ? begun.reason : refusal;

@@ -123,8 +123,9 @@ export interface MessageStorage {
    * TransactionUnavailableError.
    *
    * @throws {PersistenceError} `not-written` also where the request was never accepted, or is forgotten
-   * @throws {TransactionUnavailableError} a statement in the transaction failed before, so it cannot commit: nothing was
-   *   written, and nothing will be by repeating it; the handler is at fault
+   * @throws {TransactionUnavailableError} a statement in the transaction failed before, or its COMMIT was refused for what it
+   *   wrote: nothing was written, and nothing will be by repeating it; the handler is at fault. One whose `cause` says
+   *   `retryable: true` asks for another attempt
    */
   saveReply(reply: Reply, fence: Fence, transaction: StorageTransaction | null): Promise<Reply>;
 

@@ -77,8 +77,8 @@ export interface WorkflowStorage {
    *
    * @throws {FencedError} the shard was claimed again; nothing was written
    * @throws {PersistenceError} `outcome` says whether it was written; `unknown` also where an ordinal was there already
-   * @throws {TransactionUnavailableError} a statement in the transaction failed before, so it cannot commit: nothing was
-   *   written; the activity is at fault
+   * @throws {TransactionUnavailableError} a statement in the transaction failed before, or its COMMIT was refused for what it
+   *   wrote: nothing was written; the activity is at fault
    */
   appendJournal(
     execution: ExecutionKey,

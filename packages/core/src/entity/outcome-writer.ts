@@ -7,12 +7,12 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
-import { encodeError } from "../contract/error-codec.ts";
+import { encodeError, isRetryable } from "../contract/error-codec.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { FencedError, PersistenceError, TransactionUnavailableError } from "../errors/storage.ts";
 import { endOf } from "./answers.ts";
 import type { Counters } from "./counters.ts";
 import { failedExit, type ErrorLimits } from "./failed-exit.ts";
@@ -97,6 +97,10 @@ export class OutcomeWriter {
       } catch (error) {
         if (error instanceof FencedError) return { type: "fenced" };
         const isStorages = error instanceof PersistenceError;
+        if (transaction !== null && mayCommitNextTime(error)) {
+          retries.warn(request, "A transaction could not commit", error);
+          return "not-recorded";
+        }
         if (!isStorages && (transaction !== null || reply.exit.ok)) {
           // The transaction itself cannot commit, for example after a statement in it failed: that is the handler's outcome.
           const exit = failedExit(request, error, this.#options);
@@ -145,4 +149,9 @@ export class OutcomeWriter {
       return false;
     }
   }
+}
+
+/** Whether a transaction could not commit for being in another one's way: the attempt is repeated, as after a statement that was. */
+function mayCommitNextTime(error: unknown): boolean {
+  return error instanceof TransactionUnavailableError && isRetryable(error.cause);
 }

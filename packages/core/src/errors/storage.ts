@@ -98,7 +98,10 @@ export class DeadLetteredError extends HoldfastError {
   }
 }
 
-/** `postgresTx(ctx)` and the like where the cluster's storage has no such transaction, or no handler runs. */
+/**
+ * `postgresTx(ctx)` and the like where the cluster's storage has no such transaction, or no handler runs; or that transaction
+ * could not commit, and nothing was written: what its COMMIT was refused for is the `cause`, with the database's own code.
+ */
 export class TransactionUnavailableError extends HoldfastError {
   override readonly name = "TransactionUnavailableError";
   readonly code = "TRANSACTION_UNAVAILABLE";
