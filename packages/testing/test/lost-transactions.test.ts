@@ -1,6 +1,6 @@
 // Handlers whose transaction could not begin, or lost its session, below the error that they end with.
 
-import { defineEntity, rpc } from "@holdfast/core";
+import { defineEntity, rpc, TransactionUnavailableError } from "@holdfast/core";
 import { transactionScopeOf } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -43,5 +43,43 @@ describe("a handler that ends with a wrapped error", () => {
     await cluster.advance("10s");
     expect(await written).toBe(attempts === 2 ? "written" : "a query failed");
     expect(begun).toBe(attempts);
+  });
+});
+
+describe("a handler whose transaction is refused when it commits", () => {
+  it.each([
+    ["is attempted again where the refusal says that it may pass then", true, ["written", 2]],
+    ["has failed otherwise, once", false, ["TransactionUnavailableError", 1]],
+  ])("%s", async (_what, retryable, expected) => {
+    let begun = 0;
+    let saved = 0;
+    const desk = Desk.implement({
+      write(_input, ctx) {
+        transactionScopeOf(ctx, "test").open("test");
+        begun += 1;
+        return "written";
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [desk],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          async saveReply(reply, fence) {
+            saved += 1;
+            const cause = Object.assign(new Error("could not serialize"), retryable ? { retryable } : {});
+            if (saved === 1)
+              throw new TransactionUnavailableError({ wanted: "test", why: "it was refused" }, { cause });
+            return messages.saveReply(reply, fence, null);
+          },
+        },
+      })),
+    });
+    const written = cluster
+      .entity(Desk, "a")
+      .write()
+      .catch((error: unknown) => (error as Error).name);
+    await cluster.advance("10s");
+    expect([await written, begun]).toEqual(expected);
   });
 });
