@@ -104,7 +104,7 @@ describe("a call whose signal was aborted before", () => {
   it.each([ReplyWait, AcceptanceWait])("is not sent: %o", (Wait) => {
     const wires = new Wires((listener) => listener.failed(FULL));
     const wait = new Wait(wires, REQUEST, { signal: AbortSignal.abort() });
-    expect(() => wait.outcome()).toThrow("its signal was aborted. It was not sent.");
+    expect(() => wait.outcome()).toThrow("its signal was aborted. It did not run.");
     expect(wires.said).toEqual([]);
   });
 });

@@ -17,7 +17,7 @@ import type { ShardId } from "../data/shard-id.ts";
 import type { Delivery } from "../entity/delivery.ts";
 import { ChunkQueue } from "../entity/stream.ts";
 import { ConfigError } from "../errors/config.ts";
-import { SerializationError } from "../errors/storage.ts";
+import { DeadLetteredError, SerializationError } from "../errors/storage.ts";
 import {
   ClusterClosedError,
   InterruptedError,
@@ -250,7 +250,12 @@ export class ClusterCaller implements Caller {
 
   /** The output, or a promise of it. @throws what the handler failed with */
   #decode(reply: Reply, rpc: AnyRpc | undefined, target: CallTarget): unknown {
-    if (!reply.exit.ok) throw asAnswer(decodeError(reply.exit.error, rpc?.errors ?? []));
+    if (!reply.exit.ok) {
+      const error = decodeError(reply.exit.error, rpc?.errors ?? []);
+      // Requeued, a dead letter comes to something else. One of another call, which the handler made, is the handler's answer.
+      const mayChange = error instanceof DeadLetteredError && error.call === describe(target);
+      throw mayChange ? error : asAnswer(error);
+    }
     const what = (): string => `The reply of ${describe(target)}`;
     return parseWhat(rpc?.output, decodePayload(reply.exit.value, what), what);
   }

@@ -37,12 +37,14 @@ import { outcome } from "./execution-outcome.ts";
 export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
 /** What a query answers. */
 export type QueryOutput<Q extends AnyQuery> = NonNullable<Q["types"]>["output"];
-/** The arguments of a query after its name: none where it takes none. */
-export type QueryArguments<Q extends AnyQuery> = [QueryInput<Q>] extends [void]
-  ? []
-  : undefined extends QueryInput<Q>
-    ? [input?: QueryInput<Q>]
-    : [input: QueryInput<Q>];
+/** The arguments of a query after its name: none where it takes none, anything where nothing is known of it. */
+export type QueryArguments<Q extends AnyQuery> = 0 extends 1 & QueryInput<Q>
+  ? [input?: QueryInput<Q>]
+  : [QueryInput<Q>] extends [void]
+    ? []
+    : undefined extends QueryInput<Q>
+      ? [input?: QueryInput<Q>]
+      : [input: QueryInput<Q>];
 
 /** Options of `result`. */
 type ResultOptions = Pick<CallOptions, "timeout" | "signal">;

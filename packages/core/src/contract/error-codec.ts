@@ -22,12 +22,14 @@ const OWN_CLASSES: ReadonlyMap<string, ErrorClass> = new Map(
 );
 const NAMED_FIELDS: ReadonlySet<string> = new Set(["name", "message", "code", "stack", "cause"]);
 
+export interface EncodeOptions {
+  readonly exposeStacks: boolean;
+  /** Whether it is what a handler came to: what its own call could repeat, its caller cannot without the handler running again. */
+  readonly isReply?: boolean;
+}
+
 /** Encodes whatever was thrown, also what is not an Error. Never throws. */
-export function encodeError(
-  thrown: unknown,
-  options: { exposeStacks: boolean },
-  depth: number = 0,
-): EncodedError {
+export function encodeError(thrown: unknown, options: EncodeOptions, depth: number = 0): EncodedError {
   try {
     return thrown instanceof Error ? encode(thrown, options, depth) : encodeNonError(thrown);
   } catch {
@@ -36,7 +38,7 @@ export function encodeError(
   }
 }
 
-function encode(thrown: Error, options: { exposeStacks: boolean }, depth: number): EncodedError {
+function encode(thrown: Error, options: EncodeOptions, depth: number): EncodedError {
   const isRemote = thrown instanceof RemoteError;
   const name = text(read(thrown, "name"), "Error");
   const className = isRemote ? name : text(read(read(thrown, "constructor"), "name"), name);
@@ -49,7 +51,9 @@ function encode(thrown: Error, options: { exposeStacks: boolean }, depth: number
     message: text(read(thrown, "message"), ""),
     code: typeof code === "string" || typeof code === "number" ? String(code) : null,
     stack: typeof stack === "string" ? stack : null,
-    data: isRemote ? encodeFields(thrown.data, thrown.data["code"]) : encodeFields(plainly(thrown), code),
+    data: isRemote
+      ? encodeFields(thrown.data, thrown.data["code"])
+      : encodeFields(plainly(thrown, options), code),
     cause: cause === undefined || depth >= MAX_CAUSES ? null : encodeError(cause, options, depth + 1),
     own: !isRemote && isHoldfastError(thrown) && OWN_CLASSES.has(name),
   };
@@ -122,10 +126,15 @@ function encodeNonError(thrown: unknown): EncodedError {
   return { name: "NonError", message, code: "NON_ERROR", stack: null, data: null, cause: null, own: false };
 }
 
-function plainly(thrown: Error): object {
-  return thrown instanceof routing.InvalidInputError
-    ? Object.assign({}, thrown, { issues: plainIssues(thrown.issues) })
-    : thrown;
+/** An error's fields as they travel. */
+function plainly(thrown: Error, { isReply = false }: EncodeOptions): object {
+  if (!isHoldfastError(thrown)) return thrown;
+  return Object.assign(
+    {},
+    thrown,
+    thrown instanceof routing.InvalidInputError ? { issues: plainIssues(thrown.issues) } : {},
+    isReply ? { retryable: false } : {},
+  );
 }
 
 function encodeFields(of: object, code: unknown): string | null {

@@ -17,13 +17,18 @@ export interface WorkflowTypes {
 /** Schemas of signals, by name. */
 export type SignalSchemas = Readonly<Record<string, StandardSchemaV1>>;
 
-/** A question that an execution answers from its state. Made by `query()`. */
-export interface Query<In = unknown, Out = unknown> {
+/** A question that an execution answers from its state. Made by `query()`. The sides differ where a schema transforms. */
+export interface Query<In = unknown, Out = unknown, HandlerIn = In, HandlerOut = Out> {
   readonly kind: "query";
   readonly input: StandardSchemaV1 | undefined;
   readonly output: StandardSchemaV1 | undefined;
   /** Never set: carries the types to handles and implementations. */
-  readonly types?: { readonly input: In; readonly output: Out };
+  readonly types?: {
+    readonly input: In;
+    readonly output: Out;
+    readonly handlerInput: HandlerIn;
+    readonly handlerOutput: HandlerOut;
+  };
 }
 
 // oxlint-disable-next-line no-explicit-any -- any query at all

@@ -9,7 +9,10 @@ const OPTION_NAMES: OptionNames<DefinedSchemas> = { input: true, output: true };
 export function query<
   I extends StandardSchemaV1 | undefined = undefined,
   O extends StandardSchemaV1 | undefined = undefined,
->(options?: { readonly input?: I; readonly output?: O }): Query<SchemaInput<I>, SchemaOutput<O>>;
+>(options?: {
+  readonly input?: I;
+  readonly output?: O;
+}): Query<SchemaInput<I>, SchemaOutput<O>, SchemaOutput<I>, SchemaInput<O>>;
 /** Types given as type arguments, nothing checked at run time: `query<void, number>()`. */
 export function query<In, Out>(): Query<In, Out>;
 export function query(options: DefinedSchemas = {}): Query {

@@ -83,6 +83,33 @@ describe("a workflow with signals and queries", () => {
     });
   });
 
+  it("answers queries on the inner side of their schemas, and is asked on the outer one", () => {
+    const Clock = defineWorkflow({
+      name: "Clock",
+      queries: {
+        at: query({
+          input: z.string().transform(Number),
+          output: z.number().transform((ms) => new Date(ms)),
+        }),
+      },
+    });
+    Clock.implement({
+      execute: async () => undefined,
+      queries: {
+        at: (state, add) => {
+          expectTypeOf(add).toEqualTypeOf<number>();
+          return Number(state) + add;
+        },
+      },
+    });
+    const check = async (): Promise<void> => {
+      expectTypeOf(await cluster.workflow(Clock).get("1").query("at", "5")).toEqualTypeOf<Date>();
+    };
+    expectTypeOf(check).toBeFunction();
+    const Loose = defineWorkflow<string, void>({ name: "Loose", queries: { add: query<number, number>() } });
+    expectTypeOf(() => cluster.workflow(Loose).get("1").query("add", 5)).toBeFunction();
+  });
+
   it("must answer each of its queries", () => {
     const execute = async (): Promise<z.infer<typeof Result>> => ({ orderId: "", status: "failed" });
     // @ts-expect-error the queries are missing

@@ -15,7 +15,6 @@ import {
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
-import type { QueryInput, QueryOutput } from "../client/workflow-handle.ts";
 import type { Call, EntityBehavior } from "../entity/behavior.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
 import { checkRetention } from "../singleton/retention.ts";
@@ -66,10 +65,12 @@ export type QueryHandlers<Queries extends AnyQueries> = {
   readonly [Name in keyof Queries]: (
     // oxlint-disable-next-line no-explicit-any -- the state is whatever the code says it is
     state: any,
-    input: QueryInput<Queries[Name]>,
+    input: NonNullable<Queries[Name]["types"]>["handlerInput"],
   ) => QueryReturn<Queries[Name]>;
 };
-type QueryReturn<Q extends AnyQueries[string]> = QueryOutput<Q> | Promise<QueryOutput<Q>>;
+type QueryReturn<Q extends AnyQueries[string]> =
+  | NonNullable<Q["types"]>["handlerOutput"]
+  | Promise<NonNullable<Q["types"]>["handlerOutput"]>;
 
 type ActivitiesOfGroups<Groups extends readonly AnyActivityGroup[]> = Groups extends readonly [
   ActivityGroup<infer First>,

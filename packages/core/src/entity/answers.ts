@@ -31,7 +31,7 @@ export function endOf(state: Exclude<RequestState, { state: "pending" }>, envelo
 
 /** The reply to a volatile request whose handler was cut short because its shard left. */
 export function movedReply(envelope: Envelope, why: string): Reply {
-  const error = new InterruptedError({ what: describeCall(envelope), why, retryable: true });
+  const error = new InterruptedError({ what: describeCall(envelope), why });
   return {
     requestId: envelope.requestId,
     exit: { ok: false, error: encodeError(error, { exposeStacks: false }) },

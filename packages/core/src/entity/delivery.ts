@@ -15,7 +15,7 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Logger } from "../contract/logger.ts";
 import { BriefMap } from "../data/brief-map.ts";
-import { entityKey } from "../data/entity-address.ts";
+import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import { timeOfRequestId } from "../data/request-id.ts";
@@ -52,8 +52,8 @@ export interface DeliveryOptions {
   readonly isReachable: (address: string) => boolean;
   /** Where the shard's owner is: an address, `HERE`, or undefined while there is none. */
   readonly ownerOf: (shardId: ShardId) => string | undefined;
-  /** Whether some member says that it serves this entity type. */
-  readonly serves: (entityType: string) => boolean;
+  /** Whether some member of the shard's group says that it serves the entity's type. */
+  readonly serves: (address: EntityAddress) => boolean;
   /** The shard was not where it was asked for: the list of members may be out of date. */
   readonly reroute: (shardId: ShardId) => void;
   /** Sends to a peer. @throws {PayloadTooLargeError} */
@@ -295,7 +295,7 @@ export class Delivery {
     if (envelope.persisted) return this.#store(outgoing);
     this.#fail(
       outgoing,
-      this.#options.ownerOf(shardId) !== undefined && !this.#options.serves(entityType)
+      this.#options.ownerOf(shardId) !== undefined && !this.#options.serves(envelope.address)
         ? new UnknownEntityError({ entityType, known: [] })
         : new EntityNotAssignedError({
             entity: entityKey(envelope.address),

@@ -23,7 +23,7 @@ export function failedExit(
   error: unknown,
   { exposeStacks, maxPayloadBytes }: ErrorLimits,
 ): FailedExit {
-  const exit = { ok: false, error: encodeError(error, { exposeStacks }) } as const;
+  const exit = { ok: false, error: encodeError(error, { exposeStacks, isReply: true }) } as const;
   // A failure's own fields may be large, too: it must not become a reply that no transport carries.
   const size = JSON.stringify(exit).length;
   if (size <= maxPayloadBytes) return exit;

@@ -12,6 +12,7 @@ import type { MessageStorage, RequestState } from "../adapter/message-storage.ts
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
 import { asUnseen, isJoining, type Envelope } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Rejected, RejectionCode } from "../data/wire-message.ts";
@@ -34,8 +35,8 @@ export interface StoreAndForwardOptions {
   readonly found: (outgoing: Outgoing, state: RequestState) => void;
   /** Where the shard's owner is: an address, `HERE`, or undefined while there is none. */
   readonly ownerOf: (shardId: ShardId) => string | undefined;
-  /** Whether some member says that it serves this entity type. */
-  readonly serves: (entityType: string) => boolean;
+  /** Whether some member of the shard's group says that it serves the entity's type. */
+  readonly serves: (address: EntityAddress) => boolean;
   /** No owner has it. There may be one now, which answers without a look at storage. */
   readonly forward: (outgoing: Outgoing) => void;
   readonly failed: (outgoing: Outgoing, error: Error) => void;
@@ -58,7 +59,7 @@ export class StoreAndForward {
 
   /** Whether it is stored where its owner does not have its code: in a rolling deploy another member has, or will. */
   waitsForItsType({ envelope, isKept }: Outgoing): boolean {
-    return envelope.persisted && (isKept || this.#options.serves(envelope.address.entityType));
+    return envelope.persisted && (isKept || this.#options.serves(envelope.address));
   }
 
   /** The store up to which the shard's owner is to read before it takes this request, or null (S1). */

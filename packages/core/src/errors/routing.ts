@@ -27,7 +27,8 @@ export class UnknownEntityError extends HoldfastError {
   constructor(entity: { entityType: string; known: readonly string[] }, options?: ErrorOptions) {
     super(
       `No runner serves the entity type "${entity.entityType}". ${listKnown("Served here", entity.known)} ` +
-        `Register its implementation on at least one runner of its shard group.`,
+        `Register its implementation on at least one runner of its shard group, ` +
+        `and give entityClient() that group where it is not "default".`,
       options,
     );
   }
@@ -141,7 +142,7 @@ export class InterruptedError extends HoldfastError {
     const { what, why, retryable = false, mayHaveRun = true } = call;
     const effect = mayHaveRun
       ? "It may have run in part: repeat it only if that is harmless."
-      : "It was not sent.";
+      : "It did not run.";
     super(`${what} was interrupted: ${why}. ${effect}`, options);
     this.retryable = retryable;
   }

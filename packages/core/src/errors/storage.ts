@@ -84,6 +84,8 @@ export class DeadLetteredError extends HoldfastError {
   override readonly name = "DeadLetteredError";
   readonly code = "DEAD_LETTERED";
   readonly requestId: string;
+  /** What it called: `"Account/main.pay"`. */
+  readonly call: string;
 
   constructor(
     letter: { requestId: string; what: string; attempts: number; reason: string },
@@ -95,6 +97,7 @@ export class DeadLetteredError extends HoldfastError {
       options,
     );
     this.requestId = letter.requestId;
+    this.call = letter.what;
   }
 }
 

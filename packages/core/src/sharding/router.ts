@@ -10,8 +10,9 @@
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import type { Logger } from "../contract/logger.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
-import { shardIdsOf, type ShardId } from "../data/shard-id.ts";
+import { shardGroupOf, shardIdsOf, type ShardId } from "../data/shard-id.ts";
 import { Assignment } from "./assignment.ts";
 import { shardNumberOf } from "./shard-hash.ts";
 
@@ -104,9 +105,13 @@ export class Router {
     void this.refresh();
   }
 
-  /** Whether some live runner says that it serves this entity type. */
-  serves(entityType: string): boolean {
-    return this.runners.some((runner) => runner.role === "runner" && runner.entityTypes.includes(entityType));
+  /** Whether some live runner of the shard's group says that it serves this entity type. */
+  serves({ entityType, shardId }: Pick<EntityAddress, "entityType" | "shardId">): boolean {
+    const group = shardGroupOf(shardId);
+    return this.runners.some(
+      ({ role, shardGroups, entityTypes }) =>
+        role === "runner" && shardGroups.includes(group) && entityTypes.includes(entityType),
+    );
   }
 
   /** Reads the list of members. One read at a time; a call during a read makes another one follow it. Never rejects. */

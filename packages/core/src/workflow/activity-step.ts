@@ -5,6 +5,7 @@
 
 import { backoffMs } from "../clock/backoff.ts";
 import { withCauses } from "../contract/thrown.ts";
+import { isAnswer } from "../contract/answers.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { rollBack, type StorageTransaction, type TransactionScope } from "../contract/transaction.ts";
 import { DefinitionError } from "../errors/config.ts";
@@ -104,7 +105,9 @@ export class ActivityStep {
     // A query builder may have wrapped what the transaction threw.
     for (const at of withCauses(error)) {
       if (at instanceof FencedError && at.shardId === this.#scope.fence.shardId) return at;
-      if (at instanceof PersistenceError && transactions.transaction !== undefined) return at;
+      // What another handler answered with is none of this activity's storage.
+      if (at instanceof PersistenceError && transactions.transaction !== undefined && !isAnswer(at))
+        return at;
     }
     return null;
   }

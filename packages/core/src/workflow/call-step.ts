@@ -3,7 +3,7 @@ import { sleep } from "../clock/sleep.ts";
 import { Abort } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
-import { ClusterClosedError } from "../errors/routing.ts";
+import { ClusterClosedError, InterruptedError } from "../errors/routing.ts";
 import type { Outcome } from "./journal.ts";
 import type { Step, StepScope } from "./step.ts";
 
@@ -61,13 +61,19 @@ async function outcomeOf(
       return scope.completed(await (isJoinable ? scope.joinably(call) : call()), step.name);
     } catch (error) {
       if (scope.isStopped()) return null;
-      if (open.cutBy !== null && !isJoinable) return scope.failed(open.cutBy);
+      if (open.cutBy !== null && (!isJoinable || isCausedBy(error, open.cutBy)))
+        return scope.failed(open.cutBy);
       if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope, place);
     }
     const pauseMs = backoffMs(RETRY, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
     else await sleep(scope.clock, pauseMs, scope.stopped.signal);
   }
+}
+
+/** Whether the code gave the call up because it was cancelled: its signal was `ctx.cancelled`. */
+function isCausedBy(error: unknown, cancellation: Error): boolean {
+  return error instanceof InterruptedError && error.cause === cancellation;
 }
 
 function failed(error: unknown, scope: StepScope, place: string): Outcome {
@@ -91,9 +97,8 @@ export async function insist<Result>(
 
 /** Whether a call that failed so is made again by the execution itself, instead of failing in its code. */
 function mayBeSentAgain(error: unknown, isJoinable: boolean): boolean {
-  if (!isHoldfastError(error)) return false;
-  // What is recorded is answered for ever, whatever it says of itself.
-  if (isJoinable && isAnswer(error)) return false;
+  // What a handler came to is its answer, whatever that says of itself: of a volatile rpc, too, which is not to run again.
+  if (!isHoldfastError(error) || isAnswer(error)) return false;
   // The member is on its way out: the execution will be, too.
   if (error instanceof ClusterClosedError) return true;
   // A volatile rpc that was cut short may have run: that is for the code to decide.
