@@ -104,7 +104,7 @@ export function checkRunnerOptions(given: RunnerOptions | undefined, index: numb
 }
 
 function refuse(options: object, names: readonly string[]): void {
-  const option = names.find((name) => Object.hasOwn(options, name));
+  const option = names.find((name) => options[name as keyof typeof options] !== undefined);
   if (option === undefined) return;
   const takes =
     option === "role"

@@ -57,9 +57,7 @@ describe("a step that nobody awaits", () => {
 
   it.each<[string, (ctx: WorkflowContext) => unknown]>([
     ["a sleep", (ctx) => ctx.sleep("1 day")],
-    ["a sleep that is none", (ctx) => ctx.sleep("abc")],
     ["a sleep until a date", (ctx) => ctx.sleepUntil(new Date(Date.UTC(2031, 0)))],
-    ["a sleep until no date", (ctx) => ctx.sleepUntil(new Date(Number.NaN))],
     ["a signal", (ctx) => ctx.signal("go", { timeout: "1s" })],
     ["an inline activity", (ctx) => ctx.run("fails", () => Promise.reject(new Error("told to")))],
     ["a call", (ctx) => ctx.entity(Desk, "1").fail()],
@@ -117,7 +115,28 @@ describe("what an activity is given", () => {
     ]);
   });
 
-  it("is the very thing where it cannot be written down", async () => {
+  it("is what it was when the activity was asked for", async () => {
+    const work = Work.implement({
+      activities: {
+        read: activity({ retries: 1 }, async (ctx: ActivityContext, given: { n: number }) => {
+          if (ctx.attempt === 1) throw new Error("again");
+          return given.n;
+        }),
+      },
+      async execute(ctx) {
+        const given = { n: 1 };
+        const reading = ctx.activities.read(given);
+        given.n = 2;
+        return reading;
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("5s");
+    expect(await handle.poll()).toBe(1);
+  });
+
+  it("is the very thing where it is of a class", async () => {
     class Account {
       readonly #balance = 5;
       balance(): number {
@@ -140,8 +159,6 @@ describe("the name of a step", () => {
   it.each<[string, unknown]>([
     ["a number", 5],
     ["missing", undefined],
-    ["empty", ""],
-    ["of more than 1,024 bytes", "x".repeat(1_025)],
     ["with a NUL, which PostgreSQL keeps in no text", "a\0b"],
     ["with half of a character", "\ud800"],
   ])("is refused before anything is done where it is %s", async (_what, name) => {
@@ -168,7 +185,7 @@ describe("the name of a step", () => {
 });
 
 describe("a compensation", () => {
-  it("may register another one, which runs next", async () => {
+  it("that registers another one does not have that run: it would undo what was undone", async () => {
     const done: string[] = [];
     await using test = await running(async (ctx) => {
       ctx.onCompensate("first", () => void done.push("first"));
@@ -179,7 +196,7 @@ describe("a compensation", () => {
       throw new Error("told to");
     });
     await expect(test.handle.result()).rejects.toThrow(WorkflowFailedError);
-    expect(done).toEqual(["second", "of the second", "first"]);
+    expect(done).toEqual(["second", "first"]);
   });
 });
 

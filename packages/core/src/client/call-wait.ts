@@ -66,7 +66,9 @@ export abstract class LimitedWait {
 
   /** Sends the request, unless its signal was aborted before. What is answered in this very turn needs no timer. */
   send(listener: DeliveryListener): void {
-    if (this.#signal?.aborted === true) return this.failed(this.#interruption(false));
+    // What has a key may have been sent under it before.
+    const mayHaveRun = this.envelope.deduplicationKey !== null;
+    if (this.#signal?.aborted === true) return this.failed(this.#interruption(mayHaveRun));
     this.#signal?.addEventListener("abort", this, { once: true });
     this.delivery.send(this.envelope, listener, this.#isKept);
     if (!this.#isOver && this.#timeoutMs !== null) this.#timer = this.#limit(this.#timeoutMs);

@@ -133,6 +133,11 @@ export function workflowHandle(
     if (state === null) throw new UnknownExecutionError({ workflow, executionId });
     return state;
   };
+  const isGone = (): Promise<boolean> =>
+    caller.lookUpByKey(to(EXECUTE), EXECUTE).then(
+      (state) => state === null,
+      () => false,
+    );
   const refuse = async (what: string, hint: string): Promise<ExecutionStateError> => {
     const status = (await executionRecord(access, contract, executionId))?.status ?? "completed";
     return new ExecutionStateError({ workflow, executionId, status, what, hint });
@@ -146,7 +151,8 @@ export function workflowHandle(
       // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
       const joining = { ...options, headers: { [JOINING_HEADER]: "" } };
       const output = await caller.call(to(EXECUTE), undefined, joining).catch(async (error: unknown) => {
-        if (error instanceof InterruptedError) await known();
+        const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
+        if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
         throw error;
       });
       return parseWhat(contract.output, output, `The result of ${workflow}`);

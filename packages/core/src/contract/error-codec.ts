@@ -4,7 +4,7 @@
 // all others as RemoteError. No constructor runs on arrival: the fields are set on an Error made for the class.
 
 import type { EncodedError } from "../data/encoded-error.ts";
-import { HoldfastError, isHoldfastError } from "../errors/holdfast-error.ts";
+import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { RemoteError } from "../errors/remote-error.ts";
 import * as config from "../errors/config.ts";
 import * as routing from "../errors/routing.ts";
@@ -182,7 +182,7 @@ export function isRetryable(thrown: unknown): boolean {
   try {
     return (
       thrown instanceof Error &&
-      !(thrown instanceof HoldfastError) &&
+      !isHoldfastError(thrown) &&
       "retryable" in thrown &&
       thrown.retryable === true
     );

@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import { ConfigError } from "../errors/config.ts";
 
 // Storages look a request up by entity type, entity, tag and key in one index, whole. PostgreSQL's entries take 2,704 bytes.
-export const MAX_KEY_BYTES = 1_024;
+const MAX_KEY_BYTES = 1_024;
 /** The most that a definition's name or a tag may take in UTF-8. */
 export const MAX_NAME_BYTES = 256;
 

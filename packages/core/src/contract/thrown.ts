@@ -5,10 +5,10 @@ import { encodeError } from "./error-codec.ts";
 /** So far down its causes an error is looked at. */
 const MOST = 8;
 
-/** What was thrown, where it can be asked what it is, what it says and what caused it; else an Error that says that it cannot. */
+/** What was thrown, where it can be asked what it is and what it says; else an Error that says that it cannot. */
 export function readable(thrown: unknown): unknown {
   try {
-    for (const { name, message } of withCauses(thrown)) void `${name}: ${message}`;
+    if (thrown instanceof Error) void `${thrown.name}: ${thrown.message}`;
     return thrown;
   } catch {
     const { name, message, code } = encodeError(thrown, { exposeStacks: false });
@@ -16,10 +16,14 @@ export function readable(thrown: unknown): unknown {
   }
 }
 
-/** An error and its causes, the outermost first. */
+/** An error and its causes, the outermost first, as far as they can be asked for. */
 export function withCauses(thrown: unknown): readonly Error[] {
   const found: Error[] = [];
-  for (let at = thrown; at instanceof Error && found.length < MOST; at = at.cause) found.push(at);
+  try {
+    for (let at = thrown; at instanceof Error && found.length < MOST; at = at.cause) found.push(at);
+  } catch {
+    // What is further down says nothing.
+  }
   return found;
 }
 

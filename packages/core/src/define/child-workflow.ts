@@ -99,8 +99,16 @@ function childWorkflow(
   // For who is only to be told of: nothing is started.
   const startedAs = (recorded: string): ChildCalls =>
     callsOf(parts, contract, String(decodePayload(recorded, "The id of a child")), undefined);
-  const byInput = (input: unknown) => async (place: string) =>
-    callsOf(parts, contract, await idOf(parts, contract, input, place), input);
+  const byInput = (input: unknown) => async (place: string) => {
+    const id = await idOf(parts, contract, input, place);
+    const { entityType, entityId } = parts.call.envelope.address;
+    if (contract.entity.name === entityType && id === entityId)
+      throw new DefinitionError(
+        `The execution ${id} of ${contract.name} asked for itself as its child: it would wait for its own end. ` +
+          "Give the child another key, or begin anew with continueAsNew.",
+      );
+    return callsOf(parts, contract, id, input);
+  };
   const start = async (input: unknown, options?: ChildOptions): Promise<ChildHandle<WorkflowTypes>> => {
     const detached = isDetached(options);
     const id = await step(
@@ -200,11 +208,6 @@ function callsOf(
   const watcher = { entityType, executionId: entityId, shardGroup: parent.entity.shardGroup };
   const { name, shardGroup } = contract.entity;
   const address = { entityType: name, executionId, shardGroup };
-  if (name === entityType && executionId === entityId)
-    throw new DefinitionError(
-      `The execution ${executionId} of ${contract.name} asked for itself as its child: it would wait for its own end. ` +
-        "Give the child another key, or begin anew with continueAsNew.",
-    );
   return {
     address,
     isStarted: async () => (await services.lookUp(name, executionId)) !== null,

@@ -1,13 +1,14 @@
 // The context of a workflow's code: what `execute` is given, made of an execution's steps.
 
 import { milliseconds, type Duration } from "../contract/duration.ts";
+import { copyOf } from "../contract/copy-of.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
-import { isKey, isPlainText, MAX_KEY_BYTES, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
+import { checkKey, isPlainText, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, type LogFields, type Logger } from "../contract/logger.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
-import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
+import { encodeBoundedPayload } from "../contract/payload.ts";
 import { parse, parseWhat, type SchemaOutput } from "../contract/schema.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import {
@@ -145,29 +146,26 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     execution.step({ ...of, role: "work", content: () => of.args }, (step) =>
       new ActivityStep(step, scope, { settings, body }).perform(),
     );
-  const timer = async (name: string, dueAt: () => number): Promise<void> => {
-    await execution.step({ kind: "sleep", name, role: "wait" }, (step) => timerStep(step, scope, dueAt));
-  };
-  const sleepFor = async (duration: Duration): Promise<void> => {
-    const delayMs = milliseconds(duration, "sleep");
-    await timer("sleep", () => services.clock.now() + delayMs);
-  };
-  const sleepUntil = async (date: Date): Promise<void> => {
-    const dueAt = date instanceof Date ? date.getTime() : Number.NaN;
-    if (Number.isNaN(dueAt))
-      throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
-    await timer("sleepUntil", () => dueAt);
-  };
+  const timer = (name: string, dueAt: () => number): Promise<void> =>
+    unattended(
+      execution
+        .step({ kind: "sleep", name, role: "wait" }, (step) => timerStep(step, scope, dueAt))
+        .then(() => undefined),
+    );
   const inContext =
     (body: (ctx: ActivityContext, ...args: never[]) => unknown, args: readonly unknown[] = []): AttemptBody =>
     (attempt) =>
-      body(activityContext(attempt, call, services), ...(args.map(copyOf) as never[]));
+      body(activityContext(attempt, call, services), ...(copyOf(args) as never[]));
   // All at once: put in one by one, they would be kept until the next full collection, and the execution with them.
   const calls = Object.fromEntries(
     Array.from(activities, ([name, { journalName, activity: of }]) => [
       name,
       (...args: unknown[]) =>
-        activity({ kind: "activity", name: journalName, args }, of.settings, inContext(of.body, args)),
+        activity(
+          { kind: "activity", name: journalName, args },
+          of.settings,
+          inContext(of.body, copyOf(args)),
+        ),
     ]),
   );
   const context: Omit<WorkflowContext, keyof typeof OF_NOW> & { readonly [SOURCE]: Execution } = {
@@ -186,8 +184,17 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
         inContext(body),
       ) as Promise<never>;
     },
-    sleep: (duration) => unattended(sleepFor(duration)),
-    sleepUntil: (date) => unattended(sleepUntil(date)),
+    sleep(duration) {
+      const delayMs = milliseconds(duration, "sleep");
+      return timer("sleep", () => services.clock.now() + delayMs);
+    },
+    sleepUntil(date) {
+      const dueAt = date instanceof Date ? date.getTime() : Number.NaN;
+      // At once, and no promise that nobody may await.
+      if (Number.isNaN(dueAt))
+        throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
+      return timer("sleepUntil", () => dueAt);
+    },
     signal(name, options = {}) {
       checkOptionNames(options, SIGNAL_OPTION_NAMES);
       const { timeout } = options;
@@ -231,7 +238,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       execution.checkAsker("uuid()");
       return random.uuid(execution.branch);
     },
-    patched: (id) => execution.instant("patched").patched(checkStepName(id, "patched")),
+    patched: (id) => execution.instant("patched").patched(checkStepName(checkKey(id, "patched"), "patched")),
     setState: (value) => execution.instant("setState").setState(value),
     setAttributes: (attributes) =>
       execution
@@ -258,28 +265,10 @@ export function checkSignalName(contract: AnyWorkflowContract, name: unknown): a
   });
 }
 
-/**
- * An attempt's own copy of an argument, where that can be written down: what its body does to it is seen by no other attempt and not
- * by the workflow's code, which a replay would show it unchanged.
- */
-function copyOf(argument: unknown): unknown {
-  if (typeof argument !== "object" || argument === null) return argument;
-  try {
-    return decodePayload(encodePayload(argument, "An argument"), "An argument");
-  } catch {
-    // Something of a class, which the body gets as it is.
-    return argument;
-  }
-}
-
 /** A step's name, as every storage keeps it. @throws {ConfigError} */
 function checkStepName(name: unknown, option: string): string {
-  if (isKey(name) && isPlainText(name)) return name;
-  throw new ConfigError({
-    option,
-    got: name,
-    takes: `a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8, without NUL and lone surrogates`,
-  });
+  if (typeof name === "string" && isPlainText(name)) return name;
+  throw new ConfigError({ option, got: name, takes: "a string without NUL and lone surrogates" });
 }
 
 /** What each storage can index. @throws {ConfigError} names the attribute */

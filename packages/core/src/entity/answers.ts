@@ -8,7 +8,7 @@ import type { EncodedError } from "../data/encoded-error.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
-import { HoldfastError } from "../errors/holdfast-error.ts";
+import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { InterruptedError, InvalidInputError } from "../errors/routing.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
 
@@ -62,9 +62,7 @@ export function readdress(message: WireMessage, requestId: string): WireMessage 
 export function describeInvalidInput(error: unknown): string {
   const issues = error instanceof InvalidInputError ? error.issues : [];
   if (issues.length === 0) {
-    return JSON.stringify([
-      { message: error instanceof HoldfastError ? error.message : "it could not be parsed" },
-    ]);
+    return JSON.stringify([{ message: isHoldfastError(error) ? error.message : "it could not be parsed" }]);
   }
   return JSON.stringify(plainIssues(issues));
 }

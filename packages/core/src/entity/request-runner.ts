@@ -320,7 +320,11 @@ function asksForAnother(error: unknown, transaction: StorageTransaction | null):
 }
 
 function saysItIsFinal(error: Error): boolean {
-  return "retryable" in error && error.retryable === false;
+  try {
+    return "retryable" in error && error.retryable === false;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether it is a promise, of whatever library. */

@@ -37,9 +37,8 @@ export class Compensations {
     if (this.#registered.length === 0) throw error;
     await this.#execution.beginCompensation(error);
     const failed: FailedCompensation[] = [];
-    // One that is registered by another one is the next: it undoes what that one has done.
-    for (let next = this.#registered.pop(); next !== undefined; next = this.#registered.pop()) {
-      const { name, undo } = next;
+    // What they register themselves does not run: it would undo what they undid.
+    for (const { name, undo } of this.#registered.toReversed()) {
       this.#execution.instant(name).note("compensate", name, encodePayload(null, name));
       try {
         await undo();

@@ -23,8 +23,8 @@ export const TIMERS: readonly PlantedBug[] = [
     name: "a sleep ends when half of it is over",
     breaks: "INV-7",
     file: "define/workflow-context.ts",
-    find: 'await timer("sleep", () => services.clock.now() + delayMs);',
-    replace: 'await timer("sleep", () => services.clock.now() + delayMs / 2);',
+    find: 'return timer("sleep", () => services.clock.now() + delayMs);',
+    replace: 'return timer("sleep", () => services.clock.now() + delayMs / 2);',
     scenarios: ["timers"],
   },
   {

@@ -120,8 +120,8 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "compensations run in the order of their registration",
     breaks: "compensations run the last one first",
     file: "workflow/compensation.ts",
-    find: "let next = this.#registered.pop(); next !== undefined; next = this.#registered.pop()",
-    replace: "let next = this.#registered.shift(); next !== undefined; next = this.#registered.shift()",
+    find: "this.#registered.toReversed()",
+    replace: "this.#registered",
     scenarios: ["signals"],
   },
 ];
