@@ -2,9 +2,21 @@
  * A copy of plain data: objects without a class, arrays, dates, maps and sets, as deep as they go, what is there twice once. All else,
  * such as an instance of a class or a function, is handed over as it is.
  */
-export function copyOf<Value>(value: Value, copies: Map<unknown, unknown> = new Map()): Value {
-  if (typeof value !== "object" || value === null) return value;
-  return (copies.get(value) ?? copyObject(value, copies)) as Value;
+export function copyOf<Value>(value: Value): Value {
+  return copyWith(value, new Map());
+}
+
+/** Of arguments, which are mostly texts and numbers: nothing of those can be changed. */
+export function copiesOf(given: readonly unknown[]): readonly unknown[] {
+  return given.every(isPrimitive) ? given : copyOf(given);
+}
+
+function copyWith<Value>(value: Value, copies: Map<unknown, unknown>): Value {
+  return isPrimitive(value) ? value : ((copies.get(value) ?? copyObject(value as object, copies)) as Value);
+}
+
+function isPrimitive(value: unknown): boolean {
+  return typeof value !== "object" || value === null;
 }
 
 function copyObject(value: object, copies: Map<unknown, unknown>): unknown {
@@ -17,18 +29,18 @@ function copyObject(value: object, copies: Map<unknown, unknown>): unknown {
       return made(new Date((value as Date).getTime()));
     case Array.prototype: {
       const copy = made<unknown[]>([]);
-      for (const each of value as readonly unknown[]) copy.push(copyOf(each, copies));
+      for (const each of value as readonly unknown[]) copy.push(copyWith(each, copies));
       return copy;
     }
     case Map.prototype: {
       const copy = made(new Map<unknown, unknown>());
       for (const [key, each] of value as ReadonlyMap<unknown, unknown>)
-        copy.set(copyOf(key, copies), copyOf(each, copies));
+        copy.set(copyWith(key, copies), copyWith(each, copies));
       return copy;
     }
     case Set.prototype: {
       const copy = made(new Set<unknown>());
-      for (const each of value as ReadonlySet<unknown>) copy.add(copyOf(each, copies));
+      for (const each of value as ReadonlySet<unknown>) copy.add(copyWith(each, copies));
       return copy;
     }
     case Object.prototype:
@@ -38,7 +50,7 @@ function copyObject(value: object, copies: Map<unknown, unknown>): unknown {
         Object.defineProperty(
           copy,
           key,
-          "value" in descriptor ? { ...descriptor, value: copyOf(descriptor.value, copies) } : descriptor,
+          "value" in descriptor ? { ...descriptor, value: copyWith(descriptor.value, copies) } : descriptor,
         );
       return copy;
     }

@@ -1,7 +1,7 @@
 // The context of a workflow's code: what `execute` is given, made of an execution's steps.
 
 import { milliseconds, type Duration } from "../contract/duration.ts";
-import { copyOf } from "../contract/copy-of.ts";
+import { copiesOf } from "../contract/copy-of.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkKey, isPlainText, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
@@ -155,7 +155,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
   const inContext =
     (body: (ctx: ActivityContext, ...args: never[]) => unknown, args: readonly unknown[] = []): AttemptBody =>
     (attempt) =>
-      body(activityContext(attempt, call, services), ...(copyOf(args) as never[]));
+      body(activityContext(attempt, call, services), ...(copiesOf(args) as never[]));
   // All at once: put in one by one, they would be kept until the next full collection, and the execution with them.
   const calls = Object.fromEntries(
     Array.from(activities, ([name, { journalName, activity: of }]) => [
@@ -164,7 +164,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
         activity(
           { kind: "activity", name: journalName, args },
           of.settings,
-          inContext(of.body, copyOf(args)),
+          inContext(of.body, copiesOf(args)),
         ),
     ]),
   );
