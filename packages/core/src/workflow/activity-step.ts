@@ -104,10 +104,10 @@ export class ActivityStep {
   #failureOfStorage(error: unknown, transactions: TransactionScope): FencedError | PersistenceError | null {
     // A query builder may have wrapped what the transaction threw.
     for (const at of withCauses(error)) {
+      // What another handler answered with, and what caused that, is none of this activity's storage.
+      if (isAnswer(at)) return null;
       if (at instanceof FencedError && at.shardId === this.#scope.fence.shardId) return at;
-      // What another handler answered with is none of this activity's storage.
-      if (at instanceof PersistenceError && transactions.transaction !== undefined && !isAnswer(at))
-        return at;
+      if (at instanceof PersistenceError && transactions.transaction !== undefined) return at;
     }
     return null;
   }
