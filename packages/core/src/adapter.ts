@@ -50,6 +50,7 @@ export type { JournalEntry, JournalEvent, StepKind } from "./data/journal-entry.
 export type { Chunk, Exit, Reply } from "./data/reply.ts";
 export type { RunnerRecord } from "./data/runner-record.ts";
 export { firstRequestIdOf, timeOfRequestId } from "./data/request-id.ts";
+export { inPlaceOf } from "./entity/answers.ts";
 export { shardGroupOf, shardIdOf, type ShardId } from "./data/shard-id.ts";
 export type { RejectionCode, WireMessage } from "./data/wire-message.ts";
 

@@ -8,7 +8,13 @@
 //   L3  `closed` is told once, and after everything that was read before.
 //   L4  Nothing is written that is larger than the peer reads: gRPC would end the stream for it, with all that is under way.
 
-import { ProtocolViolation, SendQueue, type QueueBounds, type WireMessage } from "@holdfast/core/adapter";
+import {
+  inPlaceOf,
+  ProtocolViolation,
+  SendQueue,
+  type QueueBounds,
+  type WireMessage,
+} from "@holdfast/core/adapter";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import {
   decodeFrame,
@@ -19,7 +25,7 @@ import {
   UNSAID_MESSAGE_BYTES,
   type Hello,
 } from "./protocol.ts";
-import { inPlaceOf, tooLarge } from "./too-large.ts";
+import { tooLarge } from "./too-large.ts";
 
 /** A frame is closed at this size, or what the peer reads, unless one message alone is larger: others would wait for long behind it. */
 const FRAME_BYTES = 256 * 1_024;

@@ -1,10 +1,10 @@
 // Switchboard: gives each message that comes in, from a peer or from this process, to the part that it is for.
 
 import type { Transport } from "../adapter/transport.ts";
-import { encodeError } from "../contract/error-codec.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
+import { inPlaceOf } from "../entity/answers.ts";
 import type { Delivery } from "../entity/delivery.ts";
 import type { EntityHost } from "../entity/entity-host.ts";
 import { PayloadTooLargeError } from "../errors/storage.ts";
@@ -81,16 +81,8 @@ export class Switchboard {
       parts.transport.send(to, message);
     } catch (error) {
       if (!(error instanceof PayloadTooLargeError)) throw error;
-      const requestId =
-        message.type === "reply"
-          ? message.reply.requestId
-          : message.type === "chunk"
-            ? message.chunk.requestId
-            : null;
-      if (requestId === null) return;
-      // The handler has run; what it returned just does not fit through. Its caller must not wait for ever.
-      const exit = { ok: false, error: encodeError(error, { exposeStacks: false }) } as const;
-      parts.transport.send(to, { type: "reply", reply: { requestId, exit } });
+      const instead = inPlaceOf(message, error);
+      if (instead !== null) parts.transport.send(to, instead);
     }
   }
 }

@@ -10,7 +10,7 @@ import type { Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { InterruptedError, InvalidInputError } from "../errors/routing.ts";
-import { DeadLetteredError } from "../errors/storage.ts";
+import { DeadLetteredError, type PayloadTooLargeError } from "../errors/storage.ts";
 
 /** The reply to a request that is a dead letter. */
 export function deadReply(
@@ -41,6 +41,20 @@ export function movedReply(envelope: Envelope, why: string): Reply {
 /** To who waits in vain for a request that was put off. It is no reply of the request's: that may still come. */
 export function failure(requestId: string, error: EncodedError): WireMessage {
   return { type: "reply", reply: { requestId, exit: { ok: false, error } } };
+}
+
+/**
+ * What goes in the place of an answer that does not fit through: the handler has run, and its caller must not wait for ever. Null: it
+ * is no answer.
+ */
+export function inPlaceOf(message: WireMessage, error: PayloadTooLargeError): WireMessage | null {
+  const requestId =
+    message.type === "reply"
+      ? message.reply.requestId
+      : message.type === "chunk"
+        ? message.chunk.requestId
+        : null;
+  return requestId === null ? null : failure(requestId, encodeError(error, { exposeStacks: false }));
 }
 
 /** What an answer to another request looks like to who asked under `requestId`, the duplicate's id. */

@@ -25,6 +25,16 @@ const scenario = (differently: (sim: Simulation) => Partial<ScenarioRun>): Scena
   }),
 });
 
+/** What keeps a cluster from ending. */
+const endlessly = (sim: Simulation): Partial<ScenarioRun> => ({
+  options: { entityTerminationTimeout: "1 hour" },
+  run: async () =>
+    void sim.cluster
+      .entity(Well, "w")
+      .draw()
+      .catch(() => undefined),
+});
+
 const dry = (): never => {
   throw new Violation("no debt", "the well is dry");
 };
@@ -57,15 +67,7 @@ describe("a violation", () => {
   });
 
   it("is reported with its seed although the cluster does not end after it", async () => {
-    const endless = scenario((sim) => ({
-      options: { entityTerminationTimeout: "1 hour" },
-      run: async () =>
-        void sim.cluster
-          .entity(Well, "w")
-          .draw()
-          .catch(() => undefined),
-      check: dry,
-    }));
+    const endless = scenario((sim) => ({ ...endlessly(sim), check: dry }));
     expect((await failureOf(endless)).details.invariant).toBe("no debt");
   });
 
@@ -82,14 +84,7 @@ describe("a violation", () => {
 
 describe("a cluster", () => {
   it("that does not end is a violation by itself", async () => {
-    const endless = scenario((sim) => ({
-      options: { entityTerminationTimeout: "1 hour" },
-      run: async () =>
-        void sim.cluster
-          .entity(Well, "w")
-          .draw()
-          .catch(() => undefined),
-    }));
+    const endless = scenario(endlessly);
     expect((await failureOf(endless)).message).toMatch(/The cluster did not settle within/u);
   });
 
