@@ -1,6 +1,8 @@
 // What a call that a handler made, and that failed, looks like to who called the handler.
 
 import {
+  activity,
+  type ActivityContext,
   defineEntity,
   defineWorkflow,
   MailboxFullError,
@@ -9,8 +11,10 @@ import {
   WorkflowCancelledError,
   type HandlerContext,
 } from "@holdfast/core";
+import { transactionScopeOf } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { notWritten, tampering } from "./tampering.ts";
 
 const Slow = defineEntity({
   name: "Slow",
@@ -64,6 +68,75 @@ describe("a handler that lets an error of the library's through that may be repe
     // Its own call was not accepted, and may be made again.
     await expect(cluster.entity(Slow, "full").take()).rejects.toMatchObject({ retryable: true });
   });
+});
+
+describe("a handler that lets another one's failure of storage through", () => {
+  const Ledger = defineEntity({
+    name: "Ledger",
+    rpcs: { book: rpc<void, void>(), list: rpc<void, string>({ stream: true }) },
+  });
+  const ledger = Ledger.implement({
+    book() {
+      throw notWritten("what another asked for");
+    },
+    // eslint-disable-next-line require-yield
+    async *list() {
+      throw notWritten("what another asked for");
+    },
+  });
+  const calls: readonly [string, (inside: HandlerContext | ActivityContext) => Promise<unknown>][] = [
+    ["a reply", (inside) => inside.entity(Ledger, "main").book()],
+    [
+      "the end of a stream",
+      async (inside) => {
+        for await (const line of inside.entity(Ledger, "main").list()) expect(line).toBeUndefined();
+      },
+    ],
+  ];
+
+  it.each(calls)("that is %s has failed: it is not attempted again", async (_what, ask) => {
+    let begun = 0;
+    const Desk = defineEntity({ name: "Desk", rpcs: { write: rpc<void, void>({ persisted: true }) } });
+    const desk = Desk.implement({
+      async write(_input, ctx) {
+        begun += 1;
+        await ask(ctx);
+      },
+    });
+    await using cluster = await createTestCluster({ register: [ledger, desk] });
+    const written = cluster.entity(Desk, "a").write();
+    await expect(written).rejects.toMatchObject({ name: "PersistenceError", retryable: false });
+    expect(begun).toBe(1);
+  });
+
+  it.each(calls)(
+    "that is %s fails an activity that has begun a transaction, and not its copy of the execution",
+    async (_what, ask) => {
+      const attempts: number[] = [];
+      const work = Work.implement({
+        activities: {
+          write: activity({ retries: 1 }, async (inside) => {
+            attempts.push(inside.attempt);
+            transactionScopeOf(inside, "test").open("test");
+            await ask(inside);
+          }),
+        },
+        execute: (ctx) => ctx.activities.write().catch((error: unknown) => (error as Error).name),
+      });
+      await using cluster = await createTestCluster({
+        register: [ledger, work],
+        tamper: tampering(() => ({
+          messages: {
+            beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          },
+        })),
+      });
+      const handle = await cluster.workflow(Work).start("1");
+      await cluster.advance("1 minute");
+      expect(await handle.poll()).toBe("PersistenceError");
+      expect(attempts).toEqual([1, 2]);
+    },
+  );
 });
 
 describe("a dead letter of a workflow's call", () => {

@@ -3,9 +3,8 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
-import { asAnswer } from "../contract/answers.ts";
+import { answerOf } from "../contract/answers.ts";
 import { rpcNamed, type EntityContract } from "../contract/entity-contract.ts";
-import { decodeError } from "../contract/error-codec.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
@@ -17,7 +16,7 @@ import type { ShardId } from "../data/shard-id.ts";
 import type { Delivery } from "../entity/delivery.ts";
 import { ChunkQueue } from "../entity/stream.ts";
 import { ConfigError } from "../errors/config.ts";
-import { DeadLetteredError, SerializationError } from "../errors/storage.ts";
+import { SerializationError } from "../errors/storage.ts";
 import {
   ClusterClosedError,
   InterruptedError,
@@ -153,7 +152,7 @@ export class ClusterCaller implements Caller {
       },
       reply({ exit }, keptFrom) {
         if (exit.ok) finish(decodePayload(exit.value, `The end of ${what}`));
-        else queue.fail(decodeError(exit.error, rpc?.errors ?? []));
+        else queue.fail(answerOf(exit.error, rpc?.errors ?? [], what));
         checkKept(keptFrom);
       },
       failed: (error) => queue.fail(error),
@@ -250,12 +249,7 @@ export class ClusterCaller implements Caller {
 
   /** The output, or a promise of it. @throws what the handler failed with */
   #decode(reply: Reply, rpc: AnyRpc | undefined, target: CallTarget): unknown {
-    if (!reply.exit.ok) {
-      const error = decodeError(reply.exit.error, rpc?.errors ?? []);
-      // Requeued, a dead letter comes to something else. One of another call, which the handler made, is the handler's answer.
-      const mayChange = error instanceof DeadLetteredError && error.call === describe(target);
-      throw mayChange ? error : asAnswer(error);
-    }
+    if (!reply.exit.ok) throw answerOf(reply.exit.error, rpc?.errors ?? [], describe(target));
     const what = (): string => `The reply of ${describe(target)}`;
     return parseWhat(rpc?.output, decodePayload(reply.exit.value, what), what);
   }

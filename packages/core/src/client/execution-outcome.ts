@@ -1,5 +1,5 @@
 import type { RequestState } from "../adapter/message-storage.ts";
-import { decodeError } from "../contract/error-codec.ts";
+import { answerOf } from "../contract/answers.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parseWhat } from "../contract/schema.ts";
 import { errorsOf, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
@@ -20,7 +20,7 @@ export async function outcome(
     });
   }
   const { exit } = state.reply;
-  if (!exit.ok) throw decodeError(exit.error, errorsOf(contract));
+  if (!exit.ok) throw answerOf(exit.error, errorsOf(contract), `An execution of ${contract.name}`);
   return parseWhat(
     contract.output,
     decodePayload(exit.value, `The result of ${contract.name}`),

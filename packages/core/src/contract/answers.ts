@@ -1,11 +1,22 @@
+import type { EncodedError } from "../data/encoded-error.ts";
+import { DeadLetteredError } from "../errors/storage.ts";
+import { decodeError } from "./error-codec.ts";
+import type { ErrorClass } from "./rpc.ts";
+
 const ANSWER = Symbol("answer");
 
-/** Notes on an error that it is what a request came to, and not what kept its caller from hearing of it. */
-export function asAnswer(error: Error): Error {
-  return Object.defineProperty(error, ANSWER, { value: true });
+/** What a request failed with, as its caller catches it, noted to be its answer and not what kept its caller from hearing of it. */
+export function answerOf(encoded: EncodedError, classes: readonly ErrorClass[], call: string): Error {
+  const error = decodeError(encoded, classes);
+  // Requeued, a dead letter comes to something else. One of another call, which the handler made, is the handler's answer.
+  const mayChange = error instanceof DeadLetteredError && error.call === call;
+  return mayChange ? error : Object.defineProperty(error, ANSWER, { value: true });
 }
 
-/** Whether the request for which this was thrown has ended with it: asked for again under its key, it answers the same. */
+/**
+ * Whether it is what a handler or an execution came to, and not what kept its caller from hearing of it: asked for again under its
+ * key, the request answers the same.
+ */
 export function isAnswer(error: unknown): boolean {
   return error instanceof Error && ANSWER in error;
 }

@@ -40,4 +40,21 @@ describe("a copy", () => {
     expect(Object.keys(copyOf(value))).toEqual(["__proto__"]);
     expect(Object.getPrototypeOf(copyOf(Object.create(null)))).toBeNull();
   });
+
+  it("has what symbols name, the holes of an array, and what an array has beside its elements", () => {
+    const key = Symbol("key");
+    const list = Object.assign(new Array<unknown>(3), { 0: 1, 2: { n: 2 }, [key]: { n: 3 }, total: 4 });
+    const copy = copyOf(list);
+    expect(copy).toEqual(list);
+    expect([1 in copy, copy.length, copy.total, copy[key]]).toEqual([false, 3, 4, { n: 3 }]);
+    expect(copy[key]).not.toBe(list[key]);
+  });
+
+  it("is the value itself where that cannot be copied", () => {
+    const proxy = new Proxy(new Map([["k", 1]]), {});
+    expect(copyOf(proxy)).toBe(proxy);
+    let deep: unknown = null;
+    for (let n = 0; n < 100_000; n += 1) deep = { deep };
+    expect(copyOf(deep)).toBe(deep);
+  });
 });

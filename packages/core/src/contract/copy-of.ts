@@ -3,7 +3,12 @@
  * such as an instance of a class or a function, is handed over as it is.
  */
 export function copyOf<Value>(value: Value): Value {
-  return copyWith(value, new Map());
+  try {
+    return copyWith(value, new Map());
+  } catch {
+    // A proxy around a map, or what is nested deeper than the stack is: no plain data.
+    return value;
+  }
 }
 
 /** Of arguments, which are mostly texts and numbers: nothing of those can be changed. */
@@ -27,11 +32,6 @@ function copyObject(value: object, copies: Map<unknown, unknown>): unknown {
   switch (Object.getPrototypeOf(value)) {
     case Date.prototype:
       return made(new Date((value as Date).getTime()));
-    case Array.prototype: {
-      const copy = made<unknown[]>([]);
-      for (const each of value as readonly unknown[]) copy.push(copyWith(each, copies));
-      return copy;
-    }
     case Map.prototype: {
       const copy = made(new Map<unknown, unknown>());
       for (const [key, each] of value as ReadonlyMap<unknown, unknown>)
@@ -43,18 +43,23 @@ function copyObject(value: object, copies: Map<unknown, unknown>): unknown {
       for (const each of value as ReadonlySet<unknown>) copy.add(copyWith(each, copies));
       return copy;
     }
+    case Array.prototype:
+      return copyProperties(value, made([]), copies);
     case Object.prototype:
-    case null: {
-      const copy = made<object>(Object.create(Object.getPrototypeOf(value) as object | null) as object);
-      for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(value)))
-        Object.defineProperty(
-          copy,
-          key,
-          "value" in descriptor ? { ...descriptor, value: copyWith(descriptor.value, copies) } : descriptor,
-        );
-      return copy;
-    }
+      return copyProperties(value, made({}), copies);
+    case null:
+      return copyProperties(value, made(Object.create(null) as object), copies);
     default:
       return value;
   }
+}
+
+/** Also those that are named by symbols, and of an array its length, which its holes are part of. */
+function copyProperties(from: object, to: object, copies: Map<unknown, unknown>): object {
+  for (const key of Reflect.ownKeys(from)) {
+    const property = Object.getOwnPropertyDescriptor(from, key) as PropertyDescriptor;
+    if ("value" in property) property.value = copyWith<unknown>(property.value, copies);
+    Object.defineProperty(to, key, property);
+  }
+  return to;
 }

@@ -7,7 +7,8 @@ import { RemoteError } from "../errors/remote-error.ts";
 import { InvalidInputError, MailboxFullError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { WorkflowFailedError } from "../errors/workflow.ts";
-import { decodeError, encodeError, isRetryable } from "./error-codec.ts";
+import { decodeError, encodeError } from "./error-codec.ts";
+import { isRetryable } from "./retryable.ts";
 import type { ErrorClass } from "./rpc.ts";
 
 class OutOfStockError extends Error {
@@ -322,18 +323,5 @@ describe("an error that travels", () => {
         expect(travel(thrown)).toBeInstanceOf(Error);
       }),
     );
-  });
-});
-
-describe("isRetryable", () => {
-  it("is true for what storage throws, and for an error that says so of itself", () => {
-    expect(isRetryable(new PersistenceError({ operation: "x", outcome: "unknown", detail: "x" }))).toBe(true);
-    expect(isRetryable(Object.assign(new Error("busy"), { retryable: true }))).toBe(true);
-    expect(isRetryable(new Error("x"))).toBe(false);
-    expect(
-      isRetryable(new MailboxFullError({ entity: "a", capacity: 1 })),
-      "a handler's own call failed: a reply",
-    ).toBe(false);
-    expect(isRetryable("text")).toBe(false);
   });
 });

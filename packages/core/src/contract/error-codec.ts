@@ -72,10 +72,11 @@ function read(of: unknown, key: string): unknown {
 export function decodeError(encoded: EncodedError, classes: readonly ErrorClass[]): Error {
   const options = encoded.cause === null ? undefined : { cause: decodeError(encoded.cause, classes) };
   const fields = decodeFields(encoded.data);
-  const listed = classes.find((candidate) => isOf(candidate, encoded));
   const own = encoded.own ? OWN_CLASSES.get(encoded.name) : undefined;
   // A user's class that extends one of the library's has its name, unless it is given another.
-  const errorClass = encoded.className === undefined ? (own ?? listed) : (listed ?? own);
+  const mayBeListed = (candidate: ErrorClass): boolean =>
+    own === undefined || (encoded.className !== undefined && candidate.prototype instanceof own);
+  const errorClass = classes.find((each) => mayBeListed(each) && isOf(each, encoded)) ?? own;
   const error =
     errorClass === undefined
       ? new RemoteError(
@@ -174,20 +175,4 @@ function text(value: unknown, otherwise: string): string {
 
 function hide(error: Error, key: string, value: string): void {
   Object.defineProperty(error, key, { value, enumerable: false, configurable: true, writable: true });
-}
-
-/** Whether an error thrown by a handler asks for another attempt instead of being the reply. */
-export function isRetryable(thrown: unknown): boolean {
-  if (thrown instanceof storage.PersistenceError || thrown instanceof storage.FencedError) return true;
-  try {
-    return (
-      thrown instanceof Error &&
-      !isHoldfastError(thrown) &&
-      "retryable" in thrown &&
-      thrown.retryable === true
-    );
-  } catch {
-    // A getter of the user's that throws asks for nothing.
-    return false;
-  }
 }

@@ -7,7 +7,8 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
-import { encodeError, isRetryable } from "../contract/error-codec.ts";
+import { encodeError } from "../contract/error-codec.ts";
+import { isRetryable } from "../contract/retryable.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Reply } from "../data/reply.ts";

@@ -14,10 +14,11 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import type { AbortWatch } from "../contract/abort.ts";
+import { isAnswer } from "../contract/answers.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import { isRetryable } from "../contract/error-codec.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
+import { isRetryable } from "../contract/retryable.ts";
 import { parseWhat } from "../contract/schema.ts";
 import { readable, withCauses } from "../contract/thrown.ts";
 import { noTransactionsFor, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
@@ -305,7 +306,8 @@ function itself(attempt: Attempt): Attempt {
 
 function thrown(cause: unknown, { fence }: Activation): Attempt {
   const error = readable(cause);
-  const isFenced = error instanceof FencedError && error.shardId === fence.shardId;
+  // The answer of another handler may be of this shard, too.
+  const isFenced = error instanceof FencedError && error.shardId === fence.shardId && !isAnswer(error);
   return isFenced ? { type: "fenced" } : { type: "threw", error };
 }
 

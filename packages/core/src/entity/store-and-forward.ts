@@ -224,9 +224,9 @@ export class StoreAndForward {
     this.#options.forward(outgoing);
   }
 
-  /** It was dropped, or is forgotten. Unless it was left there, its owner says so. */
+  /** It was dropped, or is forgotten. Unless it was left there, or only looked up, its owner says so. */
   #absent(outgoing: Outgoing): void {
-    if (outgoing.leftBy === null) return;
+    if (outgoing.leftBy === null && !isJoining(outgoing.envelope)) return;
     this.#options.failed(outgoing, absent(outgoing.envelope));
   }
 

@@ -1,0 +1,20 @@
+import { isHoldfastError } from "../errors/holdfast-error.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { isAnswer } from "./answers.ts";
+
+/** Whether an error thrown by a handler asks for another attempt instead of being the reply. */
+export function isRetryable(thrown: unknown): boolean {
+  // Another handler's answer says nothing of this one's storage.
+  if (thrown instanceof PersistenceError || thrown instanceof FencedError) return !isAnswer(thrown);
+  try {
+    return (
+      thrown instanceof Error &&
+      !isHoldfastError(thrown) &&
+      "retryable" in thrown &&
+      thrown.retryable === true
+    );
+  } catch {
+    // A getter of the user's that throws asks for nothing.
+    return false;
+  }
+}
