@@ -82,4 +82,30 @@ describe("a handler whose transaction is refused when it commits", () => {
     await cluster.advance("10s");
     expect([await written, begun]).toEqual(expected);
   });
+
+  it("is a dead letter that says why, once it was refused too often", async () => {
+    const desk = Desk.implement({
+      write(_input, ctx) {
+        transactionScopeOf(ctx, "test").open("test");
+        return "written";
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [desk],
+      storageMessageMaxRetries: 1,
+      tamper: tampering(() => ({
+        messages: {
+          beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          async saveReply() {
+            const cause = Object.assign(new Error("could not serialize"), { retryable: true });
+            throw new TransactionUnavailableError({ wanted: "test", why: "it was refused" }, { cause });
+          },
+        },
+      })),
+    });
+    const written = cluster.entity(Desk, "a").write();
+    await expect(written).rejects.toThrow("it was refused");
+    const [letter] = await cluster.deadLetters.list();
+    expect(letter?.error.message).toContain("it was refused");
+  });
 });

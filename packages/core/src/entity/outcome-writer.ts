@@ -33,6 +33,13 @@ export interface OutcomeWriterOptions extends ErrorLimits {
 /** Tries, with ten seconds of pauses between them, after which those who wait for a request that runs ahead are told that it could not be stored. */
 const MOST_TRIES = 12;
 
+/** A transaction did not commit. */
+export interface NotRecorded {
+  readonly type: "not-recorded";
+  /** Why. */
+  readonly error: unknown;
+}
+
 export class OutcomeWriter {
   readonly #options: OutcomeWriterOptions;
 
@@ -76,14 +83,15 @@ export class OutcomeWriter {
     }
   }
 
-  /** Records a reply, in `transaction` if there is one. `not-recorded`: that did not commit. Never rejects. */
+  /** Records a reply, in `transaction` if there is one. Never rejects. */
   async record(
     request: HostedRequest,
     reply: Reply,
     fence: Fence,
     transaction: StorageTransaction | null,
-  ): Promise<RunResult | "not-recorded"> {
+  ): Promise<RunResult | NotRecorded> {
     const { messages, retries } = this.#options;
+    let lostWith: unknown = null;
     for (let failures = 0; ; failures += 1) {
       if (failures > 0) await retries.pause(request, failures);
       if (request.hasMoved()) return MOVED;
@@ -94,13 +102,15 @@ export class OutcomeWriter {
           return { type: "answered", reply: await messages.saveReply(reply, fence, transaction) };
         }
         const [state] = await messages.lookUp([request.id]);
-        return state?.state === "answered" ? { type: "answered", reply: state.reply } : "not-recorded";
+        return state?.state === "answered"
+          ? { type: "answered", reply: state.reply }
+          : { type: "not-recorded", error: notCommitted(lostWith) };
       } catch (error) {
         if (error instanceof FencedError) return { type: "fenced" };
         const isStorages = error instanceof PersistenceError;
         if (transaction !== null && mayCommitNextTime(error)) {
           retries.warn(request, "A transaction could not commit", error);
-          return "not-recorded";
+          return { type: "not-recorded", error };
         }
         if (!isStorages && (transaction !== null || reply.exit.ok)) {
           // The transaction itself cannot commit, for example after a statement in it failed: that is the handler's outcome.
@@ -108,7 +118,10 @@ export class OutcomeWriter {
           return this.record(request, { requestId: request.id, exit }, fence, null);
         }
         retries.warn(request, "A reply could not be recorded", error);
-        if (transaction !== null && isStorages && error.outcome === "not-written") return "not-recorded";
+        if (transaction !== null && isStorages && error.outcome === "not-written")
+          return { type: "not-recorded", error };
+        // What it then fails with is only that it cannot be asked.
+        if (failures === 0) lostWith = error;
         // Retention, or the execution that it was for, may have forgotten it: then nothing is left to record.
         if (await this.#isForgotten(request)) return MOVED;
       }
@@ -150,6 +163,13 @@ export class OutcomeWriter {
       return false;
     }
   }
+}
+
+function notCommitted(cause: unknown): PersistenceError {
+  return new PersistenceError(
+    { operation: "saveReply", outcome: "not-written", detail: "the transaction did not commit" },
+    { cause },
+  );
 }
 
 /** Whether a transaction could not commit for being in another one's way: the attempt is repeated, as after a statement that was. */

@@ -28,7 +28,7 @@ import type { Envelope } from "../data/envelope.ts";
 import type { Exit, Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
-import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { FencedError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import { describeCall } from "./answers.ts";
 import { Suspension, type Call, type EntityBehavior, type Handler, type Handlers } from "./behavior.ts";
@@ -172,12 +172,8 @@ export class RequestRunner {
         continue;
       }
       const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);
-      if (recorded !== "not-recorded") return recorded;
-      lastError = new PersistenceError({
-        operation: "saveReply",
-        outcome: "not-written",
-        detail: "the transaction did not commit",
-      });
+      if (recorded.type !== "not-recorded") return recorded;
+      lastError = recorded.error;
     }
   }
 
