@@ -424,7 +424,13 @@ describe("an error class that a definition lists", () => {
       rpcs: { charge: rpc<void, void>({ persisted: true, errors: [Busy] }) },
     });
     const Child = defineWorkflow<void, void>({ name: "Child", errors: [Busy] });
-    const Work = defineWorkflow<string, string[]>({ name: "Work", key: (id) => id, hashKey: false });
+    const Work = defineWorkflow<string, string[]>({
+      name: "Work",
+      key: (id) => id,
+      hashKey: false,
+      // Another one by that name: who is called says which it is.
+      errors: [Object.defineProperty(class extends Error {}, "name", { value: "Busy" })],
+    });
     const busy = (): never => {
       throw new Busy("come back");
     };

@@ -285,7 +285,7 @@ export class Execution {
         if (this.#isOver) return;
         const error =
           event.type === "failed"
-            ? decodeError(event.error, [...this.#options.errors, ...(request.errors ?? [])])
+            ? decodeError(event.error, [...(request.errors ?? []), ...this.#options.errors])
             : null;
         this.#cancellation.closed(open, error);
         if (open.isSilenced) return unheard?.(event, place);
