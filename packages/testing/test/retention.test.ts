@@ -3,6 +3,7 @@
 import { defineEntity, defineWorkflow, rpc } from "@holdfast/core";
 import { describe, expect, it } from "vitest";
 import { createTestCluster } from "../src/index.ts";
+import { notWritten, tampering } from "./tampering.ts";
 
 const Counter = defineEntity({
   name: "Counter",
@@ -128,5 +129,55 @@ describe("retention", () => {
     expect(await cluster.workflow(Job).execute({ id: "daily" })).toBe(3);
     expect(posted).toEqual([1, 3]);
     expect(new Set(keys).size).toBe(4);
+  });
+
+  it("is done in smaller batches where storage does not manage a large one", async () => {
+    const job = Job.implement({ execute: async () => 1 });
+    let forgotten = 0;
+    await using cluster = await createTestCluster({
+      register: [job],
+      storagePollInterval: "5s",
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async forgetAnswered(query) {
+            if (query.limit > 2) throw notWritten("forgetAnswered");
+            const count = await messages.forgetAnswered(query);
+            forgotten += count;
+            return count;
+          },
+        },
+      })),
+    });
+    for (let n = 0; n < 5; n += 1) await cluster.workflow(Job).execute({ id: String(n) });
+    await cluster.advance("20 minutes");
+    expect(forgotten).toBe(5);
+  });
+
+  it("finds nothing left of who had watched a child, and was forgotten before it ended", async () => {
+    const Part = defineWorkflow<string, void>({ name: "Part", key: (id) => id, hashKey: false });
+    const part = Part.implement({ execute: (ctx) => ctx.sleep("20 minutes") });
+    const job = Job.implement({
+      async execute(ctx, { id }) {
+        await Promise.race([ctx.child(Part).execute(id, { detached: true }), ctx.sleep("1 minute")]);
+        return 1;
+      },
+    });
+    const saved: string[] = [];
+    await using cluster = await createTestCluster({
+      register: [job, part],
+      storagePollInterval: "5s",
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          saveRequest(envelope, attempts, fence) {
+            saved.push(envelope.tag);
+            return messages.saveRequest(envelope, attempts, fence);
+          },
+        },
+      })),
+    });
+    await cluster.workflow(Job).start({ id: "a" });
+    await cluster.advance("30 minutes");
+    expect(saved).toContain("watch");
+    expect(saved).not.toContain("wake");
   });
 });

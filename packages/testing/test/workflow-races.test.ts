@@ -601,3 +601,29 @@ describe("an execution that is cancelled before it begins", () => {
 function at() {
   return query({ output: z.int() });
 }
+
+describe("a cancellation", () => {
+  it("that reached nobody, for its execution went meanwhile, is not in the way of the next one of that id", async () => {
+    let isGone = true;
+    const parent = Parent.implement({ execute: (ctx) => ctx.sleep("1 hour").then(() => "slept") });
+    await using cluster = await createTestCluster({
+      register: [parent],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          lookUpByKey: async (address, tag, key) =>
+            isGone
+              ? { state: "pending", requestId: "gone", deliverAt: null, attempts: 1 }
+              : messages.lookUpByKey(address, tag, key),
+        },
+      })),
+    });
+    await cluster.workflow(Parent).get("1").cancel("too late");
+    isGone = false;
+    await cluster.advance("5s");
+    const handle = await cluster.workflow(Parent).start("1");
+    await cluster.advance("5s");
+    await handle.cancel("enough");
+    await cluster.advance("5s");
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+  });
+});

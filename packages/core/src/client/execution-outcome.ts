@@ -20,7 +20,7 @@ export async function outcome(
     });
   }
   const { exit } = state.reply;
-  if (!exit.ok) throw answerOf(exit.error, errorsOf(contract), `An execution of ${contract.name}`);
+  if (!exit.ok) throw answerOf(exit.error, errorsOf(contract), null);
   return parseWhat(
     contract.output,
     decodePayload(exit.value, `The result of ${contract.name}`),

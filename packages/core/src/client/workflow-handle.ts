@@ -5,6 +5,7 @@ import { decodePayload } from "../contract/payload.ts";
 import { parseWhat, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
+  cancellationKey,
   EXECUTE,
   EXECUTION_TAGS,
   FORK_HEADER,
@@ -184,8 +185,11 @@ export function workflowHandle(
     async cancel(reason = "no reason was given") {
       if (typeof reason !== "string")
         throw new ConfigError({ option: "reason", got: reason, takes: "a string" });
-      if ((await known()).state !== "pending") return;
-      await caller.notify({ ...to(CANCEL), isKept: true }, reason, { idempotencyKey: CANCEL });
+      const { state, requestId } = await known();
+      if (state !== "pending") return;
+      await caller.notify({ ...to(CANCEL), isKept: true }, reason, {
+        idempotencyKey: cancellationKey(requestId),
+      });
     },
     describe: () => describeExecution(caller, access, contract, executionId),
     async resume() {

@@ -26,7 +26,6 @@ import { bindSingleton, type RunScope } from "../define/singleton.ts";
 import type { WorkflowImplementation } from "../define/workflow.ts";
 import type { Call, EntityBehavior } from "../entity/behavior.ts";
 import type { EntityHost } from "../entity/entity-host.ts";
-import { UnknownEntityError } from "../errors/routing.ts";
 import type { Router } from "../sharding/router.ts";
 import { CronRunner, TICK, tickOf } from "../singleton/cron-runner.ts";
 import { retentionSingleton } from "../singleton/retention.ts";
@@ -157,15 +156,10 @@ export class Registry {
       isHosted: (requestId) => host.hosts(requestId),
       hasten: (request, fence) => host.hasten(request, fence),
       wake: async (watcher) => {
-        const target = untypedTarget(watcher, WAKE);
-        try {
-          await caller.notify(target, null);
-        } catch (error) {
-          if (!(error instanceof UnknownEntityError)) throw error;
-          // Who has ended is not woken, and who has not is woken once its type is served again.
-          if ((await lookUp(watcher.entityType, watcher.executionId))?.state !== "pending") return;
-          await caller.notify({ ...target, isKept: true }, null);
-        }
+        // Who has ended is not woken: no retention would forget what is sent to one that is gone.
+        if ((await lookUp(watcher.entityType, watcher.executionId))?.state !== "pending") return;
+        // While its type is served by nobody it is stored.
+        await caller.notify({ ...untypedTarget(watcher, WAKE), isKept: true }, null);
       },
       callEntity: (target, input, options) => caller.call(target, input, options),
       notifyEntity: (target, input, options) => caller.notify(target, input, options),

@@ -1,16 +1,18 @@
 import type { EncodedError } from "../data/encoded-error.ts";
-import { DeadLetteredError } from "../errors/storage.ts";
-import { decodeError } from "./error-codec.ts";
+import { DeadLetteredError, PayloadTooLargeError } from "../errors/storage.ts";
+import { decodeError, UNSENT } from "./error-codec.ts";
 import type { ErrorClass } from "./rpc.ts";
 
 const ANSWER = Symbol("answer");
 
 /** What a request failed with, as its caller catches it, noted to be its answer and not what kept its caller from hearing of it. */
-export function answerOf(encoded: EncodedError, classes: readonly ErrorClass[], call: string): Error {
+export function answerOf(encoded: EncodedError, classes: readonly ErrorClass[], call: string | null): Error {
   const error = decodeError(encoded, classes);
   // Requeued, a dead letter comes to something else. One of another call, which the handler made, is the handler's answer.
   const mayChange = error instanceof DeadLetteredError && error.call === call;
-  return mayChange ? error : Object.defineProperty(error, ANSWER, { value: true });
+  return mayChange || (error instanceof PayloadTooLargeError && UNSENT in error)
+    ? error
+    : Object.defineProperty(error, ANSWER, { value: true });
 }
 
 /**

@@ -22,6 +22,9 @@ const OWN_CLASSES: ReadonlyMap<string, ErrorClass> = new Map(
 );
 const NAMED_FIELDS: ReadonlySet<string> = new Set(["name", "message", "code", "stack", "cause"]);
 
+/** The field of an error that went in the place of an answer, which is recorded as it was: asked for again under its key, it may fit. */
+export const UNSENT = "unsent";
+
 export interface EncodeOptions {
   readonly exposeStacks: boolean;
   /** Whether it is what a handler came to: what its own call could repeat, its caller cannot without the handler running again. */
@@ -130,12 +133,13 @@ function encodeNonError(thrown: unknown): EncodedError {
 /** An error's fields as they travel. */
 function plainly(thrown: Error, { isReply = false }: EncodeOptions): object {
   if (!isHoldfastError(thrown)) return thrown;
-  return Object.assign(
-    {},
-    thrown,
-    thrown instanceof routing.InvalidInputError ? { issues: plainIssues(thrown.issues) } : {},
-    isReply ? { retryable: false } : {},
-  );
+  const fields: Record<string, unknown> = { ...thrown };
+  if (thrown instanceof routing.InvalidInputError) fields["issues"] = plainIssues(thrown.issues);
+  if (isReply) {
+    fields["retryable"] = false;
+    delete fields[UNSENT];
+  }
+  return fields;
 }
 
 function encodeFields(of: object, code: unknown): string | null {

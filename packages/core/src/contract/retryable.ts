@@ -4,8 +4,9 @@ import { isAnswer } from "./answers.ts";
 
 /** Whether an error thrown by a handler asks for another attempt instead of being the reply. */
 export function isRetryable(thrown: unknown): boolean {
-  // Another handler's answer says nothing of this one's storage.
-  if (thrown instanceof PersistenceError || thrown instanceof FencedError) return !isAnswer(thrown);
+  // Another handler's answer is final there, and says nothing of this one's storage.
+  if (isAnswer(thrown)) return false;
+  if (thrown instanceof PersistenceError || thrown instanceof FencedError) return true;
   try {
     return (
       thrown instanceof Error &&

@@ -92,6 +92,11 @@ export interface SignalMessage {
   readonly payload: unknown;
 }
 
+/** An execution is cancelled once. What is left of that is none of the next one's that has its id. */
+export function cancellationKey(requestId: string): string {
+  return `${CANCEL}/${requestId}`;
+}
+
 /** An execution of whatever workflow: one that waits for another's end, or is a child of it. */
 export interface Watcher {
   readonly entityType: string;

@@ -8,6 +8,7 @@ import { decodePayload } from "../contract/payload.ts";
 import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
+  cancellationKey,
   SIGNAL,
   WATCH,
   errorsOf,
@@ -227,5 +228,5 @@ export async function cancelChild(services: WorkflowServices, child: Watcher, re
   const known = await services.lookUp(child.entityType, child.executionId);
   if (known === null || known.state === "answered") return;
   const target = { ...untypedTarget(child, CANCEL), isKept: true };
-  await services.notifyEntity(target, reason, { idempotencyKey: CANCEL });
+  await services.notifyEntity(target, reason, { idempotencyKey: cancellationKey(known.requestId) });
 }

@@ -35,7 +35,7 @@ export interface CronOptions {
   readonly timeZone?: string | undefined;
   /**
    * Whether instants that passed while the cluster was down, or while `run` took long, are run one after the other
-   * (true), or left out but for the first (false). Default false.
+   * (true), or left out but for the first (false). Default false. One that comes while they do runs when it is due.
    */
   readonly calculateNextFromPrevious?: boolean | undefined;
   /** An instant that is longer ago is not run any more. Default `"1 day"`. */

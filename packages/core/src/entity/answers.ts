@@ -1,7 +1,7 @@
 // What a runner says to who waits, besides what the handler said.
 
 import type { RequestState } from "../adapter/message-storage.ts";
-import { encodeError } from "../contract/error-codec.ts";
+import { encodeError, UNSENT } from "../contract/error-codec.ts";
 import { plainIssues } from "../contract/issues.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
@@ -54,7 +54,8 @@ export function inPlaceOf(message: WireMessage, error: PayloadTooLargeError): Wi
       : message.type === "chunk"
         ? message.chunk.requestId
         : null;
-  return requestId === null ? null : failure(requestId, encodeError(error, { exposeStacks: false }));
+  if (requestId === null) return null;
+  return failure(requestId, encodeError(Object.assign(error, { [UNSENT]: true }), { exposeStacks: false }));
 }
 
 /** What an answer to another request looks like to who asked under `requestId`, the duplicate's id. */

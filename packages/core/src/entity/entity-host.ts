@@ -350,6 +350,12 @@ export class EntityHost {
       case "fenced":
         this.#fence(activation.fence.shardId);
         return undefined;
+      case "reopened":
+        this.#forget(request, activation);
+        // A read that came before this passed it over.
+        this.#shards.get(activation.fence.shardId)?.markUnread();
+        this.wake();
+        return undefined;
       case "moved":
         this.#forget(request, activation);
         // Who waits still for a volatile one: it was not begun, since the lease was over.

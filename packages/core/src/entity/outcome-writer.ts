@@ -19,7 +19,7 @@ import type { Counters } from "./counters.ts";
 import { failedExit, type ErrorLimits } from "./failed-exit.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { Retries } from "./retries.ts";
-import { MOVED, type RunResult } from "./run-result.ts";
+import { MOVED, REOPENED, type RunResult } from "./run-result.ts";
 
 export interface OutcomeWriterOptions extends ErrorLimits {
   readonly messages: MessageStorage;
@@ -97,7 +97,7 @@ export class OutcomeWriter {
       if (request.hasMoved()) return MOVED;
       try {
         // It may have been recorded, and taken back by a resumption, which this must not undo.
-        if (transaction === null && failures > 0 && (await this.#isReopened(request))) return MOVED;
+        if (transaction === null && failures > 0 && (await this.#waitsAnew(request, 0))) return REOPENED;
         if (transaction === null || failures === 0) {
           return { type: "answered", reply: await messages.saveReply(reply, fence, transaction) };
         }
@@ -135,6 +135,8 @@ export class OutcomeWriter {
       if (failures > 0) await retries.pause(request, failures);
       if (request.hasMoved()) return MOVED;
       try {
+        // It may be one already, and requeued.
+        if (failures > 0 && (await this.#waitsAnew(request, request.attempts - 1))) return REOPENED;
         await messages.saveDeadLetter(
           request.id,
           { error: encodeError(error, { exposeStacks }), attempts: request.attempts, deadSince: clock.now() },
@@ -149,10 +151,10 @@ export class OutcomeWriter {
     }
   }
 
-  /** Whether it waits anew, without the attempts that were made here. @throws {PersistenceError} */
-  async #isReopened(request: HostedRequest): Promise<boolean> {
+  /** Whether it waits anew, with so many of the attempts that were made here at most. @throws {PersistenceError} */
+  async #waitsAnew(request: HostedRequest, mostAttempts: number): Promise<boolean> {
     const [state] = await this.#options.messages.lookUp([request.id]);
-    return state?.state === "pending" && state.attempts === 0 && request.attempts > 0;
+    return state?.state === "pending" && state.attempts <= mostAttempts && mostAttempts < request.attempts;
   }
 
   /** Whether storage surely knows nothing of it any more. */

@@ -9,7 +9,10 @@ export type RunResult =
   /** Nothing was recorded, and this runner may not go on. */
   | { readonly type: "moved" }
   | { readonly type: "fenced" }
+  /** Its outcome was recorded, and taken back: it waits in storage. */
+  | { readonly type: "reopened" }
   /** It ran, and may not be stored. */
   | { readonly type: "unstored"; readonly detail: string };
 
+export const REOPENED: Extract<RunResult, { type: "reopened" }> = { type: "reopened" };
 export const MOVED: Extract<RunResult, { type: "moved" }> = { type: "moved" };

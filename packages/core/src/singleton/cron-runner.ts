@@ -21,6 +21,7 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import { sleep } from "../clock/sleep.ts";
+import { isAnswer } from "../contract/answers.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import type { Logger } from "../contract/logger.ts";
 import { rpc, type AnyRpc } from "../contract/rpc.ts";
@@ -168,7 +169,7 @@ export class CronRunner {
     try {
       await this.#cron.run(new Date(instant), call);
     } catch (error) {
-      if (error instanceof FencedError || call.signal.aborted) throw error;
+      if ((error instanceof FencedError && !isAnswer(error)) || call.signal.aborted) throw error;
       const fields = { cron: this.#cron.name, ...tick, attempt: call.attempt };
       this.#options.logger.error("A cron's tick failed", { ...fields, error: describeThrown(error) });
       // Wrapped, so that a thrown error that is marked retryable ends the tick like any other.

@@ -1,6 +1,7 @@
 // Retention: forgets what was answered long ago, in batches, one runner for each type at a time.
 //
-//   T1  Nothing is forgotten before its time. What is pending, or a dead letter, is never forgotten.
+//   T1  Nothing is forgotten before its time. What is pending, or a dead letter, is never forgotten, but for what was sent to an
+//       execution that is.
 //   T2  An execution's journal goes with the request that it answered, or both stay (MessageStorage.forgetAnswered).
 //   T3  Two runners that sweep at once, around a fail-over, do each other no harm: what is forgotten is forgotten.
 
@@ -16,7 +17,7 @@ import type { Singleton } from "./singleton-host.ts";
 
 /** The shortest time for which answers can be kept: callers repeat and ask again within it. */
 const SHORTEST_RETENTION_MS = 60_000;
-/** How much is forgotten in one call. */
+/** How much is forgotten in one call at most. */
 const BATCH = 500;
 /** Between two batches, so that what users wait for is not held up by what nobody does. */
 const BETWEEN_BATCHES_MS = 50;
@@ -56,32 +57,40 @@ export function retentionSingleton(policy: RetentionPolicy, options: RetentionOp
     shardGroup: policy.shardGroup,
     run: async ({ signal }) => {
       const waitMs = Math.min(LONGEST_WAIT_MS, policy.retentionMs / PART);
+      const batch = { size: BATCH };
       while (!signal.aborted) {
         // Types are not swept all at once.
         await sleep(options.clock, waitMs * (0.5 + options.random.next()), signal);
-        await sweep(policy, options, signal);
+        await sweep(policy, options, signal, batch);
       }
     },
   };
 }
 
-/** Never rejects: the next sweep forgets what this one left. */
+/**
+ * Never rejects: the next sweep forgets what this one left. Where a batch cannot be forgotten, for its journals are long perhaps, it
+ * begins with half of it.
+ */
 async function sweep(
   { entityType, retentionMs, executionTag }: RetentionPolicy,
   { clock, logger, messages }: RetentionOptions,
   signal: AbortSignal,
+  batch: { size: number },
 ): Promise<void> {
-  const query = {
+  const query = () => ({
     entityType,
     answeredBefore: clock.now() - retentionMs,
-    limit: BATCH,
+    limit: batch.size,
     ...(executionTag === null ? {} : { executionTag }),
-  };
+  });
   try {
     // After each batch the shard may have left: then the next owner goes on.
-    while (!signal.aborted && (await messages.forgetAnswered(query)) >= BATCH)
+    while (!signal.aborted && (await messages.forgetAnswered(query())) >= batch.size) {
+      batch.size = Math.min(BATCH, batch.size * 2);
       await sleep(clock, BETWEEN_BATCHES_MS, signal);
+    }
   } catch (error) {
+    batch.size = Math.ceil(batch.size / 2);
     logger.warn("Old answers could not be forgotten; the next sweep does it", {
       entityType,
       error: describeThrown(error),
