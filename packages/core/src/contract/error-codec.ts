@@ -133,7 +133,7 @@ function encodeNonError(thrown: unknown): EncodedError {
 /** An error's fields as they travel. */
 function plainly(thrown: Error, { isReply = false }: EncodeOptions): object {
   if (!isHoldfastError(thrown)) return thrown;
-  const fields: Record<string, unknown> = { ...thrown };
+  const fields: Record<string, unknown> = Object.fromEntries(Object.entries(thrown));
   if (thrown instanceof routing.InvalidInputError) fields["issues"] = plainIssues(thrown.issues);
   if (isReply) {
     fields["retryable"] = false;
