@@ -175,6 +175,8 @@ describe("a Redis that was emptied under a running cluster", () => {
 
   it("is written to again by the sessions of before, under epochs above those that they had", async () => {
     const session = await open();
+    // Without it the server may have forgotten that anybody had entered.
+    await synced();
     await redis.control.restart();
     const before = await claim(session.messages);
     // The server's time in milliseconds: far above what an empty Redis begins with.
