@@ -4,10 +4,10 @@ import { isAnswer } from "./answers.ts";
 
 /** Whether an error thrown by a handler asks for another attempt instead of being the reply. */
 export function isRetryable(thrown: unknown): boolean {
-  // Another handler's answer is final there, and says nothing of this one's storage.
-  if (isAnswer(thrown)) return false;
-  if (thrown instanceof PersistenceError || thrown instanceof FencedError) return true;
   try {
+    // Another handler's answer is final there, and says nothing of this one's storage.
+    if (isAnswer(thrown)) return false;
+    if (thrown instanceof PersistenceError || thrown instanceof FencedError) return true;
     return (
       thrown instanceof Error &&
       !isHoldfastError(thrown) &&
