@@ -1,6 +1,7 @@
 // Registry: what is registered on a member, and what it becomes: entities of the host, singletons of their host, crons
 // seeded where their shard is.
 
+import { setMaxListeners } from "node:events";
 import type { Clock } from "../adapter/clock.ts";
 import type { RequestState } from "../adapter/message-storage.ts";
 import type { OpenStorage } from "../adapter/storage-adapter.ts";
@@ -212,6 +213,8 @@ export class Registry {
   #seed(shardId: ShardId, crons: readonly CronRunner[]): void {
     if (crons.length === 0) return;
     const abort = this.#seeding.get(shardId) ?? new AbortController();
+    // Node 22 warns of more than ten crons that sleep until it is aborted.
+    setMaxListeners(0, abort.signal);
     this.#seeding.set(shardId, abort);
     for (const cron of crons) void this.#keepSeeded(cron, abort.signal);
   }
