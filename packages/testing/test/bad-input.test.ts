@@ -126,7 +126,7 @@ describe("bad input", () => {
     const error = await errorOf(test.entityClient("Dusk").send("a", "note"));
     expect(error).toBeInstanceOf(UnknownEntityError);
     expect(error.message).toBe(
-      'No runner serves the entity type "Dusk". Served here: Desk. Register its implementation on at least one runner of its shard group, and give entityClient() that group where it is not "default".',
+      'No runner serves the entity type "Dusk". Served here: Desk. Register its implementation on each runner of its shard group, since the owner of the entity\'s shard handles it, and give entityClient() that group where it is not "default".',
     );
   });
 

@@ -143,6 +143,11 @@ export class OutcomeWriter {
           fence,
         );
         counters.deadLettered += 1;
+        retries.warn(
+          request,
+          "A request is a dead letter now: it is kept until it is requeued or dropped",
+          error,
+        );
         return { type: "dead", error, attempts: request.attempts };
       } catch (failure) {
         if (failure instanceof FencedError) return { type: "fenced" };

@@ -52,10 +52,10 @@ describe("the message of an error says what happened and what to do", () => {
   it("once, where an execution failed because its child did", () => {
     const child = failed("Child", "out of stock");
     expect(child).toBe(
-      "The execution 1 of Child failed: out of stock. Mend its cause, then resume() or fork() it.",
+      "The execution 1 of Child failed: out of stock. Mend its cause, then resume() it, or fork() it where its compensations have run.",
     );
     expect(failed("Parent", child)).toBe(
-      "The execution 1 of Parent failed: The execution 1 of Child failed: out of stock. Mend its cause, then resume() or fork() it.",
+      "The execution 1 of Parent failed: The execution 1 of Child failed: out of stock. Mend its cause, then resume() it, or fork() it where its compensations have run.",
     );
   });
 
@@ -63,7 +63,7 @@ describe("the message of an error says what happened and what to do", () => {
     expect(failed("Order", "It is gone.", ["no bank", "No money!"])).toBe(
       "The execution 1 of Order failed: It is gone. " +
         'The compensation "refund" failed, too: no bank. The compensation "refund" failed, too: No money! ' +
-        "Mend its cause, then resume() or fork() it.",
+        "Mend its cause, then resume() it, or fork() it where its compensations have run.",
     );
   });
 });

@@ -27,7 +27,7 @@ export class UnknownEntityError extends HoldfastError {
   constructor(entity: { entityType: string; known: readonly string[] }, options?: ErrorOptions) {
     super(
       `No runner serves the entity type "${entity.entityType}". ${listKnown("Served here", entity.known)} ` +
-        `Register its implementation on at least one runner of its shard group, ` +
+        `Register its implementation on each runner of its shard group, since the owner of the entity's shard handles it, ` +
         `and give entityClient() that group where it is not "default".`,
       options,
     );

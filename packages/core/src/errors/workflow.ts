@@ -8,7 +8,7 @@ export interface FailedCompensation {
   readonly reason: string;
 }
 
-const MEND_IT = " Mend its cause, then resume() or fork() it.";
+const MEND_IT = " Mend its cause, then resume() it, or fork() it where its compensations have run.";
 
 /** An execution ended with an error, which is the `cause`. */
 export class WorkflowFailedError extends HoldfastError {
