@@ -9,10 +9,9 @@ const ANSWER = Symbol("answer");
 export function answerOf(encoded: EncodedError, classes: readonly ErrorClass[], call: string | null): Error {
   const error = decodeError(encoded, classes);
   // Requeued, a dead letter comes to something else. One of another call, which the handler made, is the handler's answer.
-  const mayChange = error instanceof DeadLetteredError && error.call === call;
-  return mayChange || (error instanceof PayloadTooLargeError && UNSENT in error)
-    ? error
-    : Object.defineProperty(error, ANSWER, { value: true });
+  const isOwnLetter = error instanceof DeadLetteredError && error.call === call;
+  const isUnsent = error instanceof PayloadTooLargeError && UNSENT in error;
+  return isOwnLetter || isUnsent ? error : Object.defineProperty(error, ANSWER, { value: true });
 }
 
 /**

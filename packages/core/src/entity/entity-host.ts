@@ -336,10 +336,8 @@ export class EntityHost {
       case "suspended":
         return this.#putOff(request, activation, result.suspension);
       case "unstored":
-        this.#forget(request, activation);
-        // It may be, and then only a read finds it.
-        this.#shards.get(activation.fence.shardId)?.markUnread();
-        this.wake();
+        // It may be, after all.
+        this.#leaveToStorage(request, activation);
         this.#settle(request, {
           type: "rejected",
           requestId: request.id,
@@ -351,10 +349,7 @@ export class EntityHost {
         this.#fence(activation.fence.shardId);
         return undefined;
       case "reopened":
-        this.#forget(request, activation);
-        // A read that came before this passed it over.
-        this.#shards.get(activation.fence.shardId)?.markUnread();
-        this.wake();
+        this.#leaveToStorage(request, activation);
         return undefined;
       case "moved":
         this.#forget(request, activation);
@@ -385,6 +380,13 @@ export class EntityHost {
     // It may have held up what came behind it while its acceptance was awaited (M3).
     if (activation.mailbox.remove(request)) activation.pump();
     this.#leaveIfDone(activation);
+  }
+
+  /** Only a read finds it again, and one that came before this passed it over. */
+  #leaveToStorage(request: HostedRequest, activation: Activation): void {
+    this.#forget(request, activation);
+    this.#shards.get(activation.fence.shardId)?.markUnread();
+    this.wake();
   }
 
   /** Nobody waits for a request that waits: another one has its room. */

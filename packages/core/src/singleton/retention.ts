@@ -57,43 +57,44 @@ export function retentionSingleton(policy: RetentionPolicy, options: RetentionOp
     shardGroup: policy.shardGroup,
     run: async ({ signal }) => {
       const waitMs = Math.min(LONGEST_WAIT_MS, policy.retentionMs / PART);
-      const batch = { size: BATCH };
+      let limit = BATCH;
       while (!signal.aborted) {
         // Types are not swept all at once.
         await sleep(options.clock, waitMs * (0.5 + options.random.next()), signal);
-        await sweep(policy, options, signal, batch);
+        limit = await sweep(policy, options, signal, limit);
       }
     },
   };
 }
 
 /**
- * Never rejects: the next sweep forgets what this one left. Where a batch cannot be forgotten, for its journals are long perhaps, it
- * begins with half of it.
+ * Never rejects: the next sweep forgets what this one left. Resolves to how much that begins with in one call: half, where a batch
+ * cannot be forgotten, for its journals are long perhaps.
  */
 async function sweep(
   { entityType, retentionMs, executionTag }: RetentionPolicy,
   { clock, logger, messages }: RetentionOptions,
   signal: AbortSignal,
-  batch: { size: number },
-): Promise<void> {
-  const query = () => ({
+  mostAtFirst: number,
+): Promise<number> {
+  const query = {
     entityType,
     answeredBefore: clock.now() - retentionMs,
-    limit: batch.size,
     ...(executionTag === null ? {} : { executionTag }),
-  });
+  };
+  let limit = mostAtFirst;
   try {
     // After each batch the shard may have left: then the next owner goes on.
-    while (!signal.aborted && (await messages.forgetAnswered(query())) >= batch.size) {
-      batch.size = Math.min(BATCH, batch.size * 2);
+    while (!signal.aborted && (await messages.forgetAnswered({ ...query, limit })) >= limit) {
+      limit = Math.min(BATCH, limit * 2);
       await sleep(clock, BETWEEN_BATCHES_MS, signal);
     }
+    return limit;
   } catch (error) {
-    batch.size = Math.ceil(batch.size / 2);
     logger.warn("Old answers could not be forgotten; the next sweep does it", {
       entityType,
       error: describeThrown(error),
     });
+    return Math.ceil(limit / 2);
   }
 }
