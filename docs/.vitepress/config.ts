@@ -6,6 +6,7 @@ import { defineConfig } from "vitepress";
 const guide = [
   { text: "Concepts", link: "/concepts" },
   { text: "Entities", link: "/entities" },
+  { text: "Singletons and crons", link: "/singletons-and-crons" },
   { text: "Testing", link: "/testing" },
   { text: "Simulation", link: "/simulation" },
 ];
@@ -65,7 +66,11 @@ export default defineConfig({
   srcExclude: ["**/README.md"],
   themeConfig: {
     nav: [
-      { text: "Guide", link: "/concepts", activeMatch: "^/(concepts|entities|testing|simulation)" },
+      {
+        text: "Guide",
+        link: "/concepts",
+        activeMatch: "^/(concepts|entities|singletons|testing|simulation)",
+      },
       {
         text: "Workflows",
         link: "/workflows",
