@@ -8,6 +8,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import type { Logger } from "../contract/logger.ts";
 import { ConfigError } from "../errors/config.ts";
+import { describeCopies } from "../errors/copies.ts";
 import { memoryRunners } from "../memory/memory-backend.ts";
 import { resolveAdapter, type AdapterKinds, type ImportModule } from "./adapter-url.ts";
 import { clusterOf, type Cluster } from "./cluster.ts";
@@ -84,6 +85,9 @@ export async function createMember(
   const isWithoutRunners = options.runners === undefined && overrideOf("runners", services) === null;
   const runners = isWithoutRunners ? null : await resolve("runners", "memory:");
   const transport = await resolve("transport", "memory:");
+  const logger = options.logger ?? consoleLogger;
+  const copies = describeCopies();
+  if (copies !== null) logger.warn(copies);
   return new Member({
     settings,
     storage,
@@ -92,7 +96,7 @@ export async function createMember(
     transport,
     clock: services.clock,
     random: services.random,
-    logger: options.logger ?? consoleLogger,
+    logger,
     registrations: options.register ?? [],
   });
 }

@@ -1,3 +1,5 @@
+import { noteCopy } from "./copies.ts";
+
 // Of the whole process: another copy of the library knows its errors by it.
 const BRAND = Symbol.for("@holdfast/core/error");
 
@@ -10,6 +12,7 @@ export abstract class HoldfastError extends Error {
 
   static {
     Object.defineProperty(this.prototype, BRAND, { value: true });
+    noteCopy(import.meta.url);
   }
 }
 

@@ -1,0 +1,23 @@
+// Where this process has loaded the library from. Errors of one copy are no instances of another one's classes.
+
+const COPIES = Symbol.for("@holdfast/core/copies");
+
+/** Called once by each copy, as it is loaded. */
+export function noteCopy(at: string): void {
+  copiesLoaded().add(at);
+}
+
+/** What is wrong where there is more than one, or null. */
+export function describeCopies(copies: ReadonlySet<string> = copiesLoaded()): string | null {
+  if (copies.size < 2) return null;
+  return (
+    `This process has loaded ${copies.size} copies of @holdfast/core: ${[...copies].join(", ")}. An adapter that has another ` +
+    "copy than its cluster throws errors that the cluster does not know, and takes for those of handlers: writes that failed are " +
+    "not repeated. Install one copy: `npm ls @holdfast/core` shows who brings another."
+  );
+}
+
+function copiesLoaded(): Set<string> {
+  const process = globalThis as { [COPIES]?: Set<string> };
+  return (process[COPIES] ??= new Set());
+}
