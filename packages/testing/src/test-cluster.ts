@@ -18,6 +18,7 @@ import { clusterOf, SeededRandom, VirtualClock, type Member } from "@holdfast/co
 import { Faults, type BackendFaultOptions, type FaultOptions } from "./faults.ts";
 import { FaultyNetwork } from "./faulty-network.ts";
 import { Patience } from "./patience.ts";
+import { Standstill } from "./standstill.ts";
 import { TestClusterError } from "./test-cluster-error.ts";
 import {
   checkRunnerOptions,
@@ -177,7 +178,11 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     traceFault(`${only === undefined ? "faults" : `faults of ${only.join(", ")}`}: ${JSON.stringify(given)}`);
   };
   const patience = new Patience(clock);
-  const face = clusterOf(client.member, (call) => (isPatient ? patience.attend(call) : call()));
+  const standstill = new Standstill(clock, (hint) => process.emitWarning(hint));
+  const face = clusterOf(client.member, (call, isLong) => {
+    if (!isPatient) return call();
+    return standstill.watch(isLong ? call : () => patience.attend(call));
+  });
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     setFaults({});

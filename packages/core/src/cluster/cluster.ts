@@ -62,8 +62,11 @@ export interface Cluster extends AsyncDisposable {
   readonly metrics: ClusterMetrics;
 }
 
-/** Awaits a call of an entity, or the start of an execution; a test cluster lets time pass meanwhile. */
-export type Attend = <Result>(call: () => Promise<Result>) => Promise<Result>;
+/**
+ * Awaits a call of an entity, or the start of an execution; a test cluster lets time pass meanwhile. The end of an execution
+ * may take days: `isLong`.
+ */
+export type Attend = <Result>(call: () => Promise<Result>, isLong: boolean) => Promise<Result>;
 
 /** @param attend null: nobody does anything while calls are under way */
 export function clusterOf(member: Member, attend: Attend | null = null): Cluster {
@@ -108,12 +111,13 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
             };
       return untypedClient(attended, contract, false);
     },
-    // What comes back soon is attended; a result is not: executions may sleep for days.
     workflow: workflowClients(
       {
         ...caller,
         call: (target, input, options) =>
-          (target.tag === EXECUTE ? caller : attended).call(target, input, options),
+          attend === null
+            ? caller.call(target, input, options)
+            : attend(() => caller.call(target, input, options), target.tag === EXECUTE),
         notify: (target, input, options) => attended.notify(target, input, options),
       },
       executionsOf(member),
@@ -135,13 +139,13 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
 
 function attendedCaller(caller: Caller, attend: Attend): Caller {
   return {
-    call: (target, input, options) => attend(() => caller.call(target, input, options)),
-    notify: (target, input, options) => attend(() => caller.notify(target, input, options)),
+    call: (target, input, options) => attend(() => caller.call(target, input, options), false),
+    notify: (target, input, options) => attend(() => caller.notify(target, input, options), false),
     async *stream(target, input, options) {
       const elements = caller.stream(target, input, options);
       try {
         for (;;) {
-          const next = await attend(() => elements.next());
+          const next = await attend(() => elements.next(), false);
           if (next.done === true) return;
           yield next.value;
         }

@@ -1,0 +1,63 @@
+import { once } from "node:events";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { defineWorkflow } from "@holdfast/core";
+import { Standstill } from "./standstill.ts";
+import { createTestCluster } from "./test-cluster.ts";
+
+const never = (): Promise<never> => new Promise(() => undefined);
+
+describe("what it says", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  const standstill = () => {
+    const said: string[] = [];
+    const clock = {
+      now: 0,
+      monotonic: () => clock.now,
+    };
+    return { said, clock, standstill: new Standstill(clock, (hint) => void said.push(hint)) };
+  };
+
+  it("names how many calls wait, once", () => {
+    const { said, standstill: watched } = standstill();
+    void watched.watch(never);
+    void watched.watch(never);
+    vi.advanceTimersByTime(10_000);
+    void watched.watch(never);
+    vi.advanceTimersByTime(10_000);
+    expect(said).toEqual([expect.stringMatching(/2 calls wait.*cluster\.advance\(\)/u)]);
+  });
+
+  it("is nothing while time moves, and nothing of calls that came back", async () => {
+    const { said, clock, standstill: watched } = standstill();
+    void watched.watch(never);
+    for (let second = 0; second < 20; second += 1) {
+      clock.now += 1;
+      vi.advanceTimersByTime(1_000);
+    }
+    expect(said).toEqual([]);
+    const other = standstill();
+    await other.standstill.watch(async () => "done");
+    await expect(other.standstill.watch(() => Promise.reject(new Error("failed")))).rejects.toThrow("failed");
+    vi.advanceTimersByTime(20_000);
+    expect(other.said).toEqual([]);
+  });
+});
+
+it("is a warning of the process where a test awaits a workflow that sleeps", async () => {
+  const Sleeper = defineWorkflow<{ id: string }, string>({ name: "Sleeper", key: ({ id }) => id });
+  const sleeper = Sleeper.implement({
+    async execute(ctx) {
+      await ctx.sleep("1 hour");
+      return "awake";
+    },
+  });
+  await using cluster = await createTestCluster({ register: [sleeper] });
+  const warned = once(process, "warning");
+  const result = cluster.workflow(Sleeper).execute({ id: "s" });
+  const [warning] = await warned;
+  expect(String(warning)).toContain("A test cluster stands still: a call waits");
+  await cluster.advance("61 minutes");
+  expect(await result).toBe("awake");
+});
