@@ -1,6 +1,6 @@
 // Dead letters that are written while somebody takes them back.
 
-import { defineEntity, rpc } from "@holdfast/core";
+import { DeadLetteredError, defineEntity, rpc } from "@holdfast/core";
 import { PersistenceError } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -44,4 +44,33 @@ describe("a dead letter whose write has an unknown outcome", () => {
     expect(written).toBe(1);
     expect(await cluster.deadLetters.list()).toEqual([]);
   });
+});
+
+it("is there as soon as the last attempt failed, and every attempt is told of once", async () => {
+  const times: number[] = [];
+  const warnings: string[] = [];
+  const skip = (): void => undefined;
+  const mail = Mail.implement({
+    send() {
+      times.push(cluster.now());
+      throw Object.assign(new Error("the server is away"), { retryable: true });
+    },
+  });
+  await using cluster = await createTestCluster({
+    register: [mail],
+    storageMessageMaxRetries: 2,
+    logger: { debug: skip, info: skip, warn: (line) => void warnings.push(line), error: skip },
+  });
+  const sent = expect(cluster.entity(Mail, "m").send()).rejects.toThrow(DeadLetteredError);
+  await cluster.advance("1 minute");
+  await sent;
+  const [letter] = await cluster.deadLetters.list();
+  expect(times).toHaveLength(3);
+  expect(letter?.deadSince.getTime()).toBe(times[2]);
+  expect(warnings.map((line) => line.replace(/:.*/u, ""))).toEqual([
+    "An attempt failed and is repeated",
+    "An attempt failed and is repeated",
+    "A request is a dead letter now",
+  ]);
+  expect(cluster.metrics.snapshot()).toMatchObject({ retried: 2 });
 });

@@ -117,17 +117,20 @@ export class RequestRunner {
   async #runRecorded(request: HostedRequest, activation: Activation): Promise<RunResult> {
     const { fence } = activation;
     let lastError: unknown = null;
+    // The one that only tells that it was begun is no failure.
+    const mostRetries = Math.max(
+      activation.behavior.countsCutAttempt === true ? 1 : 0,
+      this.#options.maxRetries,
+    );
+    const isSpent = (): boolean => request.attempts > mostRetries;
     for (let failures = 0; ; failures += 1) {
-      if (failures > 0) {
+      if (failures > 0 && !isSpent()) {
         this.#options.counters.retried += 1;
         await this.#retries.pause(request, failures);
       }
       if (request.hasMoved()) return MOVED;
       if (!request.attemptIsRecorded) {
-        // The one that only tells that it was begun is no failure.
-        const begun = activation.behavior.countsCutAttempt === true ? 1 : 0;
-        if (request.attempts > Math.max(begun, this.#options.maxRetries))
-          return this.#outcomes.bury(request, fence, lastError ?? neverEnded(request));
+        if (isSpent()) return this.#outcomes.bury(request, fence, lastError ?? neverEnded(request));
         try {
           await this.#options.messages.recordAttempt(request.id, request.attempts + 1, fence);
         } catch (error) {
@@ -168,7 +171,8 @@ export class RequestRunner {
       }
       if (reply === null) {
         lastError = outcome.type === "threw" ? outcome.error : null;
-        this.#retries.warn(request, "An attempt failed and is repeated", lastError);
+        // Of the last one the dead letter says it.
+        if (!isSpent()) this.#retries.warn(request, "An attempt failed and is repeated", lastError);
         continue;
       }
       const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);
