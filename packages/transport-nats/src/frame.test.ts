@@ -5,6 +5,7 @@ import {
   decodeFrame,
   decodeReply,
   encodeAck,
+  encodeAsk,
   encodeBye,
   encodeData,
   encodeGreeting,
@@ -23,7 +24,8 @@ describe("a frame", () => {
     const data = { seq: 7, ack: 3, asks: true };
     const encoded = messages.map((message) => encodeMessage(message, 1_000));
     expect(decodeFrame(encodeData(data, encoded))).toEqual({ kind: "data", ...data, messages });
-    expect(decodeFrame(encodeAck(3, false))).toEqual({ kind: "ack", ack: 3, asks: false });
+    expect(decodeFrame(encodeAck(3))).toEqual({ kind: "ack", ack: 3, asks: false, sent: null });
+    expect(decodeFrame(encodeAsk(3, 9))).toEqual({ kind: "ack", ack: 3, asks: true, sent: 9 });
     expect(decodeFrame(encodeBye(3))).toEqual({ kind: "bye", ack: 3 });
     expect(decodeFrame(encodeBye(null))).toEqual({ kind: "bye", ack: null });
     expect(decodeFrame(encodeGreeting("welcome", greeting))).toEqual({ kind: "welcome", greeting });
@@ -32,7 +34,7 @@ describe("a frame", () => {
   it("that is none is told from one, whatever it is, and nothing of it is shown", () => {
     const secret = "a-secret";
     const json = fc.jsonValue().map((value) => JSON.stringify(value));
-    const field = fc.constantFrom("hello", "welcome", "bye", "messages", "ack", "seq", "asks");
+    const field = fc.constantFrom("hello", "welcome", "bye", "messages", "ack", "seq", "asks", "sent");
     const nearly = fc
       .dictionary(field, fc.jsonValue(), { minKeys: 1 })
       .map((fields) => JSON.stringify({ ack: 1, seq: 1, ...fields, secret }));
@@ -53,6 +55,7 @@ describe("a frame", () => {
     '{"hello":{"version":2,"address":"a.b","link":"a.b.c"}}',
     '{"hello":{"version":1,"address":"a.b"}}',
     '{"ack":-1}',
+    '{"ack":1,"sent":"9"}',
     '{"ack":1,"seq":1.5,"messages":[]}',
     '{"ack":1,"seq":1,"messages":[{"type":"ping"}]}',
     '{"ack":1,"seq":1,"messages":[null]}',

@@ -31,8 +31,11 @@ export type Frame =
       readonly asks: boolean;
       readonly messages: readonly WireMessage[];
     }
-  /** Every frame up to `ack` came. `asks`: say the same of mine. */
-  | { readonly kind: "ack"; readonly ack: number; readonly asks: boolean }
+  /**
+   * Every frame up to `ack` came. `asks`: say the same of mine. `sent`: the last frame with messages that was published before
+   * this one; null: that is not said.
+   */
+  | { readonly kind: "ack"; readonly ack: number; readonly asks: boolean; readonly sent: number | null }
   /** The link is over. Nothing after frame `ack` was read or will be; null: the link is not known here. */
   | { readonly kind: "bye"; readonly ack: number | null };
 
@@ -71,8 +74,13 @@ export function encodeGreeting(kind: "hello" | "welcome", { address, link }: Gre
   return Buffer.from(JSON.stringify({ [kind]: { version: PROTOCOL_VERSION, address, link } }));
 }
 
-export function encodeAck(ack: number, asks: boolean): Buffer {
-  return Buffer.from(JSON.stringify(asks ? { ack, asks } : { ack }));
+export function encodeAck(ack: number): Buffer {
+  return Buffer.from(JSON.stringify({ ack }));
+}
+
+/** An acknowledgement that asks for one of every frame up to `sent`. */
+export function encodeAsk(ack: number, sent: number): Buffer {
+  return Buffer.from(JSON.stringify({ ack, asks: true, sent }));
 }
 
 export function encodeBye(ack: number | null): Buffer {
@@ -110,7 +118,10 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   }
   const ack = count(body["ack"]);
   const asks = body["asks"] === true;
-  if (messages === undefined) return { kind: "ack", ack, asks };
+  if (messages === undefined) {
+    const sent = body["sent"] === undefined ? null : count(body["sent"]);
+    return { kind: "ack", ack, asks, sent };
+  }
   if (!Array.isArray(messages)) throw new ProtocolViolation("messages that are none");
   return { kind: "data", seq: count(body["seq"]), ack, asks, messages: messages.map(readWireMessage) };
 }

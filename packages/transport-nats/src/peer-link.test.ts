@@ -57,6 +57,11 @@ class Bench {
     this.link.noResponders(decodeReply(this.published[index]?.replyTo ?? "").seq);
   }
 
+  /** The peer has every frame up to `ack`. */
+  ack(ack: number, asks = false, sent: number | null = null): void {
+    this.read({ kind: "ack", ack, asks, sent });
+  }
+
   read(frame: Frame, from: string = REMOTE): void {
     this.link.read(frame, from);
   }
@@ -102,7 +107,7 @@ describe("a link", () => {
     const before = bench.frames().length;
     expect(before).toBeLessThan(5);
     expect(bench.frames().at(-1)?.asks).toBe(true);
-    bench.read({ kind: "ack", ack: 2, asks: false });
+    bench.ack(2);
     await turn();
     expect(bench.frames()).toHaveLength(before + 2);
   });
@@ -167,7 +172,7 @@ describe("a link", () => {
     const bench = new Bench();
     bench.welcome();
     bench.data(1, ping("theirs"));
-    bench.read({ kind: "ack", ack: 0, asks: true });
+    bench.ack(0, true);
     await turn();
     bench.send(ping(1));
     await turn();
@@ -221,7 +226,7 @@ describe("a link", () => {
     expect(bench.published).toEqual([]);
     bench.link.tick();
     expect(bench.published).toMatchObject([{ subject: REMOTE, frame: { kind: "ack", asks: true } }]);
-    bench.read({ kind: "ack", ack: 0, asks: false });
+    bench.ack(0);
     bench.link.tick();
     expect(bench.ends).toEqual([]);
     bench.link.tick();
@@ -229,11 +234,85 @@ describe("a link", () => {
     expect(bench.ends).toMatchObject([{ reason: "silent" }]);
   });
 
+  it("asks for what was not acknowledged since the last tick, although other frames come, and only for that (L7)", async () => {
+    const bench = new Bench();
+    bench.welcome();
+    bench.send(ping(1));
+    await turn();
+    bench.link.tick();
+    bench.data(1, ping(1));
+    bench.link.tick();
+    expect(bench.published.at(-1)).toMatchObject({ frame: { kind: "ack", ack: 1, asks: true, sent: 1 } });
+    bench.ack(1);
+    bench.send(ping(2));
+    await turn();
+    const before = bench.published.length;
+    bench.link.tick();
+    expect(bench.published).toHaveLength(before);
+    expect(bench.ends).toEqual([]);
+  });
+
+  it("ends where the last frames are missing, of which none that follows tells", async () => {
+    const bench = new Bench();
+    bench.welcome();
+    bench.data(1, ping(1));
+    bench.ack(0, true, 1);
+    expect(bench.ends).toEqual([]);
+    bench.ack(0, true, 3);
+    expect(bench.ends).toMatchObject([{ reason: "frames missing" }]);
+    expect(bench.published.at(-1)).toMatchObject({ frame: { kind: "bye", ack: 1 } });
+  });
+
+  it("is free again after all that was on its way was lost, and says what surely was not read", async () => {
+    // Two ends, and a path between them that loses what one of them sends for a while.
+    let isWhole = true;
+    const received: WireMessage[] = [];
+    const ends: LinkEnd[] = [];
+    const links = new Map<string, PeerLink>();
+    const end = (own: string, peer: string): PeerLink => {
+      const link = new PeerLink({
+        address: peer,
+        own: { address: own, link: `${own}.1` },
+        bounds: { maxMessages: 100, maxBytes: LIMIT },
+        maxInFlightBytes: 4_000,
+        connectTimeoutMs: 60_000,
+        frameBytes: () => 1_000,
+        publish: (subject, frame, replyTo) => {
+          const from = decodeReply(replyTo).link;
+          if (isWhole || own !== "a") links.get(subject)?.read(decodeFrame(frame), from);
+          return true;
+        },
+        receive: (message) => received.push(message),
+        closed: (each) => ends.push(each),
+      });
+      links.set(`${own}.1`, link);
+      return link;
+    };
+    const [a, b] = [end("a", "b"), end("b", "a")];
+    b.accept("a.1");
+    const messages = Array.from({ length: 30 }, (_, index) => ping(`${index}`.padEnd(400)));
+    isWhole = false;
+    for (const message of messages) a.send(message, encodeMessage(message, LIMIT));
+    await turn();
+    isWhole = true;
+    for (let ticks = 0; ticks < 4; ticks += 1) {
+      // The other direction is busy, so neither end is silent.
+      b.send(ping("b"), encodeMessage(ping("b"), LIMIT));
+      await turn();
+      a.tick();
+      b.tick();
+      await turn();
+    }
+    expect(received.filter(({ type }) => type === "ping")).not.toContainEqual(messages[0]);
+    expect(ends.map(({ reason }) => reason).toSorted()).toEqual(["bye", "frames missing"]);
+    expect(ends.flatMap(({ undelivered }) => undelivered)).toEqual(messages);
+  });
+
   it("answers who asks", async () => {
     const bench = new Bench();
     bench.welcome();
     bench.data(1, ping(1));
-    bench.read({ kind: "ack", ack: 0, asks: true });
+    bench.ack(0, true);
     await turn();
     expect(bench.published).toMatchObject([{ subject: REMOTE, frame: { kind: "ack", ack: 1, asks: false } }]);
   });

@@ -6,17 +6,21 @@
 // connection between two of its clients. Frames have numbers for that.
 //
 //   L1  Frames are read in the order of their numbers. One that is missing ends the link: what came after it is not read.
-//       So each message arrives once, in order, or not at all.
+//       So each message arrives once, in order, or not at all. That the last ones are missing shows when the other end asks
+//       for them (L7).
 //   L2  No message is published before the peer said who it is. What is queued until then surely did not arrive.
 //   L3  At most `maxInFlightBytes`, and one frame, are published and not acknowledged: a server cuts off a subscriber for
 //       which too much waits. What may not be published yet waits in a bounded queue (Q2).
 //   L4  `closed` is told once. Of what surely was not read it has the messages, in the order in which they were sent.
 //   L5  Nothing is published within `send`.
 //   L6  Once it is open, it reads what comes from the other end alone. Another start of the peer's may have answered, too.
+//   L7  What is not acknowledged from one tick to the next is asked for, with the number of the last frame: none that could show a
+//       gap may follow, where what is on its way has reached its bound.
 
 import { SendQueue, type QueueBounds, type WireMessage } from "@holdfast/core/adapter";
 import {
   encodeAck,
+  encodeAsk,
   encodeBye,
   encodeData,
   encodeGreeting,
@@ -88,6 +92,8 @@ export class PeerLink {
   #hasEnded = false;
   #hasHeard = true;
   #silentTicks = 0;
+  /** The first frame that was not acknowledged at the last tick. */
+  #unacknowledged: number | null = null;
 
   constructor(options: PeerLinkOptions) {
     this.#options = options;
@@ -142,6 +148,8 @@ export class PeerLink {
       case "bye":
         return this.#end("bye", frame.ack === null ? null : frame.ack + 1);
       case "ack":
+        // Frames come in the order in which they were published: what was before this one is lost by now.
+        if (frame.sent !== null && frame.sent > this.#received) return this.close("frames missing");
         this.#acknowledged(frame.ack);
         if (frame.asks) this.#oweAck();
         return;
@@ -158,14 +166,20 @@ export class PeerLink {
     this.#end("no responders", seq);
   }
 
-  /** Called every `keepAliveMs`: a peer of which nothing came is asked once, and given up at the next tick. */
+  /**
+   * Called every `keepAliveMs`: a peer of which nothing came is asked once, and given up at the next tick. One that did not say
+   * that a frame came is asked, too (L7).
+   */
   tick(): void {
     if (this.#state !== "open" && this.#state !== "ending") return;
     if (this.#hasHeard) this.#silentTicks = 0;
     else this.#silentTicks += 1;
     this.#hasHeard = false;
+    const before = this.#unacknowledged;
+    this.#unacknowledged = this.#inFlight[0]?.seq ?? null;
+    const isWaiting = before !== null && before === this.#unacknowledged;
     if (this.#silentTicks >= 2) this.close("silent");
-    else if (this.#silentTicks === 1) this.#publishAck(true);
+    else if (this.#silentTicks === 1 || isWaiting) this.#publishAck(true);
   }
 
   /** Sends what is queued, then ends. */
@@ -267,7 +281,8 @@ export class PeerLink {
 
   #publishAck(asks: boolean): void {
     this.#owesAck = false;
-    this.#publish(this.#remote ?? "", encodeAck(this.#received, asks));
+    const frame = asks ? encodeAsk(this.#received, this.#sent) : encodeAck(this.#received);
+    this.#publish(this.#remote ?? "", frame);
   }
 
   /** `seq` is the number of a frame with messages: it and what comes after it was not read if nobody is there. */

@@ -5,7 +5,8 @@
 //   S2  It connects again for as long as it takes, with pauses that grow, and jitter.
 //   S3  A member that is connected hears what it subscribed to. A client that ended for good, and one whose subscriptions the
 //       server refuses once they were there, are replaced by another one.
-//   S4  A callback of the client that throws would end its reading for good, so none does.
+//   S4  A server that answers no ping is given up, also where what was written to it cannot leave: the client would wait for that.
+//   S5  A callback of the client that throws would end its reading for good, so none does.
 
 import { ConfigError, type Random } from "@holdfast/core/adapter";
 import {
@@ -30,6 +31,8 @@ const FIRST_RECONNECT_MS = 100;
 const LONGEST_RECONNECT_MS = 2_000;
 /** Silent servers are given up after this many pings. */
 const PINGS_UNANSWERED = 2;
+/** How long the client may take to hand over what it has written when it gives a server up. */
+const FLUSH_MS = 1_000;
 
 interface Parts {
   readonly settings: NatsSettings;
@@ -174,11 +177,25 @@ export class ServerConnection {
 
   /** Resolves when the client ended for good. */
   async #follow(client: NatsConnection): Promise<void> {
+    let flushing: NodeJS.Timeout | undefined;
     for await (const status of client.status()) {
-      if (status.type === "reconnecting") this.#parts.reconnects.attempts += 1;
-      else if (status.type === "disconnect") this.#lost();
-      else if (status.type === "reconnect" && !this.#isClosing) this.#restored();
+      switch (status.type) {
+        case "staleConnection":
+          this.#lost();
+          flushing = setTimeout(() => void end(client), FLUSH_MS);
+          break;
+        case "disconnect":
+          clearTimeout(flushing);
+          this.#lost();
+          break;
+        case "reconnecting":
+          this.#parts.reconnects.attempts += 1;
+          break;
+        case "reconnect":
+          if (!this.#isClosing) this.#restored();
+      }
     }
+    clearTimeout(flushing);
   }
 
   #lost(): void {

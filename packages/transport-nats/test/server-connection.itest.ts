@@ -51,6 +51,11 @@ class OddServer {
     this.say(info(maxPayload));
   }
 
+  /** Reads no more of those who are connected, and answers none of them. */
+  freeze(): void {
+    for (const socket of this.#sockets) socket.pause();
+  }
+
   drop(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -112,6 +117,21 @@ async function connectTo(settings: NatsSettings): Promise<{
 const ignore = (): void => undefined;
 
 describe("a connection", () => {
+  it("gives up a server that hangs although what was written to it cannot leave", async () => {
+    const server = await OddServer.start();
+    const { connection, until } = await connectTo({ ...server.settings, keepAliveMs: 100 });
+    await connection.subscribe(["a.b"], ignore);
+    server.inform(2_000_000);
+    await server.until(() => connection.maxPayload === 2_000_000);
+    server.freeze();
+    // More than the system keeps on its way.
+    for (let index = 0; index < 32; index += 1) connection.publish("x", new Uint8Array(1_000_000), "y");
+    await until(["lost", "restored"]);
+    await server.until(() => server.subscriptions === 2);
+    expect(server.connections).toBe(2);
+    expect(connection.isConnected).toBe(true);
+  });
+
   it("whose client ended for good has another one, which subscribes anew", async () => {
     const server = await OddServer.start();
     const seed = nkeys.createUser().getSeed();
