@@ -1,6 +1,7 @@
 // GrpcTransport: the links of one member to its peers, and its port.
 //
-//   G1  A member sends to a peer on one link until that ends, so that the order holds also where both opened one at once.
+//   G1  A member sends to a peer on one link until that ends, so that the order holds also where both opened one at once. Where
+//       it cannot open one, it sends on one that the peer opened.
 //   G2  `undelivered` is told only of what was never written; what was written on a link that ended may have arrived,
 //       and `disconnected` says that it may not have.
 //   G3  The listener hears nothing within `send`, and nothing once `close` resolved.
@@ -46,6 +47,8 @@ export class GrpcTransport implements Transport {
   #closing: Promise<void> | null = null;
   /** The link on which is sent to each peer (G1). */
   readonly #current = new Map<string, Link>();
+  /** The last link that each peer opened to this member, while it is open. */
+  readonly #accepted = new Map<string, Link>();
   readonly #links = new Set<Link>();
   #incoming = 0;
   #noLinks: (() => void) | null = null;
@@ -115,17 +118,20 @@ export class GrpcTransport implements Transport {
     const link: Link = this.#link(to, {
       stream,
       own,
-      cancel: () => {
+      cancel: (violation) => {
         stream.cancel();
-        released();
+        // The library has no time-out for a connection that was taken and is not answered: it would wait on that one for ever.
+        released(isOpen || violation === null);
       },
       opened: (hello) => {
+        isOpen = true;
         // What comes on this link is the peer's, under the name that it goes by itself.
         peer = hello.address;
       },
       peer: () => peer,
     });
     let peer = to;
+    let isOpen = false;
     this.#current.set(to, link);
     return link;
   }
@@ -158,6 +164,7 @@ export class GrpcTransport implements Transport {
       },
       opened: (hello) => {
         peer = hello.address;
+        this.#accepted.set(peer, link);
         const current = this.#current.get(peer);
         // One that this member opened and sends on already stays (G1), unless the peer has given it up.
         if (current?.takesMessages === true && !current.isSupersededBy(hello)) return;
@@ -200,7 +207,11 @@ export class GrpcTransport implements Transport {
       closed: ({ unsent, wasOpen }) => {
         const name = to === "" ? peer() : to;
         this.#links.delete(link);
-        if (this.#current.get(name) === link) this.#current.delete(name);
+        if (this.#accepted.get(name) === link) this.#accepted.delete(name);
+        if (this.#current.get(name) === link) {
+          this.#current.delete(name);
+          if (!wasOpen) this.#sendOnAccepted(name);
+        }
         for (const message of unsent) this.#started?.listener.undelivered(name, message);
         if (wasOpen) this.#started?.listener.disconnected(name);
         if (this.#links.size === 0) this.#noLinks?.();
@@ -208,6 +219,12 @@ export class GrpcTransport implements Transport {
     });
     this.#links.add(link);
     return link;
+  }
+
+  /** The peer may reach this member where this one does not reach it. */
+  #sendOnAccepted(name: string): void {
+    const accepted = this.#accepted.get(name);
+    if (accepted?.takesMessages === true) this.#current.set(name, accepted);
   }
 
   #undelivered(to: string, messages: readonly WireMessage[]): void {

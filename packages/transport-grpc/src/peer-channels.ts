@@ -14,10 +14,16 @@ const LONGEST_RECONNECT_MS = 2_000;
 /** A channel that nobody used for this long is closed: its peer is gone for good. */
 const UNUSED_MS = 60_000;
 
+interface Channel {
+  readonly client: Client;
+  usedAt: number;
+  streams: number;
+}
+
 export class PeerChannels {
   readonly #settings: GrpcSettings;
   readonly #credentials: ChannelCredentials;
-  readonly #channels = new Map<string, { readonly client: Client; usedAt: number; streams: number }>();
+  readonly #channels = new Map<string, Channel>();
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(settings: GrpcSettings) {
@@ -27,8 +33,14 @@ export class PeerChannels {
     this.#sweeper.unref();
   }
 
-  /** Opens a stream. It fails later if the peer cannot be reached. Call `released` once it is over. */
-  open(address: string): { readonly stream: OutgoingStream; readonly released: () => void } {
+  /**
+   * Opens a stream. It fails later if the peer cannot be reached. Call `released` once it is over, and say whether the
+   * connection is of use: another one is made then where it is not.
+   */
+  open(address: string): {
+    readonly stream: OutgoingStream;
+    readonly released: (isOfUse: boolean) => void;
+  } {
     const channel = this.#channelTo(address);
     channel.streams += 1;
     const { path, requestSerialize, responseDeserialize } = service["Connect"] as NonNullable<
@@ -42,9 +54,10 @@ export class PeerChannels {
     ) as OutgoingStream;
     return {
       stream,
-      released: () => {
+      released: (isOfUse) => {
         channel.streams -= 1;
         channel.usedAt = performance.now();
+        if (!isOfUse && channel.streams === 0) this.#close(address, channel);
       },
     };
   }
@@ -55,7 +68,12 @@ export class PeerChannels {
     this.#channels.clear();
   }
 
-  #channelTo(address: string): { readonly client: Client; usedAt: number; streams: number } {
+  #close(address: string, channel: Channel): void {
+    if (this.#channels.get(address) === channel) this.#channels.delete(address);
+    channel.client.close();
+  }
+
+  #channelTo(address: string): Channel {
     const known = this.#channels.get(address);
     if (known !== undefined) return known;
     const { tls } = this.#settings;
@@ -78,11 +96,8 @@ export class PeerChannels {
 
   #sweep(): void {
     const now = performance.now();
-    for (const [address, { client, usedAt, streams }] of this.#channels) {
-      if (streams > 0 || now - usedAt < UNUSED_MS) continue;
-      this.#channels.delete(address);
-      client.close();
-    }
+    for (const [address, channel] of this.#channels)
+      if (channel.streams === 0 && now - channel.usedAt >= UNUSED_MS) this.#close(address, channel);
   }
 }
 

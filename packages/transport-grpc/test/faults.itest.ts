@@ -1,8 +1,11 @@
 // Peers that die, freeze, come back and read too slowly.
 
 import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { freePort } from "../../../test/services/free-port.ts";
 import { Member, ping } from "./member.ts";
 
 /** Starts a member in a process of its own. */
@@ -22,6 +25,60 @@ async function spawnPeer(
     child.once("exit", (code) => reject(new Error(`The peer ended with ${code}`)));
   });
   return { address, child };
+}
+
+/** Stands between a member and its peers at an address of its own. */
+class Relay {
+  readonly address: string;
+  /** Takes connections, and does nothing with them. */
+  isSilent = false;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(address: string) {
+    this.address = address;
+  }
+
+  static async start(target: () => string): Promise<Relay> {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const relay = new Relay(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+    server.on("connection", (socket) => relay.#take(socket, target()));
+    onTestFinished(() => {
+      server.close();
+      relay.cut();
+    });
+    return relay;
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #take(socket: Socket, target: string): void {
+    this.#keep(socket);
+    if (this.isSilent) return void socket.resume();
+    const onward = this.#keep(connect(Number(target.split(":")[1]), "127.0.0.1"));
+    socket.pipe(onward).pipe(socket);
+    socket.on("close", () => onward.destroy());
+    onward.on("close", () => socket.destroy());
+  }
+
+  #keep(socket: Socket): Socket {
+    this.#sockets.add(socket);
+    socket.on("error", () => undefined);
+    socket.on("close", () => this.#sockets.delete(socket));
+    return socket;
+  }
+}
+
+/** A member behind a relay. */
+async function startBehindRelay(): Promise<{ readonly relay: Relay; readonly peer: Member }> {
+  const port = await freePort();
+  const relay = await Relay.start(() => `127.0.0.1:${port}`);
+  const peer = await Member.start({ listen: `127.0.0.1:${port}`, advertise: relay.address });
+  onTestFinished(() => peer[Symbol.asyncDispose]());
+  return { relay, peer };
 }
 
 async function untilReached(member: Member, address: string): Promise<void> {
@@ -92,6 +149,33 @@ describe("a peer that freezes", () => {
       .slice(1)
       .map((nonce) => Number(nonce.split(" ")[0]));
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+  });
+});
+
+describe("a peer at whose address connections are taken and not answered", () => {
+  it("is reached again as soon as they are", async () => {
+    const { relay, peer } = await startBehindRelay();
+    await using member = await Member.start({ connectTimeoutMs: 300 });
+    expect(await member.reaches(peer.address)).toBe(true);
+    relay.isSilent = true;
+    relay.cut();
+    await member.until(() => member.gone.includes(peer.address));
+    // The client library opens another connection by itself, and waits on it.
+    expect(await member.reaches(peer.address)).toBe(false);
+    relay.isSilent = false;
+    await untilReached(member, peer.address);
+  });
+
+  it("is sent to on a link that it opened itself", async () => {
+    const { relay, peer } = await startBehindRelay();
+    relay.isSilent = true;
+    await using member = await Member.start({ connectTimeoutMs: 300 });
+    member.transport.send(peer.address, ping("out"));
+    peer.transport.send(member.address, ping("in"));
+    // What waited for this member's own link, the answer among it.
+    await member.until(() => member.lost.length === 2);
+    expect(await member.reaches(peer.address)).toBe(true);
+    expect(peer.received).not.toContainEqual(ping("out"));
   });
 });
 
