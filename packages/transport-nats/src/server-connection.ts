@@ -193,6 +193,9 @@ export class ServerConnection {
           break;
         case "reconnect":
           if (!this.#isClosing) this.#restored();
+          break;
+        default:
+        // Says nothing of whether it is connected.
       }
     }
     clearTimeout(flushing);
