@@ -9,7 +9,8 @@ const LOOK_AFTER_MS = 3_000;
 export class Standstill {
   readonly #clock: Pick<VirtualClock, "monotonic">;
   readonly #say: (hint: string) => void;
-  #waiting = 0;
+  /** Those that have not come back, in the order in which they began. */
+  readonly #waiting = new Set<symbol>();
   #isWatching = false;
   #wasSaid = false;
 
@@ -21,26 +22,30 @@ export class Standstill {
 
   /** Has an eye on time until the call comes back. */
   async watch<Result>(call: () => Promise<Result>): Promise<Result> {
-    this.#waiting += 1;
+    const waiting = Symbol("call");
+    this.#waiting.add(waiting);
     this.#look();
     try {
       return await call();
     } finally {
-      this.#waiting -= 1;
+      this.#waiting.delete(waiting);
     }
   }
 
   #look(): void {
     if (this.#isWatching || this.#wasSaid) return;
     this.#isWatching = true;
+    const [oldest] = this.#waiting;
     const before = this.#clock.monotonic();
     const timer = setTimeout(() => {
       this.#isWatching = false;
-      if (this.#waiting === 0) return;
-      if (this.#clock.monotonic() !== before) return this.#look();
+      const { size } = this.#waiting;
+      if (size === 0) return;
+      const [stillOldest] = this.#waiting;
+      if (stillOldest !== oldest || this.#clock.monotonic() !== before) return this.#look();
       this.#wasSaid = true;
       this.#say(
-        `A test cluster stands still: ${this.#waiting === 1 ? "a call waits" : `${this.#waiting} calls wait`}, and virtual time has not ` +
+        `A test cluster stands still: ${size === 1 ? "a call waits" : `${size} calls wait`}, and virtual time has not ` +
           `moved for ${LOOK_AFTER_MS / 1_000} s. What sleeps, is put off or is repeated later needs cluster.advance(): begin the call, ` +
           "let time pass, and await it then.",
       );

@@ -118,20 +118,17 @@ export class GrpcTransport implements Transport {
     const link: Link = this.#link(to, {
       stream,
       own,
-      cancel: (violation) => {
+      cancel: () => {
         stream.cancel();
-        // The library has no time-out for a connection that was taken and is not answered: it would wait on that one for ever.
-        released(isOpen || violation === null);
+        released();
       },
       opened: (hello) => {
-        isOpen = true;
         // What comes on this link is the peer's, under the name that it goes by itself.
         peer = hello.address;
       },
       peer: () => peer,
     });
     let peer = to;
-    let isOpen = false;
     this.#current.set(to, link);
     return link;
   }

@@ -2,6 +2,7 @@
 // jitter: while it waits to connect again, streams fail at once.
 
 import { Client, credentials, type ChannelCredentials, type ClientDuplexStream } from "@grpc/grpc-js";
+import { withAnswerTimeout } from "./answer-timeout.ts";
 import { credentialsOf } from "./gate.ts";
 import { channelOptions } from "./listening-server.ts";
 import type { GrpcSettings, TlsSettings } from "./options.ts";
@@ -14,33 +15,21 @@ const LONGEST_RECONNECT_MS = 2_000;
 /** A channel that nobody used for this long is closed: its peer is gone for good. */
 const UNUSED_MS = 60_000;
 
-interface Channel {
-  readonly client: Client;
-  usedAt: number;
-  streams: number;
-}
-
 export class PeerChannels {
   readonly #settings: GrpcSettings;
   readonly #credentials: ChannelCredentials;
-  readonly #channels = new Map<string, Channel>();
+  readonly #channels = new Map<string, { readonly client: Client; usedAt: number; streams: number }>();
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(settings: GrpcSettings) {
     this.#settings = settings;
-    this.#credentials = clientCredentials(settings.tls);
+    this.#credentials = withAnswerTimeout(clientCredentials(settings.tls), settings.connectTimeoutMs);
     this.#sweeper = setInterval(() => this.#sweep(), UNUSED_MS);
     this.#sweeper.unref();
   }
 
-  /**
-   * Opens a stream. It fails later if the peer cannot be reached. Call `released` once it is over, and say whether the
-   * connection is of use: another one is made then where it is not.
-   */
-  open(address: string): {
-    readonly stream: OutgoingStream;
-    readonly released: (isOfUse: boolean) => void;
-  } {
+  /** Opens a stream. It fails later if the peer cannot be reached. Call `released` once it is over. */
+  open(address: string): { readonly stream: OutgoingStream; readonly released: () => void } {
     const channel = this.#channelTo(address);
     channel.streams += 1;
     const { path, requestSerialize, responseDeserialize } = service["Connect"] as NonNullable<
@@ -54,10 +43,9 @@ export class PeerChannels {
     ) as OutgoingStream;
     return {
       stream,
-      released: (isOfUse) => {
+      released: () => {
         channel.streams -= 1;
         channel.usedAt = performance.now();
-        if (!isOfUse && channel.streams === 0) this.#close(address, channel);
       },
     };
   }
@@ -68,12 +56,7 @@ export class PeerChannels {
     this.#channels.clear();
   }
 
-  #close(address: string, channel: Channel): void {
-    if (this.#channels.get(address) === channel) this.#channels.delete(address);
-    channel.client.close();
-  }
-
-  #channelTo(address: string): Channel {
+  #channelTo(address: string): { readonly client: Client; usedAt: number; streams: number } {
     const known = this.#channels.get(address);
     if (known !== undefined) return known;
     const { tls } = this.#settings;
@@ -96,8 +79,11 @@ export class PeerChannels {
 
   #sweep(): void {
     const now = performance.now();
-    for (const [address, channel] of this.#channels)
-      if (channel.streams === 0 && now - channel.usedAt >= UNUSED_MS) this.#close(address, channel);
+    for (const [address, { client, usedAt, streams }] of this.#channels) {
+      if (streams > 0 || now - usedAt < UNUSED_MS) continue;
+      this.#channels.delete(address);
+      client.close();
+    }
   }
 }
 

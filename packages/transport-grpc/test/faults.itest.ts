@@ -51,6 +51,11 @@ class Relay {
     return relay;
   }
 
+  /** Both ends of what it relays count, and connections that it only took. */
+  get sockets(): number {
+    return this.#sockets.size;
+  }
+
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -160,8 +165,11 @@ describe("a peer at whose address connections are taken and not answered", () =>
     relay.isSilent = true;
     relay.cut();
     await member.until(() => member.gone.includes(peer.address));
-    // The client library opens another connection by itself, and waits on it.
-    expect(await member.reaches(peer.address)).toBe(false);
+    // The client library opens another connection by itself, and would wait on it.
+    for (let tries = 0; tries < 6; tries += 1) {
+      expect(await member.reaches(peer.address)).toBe(false);
+      expect(relay.sockets).toBeLessThanOrEqual(2);
+    }
     relay.isSilent = false;
     await untilReached(member, peer.address);
   });
@@ -169,11 +177,10 @@ describe("a peer at whose address connections are taken and not answered", () =>
   it("is sent to on a link that it opened itself", async () => {
     const { relay, peer } = await startBehindRelay();
     relay.isSilent = true;
-    await using member = await Member.start({ connectTimeoutMs: 300 });
+    await using member = await Member.start({ connectTimeoutMs: 2_000 });
     member.transport.send(peer.address, ping("out"));
     peer.transport.send(member.address, ping("in"));
-    // What waited for this member's own link, the answer among it.
-    await member.until(() => member.lost.length === 2);
+    await member.until(() => member.lost.some(({ type }) => type === "ping"));
     expect(await member.reaches(peer.address)).toBe(true);
     expect(peer.received).not.toContainEqual(ping("out"));
   });
