@@ -30,12 +30,17 @@ async function connectInTime(
 ): ReturnType<SecureConnector["connect"]> {
   // With TLS another one, which has read nothing by the end of the handshake.
   let established: Socket | null = null;
-  const timer = setTimeout(() => {
-    if (established === null || established.bytesRead === 0) socket.destroy();
-  }, timeoutMs);
-  timer.unref();
-  socket.once("close", () => clearTimeout(timer));
-  const result = await connector.connect(socket);
+  const silent = new Promise<never>((_, reject) => {
+    const timer = setTimeout(() => {
+      if (established !== null && established.bytesRead > 0) return;
+      socket.destroy();
+      // A handshake that is cut off ends with no event that the library listens for.
+      reject(new Error(`The peer said nothing for ${timeoutMs} ms`));
+    }, timeoutMs);
+    timer.unref();
+    socket.once("close", () => clearTimeout(timer));
+  });
+  const result = await Promise.race([connector.connect(socket), silent]);
   established = result.socket;
   return result;
 }

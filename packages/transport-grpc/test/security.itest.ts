@@ -1,8 +1,11 @@
 // Who gets in, and who does not.
 
-import { connect } from "node:net";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { createServer as createSecureServer } from "node:tls";
 import {
   Client,
   credentials,
@@ -63,6 +66,36 @@ describe("TLS", () => {
     // Both are asked for: a certificate does not stand in for the token.
     expect(await first.reaches(second.address)).toBe(false);
   });
+
+  it.each(["before the handshake", "after it"])(
+    "ends connections on which the other end says nothing, %s",
+    async (when) => {
+      const keys = { cert: readFileSync(good.certificate), key: readFileSync(good.key) };
+      const secure = createSecureServer({ ...keys, ALPNProtocols: ["h2"] });
+      const listener = createServer();
+      listener.listen(0, "127.0.0.1");
+      await once(listener, "listening");
+      onTestFinished(() => void listener.close());
+      let [taken, open, secured] = [0, 0, 0];
+      secure.on("secureConnection", () => (secured += 1));
+      listener.on("connection", (socket) => {
+        taken += 1;
+        open += 1;
+        socket.on("error", () => undefined);
+        socket.on("close", () => (open -= 1));
+        if (when === "after it") secure.emit("connection", socket);
+        else socket.resume();
+      });
+      await using member = await Member.start({ tls: other, connectTimeoutMs: 200 });
+      for (let tries = 0; tries < 6; tries += 1) {
+        expect(await member.reaches(`127.0.0.1:${(listener.address() as AddressInfo).port}`)).toBe(false);
+        expect(open).toBeLessThanOrEqual(2);
+      }
+      // Another one was made in the place of each.
+      expect(taken).toBeGreaterThan(1);
+      expect(secured > 0).toBe(when === "after it");
+    },
+  );
 
   it("refuses who shows no certificate, one of another authority, one that is over, or speaks no TLS", async () => {
     await using guarded = await Member.start({ tls: good });
