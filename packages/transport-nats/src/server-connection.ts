@@ -5,8 +5,8 @@
 //   S2  It connects again for as long as it takes, with pauses that grow, and jitter.
 //   S3  A member that is connected hears what it subscribed to. A client that ended for good, and one whose subscriptions the
 //       server refuses once they were there, are replaced by another one.
-//   S4  A server that answers no ping is given up, also where what was written to it cannot leave: the client would wait for that.
-//   S5  A callback of the client that throws would end its reading for good, so none does.
+//   S4  A callback of the client that throws would end its reading for good, so none does.
+//   S5  A server that answers no ping is given up, also where what was written to it cannot leave: the client would wait for that.
 
 import { ConfigError, type Random } from "@holdfast/core/adapter";
 import {

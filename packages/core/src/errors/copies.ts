@@ -8,7 +8,8 @@ export function noteCopy(at: string): void {
 }
 
 /** What is wrong where there is more than one, or null. */
-export function describeCopies(copies: ReadonlySet<string> = copiesLoaded()): string | null {
+export function describeCopies(): string | null {
+  const copies = copiesLoaded();
   if (copies.size < 2) return null;
   return (
     `This process has loaded ${copies.size} copies of @holdfast/core: ${[...copies].join(", ")}. An adapter that has another ` +
@@ -18,6 +19,7 @@ export function describeCopies(copies: ReadonlySet<string> = copiesLoaded()): st
 }
 
 function copiesLoaded(): Set<string> {
-  const process = globalThis as { [COPIES]?: Set<string> };
-  return (process[COPIES] ??= new Set());
+  // All copies have one Error in common.
+  const shared = Error as { [COPIES]?: Set<string> };
+  return (shared[COPIES] ??= new Set());
 }
