@@ -38,12 +38,12 @@ class Relay {
     this.address = address;
   }
 
-  static async start(target: () => string): Promise<Relay> {
+  static async start(targetPort: number): Promise<Relay> {
     const server = createServer();
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const relay = new Relay(`127.0.0.1:${(server.address() as AddressInfo).port}`);
-    server.on("connection", (socket) => relay.#take(socket, target()));
+    server.on("connection", (socket) => relay.#take(socket, targetPort));
     onTestFinished(() => {
       server.close();
       relay.cut();
@@ -60,10 +60,10 @@ class Relay {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #take(socket: Socket, target: string): void {
+  #take(socket: Socket, targetPort: number): void {
     this.#keep(socket);
     if (this.isSilent) return void socket.resume();
-    const onward = this.#keep(connect(Number(target.split(":")[1]), "127.0.0.1"));
+    const onward = this.#keep(connect(targetPort, "127.0.0.1"));
     socket.pipe(onward).pipe(socket);
     socket.on("close", () => onward.destroy());
     onward.on("close", () => socket.destroy());
@@ -80,7 +80,7 @@ class Relay {
 /** A member behind a relay. */
 async function startBehindRelay(): Promise<{ readonly relay: Relay; readonly peer: Member }> {
   const port = await freePort();
-  const relay = await Relay.start(() => `127.0.0.1:${port}`);
+  const relay = await Relay.start(port);
   const peer = await Member.start({ listen: `127.0.0.1:${port}`, advertise: relay.address });
   onTestFinished(() => peer[Symbol.asyncDispose]());
   return { relay, peer };
