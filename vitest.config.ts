@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 
 const conditions = ["@holdfast/source"];
 const integration = { environment: "node", testTimeout: 300_000, hookTimeout: 120_000 } as const;
+/** Each loads the machine all by itself, or counts what something costs: no two of them at a time. */
+const alone = ["test/{cluster,repository}/**/*.itest.ts", "test/bench/{counts,whole-run}.itest.ts"];
 
 export default defineConfig({
   test: {
@@ -35,20 +37,20 @@ export default defineConfig({
         test: {
           ...integration,
           name: "integration",
-          include: ["packages/*/test/**/*.itest.ts"],
+          include: ["{packages,examples}/*/test/**/*.itest.ts", "test/**/*.itest.ts"],
+          exclude: alone,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },
       {
-        // Each has a cluster of processes, or counts what one costs: no two of them at a time.
         extends: true,
         resolve: { conditions },
         ssr: { resolve: { conditions } },
         test: {
           ...integration,
-          name: "processes",
-          include: ["examples/*/test/**/*.itest.ts", "test/**/*.itest.ts"],
+          name: "alone",
+          include: alone,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
         },

@@ -15,6 +15,8 @@
 //       or Redis may believe that the runner holds what it released, for ever.
 //   C4  A change is made only if its number is higher than that of the last one. So a try that was given up, and arrives
 //       after others, does nothing: neither while the lease lives, nor for an hour after it is over.
+//   C5  A server without memory takes them, too. Redis asks for room until a script has changed something, and to delete needs
+//       none: so each begins with that, of what is not there. They take a few bytes, and without leases nothing goes on.
 
 /** The keys of one Holdfast cluster, in the order in which scripts take them. */
 export function keysOf(prefix: string): readonly string[] {
@@ -43,6 +45,7 @@ const GONE_MS = 3_600_000;
 const BEGIN = `
 local leases, terms, records, shards, changes, gone, version = unpack(KEYS)
 local channel, id, confirmed, change = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+redis.pcall('HDEL', changes, '')
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local isChanged = false

@@ -120,6 +120,23 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     },
   );
 
+  it("that has no memory left keeps leases, and takes and lets go members and shards", async () => {
+    const server = await start({ extra: ["--maxmemory-policy", "noeviction"] });
+    const sessions = sessionsOn(server.url);
+    const [first, second] = [await sessions.open(), await sessions.open()];
+    await join(first, "r1");
+    const admin = new Redis(server.url);
+    onTestFinished(() => admin.disconnect());
+    await admin.config("SET", "maxmemory", "1");
+    await expect(admin.set("any", "thing")).rejects.toThrow("OOM");
+    expect(await first.refresh("r1")).toBe("held");
+    await second.register(member("r2"), LONG_TTL_MS);
+    await first.releaseShards("r1", SHARDS);
+    expect(await second.acquireShards("r2", SHARDS)).toEqual(SHARDS);
+    await first.unregister("r1");
+    expect(await second.listRunners()).toEqual([member("r2")]);
+  });
+
   it("that forgot its last writes lets two runners hold a shard, and only the later one's writes count (INV-1)", async () => {
     const server = await start({ extra: ON_DISK });
     const sessions = sessionsOn(server.url);

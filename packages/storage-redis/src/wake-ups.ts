@@ -62,11 +62,16 @@ export class WakeUps {
     // Where a client gives Sentinels up after one round, it would never listen again: ioredis goes on with that round.
     redis.options.sentinelRetryStrategy = pauseMs;
     redis.on("ready", () => {
-      // Whatever came while nobody listened.
-      redis.subscribe(channel).then(
-        () => tell(claims.shardIds),
-        () => redis.disconnect(true),
-      );
+      // ioredis waits for an answer for as long as the connection is there.
+      const unanswered = setTimeout(() => redis.disconnect(true), commandTimeoutMs);
+      redis
+        .subscribe(channel)
+        .then(
+          // Whatever came while nobody listened.
+          () => tell(claims.shardIds),
+          () => redis.disconnect(true),
+        )
+        .finally(() => clearTimeout(unanswered));
     });
     return end;
   }

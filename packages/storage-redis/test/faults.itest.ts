@@ -291,6 +291,24 @@ describe("wake-ups", () => {
     await end?.();
   });
 
+  it("come again although a new connection is taken, and nobody answers on it", async () => {
+    await using proxy = await CuttingProxy.start(redis.url);
+    const { messages } = await open({ url: proxy.url, commandTimeout: 300 });
+    await claim(messages);
+    let heard = 0;
+    await messages.watchPending?.(() => {
+      heard += 1;
+    });
+    proxy.blackHoleAt = "subscribe";
+    const admin = new Redis(redis.url);
+    await admin.call("CLIENT", "KILL", "TYPE", "pubsub");
+    admin.disconnect();
+    await expect.poll(() => proxy.isBlackHole, { timeout: 10_000 }).toBe(true);
+    proxy.blackHoleAt = null;
+    proxy.isBlackHole = false;
+    await expect.poll(() => heard, { timeout: 10_000 }).toBeGreaterThan(0);
+  });
+
   it("go on after a lost connection although the client gives Sentinels up after one round", async () => {
     const sentinels = [{ host: "127.0.0.1", port: await fakeSentinel(redis.port) }];
     const client = new Redis({
