@@ -2,13 +2,23 @@
 //
 //   PREFIX/runners/ID   the member's record, as JSON
 //   PREFIX/shards/SHARD the id of the member that holds the shard
+//   PREFIX/releases/ID  empty; its version counts the releases of the member
 //
 //   E1  Every key is under its member's lease, so that all of them end with it.
 //   E2  A shard's key is created only if it is not there, and removed by name only if it is this member's.
 //   E3  The lease's id is chosen here, so that a call whose answer was lost can be made again.
+//   E4  Shards are acquired only if none were released since: a try that was given up, and that a member of etcd passes on
+//       late, would take what this runner gave back, and nobody would give that back again.
 
 import type { Random, RunnerRecord, RunnerStorage, ShardId } from "@holdfast/core/adapter";
-import { castGrpcError, EtcdLeaseInvalidError, GRPCFailedPreconditionError, type IRequestOp } from "etcd3";
+import {
+  castGrpcError,
+  EtcdLeaseInvalidError,
+  GRPCFailedPreconditionError,
+  type IRequestOp,
+  type IResponseOp,
+  type ITxnRequest,
+} from "etcd3";
 import type { CallOptions, EtcdSession } from "./etcd-session.ts";
 import { EtcdWatch, endOf } from "./etcd-watch.ts";
 
@@ -28,6 +38,8 @@ export class EtcdRunnerStorage implements RunnerStorage {
   readonly #random: Random;
   /** The leases of members that registered here. */
   readonly #leases = new Map<string, string>();
+  /** How often members released shards, as last heard. */
+  readonly #releases = new Map<string, string>();
   readonly #watches = new Set<EtcdWatch>();
 
   constructor(session: EtcdSession, random: Random) {
@@ -67,6 +79,7 @@ export class EtcdRunnerStorage implements RunnerStorage {
       }
     });
     this.#leases.delete(runnerId);
+    this.#releases.delete(runnerId);
   }
 
   async listRunners(): Promise<readonly RunnerRecord[]> {
@@ -82,24 +95,10 @@ export class EtcdRunnerStorage implements RunnerStorage {
   }
 
   async releaseShards(runnerId: string, shardIds: readonly ShardId[]): Promise<void> {
-    await Promise.all(
-      chunks(shardIds).map((some) =>
-        this.#session.call("releaseShards", "write", (options) =>
-          this.#session.client.kv.txn(
-            {
-              success: some.map((shardId) => {
-                const key = this.#shardKey(shardId);
-                return nested({
-                  compare: [{ target: "Value", key, value: Buffer.from(runnerId), result: "Equal" }],
-                  success: [{ request_delete_range: { key } }],
-                });
-              }),
-            },
-            options,
-          ),
-        ),
-      ),
-    );
+    const lease = await this.#leaseOf(runnerId);
+    // What it held ended with its lease.
+    if (lease === null) return;
+    await Promise.all(chunks(shardIds).map((some) => this.#release(runnerId, lease, some)));
   }
 
   async listShards(): Promise<ReadonlyMap<ShardId, string>> {
@@ -176,27 +175,52 @@ export class EtcdRunnerStorage implements RunnerStorage {
     return this.#whileLeased(
       "acquireShards",
       async (options) => {
-        const { responses } = await this.#session.client.kv.txn(
-          {
-            success: shardIds.map((shardId) => {
-              const key = this.#shardKey(shardId);
-              return nested({
-                compare: [{ target: "Create", key, create_revision: 0, result: "Equal" }],
-                success: [{ request_put: { key, value: Buffer.from(runnerId), lease } }],
-                failure: [{ request_range: { key } }],
-              });
-            }),
-          },
-          options,
-        );
-        return shardIds.filter((_, index) => {
-          const answer = responses[index]?.response_txn;
-          if (answer?.succeeded === true) return true;
-          // Held by this member already, also by an earlier try of this call.
-          return answer?.responses[0]?.response_range.kvs[0]?.lease === lease;
-        });
+        for (;;) {
+          const { succeeded, responses } = await this.#session.client.kv.txn(
+            this.#acquisition(runnerId, lease, shardIds),
+            options,
+          );
+          if (succeeded) return shardIds.filter((_, index) => isHeldUnder(lease, responses[index]));
+          // It was released to since, or is not known here: this try is another one, from now on (E4).
+          this.#releases.set(runnerId, responses[0]?.response_range.kvs[0]?.version ?? "0");
+        }
       },
       [],
+    );
+  }
+
+  #acquisition(runnerId: string, lease: string, shardIds: readonly ShardId[]): ITxnRequest {
+    const releases = this.#releasesKey(runnerId);
+    const version = this.#releases.get(runnerId) ?? "0";
+    return {
+      compare: [{ target: "Version", key: releases, version, result: "Equal" }],
+      success: shardIds.map((shardId) => {
+        const key = this.#shardKey(shardId);
+        return nested({
+          compare: [{ target: "Create", key, create_revision: 0, result: "Equal" }],
+          success: [{ request_put: { key, value: Buffer.from(runnerId), lease } }],
+          failure: [{ request_range: { key } }],
+        });
+      }),
+      failure: [{ request_range: { key: releases } }],
+    };
+  }
+
+  #release(runnerId: string, lease: string, shardIds: readonly ShardId[]): Promise<void> {
+    const deletions = shardIds.map((shardId) => {
+      const key = this.#shardKey(shardId);
+      return nested({
+        compare: [{ target: "Value", key, value: Buffer.from(runnerId), result: "Equal" }],
+        success: [{ request_delete_range: { key } }],
+      });
+    });
+    const counted = { request_put: { key: this.#releasesKey(runnerId), lease } };
+    return this.#whileLeased(
+      "releaseShards",
+      async (options) => {
+        await this.#session.client.kv.txn({ success: [...deletions, counted] }, options);
+      },
+      undefined,
     );
   }
 
@@ -243,6 +267,10 @@ export class EtcdRunnerStorage implements RunnerStorage {
     return this.#key(`runners/${runnerId}`);
   }
 
+  #releasesKey(runnerId: string): Buffer {
+    return this.#key(`releases/${runnerId}`);
+  }
+
   #shardKey(shardId: ShardId): Buffer {
     return this.#key(`shards/${shardId}`);
   }
@@ -250,6 +278,12 @@ export class EtcdRunnerStorage implements RunnerStorage {
   #key(name: string): Buffer {
     return Buffer.from(this.#session.prefix + name);
   }
+}
+
+/** Whether a shard is this lease's now, by its part of the answer: also if an earlier try of the call acquired it. */
+function isHeldUnder(lease: string, answer: IResponseOp | undefined): boolean {
+  const { succeeded, responses } = answer?.response_txn ?? { succeeded: false, responses: [] };
+  return succeeded || responses[0]?.response_range.kvs[0]?.lease === lease;
 }
 
 function nested(transaction: NonNullable<IRequestOp["request_txn"]>): IRequestOp {

@@ -6,10 +6,11 @@ import { Etcd3 } from "etcd3";
 import { startOwnEtcd, type EtcdControl, type EtcdService } from "../../../test/services/etcd.ts";
 import { freePort } from "../../../test/services/free-port.ts";
 import { findProgram } from "../../../test/services/programs.ts";
+import { EtcdRunnerStorage } from "../src/etcd-runner-storage.ts";
 import { EtcdSession } from "../src/etcd-session.ts";
 import { EtcdWatch } from "../src/etcd-watch.ts";
 import { checkOptions } from "../src/options.ts";
-import { hostsOf, member, Sessions, TTL_MS } from "./backend.ts";
+import { hostsOf, member, services, Sessions, TTL_MS } from "./backend.ts";
 
 /** Leases that outlive a restart of etcd by far. */
 const LONG_TTL_MS = 20_000;
@@ -104,6 +105,23 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
     operator.close();
     expect(await runners.refresh("r1")).toBe("lost");
     expect(await runners.listShards()).toEqual(new Map());
+  });
+
+  it("gives a runner nothing by a try that it passes on late, after the runner gave shards back", async () => {
+    const session = new EtcdSession(checkOptions({ hosts: hostsOf(etcd.url), prefix: sessions.prefix }));
+    onTestFinished(() => session.close());
+    const runners = new EtcdRunnerStorage(session, services().random);
+    await runners.register(member("r1"), LONG_TTL_MS);
+    const sent = vi.spyOn(session.client.kv, "txn");
+    expect(await runners.acquireShards("r1", SHARDS)).toEqual(SHARDS);
+    const [late] = sent.mock.calls.map(([request]) => request);
+    await runners.releaseShards("r1", SHARDS);
+    expect((await session.client.kv.txn(late ?? {})).succeeded).toBe(false);
+    expect(await runners.listShards()).toEqual(new Map());
+    // Also another session that knows of no release takes them, and the first one again.
+    const other = await sessions.open();
+    expect(await other.acquireShards("r1", ["default:0"])).toEqual(["default:0"]);
+    expect(await runners.acquireShards("r1", SHARDS)).toEqual(SHARDS);
   });
 
   it("does not matter where another host of the list answers", async () => {
