@@ -4,10 +4,10 @@
 import { PersistenceError, type OpenStorage, type RunnerRecord } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { CuttingProxy, type ProxyMode } from "../../../test/services/cutting-proxy.ts";
 import { postgres, type PostgresOptions } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
-import { CuttingProxy, type ProxyMode } from "./cutting-proxy.ts";
 import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");

@@ -1,9 +1,9 @@
 import { FencedError, PersistenceError, type JournalEntry } from "@holdfast/core/adapter";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { CuttingProxy, type Cut } from "../../../test/services/cutting-proxy.ts";
 import { postgres } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
-import { CuttingProxy, type Cut } from "./cutting-proxy.ts";
 import { begin, claim, NO_INBOX, ownedBy, request, startOf, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { TransactionUnavailableError } from "@holdfast/core/adapter";
 import postgresJs, { type Sql, type TransactionSql } from "postgres";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { CuttingProxy } from "../../../test/services/cutting-proxy.ts";
 import { postgres, type PostgresOptions } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
-import { CuttingProxy } from "./cutting-proxy.ts";
 import { begin, claim, request, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");

@@ -15,13 +15,13 @@ import {
 } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { CuttingProxy } from "../../../test/services/cutting-proxy.ts";
 import { commitStatement, writeStatement } from "../src/write-statement.ts";
 import { postgres } from "../src/index.ts";
 import { pendingOf, type PendingRows } from "../src/pending-rows.ts";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { anyGroupStatement } from "../src/write-group.ts";
 import { serverBackend, services } from "./backends.ts";
-import { CuttingProxy } from "./cutting-proxy.ts";
 import { countRowsRead, NO_INBOX } from "./work.ts";
 
 const url = inject("postgresUrl");

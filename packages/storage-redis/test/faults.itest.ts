@@ -4,11 +4,11 @@
 import { FencedError, type OpenStorage } from "@holdfast/core/adapter";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { CuttingProxy } from "../../../test/services/cutting-proxy.ts";
 import { fakeSentinel } from "../../../test/services/fake-redis.ts";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { redisStorage, type RedisStorageOptions } from "../src/index.ts";
 import { services } from "./backends.ts";
-import { CuttingProxy, type Cut } from "./cutting-proxy.ts";
 import { claim, due, entry, ORDER, ordinalsOf, request, succeeded } from "./work.ts";
 
 const CLOSED = "this session of the storage was closed";
@@ -84,13 +84,13 @@ describe("a Redis that is killed and comes back", () => {
     await using proxy = await CuttingProxy.start(redis.url);
     const late = await open({ url: proxy.url, commandTimeout: 300 });
     const lateFence = await claim(late.messages, "default:2");
-    proxy.isBlackHole = true;
+    proxy.mode = "black hole";
     for (let restart = 0; restart < 2; restart += 1) {
       await redis.control.restart();
       await expectAnswer(() => second.messages.lookUp(["a"]));
       await expectAnswer(() => first.messages.lookUp(["a"]));
     }
-    proxy.isBlackHole = false;
+    proxy.mode = "open";
     await expectAnswer(() => late.messages.lookUp(["a"]));
     await expect(late.messages.saveRequest(request(), 0, lateFence)).rejects.toBeInstanceOf(FencedError);
     expect(await first.messages.saveRequest(request(), 0, fence)).toMatchObject({ outcome: "accepted" });
@@ -168,15 +168,15 @@ describe("a Redis that does not tell its settings", () => {
     const { messages } = await open(options);
     expect(said).toEqual([]);
     proxy.blackHoleAt = null;
-    proxy.isBlackHole = false;
+    proxy.mode = "open";
     expect(await messages.lookUp(["a"])).toEqual([]);
   });
 });
 
 describe("a connection that is cut in the middle of a write", () => {
-  it.each<Pick<Cut, "reaches">>([{ reaches: "all" }, { reaches: "none" }])(
-    "leaves the outcome unknown, reads back what it was, and takes the same request again: $reaches of it arrived",
-    async ({ reaches }) => {
+  it.each(["all", "none"] as const)(
+    "leaves the outcome unknown, reads back what it was, and takes the same request again: %s of it arrived",
+    async (reaches) => {
       await using proxy = await CuttingProxy.start(redis.url);
       const { messages } = await open({ url: proxy.url });
       const fence = await claim(messages);
@@ -198,7 +198,7 @@ describe("a connection that is cut in the middle of a write", () => {
     const { messages, workflows } = await open({ url: proxy.url });
     const fence = await claim(messages);
     await workflows.appendJournal(ORDER, [entry(0)], fence, null);
-    proxy.cutAt({ needle: "step 1", reaches: "late" });
+    proxy.cutAt({ needle: "step 1", reaches: "none", isTold: false });
     const appending = workflows.appendJournal(ORDER, [entry(1)], fence, null);
     await expect(appending).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
     expect(await ordinalsOf(workflows)).toEqual([0]);
@@ -213,7 +213,7 @@ describe("a connection that is cut in the middle of a write", () => {
     await using proxy = await CuttingProxy.start(redis.url);
     const { messages } = await open({ url: proxy.url });
     const envelope = request();
-    proxy.cutAt({ needle: envelope.requestId, reaches: "late" });
+    proxy.cutAt({ needle: envelope.requestId, reaches: "none", isTold: false });
     const saving = messages.saveRequest(envelope, 0, null);
     await expect(saving).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
     expect(await messages.lookUp([envelope.requestId])).toEqual([]);
@@ -225,7 +225,7 @@ describe("a connection that is cut in the middle of a write", () => {
   it("lets no claim pass late, which would outdo the one that was made since", async () => {
     await using proxy = await CuttingProxy.start(redis.url);
     const { messages } = await open({ url: proxy.url });
-    proxy.cutAt({ needle: "default:1", reaches: "late" });
+    proxy.cutAt({ needle: "default:1", reaches: "none", isTold: false });
     await expect(claim(messages)).rejects.toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
     const fence = await claim(messages);
     await proxy.deliverLate();
@@ -257,7 +257,7 @@ describe("a connection that is cut in the middle of a write", () => {
     await using proxy = await CuttingProxy.start(redis.url);
     const { messages, workflows } = await open({ url: proxy.url, commandTimeout: 300 });
     const fence = await claim(messages);
-    proxy.isBlackHole = true;
+    proxy.mode = "black hole";
     const calls = await Promise.allSettled([
       messages.saveRequest(request(), 0, fence),
       messages.lookUp(["a"]),
@@ -265,7 +265,7 @@ describe("a connection that is cut in the middle of a write", () => {
       messages.claimShards(["default:2"]),
     ]);
     expect(calls.map(({ status }) => status)).toEqual(Array.from({ length: 4 }, () => "rejected"));
-    proxy.isBlackHole = false;
+    proxy.mode = "open";
     expect(await messages.saveRequest(request(), 0, fence)).toMatchObject({ outcome: "accepted" });
   });
 });
@@ -303,9 +303,9 @@ describe("wake-ups", () => {
     const admin = new Redis(redis.url);
     await admin.call("CLIENT", "KILL", "TYPE", "pubsub");
     admin.disconnect();
-    await expect.poll(() => proxy.isBlackHole, { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => proxy.mode, { timeout: 10_000 }).toBe("black hole");
     proxy.blackHoleAt = null;
-    proxy.isBlackHole = false;
+    proxy.mode = "open";
     await expect.poll(() => heard, { timeout: 10_000 }).toBeGreaterThan(0);
   });
 

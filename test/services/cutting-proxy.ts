@@ -19,6 +19,8 @@ export type ProxyMode = "open" | "black hole" | "no answers" | "no questions" | 
 export class CuttingProxy implements AsyncDisposable {
   readonly url: string;
   mode: ProxyMode = "open";
+  /** Becomes a black hole where this goes by on its way to the server, and lets that through no more. */
+  blackHoleAt: string | null = null;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #cut: Cut | null = null;
@@ -100,6 +102,7 @@ export class CuttingProxy implements AsyncDisposable {
       pass.toClient(data, this.mode);
     });
     client.on("data", (data) => {
+      if (this.blackHoleAt !== null && data.includes(this.blackHoleAt)) this.mode = "black hole";
       if (isFrozen() || this.mode === "black hole" || this.mode === "no questions") return;
       const misspeltAt = this.#misspelt === null ? -1 : data.indexOf(this.#misspelt);
       if (misspeltAt >= 0) {
@@ -114,7 +117,7 @@ export class CuttingProxy implements AsyncDisposable {
       }
       this.#cut = null;
       isCut = true;
-      // The needle of a plain query follows its kind and its length.
+      // Behind the kind and the length of a plain query of PostgreSQL; of what Redis takes a part alone is nothing, too.
       const end = { none: at - 5, half: at + 1, all: data.length }[cut.reaches ?? "all"];
       upstream.write(data.subarray(0, end));
       client.destroy();
