@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { PersistenceError, type ShardId } from "@holdfast/core/adapter";
+import { adapterServices } from "@holdfast/testing";
 import { Etcd3 } from "etcd3";
 import { startOwnEtcd, type EtcdControl, type EtcdService } from "../../../test/services/etcd.ts";
 import { freePort } from "../../../test/services/free-port.ts";
@@ -10,7 +11,7 @@ import { EtcdRunnerStorage } from "../src/etcd-runner-storage.ts";
 import { EtcdSession } from "../src/etcd-session.ts";
 import { EtcdWatch } from "../src/etcd-watch.ts";
 import { checkOptions } from "../src/options.ts";
-import { hostsOf, member, services, Sessions, TTL_MS } from "./backend.ts";
+import { hostsOf, member, Sessions, TTL_MS } from "./backend.ts";
 
 /** Leases that outlive a restart of etcd by far. */
 const LONG_TTL_MS = 20_000;
@@ -110,7 +111,7 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
   it("gives a runner nothing by a try that it passes on late, after the runner gave shards back", async () => {
     const session = new EtcdSession(checkOptions({ hosts: hostsOf(etcd.url), prefix: sessions.prefix }));
     onTestFinished(() => session.close());
-    const runners = new EtcdRunnerStorage(session, services().random);
+    const runners = new EtcdRunnerStorage(session, adapterServices().random);
     await runners.register(member("r1"), LONG_TTL_MS);
     const sent = vi.spyOn(session.client.kv, "txn");
     expect(await runners.acquireShards("r1", SHARDS)).toEqual(SHARDS);
