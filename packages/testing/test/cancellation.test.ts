@@ -175,6 +175,53 @@ describe("a cancelled execution", () => {
     expect([new Set(seen), log]).toEqual([new Set(["c"]), ["c began", "c undone"]]);
   });
 
+  it("hears of it after its activity also where a race left a wait behind, which tells nobody", async () => {
+    await using test = await started(async (ctx) => {
+      ctx.onCompensate("undo", () => ctx.activities.note("undone"));
+      await Promise.race([ctx.sleep("1 hour"), ctx.sleep("2s")]);
+      await ctx.activities.committed("c");
+      await ctx.activities.note("must not run");
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    expect(log).toEqual(["c began"]);
+    await handle.cancel();
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    expect(log).toEqual(["c began", "undone"]);
+  });
+
+  it("hears of it in the next run where the code continues as new after its activity", async () => {
+    await using test = await started(async (ctx) => {
+      await Promise.race([ctx.sleep("1 hour"), ctx.sleep("2s")]);
+      await ctx.activities.committed("c");
+      return ctx.continueAsNew("1");
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    await handle.cancel();
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    expect(log).toEqual(["c began"]);
+  });
+
+  it("hears of it once from a wait beside its activity, where it cleans up at once", async () => {
+    await using test = await started(async (ctx) => {
+      const working = ctx.activities.committed("c");
+      try {
+        await Promise.race([working, ctx.sleep("1 hour")]);
+      } catch (error) {
+        await ctx.activities.note("cleaned");
+        await working;
+        await ctx.activities.note("up");
+        throw error;
+      }
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    await handle.cancel();
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    expect(log).toEqual(["c began", "cleaned", "up"]);
+  });
+
   it("takes its children with it, and not those that are detached", async () => {
     await using test = await started(async (ctx) => {
       await ctx.child(Child).start("detached", { detached: true });

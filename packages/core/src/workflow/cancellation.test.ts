@@ -41,6 +41,24 @@ describe("a cancellation", () => {
     expect(cancellation.takeUnheard()).toBeNull();
   });
 
+  it("is heard of from a wait beside work if the code asks for something at once, and else from the next step (C3)", () => {
+    for (const [asksAtOnce, unheard] of [
+      [true, null],
+      [false, error],
+    ] as const) {
+      const cancellation = new Cancellation();
+      opened(cancellation, "wait");
+      const { step } = opened(cancellation, "work");
+      cancellation.deliver(error);
+      if (asksAtOnce) cancellation.asks();
+      expect(cancellation.isHeard).toBe(asksAtOnce);
+      cancellation.closed(step, null);
+      cancellation.asks();
+      expect(cancellation.takeUnheard()).toBe(unheard);
+      expect(cancellation.takeUnheard()).toBeNull();
+    }
+  });
+
   it("is heard of once: from work that fails with it, or else from the next step (C3)", () => {
     for (const [failure, unheard] of [
       [error, null],

@@ -4,7 +4,8 @@
 //   C2  What only waits (a sleep, a signal) rejects at once. Work (an activity, a call, a child) is asked to end, and what
 //       it comes to is awaited: what it did is known to the code, which can undo it.
 //   C3  The code hears of it once: from a step that rejects with it, or else from the next step that it asks for, which is
-//       not done. What it asks for after that is done: it cleans up.
+//       not done. What it asks for after that is done: it cleans up. A wait tells nobody where it was left behind, as by
+//       Promise.race. So beside work it counts if the code asks for something before it is given another result.
 //   C4  Once the code is over, nothing reaches what is left of it: branches that nobody awaits do not go on beside the
 //       compensations.
 
@@ -71,6 +72,8 @@ export class Cancellation {
   #open: OpenStep[] = [];
   #error: WorkflowCancelledError | null = null;
   #isHeard = false;
+  /** Whether waits have rejected with it beside work, and the code was given nothing since. */
+  #mayBeHeard = false;
   #codeIsOver = false;
   readonly #abort = new Abort();
   readonly #whenWorkEnds: (() => void)[] = [];
@@ -96,6 +99,7 @@ export class Cancellation {
   /** The code has the step's result. @param error what it failed with, or null */
   closed(step: OpenStep, error: Error | null): void {
     removeFrom(this.#open, step);
+    this.#mayBeHeard = false;
     if (this.#error !== null && error?.name === this.#error.name) this.#isHeard = true;
     if (this.#whenWorkEnds.length > 0 && !this.#hasWork)
       for (const resolve of this.#whenWorkEnds.splice(0)) resolve();
@@ -104,8 +108,15 @@ export class Cancellation {
   deliver(error: WorkflowCancelledError): void {
     if (this.#codeIsOver || this.#error !== null) return;
     this.#error = error;
-    this.#cutAll(error);
+    const hasWaits = this.#cutAll(error);
+    this.#isHeard = hasWaits && this.#open.length === 0;
+    this.#mayBeHeard = hasWaits && !this.#isHeard;
     this.#abort.abort(error);
+  }
+
+  /** The code asks for something, a step or a value. */
+  asks(): void {
+    if (this.#mayBeHeard) this.#isHeard = true;
   }
 
   /** Whether the code was told, and need not be told again. */
@@ -132,10 +143,12 @@ export class Cancellation {
     return this.#open.some(({ role }) => role === "work");
   }
 
-  #cutAll(reason: Error): void {
+  /** Returns whether there were any that only wait. */
+  #cutAll(reason: Error): boolean {
     const open = this.#open;
     this.#open = open.filter(({ isWait }) => !isWait);
-    if (this.#open.length < open.length) this.#isHeard = true;
+    const hasWaits = this.#open.length < open.length;
     for (const step of open) step.cut(reason);
+    return hasWaits;
   }
 }

@@ -398,6 +398,8 @@ export class Execution {
       throw error;
     }
     const asked = this.#replay.ask(kind, name);
+    // One that is recorded is looked up without being asked for.
+    if (kind !== "patch") this.#cancellation.asks();
     if (asked instanceof NonDeterminismError) throw this.#diverge(asked);
     if (this.#replay.isOver && !this.isReplaying) this.#catchUp();
     if (replayOnly && asked.step === undefined && (this.#isCaughtUp || INSTANT.has(kind))) {
