@@ -222,6 +222,42 @@ describe("a cancelled execution", () => {
     expect(log).toEqual(["c began", "cleaned", "up"]);
   });
 
+  it("takes none of the children with it that clean up: of compensations, and of code that caught it", async () => {
+    await using test = await started(async (ctx) => {
+      ctx.onCompensate("refund", () => ctx.child(Child).execute("refund"));
+      try {
+        await ctx.sleep("1 day");
+      } catch (error) {
+        const report = await ctx.child(Child).start("report");
+        await ctx.child(Child).execute("clean");
+        await report.result();
+        throw error;
+      }
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    await handle.cancel();
+    const ended = handle.result().catch((error: unknown) => error);
+    await cluster.advance("20 minutes");
+    expect(await ended).toMatchObject({ name: "WorkflowCancelledError", failedCompensations: [] });
+    expect(new Set(log)).toEqual(new Set(["report began", "clean began", "refund began"]));
+  });
+
+  it("that comes while a compensation runs leaves its children alone", async () => {
+    await using test = await started(async (ctx) => {
+      ctx.onCompensate("refund", () => ctx.child(Child).execute("refund"));
+      throw new Error("no stock");
+    });
+    const { cluster, log, handle } = test;
+    const ended = handle.result().catch((error: unknown) => error);
+    await cluster.advance("5s");
+    expect(log).toEqual(["refund began"]);
+    await handle.cancel();
+    await cluster.advance("10 minutes");
+    expect(await ended).toMatchObject({ name: "WorkflowFailedError", failedCompensations: [] });
+    expect(new Set(log)).toEqual(new Set(["refund began"]));
+  });
+
   it("takes its children with it, and not those that are detached", async () => {
     await using test = await started(async (ctx) => {
       await ctx.child(Child).start("detached", { detached: true });

@@ -112,6 +112,7 @@ function childWorkflow(
   };
   const start = async (input: unknown, options?: ChildOptions): Promise<ChildHandle<WorkflowTypes>> => {
     const detached = isDetached(options);
+    const isCancelledWithIt = !detached && !children.cleanUp;
     const id = await step(
       `${contract.name}.start`,
       { does: "start", isDetached: detached },
@@ -121,7 +122,7 @@ function childWorkflow(
     const executionId = String(id);
     const calls = callsOf(parts, contract, executionId, input);
     // Also where the start was recorded by an earlier copy.
-    if (!detached) children.started(calls);
+    if (isCancelledWithIt) children.started(calls);
     return childHandle(parts, contract, calls, () => {
       const result = step(
         `${contract.name}.result`,

@@ -328,6 +328,7 @@ async function perform(
     await checkOutput(of, output);
     return output;
   } catch (error) {
+    children.codeFailed();
     return await compensations.run(readable(error));
   } finally {
     await children.told();

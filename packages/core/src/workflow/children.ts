@@ -3,6 +3,7 @@
 //   D1  Once the execution is cancelled, every child is that was started and is not known to have ended. Its end waits
 //       until they are told.
 //   D2  So are those that an earlier run of it has started.
+//   D3  So are none that it asks for after that, or after its code failed: they clean up.
 
 import type { Watcher } from "../contract/workflow-contract.ts";
 import { removeFrom } from "../data/remove-from.ts";
@@ -22,6 +23,7 @@ export class Children {
   #asking = 0;
   #whenKnown: (() => void)[] = [];
   #reason: string | null = null;
+  #hasFailed = false;
 
   constructor(scope: StepScope) {
     this.#scope = scope;
@@ -29,6 +31,7 @@ export class Children {
 
   /** A step may start a child. Returns what to call when it is known whether it did. */
   asking(): (child: CancellableChild | null) => void {
+    if (this.cleanUp) return () => undefined;
     this.#asking += 1;
     let isKnown = false;
     return (child) => {
@@ -54,6 +57,15 @@ export class Children {
   get running(): readonly Watcher[] {
     const inOrder = [...(this.#running ?? [])].toSorted(([one], [other]) => (one < other ? -1 : 1));
     return inOrder.map(([, { address }]) => address);
+  }
+
+  /** Whether those that are asked for from now on clean up (D3). */
+  get cleanUp(): boolean {
+    return this.#reason !== null || this.#hasFailed;
+  }
+
+  codeFailed(): void {
+    this.#hasFailed = true;
   }
 
   cancel(reason: string): void {
