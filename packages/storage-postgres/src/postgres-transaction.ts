@@ -84,6 +84,10 @@ export class PostgresTransaction implements StorageTransaction {
     return this.#lostWith ?? this.#begun?.lostWith ?? null;
   }
 
+  get couldNotBegin(): boolean {
+    return this.#lostWith !== null;
+  }
+
   /** Whether there is anything to commit. */
   get hasBegun(): boolean {
     return this.#beginning !== null;

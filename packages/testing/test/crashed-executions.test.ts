@@ -3,7 +3,7 @@
 import { defineEntity, defineWorkflow, rpc, type WorkflowContext } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
-import { tampering } from "./tampering.ts";
+import { notWritten, tampering } from "./tampering.ts";
 
 const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
 const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<string, string>({ persisted: true }) } });
@@ -104,3 +104,60 @@ function charge(ctx: WorkflowContext): Promise<string> {
 async function later(): Promise<void> {
   for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
 }
+
+describe("an execution whose storage fails for a moment, now and then", () => {
+  it("outlives more failures than it has attempts, since it goes on from what is recorded between them", async () => {
+    let failNext = false;
+    const tamper = tampering(({ workflows }) => ({
+      workflows: {
+        appendJournal(...append) {
+          if (!failNext) return workflows.appendJournal(...append);
+          failNext = false;
+          return Promise.reject(notWritten("appendJournal"));
+        },
+      },
+    }));
+    const work = Work.implement({
+      async execute(ctx) {
+        for (let reading = 0; reading < 40; reading += 1) await ctx.signal("reading" as never);
+        return "read";
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [work],
+      runners: 1,
+      tamper,
+      storageMessageMaxRetries: 2,
+    });
+    const handle = await cluster.workflow(Work).start("1");
+    for (let reading = 0; reading < 40; reading += 1) {
+      failNext = reading % 8 === 7;
+      // Often enough that it stays in memory, and its attempt goes on.
+      const sending = handle.signal("reading" as never);
+      await cluster.advance(500);
+      await sending;
+    }
+    await expect(handle.result()).resolves.toBe("read");
+  });
+
+  it("becomes a dead letter if nothing of it can be recorded any more", async () => {
+    const tamper = tampering(() => ({
+      workflows: { appendJournal: () => Promise.reject(notWritten("appendJournal")) },
+    }));
+    const work = Work.implement({
+      async execute(ctx) {
+        await ctx.run("step", () => 1);
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [work],
+      runners: 1,
+      tamper,
+      storageMessageMaxRetries: 2,
+    });
+    const failed = expect(cluster.workflow(Work).execute("1")).rejects.toThrow("dead letter");
+    await cluster.advance("1 minute");
+    await failed;
+  });
+});

@@ -9,6 +9,8 @@ export interface StorageTransaction {
   readonly kind: string;
   /** What it threw when it could not begin, or its session was lost: an attempt that this ends is repeated. Null: neither. */
   readonly lostWith?: Error | null;
+  /** Whether it could not begin, as where no connection became free: an attempt that this ends does not count. Not given: it could. */
+  readonly couldNotBegin?: boolean;
   /** Undoes everything. Safe to call twice and after a failure; resolves when the connection is free again. */
   rollback(): Promise<void>;
 }

@@ -9,6 +9,7 @@
 //       for a volatile one at once.
 //   R4  What runs ahead of its acceptance is stored meanwhile. Until that is done nothing else is recorded of it, and no
 //       transaction of its handler begins.
+//   R5  An attempt whose transaction could not begin does not count: many that wait for few connections are at no fault.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -124,7 +125,7 @@ export class RequestRunner {
     );
     const isSpent = (): boolean => request.attempts > mostRetries;
     for (let failures = 0; ; failures += 1) {
-      if (failures > 0 && !isSpent()) {
+      if (failures > 0 && (request.attemptIsRecorded || !isSpent())) {
         this.#options.counters.retried += 1;
         await this.#retries.pause(request, failures);
       }
@@ -171,8 +172,11 @@ export class RequestRunner {
       }
       if (reply === null) {
         lastError = outcome.type === "threw" ? outcome.error : null;
+        // It is made again under its number (R5).
+        request.attemptIsRecorded = transaction?.couldNotBegin === true;
         // Of the last one the dead letter says it.
-        if (!isSpent()) this.#retries.warn(request, "An attempt failed and is repeated", lastError);
+        if (request.attemptIsRecorded || !isSpent())
+          this.#retries.warn(request, "An attempt failed and is repeated", lastError);
         continue;
       }
       const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);

@@ -3,7 +3,7 @@
 // Journals each failed attempt, so that no copy of the execution starts to count anew. One attempt is in
 // activity-attempt.ts; what a step is, in execution.ts.
 
-import { backoffMs } from "../clock/backoff.ts";
+import { backoffMs, type Backoff } from "../clock/backoff.ts";
 import { withCauses } from "../contract/thrown.ts";
 import { isAnswer } from "../contract/answers.ts";
 import { encodeError } from "../contract/error-codec.ts";
@@ -19,6 +19,9 @@ export interface ActivityOfStep {
   readonly settings: ActivitySettings;
   readonly body: AttemptBody;
 }
+
+/** Between attempts that had no transaction. Each has waited for one already. */
+const WITHOUT_TRANSACTION: Backoff = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 };
 
 export class ActivityStep {
   readonly #step: Step;
@@ -39,6 +42,7 @@ export class ActivityStep {
     const heartbeat: Heartbeat = { details: last?.lastHeartbeat };
     let number = (recorded?.failures.length ?? 0) + 1;
     let retryAt = last?.retryAt ?? 0;
+    let waits = 0;
     for (;;) {
       if (retryAt > scope.clock.now()) await scope.until(retryAt, open);
       await scope.ready();
@@ -59,7 +63,14 @@ export class ActivityStep {
         if (scope.isStopped()) return;
         error = outcome.error;
         const ofStorage = this.#failureOfStorage(error, attempt.transactions);
-        if (ofStorage !== null) return scope.stop(ofStorage);
+        if (ofStorage !== null) {
+          if (attempt.transactions.transaction?.couldNotBegin !== true) return scope.stop(ofStorage);
+          // Many that wait for few connections are at no fault: it is made again under its number.
+          scope.warn(`The activity ${this.#step.name} had no transaction and is repeated`, ofStorage);
+          waits += 1;
+          retryAt = scope.clock.now() + backoffMs(WITHOUT_TRANSACTION, waits, scope.random);
+          continue;
+        }
       }
       if (open.cutBy !== null) return void (await this.#fail(open.cutBy));
       if (this.#isFinal(error, number)) return void (await this.#fail(error));

@@ -19,6 +19,7 @@ import type { EntityAddress } from "../data/entity-address.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 import { Suspension, type Call } from "../entity/behavior.ts";
 import { DefinitionError } from "../errors/config.ts";
+import { PersistenceError } from "../errors/storage.ts";
 import {
   UnknownExecutionError,
   WorkflowCancelledError,
@@ -90,6 +91,7 @@ export class ExecutionRunner {
     await this.#underWay.get(place);
     const copy: Copy = { execution: null, early: [] };
     this.#copies.set(executionId, copy);
+    let hasRecorded = false;
     try {
       let stored = call.isNew
         ? NOTHING_STORED
@@ -117,6 +119,9 @@ export class ExecutionRunner {
             place,
             settled.finally(() => this.#underWay.delete(place)),
           );
+        hasRecorded ||= execution.hasRecorded;
+        if (hasRecorded && end.type === "stopped" && end.error instanceof PersistenceError)
+          return this.#goOn(execution, end.error);
         if (end.type !== "continued") return await this.#conclude(call, execution, end);
         await settled;
         copy.execution = null;
@@ -231,6 +236,17 @@ export class ExecutionRunner {
         await this.#wake(execution.watchers);
         throw this.#failure(execution, end.error);
     }
+  }
+
+  /**
+   * Storage failed, but not before it had taken something. So the attempts are counted anew: a long life has many short failures,
+   * and is no less in order for it.
+   */
+  #goOn(execution: Execution, error: PersistenceError): Suspension {
+    this.parked.leave(execution.id);
+    const fields = { executionId: execution.id, error: error.message };
+    this.#services.logger.warn("An execution goes on from its journal, which could not be written", fields);
+    return new Suspension(0, 1);
   }
 
   async #endUnbegun(

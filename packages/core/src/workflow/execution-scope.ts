@@ -73,6 +73,10 @@ export class ExecutionScope implements StepScope {
     return this.#options.beginTransaction;
   }
 
+  warn(message: string, error: Error): void {
+    this.#options.logger.warn(message, { executionId: this.executionId, error: String(error) });
+  }
+
   isStopped(): boolean {
     return this.stopped.isAborted;
   }

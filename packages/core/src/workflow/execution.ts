@@ -209,6 +209,11 @@ export class Execution {
     return [...this.#cancellation.open].map(({ step, isWait }) => ({ ...step, isWait }));
   }
 
+  /** Whether storage has taken something that it recorded. */
+  get hasRecorded(): boolean {
+    return this.#journal.hasGrown;
+  }
+
   /** Resolves when nothing that it recorded is on its way to storage any more; null: nothing is. After its end (J5). */
   settled(): Promise<void> | null {
     return this.#journal.isSettled ? null : this.#journal.settled();

@@ -52,6 +52,7 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #steps: ReadonlyMap<number, RecordedStep>;
   #nextOrdinal: number;
+  #hasGrown = false;
   #waiting: JournalEntry[] | null = null;
   #writing: Promise<void> | null = null;
   /** Transactions that are committing. */
@@ -77,6 +78,11 @@ export class Journal {
     return this.#writing;
   }
 
+  /** Whether storage has taken something. */
+  get hasGrown(): boolean {
+    return this.#hasGrown;
+  }
+
   takeOrdinal(): number {
     const ordinal = this.#nextOrdinal;
     this.#nextOrdinal += 1;
@@ -97,6 +103,7 @@ export class Journal {
     this.#committing.push(committed);
     try {
       await committed;
+      this.#hasGrown = true;
     } finally {
       this.#committing = this.#committing.filter((other) => other !== committed);
     }
@@ -136,6 +143,7 @@ export class Journal {
   }
 
   readonly #hasWritten = (): void => {
+    this.#hasGrown = true;
     if (this.#waiting !== null) return this.#write(this.#waiting);
     this.#writing = null;
     this.#options.written();

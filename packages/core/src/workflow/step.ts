@@ -69,6 +69,8 @@ export interface StepScope {
   /** Aborted when the execution is over or has to leave. */
   readonly stopped: Abort;
   isStopped(): boolean;
+  /** Tells the log what is repeated, and why. */
+  warn(message: string, error: Error): void;
   /** Ends this copy of the execution: storage refused, or failed. */
   readonly stop: (error: unknown) => void;
   /** Resolves when a side effect may start, undefined if at once; never once the execution is over or has to leave. */
