@@ -472,6 +472,21 @@ describe("a definition that contradicts itself", () => {
         (activity as unknown as (...given: readonly unknown[]) => unknown)(() => undefined, { retries: 3 }),
       /^The options of an activity go before its function: activity\(options, async/u,
     ],
+    [
+      "an rpc's schema that is none",
+      () => rpc({ input: { parse: () => 1 } as never }),
+      /^The input of an rpc is given what is no Standard Schema/u,
+    ],
+    [
+      "a query's schema that is none",
+      () => query({ output: null as never }),
+      /^The output of a query is given what is no Standard Schema/u,
+    ],
+    [
+      "a signal's schema that is none",
+      () => defineWorkflow({ name: "W", signals: { go: {} as never } }),
+      /^The signal "go" of workflow "W" is given what is no Standard Schema/u,
+    ],
   ])("because of %s is a DefinitionError", (_what, define, message) => {
     expect(define).toThrow(DefinitionError);
     expect(define).toThrow(message);

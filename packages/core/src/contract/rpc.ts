@@ -2,7 +2,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
 import { checkKey } from "./key.ts";
 import { checkOptionNames, type OptionNames } from "./option-names.ts";
-import type { DefinedSchemas, SchemaInput, SchemaOutput } from "./schema.ts";
+import { checkSchema, type DefinedSchemas, type SchemaInput, type SchemaOutput } from "./schema.ts";
 
 /** Who may call an rpc: everybody, or only handlers, activities and workflows. */
 export type Visibility = "public" | "protected";
@@ -148,6 +148,8 @@ export function rpc<In, Out>(
 export function rpc(options: AnyRpcOptions = {}): AnyRpc {
   checkOptionNames(options, OPTION_NAMES);
   const { visibility = "public" } = options;
+  checkSchema("The input of an rpc", options.input);
+  checkSchema("The output of an rpc", options.output);
   // Whatever is not "protected" can be called by everybody.
   if (visibility !== "public" && visibility !== "protected")
     throw new ConfigError({ option: "visibility", got: visibility, takes: '"public" or "protected"' });

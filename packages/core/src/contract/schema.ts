@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { DefinitionError } from "../errors/config.ts";
 import { InvalidInputError } from "../errors/routing.ts";
 import { nameOf, type What } from "./what.ts";
 
@@ -9,6 +10,19 @@ export type Schema<In = unknown, Out = In> = StandardSchemaV1<In, Out>;
 export interface DefinedSchemas {
   readonly input?: StandardSchemaV1 | undefined;
   readonly output?: StandardSchemaV1 | undefined;
+}
+
+/** @param of what is defined with it: "The input of an rpc" @throws {DefinitionError} it is there, and is no Standard Schema */
+export function checkSchema(of: string, schema: unknown): void {
+  if (schema === undefined) return;
+  const { "~standard": standard } = (schema ?? {}) as {
+    readonly "~standard"?: { readonly validate?: unknown };
+  };
+  if (typeof standard?.validate === "function") return;
+  throw new DefinitionError(
+    `${of} is given what is no Standard Schema: it has no "~standard" to validate with. Give it a schema of zod 3.24, ` +
+      "valibot 1, arktype 2 or later, or leave it out and give the types as type arguments.",
+  );
 }
 
 /** What passes into a schema: the side before it is parsed. */

@@ -24,8 +24,8 @@ export interface CronOptions {
   readonly shardGroup?: string | undefined;
   /**
    * Five fields (minute, hour, day of month, month, day of week), six with seconds first, or `@yearly`, `@monthly`,
-   * `@weekly`, `@daily`, `@hourly`, `@minutely`, `@secondly`, `@weekdays`, `@weekends`. `H` in a field stands for a number
-   * made of the name. With both days given, either one will do.
+   * `@weekly`, `@daily` or `@midnight`, `@hourly`, `@minutely`, `@secondly`, `@weekdays`, `@weekends`. `H` in a field stands
+   * for a number made of the name. With both days given, either one will do.
    */
   readonly schedule: string;
   /**

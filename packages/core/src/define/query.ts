@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
-import type { DefinedSchemas, SchemaInput, SchemaOutput } from "../contract/schema.ts";
+import { checkSchema, type DefinedSchemas, type SchemaInput, type SchemaOutput } from "../contract/schema.ts";
 import type { Query } from "../contract/workflow-contract.ts";
 
 const OPTION_NAMES: OptionNames<DefinedSchemas> = { input: true, output: true };
@@ -17,5 +17,7 @@ export function query<
 export function query<In, Out>(): Query<In, Out>;
 export function query(options: DefinedSchemas = {}): Query {
   checkOptionNames(options, OPTION_NAMES);
+  checkSchema("The input of a query", options.input);
+  checkSchema("The output of a query", options.output);
   return Object.freeze({ kind: "query", input: options.input, output: options.output } satisfies Query);
 }

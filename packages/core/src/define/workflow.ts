@@ -4,7 +4,13 @@ import { checkName } from "../contract/entity-contract.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
-import { parseWhat, type DefinedSchemas, type SchemaInput, type SchemaOutput } from "../contract/schema.ts";
+import {
+  checkSchema,
+  parseWhat,
+  type DefinedSchemas,
+  type SchemaInput,
+  type SchemaOutput,
+} from "../contract/schema.ts";
 import { readable } from "../contract/thrown.ts";
 import {
   executionContract,
@@ -219,6 +225,10 @@ export function defineWorkflow(options: AnyWorkflowOptions): WorkflowDefinition<
       `The workflow "${name}" has hashKey: false but no key. Give it a key, or leave hashKey out.`,
     );
   }
+  checkSchema(`The input of workflow "${name}"`, options.input);
+  checkSchema(`The output of workflow "${name}"`, options.output);
+  for (const [signal, schema] of Object.entries(options.signals ?? {}))
+    checkSchema(`The signal "${signal}" of workflow "${name}"`, schema);
   const contract: WorkflowContract = {
     name,
     input: options.input,

@@ -30,6 +30,7 @@ const NICKNAMES: readonly string[] = [
   "@monthly",
   "@weekly",
   "@daily",
+  "@midnight",
   "@hourly",
   "@minutely",
   "@secondly",
@@ -169,7 +170,8 @@ function parse(cron: { name: string; schedule: string }): CronExpression {
   }
   try {
     // The date and the seed are given because cron-parser would take the system's clock and a random number.
-    return CronExpressionParser.parse(schedule, { tz: "UTC", currentDate: new Date(0), hashSeed: cron.name });
+    const known = schedule === "@midnight" ? "@daily" : schedule;
+    return CronExpressionParser.parse(known, { tz: "UTC", currentDate: new Date(0), hashSeed: cron.name });
   } catch (cause) {
     throw unreadable(cron, cause instanceof Error ? cause.message : String(cause), cause);
   }
