@@ -21,7 +21,10 @@ export interface EntityScope {
   readonly fencingToken: Epoch;
   /** Aborted when the entity leaves memory, also when its shard is lost at once. */
   readonly signal: AbortSignal;
-  /** `callback` is awaited before the entity leaves memory in order. Not after a crash, nor after a lost lease. */
+  /**
+   * `callback` is awaited before the entity leaves memory in order, for `entityTerminationTimeout` at most. It is not called after a
+   * crash; after a lost lease it is, with `signal` aborted, and nobody waits: another runner may have the entity already.
+   */
   onEvict(callback: () => void | Promise<void>): void;
 }
 

@@ -59,7 +59,8 @@ export class Activation {
   #abort: Abort | null = null;
   #onEvict: readonly (() => void | Promise<void>)[] = NONE;
   #isPumping = false;
-  #isEvicting = false;
+  /** Ends with its callbacks. Null: it is not leaving memory. */
+  #eviction: Promise<void> | null = null;
   #isClosed = false;
 
   constructor(options: ActivationOptions) {
@@ -94,7 +95,7 @@ export class Activation {
   }
 
   get isIdle(): boolean {
-    return this.#running.length === 0 && this.mailbox.size === 0 && !this.#isEvicting;
+    return this.#running.length === 0 && this.mailbox.size === 0 && this.#eviction === null;
   }
 
   /** Takes a request that is accepted, or runs ahead of that: it starts at once where it may and nothing waits in front of it. */
@@ -133,9 +134,35 @@ export class Activation {
     return this.#handlers;
   }
 
-  /** Lets the entity leave memory. What is admitted meanwhile waits, and finds fresh handlers after. */
-  async evict(report: (error: unknown) => void): Promise<void> {
-    this.#isEvicting = true;
+  /**
+   * Lets the entity leave memory, once its callbacks have run; all who ask for that meanwhile wait for the same. What is admitted
+   * then waits, and finds fresh handlers after.
+   */
+  evict(report: (error: unknown) => void): Promise<void> {
+    if (this.#eviction !== null) return this.#eviction;
+    const eviction = this.#callBack(report).then(() => {
+      // Where it was left behind, another one may be under way.
+      if (this.#eviction === eviction) this.leave();
+    });
+    this.#eviction = eviction;
+    return eviction;
+  }
+
+  /** The entity has left memory, also if a callback of it is still at work. */
+  leave(): void {
+    this.#eviction = null;
+    this.abort("the entity left memory");
+    this.#abort = null;
+    this.#handlers = this.#shared;
+    this.pump();
+  }
+
+  /** Aborts the entity's signal. Where its shard is lost that is before its callbacks run, so that they know. */
+  abort(why: string): void {
+    this.#abort?.abort(new InterruptedError({ what: `The work of ${entityKey(this.address)}`, why }));
+  }
+
+  async #callBack(report: (error: unknown) => void): Promise<void> {
     const callbacks = this.#onEvict;
     this.#onEvict = NONE;
     for (const callback of callbacks) {
@@ -145,14 +172,6 @@ export class Activation {
         report(error);
       }
     }
-    if (this.#abort !== null) {
-      const what = `The work of ${entityKey(this.address)}`;
-      this.#abort.abort(new InterruptedError({ what, why: "the entity left memory" }));
-    }
-    this.#abort = null;
-    this.#handlers = this.#shared;
-    this.#isEvicting = false;
-    this.pump();
   }
 
   /** Nothing starts any more. Returns what waited, in order. */
@@ -169,7 +188,7 @@ export class Activation {
 
   /** How many more requests may run now. */
   get #free(): number {
-    if (this.#isEvicting || this.#isClosed) return 0;
+    if (this.#eviction !== null || this.#isClosed) return 0;
     return this.#concurrency === 0 ? Number.POSITIVE_INFINITY : this.#concurrency - this.#running.length;
   }
 

@@ -143,7 +143,7 @@ export class EntityHost {
     const idleTimeOf = (behavior: EntityBehavior | undefined): number =>
       behavior?.contract.maxIdleTimeMs ?? options.maxIdleTimeMs;
     this.#eviction = new Eviction({
-      clock: options.clock,
+      ...options,
       shards: () => this.#shards.values(),
       maxIdleTimeMs: (entityType) => idleTimeOf(this.#behaviors.get(entityType)),
       shortestIdleTimeMs: () =>

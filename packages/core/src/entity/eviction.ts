@@ -1,6 +1,9 @@
 // Eviction: lets entities leave memory that have had no request for a while.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
+import { within } from "../clock/within.ts";
+import type { Logger } from "../contract/logger.ts";
+import { entityKey } from "../data/entity-address.ts";
 import type { Activation } from "./activation.ts";
 import type { HostedShard } from "./hosted-shard.ts";
 
@@ -9,6 +12,9 @@ const SHORTEST_INTERVAL_MS = 50;
 
 export interface EvictionOptions {
   readonly clock: Clock;
+  readonly logger: Logger;
+  /** How long the callbacks of one may take. */
+  readonly terminationTimeoutMs: number;
   readonly shards: () => Iterable<HostedShard>;
   /** Milliseconds without a request after which an entity of this type leaves. */
   readonly maxIdleTimeMs: (entityType: string) => number;
@@ -57,7 +63,13 @@ export class Eviction {
   }
 
   async #evict(shard: HostedShard, activation: Activation): Promise<void> {
-    await this.#options.evict(activation);
+    const { clock, logger, evict, terminationTimeoutMs } = this.#options;
+    if (!(await within(clock, evict(activation), terminationTimeoutMs))) {
+      logger.warn("An entity leaves memory although its onEvict callbacks are still at work", {
+        entity: entityKey(activation.address),
+      });
+      activation.leave();
+    }
     // A request may have come while onEvict ran, and have ended by now: then it stays, with fresh handlers.
     if (activation.isIdle && activation.idleSince !== null) shard.remove(activation);
   }

@@ -87,6 +87,7 @@ export class ShardDeparture {
           request.end("moved", reason);
           this.#release(request, reason);
         }
+        activation.abort(reason);
         void this.#options.evict(activation);
       }
     }

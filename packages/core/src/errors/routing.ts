@@ -85,7 +85,8 @@ export class EntityNotAssignedError extends HoldfastError {
   constructor(routing: { entity: string; shardId: string; attempts: number }, options?: ErrorOptions) {
     super(
       `No runner took the request for ${routing.entity}: its shard ${routing.shardId} had no owner in ` +
-        `${routing.attempts} attempts. The request did not run; call again, or raise sendRetryCount.`,
+        `${routing.attempts} attempts. The request did not run; call again, or raise sendRetryCount. If it never has one, ` +
+        `see that a runner has the group "${routing.shardId.slice(0, routing.shardId.lastIndexOf(":"))}" among its shardGroups.`,
       options,
     );
   }

@@ -1,0 +1,95 @@
+// What an entity does as it leaves memory, and what others may do meanwhile.
+
+import { defineEntity, rpc } from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Cart = defineEntity({
+  name: "Cart",
+  maxIdleTime: "10s",
+  rpcs: { add: rpc<number, number>({ persisted: true }), total: rpc<void, number>() },
+});
+
+interface Outside {
+  /** What carts wrote as they left memory. */
+  readonly table: Map<string, number>;
+  readonly log: string[];
+  cluster: TestCluster | null;
+}
+
+/** Keeps its total in memory, and takes `flushMs` to write it as it leaves. */
+function cartOf(outside: Outside, flushMs: number) {
+  const { table, log } = outside;
+  return Cart.implement((entity) => {
+    const { entityId } = entity.address;
+    let total = table.get(entityId) ?? 0;
+    entity.onEvict(async () => {
+      log.push("flush");
+      if (entity.signal.aborted) return;
+      await outside.cluster?.sleep(flushMs);
+      table.set(entityId, total);
+    });
+    return { add: (amount) => (total += amount), total: () => total };
+  });
+}
+
+async function started(flushMs: number, runners: number) {
+  const outside: Outside = { table: new Map(), log: [], cluster: null };
+  const register = [cartOf(outside, flushMs)];
+  const cluster = await createTestCluster({ runners, register, shardsPerGroup: 1 });
+  outside.cluster = cluster;
+  await cluster.entity(Cart, "c").add(100);
+  const owner = cluster.runners.findIndex(({ shardsOwned }) => shardsOwned > 0);
+  return { ...outside, cluster, owner, [Symbol.asyncDispose]: () => cluster.shutdown() };
+}
+
+/** Lets time pass until the entity has begun to leave. */
+async function untilItLeaves({
+  cluster,
+  log,
+}: {
+  cluster: TestCluster;
+  log: readonly string[];
+}): Promise<void> {
+  for (let passedMs = 0; passedMs < 60_000 && log.length === 0; passedMs += 100) await cluster.advance(100);
+  expect(log).toEqual(["flush"]);
+}
+
+describe("an entity that leaves memory", () => {
+  it.each([false, true])(
+    "is waited for by the drain of its shard, also if it had begun before: %s",
+    async (isIdle) => {
+      await using test = await started(2_000, 2);
+      const { cluster, owner } = test;
+      if (isIdle) await untilItLeaves(test);
+      const leaving = cluster.runners[owner]?.shutdown();
+      await cluster.advance(200);
+      const total = cluster.entity(Cart, "c").total();
+      await cluster.advance("5s");
+      await leaving;
+      expect(await total).toBe(100);
+    },
+  );
+
+  it("is gone after entityTerminationTimeout whatever its callbacks do, and fresh handlers take what comes", async () => {
+    await using test = await started(3_600_000, 1);
+    await untilItLeaves(test);
+    const { cluster } = test;
+    const total = cluster.entity(Cart, "c").total();
+    await cluster.advance("1 minute");
+    expect(await total).toBe(0);
+  });
+
+  it("has an aborted signal before its callbacks run where its shard is lost, and writes nothing over its successor", async () => {
+    await using test = await started(0, 2);
+    const { cluster, owner, table, log } = test;
+    cluster.faults({ leaseErrorBeforeEffect: 1 }, [owner]);
+    // Never idle for long enough to leave by itself.
+    while (log.length === 0) {
+      const asked = cluster.entity(Cart, "c").total();
+      await cluster.advance("2s");
+      await asked;
+    }
+    expect(table).toEqual(new Map());
+  });
+});
