@@ -138,7 +138,7 @@ describe("a request that was stored by its sender, who does not have the definit
     },
   );
 
-  it("takes its entity's with it where they are very many, and those of no other", async () => {
+  it("holds up nothing of its entity where there are many such, and all run in order once there is code", async () => {
     const handled: string[] = [];
     let code: EntityImplementation = shop(handled);
     await using cluster = await withoutOwner(
@@ -148,21 +148,66 @@ describe("a request that was stored by its sender, who does not have the definit
     const client = cluster.entityClient("Shop");
     for (let number = 0; number < 100; number += 1) void client.notifyPersisted("a", "sell", number);
     await cluster.advance("5s");
-    void client.notifyPersisted("b", "sell", 100);
-    await cluster.advance("5s");
-    await cluster.restart(0);
-    await cluster.advance("5s");
     const inAMinute = new Date(cluster.now() + 60_000);
-    for (const id of ["a", "b"]) await cluster.entity(Shop, id).buy.notify("later", { deliverAt: inAMinute });
+    await cluster.entity(Shop, "a").buy.notify("scheduled", { deliverAt: inAMinute });
+    await cluster.restart(0);
     await cluster.advance("2 minutes");
-    expect(handled).toEqual(["b later"]);
+    expect(handled).toEqual(["a scheduled"]);
+    await expect(cluster.entity(Shop, "a").buy("now")).resolves.toBe("bought now");
     code = grown(handled);
     await cluster.crash(0);
     await cluster.restart(0);
     await cluster.advance("1 minute");
     const sold = Array.from({ length: 100 }, (_, number) => `a sold ${number}`);
-    expect(handled.filter((what) => what.startsWith("a"))).toEqual([...sold, "a later"]);
-    expect(handled).toContain("b sold 100");
+    expect(handled).toEqual(["a scheduled", "a now", ...sold]);
+  });
+
+  it("holds up nothing of any entity where many of a shard have one such each", async () => {
+    const handled: string[] = [];
+    await using cluster = await withoutOwner(shop(handled), { shardsPerGroup: 1 });
+    const ids = Array.from({ length: 60 }, (_, number) => `${number}`);
+    const inAMinute = new Date(cluster.now() + 60_000);
+    for (const id of ids) {
+      void cluster.entityClient("Shop").notifyPersisted(id, "sell", 1);
+      void cluster.entity(Shop, id).buy.notify("scheduled", { deliverAt: inAMinute });
+    }
+    await cluster.advance("5s");
+    await cluster.restart(0);
+    await cluster.advance("2 minutes");
+    expect(handled.toSorted()).toEqual(ids.map((id) => `${id} scheduled`).toSorted());
+  });
+
+  it("holds up what is behind it for seconds where they are too many to be named to storage, and is overtaken by none of that", async () => {
+    const handled: string[] = [];
+    let code: EntityImplementation = shop(handled);
+    await using cluster = await withoutOwner(
+      changing(() => code),
+      { shardsPerGroup: 1, storagePollInterval: "5s" },
+    );
+    const client = cluster.entityClient("Shop");
+    const count = 12_500;
+    for (let number = 0; number < count; number += 1) void client.notifyPersisted("a", "sell", number);
+    await cluster.advance("10s");
+    for (const id of ["a", "b"]) void client.notifyPersisted(id, "buy", "stored");
+    await cluster.advance("10s");
+    const inAMinute = new Date(cluster.now() + 60_000);
+    for (const id of ["a", "b"])
+      await cluster.entity(Shop, id).buy.notify("scheduled", { deliverAt: inAMinute });
+    await cluster.restart(0);
+    await cluster.advance("2s");
+    expect(handled).toEqual(["b stored"]);
+    const called = watched(cluster.entity(Shop, "a").buy("called"));
+    await cluster.advance("30s");
+    expect(handled).toEqual(["b stored", "a stored", "a called"]);
+    expect(called.outcome).toBe("bought called");
+    await cluster.advance("30s");
+    const rest = handled.slice(3);
+    expect(rest.toSorted()).toEqual(["a scheduled", "b scheduled"]);
+    code = grown(handled);
+    await cluster.crash(0);
+    await cluster.restart(0);
+    await cluster.advance("1 minute");
+    expect(handled.slice(5)).toEqual(Array.from({ length: count }, (_, number) => `a sold ${number}`));
   });
 });
 

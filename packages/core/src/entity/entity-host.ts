@@ -119,7 +119,7 @@ export class EntityHost {
     });
     this.#inbox = new Inbox({
       ...options,
-      begin: () => this.#shards.beginRead(),
+      begin: () => this.#shards.beginRead(options.clock.monotonic()),
       held: () => this.#shards.held(this.#requests),
       admit: (pending, withoutRoom) => stored.admit(pending, withoutRoom),
     });
@@ -155,7 +155,7 @@ export class EntityHost {
   register(behavior: EntityBehavior): void {
     this.#behaviors.set(behavior.contract.name, behavior);
     this.#unserved.clear();
-    for (const shard of this.#shards.values()) shard.forgetSkipped();
+    this.#shards.forgetSkipped();
     this.wake();
   }
 

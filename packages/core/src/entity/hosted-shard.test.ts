@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { BriefMap } from "../data/brief-map.ts";
 import { HostedShard } from "./hosted-shard.ts";
+import { HostedShards } from "./hosted-shards.ts";
+import { SkippedRequests } from "./skipped-requests.ts";
+
+function newShard(): HostedShard {
+  return new HostedShard({ shardId: "default:1", epoch: 1 }, 0, new SkippedRequests());
+}
 
 function read(shard: HostedShard, sweep: number): void {
   shard.beginRead(sweep);
@@ -7,14 +14,14 @@ function read(shard: HostedShard, sweep: number): void {
 }
 
 function readShard(): HostedShard {
-  const shard = new HostedShard({ shardId: "default:1", epoch: 1 }, 0);
+  const shard = newShard();
   read(shard, 1);
   return shard;
 }
 
 describe("a shard", () => {
   it("is unread until a read that began after its claim has come to its end", () => {
-    const shard = new HostedShard({ shardId: "default:1", epoch: 1 }, 0);
+    const shard = newShard();
     expect(shard.isUnread).toBe(true);
     shard.beginRead(2);
     expect(shard.isUnread).toBe(true);
@@ -44,5 +51,18 @@ describe("a shard", () => {
       read(shard, 3);
       expect(shard.isUnread).toBe(false);
     }
+  });
+
+  it("is unread again once types are registered, where something was left out for want of code", () => {
+    const shards = new HostedShards(() => true);
+    shards.add({ shardId: "default:1", epoch: 1 }, 0);
+    const shard = shards.get("default:1");
+    shards.beginRead(0).caughtUp();
+    shards.forgetSkipped();
+    expect(shard?.isUnread).toBe(false);
+    shard?.skipRequest(1, { entityType: "Shop", entityId: "a", shardId: "default:1" });
+    shards.forgetSkipped();
+    expect(shard?.isUnread).toBe(true);
+    expect(shards.held(new BriefMap()).sequences).toEqual([]);
   });
 });

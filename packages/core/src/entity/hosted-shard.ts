@@ -4,16 +4,9 @@ import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Activation } from "./activation.ts";
 import { firstIdSince } from "./newest-requests.ts";
+import type { SkippedRequests } from "./skipped-requests.ts";
 
 const NONE: readonly EntityAddress[] = [];
-const NO_SEQUENCES: readonly number[] = [];
-/** So many requests of a shard are left out of a read one by one. */
-const MOST_SKIPPED = 30;
-
-interface Skipped {
-  readonly address: EntityAddress;
-  readonly sequences: number[];
-}
 
 /** What a runner keeps of one shard while it owns it. */
 export class HostedShard {
@@ -25,10 +18,9 @@ export class HostedShard {
   /** Aborted when the shard is given up. */
   readonly leaving: Abort = new Abort();
   readonly activations: BriefMap<Activation> = new BriefMap();
-  /** Entities whose stored requests are left out: no code here handles them, or very many of them. */
+  /** Entities whose stored requests are left out: no code here handles them. */
   readonly #unserved = new Map<string, EntityAddress>();
-  /** Stored requests that no code here handles, by their entities, whose others are read. */
-  readonly #skipped = new Map<string, Skipped>();
+  readonly #skipped: SkippedRequests;
   /** Entities of which the read under way is to take nothing more. */
   readonly #heldBack = new Map<string, EntityAddress>();
   /** Requests whose counted attempt is for when they are read. */
@@ -43,15 +35,24 @@ export class HostedShard {
   #sweep = 0;
   #mark = 0;
 
-  /** @param since wall time at which it came */
-  constructor(fence: Fence, since: number) {
+  /**
+   * @param since wall time at which it came
+   * @param skipped those of all shards of this runner
+   */
+  constructor(fence: Fence, since: number, skipped: SkippedRequests) {
     this.fence = fence;
+    this.#skipped = skipped;
     this.firstId = firstIdSince(since);
   }
 
   /** Whether storage may hold due requests that are not in memory: then new ones queue behind them there. */
   get isUnread(): boolean {
     return this.#storing > 0 || this.#readUpTo < this.#unreadSince;
+  }
+
+  /** Whether it may hold such requests of this entity. */
+  isUnreadFor(address: EntityAddress): boolean {
+    return this.isUnread || this.#skipped.isLeftOut(address);
   }
 
   markUnread(): void {
@@ -111,34 +112,15 @@ export class HostedShard {
     this.#unserved.set(entityKey(address), address);
   }
 
-  /**
-   * Leaves out one request of an entity. Each read is told what to leave out: where that is too much, all is left out of the
-   * entity that has most of it.
-   */
+  /** Leaves out one request of an entity, whose others are read. */
   skipRequest(sequence: number, address: EntityAddress): void {
-    const key = entityKey(address);
-    const skipped = this.#skipped.get(key) ?? { address, sequences: [] };
-    skipped.sequences.push(sequence);
-    this.#skipped.set(key, skipped);
-    if (this.skipped().length <= MOST_SKIPPED) return;
-    let most = skipped;
-    for (const other of this.#skipped.values())
-      if (other.sequences.length > most.sequences.length) most = other;
-    this.skip(most.address);
-    this.#skipped.delete(entityKey(most.address));
+    this.#skipped.add(sequence, address);
   }
 
-  /** The sequences of the requests that are left out one by one. */
-  skipped(): readonly number[] {
-    if (this.#skipped.size === 0) return NO_SEQUENCES;
-    return [...this.#skipped.values()].flatMap(({ sequences }) => sequences);
-  }
-
-  /** Entity types were registered: what was skipped may be served now. */
-  forgetSkipped(): void {
-    if (this.#unserved.size + this.#skipped.size === 0) return;
+  /** Entity types were registered: what was left out may be served now. */
+  forgetUnserved(): void {
+    if (this.#unserved.size === 0 && this.#skipped.isEmpty) return;
     this.#unserved.clear();
-    this.#skipped.clear();
     this.markUnread();
   }
 

@@ -1,16 +1,17 @@
 // HostedShards: the shards that are here, those that are on their way here, and what a read of storage asks of them.
 
 import type { BriefMap } from "../data/brief-map.ts";
-import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { HostedShard } from "./hosted-shard.ts";
 import type { Held, Sweep } from "./inbox.ts";
 import { Parking } from "./parking.ts";
+import { SkippedRequests } from "./skipped-requests.ts";
 
 export class HostedShards {
   readonly #shards = new Map<ShardId, HostedShard>();
+  readonly #skipped = new SkippedRequests();
   readonly #parking = new Parking();
   readonly #leaseIsHeld: () => boolean;
   /** Counts the readings of storage. */
@@ -56,16 +57,29 @@ export class HostedShards {
 
   /** @param now wall time */
   add(fence: Fence, now: number): void {
-    this.#shards.set(fence.shardId, new HostedShard(fence, now));
+    this.#shards.set(fence.shardId, new HostedShard(fence, now, this.#skipped));
   }
 
   delete(shardId: ShardId): void {
     this.#shards.delete(shardId);
+    this.#skipped.forgetShard(shardId);
   }
 
-  /** Storage is about to be read for all that are served. */
-  beginRead(): Sweep {
+  /** Entity types were registered: what no code handled may be served now. */
+  forgetSkipped(): void {
+    // They ask what was left out.
+    for (const shard of this.#shards.values()) shard.forgetUnserved();
+    this.#skipped.clear();
+  }
+
+  /**
+   * Storage is about to be read for all that are served.
+   *
+   * @param now monotonic time
+   */
+  beginRead(now: number): Sweep {
     this.#sweeps += 1;
+    this.#skipped.beginRead(now);
     const sweep = this.#sweeps;
     const shards: HostedShard[] = [];
     const shardIds: ShardId[] = [];
@@ -88,9 +102,9 @@ export class HostedShards {
   held(requests: BriefMap<HostedRequest>): Held {
     const sequences: number[] = [];
     for (const request of requests.current) if (request.sequence !== null) sequences.push(request.sequence);
-    const full: EntityAddress[] = [];
+    for (const sequence of this.#skipped.sequences()) sequences.push(sequence);
+    const full = [...this.#skipped.entities()];
     for (const shard of this.#shards.values()) {
-      sequences.push(...shard.skipped());
       const unready = shard.unready();
       // Nearly always nothing, of hundreds of shards.
       if (unready.length > 0) full.push(...unready);

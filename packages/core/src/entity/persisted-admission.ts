@@ -90,7 +90,7 @@ export class PersistedAdmission {
     if (resident !== undefined && (resident.isBacklogged || resident.isFull))
       return void refuseFull(arrival, resident, this.#options.counters);
     // What is only stored brings no entity into memory.
-    const isOnlyStored = known !== undefined || isLater || shard.isUnread;
+    const isOnlyStored = known !== undefined || isLater || shard.isUnreadFor(address);
     const straight = isOnlyStored
       ? null
       : (resident ?? this.#options.activation(shard, behavior, address, tag));
