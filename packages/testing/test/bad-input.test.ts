@@ -130,6 +130,15 @@ describe("bad input", () => {
     );
   });
 
+  it("for a workflow that nobody serves is a named error, at once", async () => {
+    await using test = await cluster();
+    const error = await errorOf(test.workflow(defineWorkflow<void, void>({ name: "Dusk" })).start());
+    expect(error).toBeInstanceOf(UnknownEntityError);
+    expect(error.message).toBe(
+      'No runner serves the workflow "Dusk". Served here: Desk. Register its implementation on each runner of its shard group, since the owner of the execution\'s shard runs it.',
+    );
+  });
+
   it("for an unknown rpc is a named error", async () => {
     await using test = await cluster();
     const error = await errorOf(test.entityClient("Desk").send("a", "chrge"));

@@ -83,7 +83,7 @@ export class Member {
   /** @throws {ClusterClosedError} before `start()` and after `shutdown()` */
   get parts(): Parts {
     if (this.#parts === null)
-      throw new ClusterClosedError({ what: "This", state: describeState(this.#state) });
+      throw new ClusterClosedError({ what: "A call", state: describeState(this.#state) });
     return this.#parts;
   }
 

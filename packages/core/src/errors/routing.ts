@@ -25,10 +25,16 @@ export class UnknownEntityError extends HoldfastError {
   readonly code = "UNKNOWN_ENTITY";
 
   constructor(entity: { entityType: string; known: readonly string[] }, options?: ErrorOptions) {
+    const { entityType, known } = entity;
+    const workflow = entityType.startsWith("workflow:") ? entityType.slice("workflow:".length) : null;
+    const what = workflow === null ? `entity type "${entityType}"` : `workflow "${workflow}"`;
+    const why =
+      workflow === null
+        ? `since the owner of the entity's shard handles it, and give entityClient() that group where it is not "default".`
+        : `since the owner of the execution's shard runs it.`;
     super(
-      `No runner serves the entity type "${entity.entityType}". ${listKnown("Served here", entity.known)} ` +
-        `Register its implementation on each runner of its shard group, since the owner of the entity's shard handles it, ` +
-        `and give entityClient() that group where it is not "default".`,
+      `No runner serves the ${what}. ${listKnown("Served here", known)} ` +
+        `Register its implementation on each runner of its shard group, ${why}`,
       options,
     );
   }
