@@ -14,6 +14,8 @@ interface Outside {
   /** What carts wrote as they left memory. */
   readonly table: Map<string, number>;
   readonly log: string[];
+  /** The entities that warnings name. */
+  readonly warnedOf: unknown[];
   cluster: TestCluster | null;
 }
 
@@ -27,6 +29,7 @@ function cartOf(outside: Outside, flushMs: number) {
       log.push("flush");
       if (entity.signal.aborted) return;
       await outside.cluster?.sleep(flushMs);
+      if (entity.signal.aborted) return;
       table.set(entityId, total);
     });
     return { add: (amount) => (total += amount), total: () => total };
@@ -34,9 +37,13 @@ function cartOf(outside: Outside, flushMs: number) {
 }
 
 async function started(flushMs: number, runners: number) {
-  const outside: Outside = { table: new Map(), log: [], cluster: null };
+  const outside: Outside = { table: new Map(), log: [], warnedOf: [], cluster: null };
   const register = [cartOf(outside, flushMs)];
-  const cluster = await createTestCluster({ runners, register, shardsPerGroup: 1 });
+  const skip = (): void => undefined;
+  const warn = (_line: string, fields?: Record<string, unknown>): void =>
+    void outside.warnedOf.push(fields?.["entity"]);
+  const logger = { debug: skip, info: skip, warn, error: skip };
+  const cluster = await createTestCluster({ runners, register, shardsPerGroup: 1, logger });
   outside.cluster = cluster;
   await cluster.entity(Cart, "c").add(100);
   const owner = cluster.runners.findIndex(({ shardsOwned }) => shardsOwned > 0);
@@ -78,7 +85,22 @@ describe("an entity that leaves memory", () => {
     const total = cluster.entity(Cart, "c").total();
     await cluster.advance("1 minute");
     expect(await total).toBe(0);
+    expect(test.warnedOf).toContain("Cart/c");
   });
+
+  it.each(["it is idle", "its shard moves"])(
+    "has an aborted signal once its callbacks had their time, and writes nothing over its successor, where %s",
+    async (why) => {
+      // Twice entityTerminationTimeout.
+      await using test = await started(30_000, 2);
+      const { cluster, owner, table, log } = test;
+      if (why === "it is idle") await untilItLeaves(test);
+      else void cluster.runners[owner]?.shutdown();
+      await cluster.advance("1 minute");
+      expect(log).toEqual(["flush"]);
+      expect(table).toEqual(new Map());
+    },
+  );
 
   it("has an aborted signal before its callbacks run where its shard is lost, and writes nothing over its successor", async () => {
     await using test = await started(0, 2);

@@ -67,6 +67,8 @@ export class ShardDeparture {
     );
     if (!(await within(this.#options.clock, evicted, this.#options.terminationTimeoutMs))) {
       this.#options.logger.warn("A shard moves although onEvict callbacks are still at work", { shardId });
+      // Before the next owner can have it: what is left behind is told by the entity's signal not to write any more.
+      for (const activation of shard.activations.values()) activation.leave();
     }
     if (this.#options.shards.get(shardId) !== shard) return;
     this.#options.shards.delete(shardId);
