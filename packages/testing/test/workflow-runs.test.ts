@@ -7,6 +7,7 @@ import {
   query,
   rpc,
   WorkflowFailedError,
+  type ExportedJournal,
   type Registration,
   type WorkflowImplementation,
 } from "@holdfast/core";
@@ -86,6 +87,44 @@ describe("an execution that continues as new", () => {
     await cluster.advance("2 minutes");
     const handle = await sending;
     expect(placesOf(await handle.result())).toEqual(["0", "1.0", "2.0", "3.0", "4.0"]);
+  });
+});
+
+describe("a loop that starts a child in each run and awaits none", () => {
+  const Invoice = defineWorkflow<{ id: string; takes: "1s" | "10 hours" }, void>({
+    name: "Invoice",
+    key: ({ id }) => id,
+    hashKey: false,
+  });
+  const Plan = defineWorkflow<number, void>({ name: "Plan", key: () => "plan", hashKey: false });
+  const register = [
+    Invoice.implement({ execute: async (ctx, { takes }) => ctx.sleep(takes) }),
+    Plan.implement({
+      async execute(ctx, month) {
+        await ctx.child(Invoice).start({ id: `${month}`, takes: month === 1 ? "10 hours" : "1s" });
+        await ctx.sleep("1 minute");
+        return ctx.continueAsNew(month + 1);
+      },
+    }),
+  ];
+  const carried = ({ entries }: ExportedJournal): readonly string[] => {
+    const event = entries.find(({ kind }) => kind === "continue")?.event;
+    const { children } = JSON.parse(event?.type === "completed" ? event.value : "{}");
+    return children.map(({ executionId }: { executionId: string }) => executionId);
+  };
+
+  it("carries those along that have not ended, and cancels them with it", async () => {
+    await using cluster = await createTestCluster({ runners: 2, register });
+    const handle = await cluster.workflow(Plan).start(1);
+    await cluster.advance("20 minutes");
+    const { continuations } = await handle.describe();
+    expect(continuations).toBeGreaterThan(15);
+    expect(carried(await handle.exportJournal())).toEqual(["1", `${continuations}`]);
+    await handle.cancel();
+    await cluster.advance("1 minute");
+    const invoices = cluster.workflow(Invoice);
+    expect(await invoices.get("1").describe()).toMatchObject({ status: "cancelled" });
+    expect(await invoices.get("2").describe()).toMatchObject({ status: "completed" });
   });
 });
 

@@ -1,5 +1,6 @@
 // Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
 
+import type { RequestState } from "../adapter/message-storage.ts";
 import { checkGivenDefinition } from "../contract/given-definition.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import { hashOf } from "../contract/key.ts";
@@ -23,6 +24,7 @@ import { executionIdOf, messageTarget, untypedTarget } from "../client/workflow-
 import { signalKey } from "../client/workflow-handle.ts";
 import { callStep } from "../workflow/call-step.ts";
 import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
+import type { CancellableChild } from "../workflow/children.ts";
 import type { Perform } from "../workflow/step.ts";
 import { unattended } from "../workflow/unattended.ts";
 import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
@@ -224,10 +226,25 @@ function callsOf(
   };
 }
 
+/** A child that an earlier run of its parent has started. */
+export function inheritedChild(services: WorkflowServices, address: Watcher): CancellableChild {
+  return {
+    address,
+    cancel: (reason) => cancelChild(services, address, reason),
+    hasEnded: async () => (await requestOf(services, address)) === null,
+  };
+}
+
 /** One that has ended or is gone needs no cancelling, and what would be left of it must not reach the next one of its key. */
-export async function cancelChild(services: WorkflowServices, child: Watcher, reason: string): Promise<void> {
-  const known = await services.lookUp(child.entityType, child.executionId);
-  if (known === null || known.state === "answered") return;
+async function cancelChild(services: WorkflowServices, child: Watcher, reason: string): Promise<void> {
+  const known = await requestOf(services, child);
+  if (known === null) return;
   const target = { ...untypedTarget(child, CANCEL), isKept: true };
   await services.notifyEntity(target, reason, { idempotencyKey: cancellationKey(known.requestId) });
+}
+
+/** The request that a child is, or null: it has ended, or is gone. */
+async function requestOf(services: WorkflowServices, child: Watcher): Promise<RequestState | null> {
+  const known = await services.lookUp(child.entityType, child.executionId);
+  return known?.state === "answered" ? null : known;
 }

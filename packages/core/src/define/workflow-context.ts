@@ -225,6 +225,8 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
         await parse(contract.input, input, `the workflow ${contract.name}`);
         const what = `The input of ${contract.name}`;
         const encoded = encodeBoundedPayload(input, what, services.maxPayloadBytes);
+        // First: meanwhile more may be asked for, or all of them be cancelled.
+        await children.leaveOutEnded();
         await children.known();
         await children.told();
         return { input: encoded, children: children.running };

@@ -36,7 +36,7 @@ import {
   type ActivityGroup,
 } from "./activity-group.ts";
 import type { DefinitionMistake } from "./entity.ts";
-import { cancelChild } from "./child-workflow.ts";
+import { inheritedChild } from "./child-workflow.ts";
 import type { NamedActivities, WorkflowServices } from "./context-parts.ts";
 import { checkGivenGroups } from "./given-groups.ts";
 import { workflowContext, type WorkflowContext } from "./workflow-context.ts";
@@ -326,8 +326,7 @@ async function perform(
   const { execution } = of;
   const compensations = new Compensations(execution);
   const children = new Children(execution.scope);
-  for (const address of execution.inheritedChildren)
-    children.started({ address, cancel: (reason) => cancelChild(of.services, address, reason) });
+  for (const address of execution.inheritedChildren) children.started(inheritedChild(of.services, address));
   execution.begin((reason) => children.cancel(reason));
   try {
     const ctx = workflowContext({ ...of, compensations, children });

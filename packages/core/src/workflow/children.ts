@@ -4,6 +4,7 @@
 //       until they are told.
 //   D2  So are those that an earlier run of it has started.
 //   D3  So are none that it asks for after that, or after its code failed: they clean up.
+//   D4  Those that earlier runs have started are carried along until they have ended: what a loop leaves behind must not pile up.
 
 import type { Watcher } from "../contract/workflow-contract.ts";
 import { removeFrom } from "../data/remove-from.ts";
@@ -12,7 +13,13 @@ import type { ChildCalls } from "./child-step.ts";
 import type { StepScope } from "./step.ts";
 
 /** A child as far as it can be cancelled. */
-export type CancellableChild = Pick<ChildCalls, "address" | "cancel">;
+export interface CancellableChild extends Pick<ChildCalls, "address" | "cancel"> {
+  /** Of one that an earlier run has started: whether it has ended, or is gone. Rejects where storage does. */
+  readonly hasEnded?: () => Promise<boolean>;
+}
+
+/** So many of earlier runs are looked up at the end of a run, and as many more as that has started. */
+const LOOKED_UP = 100;
 
 export class Children {
   readonly #scope: StepScope;
@@ -57,6 +64,26 @@ export class Children {
   get running(): readonly Watcher[] {
     const inOrder = [...(this.#running ?? [])].toSorted(([one], [other]) => (one < other ? -1 : 1));
     return inOrder.map(([, { address }]) => address);
+  }
+
+  /** Leaves out those of earlier runs that have ended (D4). Never rejects: who cannot be looked up now is carried along. */
+  async leaveOutEnded(): Promise<void> {
+    const running = [...(this.#running?.values() ?? [])];
+    const inherited = running.filter(({ hasEnded }) => hasEnded !== undefined);
+    const count = LOOKED_UP + running.length - inherited.length;
+    const check = async (child: CancellableChild): Promise<void> => {
+      const hasEnded = await child.hasEnded?.().catch(() => false);
+      // It may have been started anew meanwhile.
+      if (hasEnded === true && this.#running?.get(keyOf(child)) === child) this.ended(child);
+    };
+    await Promise.all(this.#partOf(inherited, count).map(check));
+  }
+
+  /** At most `count` of them: others each time, so that each has its turn. */
+  #partOf(children: readonly CancellableChild[], count: number): readonly CancellableChild[] {
+    if (children.length <= count) return children;
+    const from = Math.floor(this.#scope.random.next() * children.length);
+    return [...children.slice(from), ...children.slice(0, from)].slice(0, count);
   }
 
   /** Whether those that are asked for from now on clean up (D3). */
