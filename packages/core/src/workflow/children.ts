@@ -91,6 +91,11 @@ export class Children {
     return this.#reason !== null || this.#hasFailed;
   }
 
+  /** Why the execution is cancelled, or null. */
+  get cancelledFor(): string | null {
+    return this.#reason;
+  }
+
   codeFailed(): void {
     this.#hasFailed = true;
   }
