@@ -319,6 +319,7 @@ export class ExecutionStage {
       leaving: this.#leaving,
       fence: FENCE,
       transactions: new TransactionScope(undefined, "none here"),
+      countAnew: () => undefined,
     };
   }
 

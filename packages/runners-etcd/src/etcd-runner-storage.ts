@@ -63,7 +63,7 @@ export class EtcdRunnerStorage implements RunnerStorage {
     if (lease === null) return "lost";
     const ttl = await this.#session.call("refresh", "write", (options) => this.#keepAlive(lease, options));
     if (Number(ttl) > 0) return "held";
-    this.#leases.delete(runnerId);
+    this.#forget(runnerId);
     return "lost";
   }
 
@@ -78,8 +78,7 @@ export class EtcdRunnerStorage implements RunnerStorage {
         if (!(error instanceof EtcdLeaseInvalidError)) throw error;
       }
     });
-    this.#leases.delete(runnerId);
-    this.#releases.delete(runnerId);
+    this.#forget(runnerId);
   }
 
   async listRunners(): Promise<readonly RunnerRecord[]> {
@@ -126,6 +125,11 @@ export class EtcdRunnerStorage implements RunnerStorage {
     this.#watches.clear();
     this.#session.close();
     return Promise.resolve();
+  }
+
+  #forget(runnerId: string): void {
+    this.#leases.delete(runnerId);
+    this.#releases.delete(runnerId);
   }
 
   /** The lease of a member: registered here, or found at its key. Null: it has none. */

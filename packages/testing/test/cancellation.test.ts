@@ -222,6 +222,50 @@ describe("a cancelled execution", () => {
     expect(log).toEqual(["c began", "cleaned", "up"]);
   });
 
+  it("hears of it once from a wait beside its activity, also where it awaits that before it cleans up", async () => {
+    await using test = await started(async (ctx) => {
+      const working = ctx.activities.committed("c");
+      try {
+        await Promise.race([working, ctx.sleep("1 hour")]);
+      } catch (error) {
+        await working;
+        await ctx.activities.note("c undone");
+        throw error;
+      }
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    await handle.cancel();
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    expect(log).toEqual(["c began", "c undone"]);
+  });
+
+  it("takes those children with it that its code asks for in one go with the step that tells it", async () => {
+    await using test = await started(async (ctx) => {
+      await ctx.activities.committed("c");
+      const children = ["a", "b", "c"].map((id) => ctx.child(Child).execute(id));
+      try {
+        await Promise.all(children);
+      } catch (error) {
+        await ctx.activities.note("cleaned");
+        throw error;
+      }
+    });
+    const { cluster, log, handle } = test;
+    await cluster.advance("5s");
+    await handle.cancel();
+    await cancelled(cluster, handle);
+    await cluster.advance("20 minutes");
+    expect(log).toContain("cleaned");
+    for (const id of ["b", "c"])
+      expect(
+        await cluster
+          .workflow(Child)
+          .poll(id)
+          .catch((error: unknown) => error),
+      ).not.toBe(`${id} done`);
+  });
+
   it("takes none of the children with it that clean up: of compensations, and of code that caught it", async () => {
     await using test = await started(async (ctx) => {
       ctx.onCompensate("refund", () => ctx.child(Child).execute("refund"));

@@ -106,39 +106,61 @@ async function later(): Promise<void> {
 }
 
 describe("an execution whose storage fails for a moment, now and then", () => {
-  it("outlives more failures than it has attempts, since it goes on from what is recorded between them", async () => {
-    let failNext = false;
-    const tamper = tampering(({ workflows }) => ({
+  /** Storage that takes nothing while it is down. */
+  function fallible() {
+    const storage = { isDown: false };
+    const refused = (operation: string): Promise<never> => Promise.reject(notWritten(operation));
+    const tamper = tampering(({ workflows, messages }) => ({
       workflows: {
-        appendJournal(...append) {
-          if (!failNext) return workflows.appendJournal(...append);
-          failNext = false;
-          return Promise.reject(notWritten("appendJournal"));
-        },
+        appendJournal: (...given) =>
+          storage.isDown ? refused("appendJournal") : workflows.appendJournal(...given),
+        trimExecution: (...given) =>
+          storage.isDown ? refused("trimExecution") : workflows.trimExecution(...given),
+      },
+      messages: {
+        reschedule: (...given) => (storage.isDown ? refused("reschedule") : messages.reschedule(...given)),
+        recordAttempt: (...given) =>
+          storage.isDown ? refused("recordAttempt") : messages.recordAttempt(...given),
       },
     }));
-    const work = Work.implement({
-      async execute(ctx) {
-        for (let reading = 0; reading < 40; reading += 1) await ctx.signal("reading" as never);
-        return "read";
-      },
-    });
-    await using cluster = await createTestCluster({
-      register: [work],
-      runners: 1,
-      tamper,
-      storageMessageMaxRetries: 2,
-    });
-    const handle = await cluster.workflow(Work).start("1");
-    for (let reading = 0; reading < 40; reading += 1) {
-      failNext = reading % 8 === 7;
-      // Often enough that it stays in memory, and its attempt goes on.
-      const sending = handle.signal("reading" as never);
-      await cluster.advance(500);
-      await sending;
-    }
-    await expect(handle.result()).resolves.toBe("read");
-  });
+    return { storage, tamper };
+  }
+
+  it.each(["in one run", "over many runs"])(
+    "outlives more failures than it has attempts, since it goes on from what is recorded between them: %s",
+    async (how) => {
+      const { storage, tamper } = fallible();
+      let readings = 0;
+      const work = Work.implement({
+        async execute(ctx) {
+          do {
+            await ctx.signal("reading" as never);
+            await ctx.run("read", () => void (readings += 1));
+          } while (how === "in one run" && readings < 40);
+          return readings < 40 ? ctx.continueAsNew("1") : "read";
+        },
+      });
+      await using cluster = await createTestCluster({
+        register: [work],
+        runners: 1,
+        tamper,
+        storageMessageMaxRetries: 2,
+      });
+      const handle = await cluster.workflow(Work).start("1");
+      for (let reading = 0; reading < 45; reading += 1) {
+        const sending = handle.signal("reading" as never);
+        sending.catch(() => undefined);
+        storage.isDown = reading % 8 === 7;
+        // Often enough that it stays in memory, and its attempt goes on.
+        await cluster.advance(300);
+        storage.isDown = false;
+        await cluster.advance(700);
+      }
+      await cluster.advance("1 minute");
+      expect(readings).toBeGreaterThanOrEqual(40);
+      await expect(handle.result()).resolves.toBe("read");
+    },
+  );
 
   it("becomes a dead letter if nothing of it can be recorded any more", async () => {
     const tamper = tampering(() => ({

@@ -1,6 +1,7 @@
 // Transaction scope: how a handler's or an activity's context finds the one storage transaction that also commits its
 // reply or journal entry. The runtime makes a scope for each attempt; `postgresTx(ctx)` and its like open it.
 
+import { withCauses } from "./thrown.ts";
 import { TransactionUnavailableError } from "../errors/storage.ts";
 
 /** A transaction of the storage, open until the runtime records the outcome with it or rolls it back. */
@@ -21,6 +22,34 @@ export async function rollBack(transaction: StorageTransaction | null): Promise<
     await transaction?.rollback();
   } catch {
     // Nothing of it is or will be written.
+  }
+}
+
+/**
+ * So many attempts are made that do not count, since their transactions could not begin: by the defaults for half an hour. What
+ * lasts longer is no rush.
+ */
+export const MOST_WITHOUT_TRANSACTION = 100;
+
+/** Whether this is what the transaction was lost with. A query builder may have wrapped it. */
+export function isLostWith(error: unknown, transaction: StorageTransaction | null): boolean {
+  const lostWith = transaction?.lostWith ?? null;
+  if (lostWith === null) return false;
+  const errors = withCauses(error);
+  const at = errors.indexOf(lostWith);
+  return at !== -1 && !errors.slice(0, at).some(saysItIsFinal);
+}
+
+/** Whether an attempt ended with this error since its transaction could not begin. */
+export function couldNotBegin(error: unknown, transaction: StorageTransaction | null): boolean {
+  return transaction?.couldNotBegin === true && isLostWith(error, transaction);
+}
+
+function saysItIsFinal(error: Error): boolean {
+  try {
+    return "retryable" in error && error.retryable === false;
+  } catch {
+    return false;
   }
 }
 

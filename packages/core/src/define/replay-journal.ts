@@ -140,5 +140,6 @@ function callOf(entityType: string, { executionId, requestId, input: payload }: 
     leaving: never,
     fence: { shardId, epoch: 1 },
     transactions: new TransactionScope(undefined, "a replay has none"),
+    countAnew: () => undefined,
   };
 }

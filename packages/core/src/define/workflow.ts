@@ -325,7 +325,7 @@ async function perform(
 ): Promise<unknown> {
   const { execution } = of;
   const compensations = new Compensations(execution);
-  const children = new Children(execution.scope);
+  const children = new Children(execution.scope, () => execution.isToldOfCancellation);
   for (const address of execution.inheritedChildren) children.started(inheritedChild(of.services, address));
   execution.begin((reason) => children.cancel(reason));
   try {

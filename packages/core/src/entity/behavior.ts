@@ -27,6 +27,8 @@ export interface Call {
   readonly leaving: AbortWatch;
   readonly fence: Fence;
   readonly transactions: TransactionScope;
+  /** This attempt came to something that lasts: should it fail now, the next one counts as the second. */
+  countAnew(): void;
 }
 
 /** Given the parsed input; returns the output or a promise of it, or for a streaming rpc an async iterable. */

@@ -9,11 +9,13 @@ import type { HostedShard } from "./hosted-shard.ts";
 
 const LONGEST_INTERVAL_MS = 5_000;
 const SHORTEST_INTERVAL_MS = 50;
+/** How long the callbacks of one that is idle may take at least: who shuts down soon need not have less time for this. */
+const CALLBACKS_MS = 60_000;
 
 export interface EvictionOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** How long the callbacks of one may take. */
+  /** How long the callbacks of one may take where its shard moves. */
   readonly terminationTimeoutMs: number;
   readonly shards: () => Iterable<HostedShard>;
   /** Milliseconds without a request after which an entity of this type leaves. */
@@ -64,7 +66,8 @@ export class Eviction {
 
   async #evict(shard: HostedShard, activation: Activation): Promise<void> {
     const { clock, logger, evict, terminationTimeoutMs } = this.#options;
-    if (!(await within(clock, evict(activation), terminationTimeoutMs))) {
+    const mostMs = Math.max(terminationTimeoutMs, CALLBACKS_MS);
+    if (!(await within(clock, evict(activation), mostMs))) {
       logger.warn("An entity leaves memory although its onEvict callbacks are still at work", {
         entity: entityKey(activation.address),
       });

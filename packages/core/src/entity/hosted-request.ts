@@ -19,7 +19,7 @@ export class HostedRequest {
   readonly input: unknown;
   /** Attempts recorded as begun. */
   attempts: number;
-  /** Whether the next attempt is among `attempts` already, recorded together with the acceptance. */
+  /** Whether the next attempt is among `attempts` already: recorded with the acceptance, or one before it did not count. */
   attemptIsRecorded: boolean;
   /** Null until storage has accepted it, and for volatile requests. */
   sequence: number | null = null;

@@ -9,7 +9,8 @@
 //       for a volatile one at once.
 //   R4  What runs ahead of its acceptance is stored meanwhile. Until that is done nothing else is recorded of it, and no
 //       transaction of its handler begins.
-//   R5  An attempt whose transaction could not begin does not count: many that wait for few connections are at no fault.
+//   R5  An attempt that ends since its transaction could not begin does not count, but for the hundredth: many that wait for few
+//       connections are at no fault.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -21,8 +22,15 @@ import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
 import { isRetryable } from "../contract/retryable.ts";
 import { parseWhat } from "../contract/schema.ts";
-import { readable, withCauses } from "../contract/thrown.ts";
-import { noTransactionsFor, TransactionScope, type StorageTransaction } from "../contract/transaction.ts";
+import { readable } from "../contract/thrown.ts";
+import {
+  couldNotBegin,
+  isLostWith,
+  MOST_WITHOUT_TRANSACTION,
+  noTransactionsFor,
+  TransactionScope,
+  type StorageTransaction,
+} from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Envelope } from "../data/envelope.ts";
@@ -118,6 +126,7 @@ export class RequestRunner {
   async #runRecorded(request: HostedRequest, activation: Activation): Promise<RunResult> {
     const { fence } = activation;
     let lastError: unknown = null;
+    let uncounted = 0;
     // The one that only tells that it was begun is no failure.
     const mostRetries = Math.max(
       activation.behavior.countsCutAttempt === true ? 1 : 0,
@@ -149,7 +158,7 @@ export class RequestRunner {
       const transactions = new TransactionScope(this.#beginAfter(storing), NOT_TRANSACTIONAL);
       const isToRun = request.inputError === null && request.ended === null;
       const turn = this.#brief.begins();
-      const attempt = this.#attempt(request, activation, transactions, itself);
+      const attempt = this.#attempt(request, activation, transactions, itself, uncounted);
       // Who ignores the signal is left behind (R2).
       const outcome =
         attempt instanceof Promise ? await request.unlessMoved<Attempt>(attempt, MOVED) : attempt;
@@ -172,8 +181,10 @@ export class RequestRunner {
       }
       if (reply === null) {
         lastError = outcome.type === "threw" ? outcome.error : null;
-        // It is made again under its number (R5).
-        request.attemptIsRecorded = transaction?.couldNotBegin === true;
+        // Then the next one is on the count already (R5).
+        request.attemptIsRecorded =
+          uncounted < MOST_WITHOUT_TRANSACTION && couldNotBegin(lastError, transaction);
+        if (request.attemptIsRecorded) uncounted += 1;
         // Of the last one the dead letter says it.
         if (request.attemptIsRecorded || !isSpent())
           this.#retries.warn(request, "An attempt failed and is repeated", lastError);
@@ -208,13 +219,14 @@ export class RequestRunner {
     activation: Activation,
     transactions: TransactionScope,
     resultOf: (attempt: Attempt, request: HostedRequest) => Result,
+    uncounted = 0,
   ): Result | Promise<Result> {
     const interrupted = request.ended;
     if (interrupted !== null) {
       const exit = failedExit(request, interruption(request, interrupted.why), this.#options);
       return resultOf({ type: "exit", exit }, request);
     }
-    const call = new Attempted(request, activation, transactions);
+    const call = new Attempted(request, activation, transactions, uncounted);
     request.isNew = false;
     request.isRunning = true;
     let attempt: Attempt;
@@ -278,10 +290,15 @@ class Attempted implements Call {
   readonly transactions: TransactionScope;
   readonly #request: HostedRequest;
 
-  constructor(request: HostedRequest, activation: Activation, transactions: TransactionScope) {
+  constructor(
+    request: HostedRequest,
+    activation: Activation,
+    transactions: TransactionScope,
+    uncounted: number,
+  ) {
     this.#request = request;
     this.envelope = request.envelope;
-    this.attempt = Math.max(1, request.attempts);
+    this.attempt = Math.max(1, request.attempts) + uncounted;
     this.isNew = request.isNew;
     this.leaving = activation.leaving;
     this.fence = activation.fence;
@@ -294,6 +311,10 @@ class Attempted implements Call {
 
   get aborted(): AbortWatch {
     return this.#request.aborted;
+  }
+
+  countAnew(): void {
+    this.#request.attempts = Math.min(this.#request.attempts, 1);
   }
 }
 
@@ -318,19 +339,7 @@ function thrown(cause: unknown, { fence }: Activation): Attempt {
 /** Whether the attempt is repeated. A query builder may have wrapped what the transaction was lost with. */
 function asksForAnother(error: unknown, transaction: StorageTransaction | null): boolean {
   if (isRetryable(error)) return true;
-  const lostWith = transaction?.lostWith ?? null;
-  if (lostWith === null) return false;
-  const errors = withCauses(error);
-  const at = errors.indexOf(lostWith);
-  return at !== -1 && !errors.slice(0, at).some(saysItIsFinal);
-}
-
-function saysItIsFinal(error: Error): boolean {
-  try {
-    return "retryable" in error && error.retryable === false;
-  } catch {
-    return false;
-  }
+  return isLostWith(error, transaction);
 }
 
 /** Whether it is a promise, of whatever library. */

@@ -113,6 +113,7 @@ function callWith(signal: AbortSignal): Call {
     leaving: new Abort(),
     fence: { shardId: "default:1", epoch: 1 },
     transactions: new TransactionScope(undefined, "the test has none"),
+    countAnew: () => undefined,
   };
 }
 

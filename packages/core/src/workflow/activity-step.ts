@@ -7,7 +7,13 @@ import { backoffMs, type Backoff } from "../clock/backoff.ts";
 import { withCauses } from "../contract/thrown.ts";
 import { isAnswer } from "../contract/answers.ts";
 import { encodeError } from "../contract/error-codec.ts";
-import { rollBack, type StorageTransaction, type TransactionScope } from "../contract/transaction.ts";
+import {
+  couldNotBegin,
+  MOST_WITHOUT_TRANSACTION,
+  rollBack,
+  type StorageTransaction,
+  type TransactionScope,
+} from "../contract/transaction.ts";
 import { DefinitionError } from "../errors/config.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { Attempt, type ActivitySettings, type AttemptBody, type Heartbeat } from "./activity-attempt.ts";
@@ -50,7 +56,7 @@ export class ActivityStep {
       if (open.cutBy !== null) return void (await this.#fail(open.cutBy));
       open.hasBegun = true;
       const { settings } = this.#activity;
-      const attempt = new Attempt(this.#step, scope, { settings, attempt: number, heartbeat });
+      const attempt = new Attempt(this.#step, scope, { settings, attempt: number + waits, heartbeat });
       const outcome = await attempt.run(this.#activity.body);
       let error: unknown;
       if (outcome.type === "completed") {
@@ -64,8 +70,10 @@ export class ActivityStep {
         error = outcome.error;
         const ofStorage = this.#failureOfStorage(error, attempt.transactions);
         if (ofStorage !== null) {
-          if (attempt.transactions.transaction?.couldNotBegin !== true) return scope.stop(ofStorage);
-          // Many that wait for few connections are at no fault: it is made again under its number.
+          const { transaction = null } = attempt.transactions;
+          if (waits >= MOST_WITHOUT_TRANSACTION || !couldNotBegin(error, transaction))
+            return scope.stop(ofStorage);
+          // Many that wait for few connections are at no fault: it does not count.
           scope.warn(`The activity ${this.#step.name} had no transaction and is repeated`, ofStorage);
           waits += 1;
           retryAt = scope.clock.now() + backoffMs(WITHOUT_TRANSACTION, waits, scope.random);

@@ -41,21 +41,36 @@ describe("a cancellation", () => {
     expect(cancellation.takeUnheard()).toBeNull();
   });
 
-  it("is heard of from a wait beside work if the code asks for something at once, and else from the next step (C3)", () => {
+  it("is heard of from a wait beside work that is as new as the last result (C3)", () => {
+    const cancellation = new Cancellation();
+    opened(cancellation, "wait");
+    const { step } = opened(cancellation, "work");
+    cancellation.deliver(error);
+    expect([cancellation.isHeard, cancellation.isTold]).toEqual([true, true]);
+    cancellation.closed(step, null);
+    expect(cancellation.takeUnheard()).toBeNull();
+  });
+
+  it("is heard of from an older one if the code asks for something at once, and else from the next step (C3)", async () => {
     for (const [asksAtOnce, unheard] of [
       [true, null],
       [false, error],
     ] as const) {
       const cancellation = new Cancellation();
+      const before = opened(cancellation, "wait");
       opened(cancellation, "wait");
+      cancellation.closed(before.step, null);
       const { step } = opened(cancellation, "work");
       cancellation.deliver(error);
       if (asksAtOnce) cancellation.asks();
-      expect(cancellation.isHeard).toBe(asksAtOnce);
+      expect([cancellation.isHeard, cancellation.isTold]).toEqual([asksAtOnce, asksAtOnce]);
       cancellation.closed(step, null);
       cancellation.asks();
       expect(cancellation.takeUnheard()).toBe(unheard);
       expect(cancellation.takeUnheard()).toBeNull();
+      expect(cancellation.isTold, "in one go with that step the code does not know yet").toBe(asksAtOnce);
+      await Promise.resolve();
+      expect(cancellation.isTold).toBe(true);
     }
   });
 

@@ -5,7 +5,8 @@
 //       it comes to is awaited: what it did is known to the code, which can undo it.
 //   C3  The code hears of it once: from a step that rejects with it, or else from the next step that it asks for, which is
 //       not done. What it asks for after that is done: it cleans up. A wait tells nobody where it was left behind, as by
-//       Promise.race. So beside work it counts if the code asks for something before it is given another result.
+//       Promise.race: so of waits beside work one counts that is as new as the last result, and an older one if the code
+//       asks for something before it is given another result.
 //   C4  Once the code is over, nothing reaches what is left of it: branches that nobody awaits do not go on beside the
 //       compensations.
 
@@ -39,6 +40,9 @@ export class OpenStep {
     this.role = role;
     this.#reject = reject;
   }
+
+  /** How many results the code had been given when it asked for this. */
+  givenBefore = 0;
 
   /** Whether it has no part in what happens after it was cut. */
   get isWait(): boolean {
@@ -74,6 +78,9 @@ export class Cancellation {
   #isHeard = false;
   /** Whether waits have rejected with it beside work, and the code was given nothing since. */
   #mayBeHeard = false;
+  #isTold = false;
+  /** How many results the code was given. */
+  #given = 0;
   #codeIsOver = false;
   readonly #abort = new Abort();
   readonly #whenWorkEnds: (() => void)[] = [];
@@ -93,14 +100,16 @@ export class Cancellation {
   }
 
   opened(step: OpenStep): void {
+    step.givenBefore = this.#given;
     this.#open.push(step);
   }
 
   /** The code has the step's result. @param error what it failed with, or null */
   closed(step: OpenStep, error: Error | null): void {
     removeFrom(this.#open, step);
+    this.#given += 1;
     this.#mayBeHeard = false;
-    if (this.#error !== null && error?.name === this.#error.name) this.#isHeard = true;
+    if (this.#error !== null && error?.name === this.#error.name) this.#isHeard = this.#isTold = true;
     if (this.#whenWorkEnds.length > 0 && !this.#hasWork)
       for (const resolve of this.#whenWorkEnds.splice(0)) resolve();
   }
@@ -108,15 +117,21 @@ export class Cancellation {
   deliver(error: WorkflowCancelledError): void {
     if (this.#codeIsOver || this.#error !== null) return;
     this.#error = error;
-    const hasWaits = this.#cutAll(error);
-    this.#isHeard = hasWaits && this.#open.length === 0;
-    this.#mayBeHeard = hasWaits && !this.#isHeard;
+    const waits = this.#cutAll(error);
+    const isHeard = this.#open.length === 0 || waits.some(({ givenBefore }) => givenBefore === this.#given);
+    this.#isHeard = this.#isTold = waits.length > 0 && isHeard;
+    this.#mayBeHeard = waits.length > 0 && !isHeard;
     this.#abort.abort(error);
   }
 
   /** The code asks for something, a step or a value. */
   asks(): void {
-    if (this.#mayBeHeard) this.#isHeard = true;
+    if (this.#mayBeHeard) this.#isHeard = this.#isTold = true;
+  }
+
+  /** Whether the code had the time to know of it: what it asks for from now on cleans up. */
+  get isTold(): boolean {
+    return this.#isTold;
   }
 
   /** Whether the code was told, and need not be told again. */
@@ -128,6 +143,8 @@ export class Cancellation {
   takeUnheard(): WorkflowCancelledError | null {
     if (this.#error === null || this.#isHeard || this.#codeIsOver) return null;
     this.#isHeard = true;
+    // What is asked for in one go with this step followed from nothing that this one came to.
+    void Promise.resolve().then(() => (this.#isTold = true));
     return this.#error;
   }
 
@@ -143,12 +160,11 @@ export class Cancellation {
     return this.#open.some(({ role }) => role === "work");
   }
 
-  /** Returns whether there were any that only wait. */
-  #cutAll(reason: Error): boolean {
+  /** Returns those that only waited. */
+  #cutAll(reason: Error): readonly OpenStep[] {
     const open = this.#open;
     this.#open = open.filter(({ isWait }) => !isWait);
-    const hasWaits = this.#open.length < open.length;
     for (const step of open) step.cut(reason);
-    return hasWaits;
+    return open.filter(({ isWait }) => isWait);
   }
 }

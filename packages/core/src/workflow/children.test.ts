@@ -21,7 +21,7 @@ const addressOf = (executionId: string) => ({
 
 describe("the children of an execution that is cancelled", () => {
   it("are all told before anybody who asks goes on (D1)", async () => {
-    const children = new Children(scope());
+    const children = new Children(scope(), () => false);
     const telling = Promise.withResolvers<void>();
     children.started({ address: addressOf("1"), cancel: () => telling.promise });
     children.cancel("enough");
@@ -44,7 +44,7 @@ describe("the children of earlier runs", () => {
     children.running.map(({ executionId }) => executionId);
 
   it("are carried along unless it is known that they have ended, or they are started anew meanwhile (D4)", async () => {
-    const children = new Children(scope());
+    const children = new Children(scope(), () => false);
     const ends: readonly [string, () => Promise<boolean>][] = [
       ["ended", async () => true],
       ["goes on", async () => false],
@@ -62,7 +62,7 @@ describe("the children of earlier runs", () => {
   it("are looked up a part at a time, and each in its turn (D4)", async () => {
     const lookedUp: string[] = [];
     const sizes: number[] = [];
-    const children = new Children(scope());
+    const children = new Children(scope(), () => false);
     for (let n = 0; n < 1_000; n += 1) {
       const hasEnded = async (): Promise<boolean> => lookedUp.push(`${n}`) > 0;
       children.started({ address: addressOf(`${n}`), cancel, hasEnded });

@@ -3,7 +3,7 @@
 //   D1  Once the execution is cancelled, every child is that was started and is not known to have ended. Its end waits
 //       until they are told.
 //   D2  So are those that an earlier run of it has started.
-//   D3  So are none that it asks for after that, or after its code failed: they clean up.
+//   D3  So are none that its code asks for once it was told, or has failed: they clean up.
 //   D4  Those that earlier runs have started are carried along until they have ended: what a loop leaves behind must not pile up.
 
 import type { Watcher } from "../contract/workflow-contract.ts";
@@ -23,6 +23,7 @@ const LOOKED_UP = 100;
 
 export class Children {
   readonly #scope: StepScope;
+  readonly #isTold: () => boolean;
   /** Made with the first child. */
   #running: Map<string, CancellableChild> | null = null;
   readonly #telling: Promise<unknown>[] = [];
@@ -32,8 +33,10 @@ export class Children {
   #reason: string | null = null;
   #hasFailed = false;
 
-  constructor(scope: StepScope) {
+  /** @param isTold whether the code had the time to know of a cancellation */
+  constructor(scope: StepScope, isTold: () => boolean) {
     this.#scope = scope;
+    this.#isTold = isTold;
   }
 
   /** A step may start a child. Returns what to call when it is known whether it did. */
@@ -88,7 +91,7 @@ export class Children {
 
   /** Whether those that are asked for from now on clean up (D3). */
   get cleanUp(): boolean {
-    return this.#reason !== null || this.#hasFailed;
+    return this.#hasFailed || this.#isTold();
   }
 
   /** Why the execution is cancelled, or null. */

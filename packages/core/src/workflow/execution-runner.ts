@@ -120,13 +120,15 @@ export class ExecutionRunner {
             settled.finally(() => this.#underWay.delete(place)),
           );
         hasRecorded ||= execution.hasRecorded;
-        if (hasRecorded && end.type === "stopped" && end.error instanceof PersistenceError)
-          return this.#goOn(execution, end.error);
         if (end.type !== "continued") return await this.#conclude(call, execution, end);
         await settled;
         copy.execution = null;
         stored = await this.#trim(call, key);
       }
+    } catch (error) {
+      // A long life has many short failures of storage, and is no less in order for it.
+      if (hasRecorded && error instanceof PersistenceError) call.countAnew();
+      throw error;
     } finally {
       if (this.#copies.get(executionId) === copy) this.#copies.delete(executionId);
     }
@@ -236,17 +238,6 @@ export class ExecutionRunner {
         await this.#wake(execution.watchers);
         throw this.#failure(execution, end.error);
     }
-  }
-
-  /**
-   * Storage failed, but not before it had taken something. So the attempts are counted anew: a long life has many short failures,
-   * and is no less in order for it.
-   */
-  #goOn(execution: Execution, error: PersistenceError): Suspension {
-    this.parked.leave(execution.id);
-    const fields = { executionId: execution.id, error: error.message };
-    this.#services.logger.warn("An execution goes on from its journal, which could not be written", fields);
-    return new Suspension(0, 1);
   }
 
   async #endUnbegun(

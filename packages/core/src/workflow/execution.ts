@@ -173,6 +173,11 @@ export class Execution {
     return this.#cancellation.signal;
   }
 
+  /** Whether the code had the time to know of a cancellation. */
+  get isToldOfCancellation(): boolean {
+    return this.#cancellation.isTold;
+  }
+
   /** What reached the code, or null. */
   get cancelledBy(): WorkflowCancelledError | null {
     return this.#cancellation.error;
