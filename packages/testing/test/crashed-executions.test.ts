@@ -130,14 +130,12 @@ describe("an execution whose storage fails for a moment, now and then", () => {
     "outlives more failures than it has attempts, since it goes on from what is recorded between them: %s",
     async (how) => {
       const { storage, tamper } = fallible();
-      let readings = 0;
+      const ofRun = how === "in one run" ? 40 : 1;
       const work = Work.implement({
-        async execute(ctx) {
-          do {
-            await ctx.signal("reading" as never);
-            await ctx.run("read", () => void (readings += 1));
-          } while (how === "in one run" && readings < 40);
-          return readings < 40 ? ctx.continueAsNew("1") : "read";
+        async execute(ctx, before) {
+          for (let reading = 0; reading < ofRun; reading += 1) await ctx.signal("reading" as never);
+          const readings = Number(before) + ofRun;
+          return readings < 40 ? ctx.continueAsNew(String(readings)) : "read";
         },
       });
       await using cluster = await createTestCluster({
@@ -146,18 +144,17 @@ describe("an execution whose storage fails for a moment, now and then", () => {
         tamper,
         storageMessageMaxRetries: 2,
       });
-      const handle = await cluster.workflow(Work).start("1");
+      const handle = await cluster.workflow(Work).start("0");
       for (let reading = 0; reading < 45; reading += 1) {
         const sending = handle.signal("reading" as never);
         sending.catch(() => undefined);
         storage.isDown = reading % 8 === 7;
         // Often enough that it stays in memory, and its attempt goes on.
-        await cluster.advance(300);
+        await cluster.advance(200);
         storage.isDown = false;
-        await cluster.advance(700);
+        await cluster.advance(300);
       }
       await cluster.advance("1 minute");
-      expect(readings).toBeGreaterThanOrEqual(40);
       await expect(handle.result()).resolves.toBe("read");
     },
   );

@@ -164,7 +164,7 @@ export class Activation {
 
   async #callBack(report: (error: unknown) => void): Promise<void> {
     // It counts as leaving before any of them runs (A2).
-    await undefined;
+    await Promise.resolve();
     const callbacks = this.#onEvict;
     this.#onEvict = NONE;
     for (const callback of callbacks) {
