@@ -1,8 +1,8 @@
 // Transaction scope: how a handler's or an activity's context finds the one storage transaction that also commits its
 // reply or journal entry. The runtime makes a scope for each attempt; `postgresTx(ctx)` and its like open it.
 
-import { withCauses } from "./thrown.ts";
 import { TransactionUnavailableError } from "../errors/storage.ts";
+import { withCauses } from "./thrown.ts";
 
 /** A transaction of the storage, open until the runtime records the outcome with it or rolls it back. */
 export interface StorageTransaction {

@@ -22,9 +22,9 @@ export interface EntityScope {
   /** Aborted when the entity leaves memory, also when its shard is lost at once. */
   readonly signal: AbortSignal;
   /**
-   * `callback` is awaited before the entity leaves memory in order, for `entityTerminationTimeout` at most (of an idle one a minute, if that is longer); then `signal` is
-   * aborted, and it is left behind. It is not called after a crash; after a lost lease it is, with `signal` aborted, and nobody
-   * waits: another runner may have the entity already.
+   * `callback` is awaited before the entity leaves memory in order, for `entityTerminationTimeout` at most, and where it leaves
+   * for idleness for a minute, if that is longer; then `signal` is aborted, and it is left behind. It is not called after a
+   * crash; after a lost lease it is, with `signal` aborted, and nobody waits: another runner may have the entity already.
    */
   onEvict(callback: () => void | Promise<void>): void;
 }

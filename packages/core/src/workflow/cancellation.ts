@@ -139,7 +139,10 @@ export class Cancellation {
     return this.#error !== null && this.#isHeard;
   }
 
-  /** What the step that the code asks for now rejects with, or null: it is done (C3). */
+  /**
+   * What the step that the code asks for now rejects with, or null: it is done (C3). Where it is recorded all the same, the code went
+   * on in the version before, which took any wait for the code: it is not told half-way through its clean-up.
+   */
   takeUnheard(): WorkflowCancelledError | null {
     if (this.#error === null || this.#isHeard || this.#codeIsOver) return null;
     this.#isHeard = true;

@@ -286,8 +286,8 @@ export class Execution {
       const { position, step: recorded } = asked;
       const place = this.#places.next(position, request);
       // What is recorded of a step says that it was asked for before.
-      const cancelled = recorded === undefined ? this.#cancellation.takeUnheard() : null;
-      if (cancelled !== null) return reject(cancelled);
+      const cancelled = this.#cancellation.takeUnheard();
+      if (cancelled !== null && recorded === undefined) return reject(cancelled);
       const open = new OpenStep({ position, kind, name }, role, reject);
       open.isRecorded = recorded !== undefined;
       this.#cancellation.opened(open);

@@ -89,7 +89,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "a shard that was not read yet takes requests straight",
     breaks: "INV-4",
     file: "entity/persisted-admission.ts",
-    find: "const isOnlyStored = known !== undefined || isLater || shard.isUnread;",
+    find: "const isOnlyStored = known !== undefined || isLater || shard.isUnreadFor(address);",
     replace: "const isOnlyStored = known !== undefined || isLater;",
     scenarios: ["bursts"],
   },
