@@ -11,6 +11,9 @@ export interface Backoff {
   readonly jitter: number;
 }
 
+/** Between the runtime's own tries of what storage or another member kept from passing. */
+export const OWN_RETRIES: Backoff = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 };
+
 /** The pause after failed attempt number `attempt` (1 for the first), in whole milliseconds. Exponential ones double. */
 export function backoffMs(backoff: Backoff, attempt: number, random: Random): number {
   const factor = backoff.kind === "constant" ? 1 : 2 ** Math.max(0, attempt - 1);

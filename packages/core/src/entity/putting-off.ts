@@ -6,7 +6,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
-import { backoffMs } from "../clock/backoff.ts";
+import { backoffMs, OWN_RETRIES } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
@@ -38,7 +38,6 @@ export interface PuttingOffOptions {
 const FAR_FUTURE_MS = 8.64e15;
 /** Wall time: at once. */
 const AT_ONCE = 0;
-const RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
 
 /** What became of it: `moved`, its shard is gone from here, and storage may have it put off. */
 type Outcome = "done" | "moved";
@@ -113,7 +112,7 @@ export class PuttingOff {
         // to what came meanwhile (P1).
         if (!request.isHastened) return leave("done");
         failures += 1;
-        await sleep(clock, backoffMs(RETRY, failures, random), request.signal);
+        await sleep(clock, backoffMs(OWN_RETRIES, failures, random), request.signal);
         if (request.hasMoved()) return leave("moved");
       }
     }

@@ -133,8 +133,9 @@ export class RequestRunner {
       this.#options.maxRetries,
     );
     const isSpent = (): boolean => request.attempts > mostRetries;
+    const hasAnother = (): boolean => request.attemptIsRecorded || !isSpent();
     for (let failures = 0; ; failures += 1) {
-      if (failures > 0 && (request.attemptIsRecorded || !isSpent())) {
+      if (failures > 0 && hasAnother()) {
         this.#options.counters.retried += 1;
         await this.#retries.pause(request, failures);
       }
@@ -186,8 +187,7 @@ export class RequestRunner {
           uncounted < MOST_WITHOUT_TRANSACTION && couldNotBegin(lastError, transaction);
         if (request.attemptIsRecorded) uncounted += 1;
         // Of the last one the dead letter says it.
-        if (request.attemptIsRecorded || !isSpent())
-          this.#retries.warn(request, "An attempt failed and is repeated", lastError);
+        if (hasAnother()) this.#retries.warn(request, "An attempt failed and is repeated", lastError);
         continue;
       }
       const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);

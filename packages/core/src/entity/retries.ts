@@ -2,7 +2,7 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
-import { backoffMs, type Backoff } from "../clock/backoff.ts";
+import { backoffMs, OWN_RETRIES } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import { entityKey } from "../data/entity-address.ts";
@@ -14,8 +14,6 @@ export interface RetriesOptions {
   readonly logger: Logger;
 }
 
-const BACKOFF: Backoff = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 };
-
 export class Retries {
   readonly #options: RetriesOptions;
 
@@ -26,7 +24,7 @@ export class Retries {
   /** Waits before the next try, but not after the shard moved. */
   async pause(request: HostedRequest, failures: number): Promise<void> {
     const { clock, random } = this.#options;
-    const delayMs = backoffMs(BACKOFF, failures, random);
+    const delayMs = backoffMs(OWN_RETRIES, failures, random);
     await new Promise<void>((resolve) => {
       const timer = clock.setTimer(delayMs, resolve);
       void request.moved().then(() => {
@@ -39,7 +37,7 @@ export class Retries {
   /** The same for what goes on where the shard moved. Its pauses are short, so that it soon ends then. */
   async rest(failures: number): Promise<void> {
     const { clock, random } = this.#options;
-    await sleep(clock, backoffMs({ ...BACKOFF, maxMs: 1_000 }, failures, random));
+    await sleep(clock, backoffMs({ ...OWN_RETRIES, maxMs: 1_000 }, failures, random));
   }
 
   warn(request: HostedRequest, message: string, error: unknown): void {

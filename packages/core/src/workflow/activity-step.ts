@@ -3,7 +3,7 @@
 // Journals each failed attempt, so that no copy of the execution starts to count anew. One attempt is in
 // activity-attempt.ts; what a step is, in execution.ts.
 
-import { backoffMs, type Backoff } from "../clock/backoff.ts";
+import { backoffMs, OWN_RETRIES } from "../clock/backoff.ts";
 import { withCauses } from "../contract/thrown.ts";
 import { isAnswer } from "../contract/answers.ts";
 import { encodeError } from "../contract/error-codec.ts";
@@ -25,9 +25,6 @@ export interface ActivityOfStep {
   readonly settings: ActivitySettings;
   readonly body: AttemptBody;
 }
-
-/** Between attempts that had no transaction. Each has waited for one already. */
-const WITHOUT_TRANSACTION: Backoff = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 };
 
 export class ActivityStep {
   readonly #step: Step;
@@ -76,7 +73,7 @@ export class ActivityStep {
           // Many that wait for few connections are at no fault: it does not count.
           scope.warn(`The activity ${this.#step.name} had no transaction and is repeated`, ofStorage);
           waits += 1;
-          retryAt = scope.clock.now() + backoffMs(WITHOUT_TRANSACTION, waits, scope.random);
+          retryAt = scope.clock.now() + backoffMs(OWN_RETRIES, waits, scope.random);
           continue;
         }
       }

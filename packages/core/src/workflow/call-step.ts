@@ -1,4 +1,4 @@
-import { backoffMs } from "../clock/backoff.ts";
+import { backoffMs, OWN_RETRIES } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
 import { Abort } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
@@ -6,8 +6,6 @@ import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { ClusterClosedError, InterruptedError } from "../errors/routing.ts";
 import type { Outcome } from "./journal.ts";
 import type { Step, StepScope } from "./step.ts";
-
-const RETRY = { kind: "exponential", initialMs: 100, maxMs: 10_000, jitter: 0 } as const;
 
 export interface StepCall {
   /** Whether the same call with the same key, made elsewhere, joins this one. */
@@ -65,7 +63,7 @@ async function outcomeOf(
         return scope.failed(open.cutBy);
       if (!mayBeSentAgain(error, isJoinable)) return failed(error, scope, place);
     }
-    const pauseMs = backoffMs(RETRY, attempt, scope.random);
+    const pauseMs = backoffMs(OWN_RETRIES, attempt, scope.random);
     if (open.cutBy === null) await scope.until(scope.clock.now() + pauseMs, open);
     else await sleep(scope.clock, pauseMs, scope.stopped.signal);
   }
@@ -91,7 +89,7 @@ export async function insist<Result>(
     } catch (error) {
       if (scope.isStopped() || !mayBeSentAgain(error, true)) return { ok: false, error };
     }
-    await sleep(scope.clock, backoffMs(RETRY, attempt, scope.random), scope.stopped.signal);
+    await sleep(scope.clock, backoffMs(OWN_RETRIES, attempt, scope.random), scope.stopped.signal);
   }
 }
 
