@@ -114,6 +114,8 @@ export class DurableRun {
 
   #lookUp(entityType: string, executionId: string): RequestState | null {
     const pending = { state: "pending", requestId: "request-1", deliverAt: null, attempts: 1 } as const;
+    const deliverAt = this.world.putOff.get(executionId);
+    if (deliverAt !== undefined) return { ...pending, deliverAt };
     if (entityType !== Staged.entity.name) return this.world.isChild(executionId) ? pending : null;
     if (this.#reply === null) return pending;
     const exit = { ok: true, value: "null" } as const;

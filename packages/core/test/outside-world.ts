@@ -9,6 +9,7 @@ import { signalKey } from "../src/client/workflow-handle.ts";
 import type { VirtualClock } from "../src/clock/virtual-clock.ts";
 import {
   CANCEL,
+  EXECUTE,
   SIGNAL,
   WATCH,
   type AnyWorkflowContract,
@@ -43,6 +44,8 @@ export class OutsideWorld {
   readonly #wakeParent: () => void;
   readonly #ends = new Map<string, number>();
   readonly #children = new Map<string, Child>();
+  /** Starts of children that are put off until these wall times, and never begin. */
+  readonly putOff = new Map<string, number>();
   /** What it was asked for. */
   readonly #keys = new Set<string>();
   /** Wall times at which something of its own accord happens. */
@@ -81,6 +84,8 @@ export class OutsideWorld {
       await this.#answer(`${target.tag} ${label} ${options.idempotencyKey}`, ms, options.signal);
       return label;
     }
+    if (target.tag === EXECUTE) return this.#putOff(target.entityId, options.deliverAt);
+    if (this.putOff.has(target.entityId)) return undefined;
     const child = this.#child(target.entityId);
     if (target.tag === CANCEL) this.#cancel(child, String(input));
     else if (target.tag === WATCH) this.#watch(child, `watch ${child.id} ${options.idempotencyKey}`);
@@ -165,6 +170,7 @@ export class OutsideWorld {
   async #start(contract: AnyWorkflowContract, id: string, input: ChildInput): Promise<void> {
     if (contract.key !== null && executionIdOf(contract, input) !== id)
       throw new Error(`${id} is not its id`);
+    if (this.putOff.has(id)) throw new Error(`${id} was not to begin any more`);
     this.#once(`child ${input.label} ${id}`);
     if (!this.#children.has(id)) {
       const endsAt = this.#clock.now() + input.ms;
@@ -183,6 +189,11 @@ export class OutsideWorld {
     const to = this.#endOf(`start of ${id}`, 3 + this.#ownMs(id));
     this.starts.push({ from: this.#clock.now(), to });
     await this.#until(to);
+  }
+
+  #putOff(id: string, until: Date | undefined): void {
+    if (until === undefined) throw new Error(`${id} is not started so`);
+    if (!this.#children.has(id)) this.putOff.set(id, until.getTime());
   }
 
   #whenEnding(child: Child): void {

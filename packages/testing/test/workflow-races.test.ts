@@ -212,6 +212,79 @@ describe("a parent that crashes after it sent its child a signal", () => {
   });
 });
 
+describe("a start of a child that is on its way while its parent is taken over and cancelled", () => {
+  /** The first runner sends the start, and stands still before that arrives; it goes on once the parent has ended. */
+  async function overtaken(code: (ctx: WorkflowContext, id: string) => Promise<string>) {
+    const log: string[] = [];
+    const Order = defineWorkflow<string, string>({ name: "Order", key: () => "1", hashKey: false });
+    const order = Order.implement({
+      async execute(ctx, id) {
+        await ctx.signal("go");
+        return code(ctx, id);
+      },
+    });
+    const child = Child.implement({
+      execute: (ctx, id) => ctx.run("work", () => void log.push("the child ran")).then(() => id),
+    });
+    const cluster = await createTestCluster({ runners: 3, register: [order, child], isPatient: false });
+    const hostOf = (executionId: string): number =>
+      cluster.runners.findIndex(({ member: { parts } }) =>
+        parts.owner.owned.includes(parts.router.shardOf("default", executionId)),
+      );
+    const host = hostOf("1");
+    const others = [0, 1, 2].filter((index) => index !== host);
+    const ids = Array.from({ length: 20 }, (_, n) => `child ${n}`);
+    const id = ids.find((each) => hostOf(each) !== host) ?? "";
+    const starting = cluster.workflow(Order).start(id);
+    await cluster.advance("100ms");
+    const handle = await starting;
+    cluster.partition([host], others);
+    const signalling = handle.signal("go", null);
+    await cluster.advance("150ms");
+    await signalling;
+    await cluster.pause(host);
+    cluster.heal();
+    const cancelling = handle.cancel("out of stock");
+    await cluster.advance("2 minutes"); // runnerLockTtl is 30s
+    await cancelling;
+    log.push(`the parent is ${(await handle.describe()).status}`);
+    await cluster.resume(host);
+    await cluster.advance("2 minutes");
+    const { status } = await cluster.workflow(Child).get(id).describe();
+    return { log, status, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
+  }
+
+  it.each(["executed", "started"])(
+    "begins nothing once its parent was told that it is not %s",
+    async (how) => {
+      const told = new Set<string>();
+      await using test = await overtaken(async (ctx, id) => {
+        const child = ctx.child(Child);
+        const starting = how === "executed" ? child.execute(id) : child.start(id);
+        await starting.catch((error: unknown) => told.add(String(error)));
+        await ctx.sleep("1s");
+        return "slept";
+      });
+      expect([...told]).toEqual([expect.stringContaining("1 of Order was cancelled")]);
+      expect(test.log).toEqual(["the parent is completed"]);
+      expect(test.status).toBe("cancelled");
+    },
+  );
+
+  it("leaves a detached one its key, and may begin it late", async () => {
+    await using test = await overtaken(async (ctx, id) => {
+      await ctx
+        .child(Child)
+        .start(id, { detached: true })
+        .catch(() => undefined);
+      await ctx.sleep("1s");
+      return "slept";
+    });
+    expect(test.log).toEqual(["the parent is completed", "the child ran"]);
+    expect(test.status).toBe("completed");
+  });
+});
+
 describe("a persisted call whose outcome the crash of its execution lost", () => {
   it("is awaited although the execution was cancelled before its next copy, and can be undone", async () => {
     const log: string[] = [];

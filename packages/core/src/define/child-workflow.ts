@@ -10,6 +10,7 @@ import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
   cancellationKey,
+  EXECUTE,
   SIGNAL,
   WATCH,
   errorsOf,
@@ -35,6 +36,8 @@ export interface ChildOptions {
 }
 
 const OPTION_NAMES: OptionNames<ChildOptions> = { detached: true };
+/** To this wall time a start is put off that is to be cancelled before it begins: the year 9999. */
+const NEVER = 253_370_764_800_000;
 
 /** A workflow as its parent's code calls it. */
 export interface ChildWorkflow<T extends WorkflowTypes> {
@@ -75,6 +78,7 @@ function childWorkflow(
     calls: (place: string) => Promise<ChildCalls>,
     content?: () => unknown,
   ): Promise<unknown> => {
+    const isCancelledWithIt = !of.isDetached && !children.cleanUp;
     // Asked now: code that ends while it is replayed waits for what it has started, too.
     const known = of.isDetached || of.does === "join" ? () => undefined : children.asking();
     // A child that goes on without its parent is waited for, and no more.
@@ -83,6 +87,7 @@ function childWorkflow(
       childStep(asked, execution.scope, {
         ...of,
         calls: () => calls(asked.place),
+        cancelledFor: () => (isCancelledWithIt ? children.cancelledFor : null),
         known,
         ended: (child) => children.ended(child),
       });
@@ -216,6 +221,15 @@ function callsOf(
     address,
     isStarted: async () => (await services.lookUp(name, executionId)) !== null,
     start: async () => void (await client.withRawKey(executionId).start(input)),
+    forestall: async (reason) => {
+      const deliverAt = new Date(NEVER);
+      const target = { ...messageTarget(contract, executionId, EXECUTE), isKept: true };
+      await services.notifyEntity(target, input, { deliverAt });
+      const known = await services.lookUp(name, executionId);
+      if (known?.state !== "pending" || known.deliverAt !== NEVER) return known !== null;
+      await cancelChild(services, address, reason);
+      return false;
+    },
     join: (signal) => client.get(executionId).result({ signal }),
     // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent.
     watch: () =>

@@ -2,6 +2,10 @@
 //
 // A child is an execution like any other: it is started by its id, which is the same in every replay, and joined by it. The
 // parent waits in memory for a moment; then it has itself woken when the child ends, and may leave.
+//
+// No fence holds back a start, since the child has another shard. So where one may have been sent, that there is no such child
+// says nothing: it may be on its way. A parent that is cancelled sees to it that it begins nothing, before its code is told so. A
+// detached one is no part of what is undone: it may still begin.
 
 import { within } from "../clock/within.ts";
 import type { Watcher } from "../contract/workflow-contract.ts";
@@ -17,6 +21,11 @@ export interface ChildCalls {
   readonly address: Watcher;
   isStarted(): Promise<boolean>;
   start(): Promise<void>;
+  /**
+   * Sees to it that no start that comes later begins it: it is there then, ended without having begun. Resolves to whether it
+   * was started already: then nothing changed.
+   */
+  forestall(reason: string): Promise<boolean>;
   /** Resolves to the child's result, or rejects with its error. */
   join(signal: AbortSignal): Promise<unknown>;
   /** Has the parent woken when the child ends, or now if it has ended. */
@@ -31,6 +40,8 @@ export interface ChildOfStep {
   readonly does: "start" | "join" | "execute";
   /** Whether it goes on when its parent is cancelled. */
   readonly isDetached: boolean;
+  /** Why it is cancelled with its parent; null: it is not. */
+  readonly cancelledFor: () => string | null;
   /** Whether it is started is known now: null, it is not. If it is, it may have to be cancelled with its parent. */
   readonly known: (calls: ChildCalls | null) => void;
   readonly ended: (calls: ChildCalls) => void;
@@ -46,10 +57,17 @@ export async function childStep(step: Step, scope: StepScope, child: ChildOfStep
     return void (await step.settle(scope.failed(error), null));
   }
   if (child.does !== "join") {
+    let mayBeSent = !step.isFresh;
     const start = async (): Promise<boolean> => {
-      // What was cut is not started any more, and what the journal knows of was started: it is joined, or it is gone.
-      if (step.open.cutBy !== null && !(await calls.isStarted())) return false;
-      if (step.recorded === undefined) await calls.start();
+      const isRecorded = step.recorded !== undefined;
+      if (step.open.cutBy !== null) {
+        const reason = mayBeSent && !isRecorded ? child.cancelledFor() : null;
+        // It is not started any more, and what the journal knows of was started: it is joined, or it is gone.
+        const isStarted = await (reason === null ? calls.isStarted() : calls.forestall(reason));
+        if (!isStarted) return false;
+      }
+      mayBeSent = true;
+      if (!isRecorded) await calls.start();
       return true;
     };
     const started = await insist(scope, start);

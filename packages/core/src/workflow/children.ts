@@ -94,6 +94,11 @@ export class Children {
     return this.#hasFailed || this.#isTold();
   }
 
+  /** Why the execution is cancelled, or null. */
+  get cancelledFor(): string | null {
+    return this.#reason;
+  }
+
   codeFailed(): void {
     this.#hasFailed = true;
   }
