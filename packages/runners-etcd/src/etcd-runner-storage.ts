@@ -2,13 +2,14 @@
 //
 //   PREFIX/runners/ID   the member's record, as JSON
 //   PREFIX/shards/SHARD the id of the member that holds the shard
-//   PREFIX/releases/ID  empty; its version counts the releases of the member
+//   PREFIX/changes/ID   empty; its version counts the acquisitions and releases of the member
 //
 //   E1  Every key is under its member's lease, so that all of them end with it.
 //   E2  A shard's key is created only if it is not there, and removed by name only if it is this member's.
 //   E3  The lease's id is chosen here, so that a call whose answer was lost can be made again.
-//   E4  Shards are acquired only if none were released since: a try that was given up, and that a member of etcd passes on
-//       late, would take what this runner gave back, and nobody would give that back again.
+//   E4  Shards are acquired and released only if the member made no other such change since: a try that was given up, and that a
+//       member of etcd passes on late, would take what this runner gave back, and nobody would give that back again; or it
+//       would give away what the runner took again, and goes on with.
 
 import type { Random, RunnerRecord, RunnerStorage, ShardId } from "@holdfast/core/adapter";
 import {
@@ -17,7 +18,6 @@ import {
   GRPCFailedPreconditionError,
   type IRequestOp,
   type IResponseOp,
-  type ITxnRequest,
 } from "etcd3";
 import type { CallOptions, EtcdSession } from "./etcd-session.ts";
 import { EtcdWatch, endOf } from "./etcd-watch.ts";
@@ -38,8 +38,8 @@ export class EtcdRunnerStorage implements RunnerStorage {
   readonly #random: Random;
   /** The leases of members that registered here. */
   readonly #leases = new Map<string, string>();
-  /** How often members released shards, as last heard. */
-  readonly #releases = new Map<string, string>();
+  /** How often members acquired and released shards, as last heard. */
+  readonly #changes = new Map<string, string>();
   readonly #watches = new Set<EtcdWatch>();
 
   constructor(session: EtcdSession, random: Random) {
@@ -89,15 +89,17 @@ export class EtcdRunnerStorage implements RunnerStorage {
   async acquireShards(runnerId: string, shardIds: readonly ShardId[]): Promise<readonly ShardId[]> {
     const lease = await this.#leaseOf(runnerId);
     if (lease === null) return [];
-    const held = await Promise.all(chunks(shardIds).map((some) => this.#acquire(runnerId, lease, some)));
-    return held.flat();
+    const held: ShardId[] = [];
+    // One after the other: each is a change (E4).
+    for (const some of chunks(shardIds)) held.push(...(await this.#acquire(runnerId, lease, some)));
+    return held;
   }
 
   async releaseShards(runnerId: string, shardIds: readonly ShardId[]): Promise<void> {
     const lease = await this.#leaseOf(runnerId);
     // What it held ended with its lease.
     if (lease === null) return;
-    await Promise.all(chunks(shardIds).map((some) => this.#release(runnerId, lease, some)));
+    for (const some of chunks(shardIds)) await this.#release(runnerId, lease, some);
   }
 
   async listShards(): Promise<ReadonlyMap<ShardId, string>> {
@@ -129,7 +131,7 @@ export class EtcdRunnerStorage implements RunnerStorage {
 
   #forget(runnerId: string): void {
     this.#leases.delete(runnerId);
-    this.#releases.delete(runnerId);
+    this.#changes.delete(runnerId);
   }
 
   /** The lease of a member: registered here, or found at its key. Null: it has none. */
@@ -175,42 +177,21 @@ export class EtcdRunnerStorage implements RunnerStorage {
     );
   }
 
-  #acquire(runnerId: string, lease: string, shardIds: readonly ShardId[]): Promise<readonly ShardId[]> {
-    return this.#whileLeased(
-      "acquireShards",
-      async (options) => {
-        for (;;) {
-          const { succeeded, responses } = await this.#session.client.kv.txn(
-            this.#acquisition(runnerId, lease, shardIds),
-            options,
-          );
-          if (succeeded) return shardIds.filter((_, index) => isHeldUnder(lease, responses[index]));
-          // It was released to since, or is not known here: this try is another one, from now on (E4).
-          this.#releases.set(runnerId, responses[0]?.response_range.kvs[0]?.version ?? "0");
-        }
-      },
-      [],
-    );
+  async #acquire(runnerId: string, lease: string, shardIds: readonly ShardId[]): Promise<readonly ShardId[]> {
+    const value = Buffer.from(runnerId);
+    const takes = shardIds.map((shardId) => {
+      const key = this.#shardKey(shardId);
+      return nested({
+        compare: [{ target: "Create", key, create_revision: 0, result: "Equal" }],
+        success: [{ request_put: { key, value, lease } }],
+        failure: [{ request_range: { key } }],
+      });
+    });
+    const answers = await this.#change("acquireShards", runnerId, lease, takes);
+    return shardIds.filter((_, index) => isHeldUnder(lease, answers[index]));
   }
 
-  #acquisition(runnerId: string, lease: string, shardIds: readonly ShardId[]): ITxnRequest {
-    const releases = this.#releasesKey(runnerId);
-    const version = this.#releases.get(runnerId) ?? "0";
-    return {
-      compare: [{ target: "Version", key: releases, version, result: "Equal" }],
-      success: shardIds.map((shardId) => {
-        const key = this.#shardKey(shardId);
-        return nested({
-          compare: [{ target: "Create", key, create_revision: 0, result: "Equal" }],
-          success: [{ request_put: { key, value: Buffer.from(runnerId), lease } }],
-          failure: [{ request_range: { key } }],
-        });
-      }),
-      failure: [{ request_range: { key: releases } }],
-    };
-  }
-
-  #release(runnerId: string, lease: string, shardIds: readonly ShardId[]): Promise<void> {
+  async #release(runnerId: string, lease: string, shardIds: readonly ShardId[]): Promise<void> {
     const deletions = shardIds.map((shardId) => {
       const key = this.#shardKey(shardId);
       return nested({
@@ -218,13 +199,39 @@ export class EtcdRunnerStorage implements RunnerStorage {
         success: [{ request_delete_range: { key } }],
       });
     });
-    const counted = { request_put: { key: this.#releasesKey(runnerId), lease } };
+    await this.#change("releaseShards", runnerId, lease, deletions);
+  }
+
+  /** Does all of it, as a change of its own (E4). Returns the answers; none if the lease is over. */
+  #change(
+    operation: string,
+    runnerId: string,
+    lease: string,
+    operations: readonly IRequestOp[],
+  ): Promise<readonly IResponseOp[]> {
+    const key = this.#changesKey(runnerId);
     return this.#whileLeased(
-      "releaseShards",
+      operation,
       async (options) => {
-        await this.#session.client.kv.txn({ success: [...deletions, counted] }, options);
+        for (;;) {
+          const version = this.#changes.get(runnerId) ?? "0";
+          const { succeeded, responses } = await this.#session.client.kv.txn(
+            {
+              compare: [{ target: "Version", key, version, result: "Equal" }],
+              success: [...operations, { request_put: { key, lease } }],
+              failure: [{ request_range: { key } }],
+            },
+            options,
+          );
+          if (succeeded) {
+            this.#changes.set(runnerId, String(Number(version) + 1));
+            return responses;
+          }
+          // There was another change since, or none is known here: this try is another one, from now on (E4).
+          this.#changes.set(runnerId, responses[0]?.response_range.kvs[0]?.version ?? "0");
+        }
       },
-      undefined,
+      [],
     );
   }
 
@@ -271,8 +278,8 @@ export class EtcdRunnerStorage implements RunnerStorage {
     return this.#key(`runners/${runnerId}`);
   }
 
-  #releasesKey(runnerId: string): Buffer {
-    return this.#key(`releases/${runnerId}`);
+  #changesKey(runnerId: string): Buffer {
+    return this.#key(`changes/${runnerId}`);
   }
 
   #shardKey(shardId: ShardId): Buffer {

@@ -125,6 +125,20 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
     expect(await runners.acquireShards("r1", SHARDS)).toEqual(SHARDS);
   });
 
+  it("takes nothing from a runner by a release that it passes on late, after the runner acquired the shards again", async () => {
+    const session = new EtcdSession(checkOptions({ hosts: hostsOf(etcd.url), prefix: sessions.prefix }));
+    onTestFinished(() => session.close());
+    const runners = new EtcdRunnerStorage(session, adapterServices().random);
+    for (const id of ["r1", "r2"]) await runners.register(member(id), LONG_TTL_MS);
+    await runners.acquireShards("r1", SHARDS);
+    const sent = vi.spyOn(session.client.kv, "txn");
+    await runners.releaseShards("r1", SHARDS);
+    const [late] = sent.mock.calls.map(([request]) => request);
+    expect(await runners.acquireShards("r1", SHARDS)).toEqual(SHARDS);
+    expect((await session.client.kv.txn(late ?? {})).succeeded).toBe(false);
+    expect(await runners.acquireShards("r2", SHARDS)).toEqual([]);
+  });
+
   it("does not matter where another host of the list answers", async () => {
     const runners = await sessions.open({
       hosts: ["http://127.0.0.1:1", hostsOf(etcd.url)],

@@ -198,7 +198,8 @@ export class RedisLink {
     const pipeline = this.#redis.pipeline();
     const sender = [session, String(number), this.#incarnation ?? "", String(history.position)];
     for (const { script, args } of group)
-      pipeline.evalsha(script.sha, 1, base, ...args, ...(script.isWrite ? sender : []));
+      // As a list: as many arguments as a large read has do not fit on the stack.
+      pipeline.call("evalsha", [script.sha, 1, base, ...args, ...(script.isWrite ? sender : [])]);
     // After them: what they read or wrote is not beyond it.
     pipeline.hmget(`${base}meta`, "incarnation", "position");
     const late = setTimeout(() => this.end("Redis did not answer in time"), commandTimeoutMs);

@@ -600,3 +600,14 @@ describe("a cluster of servers", () => {
     }
   });
 });
+
+describe("a read of what is pending", () => {
+  it("may leave out more requests than arguments fit on a stack", async () => {
+    const { messages } = await open();
+    await claim(messages);
+    await messages.saveRequest(request(), 0, null);
+    const excludingSequences = Array.from({ length: 130_000 }, (_, index) => 1_000 + index);
+    const { requests } = await messages.readPending(due({ excludingSequences }));
+    expect(requests).toHaveLength(1);
+  });
+});

@@ -228,6 +228,7 @@ describe("bad input", () => {
     ["an entity for a workflow", "definition", (test) => test.workflow(Desk as never)],
     ["fewer than none", "limit", (test) => test.deadLetters.list({ limit: -1 })],
     ["null for a query", "options", (test) => test.deadLetters.list(null as never)],
+    ["no id", "requestId", (test) => test.deadLetters.requeue(undefined as never)],
   ])("is a ConfigError where it is %s", async (_what, option, ask) => {
     await using test = await cluster();
     const error = await errorOf((async () => ask(test))());

@@ -426,6 +426,8 @@ describe("the options of what is asked of executions", () => {
     for (const [name, ask] of Object.entries(asked))
       await expect(ask(options), name).rejects.toThrow(ConfigError);
     await expect(jobs.poll(options as never)).rejects.toThrow('Option "executionId" is');
+    const unsaid = { attributes: { tenant: undefined as never } };
+    await expect(all(jobs.list(unsaid))).rejects.toThrow('Option "attributes.tenant" is');
     await expect(all(jobs.list({ status: undefined as never }))).resolves.toHaveLength(1);
   });
 

@@ -4,6 +4,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import { answerOf } from "../contract/answers.ts";
+import { copyOf } from "../contract/copy-of.ts";
 import { rpcNamed, type EntityContract } from "../contract/entity-contract.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
@@ -74,6 +75,20 @@ export interface CallerOptions {
   readonly closed: (fromInside: boolean) => string | null;
 }
 
+/** What a call was given, but for what its key is taken out of. */
+interface Sent extends Pick<Envelope, "payload" | "headers" | "persisted" | "deliverAt" | "uninterruptible"> {
+  readonly givenKey: string | null;
+}
+
+/** A call as it was made. */
+interface Given extends CallLimits {
+  /** The input, or a promise of it. */
+  readonly parsed: unknown;
+  /** Null: it is refused, once it is parsed. */
+  readonly sent: Sent | null;
+  readonly refusal: unknown;
+}
+
 const OPTION_NAMES: OptionNames<CallOptions> = {
   timeout: true,
   signal: true,
@@ -100,27 +115,33 @@ export class ClusterCaller implements Caller {
 
   async call(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<unknown> {
     const rpc = rpcNamed(target.contract, target.tag);
+    const given = this.#take(target, rpc, input, options);
     // Awaited also where it is a value: calls go out in their order, and one made by a handler not on the handler's stack.
-    const parsed = await this.#check(target, rpc, input, options);
-    const envelope = this.#envelope(target, input, parsed, options, "reply");
-    const replied = new ReplyWait(this.#options, envelope, options).outcome();
+    const envelope = this.#envelope(target, rpc, given, await given.parsed, "reply");
+    const replied = new ReplyWait(this.#options, envelope, given).outcome();
     return this.#decode(replied instanceof Promise ? await replied : replied, rpc, target);
   }
 
   async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
-    const parsed = await this.#check(target, rpcNamed(target.contract, target.tag), input, options);
-    const envelope = this.#envelope(target, input, parsed, options, "acceptance");
-    await new AcceptanceWait(this.#options, envelope, options, target.isKept).outcome();
+    const rpc = rpcNamed(target.contract, target.tag);
+    const given = this.#take(target, rpc, input, options);
+    const envelope = this.#envelope(target, rpc, given, await given.parsed, "acceptance");
+    await new AcceptanceWait(this.#options, envelope, given, target.isKept).outcome();
   }
 
-  async *stream(
+  /** What it was given counts as it is now, and is looked at when the first element is asked for. */
+  stream(target: CallTarget, input: unknown, options: CallOptions = {}): AsyncIterableIterator<unknown> {
+    return this.#read(target, copyOf(input), copyOf(options));
+  }
+
+  async *#read(
     target: CallTarget,
     input: unknown,
-    options: CallOptions = {},
+    options: CallOptions,
   ): AsyncGenerator<unknown, void, undefined> {
     const rpc = rpcNamed(target.contract, target.tag);
-    const parsed = await this.#check(target, rpc, input, options);
-    const envelope = this.#envelope(target, input, parsed, options, "stream");
+    const given = this.#take(target, rpc, input, options);
+    const envelope = this.#envelope(target, rpc, given, await given.parsed, "stream");
     const { delivery, clock } = this.#options;
     const { requestId } = envelope;
     const what = describe(target);
@@ -128,7 +149,7 @@ export class ClusterCaller implements Caller {
       // Once a volatile stream has ended, nobody waits for that, and nothing is kept of it.
       if (envelope.persisted || !queue.hasEnd) delivery.acknowledge(requestId, upTo);
     });
-    const wait = new StreamWait(this.#options, envelope, options, (error) => queue.fail(error));
+    const wait = new StreamWait(this.#options, envelope, given, (error) => queue.fail(error));
     // Only another reader can have taken what this one lacks: it says itself how far it came.
     let isTaken = false;
     const checkKept = (keptFrom: number): void => {
@@ -210,22 +231,51 @@ export class ClusterCaller implements Caller {
     }
     checkKey(target.entityId, "entityId");
     checkTag(target.tag);
-    return parse(rpc?.input, input, () => `${target.contract.name}.${target.tag}`);
+    // Its key is taken out of it once it is parsed, by when its caller may have changed it.
+    const own = rpc?.primaryKey === undefined ? input : copyOf(input);
+    return parse(rpc?.input, own, () => `${target.contract.name}.${target.tag}`);
+  }
+
+  /**
+   * What a call was given, as it is in this very turn: while the input is parsed, its caller may change it for the next call.
+   * Refuses one that cannot be made.
+   */
+  #take(target: CallTarget, rpc: AnyRpc | undefined, input: unknown, options: CallOptions): Given {
+    const parsed = this.#check(target, rpc, input, options);
+    const { timeout, signal } = options;
+    try {
+      return { parsed, timeout, signal, sent: this.#encode(target, rpc, input, options), refusal: null };
+    } catch (refusal) {
+      // What its schema says of the input is told first.
+      return { parsed, timeout, signal, sent: null, refusal };
+    }
   }
 
   /** @param input as the caller gave it: the runner parses it again, and a schema may transform */
-  #envelope(
-    target: CallTarget,
-    input: unknown,
-    parsed: unknown,
-    options: CallOptions,
-    expects: Envelope["expects"],
-  ): Envelope {
-    const { contract, entityId } = target;
-    const rpc = rpcNamed(target.contract, target.tag);
+  #encode(target: CallTarget, rpc: AnyRpc | undefined, input: unknown, options: CallOptions): Sent {
     const what = (): string => `The input of ${describe(target)}`;
     const persisted = target.persisted ?? rpc?.persisted ?? false;
     if (!persisted) forbidForVolatile(options);
+    return {
+      payload: encodeBoundedPayload(input, what, this.#options.maxPayloadBytes),
+      headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers),
+      persisted,
+      givenKey: persisted ? givenKeyOf(options) : null,
+      deliverAt: deliverAt(options),
+      uninterruptible: uninterruptibleOf(options) ?? rpc?.uninterruptible ?? false,
+    };
+  }
+
+  #envelope(
+    target: CallTarget,
+    rpc: AnyRpc | undefined,
+    { sent, refusal }: Given,
+    parsed: unknown,
+    expects: Envelope["expects"],
+  ): Envelope {
+    const { contract, entityId } = target;
+    if (sent === null) throw refusal;
+    const { payload, headers, persisted, givenKey } = sent;
     return {
       requestId: this.#options.random.id(),
       address: {
@@ -234,13 +284,13 @@ export class ClusterCaller implements Caller {
         shardId: this.#options.shardOf(contract.shardGroup, entityId),
       },
       tag: target.tag,
-      payload: encodeBoundedPayload(input, what, this.#options.maxPayloadBytes),
-      headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers),
+      payload,
+      headers,
       persisted,
       expects,
-      deduplicationKey: persisted ? deduplicationKeyOf(options, rpc, parsed) : null,
-      deliverAt: deliverAt(options),
-      uninterruptible: uninterruptibleOf(options) ?? rpc?.uninterruptible ?? false,
+      deduplicationKey: givenKey ?? (persisted ? primaryKeyOf(rpc, parsed) : null),
+      deliverAt: sent.deliverAt,
+      uninterruptible: sent.uninterruptible,
       fromInside: target.fromInside,
       sender: this.#options.sender(),
       readPendingFirst: false,
@@ -268,13 +318,12 @@ function checkTag(tag: unknown): void {
   });
 }
 
-/** Null: what is called so is another request each time. @throws {ConfigError} it is no key */
-function deduplicationKeyOf(options: CallOptions, rpc: AnyRpc | undefined, parsed: unknown): string | null {
-  const { idempotencyKey } = options;
+/** Null: none is given. @throws {ConfigError} it is no key */
+function givenKeyOf({ idempotencyKey }: CallOptions): string | null {
   // Null comes from plain JavaScript, where it is no key either.
-  if (idempotencyKey !== undefined && idempotencyKey !== null)
-    return checkKey(idempotencyKey, "idempotencyKey");
-  return primaryKeyOf(rpc, parsed);
+  return idempotencyKey === undefined || idempotencyKey === null
+    ? null
+    : checkKey(idempotencyKey, "idempotencyKey");
 }
 
 function uninterruptibleOf(options: CallOptions): boolean | undefined {

@@ -65,6 +65,13 @@ export async function* listExecutions(
   if (limit !== Number.POSITIVE_INFINITY) checkLimit(limit);
   if (typeof attributes !== "object" || attributes === null)
     throw new ConfigError({ option: "attributes", got: attributes, takes: "an object of values by name" });
+  for (const [name, value] of Object.entries(attributes))
+    if (!["string", "number", "boolean"].includes(typeof value))
+      throw new ConfigError({
+        option: `attributes.${name}`,
+        got: value,
+        takes: "a string, a number or a boolean",
+      });
   const query: Omit<ExecutionQuery, "after" | "limit"> = {
     ...allOf(contract, access.now()),
     status: status ?? null,

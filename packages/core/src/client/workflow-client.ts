@@ -1,5 +1,6 @@
 // The typed client of a workflow: starts executions, finds them, and gives their handles.
 
+import { copyOf } from "../contract/copy-of.ts";
 import { checkGivenDefinition } from "../contract/given-definition.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import { checkKey, hashOf } from "../contract/key.ts";
@@ -81,11 +82,14 @@ function workflowClient(
       return messageTarget(contract, idOf(parsed), EXECUTE);
     };
     return {
-      async execute(input, options) {
+      async execute(given, optionsGiven) {
+        // As they are now: the id is taken out of the input before that is sent.
+        const [input, options] = [copyOf(given), copyOf(optionsGiven)];
         const output = await caller.call(await targetOf(input, options), input, options);
         return parseWhat(contract.output, output, `The result of ${contract.name}`);
       },
-      async start(input, options) {
+      async start(given, optionsGiven) {
+        const [input, options] = [copyOf(given), copyOf(optionsGiven)];
         const execution = await targetOf(input, options);
         await caller.notify(execution, input, options);
         return handle(execution.entityId);

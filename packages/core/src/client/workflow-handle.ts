@@ -1,5 +1,6 @@
 // The handle of one execution: what callers ask of it and do to it.
 
+import { copyOf } from "../contract/copy-of.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parseWhat, type SchemaInput } from "../contract/schema.ts";
@@ -162,19 +163,22 @@ export function workflowHandle(
       const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE);
       return state === null || state.state === "pending" ? undefined : outcome(contract, state);
     },
-    async signal(name, payload, options = {}) {
+    async signal(name, given, optionsGiven = {}) {
+      // As they are now: it takes a while until it is sent.
+      const [payload, options] = [copyOf(given), copyOf(optionsGiven)];
       checkOptionNames(options, SIGNAL_OPTION_NAMES);
       const schemas = contract.signals;
       if (!hasSignal(contract, name)) throw unknownName("signal", name, schemas ?? {});
       await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
-      const { idempotencyKey: given, ...waiting } = options;
-      const idempotencyKey = given === undefined ? access.newId() : signalKey(name, given);
+      const { idempotencyKey: key, ...waiting } = options;
+      const idempotencyKey = key === undefined ? access.newId() : signalKey(name, key);
       const state = await known();
       if (state.state !== "pending")
         throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
       await caller.notify({ ...to(SIGNAL), isKept: true }, { name, payload }, { ...waiting, idempotencyKey });
     },
-    async query(name, ...[input]: unknown[]) {
+    async query(name, ...[given]: unknown[]) {
+      const input = copyOf(given);
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
       const { input: schema, output } = contract.queries[name] as AnyQuery;
       await parseWhat(schema, input, `The query ${name} of ${workflow}`);

@@ -6,6 +6,7 @@ import { decodePayload } from "../contract/payload.ts";
 import { executionTagOf } from "../contract/workflow-contract.ts";
 import { givenHeaders } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
+import { ConfigError } from "../errors/config.ts";
 
 /** A persisted request that failed its last attempt. */
 export interface DeadLetterInfo {
@@ -51,6 +52,12 @@ export interface DeadLetters {
 export function deadLetters(messages: () => MessageStorage, wake: (shardId: ShardId) => void): DeadLetters {
   /** Null: it is no dead letter. Its type never changes; whether it still is one, whoever takes it sees for itself. */
   const typeOf = async (requestId: string): Promise<string | null> => {
+    if (typeof requestId !== "string")
+      throw new ConfigError({
+        option: "requestId",
+        got: requestId,
+        takes: "the request id of a dead letter",
+      });
     const [state] = await messages().lookUp([requestId]);
     return state?.state === "dead" ? state.deadLetter.envelope.address.entityType : null;
   };

@@ -7,7 +7,7 @@
 import type { EventEmitter } from "node:events";
 import { sleep } from "../clock/sleep.ts";
 import { within } from "../clock/within.ts";
-import { withFields, type Logger } from "../contract/logger.ts";
+import { guardedLogger, withFields, type Logger } from "../contract/logger.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { Counters } from "../entity/counters.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
@@ -48,7 +48,8 @@ export class Member {
   #stopping: Promise<void> | null = null;
   #unwatch: (() => Promise<void>) | null = null;
 
-  constructor(options: MemberOptions) {
+  constructor(given: MemberOptions) {
+    const options = { ...given, logger: guardedLogger(given.logger) };
     this.#options = options;
     this.events = guardedEvents(options.logger);
     this.backends = new BackendWatch({

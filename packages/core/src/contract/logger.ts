@@ -8,6 +8,25 @@ export interface Logger {
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
+/** A logger that never throws: what the user's own one throws must keep nothing from going on. */
+export function guardedLogger(logger: Logger): Logger {
+  const guarded =
+    (level: keyof Logger): Logger["info"] =>
+    (message, fields) => {
+      try {
+        logger[level](message, fields);
+      } catch {
+        // There is nowhere left to say it.
+      }
+    };
+  return {
+    debug: guarded("debug"),
+    info: guarded("info"),
+    warn: guarded("warn"),
+    error: guarded("error"),
+  };
+}
+
 /** A logger that adds `fields` to every line. */
 export function withFields(logger: Logger, fields: LogFields): Logger {
   return {

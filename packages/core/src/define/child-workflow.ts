@@ -1,6 +1,7 @@
 // Child workflows: executions that an execution starts, and whose ends it waits for, as its steps.
 
 import type { RequestState } from "../adapter/message-storage.ts";
+import { copyOf } from "../contract/copy-of.ts";
 import { checkGivenDefinition } from "../contract/given-definition.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import { hashOf } from "../contract/key.ts";
@@ -117,7 +118,9 @@ function childWorkflow(
       );
     return callsOf(parts, contract, id, input);
   };
-  const start = async (input: unknown, options?: ChildOptions): Promise<ChildHandle<WorkflowTypes>> => {
+  const start = async (given: unknown, options?: ChildOptions): Promise<ChildHandle<WorkflowTypes>> => {
+    // As it is now: the code may change it before the child is started.
+    const input = copyOf(given);
     const detached = isDetached(options);
     const isCancelledWithIt = !detached && !children.cleanUp;
     const id = await step(
@@ -145,8 +148,11 @@ function childWorkflow(
     });
   };
   return {
-    execute: (input, options) =>
-      step(contract.name, { does: "execute", isDetached: isDetached(options) }, byInput(input), () => input),
+    execute: (given, options) => {
+      const input = copyOf(given);
+      const does = { does: "execute", isDetached: isDetached(options) } as const;
+      return step(contract.name, does, byInput(input), () => input);
+    },
     start: (input, options) => unattended(start(input, options)),
   };
 }
@@ -178,8 +184,9 @@ function childHandle(
   return {
     executionId,
     result: join,
-    signal: (name, payload) =>
-      unattended(
+    signal: (name, given) => {
+      const payload = copyOf(given);
+      return unattended(
         send(`${contract.name}.signal`, [name, payload], async (idempotencyKey, _signal, isFirst) => {
           if (isFirst || !hasSignal(contract, name)) return handle.signal(name, payload, { idempotencyKey });
           // One that was sent before may have ended the child: then its end says nothing about the signal.
@@ -189,7 +196,8 @@ function childHandle(
           const input = { name, payload };
           return services.notifyEntity(target, input, { idempotencyKey: signalKey(name, idempotencyKey) });
         }),
-      ),
+      );
+    },
     cancel: (reason) => unattended(send(`${contract.name}.cancel`, [reason], () => handle.cancel(reason))),
   };
 }

@@ -1,5 +1,6 @@
 // JournaledPeer: entities as a workflow's code calls them: each call is a step of its execution.
 
+import { copyOf } from "../contract/copy-of.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkGivenDefinition } from "../contract/given-definition.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
@@ -24,7 +25,9 @@ export function journaledPeer(
     const name = `${contract.name}.${tag}`;
     const call =
       (send: WorkflowServices["callEntity"]) =>
-      (input: unknown, options: CallOptions = {}) => {
+      (inputGiven: unknown, optionsGiven: CallOptions = {}) => {
+        // As they are now: they are sent once the journal is ready, and again by a later copy of the execution.
+        const [input, options] = [copyOf(inputGiven), copyOf(optionsGiven)];
         const content = (): unknown => [entityId, input];
         return execution.step({ kind: "rpc", name, role: "work", content, errors: rpc.errors }, (step) => {
           checkCallOptions(options);

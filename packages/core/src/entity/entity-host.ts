@@ -12,6 +12,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import type { Logger } from "../contract/logger.ts";
+import { describeThrown } from "../contract/thrown.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
@@ -455,7 +456,7 @@ export class EntityHost {
     await activation.evict((error) => {
       this.#options.logger.error("An onEvict callback failed", {
         entity: entityKey(activation.address),
-        error: String(error),
+        error: describeThrown(error),
       });
     });
   }

@@ -15,8 +15,8 @@ export type EndReason = "interrupted" | "moved";
 export class HostedRequest {
   readonly envelope: Envelope;
   readonly rpc: AnyRpc;
-  /** The parsed input. */
-  readonly input: unknown;
+  /** The parsed input, which is the handler's to change: each attempt is given another one. */
+  input: unknown;
   /** Attempts recorded as begun. */
   attempts: number;
   /** Whether the next attempt is among `attempts` already: recorded with the acceptance, or one before it did not count. */

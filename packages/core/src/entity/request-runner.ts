@@ -18,10 +18,10 @@ import type { Random } from "../adapter/random.ts";
 import type { AbortWatch } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import { encodeBoundedPayload } from "../contract/payload.ts";
+import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
 import { isRetryable } from "../contract/retryable.ts";
-import { parseWhat } from "../contract/schema.ts";
+import { parse, parseWhat } from "../contract/schema.ts";
 import { readable } from "../contract/thrown.ts";
 import {
   couldNotBegin,
@@ -138,6 +138,7 @@ export class RequestRunner {
       if (failures > 0 && hasAnother()) {
         this.#options.counters.retried += 1;
         await this.#retries.pause(request, failures);
+        await this.#parseAnew(request);
       }
       if (request.hasMoved()) return MOVED;
       if (!request.attemptIsRecorded) {
@@ -193,6 +194,18 @@ export class RequestRunner {
       const recorded = await this.#outcomes.record(request, reply, fence, reply.exit.ok ? transaction : null);
       if (recorded.type !== "not-recorded") return recorded;
       lastError = recorded.error;
+    }
+  }
+
+  /** The attempt before may have changed its input. Never rejects. */
+  async #parseAnew(request: HostedRequest): Promise<void> {
+    if (request.inputError !== null) return;
+    const { address, tag, payload } = request.envelope;
+    const of = (): string => `${address.entityType}.${tag}`;
+    try {
+      request.input = await parse(request.rpc.input, decodePayload(payload, "A stored input"), of);
+    } catch (error) {
+      request.inputError = error;
     }
   }
 
