@@ -166,6 +166,25 @@ describe("the steps of an execution", () => {
     expect((await handle.describe()).status).toBe("suspended");
     expect(await shown()).toEqual(["slow completed", "never waiting"]);
   });
+
+  it("say of an activity's second attempt that it is at work", async () => {
+    const Trip = defineWorkflow<void, void>({ name: "Trip", key: () => "1" });
+    const trip = Trip.implement({
+      activities: {
+        book: activity({ retries: 3 }, async ({ attempt }) => {
+          if (attempt === 1) throw new Error("busy");
+          await new Promise(() => undefined);
+        }),
+      },
+      execute: (ctx) => ctx.activities.book(),
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [trip] });
+    const handle = await cluster.workflow(Trip).start();
+    await cluster.advance("1 minute");
+    const { steps } = await handle.describe();
+    expect(steps).toMatchObject([{ status: "running", attempts: 1 }]);
+    expect(steps[0]).not.toHaveProperty("dueAt");
+  });
 });
 
 describe("a result that cannot be kept", () => {

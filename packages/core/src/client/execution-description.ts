@@ -64,7 +64,7 @@ export async function describeExecution(
     ...(dueAt === null || dueAt > FAR_FUTURE ? {} : { wakesAt: new Date(dueAt) }),
     ...(run.version === null ? {} : { version: run.version }),
     continuations: run.number,
-    steps: describeSteps(run.entries, errorsOf(contract), inspection?.open),
+    steps: describeSteps(run.entries, errorsOf(contract), inspection?.open, access.now()),
   };
 }
 

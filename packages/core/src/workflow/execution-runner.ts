@@ -139,7 +139,10 @@ export class ExecutionRunner {
     const { storage } = this.#services;
     const { entityType } = key;
     const fork = call.envelope.headers[FORK_HEADER];
-    const { version, name } = this.#contract;
+    const { name } = this.#contract;
+    // Code that has a version records it before its first step: an attempt that left nothing may have been of code without one.
+    const mayHaveBegun = fork === undefined && call.attempt > 1 && this.#code.versions.has(null);
+    let version = mayHaveBegun ? null : this.#contract.version;
     if (fork === undefined && version === null) return stored;
     const entries: JournalEntry[] = [];
     if (fork !== undefined) {
@@ -153,6 +156,8 @@ export class ExecutionRunner {
         throw new Error(`The execution ${originId} has continued as new since it was forked. Fork it again.`);
       const seed = seedOf(requestId, run);
       const branches = branchesOf(run, fromStep, call.envelope.requestId);
+      // It goes on with the code that its origin began with, or continued with.
+      if (origin.entries.length > 0) version = run.version;
       entries.push(...forkEntries({ executionId: originId, fromStep, seed, branches }, run));
     }
     if (version !== null && !entries.some(({ kind }) => kind === "version")) {

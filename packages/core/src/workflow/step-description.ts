@@ -26,33 +26,42 @@ export interface StepDescription {
   readonly dueAt?: Date;
 }
 
-/** @param open what the execution's code waits for in memory, which the journal may not know of yet */
+/**
+ * @param open what the execution's code waits for in memory, which the journal may not know of yet
+ * @param now wall time: an activity whose next attempt is due, and whose execution is in memory, is at work
+ */
 export function describeSteps(
   entries: readonly JournalEntry[],
   errors: readonly ErrorClass[],
   open: readonly OpenStepInfo[] = [],
+  now: number = 0,
 ): readonly StepDescription[] {
   const recorded = stepsOf(entries);
+  const atWork = new Set(
+    open.flatMap(({ position, kind, isWait }) => (isWait || kind === "child" ? [] : [position])),
+  );
+  const isAtWork = ({ position, failures }: RecordedStep): boolean =>
+    atWork.has(position) && (failures.at(-1)?.retryAt ?? 0) <= now;
   const running = open.flatMap(({ position, kind, name, isWait }): StepDescription[] =>
     recorded.has(position)
       ? []
       : [{ position, kind, name, status: isWait ? "waiting" : "running", attempts: 0 }],
   );
   return [...recorded.values()]
-    .map((step) => describeStep(step, errors))
+    .map((step) => describeStep(step, errors, isAtWork(step)))
     .concat(running)
     .toSorted((a, b) => a.position - b.position);
 }
 
-function describeStep(step: RecordedStep, errors: readonly ErrorClass[]): StepDescription {
+function describeStep(step: RecordedStep, errors: readonly ErrorClass[], isAtWork: boolean): StepDescription {
   const { position, kind, name, failures, outcome } = step;
   const last = failures.at(-1);
   const of = { position, kind, name };
   if (outcome === null) {
-    const dueAt = last?.retryAt ?? step.dueAt;
+    const dueAt = isAtWork ? null : (last?.retryAt ?? step.dueAt);
     return {
       ...of,
-      status: "waiting",
+      status: isAtWork ? "running" : "waiting",
       attempts: failures.length,
       ...(last === undefined ? {} : { error: decodeError(last.error, errors) }),
       ...(dueAt === null ? {} : { dueAt: new Date(dueAt) }),
