@@ -90,7 +90,7 @@ it("a fork goes on with the code of its origin, where that has continued as new"
   const V2 = defineWorkflow<number, string>({ ...meter, version: "2" });
   const first = async (ctx: WorkflowContext, run: number): Promise<string> => {
     await ctx.run("read", () => run);
-    if (run === 0) return ctx.continueAsNew(1 as never);
+    if (run === 0) return ctx.continueAsNew(1);
     await ctx.sleep("1 hour");
     return "by the old code";
   };
