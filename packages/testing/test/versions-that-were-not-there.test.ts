@@ -1,8 +1,10 @@
 // Executions that began before their workflow had versions, or continued as new since: which code goes on with them.
 
 import { activity, defineWorkflow, type WorkflowContext } from "@holdfast/core";
+import { PersistenceError } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { expect, it } from "vitest";
+import { tampering } from "./tampering.ts";
 
 const options = { name: "Order", key: (id: string) => id, hashKey: false };
 const Order = defineWorkflow<string, string>(options);
@@ -119,4 +121,34 @@ it("a fork goes on with the code of its origin, where that has continued as new"
   await cluster.advance("3 hours");
   expect(await fork.poll()).toBe("by the old code");
   expect((await fork.describe()).version).toBe("1");
+});
+
+it("an execution goes on with the version that it was begun with, although that came late", async () => {
+  const now = VersionedOrder.implement({
+    versions: { "": async () => "by the old code" },
+    execute: async () => "by the new code",
+  });
+  let late: (() => Promise<unknown>) | null = null;
+  let writes = 0;
+  await using cluster = await createTestCluster({
+    register: [now],
+    tamper: tampering(({ workflows }) => ({
+      workflows: {
+        async appendJournal(...args) {
+          writes += 1;
+          if (writes === 1) {
+            late = () => workflows.appendJournal(...args);
+            throw new PersistenceError({ operation: "appendJournal", outcome: "unknown", detail: "told to" });
+          }
+          await late?.();
+          late = null;
+          return workflows.appendJournal(...args);
+        },
+      },
+    })),
+  });
+  const handle = await cluster.workflow(VersionedOrder).start("1");
+  await cluster.advance("1 minute");
+  expect(await handle.poll()).toBe("by the new code");
+  expect((await handle.describe()).version).toBe("2");
 });

@@ -10,17 +10,10 @@ export class FencedError extends HoldfastError {
   override readonly retryable = true;
   readonly shardId: ShardId;
 
-  /** @param write `why` where nothing refused it: what makes its runner give up the epoch */
-  constructor(
-    write: { shardId: ShardId; epoch: Epoch; current: Epoch | null; why?: string },
-    options?: ErrorOptions,
-  ) {
-    const { shardId, epoch, current, why } = write;
+  constructor(write: { shardId: ShardId; epoch: Epoch; current: Epoch | null }, options?: ErrorOptions) {
     super(
-      why === undefined
-        ? `Shard ${shardId} refused a write: it carried epoch ${epoch}, the shard is at ${current ?? "a later one"}. ` +
-            "Another runner owns the shard now; this one drops it, and callers may retry."
-        : `Shard ${shardId} is claimed anew, and its epoch ${epoch} is over: ${why}. Callers may retry.`,
+      `Shard ${write.shardId} refused a write: it carried epoch ${write.epoch}, the shard is at ` +
+        `${write.current ?? "a later one"}. Another runner owns the shard now; this one drops it, and callers may retry.`,
       options,
     );
     this.shardId = write.shardId;

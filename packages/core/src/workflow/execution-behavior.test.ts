@@ -285,20 +285,19 @@ describe("an execution whose shard is about to move", () => {
 });
 
 describe("a failed write", () => {
-  it.each([
-    ["not-written", PersistenceError],
-    ["unknown-lost", FencedError],
-    ["unknown-written", FencedError],
-  ] as const)("ends this copy, and its epoch where it may still happen: %s", async (fault, error) => {
-    const stage = new ExecutionStage(async (ctx) => {
-      await ctx.run("a", () => 1);
-      await ctx.activities.commit("b");
-    });
-    stage.faults.set(1, fault);
-    const end = await stage.activate();
-    expect(end).toMatchObject({ type: "failed", error: expect.any(error) });
-    expect(stage.attempts, "nothing starts on what may not be there (E3)").toEqual([]);
-  });
+  it.each(["not-written", "unknown-lost", "unknown-written"] as const)(
+    "ends this copy with the storage's error: %s",
+    async (fault) => {
+      const stage = new ExecutionStage(async (ctx) => {
+        await ctx.run("a", () => 1);
+        await ctx.activities.commit("b");
+      });
+      stage.faults.set(1, fault);
+      const end = await stage.activate();
+      expect(end).toMatchObject({ type: "failed", error: expect.any(PersistenceError) });
+      expect(stage.attempts, "nothing starts on what may not be there (E3)").toEqual([]);
+    },
+  );
 
   it("ends this copy with FencedError when the shard has a new owner", async () => {
     const stage = new ExecutionStage(async (ctx) => ctx.activities.commit("a"));

@@ -143,7 +143,7 @@ export class ExecutionRunner {
     // Code that has a version records it before its first step: an attempt that left nothing may have been of code without one.
     const mayHaveBegun = fork === undefined && call.attempt > 1 && this.#code.versions.has(null);
     let version = mayHaveBegun ? null : this.#contract.version;
-    if (fork === undefined && version === null) return stored;
+    if (fork === undefined && this.#contract.version === null) return stored;
     const entries: JournalEntry[] = [];
     if (fork !== undefined) {
       const { executionId: originId, requestId, number, fromStep } = JSON.parse(fork) as ForkOrigin;
@@ -160,7 +160,7 @@ export class ExecutionRunner {
       if (origin.entries.length > 0) version = run.version;
       entries.push(...forkEntries({ executionId: originId, fromStep, seed, branches }, run));
     }
-    if (version !== null && !entries.some(({ kind }) => kind === "version")) {
+    if ((version !== null || mayHaveBegun) && !entries.some(({ kind }) => kind === "version")) {
       entries.push({
         ordinal: entries.length,
         position: -1,
@@ -170,7 +170,10 @@ export class ExecutionRunner {
       });
     }
     await storage.appendJournal(key, entries, call.fence, null);
-    return { ...stored, entries };
+    if (!mayHaveBegun) return { ...stored, entries };
+    // The version that the attempt before has sent may have come late, and first: then it counts.
+    const recorded = await storage.readExecution(key, EXECUTION_TAGS);
+    return { ...stored, entries: recorded.entries };
   }
 
   #unknownVersion(version: string | null): string {

@@ -7,15 +7,12 @@
 //       in the next. So whatever an entry followed from is there if the entry is.
 //   J5  Who reads the journal for the next copy waits for `settled()` of this one: what was still under way then would be
 //       missed, done again, and recorded twice.
-//   J6  A write of which nobody knows whether it happened may still happen, as late as after the next copy has read. So it ends
-//       its epoch here, too: the shard is claimed again before the next copy reads, and what comes late is refused.
 
 import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
-import { FencedError, PersistenceError } from "../errors/storage.ts";
 
 /** What is recorded of one step. */
 export interface RecordedStep {
@@ -107,8 +104,6 @@ export class Journal {
     try {
       await committed;
       this.#hasGrown = true;
-    } catch (error) {
-      throw endingItsEpoch(error, fence);
     } finally {
       this.#committing = this.#committing.filter((other) => other !== committed);
     }
@@ -158,16 +153,9 @@ export class Journal {
     // What was appended after it must not be there without it (J4).
     this.#waiting = null;
     this.#writing = null;
-    this.#options.failed(endingItsEpoch(error, this.#options.fence));
+    this.#options.failed(error);
     this.#options.written();
   };
-}
-
-/** What a write failed with, as the execution ends with it (J6). */
-function endingItsEpoch(error: unknown, { shardId, epoch }: Fence): unknown {
-  if (!(error instanceof PersistenceError) || error.outcome !== "unknown") return error;
-  const why = "a write to the journal may still happen, since nobody knows what became of it";
-  return new FencedError({ shardId, epoch, current: epoch, why }, { cause: error });
 }
 
 /** Of all that begin: an execution in memory is the less the fewer tables it has. */

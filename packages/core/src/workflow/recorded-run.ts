@@ -129,7 +129,7 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
       failedAt = Math.min(failedAt, resumed.from ?? failedAt);
       for (const place of resumed.usedUp) usedUp.add(place);
     }
-    if (kind === "version") version = String(decodePayload(event.value, "A version"));
+    if (kind === "version") version = decodePayload(event.value, "A version") as string | null;
   }
   return {
     number: start?.number ?? 0,

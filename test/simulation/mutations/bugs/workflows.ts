@@ -47,7 +47,7 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "an execution goes on after a write of its journal failed",
     breaks: "INV-8",
     file: "workflow/journal.ts",
-    find: "    this.#options.failed(endingItsEpoch(error, this.#options.fence));\n",
+    find: "    this.#options.failed(error);\n",
     replace: "    void error;\n",
     scenarios: ["transfers", "races"],
   },
