@@ -4,6 +4,7 @@ import type { InboxMessage, WorkflowStorage } from "../adapter/workflow-storage.
 import type { Logger } from "../contract/logger.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
+import type { JournalEntry } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
 import type { NonDeterminismError } from "../errors/workflow.ts";
 import type { RecordedRun } from "./recorded-run.ts";
@@ -27,6 +28,8 @@ export interface ExecutionOptions {
   readonly beginTransaction: (() => StorageTransaction) | undefined;
   /** Whether it only looks if the code fits the journal: then it ends where that does, and nothing is done. */
   readonly replayOnly: boolean;
+  /** What the next copy has to write before it reads (journal.ts, J6). */
+  readonly unsettled: (entries: readonly JournalEntry[]) => void;
 }
 
 /** How a run of the code ended. */

@@ -32,6 +32,7 @@ import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd } from "./execution-options.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
 import { Parked } from "./parked.ts";
+import { UnsettledWrites } from "./unsettled-writes.ts";
 import {
   branchesOf,
   forkEntries,
@@ -59,6 +60,7 @@ export class ExecutionRunner {
   readonly #copies = new BriefMap<Copy>();
   /** By fence and execution: what its last copy here has on its way to storage (journal.ts, J5). */
   readonly #underWay = new BriefMap<Promise<void>>();
+  readonly #unsettled = new UnsettledWrites();
   readonly parked: Parked;
 
   constructor(contract: AnyWorkflowContract, services: ExecutionServices, code: WorkflowCode) {
@@ -93,6 +95,7 @@ export class ExecutionRunner {
     this.#copies.set(executionId, copy);
     let hasRecorded = false;
     try {
+      await this.#settle(call, key);
       let stored = call.isNew
         ? NOTHING_STORED
         : await this.#services.storage.readExecution(key, EXECUTION_TAGS);
@@ -132,6 +135,14 @@ export class ExecutionRunner {
     } finally {
       if (this.#copies.get(executionId) === copy) this.#copies.delete(executionId);
     }
+  }
+
+  /** Sees to it that what an earlier copy here has sent is there, or never will be (journal.ts, J6). */
+  async #settle({ fence }: Call, key: ExecutionKey): Promise<void> {
+    const entries = this.#unsettled.of(fence, key.executionId);
+    if (entries.length === 0) return;
+    await this.#services.storage.appendJournal(key, entries, fence, null);
+    this.#unsettled.settled(fence, key.executionId);
   }
 
   /** What a new execution has in its journal before its first step: its version, or what a fork takes over. */
@@ -192,6 +203,7 @@ export class ExecutionRunner {
       call,
       run,
       inbox: unconsumed(stored, run),
+      unsettled: (entries) => this.#unsettled.add(call.fence, call.envelope.address.entityId, entries),
       errors: errorsOf(this.#contract),
     });
   }

@@ -90,6 +90,7 @@ export class Execution {
       nextOrdinal: run.nextOrdinal,
       written: check,
       failed: this.#stopBy,
+      unsettled: options.unsettled,
     });
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
     this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), check);

@@ -4,6 +4,7 @@ import type { WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, JournalEvent } from "../data/journal-entry.ts";
+import { PersistenceError } from "../errors/storage.ts";
 import { Journal } from "./journal.ts";
 
 const FENCE = { shardId: "default:1", epoch: 3 } as const;
@@ -35,10 +36,12 @@ function journalOf(entries: readonly JournalEntry[] = []): {
   /** Ends the write of this index. */
   ends: (index: number, error?: Error) => Promise<void>;
   failures: unknown[];
+  unsettled: JournalEntry[];
   written: () => number;
 } {
   const writes: { entries: readonly number[]; transaction: StorageTransaction | null }[] = [];
   const failures: unknown[] = [];
+  const unsettled: JournalEntry[] = [];
   const finish: ((error?: Error) => void)[] = [];
   let written = 0;
   const storage: Pick<WorkflowStorage, "appendJournal"> = {
@@ -58,13 +61,14 @@ function journalOf(entries: readonly JournalEntry[] = []): {
     nextOrdinal: (entries.at(-1)?.ordinal ?? -1) + 1,
     written: () => (written += 1),
     failed: (error) => failures.push(error),
+    unsettled: (some) => unsettled.push(...some),
   });
   const ends = async (index: number, error?: Error): Promise<void> => {
     finish.at(index)?.(error);
     await new SystemClock().nextTurn();
   };
   const end = (error?: Error): Promise<void> => ends(-1, error);
-  return { journal, writes, end, ends, failures, written: () => written };
+  return { journal, writes, end, ends, failures, unsettled, written: () => written };
 }
 
 describe("a journal", () => {
@@ -161,6 +165,21 @@ describe("a journal", () => {
     await ends(1, new Error("the transaction"));
     await refused;
     expect([journal.isSettled, isSettled]).toEqual([true, true]);
+  });
+
+  it("says what settles a write that may still happen: the same, or of a transaction that its step had begun (J6)", async () => {
+    const { journal, ends, unsettled } = journalOf();
+    const transaction: StorageTransaction = { kind: "test", rollback: async () => undefined };
+    const of = (outcome: "unknown" | "not-written"): PersistenceError =>
+      new PersistenceError({ operation: "appendJournal", outcome, detail: "told to" });
+    const committed = [1, 2].map((at) => journal.commit(entry(at, at), transaction));
+    const refused = Promise.all(committed.map((each) => expect(each).rejects.toThrow("told to")));
+    journal.append(entry(3, 3));
+    await ends(0, of("unknown"));
+    await ends(1, of("not-written"));
+    await ends(2, of("unknown"));
+    await refused;
+    expect(unsettled).toEqual([entry(1, 1, { type: "begun", dueAt: null, detail: null }), entry(3, 3)]);
   });
 
   it("commits a transaction with its entry without waiting for other entries", async () => {

@@ -7,12 +7,16 @@
 //       in the next. So whatever an entry followed from is there if the entry is.
 //   J5  Who reads the journal for the next copy waits for `settled()` of this one: what was still under way then would be
 //       missed, done again, and recorded twice.
+//   J6  A write of which nobody knows whether it happened may still happen, as late as after the next copy has read. So that one
+//       first writes what settles it: the same once more, or, where a transaction would have to happen once more, that its step
+//       had begun: a transaction whose ordinal is taken is refused.
 
 import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
+import { PersistenceError } from "../errors/storage.ts";
 
 /** What is recorded of one step. */
 export interface RecordedStep {
@@ -46,6 +50,8 @@ export interface JournalOptions {
   readonly written: () => void;
   /** A write failed (J3). */
   readonly failed: (error: unknown) => void;
+  /** A write may still happen, until these are there (J6). Called before `settled()` resolves. */
+  readonly unsettled: (entries: readonly JournalEntry[]) => void;
 }
 
 export class Journal {
@@ -55,6 +61,8 @@ export class Journal {
   #hasGrown = false;
   #waiting: JournalEntry[] | null = null;
   #writing: Promise<void> | null = null;
+  /** What the write under way, or the last one, is of. */
+  #sent: readonly JournalEntry[] = NOTHING;
   /** Transactions that are committing. */
   #committing: Promise<void>[] = [];
 
@@ -104,6 +112,9 @@ export class Journal {
     try {
       await committed;
       this.#hasGrown = true;
+    } catch (error) {
+      if (isUnknown(error)) this.#options.unsettled([{ ...entry, event: BEGUN }]);
+      throw error;
     } finally {
       this.#committing = this.#committing.filter((other) => other !== committed);
     }
@@ -133,6 +144,7 @@ export class Journal {
   #write(entries: readonly JournalEntry[]): void {
     const { storage, execution, fence } = this.#options;
     this.#waiting = null;
+    this.#sent = entries;
     try {
       this.#writing = storage
         .appendJournal(execution, entries, fence, null)
@@ -153,9 +165,17 @@ export class Journal {
     // What was appended after it must not be there without it (J4).
     this.#waiting = null;
     this.#writing = null;
+    if (isUnknown(error)) this.#options.unsettled(this.#sent);
     this.#options.failed(error);
     this.#options.written();
   };
+}
+
+const NOTHING: readonly JournalEntry[] = [];
+const BEGUN: JournalEvent = { type: "begun", dueAt: null, detail: null };
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof PersistenceError && error.outcome === "unknown";
 }
 
 /** Of all that begin: an execution in memory is the less the fewer tables it has. */
