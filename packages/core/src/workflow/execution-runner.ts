@@ -16,7 +16,7 @@ import {
 } from "../contract/workflow-contract.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
-import type { JournalEntry } from "../data/journal-entry.ts";
+import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
 import { Suspension, type Call } from "../entity/behavior.ts";
 import { DefinitionError } from "../errors/config.ts";
 import { PersistenceError } from "../errors/storage.ts";
@@ -44,6 +44,9 @@ import {
 
 /** So long a signal that was taken is remembered, for senders that repeat it. */
 const REPEATED_WITHIN_MS = 3_600_000;
+
+/** Kinds of entries from which on an execution takes another course. */
+const ANEW: ReadonlySet<StepKind> = new Set(["resume", "continue"]);
 
 const NOTHING_STORED: StoredExecution = { entries: [], inbox: [] };
 
@@ -138,11 +141,16 @@ export class ExecutionRunner {
   }
 
   /** Sees to it that what an earlier copy here has sent is there, or never will be (journal.ts, J6). */
-  async #settle({ fence }: Call, key: ExecutionKey): Promise<void> {
-    const entries = this.#unsettled.of(fence, key.executionId);
-    if (entries.length === 0) return;
-    await this.#services.storage.appendJournal(key, entries, fence, null);
-    this.#unsettled.settled(fence, key.executionId);
+  async #settle({ fence, envelope }: Call, key: ExecutionKey): Promise<void> {
+    const { storage } = this.#services;
+    const entries = this.#unsettled.of(fence, envelope.requestId);
+    const [first] = entries;
+    if (first === undefined) return;
+    const stored = await storage.readExecution(key, EXECUTION_TAGS);
+    // Where it was resumed since, or has continued as new, that was decided on what was there then, and stands.
+    if (!stored.entries.some((entry) => ANEW.has(entry.kind) && entry.ordinal >= first.ordinal))
+      await storage.appendJournal(key, entries, fence, null);
+    this.#unsettled.settled(fence, envelope.requestId);
   }
 
   /** What a new execution has in its journal before its first step: its version, or what a fork takes over. */
@@ -203,7 +211,7 @@ export class ExecutionRunner {
       call,
       run,
       inbox: unconsumed(stored, run),
-      unsettled: (entries) => this.#unsettled.add(call.fence, call.envelope.address.entityId, entries),
+      unsettled: (entries) => this.#unsettled.add(call.fence, call.envelope.requestId, entries),
       errors: errorsOf(this.#contract),
     });
   }

@@ -10,20 +10,23 @@ export class UnsettledWrites {
    */
   readonly #byClaim = new WeakMap<Fence, Map<string, readonly JournalEntry[]>>();
 
-  /** @param entries what settles them, once it is written */
-  add(fence: Fence, executionId: string, entries: readonly JournalEntry[]): void {
+  /**
+   * @param requestId of the execution: another one may have its id later
+   * @param entries what settles them, once it is written
+   */
+  add(fence: Fence, requestId: string, entries: readonly JournalEntry[]): void {
     const claim = this.#byClaim.get(fence) ?? new Map<string, readonly JournalEntry[]>();
-    claim.set(executionId, [...(claim.get(executionId) ?? []), ...entries]);
+    claim.set(requestId, [...(claim.get(requestId) ?? []), ...entries]);
     this.#byClaim.set(fence, claim);
   }
 
   /** In the order of ordinals. */
-  of(fence: Fence, executionId: string): readonly JournalEntry[] {
-    const entries = this.#byClaim.get(fence)?.get(executionId) ?? [];
+  of(fence: Fence, requestId: string): readonly JournalEntry[] {
+    const entries = this.#byClaim.get(fence)?.get(requestId) ?? [];
     return entries.toSorted((a, b) => a.ordinal - b.ordinal);
   }
 
-  settled(fence: Fence, executionId: string): void {
-    this.#byClaim.get(fence)?.delete(executionId);
+  settled(fence: Fence, requestId: string): void {
+    this.#byClaim.get(fence)?.delete(requestId);
   }
 }
