@@ -1,10 +1,9 @@
 // Writes of which nobody knows whether they happened, and which happen when the next copy of their execution is at work.
 
 import { defineWorkflow } from "@holdfast/core";
-import { PersistenceError } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { expect, it } from "vitest";
-import { Door, tampering } from "./tampering.ts";
+import { Door, inDoubt, tampering } from "./tampering.ts";
 
 it.each(["before what settles it", "after what settles it", "never"] as const)(
   "a step is recorded with the value that the execution went on with, where a write of before comes late: %s",
@@ -28,11 +27,7 @@ it.each(["before what settles it", "after what settles it", "never"] as const)(
             writes += 1;
             if (writes === 1) {
               if (when !== "never") late = () => workflows.appendJournal(...args);
-              throw new PersistenceError({
-                operation: "appendJournal",
-                outcome: "unknown",
-                detail: "told to",
-              });
+              throw inDoubt("appendJournal");
             }
             if (when === "before what settles it") await late();
             await workflows.appendJournal(...args);
@@ -73,7 +68,7 @@ it("a resumed execution does not get back what its resumption forgot, where its 
           writes += 1;
           if (writes > 1) return;
           await replied.passed();
-          throw new PersistenceError({ operation: "appendJournal", outcome: "unknown", detail: "told to" });
+          throw inDoubt("appendJournal");
         },
       },
       messages: {

@@ -11,6 +11,11 @@ export function notWritten(operation: string): PersistenceError {
   return new PersistenceError({ operation, outcome: "not-written", detail: "told to" });
 }
 
+/** Whether it was written is not known. */
+export function inDoubt(operation: string): PersistenceError {
+  return new PersistenceError({ operation, outcome: "unknown", detail: "told to" });
+}
+
 /** What passes waits while it is closed. */
 export class Door {
   #opened: Promise<void> | null = null;

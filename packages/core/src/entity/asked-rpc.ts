@@ -1,5 +1,7 @@
 import { rpcNamed } from "../contract/entity-contract.ts";
+import { decodePayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
+import { parse } from "../contract/schema.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { RejectionCode } from "../data/wire-message.ts";
 import { InvalidInputError } from "../errors/routing.ts";
@@ -33,4 +35,9 @@ export function askedRpc({ contract }: EntityBehavior, envelope: Envelope): Aske
     : "this rpc replies once, and streams nothing: call it with send";
   const error = new InvalidInputError({ of: `${address.entityType}.${tag}`, issues: [{ message }] });
   return { rpc, refusal: { code: "INVALID_INPUT", detail: describeInvalidInput(error) } };
+}
+
+/** The input of a request that was accepted, parsed anew: a promise where there is a schema. @throws it cannot be decoded */
+export function acceptedInput(rpc: AnyRpc, { address, tag, payload }: Envelope): unknown {
+  return parse(rpc.input, decodePayload(payload, "A stored input"), () => `${address.entityType}.${tag}`);
 }

@@ -18,10 +18,10 @@ import type { Random } from "../adapter/random.ts";
 import type { AbortWatch } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
+import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
 import { isRetryable } from "../contract/retryable.ts";
-import { parse, parseWhat } from "../contract/schema.ts";
+import { parseWhat } from "../contract/schema.ts";
 import { readable } from "../contract/thrown.ts";
 import {
   couldNotBegin,
@@ -40,6 +40,7 @@ import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
 import { FencedError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import { describeCall } from "./answers.ts";
+import { acceptedInput } from "./asked-rpc.ts";
 import { Suspension, type Call, type EntityBehavior, type Handler, type Handlers } from "./behavior.ts";
 import { BriefRpcs } from "./brief-rpcs.ts";
 import type { Counters } from "./counters.ts";
@@ -200,10 +201,8 @@ export class RequestRunner {
   /** The attempt before may have changed its input. Never rejects. */
   async #parseAnew(request: HostedRequest): Promise<void> {
     if (request.inputError !== null) return;
-    const { address, tag, payload } = request.envelope;
-    const of = (): string => `${address.entityType}.${tag}`;
     try {
-      request.input = await parse(request.rpc.input, decodePayload(payload, "A stored input"), of);
+      request.input = await acceptedInput(request.rpc, request.envelope);
     } catch (error) {
       request.inputError = error;
     }

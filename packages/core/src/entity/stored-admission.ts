@@ -2,13 +2,11 @@
 //
 // The other way in is admission.ts, whose A1 and A3 hold here, too.
 
-import { decodePayload } from "../contract/payload.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import { parse } from "../contract/schema.ts";
 import { isUnseen, type PendingRequest } from "../data/envelope.ts";
 import type { Activation } from "./activation.ts";
 import type { AdmissionOptions } from "./admission.ts";
-import { askedRpc } from "./asked-rpc.ts";
+import { acceptedInput, askedRpc } from "./asked-rpc.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
@@ -49,7 +47,7 @@ export class StoredAdmission {
    */
   admit(pending: PendingRequest, withoutRoom: Set<string>): Promise<void> | null {
     const { envelope } = pending;
-    const { address, tag, payload } = envelope;
+    const { address, tag } = envelope;
     const shard = this.#options.servedShard(address.shardId);
     if (shard === undefined || this.#isTaken(pending, shard)) return null;
     const behavior = this.#options.behaviors.get(address.entityType);
@@ -74,11 +72,7 @@ export class StoredAdmission {
       return this.#place(found, activation, undefined, rejectionError(refusal, envelope));
     let input: unknown;
     try {
-      input = parse(
-        rpc.input,
-        decodePayload(payload, "A stored input"),
-        () => `${address.entityType}.${tag}`,
-      );
+      input = acceptedInput(rpc, envelope);
     } catch (error) {
       return this.#place(found, activation, undefined, error);
     }

@@ -34,7 +34,7 @@ import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd, ExecutionOptions } from "./execution-options.ts";
 import { ExecutionScope } from "./execution-scope.ts";
 import { InstantSteps } from "./instant-steps.ts";
-import { Journal, type Outcome } from "./journal.ts";
+import { BEGUN, Journal, type Outcome } from "./journal.ts";
 import { Places } from "./places.ts";
 import { signalValueOf } from "./recorded-run.ts";
 import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
@@ -476,7 +476,7 @@ export class Execution {
     for (const open of this.#cancellation.open) {
       if (!open.hasBegun || open.isRecorded) continue;
       open.isRecorded = true;
-      this.#recorder.append({ ...open.step, event: { type: "begun", dueAt: null, detail: null } });
+      this.#recorder.append({ ...open.step, event: BEGUN });
     }
   }
 

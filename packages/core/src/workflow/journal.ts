@@ -172,7 +172,8 @@ export class Journal {
 }
 
 const NOTHING: readonly JournalEntry[] = [];
-const BEGUN: JournalEvent = { type: "begun", dueAt: null, detail: null };
+/** That a step had begun, and no more. */
+export const BEGUN: JournalEvent = { type: "begun", dueAt: null, detail: null };
 
 function isUnknown(error: unknown): boolean {
   return error instanceof PersistenceError && error.outcome === "unknown";
