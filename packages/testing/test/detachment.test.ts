@@ -185,6 +185,25 @@ describe("a runner with detachmentEnabled", () => {
 });
 
 describe("without detachmentEnabled, a lease store that is out of reach", () => {
+  it("while drained shards are being freed does not have them reported as lost a second time", async () => {
+    await using cluster = await createTestCluster({ runners: 2, register: [echo] });
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    expect(owned(cluster)).toEqual([300, 0]);
+
+    const lost: string[] = [];
+    cluster.runners[0]?.member.events.on("shardLost", ({ shardId, reason }) => {
+      lost.push(shardId);
+      // Freeing them takes longer than the lease lasts.
+      const isMoved = reason === "moved to another runner";
+      cluster.faults(isMoved ? { leaseDelay: ["1 minute", "1 minute"] } : {}, [0]);
+    });
+    await cluster.restart(1);
+    await cluster.advance("1 minute");
+    expect(owned(cluster)[0]).toBe(0);
+    expect(lost.toSorted()).toEqual([...new Set(lost)].toSorted());
+  });
+
   it("for less than a lease moves no shard", async () => {
     await using cluster = await createTestCluster({ runners: 3, register: [echo] });
     const moved: string[] = [];

@@ -7,7 +7,7 @@
 import type { EventEmitter } from "node:events";
 import { sleep } from "../clock/sleep.ts";
 import { within } from "../clock/within.ts";
-import { guardedLogger, withFields, type Logger } from "../contract/logger.ts";
+import { guardedLogger, withFields, type LogFields, type Logger } from "../contract/logger.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { Counters } from "../entity/counters.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
@@ -16,11 +16,17 @@ import type { ClusterSettings } from "./config.ts";
 import { guardedEvents, type ClusterEvents } from "./events.ts";
 import { describeState, type MemberState } from "./member-state.ts";
 import { DRAIN_GRACE_MS, openParts, type MemberBasis, type Parts } from "./parts.ts";
-import { checkRegistrations, type Registration } from "./registration.ts";
+import { byShardGroup, checkRegistrations, describeRegistration, type Registration } from "./registration.ts";
 import { Switchboard } from "./switchboard.ts";
 
 export interface MemberOptions extends MemberBasis {
   readonly registrations: readonly Registration[];
+}
+
+/** A shard group without a runner, and what is registered for it. */
+export interface UnhostedGroup extends LogFields {
+  readonly shardGroup: string;
+  readonly registered: readonly string[];
 }
 
 /** How long closing waits for each of transport, lease store and storage. */
@@ -99,10 +105,25 @@ export class Member {
     if (this.#parts === null) return;
     for (const registration of registrations) this.#parts.registry.add(registration);
     void this.#parts.lease.publish();
+    if (this.#state === "running") this.#tellUnhosted(registrations);
   }
 
   get registrations(): readonly Registration[] {
     return this.#registrations;
+  }
+
+  /** What of these is for shard groups that no runner hosts: it waits until one does. */
+  unhosted(registrations: readonly Registration[] = this.#registrations): readonly UnhostedGroup[] {
+    const router = this.#parts?.router;
+    if (router === undefined || this.settings.role === "client") return [];
+    return [...byShardGroup(registrations)]
+      .filter(([shardGroup]) => !router.hosts(shardGroup))
+      .map(([shardGroup, registered]) => ({ shardGroup, registered: registered.map(describeRegistration) }));
+  }
+
+  #tellUnhosted(registrations: readonly Registration[]): void {
+    for (const unhosted of this.unhosted(registrations))
+      this.#options.logger.warn("What is registered waits until a runner hosts its shard group", unhosted);
   }
 
   start(): Promise<void> {
@@ -171,6 +192,7 @@ export class Member {
         this.#checkStarting();
       }
       this.#state = "running";
+      this.#tellUnhosted(this.#registrations);
     } catch (error) {
       // A shutdown that began meanwhile waits for this, and cleans up, unless it has stopped waiting.
       if (this.#stopping === null || this.state === "stopped") await this.#giveUp();

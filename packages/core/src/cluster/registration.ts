@@ -27,7 +27,7 @@ export function checkRegistrations(registrations: readonly Registration[]): void
         "register takes what implement(), defineSingleton() and defineCron() return.",
       );
     }
-    const key = `${kind} "${nameOf(registration)}"`;
+    const key = describeRegistration(registration);
     if (seen.has(key)) throw new DefinitionError(`The ${key} is registered twice.`);
     seen.add(key);
   }
@@ -47,6 +47,30 @@ export function entityTypesOf(registrations: readonly Registration[]): readonly 
         return [];
     }
   });
+}
+
+/** What belongs to each shard group of these. */
+export function byShardGroup(
+  registrations: readonly Registration[],
+): ReadonlyMap<string, readonly Registration[]> {
+  return Map.groupBy(registrations, shardGroupOf);
+}
+
+/** For people: `cron "cleanup"`. */
+export function describeRegistration(registration: Registration): string {
+  return `${registration.kind} "${nameOf(registration)}"`;
+}
+
+function shardGroupOf(registration: Registration): string {
+  switch (registration.kind) {
+    case "entity":
+      return registration.contract.shardGroup;
+    case "workflow":
+      return registration.contract.entity.shardGroup;
+    case "cron":
+    case "singleton":
+      return registration.shardGroup;
+  }
 }
 
 function nameOf(registration: Registration): string {

@@ -170,7 +170,7 @@ export class Registry {
   }
 
   #addCron(definition: CronDefinition): void {
-    const { clock, logger, caller, router, storage } = this.#options;
+    const { clock, logger, caller, router, storage, host } = this.#options;
     const runner: CronRunner = new CronRunner(
       bindCron(definition, (scope) => this.#runContext(scope)),
       {
@@ -186,8 +186,18 @@ export class Registry {
         },
         isWaiting: async (instant) => {
           const address = { entityType: runner.behavior.contract.name, entityId: runner.entityId };
-          const state = await storage.messages.lookUpByKey(address, TICK, tickOf(instant).scheduledTime);
-          return state?.state === "pending";
+          const { scheduledTime } = tickOf(instant);
+          const state = await storage.messages.lookUpByKey(address, TICK, scheduledTime);
+          if (state?.state !== "pending") return false;
+          if (host.hosts(state.requestId) || clock.now() - instant < MEND_EVERY_MS) return true;
+          logger.warn(
+            "A cron's tick is overdue in a shard that is not here, of a shard group that it had before: it goes on without it",
+            {
+              cron: definition.name,
+              scheduledTime,
+            },
+          );
+          return false;
         },
         scheduleTick: (instant) => {
           const target = {

@@ -51,7 +51,10 @@ export interface ClusterChecks {
   readonly shards: ClusterCheck;
   /** It keeps off no shards because storage or the lease store are out of reach. */
   readonly attached: ClusterCheck;
-  /** Nothing waits in its shards for an entity type that it does not serve, and no execution for other code than it has. */
+  /**
+   * Nothing waits in its shards for an entity type that it does not serve, no execution waits for other code than it has, and
+   * some runner hosts the shard group of each that is registered here.
+   */
   readonly served: ClusterCheck;
   /** Storage answered when it was asked last: each `storagePollInterval` on a runner, every 10 s elsewhere. */
   readonly storage: ClusterCheck;
@@ -130,12 +133,19 @@ const NAMED = 5;
 function servedCheck(member: Member): ClusterCheck {
   const unserved = member.partsIfAny?.host.unservedTypes ?? [];
   const waiting = member.partsIfAny?.host.waitingForCode ?? [];
+  const unhosted = member
+    .unhosted()
+    .map(
+      ({ shardGroup, registered }) =>
+        `no runner hosts the shard group "${shardGroup}" of ${registered.join(", ")}`,
+    );
   const more = waiting.length > NAMED ? `, and ${waiting.length - NAMED} more` : "";
   const detail = [
     ...(unserved.length === 0 ? [] : [`requests wait for: ${unserved.join(", ")}`]),
     ...(waiting.length === 0
       ? []
       : [`executions wait for other code: ${waiting.slice(0, NAMED).join(", ")}${more}`]),
+    ...unhosted,
   ];
   return { ok: detail.length === 0, detail: detail.length === 0 ? "all" : detail.join("; ") };
 }

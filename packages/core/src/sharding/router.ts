@@ -114,6 +114,11 @@ export class Router {
     );
   }
 
+  /** Whether some live runner hosts this shard group. */
+  hosts(group: string): boolean {
+    return this.runners.some(({ role, shardGroups }) => role === "runner" && shardGroups.includes(group));
+  }
+
   /** Reads the list of members. One read at a time; a call during a read makes another one follow it. Never rejects. */
   refresh(): Promise<void> {
     this.#readAgain = true;

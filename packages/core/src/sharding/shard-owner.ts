@@ -327,8 +327,10 @@ export class ShardOwner {
 
   #drop(shardIds: readonly ShardId[], reason: string): void {
     if (shardIds.length === 0) return;
+    // Of those that have drained it was said.
+    const lost = shardIds.filter((shardId) => this.#held.get(shardId) !== "drained");
     for (const shardId of shardIds) this.#held.delete(shardId);
     this.#options.guest.drop(shardIds, reason);
-    for (const shardId of shardIds) this.#options.lost(shardId, reason);
+    for (const shardId of lost) this.#options.lost(shardId, reason);
   }
 }

@@ -66,7 +66,7 @@ export interface CronRunnerOptions {
    * deliverAt. Resolves when it is durable. Called again for the same instant after it rejected, and at other times too.
    */
   readonly scheduleTick: (instant: number) => Promise<void>;
-  /** Whether the tick of this instant is in storage and has no reply yet. */
+  /** Whether the tick of this instant is in storage, has no reply yet, and will be handed to this cron's entity. */
   readonly isWaiting: (instant: number) => Promise<boolean>;
   /** Deletes the records of ticks that were answered before this wall time, as many as is good at a time. */
   readonly forgetTicks: (answeredBefore: number) => Promise<void>;
@@ -108,8 +108,8 @@ export class CronRunner {
 
   /**
    * Saves the next tick from now where a clock that was ahead named the one that was saved last: that is later, or was there
-   * already and has run. To be called time and again while the shard is here. From a tick that waits, however overdue it is, the
-   * chain goes on. Never rejects.
+   * already and has run, or which nobody hands out. To be called time and again while the shard is here. From a tick that waits
+   * here, however overdue it is, the chain goes on. Never rejects.
    */
   async mend(signal: AbortSignal): Promise<void> {
     const newest = this.#newest;
