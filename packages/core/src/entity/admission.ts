@@ -172,7 +172,7 @@ export class Admission {
 
   #receiveVolatile(request: HostedRequest, arrival: Arrival, { shard, behavior }: Destination): null {
     const { envelope, peer, answer } = arrival;
-    const activation = this.#options.activation(shard, behavior, envelope.address, envelope.tag);
+    const activation = this.#options.activations.activate(shard, behavior, envelope.address, envelope.tag);
     if (activation.isFull) return refuseFull(arrival, activation, this.#options.counters);
     this.#options.counters.accepted += 1;
     this.#options.requests.set(request.id, request);

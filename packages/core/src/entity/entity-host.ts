@@ -1,7 +1,8 @@
 // EntityHost: the owner's side of every request. One on each runner.
 //
 // Stands between transport or local callers (`receive`), the shards (`take`, `drain`, `drop`), storage's pending work
-// (inbox.ts) and the activations. What is admitted, and when, is in admission.ts, and how shards leave in shard-departure.ts.
+// (inbox.ts) and the entities in memory (activations.ts). What is admitted, and when, is in admission.ts, and how shards leave
+// in shard-departure.ts.
 // Routes nothing.
 //
 //   H1  A shard is served only while it is here, not draining, and the lease is held at that very moment.
@@ -12,20 +13,19 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
 import type { Logger } from "../contract/logger.ts";
-import { describeThrown } from "../contract/thrown.ts";
 import { BriefMap } from "../data/brief-map.ts";
-import { entityKey, type EntityAddress } from "../data/entity-address.ts";
+import type { EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
-import { Activation, type ActivationHooks } from "./activation.ts";
+import type { Activation } from "./activation.ts";
+import { Activations } from "./activations.ts";
 import { Admission, type AdmissionOptions, type RequestMessage } from "./admission.ts";
 import { deadReply, failure, notHere } from "./answers.ts";
 import type { EntityBehavior, Suspension } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { Eviction } from "./eviction.ts";
 import type { HostedRequest } from "./hosted-request.ts";
-import type { HostedShard } from "./hosted-shard.ts";
 import { HostedShards } from "./hosted-shards.ts";
 import { Inbox } from "./inbox.ts";
 import { KeptChunks } from "./kept-chunks.ts";
@@ -65,6 +65,7 @@ export class EntityHost {
   readonly #options: EntityHostOptions;
   readonly #behaviors = new Map<string, EntityBehavior>();
   readonly #shards: HostedShards;
+  readonly #activations: Activations;
   readonly #requests = new BriefMap<HostedRequest>();
   readonly #waiters = new ReplyWaiters();
   readonly #unserved = new Set<string>();
@@ -75,16 +76,18 @@ export class EntityHost {
   readonly #runner: RequestRunner;
   readonly #puttingOff: PuttingOff;
   readonly #departure: ShardDeparture;
-  /** Of all activations: each has no functions of its own. */
-  readonly #hooks: ActivationHooks = {
-    run: (request, activation) => this.#run(request, activation),
-    ended: (activation) => this.#ended(activation),
-  };
   #isClosing = false;
 
   constructor(options: EntityHostOptions) {
     this.#options = options;
     this.#shards = new HostedShards(options.leaseIsHeld);
+    const activations = new Activations({
+      ...options,
+      shards: this.#shards,
+      run: (request, activation) => this.#run(request, activation),
+      wake: () => this.wake(),
+    });
+    this.#activations = activations;
     this.#runner = new RequestRunner({
       ...options,
       fenced: (shardId) => this.#fence(shardId),
@@ -103,8 +106,7 @@ export class EntityHost {
       isClosing: () => this.#isClosing,
       arrival: (shardId) => this.#shards.arrival(shardId),
       servedShard: (shardId) => this.#shards.served(shardId),
-      activation: (shard, behavior, address, tag) => this.#activation(shard, behavior, address, tag),
-      resident: (shard, behavior, address, tag) => shard.activations.get(keyOf(behavior, address, tag)),
+      activations,
       newest: new NewestRequests(() => options.clock.now()),
       isBrief: (behavior, rpc) => this.#runner.isBrief(behavior, rpc),
       forget: (request, activation) => this.#forget(request, activation),
@@ -115,7 +117,6 @@ export class EntityHost {
     this.#admission = new Admission(admission);
     const stored = new StoredAdmission({
       ...admission,
-      unneeded: (activation) => this.#leaveIfDone(activation),
       unserved: (what) => this.#noteUnserved(what),
     });
     this.#inbox = new Inbox({
@@ -139,7 +140,7 @@ export class EntityHost {
       waiters: this.#waiters,
       inbox: this.#inbox,
       settle: (request, message) => this.#settle(request, message),
-      evict: (activation) => this.#evict(activation),
+      evict: (activation) => activations.evict(activation),
     });
     const idleTimeOf = (behavior: EntityBehavior | undefined): number =>
       behavior?.contract.maxIdleTimeMs ?? options.maxIdleTimeMs;
@@ -149,7 +150,7 @@ export class EntityHost {
       maxIdleTimeMs: (entityType) => idleTimeOf(this.#behaviors.get(entityType)),
       shortestIdleTimeMs: () =>
         Math.min(options.maxIdleTimeMs, ...[...this.#behaviors.values()].map(idleTimeOf)),
-      evict: (activation) => this.#evict(activation),
+      evict: (activation) => activations.evict(activation),
     });
   }
 
@@ -175,9 +176,7 @@ export class EntityHost {
   }
 
   get activeEntities(): number {
-    let count = 0;
-    for (const shard of this.#shards.values()) count += shard.activations.size;
-    return count;
+    return this.#activations.size;
   }
 
   start(): void {
@@ -380,7 +379,7 @@ export class EntityHost {
     this.#inbox.settled(request.id);
     // It may have held up what came behind it while its acceptance was awaited (M3).
     if (activation.mailbox.remove(request)) activation.pump();
-    this.#leaveIfDone(activation);
+    this.#activations.leaveIfDone(activation);
   }
 
   /** Only a read finds it again, and one that came before this passed it over. */
@@ -395,7 +394,8 @@ export class EntityHost {
     const { address, tag } = request.envelope;
     const behavior = this.#behaviors.get(address.entityType);
     const shard = this.#shards.get(address.shardId);
-    const activation = behavior && shard?.activations.get(keyOf(behavior, address, tag));
+    if (behavior === undefined || shard === undefined) return;
+    const activation = this.#activations.resident(shard, behavior, address, tag);
     if (activation !== undefined) this.#forget(request, activation);
   }
 
@@ -409,65 +409,4 @@ export class EntityHost {
     this.#options.counters.fenced += 1;
     this.#options.fenced(shardId);
   }
-
-  #activation(shard: HostedShard, behavior: EntityBehavior, address: EntityAddress, tag: string): Activation {
-    const key = keyOf(behavior, address, tag);
-    const existing = shard.activations.get(key);
-    if (existing !== undefined) return existing;
-    const { contract } = behavior;
-    const activation = new Activation({
-      key,
-      address,
-      behavior,
-      fence: shard.fence,
-      mailboxCapacity: contract.mailboxCapacity ?? this.#options.mailboxCapacity,
-      concurrency: isQueued(behavior, tag) ? 1 : (contract.concurrency ?? this.#options.concurrency),
-      leaving: shard.leaving,
-      hooks: this.#hooks,
-    });
-    this.#options.counters.activations += 1;
-    shard.activations.set(key, activation);
-    return activation;
-  }
-
-  #ended(activation: Activation): void {
-    activation.idleSince = null;
-    const shard = this.#shards.get(activation.fence.shardId);
-    // It left, and perhaps came back without this activation.
-    if (shard?.fence !== activation.fence) return;
-    shard.checkQuiet();
-    if (activation.isBacklogged && activation.mailbox.size * 2 <= activation.mailbox.capacity) {
-      activation.isBacklogged = false;
-      shard.markUnread();
-      this.wake();
-    }
-    this.#leaveIfDone(activation);
-  }
-
-  /** What keeps nothing in memory leaves with its last request, or when that did not come to it after all. */
-  #leaveIfDone(activation: Activation): void {
-    if (activation.behavior.keepsNothing !== true || !activation.isIdle || activation.isBacklogged) return;
-    if (this.#shards.get(activation.fence.shardId)?.remove(activation) === true)
-      this.#options.counters.evictions += 1;
-  }
-
-  async #evict(activation: Activation): Promise<void> {
-    this.#options.counters.evictions += 1;
-    await activation.evict((error) => {
-      this.#options.logger.error("An onEvict callback failed", {
-        entity: entityKey(activation.address),
-        error: describeThrown(error),
-      });
-    });
-  }
-}
-
-/** Under what the activation for requests of a tag is kept. */
-function keyOf(behavior: EntityBehavior, address: EntityAddress, tag: string): string {
-  // A space is in no name of a type, so no other entity has this key.
-  return isQueued(behavior, tag) ? `queued ${entityKey(address)}` : entityKey(address);
-}
-
-function isQueued({ queued }: EntityBehavior, tag: string): boolean {
-  return queued?.has(tag) === true;
 }

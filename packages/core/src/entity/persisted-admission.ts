@@ -10,12 +10,12 @@ import { isPlainText } from "../contract/key.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
 import type { BriefMap } from "../data/brief-map.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
-import type { EntityAddress } from "../data/entity-address.ts";
 import { isJoining, isPatient, type Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
+import type { Activations } from "./activations.ts";
 import { absent, ACCEPTED_BEFORE, chunksUnread, endOf, failure, OUT_OF_REACH, readdress } from "./answers.ts";
 import { refuse, refuseFull, type Arrival, type Destination } from "./arrival.ts";
 import type { EntityBehavior } from "./behavior.ts";
@@ -36,20 +36,7 @@ export interface PersistedAdmissionOptions {
   readonly behaviors: ReadonlyMap<string, EntityBehavior>;
   /** The shard, while requests for it are admitted here. */
   readonly servedShard: (shardId: ShardId) => HostedShard | undefined;
-  /** The entity's activation for requests of a tag, made if there is none. */
-  readonly activation: (
-    shard: HostedShard,
-    behavior: EntityBehavior,
-    address: EntityAddress,
-    tag: string,
-  ) => Activation;
-  /** That activation, if it is in memory. */
-  readonly resident: (
-    shard: HostedShard,
-    behavior: EntityBehavior,
-    address: EntityAddress,
-    tag: string,
-  ) => Activation | undefined;
+  readonly activations: Activations;
   /** Whether an rpc's handlers are brief (brief-rpcs.ts). */
   readonly isBrief: (behavior: EntityBehavior, rpc: AnyRpc) => boolean;
   /** Lets a request leave memory. */
@@ -86,14 +73,14 @@ export class PersistedAdmission {
     if (isJoining(envelope)) return this.#joinByKey(arrival, shard);
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
     const { address, tag } = envelope;
-    const resident = this.#options.resident(shard, behavior, address, tag);
+    const resident = this.#options.activations.resident(shard, behavior, address, tag);
     if (resident !== undefined && (resident.isBacklogged || resident.isFull))
       return void refuseFull(arrival, resident, this.#options.counters);
     // What is only stored brings no entity into memory.
     const isOnlyStored = known !== undefined || isLater || shard.isUnreadFor(address);
     const straight = isOnlyStored
       ? null
-      : (resident ?? this.#options.activation(shard, behavior, address, tag));
+      : (resident ?? this.#options.activations.activate(shard, behavior, address, tag));
     const { shardId } = shard.fence;
     const waiter = { peer, requestId: request.id, shardId, answer, isPatient: isPatient(envelope) };
     if (straight !== null && this.#mayRunAhead(arrival, destination, straight)) {

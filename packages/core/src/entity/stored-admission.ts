@@ -14,10 +14,8 @@ import { rejectionError } from "./rejection.ts";
 
 export interface StoredAdmissionOptions extends Pick<
   AdmissionOptions,
-  "counters" | "requests" | "waiters" | "behaviors" | "newest" | "servedShard" | "activation"
+  "counters" | "requests" | "waiters" | "behaviors" | "newest" | "servedShard" | "activations"
 > {
-  /** An activation was asked for, and nothing was put in its mailbox. */
-  readonly unneeded: (activation: Activation) => void;
   /** A stored request is for what no code here handles. */
   readonly unserved: (what: string) => void;
 }
@@ -94,7 +92,7 @@ export class StoredAdmission {
       this.#options.servedShard(pending.envelope.address.shardId) !== shard ||
       this.#isTaken(pending, shard)
     )
-      return this.#options.unneeded(asked);
+      return this.#options.activations.leaveIfDone(asked);
     const activation = this.#withRoom(found);
     if (activation !== null) this.#place(found, activation, input, inputError);
   }
@@ -105,9 +103,9 @@ export class StoredAdmission {
 
   #withRoom({ pending, shard, behavior, withoutRoom }: Found): Activation | null {
     const { address, tag } = pending.envelope;
-    const activation = this.#options.activation(shard, behavior, address, tag);
+    const activation = this.#options.activations.activate(shard, behavior, address, tag);
     if (withoutRoom.has(activation.key)) {
-      this.#options.unneeded(activation);
+      this.#options.activations.leaveIfDone(activation);
       return null;
     }
     if (!activation.isFull) return activation;
