@@ -17,6 +17,8 @@ export interface ActivationsOptions {
   readonly mailboxCapacity: number;
   readonly concurrency: number;
   readonly run: ActivationHooks["run"];
+  /** One was made. */
+  readonly activated: () => void;
   /** There may be work in storage for which there is room now. */
   readonly wake: () => void;
 }
@@ -52,7 +54,7 @@ export class Activations {
     const key = keyOf(behavior, address, tag);
     const existing = shard.activations.get(key);
     if (existing !== undefined) return existing;
-    const { mailboxCapacity, concurrency, counters } = this.#options;
+    const { mailboxCapacity, concurrency, counters, activated } = this.#options;
     const { contract } = behavior;
     const activation = new Activation({
       key,
@@ -66,6 +68,7 @@ export class Activations {
     });
     counters.activations += 1;
     shard.activations.set(key, activation);
+    activated();
     return activation;
   }
 

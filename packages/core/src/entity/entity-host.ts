@@ -85,6 +85,7 @@ export class EntityHost {
       ...options,
       shards: this.#shards,
       run: (request, activation) => this.#run(request, activation),
+      activated: () => this.#eviction.watch(),
       wake: () => this.wake(),
     });
     this.#activations = activations;
@@ -181,7 +182,6 @@ export class EntityHost {
 
   start(): void {
     this.#inbox.start();
-    this.#eviction.start();
   }
 
   /** Stops looking for work. Shards are drained or dropped one by one, by their owner. */

@@ -29,31 +29,38 @@ export interface EvictionOptions {
 export class Eviction {
   readonly #options: EvictionOptions;
   #timer: Timer | undefined;
+  #isStopped = false;
 
   constructor(options: EvictionOptions) {
     this.#options = options;
   }
 
-  start(): void {
+  /** There is one in memory: it is looked at now and then, as long as there are any. */
+  watch(): void {
+    if (this.#timer !== undefined || this.#isStopped) return;
     // A quarter of the idle time, which is counted from a look at it: nobody stays more than half as long again as it should.
     const intervalMs = Math.min(
       LONGEST_INTERVAL_MS,
       Math.max(SHORTEST_INTERVAL_MS, this.#options.shortestIdleTimeMs() / 4),
     );
     this.#timer = this.#options.clock.setTimer(intervalMs, () => {
-      this.#sweep();
-      this.start();
+      this.#timer = undefined;
+      if (this.#sweep()) this.watch();
     });
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#timer?.cancel();
   }
 
-  #sweep(): void {
+  /** Whether there were any. */
+  #sweep(): boolean {
     const now = this.#options.clock.monotonic();
+    let isAny = false;
     for (const shard of this.#options.shards()) {
       if (shard.activations.size === 0) continue;
+      isAny = true;
       for (const activation of shard.activations.values()) {
         if (!activation.isIdle || activation.isBacklogged) continue;
         activation.idleSince ??= now;
@@ -62,6 +69,7 @@ export class Eviction {
         void this.#evict(shard, activation);
       }
     }
+    return isAny;
   }
 
   async #evict(shard: HostedShard, activation: Activation): Promise<void> {
