@@ -89,9 +89,32 @@ export function failureOfCommit(error: unknown): SqlFailure {
   );
 }
 
-/** Whether the session can be used after this error: the server refused a statement, and that was all. */
+/** Classes of SQLSTATEs with which a session may end: from those of connections to internal errors. */
+const MAY_END_SESSION = /^(?:08|28|3D|53|57P|58|F0|XX|25P0[34])/;
+
+/**
+ * Whether the session lives after this error: the server refused a statement, and that was all. `pg` tells the severity in the
+ * server's language (lc_messages): where that is not English the SQLSTATE says.
+ */
 export function isPlainError(error: unknown): boolean {
-  return sqlStateOf(error) !== null && fieldOf(error, "severity") === "ERROR";
+  const sqlState = sqlStateOf(error);
+  if (sqlState === null) return false;
+  const severity = fieldOf(error, "severity");
+  if (severity === "ERROR") return true;
+  return severity !== "FATAL" && severity !== "PANIC" && !MAY_END_SESSION.test(sqlState);
+}
+
+/**
+ * Whether a session that lives is of no more use after this error: the server takes no writes on it, as one that is a standby since a
+ * failover, or its prepared statements are gone (DEALLOCATE ALL), which the client library goes on asking for.
+ */
+export function isSpoilt(error: unknown): boolean {
+  return isReadOnly(error) || sqlStateOf(error) === "26000";
+}
+
+/** Whether the server takes no writes on this session. */
+export function isReadOnly(error: unknown): boolean {
+  return sqlStateOf(error) === "25006";
 }
 
 /** Whether a statement failed since one before it in its transaction had. */

@@ -1,5 +1,6 @@
 // PgPool: sessions through the package `pg`, in a pool that this makes or that the user gave.
 
+import { hash } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryConfig, QueryResult } from "pg";
 import type { SqlStatement } from "./driver.ts";
@@ -239,8 +240,11 @@ class PreparedConfigs {
    */
   of(name: string, text: string): TimedConfig {
     let shared = this.#shared.get(name);
-    if (shared === undefined)
-      this.#shared.set(name, (shared = { name, text, query_timeout: this.#timeoutMs }));
+    if (shared === undefined) {
+      // A pool of the user's may serve another storage, too: on a session one name must have one text.
+      const unique = `${name}_${hash("sha256", text).slice(0, 16)}`;
+      this.#shared.set(name, (shared = { name: unique, text, query_timeout: this.#timeoutMs }));
+    }
     return Object.create(shared) as TimedConfig;
   }
 

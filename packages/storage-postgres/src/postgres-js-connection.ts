@@ -4,7 +4,8 @@
 // transaction that was lost would be written outside of it. It also may come back with half of an old message to send. So
 // an instance here has one connection, and serves for one session.
 //
-//   J1  An instance gets one socket in its life. After its loss nothing that is sent to it reaches the server.
+//   J1  An instance gets one socket in its life, once it has found its host. After its loss nothing that is sent to it reaches
+//       the server.
 //   J2  A loss settles every statement at once, and a statement without an answer in time is a loss.
 //   J3  Our statements and `query` neither see nor change how postgres.js reads and writes values: each parameter goes as
 //       text and each value comes as text, and both are turned by value-text.ts.
@@ -47,6 +48,9 @@ export class PostgresJsConnection {
   #socket: Socket | null = null;
   #processId: number | null = null;
   #isOver = false;
+  #isOpen = false;
+  /** How many hosts were tried: postgres.js asks for the next one where the server is not as target_session_attrs has it. */
+  #tried = 0;
 
   private constructor(options: PostgresJsConnectionOptions) {
     this.#options = options;
@@ -75,6 +79,7 @@ export class PostgresJsConnection {
     const connection = new PostgresJsConnection(options);
     try {
       await connection.#send(() => connection.#instance.unsafe("SELECT 1"), options.connectDeadlineMs);
+      connection.#isOpen = true;
       return connection;
     } catch (error) {
       connection.end(new Error("no connection was made"));
@@ -145,20 +150,25 @@ export class PostgresJsConnection {
   }
 
   async #openSocket({ host, port, path }: PostgresJsParsed): Promise<Socket> {
-    if (this.#socket !== null || this.#isOver) throw new Error("the connection was lost");
+    if (this.#isOpen || this.#isOver) throw new Error("the connection was lost");
     const places =
       typeof path === "string"
         ? [{ path }]
         : host.map((name, at) => ({ host: name, port: port[at] ?? 5432 }));
-    let failure: unknown = new Error("no host is named");
-    for (const place of places) {
+    let failure = new Error(
+      this.#tried === 0 ? "no host is named" : "none of the hosts let the session begin",
+    );
+    while (this.#tried < places.length && !this.#isOver) {
+      const place = places[this.#tried] as (typeof places)[number];
+      this.#tried += 1;
       try {
         return await this.#connectSocket(place);
       } catch (error) {
-        failure = error;
+        failure = error as Error;
       }
-      if (this.#isOver) break;
     }
+    // postgres.js would go on asking.
+    if (this.#socket !== null) this.end(failure);
     throw failure;
   }
 

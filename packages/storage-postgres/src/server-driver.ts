@@ -13,7 +13,7 @@
 //   S5  Behind a pooler nothing rests on the session: each statement brings its settings in a transaction of its own.
 
 import type { SqlDriver, SqlListener, SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, isPlainError, SqlFailure } from "./errors.ts";
+import { failureOf, isPlainError, isReadOnly, isSpoilt, SqlFailure } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import type { PostgresSettings } from "./options.ts";
 import type { ServerConnection, ServerPool } from "./server-connection.ts";
@@ -139,7 +139,9 @@ export class ServerDriver implements SqlDriver {
     } catch (error) {
       const isUsable = isPlainError(error);
       const { processId } = connection;
-      connection.release(isUsable);
+      // The other sessions may be on that server, too. New ones may lead to the primary.
+      if (isReadOnly(error)) this.#pool.renew();
+      connection.release(isUsable && !isSpoilt(error));
       const isGone = !isUsable && statement.isRead !== true && (await this.#retire(processId, false));
       throw failureOf(error, true, isGone);
     }

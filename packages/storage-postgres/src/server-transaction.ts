@@ -14,6 +14,7 @@ import {
   failureOfCommit,
   isAborted,
   isPlainError,
+  isSpoilt,
   isTransient,
   lostTransaction,
   SqlFailure,
@@ -103,6 +104,7 @@ export class ServerTransaction implements SqlTransaction {
       try {
         await last;
       } catch (error) {
+        if (isSpoilt(error)) this.#release(false);
         await this.rollback();
         throw undone(error);
       }
@@ -134,7 +136,7 @@ export class ServerTransaction implements SqlTransaction {
     const isUsable =
       begun.status === "fulfilled" && (committed.status === "fulfilled" || isPlainError(committed.reason));
     const processId = await this.#processId();
-    this.#release(isUsable);
+    this.#release(isUsable && !isSpoilt(refusal));
     if (recorded.status === "fulfilled" && isPlainError(refusal)) throw failureOfCommit(refusal);
     if (isUsable || isPlainError(refusal)) {
       // Where a part of what begins it was refused, so was this, for that alone.
