@@ -261,6 +261,18 @@ describe("bad input", () => {
     await expect(test.entity(Bell, "a").ring(undefined, { deliverAt: new Date(-1_000) })).resolves.toBe(0);
   });
 
+  it("at no time, of code without types, is refused, and not sent at once", async () => {
+    const rung: string[] = [];
+    const Bell = defineEntity({ name: "Bell", rpcs: { ring: rpc<void, void>({ persisted: true }) } });
+    const bell = Bell.implement({ ring: (_input, { entityId }) => void rung.push(entityId) });
+    await using test = await createTestCluster({ register: [bell], seed: 1 });
+    const { sendAt, notifyAt } = test.entityClient("Bell");
+    const never = undefined as unknown as Date;
+    for (const call of [sendAt("a", "ring", undefined, never), notifyAt("a", "ring", undefined, never)])
+      expect(await errorOf(call)).toMatchObject({ code: "CONFIG", option: "deliverAt" });
+    expect(rung).toEqual([]);
+  });
+
   it("with options that only persisted rpcs take is refused", async () => {
     await using test = await cluster();
     for (const options of [{ idempotencyKey: "k" }, { deliverAt: new Date(0) }]) {

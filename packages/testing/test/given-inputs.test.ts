@@ -22,6 +22,7 @@ const Account = defineEntity({
     }),
     keyed: rpc<Row, string>({ persisted: true, primaryKey: ({ id }) => id }),
     volatile: rpc<Row, string>(),
+    streamed: rpc<Row, string>({ stream: true }),
   },
 });
 
@@ -37,7 +38,15 @@ function accounts() {
     paid.push(`${id}: ${amount}`);
     return id;
   };
-  return { paid, account: Account.implement({ checked: handle, keyed: handle, volatile: handle }) };
+  const account = Account.implement({
+    checked: handle,
+    keyed: handle,
+    volatile: handle,
+    async *streamed(row) {
+      yield handle(row);
+    },
+  });
+  return { paid, account };
 }
 
 describe("a call whose input is changed after it was made", () => {
@@ -48,6 +57,14 @@ describe("a call whose input is changed after it was made", () => {
     await using cluster = await createTestCluster({ runners: 2, register: [account] });
     const main = cluster.entity(Account, "main");
     expect(await Promise.all(readingRows((row) => main[tag](row)))).toEqual(["a", "b", "c"]);
+    expect(paid).toEqual(PAID);
+  });
+
+  it("sends what it was given to a stream, however late that is read", async () => {
+    const { paid, account } = accounts();
+    await using cluster = await createTestCluster({ runners: 2, register: [account] });
+    const streams = readingRows((row) => cluster.entity(Account, "main").streamed(row));
+    for (const stream of streams) for await (const _ of stream) continue;
     expect(paid).toEqual(PAID);
   });
 

@@ -62,6 +62,29 @@ async function untilItLeaves({
   expect(log).toEqual(["flush"]);
 }
 
+describe("an entity that nobody asks for anything", () => {
+  it.each([1_000, 10_000, 60_000, 300_000])(
+    "leaves memory %i ms after its last request",
+    async (maxIdleTime) => {
+      let left = 0;
+      const Idle = defineEntity({ name: "Idle", maxIdleTime, rpcs: { ask: rpc<void, void>() } });
+      const idle = Idle.implement((entity) => {
+        entity.onEvict(() => void (left += 1));
+        return { ask: () => undefined };
+      });
+      await using cluster = await createTestCluster({ register: [idle] });
+      const { ask } = cluster.entity(Idle, "a");
+      await ask();
+      await cluster.advance(maxIdleTime * 0.7);
+      await ask();
+      await cluster.advance(maxIdleTime - 1);
+      expect(left).toBe(0);
+      await cluster.advance(100);
+      expect(left).toBe(1);
+    },
+  );
+});
+
 describe("an entity that leaves memory", () => {
   it.each([false, true])(
     "is waited for by the drain of its shard, also if it had begun before: %s",

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { Readable } from "node:stream";
 import { defineEntity, rpc } from "@holdfast/core";
 import { expect, it } from "vitest";
 import { createTestCluster } from "../src/index.ts";
@@ -54,6 +56,27 @@ it.each(["count", "keep", "finish"] as const)(
     expect(finished.splice(0)).toEqual(kind === "finish" ? [300] : []);
   },
 );
+
+it("ends a stream that has nothing to say, and whose reader leaves while it waits", async () => {
+  await using cluster = await createTestCluster({ runners: 2, register: [source] });
+  const news = cluster.entity(Source, "s").listen();
+  expect(await news.next()).toEqual({ done: false, value: 0 });
+  const waiting = news.next();
+  await cluster.advance("1s");
+  await news.return?.();
+  expect(await waiting).toEqual({ done: true, value: undefined });
+  expect(await news.next()).toEqual({ done: true, value: undefined });
+  expect(await cluster.entity(Source, "s").touch()).toBe("touched");
+});
+
+it("ends a stream whose reader is a Readable that is destroyed, as that of a response whose client hung up", async () => {
+  await using cluster = await createTestCluster({ runners: 2, register: [source] });
+  const body = Readable.from(cluster.entity(Source, "s").listen());
+  const [closed] = [once(body, "close"), await once(body, "data")];
+  body.destroy();
+  await closed;
+  expect(await cluster.entity(Source, "s").touch()).toBe("touched");
+});
 
 it("ends a stream that has nothing to say and whose reader left, and whose word of that was lost", async () => {
   await using cluster = await createTestCluster({ register: [source] });

@@ -27,7 +27,13 @@ export function encodeMessage(message: WireMessage, limitBytes: number): Buffer 
 function toProto(message: WireMessage): ProtoMessage {
   switch (message.type) {
     case "request":
-      return { request: { ...requestToProto(message.envelope), sending: message.sending ?? 0 } };
+      return {
+        request: {
+          ...requestToProto(message.envelope),
+          sending: message.sending ?? 0,
+          readFrom: message.readFrom ?? 0,
+        },
+      };
     case "reply":
       return { reply: { ...replyToProto(message.reply), keptFrom: message.keptFrom ?? 0 } };
     case "chunk":
@@ -79,11 +85,12 @@ export function decodeMessage(message: ProtoMessage): WireMessage {
 function fromProto(type: string, body: Readonly<Record<string, unknown>>): unknown {
   switch (type) {
     case "request": {
-      const { entityType, entityId, shardId, sending } = body;
+      const { entityType, entityId, shardId, sending, readFrom } = body;
       const address = { entityType, entityId, shardId };
       return {
         type,
         sending,
+        readFrom,
         envelope: { ...body, address, expects: named(EXPECTS, body["expects"])?.toLowerCase() },
       };
     }

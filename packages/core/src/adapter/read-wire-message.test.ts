@@ -59,6 +59,7 @@ describe("a message that was read", () => {
       "kept from what is no count",
       { type: "chunk", chunk: { requestId: "r", index: 1, value: "" }, keptFrom: -1 },
     ],
+    ["read from what is no count", { ...request, readFrom: -1 }],
     ["with shards that are no list", { type: "released", shardIds: "a:1" }],
   ])("is refused if it is %s", (_, value) => {
     expect(() => readWireMessage(value)).toThrow(ProtocolViolation);

@@ -35,7 +35,13 @@ export function readWireMessage(value: unknown): WireMessage {
     case "request": {
       const envelope = envelopeOf(fields(body["envelope"], "an envelope"));
       const sending = body["sending"] === undefined ? 0 : count(body, "sending");
-      return { type, envelope, ...(sending === 0 ? {} : { sending }) };
+      const readFrom = body["readFrom"] === undefined ? 0 : count(body, "readFrom");
+      return {
+        type,
+        envelope,
+        ...(sending === 0 ? {} : { sending }),
+        ...(readFrom === 0 ? {} : { readFrom }),
+      };
     }
     case "accepted":
     case "probe":

@@ -3,6 +3,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
+import { Abort, type AbortWatch } from "../contract/abort.ts";
 import { answerOf } from "../contract/answers.ts";
 import { copyOf } from "../contract/copy-of.ts";
 import { rpcNamed, type EntityContract } from "../contract/entity-contract.ts";
@@ -25,6 +26,7 @@ import {
   RunnerUnavailableError,
 } from "../errors/routing.ts";
 import { AcceptanceWait, ReplyWait, StreamWait, type CallLimits } from "./call-wait.ts";
+import { Elements } from "./elements.ts";
 
 /** Options of one call. */
 export interface CallOptions extends CallLimits {
@@ -131,17 +133,27 @@ export class ClusterCaller implements Caller {
 
   /** What it was given counts as it is now, and is looked at when the first element is asked for. */
   stream(target: CallTarget, input: unknown, options: CallOptions = {}): AsyncIterableIterator<unknown> {
-    return this.#read(target, copyOf(input), copyOf(options));
+    const left = new Abort();
+    const elements = this.#read(target, copyOf(input), copyOf(options), left);
+    return new Elements(
+      () => elements.next(),
+      () => {
+        left.abort(null);
+        return elements.return(undefined);
+      },
+    );
   }
 
   async *#read(
     target: CallTarget,
     input: unknown,
     options: CallOptions,
-  ): AsyncGenerator<unknown, void, undefined> {
+    left: AbortWatch,
+  ): AsyncGenerator<unknown, undefined, undefined> {
     const rpc = rpcNamed(target.contract, target.tag);
     const given = this.#take(target, rpc, input, options);
     const envelope = this.#envelope(target, rpc, given, await given.parsed, "stream");
+    if (left.isAborted) return undefined;
     const { delivery, clock } = this.#options;
     const { requestId } = envelope;
     const what = describe(target);
@@ -150,6 +162,7 @@ export class ClusterCaller implements Caller {
       if (envelope.persisted || !queue.hasEnd) delivery.acknowledge(requestId, upTo);
     });
     const wait = new StreamWait(this.#options, envelope, given, (error) => queue.fail(error));
+    left.whenAborted(() => queue.leave());
     // Only another reader can have taken what this one lacks: it says itself how far it came.
     let isTaken = false;
     const checkKept = (keptFrom: number): void => {
@@ -180,8 +193,11 @@ export class ClusterCaller implements Caller {
     });
     const watch = (): void => {
       if (queue.hasGapStill()) {
-        if (envelope.persisted) delivery.resume(requestId);
-        else
+        if (envelope.persisted) {
+          // From here on: of what is too much to come at once it gets the rest.
+          queue.acknowledgeAgain();
+          delivery.resume(requestId);
+        } else
           queue.fail(
             new RunnerUnavailableError({
               address: "its runner",
@@ -200,7 +216,7 @@ export class ClusterCaller implements Caller {
         if (chunk === undefined) break;
         yield await parseWhat(rpc?.output, decodePayload(chunk, `A chunk of ${what}`), `A chunk of ${what}`);
       }
-      isComplete = true;
+      isComplete = !left.isAborted;
     } finally {
       gapTimer.cancel();
       wait.stop();
@@ -209,6 +225,7 @@ export class ClusterCaller implements Caller {
       if (isComplete || isTaken) delivery.done(requestId);
       else delivery.abandon(requestId);
     }
+    return undefined;
   }
 
   async lookUpByKey(target: CallTarget, deduplicationKey: string): Promise<RequestState | null> {

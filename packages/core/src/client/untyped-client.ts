@@ -38,10 +38,15 @@ export function untypedClient(
     notify: (id, tag, input, options) => caller.notify(target(id, tag, false), input, options),
     notifyPersisted: (id, tag, input, options) => caller.notify(target(id, tag, true), input, options),
     sendAt: (id, tag, input, deliverAt, options) =>
-      caller.call(target(id, tag, true), input, { ...options, deliverAt }),
+      caller.call(target(id, tag, true), input, { ...options, deliverAt: given(deliverAt) }),
     notifyAt: (id, tag, input, deliverAt, options) =>
-      caller.notify(target(id, tag, true), input, { ...options, deliverAt }),
+      caller.notify(target(id, tag, true), input, { ...options, deliverAt: given(deliverAt) }),
     sendStream: (id, tag, input, options) =>
       caller.stream(target(id, tag, rpcNamed(contract, tag)?.persisted ?? false), input, options),
   };
+}
+
+/** Of a caller without types that left it out: refused as a time that is none, since without any it would be due now. */
+function given(deliverAt: Date | undefined): Date {
+  return deliverAt ?? new Date(Number.NaN);
 }

@@ -1,11 +1,13 @@
 // Cluster: what users hold. A face over one member; it holds no state of its own.
 
 import type { EventEmitter } from "node:events";
+import { Elements, laterElements } from "../client/elements.ts";
 import { entityClient, type EntityClients } from "../client/entity-client.ts";
 import { untypedClient, type UntypedEntityClient } from "../client/untyped-client.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
 import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { Caller } from "../client/caller.ts";
+import { copyOf } from "../contract/copy-of.ts";
 import { checkKey } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { EXECUTE, executionTagOf } from "../contract/workflow-contract.ts";
@@ -81,8 +83,10 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
   const caller: Caller = {
     call: (target, input, options) => started((parts) => parts.caller.call(target, input, options)),
     notify: (target, input, options) => started((parts) => parts.caller.notify(target, input, options)),
-    async *stream(target, input, options) {
-      yield* member.parts.caller.stream(target, input, options);
+    stream(target, input, options) {
+      // What it was given counts as it is now.
+      const [ownInput, ownOptions] = [copyOf(input), copyOf(options)];
+      return laterElements(() => member.parts.caller.stream(target, ownInput, ownOptions));
     },
     lookUpByKey: (target, key) => started((parts) => parts.caller.lookUpByKey(target, key)),
   };
@@ -141,17 +145,12 @@ function attendedCaller(caller: Caller, attend: Attend): Caller {
   return {
     call: (target, input, options) => attend(() => caller.call(target, input, options), false),
     notify: (target, input, options) => attend(() => caller.notify(target, input, options), false),
-    async *stream(target, input, options) {
+    stream(target, input, options) {
       const elements = caller.stream(target, input, options);
-      try {
-        for (;;) {
-          const next = await attend(() => elements.next(), false);
-          if (next.done === true) return;
-          yield next.value;
-        }
-      } finally {
-        await elements.return?.();
-      }
+      return new Elements(
+        () => attend(() => elements.next(), false),
+        async () => elements.return?.(),
+      );
     },
     lookUpByKey: (target, key) => caller.lookUpByKey(target, key),
   };

@@ -204,6 +204,11 @@ describe("a config file", () => {
     expect(defineConfig(options)).toBe(options);
   });
 
+  it("is not looked for where `config` is undefined", async () => {
+    const member = await make({ config: undefined, shardsPerGroup: 12 });
+    expect(member.settings.shardsPerGroup).toBe(12);
+  });
+
   it("may be TypeScript, and be named by a file URL", async () => {
     const member = await make({ config: new URL(`file://${folder}/typed.ts`).href });
     expect(member.settings.runnerWeight).toBe(5);

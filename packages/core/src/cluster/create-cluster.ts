@@ -105,9 +105,9 @@ async function withFile(
   given: ClusterOptions | ConfigFile,
   importModule: ImportModule,
 ): Promise<ClusterOptions> {
-  if (typeof given !== "object" || given === null || !("config" in given) || given.config === undefined)
-    return given;
-  const { config, ...options } = given;
+  if (typeof given !== "object" || given === null || !("config" in given)) return given;
+  const { config, ...options }: ClusterOptions & { readonly config: string | undefined } = given;
+  if (config === undefined) return options;
   if (typeof config !== "string" || config === "")
     throw new ConfigError({ option: "config", got: config, takes: "the path of a config file" });
   const fromFile = await readFile(config, importModule);

@@ -15,8 +15,16 @@ export type RejectionCode =
 
 /** What members say to each other. A transport carries these and looks at none of them. */
 export type WireMessage =
-  /** `sending`: how often it was sent before, to whichever runner or to storage; left out for 0. A copy of a message has the same. */
-  | { readonly type: "request"; readonly envelope: Envelope; readonly sending?: number }
+  /**
+   * `sending`: how often it was sent before, to whichever runner or to storage; left out for 0. A copy of a message has the same.
+   * `readFrom`: of a persisted stream. Its reader has every chunk below; left out for 0.
+   */
+  | {
+      readonly type: "request";
+      readonly envelope: Envelope;
+      readonly sending?: number;
+      readonly readFrom?: number;
+    }
   /** The request is durable if it is persisted, else in the mailbox. */
   | { readonly type: "accepted"; readonly requestId: string }
   | {

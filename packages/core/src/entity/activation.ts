@@ -48,7 +48,7 @@ export class Activation {
   readonly mailbox: Mailbox<HostedRequest>;
   /** Storage holds requests of this entity that found no room here: new ones must queue behind them there (INV-4). */
   isBacklogged = false;
-  /** When eviction first found it idle since its last request (monotonic). To read the clock for each would cost more. */
+  /** Since when nothing runs or waits (monotonic). Null: something does, or none came yet. */
   idleSince: number | null = null;
   readonly behavior: EntityBehavior;
   readonly #concurrency: number;

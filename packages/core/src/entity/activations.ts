@@ -1,6 +1,7 @@
 // Activations: the entities in memory on the shards that are here. Each is made for a request, and leaves when it is of no more
 // use: at once if it keeps nothing, else when it is evicted (eviction.ts, shard-departure.ts).
 
+import type { Clock } from "../adapter/clock.ts";
 import type { Logger } from "../contract/logger.ts";
 import { describeThrown } from "../contract/thrown.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
@@ -11,6 +12,7 @@ import type { HostedShard } from "./hosted-shard.ts";
 import type { HostedShards } from "./hosted-shards.ts";
 
 export interface ActivationsOptions {
+  readonly clock: Clock;
   readonly shards: HostedShards;
   readonly counters: Counters;
   readonly logger: Logger;
@@ -91,7 +93,7 @@ export class Activations {
   }
 
   #ended(activation: Activation): void {
-    activation.idleSince = null;
+    activation.idleSince = activation.isIdle ? this.#options.clock.monotonic() : null;
     const shard = this.#options.shards.get(activation.fence.shardId);
     // It left, and perhaps came back without this activation.
     if (shard?.fence !== activation.fence) return;

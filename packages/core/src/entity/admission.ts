@@ -68,7 +68,7 @@ export class Admission {
    * Takes a request from a peer or from this process. `answer` is told what becomes of it, which may be in this very turn:
    * where nothing has to be awaited, nothing is.
    */
-  receive({ envelope, sending = 0 }: RequestMessage, peer: string, answer: Answer): void {
+  receive({ envelope, sending = 0, readFrom = 0 }: RequestMessage, peer: string, answer: Answer): void {
     // The first of two copies has the answer. Persisted requests have it from storage; this process copies nothing.
     const isCopied = !envelope.persisted && peer !== HERE;
     if (isCopied && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;
@@ -76,6 +76,7 @@ export class Admission {
       envelope,
       peer,
       answer: isCopied ? toSending(sending, answer) : answer,
+      readFrom,
       isFirst: envelope.persisted && this.#isFirst(envelope, sending, peer),
       hasLeft: false,
     };

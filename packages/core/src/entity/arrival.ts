@@ -14,6 +14,8 @@ export interface Arrival {
   envelope: Envelope;
   readonly peer: string;
   readonly answer: Answer;
+  /** Of a stream: from where on its reader lacks it. */
+  readonly readFrom: number;
   /** Of a persisted one: whether it surely came nowhere before, and nobody has stored it (A4). */
   isFirst: boolean;
   /** Its caller left meanwhile, and waits for nothing. */

@@ -75,7 +75,8 @@ export class Delivery {
   readonly #storeAndForward: StoreAndForward;
   #whenIdle: (() => void)[] = [];
   #probe: Timer | undefined;
-  #isClosed = false;
+  /** What its cluster is, once it carries nothing any more. */
+  #closedAs: string | null = null;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
@@ -104,6 +105,8 @@ export class Delivery {
    * @param isKept of a persisted request: whether it is stored while no member serves its type, instead of failing
    */
   send(envelope: Envelope, listener: DeliveryListener, isKept: boolean = false): void {
+    // Its input may have been parsed for as long as the cluster took to close: nobody else would ever tell its caller (D3).
+    if (this.#closedAs !== null) return listener.failed(this.#closed(envelope, this.#closedAs));
     const outgoing = newOutgoing(envelope, listener, isKept);
     // A clock that was set back makes ids that go on from before: how old such a request is nobody can tell (newest-requests.ts).
     if (envelope.persisted && timeOfRequestId(envelope.requestId) > this.#options.clock.now())
@@ -122,7 +125,9 @@ export class Delivery {
 
   acknowledge(requestId: string, upTo: number): void {
     const outgoing = this.#outgoing.get(requestId);
-    if (outgoing !== undefined) this.#say(outgoing, { type: "acknowledge", requestId, upTo });
+    if (outgoing === undefined) return;
+    outgoing.readFrom = upTo;
+    this.#say(outgoing, { type: "acknowledge", requestId, upTo });
   }
 
   /** Chunks are missing although the end came: a persisted stream is asked for again. */
@@ -185,15 +190,19 @@ export class Delivery {
   }
 
   close(state: string): void {
-    this.#isClosed = true;
+    this.#closedAs = state;
     this.#probe?.cancel();
     this.#storeAndForward.close();
     for (const outgoing of this.#outgoing.values()) {
       outgoing.retry?.cancel();
-      outgoing.listener.failed(new ClusterClosedError({ what: describeCall(outgoing.envelope), state }));
+      outgoing.listener.failed(this.#closed(outgoing.envelope, state));
     }
     this.#outgoing.clear();
     for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  #closed(envelope: Envelope, state: string): ClusterClosedError {
+    return new ClusterClosedError({ what: describeCall(envelope), state });
   }
 
   #dispatch(outgoing: Outgoing): void {
@@ -209,11 +218,11 @@ export class Delivery {
     outgoing.readsUpTo = this.#storeAndForward.readsUpTo(outgoing);
     const readPendingFirst = outgoing.readsUpTo !== null;
     const sent = readPendingFirst ? { ...envelope, readPendingFirst } : envelope;
-    const { sendings } = outgoing;
+    const { sendings, readFrom } = outgoing;
     const message: WireMessage =
       sendings === 0
         ? { type: "request", envelope: sent }
-        : { type: "request", envelope: sent, sending: sendings };
+        : { type: "request", envelope: sent, sending: sendings, ...(readFrom === 0 ? {} : { readFrom }) };
     outgoing.sendings += 1;
     try {
       this.#say(outgoing, message);
@@ -396,7 +405,7 @@ export class Delivery {
 
   #probeAll(): void {
     this.#probe = undefined;
-    if (this.#isClosed) return;
+    if (this.#closedAs !== null) return;
     for (const outgoing of this.#outgoing.values()) {
       if (outgoing.target === null || outgoing.target === HERE) continue;
       outgoing.unanswered += 1;

@@ -13,12 +13,16 @@ export class KeptChunks {
   }
 
   /**
-   * Sends what is kept of a stream to a consumer that joined or came back. Resolves to how to say from where on it is kept, or
-   * to null if that could not be read. Never rejects.
+   * Sends what is kept of a stream, from `readFrom` on, to a consumer that joined or came back. Resolves to how to say from where
+   * on it is kept, or to null if that could not be read. Never rejects.
    */
-  async send(requestId: string, answer: Answer): Promise<{ readonly keptFrom?: number } | null> {
+  async send(
+    requestId: string,
+    readFrom: number,
+    answer: Answer,
+  ): Promise<{ readonly keptFrom?: number } | null> {
     try {
-      const { chunks, saved } = await this.#messages.readChunks(requestId, 0);
+      const { chunks, saved } = await this.#messages.readChunks(requestId, readFrom);
       const first = chunks[0]?.index ?? saved;
       const kept = first === 0 ? {} : { keptFrom: first };
       for (const chunk of chunks) answer({ type: "chunk", chunk, ...kept });

@@ -39,6 +39,8 @@ export interface Outgoing {
   leftBy: string | null;
   /** The store up to which its owner was told to read first, or null. */
   readsUpTo: number | null;
+  /** Of a stream: how far its reader came, by its last word. */
+  readFrom: number;
   unanswered: number;
   /** Whether `target` was asked if it knows the request. */
   isProbed: boolean;
@@ -65,6 +67,7 @@ export function newOutgoing(
     mayBeAccepted: false,
     leftBy: null,
     readsUpTo: null,
+    readFrom: 0,
     unanswered: 0,
     isProbed: false,
     retry: null,

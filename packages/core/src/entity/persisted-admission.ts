@@ -192,7 +192,7 @@ export class PersistedAdmission {
     if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
     // Whoever asked under another id is answered under its own.
     const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
-    if (existing.state !== "pending") return this.#answerFrom(existing, envelope, toSender);
+    if (existing.state !== "pending") return this.#answerFrom(existing, arrival, toSender);
     const inVain = isDue ? null : this.#failureOf(envelope, shard);
     if (inVain !== null) return toSender(failure(existing.requestId, inVain));
     if (!(await this.#join(arrival, existing.requestId, toSender))) return;
@@ -206,12 +206,12 @@ export class PersistedAdmission {
       requestId: envelope.requestId,
       shardId: envelope.address.shardId,
     });
-    await this.#answerFrom(state, envelope, toSender);
+    await this.#answerFrom(state, arrival, toSender);
   }
 
   /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. Returns whether it waits. */
   async #join(arrival: Arrival, requestId: string, answer: Answer): Promise<boolean> {
-    const { envelope, peer } = arrival;
+    const { envelope, peer, readFrom } = arrival;
     if (arrival.hasLeft) return false;
     if (envelope.expects === "acceptance") {
       answer({ type: "accepted", requestId: envelope.requestId });
@@ -226,7 +226,10 @@ export class PersistedAdmission {
       isPatient: isPatient(envelope),
     };
     this.#options.waiters.add(requestId, waiter);
-    if (envelope.expects !== "stream" || (await this.#options.chunks.send(requestId, answer)) !== null)
+    if (
+      envelope.expects !== "stream" ||
+      (await this.#options.chunks.send(requestId, readFrom, answer)) !== null
+    )
       return true;
     this.#options.waiters.remove(requestId, waiter);
     answer(chunksUnread(envelope.requestId));
@@ -248,11 +251,11 @@ export class PersistedAdmission {
 
   async #answerFrom(
     state: Exclude<RequestState, { state: "pending" }>,
-    envelope: Envelope,
+    { envelope, readFrom }: Arrival,
     answer: Answer,
   ): Promise<void> {
     const kept =
-      envelope.expects === "stream" ? await this.#options.chunks.send(state.requestId, answer) : {};
+      envelope.expects === "stream" ? await this.#options.chunks.send(state.requestId, readFrom, answer) : {};
     if (kept === null) return answer(chunksUnread(envelope.requestId));
     answer({ type: "reply", reply: endOf(state, envelope), ...kept });
   }

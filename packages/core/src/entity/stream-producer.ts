@@ -77,7 +77,7 @@ export class StreamProducer {
         if (index >= saved) {
           if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
           latest = chunk;
-          await window.room(index);
+          await window.room(index, chunk.value.length);
           if (request.ended !== null) break;
           tell(request, { type: "chunk", chunk });
         }

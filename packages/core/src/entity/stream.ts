@@ -8,6 +8,11 @@ import type { Chunk } from "../data/reply.ts";
 
 /** How many chunks may be under way. The consumer acknowledges at half of it. */
 export const CHUNK_WINDOW = 32;
+/**
+ * How much may be under way, in characters, and one chunk more at half of it, where the consumer acknowledges. A transport
+ * keeps so much for one peer and drops the rest: a window of chunks that are as large as they may be would be more than that.
+ */
+export const CHUNK_WINDOW_CHARACTERS: number = 2 * 1_048_576;
 
 /** The producer's side. */
 export class ChunkWindow {
@@ -15,6 +20,9 @@ export class ChunkWindow {
   #closed = false;
   #isHeard = false;
   #isUnread = false;
+  /** How large each chunk under way is, and all of them. */
+  readonly #sizes = new Map<number, number>();
+  #size = 0;
   #wake: (() => void) | null = null;
   /**
    * Called when a consumer says again that it came no further, and the producer waits for it: all that was on its way may have been
@@ -37,12 +45,19 @@ export class ChunkWindow {
       return;
     }
     this.#acknowledged = upTo;
+    for (const [index, size] of this.#sizes) {
+      if (index >= upTo) break;
+      this.#sizes.delete(index);
+      this.#size -= size;
+    }
     this.#wake?.();
   }
 
   /** Nobody reads it now: the producer waits no more, until a consumer is heard of. */
   unread(): void {
     this.#isUnread = true;
+    this.#sizes.clear();
+    this.#size = 0;
     this.#wake?.();
   }
 
@@ -52,12 +67,21 @@ export class ChunkWindow {
     this.#wake?.();
   }
 
-  /** Resolves when chunk `index` may be sent. One producer waits at a time. */
-  async room(index: number): Promise<void> {
-    while (!this.#closed && !this.#isUnread && index - this.#acknowledged >= CHUNK_WINDOW) {
+  /** Resolves when chunk `index`, of so many characters, may be sent, and takes it to be. One producer waits at a time. */
+  async room(index: number, size: number = 0): Promise<void> {
+    while (!this.#closed && !this.#isUnread && !this.#hasRoom(index, size)) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
       this.#wake = null;
     }
+    if (this.#isUnread) return;
+    this.#sizes.set(index, size);
+    this.#size += size;
+  }
+
+  #hasRoom(index: number, size: number): boolean {
+    if (index - this.#acknowledged >= CHUNK_WINDOW) return false;
+    // The consumer acknowledges what it took once that is half of it: one that has taken less must not be waited for.
+    return this.#size < CHUNK_WINDOW_CHARACTERS / 2 || this.#size + size <= CHUNK_WINDOW_CHARACTERS;
   }
 }
 
@@ -67,6 +91,10 @@ export class ChunkQueue {
   readonly #buffered = new Map<number, string>();
   #next = 0;
   #acknowledged = 0;
+  /** How much was taken since. */
+  #unacknowledged = 0;
+  /** Whether its reader left. */
+  #isLeft = false;
   /** How many chunks there are in all, once known. */
   #total: number | null = null;
   #failure: Error | null = null;
@@ -90,6 +118,12 @@ export class ChunkQueue {
 
   fail(error: Error): void {
     this.#failure ??= error;
+    this.#wake?.();
+  }
+
+  /** Its reader left, and waits no more. */
+  leave(): void {
+    this.#isLeft = true;
     this.#wake?.();
   }
 
@@ -122,15 +156,18 @@ export class ChunkQueue {
     this.#acknowledge(this.#next);
   }
 
-  /** The next chunk, or undefined at the end. Chunks that came before a failure are handed out first. */
+  /** The next chunk, or undefined at the end, and where its reader left. Chunks that came before a failure are handed out first. */
   async take(): Promise<string | undefined> {
-    for (;;) {
+    while (!this.#isLeft) {
       const value = this.#buffered.get(this.#next);
       if (value !== undefined) {
         this.#buffered.delete(this.#next);
         this.#next += 1;
-        if (this.#next - this.#acknowledged >= CHUNK_WINDOW / 2) {
+        this.#unacknowledged += value.length;
+        const isMuch = this.#unacknowledged >= CHUNK_WINDOW_CHARACTERS / 2;
+        if (isMuch || this.#next - this.#acknowledged >= CHUNK_WINDOW / 2) {
           this.#acknowledged = this.#next;
+          this.#unacknowledged = 0;
           this.#acknowledge(this.#next);
         }
         return value;
@@ -140,5 +177,6 @@ export class ChunkQueue {
       await new Promise<void>((resolve) => (this.#wake = resolve));
       this.#wake = null;
     }
+    return undefined;
   }
 }

@@ -186,6 +186,8 @@ function delivery(factory: TransportFactory): void {
             type: "request",
             envelope: { ...bare, expects: "acceptance", readPendingFirst: false, deliverAt: 0 },
           },
+          { type: "request", envelope, sending: 3 },
+          { type: "request", envelope, sending: 1, readFrom: 2 ** 31 },
           { type: "accepted", requestId },
           { type: "rejected", requestId, code: "MAILBOX_FULL", detail: "ünder" },
           { type: "rejected", requestId, code: "NOT_ASSIGNED", detail: "" },
