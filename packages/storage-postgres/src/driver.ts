@@ -48,6 +48,15 @@ export interface SqlTransaction {
   rollback(): Promise<void>;
 }
 
+/**
+ * @param begin begins the transaction; all who ask are told in their order
+ * @param refusal what is not sent any more is refused with; null: it is sent
+ */
+export type LaterNative = (
+  begin: () => Promise<Pick<SqlTransaction, "native">>,
+  refusal: () => Error | null,
+) => unknown;
+
 /** What hears the notifications of one channel. */
 export interface SqlListener {
   heard(payload: string): void;
@@ -64,8 +73,8 @@ export interface SqlDriver {
   readonly hearsOthers: boolean;
   /** Whether statements are prepared by name. Where they are not, one that takes long to plan is dear. */
   readonly prepares: boolean;
-  /** Methods of a transaction's `native` that give a promise: they can be called before it has begun. */
-  readonly clientMethods: readonly string[];
+  /** What stands for a transaction's `native` before it has begun: what is first sent begins it. */
+  readonly laterNative: LaterNative;
   /** Runs one statement as a transaction of its own. @throws {SqlFailure} */
   run<Row>(statement: SqlStatement): Promise<SqlResult<Row>>;
   /** Begins a transaction. Waits for a free session, but not for ever. @throws {SqlFailure} nothing was begun */

@@ -3,7 +3,8 @@
 import { hash } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryConfig, QueryResult } from "pg";
-import type { SqlStatement } from "./driver.ts";
+import type { LaterNative, SqlStatement } from "./driver.ts";
+import { laterClient } from "./later-client.ts";
 import { isOutdated } from "./errors.ts";
 import { guardedClient, transactionOver } from "./guarded-client.ts";
 import type { PostgresSettings } from "./options.ts";
@@ -32,7 +33,7 @@ const KEEP_ALIVE_MS = 30_000;
 
 export class PgPool implements ServerPool {
   readonly size: number;
-  readonly clientMethods: readonly string[] = CLIENT_METHODS;
+  readonly laterNative: LaterNative = (begin) => laterClient(CLIENT_METHODS, begin);
   readonly #pg: PgModule;
   readonly #settings: PostgresSettings;
   readonly #pool: Pool;

@@ -7,8 +7,16 @@
 //   L2  A transaction that does nothing for longer than its limit is rolled back, and the session goes to the next.
 //   L3  So is one that takes too long in all, whatever it does.
 
-import type { SqlDriver, SqlListener, SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
+import type {
+  LaterNative,
+  SqlDriver,
+  SqlListener,
+  SqlResult,
+  SqlStatement,
+  SqlTransaction,
+} from "./driver.ts";
 import { failureOf, SqlFailure } from "./errors.ts";
+import { laterClient } from "./later-client.ts";
 import type { PGliteInstance, PGliteSettings } from "./options.ts";
 import { PGLITE_METHODS, PGliteTransaction } from "./pglite-transaction.ts";
 import type { Turnstile } from "./turnstile.ts";
@@ -18,7 +26,7 @@ export class PGliteDriver implements SqlDriver {
   readonly listens: boolean = true;
   readonly hearsOthers: boolean = false;
   readonly prepares: boolean = false;
-  readonly clientMethods: readonly string[] = PGLITE_METHODS;
+  readonly laterNative: LaterNative = (begin) => laterClient(PGLITE_METHODS, begin);
   readonly #instance: PGliteInstance;
   readonly #session: Turnstile;
   readonly #settings: PGliteSettings;

@@ -5,18 +5,22 @@ import { ARRAYS, parserOf, textOf } from "./value-text.ts";
 /** What libraries that wrap postgres.js change on an instance: Drizzle, for one, wants dates as text. */
 const CHANGED_BY_OTHERS = ["parsers", "serializers"] as const;
 
+/** Of all transactions: what stands for one before it has begun names savepoints of its own in it. */
+let savepoints = 0;
+
 /**
  * A TransactionSql of postgres.js on an instance that has a transaction open: the instance without what would leave the
  * transaction, and with `savepoint`. It refuses every call, and every query that was made and not sent, once there is a refusal.
  *
+ * @param deliver sends a query; all those of an instance are sent through one function, each when it is first awaited
  * @returns `restore` makes the instance as it was
  */
 export function transactionSql(
   instance: PostgresJsInstance,
   refusal: () => Error | null,
+  deliver: PostgresJsQuery["handler"] = instance.unsafe("").handler,
 ): { readonly sql: unknown; readonly restore: () => void } {
   const before = CHANGED_BY_OTHERS.map((name) => ({ ...instance.options[name] }));
-  let savepoints = 0;
   const guarded =
     <Args extends unknown[], Result>(call: (...args: Args) => Result) =>
     (...args: Args): Result => {
@@ -24,11 +28,9 @@ export function transactionSql(
       if (error !== null) throw error;
       return call(...args);
     };
-  // All queries of an instance are sent through one function, each when it is first awaited.
-  const { handler } = instance.unsafe("");
   const send = (query: PostgresJsQuery): void => {
     const error = refusal();
-    if (error === null) handler(query);
+    if (error === null) deliver(query);
     else query.reject(error);
   };
   /** What is asked for is a query or a part of one. */
@@ -52,7 +54,7 @@ export function transactionSql(
     types,
     typed,
     unsafe,
-    notify: guarded((channel: string, payload: string) => instance.notify(channel, payload)),
+    notify: (channel: string, payload: string) => unsafe("select pg_notify($1, $2)", [channel, payload]),
     array,
     json,
     file,
@@ -85,6 +87,37 @@ export function transactionSql(
       throw error;
     }
   }
+}
+
+/**
+ * A TransactionSql for a transaction that has not begun: the first query that is sent begins it. Queries are made on an instance that
+ * never connects, and sent on that of the transaction, in their order.
+ */
+export function laterSql(
+  unconnected: PostgresJsInstance,
+  refusal: () => Error | null,
+  begin: () => Promise<{ readonly native: unknown }>,
+): unknown {
+  nameArrays(unconnected.options);
+  const before = CHANGED_BY_OTHERS.map((name) => ({ ...unconnected.options[name] }));
+  const adopt = (instance: Pick<PostgresJsInstance, "options">): void => {
+    for (const [at, name] of CHANGED_BY_OTHERS.entries()) {
+      const changed = Object.entries(unconnected.options[name]).filter(
+        ([type, each]) => before[at]?.[Number(type)] !== each,
+      );
+      Object.assign(instance.options[name], Object.fromEntries(changed));
+    }
+  };
+  const send = async (query: PostgresJsQuery): Promise<void> => {
+    try {
+      const instance = (await begin()).native as PostgresJsInstance;
+      adopt(instance);
+      instance.unsafe("").handler(query);
+    } catch (error) {
+      query.reject(error);
+    }
+  };
+  return transactionSql(unconnected, refusal, (query) => void send(query)).sql;
 }
 
 function isQuery(asked: unknown): asked is PostgresJsQuery {

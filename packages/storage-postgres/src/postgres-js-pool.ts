@@ -1,12 +1,12 @@
 // PostgresJsPool: sessions through postgres.js, each an instance of its own (postgres-js-connection.ts says why).
 
-import type { SqlStatement } from "./driver.ts";
+import type { LaterNative, SqlStatement } from "./driver.ts";
 import { isOutdated } from "./errors.ts";
 import { transactionOver } from "./guarded-client.ts";
 import type { PostgresSettings } from "./options.ts";
 import { PostgresJsConnection } from "./postgres-js-connection.ts";
 import type { PostgresJsInstance, PostgresJsModule } from "./postgres-js-module.ts";
-import { transactionSql } from "./postgres-js-native.ts";
+import { laterSql, transactionSql } from "./postgres-js-native.ts";
 import type {
   ListenerEvents,
   ServerConnection,
@@ -30,8 +30,8 @@ interface Idle {
 
 export class PostgresJsPool implements ServerPool {
   readonly size: number;
-  /** What it gives are queries that are not sent before they are awaited, and parts of queries. */
-  readonly clientMethods: readonly string[] = [];
+  readonly laterNative: LaterNative = (begin, refusal) =>
+    laterSql(this.#make({ max: 1, fetch_types: false }), refusal, begin);
   readonly #postgresJs: PostgresJsModule;
   readonly #settings: PostgresSettings;
   readonly #entrance: Turnstile;

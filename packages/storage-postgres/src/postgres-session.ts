@@ -237,7 +237,7 @@ export class PostgresSession {
     const transaction = new PostgresTransaction(
       after === undefined ? begin : () => after.then(begin),
       () => this.#transactions.delete(transaction),
-      this.driver.clientMethods,
+      this.driver.laterNative,
     );
     this.#transactions.add(transaction);
     return transaction;

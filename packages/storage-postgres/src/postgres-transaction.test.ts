@@ -2,6 +2,7 @@ import { TransactionUnavailableError } from "@holdfast/core/adapter";
 import { describe, expect, it } from "vitest";
 import type { SqlTransaction } from "./driver.ts";
 import { failureOf, failureOfCommit, type SqlFailure } from "./errors.ts";
+import { laterClient } from "./later-client.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
 
 it.each(["a statement", "the driver's own client"])(
@@ -16,7 +17,7 @@ it.each(["a statement", "the driver's own client"])(
     const transaction = new PostgresTransaction(
       () => begun,
       () => undefined,
-      ["query"],
+      (later) => laterClient(["query"], later),
     );
     const client = transaction.native as { query(text: string): Promise<unknown> };
     const send = (text: string) =>
@@ -52,7 +53,7 @@ describe("a COMMIT that the server refused (T4)", () => {
     const transaction = new PostgresTransaction(
       async () => begun,
       () => undefined,
-      [],
+      () => undefined,
     );
     return transaction
       .commitAfter({ name: "reply", text: "reply", values: [] })

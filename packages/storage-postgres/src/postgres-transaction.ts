@@ -10,7 +10,7 @@ import {
   type PersistenceError,
   type StorageTransaction,
 } from "@holdfast/core/adapter";
-import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
+import type { LaterNative, SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import {
   failureOf,
   isAborted,
@@ -20,13 +20,12 @@ import {
   SqlFailure,
 } from "./errors.ts";
 import { TRANSACTION_KIND, transactionOver } from "./guarded-client.ts";
-import { laterClient } from "./later-client.ts";
 
 export class PostgresTransaction implements StorageTransaction {
   readonly kind: string = TRANSACTION_KIND;
   readonly #begin: () => Promise<SqlTransaction>;
   readonly #ended: () => void;
-  readonly #clientMethods: readonly string[];
+  readonly #laterNative: LaterNative;
   #beginning: Promise<SqlTransaction> | null = null;
   #begun: SqlTransaction | null = null;
   #isOver = false;
@@ -38,27 +37,26 @@ export class PostgresTransaction implements StorageTransaction {
 
   /**
    * @param ended called once when it is over
-   * @param clientMethods those of its client that can be called before it has begun
+   * @param laterNative makes what stands for its client before it has begun
    */
-  constructor(begin: () => Promise<SqlTransaction>, ended: () => void, clientMethods: readonly string[]) {
+  constructor(begin: () => Promise<SqlTransaction>, ended: () => void, laterNative: LaterNative) {
     this.#begin = begin;
     this.#ended = ended;
-    this.#clientMethods = clientMethods;
+    this.#laterNative = laterNative;
   }
 
   /**
    * The driver's own client. Before it has begun: what begins it with its first statement.
    *
-   * @throws {TransactionUnavailableError} it is over, or has not begun and the driver's client cannot begin it
+   * @throws {TransactionUnavailableError} it is over
    */
   get native(): unknown {
     this.#assertOpen();
     if (this.#begun !== null) return this.#begun.native;
-    if (this.#clientMethods.length > 0) return laterClient(this.#clientMethods, () => this.begin());
-    throw new TransactionUnavailableError({
-      wanted: TRANSACTION_KIND,
-      why: "it has not begun: with this driver await begin() or a first query() before you use `native`",
-    });
+    return this.#laterNative(
+      () => this.begin(),
+      () => (this.#isOver ? transactionOver() : null),
+    );
   }
 
   /**

@@ -16,19 +16,19 @@ export interface PostgresTx<Native = unknown> {
     text: string,
     params?: readonly unknown[],
   ): Promise<{ rows: Row[]; rowCount: number }>;
-  /** Begins the transaction, for who uses `native` of postgres.js first. Harmless when it has begun. */
+  /** Begins the transaction. Its first statement does, too. Harmless when it has begun. */
   begin(): Promise<void>;
   /**
    * The driver's own client, inside of the transaction: a `pg` PoolClient, a postgres.js TransactionSql or a PGlite
    * Transaction. To be used until the handler ends, and not to commit or roll back with.
    *
-   * Until `begin()` or a first `query()` has resolved it has only the methods that run statements, `query` of `pg` and `query`, `sql` and
-   * `exec` of PGlite: the first call begins the transaction.
+   * Its first statement begins the transaction. Until then, or until `begin()` or a first `query()` has resolved, that of `pg` has only
+   * `query`, and that of PGlite only `query`, `sql` and `exec`.
    *
    * After the handler ended it sends nothing any more, also not a query of postgres.js that was made before and is awaited then. Where
    * the transaction could not begin, or PGlite took it back, its statements fail with the PersistenceError for which the attempt is repeated.
    *
-   * @throws {TransactionUnavailableError} after the handler ended; with postgres.js also before the transaction has begun
+   * @throws {TransactionUnavailableError} after the handler ended
    */
   readonly native: Native;
 }

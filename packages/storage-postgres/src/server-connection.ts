@@ -1,4 +1,4 @@
-import type { SqlResult, SqlStatement } from "./driver.ts";
+import type { LaterNative, SqlResult, SqlStatement } from "./driver.ts";
 
 /** What a statement gave on a server, and what it was: a COMMIT that could not be answers `ROLLBACK`. */
 export interface ServerResult<Row> extends SqlResult<Row> {
@@ -49,8 +49,8 @@ export interface ListenerEvents {
 export interface ServerPool {
   /** How many sessions there are at most. */
   readonly size: number;
-  /** Methods of a session's `native` that give a promise. */
-  readonly clientMethods: readonly string[];
+  /** What stands for a session's `native` before there is one. */
+  readonly laterNative: LaterNative;
   /** Waits for a free session, no longer than the statement deadline. Rejects with the library's own error. */
   connect(): Promise<ServerConnection>;
   /** Lends no session any more that was there before: a network may have lost them all without a word. */

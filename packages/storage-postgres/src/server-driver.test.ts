@@ -4,7 +4,12 @@ import type { ServerConnection, ServerPool } from "./server-connection.ts";
 import { ServerDriver } from "./server-driver.ts";
 
 function poolOf(connect: () => ServerConnection, renew: () => void = () => undefined): ServerPool {
-  return { size: 4, clientMethods: [], connect: async () => connect(), renew } as unknown as ServerPool;
+  return {
+    size: 4,
+    laterNative: () => undefined,
+    connect: async () => connect(),
+    renew,
+  } as unknown as ServerPool;
 }
 
 it("sends nothing after a BEGIN that is refused, on a session that waits for each answer anyway", async () => {

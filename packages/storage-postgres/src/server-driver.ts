@@ -12,7 +12,14 @@
 //       answers first counts.
 //   S5  Behind a pooler nothing rests on the session: each statement brings its settings in a transaction of its own.
 
-import type { SqlDriver, SqlListener, SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
+import type {
+  LaterNative,
+  SqlDriver,
+  SqlListener,
+  SqlResult,
+  SqlStatement,
+  SqlTransaction,
+} from "./driver.ts";
 import { failureOf, isPlainError, isReadOnly, isSpoilt, SqlFailure } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import type { PostgresSettings } from "./options.ts";
@@ -37,7 +44,7 @@ export class ServerDriver implements SqlDriver {
   readonly prepares: boolean;
   readonly listens: boolean;
   readonly hearsOthers: boolean;
-  readonly clientMethods: readonly string[];
+  readonly laterNative: LaterNative;
   readonly #settings: PostgresSettings;
   readonly #pool: ServerPool;
   readonly #listening: ServerPool | null;
@@ -55,7 +62,7 @@ export class ServerDriver implements SqlDriver {
     this.#listening = listening;
     this.listens = listening !== null;
     this.hearsOthers = listening !== null;
-    this.clientMethods = pool.clientMethods;
+    this.laterNative = pool.laterNative;
     this.#listener = new Listener((events) => (listening ?? pool).openListener(events));
     const forTransactions = pool.size - Math.min(4, Math.floor(pool.size / 2));
     this.#transactions = new Turnstile(Math.max(1, forTransactions));

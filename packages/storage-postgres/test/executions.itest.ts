@@ -518,7 +518,7 @@ function driverOn(client: pg.Client): SqlDriver {
     listens: false,
     hearsOthers: false,
     prepares: true,
-    clientMethods: [],
+    laterNative: never,
     run: async <Row>({ text, values }: SqlStatement) => {
       const { rows, rowCount } = await client.query(text, [...values]);
       return { rows: rows as Row[], rowCount: rowCount ?? 0 };

@@ -36,108 +36,120 @@ describe.skipIf(url === null)("postgres.js", () => {
   }
 
   describe("the client of a handler's transaction", () => {
-    it("is a TransactionSql: what is done with it shares the transaction's fate", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      for (const isKept of [true, false]) {
-        const envelope = request();
-        await messages.saveRequest(envelope, 1, fence);
-        const transaction = begin(messages);
-        await transaction.begin();
-        const sql = transaction.native as TransactionSql;
-        await sql`INSERT INTO ${sql(`${backend.schema}_effects`)} ${sql({ key: `kept ${isKept}` })}`;
-        const [row] = await sql<{ list: number[]; at: Date; object: { a: number } }[]>`
-          SELECT ${sql.array([1, 2])}::int[] AS list, now() AS at, ${sql.json({ a: 1 })}::jsonb AS object`;
-        expect(row).toMatchObject({ list: [1, 2], at: expect.any(Date) as unknown, object: { a: 1 } });
-        if (isKept) await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
-        else await transaction.rollback();
-        expect(await backend.transactions?.has(`kept ${isKept}`)).toBe(isKept);
-        // Who kept it cannot reach the session, which is another one's by now.
-        expect(() => sql`SELECT 1`).toThrow(TransactionUnavailableError);
-        expect(() => sql.unsafe("SELECT 1")).toThrow(TransactionUnavailableError);
-        expect(() => transaction.native).toThrow(TransactionUnavailableError);
-      }
-    });
-
-    it("sends no query that was made before the transaction ended, and is asked for after it", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const table = `${backend.schema}_effects`;
-      const folder = await mkdtemp(join(tmpdir(), "holdfast-postgres-js-"));
-      try {
-        const path = join(folder, "insert.sql");
-        await writeFile(path, `INSERT INTO ${table} VALUES ('file')`);
+    it.each([true, false])(
+      "is a TransactionSql: what is done with it shares the transaction's fate (begun before: %s)",
+      async (isBegun) => {
+        const { messages } = await open();
+        const fence = await claim(messages);
         for (const isKept of [true, false]) {
           const envelope = request();
           await messages.saveRequest(envelope, 1, fence);
           const transaction = begin(messages);
-          await transaction.begin();
+          if (isBegun) await transaction.begin();
           const sql = transaction.native as TransactionSql;
-          const insert = (key: string) => sql`INSERT INTO ${sql(table)} VALUES (${key}) RETURNING key`;
-          const [awaited, executed, each, pages] = ["awaited", "executed", "each", "pages"].map(insert);
-          const unsafe = sql.unsafe(`INSERT INTO ${table} VALUES ('unsafe')`);
-          const file = sql.file(path);
-          if (isKept) {
-            await sql.file(path);
-            await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
-          } else {
-            const beingRead = sql.file(path).execute();
-            const refused = expect(beingRead).rejects.toBeInstanceOf(TransactionUnavailableError);
-            await transaction.rollback();
-            await refused;
-          }
-          const late = [
-            awaited,
-            executed?.execute(),
-            each?.forEach(() => undefined),
-            pages?.cursor()[Symbol.asyncIterator]().next(),
-            unsafe,
-            file,
-          ];
-          for (const query of late) await expect(query).rejects.toBeInstanceOf(TransactionUnavailableError);
+          await sql`INSERT INTO ${sql(`${backend.schema}_effects`)} ${sql({ key: `kept ${isKept}` })}`;
+          const [row] = await sql<{ list: number[]; at: Date; object: { a: number } }[]>`
+          SELECT ${sql.array([1, 2])}::int[] AS list, now() AS at, ${sql.json({ a: 1 })}::jsonb AS object`;
+          expect(row).toMatchObject({ list: [1, 2], at: expect.any(Date) as unknown, object: { a: 1 } });
+          if (isKept) await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+          else await transaction.rollback();
+          expect(await backend.transactions?.has(`kept ${isKept}`)).toBe(isKept);
+          // Who kept it cannot reach the session, which is another one's by now.
+          expect(() => sql`SELECT 1`).toThrow(TransactionUnavailableError);
+          expect(() => sql.unsafe("SELECT 1")).toThrow(TransactionUnavailableError);
+          expect(() => transaction.native).toThrow(TransactionUnavailableError);
         }
-        expect(await backend.sql(`SELECT key FROM ${table}`)).toEqual([{ key: "file" }]);
-      } finally {
-        await rm(folder, { recursive: true });
-      }
-    });
+      },
+    );
 
-    it("has savepoints, of which one that fails takes nothing else along", async () => {
-      const { messages } = await open();
-      const fence = await claim(messages);
-      const envelope = request();
-      await messages.saveRequest(envelope, 1, fence);
-      const transaction = begin(messages);
-      await transaction.begin();
-      const sql = transaction.native as TransactionSql;
-      const table = `${backend.schema}_effects`;
-      await sql.savepoint((inner) => inner`INSERT INTO ${inner(table)} VALUES ('inner')`);
-      const failing = sql.savepoint("risky", async (inner) => {
-        await inner`INSERT INTO ${inner(table)} VALUES ('undone')`;
-        await inner`SELECT 1 / 0`;
-      });
-      await expect(failing).rejects.toMatchObject({ code: "22012" });
-      await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
-      expect(await backend.sql(`SELECT key FROM ${table}`)).toEqual([{ key: "inner" }]);
-    });
+    it.each([true, false])(
+      "sends no query that was made before the transaction ended, and is asked for after it (begun before: %s)",
+      async (isBegun) => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const table = `${backend.schema}_effects`;
+        const folder = await mkdtemp(join(tmpdir(), "holdfast-postgres-js-"));
+        try {
+          const path = join(folder, "insert.sql");
+          await writeFile(path, `INSERT INTO ${table} VALUES ('file')`);
+          for (const isKept of [true, false]) {
+            const envelope = request();
+            await messages.saveRequest(envelope, 1, fence);
+            const transaction = begin(messages);
+            if (isBegun) await transaction.begin();
+            const sql = transaction.native as TransactionSql;
+            const insert = (key: string) => sql`INSERT INTO ${sql(table)} VALUES (${key}) RETURNING key`;
+            const [awaited, executed, each, pages] = ["awaited", "executed", "each", "pages"].map(insert);
+            const unsafe = sql.unsafe(`INSERT INTO ${table} VALUES ('unsafe')`);
+            const file = sql.file(path);
+            if (isKept) {
+              await sql.file(path);
+              await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+            } else {
+              const beingRead = sql.file(path).execute();
+              const refused = expect(beingRead).rejects.toBeInstanceOf(TransactionUnavailableError);
+              await transaction.rollback();
+              await refused;
+            }
+            const late = [
+              awaited,
+              executed?.execute(),
+              each?.forEach(() => undefined),
+              pages?.cursor()[Symbol.asyncIterator]().next(),
+              unsafe,
+              file,
+            ];
+            for (const query of late) await expect(query).rejects.toBeInstanceOf(TransactionUnavailableError);
+          }
+          expect(await backend.sql(`SELECT key FROM ${table}`)).toEqual([{ key: "file" }]);
+        } finally {
+          await rm(folder, { recursive: true });
+        }
+      },
+    );
 
-    it("may be told to read values otherwise, for as long as the transaction lasts", async () => {
-      const { messages } = await open({ poolSize: 2 });
-      for (let turn = 0; turn < 4; turn += 1) {
+    it.each([true, false])(
+      "has savepoints, of which one that fails takes nothing else along (begun before: %s)",
+      async (isBegun) => {
+        const { messages } = await open();
+        const fence = await claim(messages);
+        const envelope = request();
+        await messages.saveRequest(envelope, 1, fence);
         const transaction = begin(messages);
-        await transaction.begin();
-        const sql = transaction.native as TransactionSql & Pick<Sql, "options">;
-        const [plain] = await sql.unsafe("SELECT now() AS at");
-        expect(plain?.["at"]).toBeInstanceOf(Date);
-        // What Drizzle does to the client that it is given.
-        (sql.options.parsers as Record<number, unknown>)[1184] = (text: string) => text;
-        const [other] = await sql.unsafe("SELECT now() AS at");
-        expect(other?.["at"]).toBeTypeOf("string");
-        const { rows } = await transaction.query<{ at: unknown }>("SELECT now() AS at", []);
-        expect(rows[0]?.at).toBeInstanceOf(Date);
-        await transaction.rollback();
-      }
-    });
+        if (isBegun) await transaction.begin();
+        const sql = transaction.native as TransactionSql;
+        const table = `${backend.schema}_effects`;
+        await sql.savepoint((inner) => inner`INSERT INTO ${inner(table)} VALUES ('inner')`);
+        const failing = sql.savepoint("risky", async (inner) => {
+          await inner`INSERT INTO ${inner(table)} VALUES ('undone')`;
+          await inner`SELECT 1 / 0`;
+        });
+        await expect(failing).rejects.toMatchObject({ code: "22012" });
+        await messages.saveReply(succeeded(envelope.requestId), fence, transaction);
+        expect(await backend.sql(`SELECT key FROM ${table}`)).toEqual([{ key: "inner" }]);
+      },
+    );
+
+    it.each([true, false])(
+      "may be told to read values otherwise, for as long as the transaction lasts (begun before: %s)",
+      async (isBegun) => {
+        const { messages } = await open({ poolSize: 2 });
+        for (let turn = 0; turn < 4; turn += 1) {
+          const transaction = begin(messages);
+          if (isBegun) await transaction.begin();
+          const sql = transaction.native as TransactionSql & Pick<Sql, "options">;
+          const [plain] = await sql.unsafe("SELECT now() AS at");
+          expect(plain?.["at"]).toBeInstanceOf(Date);
+          // What Drizzle does to the client that it is given.
+          (sql.options.parsers as Record<number, unknown>)[1184] = (text: string) => text;
+          const [other] = await sql.unsafe("SELECT now() AS at");
+          expect(other?.["at"]).toBeTypeOf("string");
+          const { rows } = await transaction.query<{ at: unknown }>("SELECT now() AS at", []);
+          expect(rows[0]?.at).toBeInstanceOf(Date);
+          await transaction.rollback();
+        }
+      },
+    );
   });
 
   it("writes nothing of a transaction whose session was lost, however many statements follow", async () => {

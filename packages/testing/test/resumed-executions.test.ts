@@ -3,6 +3,8 @@
 import {
   defineEntity,
   defineWorkflow,
+  ExecutionStateError,
+  NonDeterminismError,
   rpc,
   WorkflowFailedError,
   type Registration,
@@ -37,6 +39,31 @@ describe("a resumed execution", () => {
     await cluster.advance("5s");
     await expect(handle.result()).resolves.toBe("receipt");
     expect(calls).toBe(2);
+  });
+});
+
+describe("an execution that waits for fixed code, and is resumed", () => {
+  it("tries the code that is there now", async () => {
+    let first = "reserve";
+    const work = Work.implement({
+      async execute(ctx) {
+        await ctx.run(first, () => 1);
+        await ctx.sleep("1 hour");
+        return "shipped";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("1 minute");
+    await expect(handle.resume(), "it has not failed").rejects.toThrow(ExecutionStateError);
+    first = "check";
+    // By then it looks once a minute.
+    await cluster.advance("70 minutes");
+    await expect(handle.result()).rejects.toThrow(NonDeterminismError);
+    first = "reserve";
+    await handle.resume();
+    await cluster.advance("100ms");
+    expect(await handle.poll()).toBe("shipped");
   });
 });
 

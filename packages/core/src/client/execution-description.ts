@@ -108,7 +108,7 @@ async function ended(
 }
 
 /** What its owner says. Null: it is out of reach, or nobody serves it; what storage says is true all the same. */
-async function inspect(
+export async function inspect(
   caller: Caller,
   contract: AnyWorkflowContract,
   executionId: string,

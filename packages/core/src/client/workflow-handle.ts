@@ -12,6 +12,7 @@ import {
   FORK_HEADER,
   QUERY,
   SIGNAL,
+  WAKE,
   hasSignal,
   type AnyQuery,
   type AnyWorkflowContract,
@@ -31,7 +32,12 @@ import { forkableUpTo, recordedRun } from "../workflow/recorded-run.ts";
 import { resumeEntry, resumption } from "../workflow/resumption.ts";
 import type { CallOptions, CallTarget, Caller } from "./caller.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
-import { describeExecution, exportJournal, type ExecutionDescription } from "./execution-description.ts";
+import {
+  describeExecution,
+  exportJournal,
+  inspect,
+  type ExecutionDescription,
+} from "./execution-description.ts";
 import { executionRecord } from "./execution-listing.ts";
 import { outcome } from "./execution-outcome.ts";
 
@@ -103,6 +109,8 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
    * Lets a failed execution go on from its last good step: the step whose error it ended with is done anew, an activity under
    * the same idempotency key, and what the code did about that error is forgotten. If the error is the code's own, the steps
    * are done anew that failed and that no good step followed. Its error is taken back.
+   *
+   * One that waits for fixed code (NonDeterminismError) tries it again at once, as it does by itself after a while.
    *
    * @throws {ExecutionStateError} it has not failed, or its compensations have run: what they undid would be missing
    * @throws {UnknownExecutionError}
@@ -205,6 +213,10 @@ export function workflowHandle(
       }
       const what = "resume()";
       const failed = "It takes an execution that has failed; fork() takes any.";
+      if (state.state === "pending") {
+        const isParked = (await inspect(caller, contract, executionId))?.parked;
+        if (isParked) return caller.notify({ ...to(WAKE), isKept: true }, null);
+      }
       if (state.state === "pending" || state.reply.exit.ok) throw await refuse(what, failed);
       const { error } = state.reply.exit;
       if (error.code === CANCELLED_CODE) throw await refuse(what, failed);

@@ -16,6 +16,9 @@ export interface WorkflowTypes {
 
 /** Schemas of signals, by name. */
 export type SignalSchemas = Readonly<Record<string, StandardSchemaV1>>;
+/** Where the types of a definition are type arguments: its signals have schemas, of which the types do not tell. */
+// oxlint-disable-next-line no-explicit-any -- the payload is whatever the schema at run time says it is, as with AnyQueries
+export type AnySignals = Readonly<Record<string, StandardSchemaV1<any, any>>>;
 
 /** A question that an execution answers from its state. Made by `query()`. The sides differ where a schema transforms. */
 export interface Query<In = unknown, Out = unknown, HandlerIn = In, HandlerOut = Out> {

@@ -137,6 +137,19 @@ describe("a workflow with signals and queries", () => {
       },
     });
   });
+
+  it("leaves open what a signal is where types are given as type arguments", () => {
+    const Typed = defineWorkflow<string, string>({
+      name: "Typed",
+      signals: { approved: z.object({ by: z.string() }) },
+    });
+    Typed.implement({
+      async execute(ctx) {
+        const { by } = await ctx.signal("approved");
+        return by;
+      },
+    });
+  });
 });
 
 describe("the context of a workflow", () => {

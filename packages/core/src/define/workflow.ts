@@ -16,6 +16,7 @@ import {
   executionContract,
   executionEntityType,
   type AnyQueries,
+  type AnySignals,
   type AnyWorkflowContract,
   type SignalSchemas,
   type WorkflowContract,
@@ -203,7 +204,7 @@ export function defineWorkflow<
 export function defineWorkflow<
   In,
   Out,
-  Signals extends SignalSchemas = SignalSchemas,
+  Signals extends SignalSchemas = AnySignals,
   Queries extends AnyQueries = AnyQueries,
 >(
   options: WorkflowOptions<In> & Messages<Signals, Queries>,
