@@ -31,9 +31,14 @@ export function notWritten(operation: string, detail: string): PersistenceError 
   return new PersistenceError({ operation, outcome: "not-written", detail });
 }
 
-/** Text ends at a NUL for some versions of Node, and half of a surrogate pair comes back as another character. @throws {SerializationError} */
+/** Text ends at a NUL for some versions of Node, and half of a surrogate pair comes back as another character. */
+export function isStorable(value: string): boolean {
+  return !value.includes("\0") && value.isWellFormed();
+}
+
+/** @throws {SerializationError} it is not storable */
 export function assertStorable(value: string, what: string): void {
-  if (!value.includes("\0") && value.isWellFormed()) return;
+  if (isStorable(value)) return;
   const problem = value.includes("\0")
     ? "a text with a NUL character"
     : "a text with half of a surrogate pair";

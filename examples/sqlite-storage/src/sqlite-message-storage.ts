@@ -24,7 +24,7 @@ import {
   type ShardId,
   type StorageTransaction,
 } from "@holdfast/core/adapter";
-import { assertStorable, notWritten } from "./errors.ts";
+import { assertStorable, isStorable, notWritten } from "./errors.ts";
 import { dropDeadLetter, forgetAnswered } from "./retention.ts";
 import { deadLetterOf, envelopeOf, replyOf, stateOf, type RequestRow } from "./request-row.ts";
 import { addRequest, findByKey, findRequest, findSame, handleAgain } from "./requests.ts";
@@ -161,6 +161,8 @@ export class SqliteMessageStorage implements MessageStorage {
     deduplicationKey: string,
   ): Promise<RequestState | null> {
     return this.#session.read("lookUpByKey", (connection) => {
+      // It would find another's, whose id or key is what comes of this in UTF-8.
+      if (![entity.entityId, deduplicationKey].every(isStorable)) return null;
       const row = findByKey(connection, entity, tag, deduplicationKey);
       return row === undefined ? null : stateOf(row);
     });
@@ -265,8 +267,8 @@ export class SqliteMessageStorage implements MessageStorage {
     return this.#session.write("forgetAnswered", (connection) => forgetAnswered(connection, query));
   }
 
-  beginTransaction(): StorageTransaction {
-    return new SqliteTransaction(this.#session);
+  beginTransaction(after?: Promise<unknown>): StorageTransaction {
+    return new SqliteTransaction(this.#session, after);
   }
 
   /** @throws {FencedError} @throws {PersistenceError} there is no such request @throws {AlreadyAnswered} */

@@ -8,8 +8,8 @@
 //       and the like SQLite rolls back the whole transaction, and not after one that ended it.
 
 import {
+  PersistenceError,
   TransactionUnavailableError,
-  type PersistenceError,
   type StorageTransaction,
   type Timer,
 } from "@holdfast/core/adapter";
@@ -22,15 +22,28 @@ export const TRANSACTION_KIND = "sqlite";
 export class SqliteTransaction implements StorageTransaction {
   readonly kind: string = TRANSACTION_KIND;
   readonly #session: SqliteSession;
+  readonly #after: Promise<unknown> | undefined;
   #beginning: Promise<Begun> | null = null;
   #isOver = false;
   #deadline: Timer | null = null;
   #expired: PersistenceError | null = null;
   /** What the first statement that failed says of it. */
   #failedWith: string | null = null;
+  #unbegun: unknown = null;
 
-  constructor(session: SqliteSession) {
+  /** @param after what it begins after: never rejects. A write that the turn to write, which this holds, would keep waiting */
+  constructor(session: SqliteSession, after?: Promise<unknown>) {
     this.#session = session;
+    this.#after = after;
+  }
+
+  /** What a handler is attempted again for: it was not begun, or took too long. */
+  get lostWith(): Error | null {
+    return this.#expired ?? (this.#unbegun instanceof PersistenceError ? this.#unbegun : null);
+  }
+
+  get couldNotBegin(): boolean {
+    return this.#unbegun !== null;
   }
 
   /** Whether there is anything to commit. */
@@ -87,7 +100,12 @@ export class SqliteTransaction implements StorageTransaction {
   }
 
   async #begin(): Promise<Begun> {
-    const begun = await this.#session.begin("a transaction");
+    await this.#after;
+    this.#assertOpen();
+    const begun = await this.#session.begin("a transaction").catch((error: unknown) => {
+      this.#unbegun = error;
+      throw error;
+    });
     const { transactionTimeoutMs } = this.#session.settings;
     if (!this.#isOver)
       this.#deadline = this.#session.clock.setTimer(transactionTimeoutMs, () => {

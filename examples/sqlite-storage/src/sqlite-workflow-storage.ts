@@ -15,7 +15,7 @@ import {
   type StoredExecution,
   type WorkflowStorage,
 } from "@holdfast/core/adapter";
-import { assertStorable } from "./errors.ts";
+import { assertStorable, isStorable } from "./errors.ts";
 import {
   appendEntries,
   assertStorableEntry,
@@ -128,6 +128,7 @@ export class SqliteWorkflowStorage implements WorkflowStorage {
   }
 
   async listExecutions(query: ExecutionQuery): Promise<readonly ExecutionRecord[]> {
+    if (query.executionId !== null && !isStorable(query.executionId)) return [];
     const { startedFrom, startedBefore } = query;
     const wanted = Object.entries(query.attributes).map(([name, value]) => [name, JSON.stringify(value)]);
     const rows = await this.#session.read("listExecutions", (connection) =>

@@ -127,6 +127,21 @@ describe("a handler's transaction", () => {
     await expect(reply(hasty, requestId, transaction)).rejects.toBeInstanceOf(PersistenceError);
     expect(effects()).toEqual([]);
     await reply(session, requestId, null);
+    // A handler that ends with it is attempted again, also where a query builder wrapped it.
+    expect([transaction.lostWith, transaction.couldNotBegin]).toEqual([expect.any(PersistenceError), false]);
+  });
+
+  it("says that it could not begin where others write for all of busyTimeout: that attempt does not count", async () => {
+    const transaction = begin(await open({ busyTimeout: 0 }));
+    expect([transaction.lostWith, transaction.couldNotBegin]).toEqual([null, false]);
+    const other = begin(session);
+    await other.query("SELECT 1");
+    const error = await transaction.query("SELECT 1").catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(PersistenceError);
+    expect(transaction.lostWith).toBe(error);
+    expect(transaction.couldNotBegin).toBe(true);
+    await transaction.rollback();
+    await other.rollback();
   });
 
   it("cannot commit what breaks a deferred constraint, and says whose it is", async () => {

@@ -177,9 +177,14 @@ export function closedError(operation: string): PersistenceError {
   });
 }
 
-/** PostgreSQL keeps no NUL in text, and an unpaired surrogate would come back as another character. @throws {SerializationError} */
+/** PostgreSQL keeps no NUL in text, and an unpaired surrogate would come back as another character. */
+export function isStorable(value: string): boolean {
+  return !value.includes("\0") && value.isWellFormed();
+}
+
+/** @throws {SerializationError} it is not storable */
 export function assertStorable(value: string, what: string): void {
-  if (!value.includes("\0") && value.isWellFormed()) return;
+  if (isStorable(value)) return;
   const problem = value.includes("\0")
     ? "a text with a NUL character"
     : "a text with half of a surrogate pair";

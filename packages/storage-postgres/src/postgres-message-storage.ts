@@ -24,7 +24,7 @@ import {
   type ShardId,
   type StorageTransaction,
 } from "@holdfast/core/adapter";
-import { assertStorable } from "./errors.ts";
+import { assertStorable, isStorable } from "./errors.ts";
 import { pendingOf, type PendingRows } from "./pending-rows.ts";
 import type { PostgresSession } from "./postgres-session.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
@@ -194,6 +194,8 @@ export class PostgresMessageStorage implements MessageStorage {
     deduplicationKey: string,
   ): Promise<RequestState | null> {
     const key = [entity.entityType, entity.entityId, tag, deduplicationKey];
+    // It would find another's, whose id or key is what comes of this in UTF-8.
+    if (!key.every(isStorable)) return null;
     const [found] = await this.#states("lookUpByKey", "look_up_by_key_v1", key);
     return found?.existing ?? null;
   }

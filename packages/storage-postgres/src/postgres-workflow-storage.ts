@@ -19,7 +19,7 @@ import {
   type StoredExecution,
   type WorkflowStorage,
 } from "@holdfast/core/adapter";
-import { assertStorable } from "./errors.ts";
+import { assertStorable, isStorable } from "./errors.ts";
 import { executionOf, storedOf, type ExecutionRow, type StoredRow } from "./execution-row.ts";
 import { journalKeyOf } from "./journal-key.ts";
 import { openedHere } from "./postgres-message-storage.ts";
@@ -126,6 +126,7 @@ export class PostgresWorkflowStorage implements WorkflowStorage {
   }
 
   async listExecutions(query: ExecutionQuery): Promise<readonly ExecutionRecord[]> {
+    if (query.executionId !== null && !isStorable(query.executionId)) return [];
     const { startedFrom, startedBefore, after } = query;
     const attributes = Object.entries(query.attributes);
     const below = [after, startedBefore === null ? null : firstRequestIdOf(startedBefore)].filter(

@@ -107,9 +107,14 @@ export function fencedError(fence: Fence, current: number | null): FencedError {
   return new FencedError({ shardId: fence.shardId, epoch: fence.epoch, current });
 }
 
-/** Text goes to Redis as UTF-8, in which an unpaired surrogate would come back as another character. @throws {SerializationError} */
+/** Text goes to Redis as UTF-8, in which an unpaired surrogate would come back as another character. */
+export function isStorable(value: string): boolean {
+  return value.isWellFormed();
+}
+
+/** @throws {SerializationError} it is not storable */
 export function assertStorable(value: string, what: string): void {
-  if (value.isWellFormed()) return;
+  if (isStorable(value)) return;
   throw new SerializationError({ what, path: "", problem: "a text with half of a surrogate pair" });
 }
 

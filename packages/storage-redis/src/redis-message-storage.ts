@@ -22,7 +22,7 @@ import {
   type ShardId,
   type StorageTransaction,
 } from "@holdfast/core/adapter";
-import { assertStorable, unknownRequest } from "./errors.ts";
+import { assertStorable, isStorable, unknownRequest } from "./errors.ts";
 import type { RedisSession } from "./redis-session.ts";
 import {
   deadLetterOf,
@@ -152,6 +152,8 @@ export class RedisMessageStorage implements MessageStorage {
     deduplicationKey: string,
   ): Promise<RequestState | null> {
     const args = [entity.entityType, entity.entityId, tag, deduplicationKey];
+    // It would find another's, whose id or key is what comes of this in UTF-8.
+    if (!args.every(isStorable)) return null;
     const [found] = await this.#states({ operation: "lookUpByKey", script: SCRIPTS.lookUpByKey, args });
     return found ?? null;
   }

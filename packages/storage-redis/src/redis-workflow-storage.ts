@@ -18,7 +18,7 @@ import {
   type StoredExecution,
   type WorkflowStorage,
 } from "@holdfast/core/adapter";
-import { assertStorable } from "./errors.ts";
+import { assertStorable, isStorable } from "./errors.ts";
 import { JournalQueue } from "./journal-queue.ts";
 import { refuse } from "./redis-message-storage.ts";
 import type { RedisSession } from "./redis-session.ts";
@@ -91,6 +91,7 @@ export class RedisWorkflowStorage implements WorkflowStorage {
   }
 
   async listExecutions(query: ExecutionQuery): Promise<readonly ExecutionRecord[]> {
+    if (query.executionId !== null && !isStorable(query.executionId)) return [];
     const { startedFrom, startedBefore, after } = query;
     const bounds = [after, startedBefore === null ? null : firstRequestIdOf(startedBefore)].filter(
       (bound) => bound !== null,

@@ -43,7 +43,7 @@ export interface PendingPage {
   readonly requests: readonly PendingRequest[];
   /** Whether more matched than these. */
   readonly more: boolean;
-  /** The earliest `deliverAt` after `now` among the pending requests of these shards, or null. */
+  /** The earliest `deliverAt` after `now` among the pending requests of these shards, those left out included, or null. */
   readonly nextDueAt: number | null;
 }
 
@@ -55,7 +55,8 @@ export interface ForgetQuery {
   /**
    * The type is a workflow's, and requests of this tag are looked for alone. One that has it as its deduplication key, too, is an
    * execution: with it go its journal, its attributes and every other request to it, answered or not, all or none. Another
-   * one goes alone. Not given: no journals, and those that were filed under a request that is forgotten are found no more.
+   * one goes alone. Not given: each request goes alone, and no journal is looked for. A storage that files journals under
+   * `ExecutionKey.requestId` may then find those of such a request no more.
    */
   readonly executionTag?: string;
 }
@@ -66,8 +67,11 @@ export interface ForgetQuery {
  * caller and by many: what has to come in some order is said where it has to.
  *
  * Every method may reject with PersistenceError, whose `outcome` says whether a write happened. A method that takes a
- * fence rejects with FencedError, and changes nothing, once its shard was claimed again (INV-1); `null` as a fence is for
- * a sender that writes on nobody's behalf.
+ * fence rejects with FencedError, and changes nothing, once its shard was claimed again (INV-1), and where it was never
+ * claimed; `null` as a fence is for a sender that writes on nobody's behalf.
+ *
+ * Ids and keys are JavaScript's strings, also such as UTF-8 has not: with half of a surrogate pair, or with a NUL. Storage keeps
+ * them apart from all others, or refuses to write them with SerializationError and finds nothing by them.
  */
 export interface MessageStorage {
   readonly supports: MessageStorageSupport;
@@ -88,6 +92,7 @@ export interface MessageStorage {
    * acceptance resolved has the higher one, and so have requests to one entity that one caller saves in one turn, in the
    * order of calls.
    *
+   * @throws {SerializationError} storage cannot keep its id, its entity's or its key as it is; nothing was written
    * @param attempts how many attempts to record as begun: 1 when the caller starts the handler at once, else 0
    * @param ready the reply, once the caller has it: asked at most once, as late as storage can, and with a fence only. A reply that
    *   is given is recorded with the request, or neither is: what `saveReply` would do takes no write of its own. Storage
@@ -119,8 +124,8 @@ export interface MessageStorage {
    * transaction is rolled back, and the recorded one is returned (INV-6); else `reply` is. A dead letter that is answered
    * after all is a dead letter no longer. The time of answering is the wall time of the cluster's clock.
    *
-   * On any rejection the transaction is over, too. A transaction of another storage is rolled back, and refused with
-   * TransactionUnavailableError.
+   * On any rejection the transaction is over, too. One that is over already is refused, with either of the errors that say that
+   * nothing was written: no reply is recorded without its effects. A transaction of another storage is rolled back, and refused with TransactionUnavailableError.
    *
    * @throws {PersistenceError} `not-written` also where the request was never accepted, or is forgotten
    * @throws {TransactionUnavailableError} a statement in the transaction failed before, or its COMMIT was refused for what it
@@ -145,7 +150,7 @@ export interface MessageStorage {
    * @throws {PersistenceError} `not-written` also where the request was never accepted, or is forgotten
    */
   saveChunk(chunk: Chunk, fence: Fence): Promise<void>;
-  /** The kept chunks from index `from` on, in order, and how many were ever saved, acknowledged ones included. */
+  /** The kept chunks from index `from` on, in order, and how many were ever saved: each index once, acknowledged or not. */
   readChunks(
     requestId: string,
     from: number,
@@ -165,7 +170,8 @@ export interface MessageStorage {
    */
   listDeadLetters(query: { limit: number; after: string | null }): Promise<readonly DeadLetter[]>;
   /**
-   * Makes a dead letter pending again, with no attempts on its count. Returns its address, or null if it is no dead letter.
+   * Makes a dead letter pending again and due now, in its old place, with no attempts on its count. Returns its address, or
+   * null if it is no dead letter.
    *
    * @param executionTag the letter's type is a workflow's, and requests of this tag are its executions: one of those has one
    *   attempt on its count, since it must tell that it was begun before. Null: it is another type
@@ -188,7 +194,8 @@ export interface MessageStorage {
 
   /**
    * Present where `supports.transactions`: a transaction that begins with its first statement, but not before `after` is over,
-   * which never rejects: a write of its request that may need the connection that it would hold.
+   * which never rejects: a write of its request that may need the connection, or the turn to write, that it would hold. Who
+   * begins before waits for himself: that write cannot end, and the transaction commits only after it.
    */
   beginTransaction?(after?: Promise<unknown>): StorageTransaction;
 

@@ -14,10 +14,16 @@ export interface RunnerStorage {
     readonly watch: boolean;
   };
 
-  /** Takes a lease of `ttlMs` for this member and publishes its record. Repeated for a live lease: replaces the record. */
+  /**
+   * Takes a lease of `ttlMs` for this member and publishes its record. Repeated for a live lease: replaces the record, and the
+   * lease has its full term again. An id whose lease is over is not used again; if it is, the shards of old do not come back.
+   */
   register(record: RunnerRecord, ttlMs: number): Promise<void>;
 
-  /** Extends the lease by its full term. `lost` once it has run out, also if nobody took its shards: it never comes back. */
+  /**
+   * The lease ends `ttlMs` from now on, and not later, however often this is called. `lost` once it has run out, also if nobody
+   * took its shards: it never comes back.
+   */
   refresh(runnerId: string): Promise<"held" | "lost">;
 
   /** Ends the lease: the record is gone and every shard it held is free when this resolves. */

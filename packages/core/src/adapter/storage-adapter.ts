@@ -30,7 +30,7 @@ export interface OpenStorage {
   readonly runners: RunnerStorage | null;
   /**
    * Resolves when everything accepted is written and every connection is closed. Calls after it are refused, with nothing
-   * written. May be called twice.
+   * written. A transaction that is still open is a handler's that was left behind: it is rolled back. May be called twice.
    */
   close(): Promise<void>;
 }

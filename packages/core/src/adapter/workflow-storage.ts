@@ -39,7 +39,7 @@ export interface StoredExecution {
 
 export interface ExecutionQuery {
   readonly entityType: string;
-  /** The tag of the request that is an execution. */
+  /** The tag of the request that is an execution. All of this tag that have a deduplication key are listed, whichever it is. */
   readonly tag: string;
   /** Only this one; null: any. */
   readonly executionId: string | null;
@@ -89,14 +89,14 @@ export interface WorkflowStorage {
 
   /**
    * The journal, and the requests of `tags.inbox` to the execution's entity that have a deduplication key, answered or not,
-   * and that were accepted after the request of `tags.execution`, which the execution is: where there is none, the inbox
-   * is empty. As of one moment. @throws {PersistenceError}
+   * and that were accepted after the request of `tags.execution` with a deduplication key, which the execution is: where
+   * there is none, the inbox is empty. As of one moment. @throws {PersistenceError}
    */
   readExecution(execution: ExecutionKey, tags: ExecutionTags): Promise<StoredExecution>;
 
   /**
-   * Forgets the entries below an ordinal; of these requests, those that were answered before `answeredBefore` (wall time),
-   * with their replies; and requests to the execution's entity without a deduplication key that were. Safe to repeat.
+   * Forgets the entries below an ordinal; of these requests to the execution's entity, those that were answered before
+   * `answeredBefore` (wall time), with their replies; and requests to it without a deduplication key that were. Safe to repeat.
    *
    * @throws {FencedError} the shard was claimed again; nothing was forgotten
    */
@@ -110,14 +110,17 @@ export interface WorkflowStorage {
     fence: Fence,
   ): Promise<void>;
 
-  /** Executions in the order of their request ids, the newest first; the first `limit` that match. @throws {PersistenceError} */
+  /**
+   * Executions in the order of their request ids, the newest first; the first `limit` that match. `after` need not be the id of
+   * one that is there. @throws {PersistenceError}
+   */
   listExecutions(query: ExecutionQuery): Promise<readonly ExecutionRecord[]>;
 
   /**
-   * Takes back the error with which an execution ended, forgets these entries of its journal, appends `entry`, and makes its
-   * request pending and due now, with no attempts on its count: all or nothing, and with no fenced write for its shard under
-   * way beside it. Returns its address, or null if the request is not answered with an error, or the journal has an entry of
-   * that ordinal or a higher one, because somebody else was first: then nothing changed.
+   * Takes back the error with which this execution, whose request it is, ended, forgets these entries of its journal, appends
+   * `entry`, and makes the request pending and due now, with no attempts on its count: all or nothing, and with no fenced write
+   * for its shard under way beside it. Returns its address, or null if the request is not answered with an error, or the journal
+   * has an entry of that ordinal or a higher one, because somebody else was first: then nothing changed.
    */
   reopenExecution(
     execution: ExecutionKey,

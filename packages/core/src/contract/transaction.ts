@@ -12,7 +12,10 @@ export interface StorageTransaction {
   readonly lostWith?: Error | null;
   /** Whether it could not begin, as where no connection became free: an attempt that this ends does not count. Not given: it could. */
   readonly couldNotBegin?: boolean;
-  /** Undoes everything. Safe to call twice and after a failure; resolves when the connection is free again. */
+  /**
+   * Undoes everything, and ends it: nothing is committed with it any more. Safe to call twice and after a failure; resolves
+   * when the connection is free again.
+   */
   rollback(): Promise<void>;
 }
 

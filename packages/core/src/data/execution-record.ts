@@ -1,6 +1,6 @@
 import type { Envelope } from "./envelope.ts";
 
-/** Where an execution stands. */
+/** Where an execution stands. Storage finds it out from its request: `docs/adapters/storage.md` says how. */
 export type ExecutionStatus =
   /** It was accepted, or woken, and nobody runs it yet. */
   | "pending"

@@ -85,31 +85,64 @@ export function messageClaims(factory: StorageFactory): void {
   });
 
   describe("a write under an older epoch", () => {
-    const requestId = "0190b2c0a3e07fff8000000000000001";
-    const writes: Readonly<Record<string, (messages: MessageStorage, fence: Fence) => Promise<unknown>>> = {
-      recordAttempt: (messages, fence) => messages.recordAttempt(requestId, 1, fence),
-      reschedule: (messages, fence) =>
+    type Write = (messages: MessageStorage, fence: Fence, requestId: string) => Promise<unknown>;
+    const writes: Readonly<Record<string, Write>> = {
+      recordAttempt: (messages, fence, requestId) => messages.recordAttempt(requestId, 1, fence),
+      reschedule: (messages, fence, requestId) =>
         messages.reschedule(requestId, { deliverAt: null, attempts: 3 }, fence),
-      saveReply: (messages, fence) => messages.saveReply(succeeded(requestId), fence, null),
-      saveChunk: (messages, fence) => messages.saveChunk({ requestId, index: 0, value: "1" }, fence),
-      saveDeadLetter: (messages, fence) =>
+      saveReply: (messages, fence, requestId) => messages.saveReply(succeeded(requestId), fence, null),
+      saveChunk: (messages, fence, requestId) =>
+        messages.saveChunk({ requestId, index: 0, value: "1" }, fence),
+      saveDeadLetter: (messages, fence, requestId) =>
         messages.saveDeadLetter(requestId, { error: failure("stale"), attempts: 1, deadSince: 1 }, fence),
     };
 
     it.each(Object.keys(writes))("is refused with FencedError and changes nothing: %s", async (method) => {
       await run(async ({ messages }, context) => {
         const stale = await context.claim(messages);
+        const { requestId } = context.request();
         await context.save(messages, context.request({ requestId }));
         await context.claim((await context.open()).messages);
         const before = await messages.lookUp([requestId]);
 
-        const refused = writes[method]?.(messages, stale);
+        const refused = writes[method]?.(messages, stale, requestId);
         await expect(refused).rejects.toBeInstanceOf(FencedError);
         await expect(refused).rejects.toMatchObject({ code: "FENCED", shardId: "default:1" });
+        // Nobody ever claimed this one, so that nobody can have its epoch.
+        const never = writes[method]?.(messages, { shardId: "default:9", epoch: 1 }, requestId);
+        await expect(never).rejects.toBeInstanceOf(FencedError);
 
         expect(await messages.lookUp([requestId])).toEqual(before);
         expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: [], saved: 0 });
         expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
+      })();
+    });
+
+    it.each(Object.keys(writes))("comes before a claim resolves, or never (INV-1): %s", async (method) => {
+      await run(async ({ messages: old }, context) => {
+        const next = (await context.open()).messages;
+        // Later and later: the claim meets the write at each point of its way.
+        for (let turns = 0; turns < 12; turns += 1) {
+          const fence = await context.claim(old);
+          const ids = Array.from({ length: 8 }, () => context.id());
+          await context.save(old, ...ids.map((id) => context.request({ requestId: id })));
+          const seen = (): Promise<unknown[]> =>
+            Promise.all(ids.map(async (id) => [await next.lookUp([id]), await next.readChunks(id, 0)]));
+          const before = await seen();
+          const writing = Promise.allSettled(ids.map((id) => writes[method]?.(old, fence, id)));
+          for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+          await next.claimShards(["default:1"]);
+          const atClaim = await seen();
+          const written = await writing;
+          expect(await seen()).toEqual(atClaim);
+          for (const [index, outcome] of written.entries()) {
+            if (outcome.status === "fulfilled") expect(atClaim[index]).not.toEqual(before[index]);
+            else {
+              expect(outcome.reason).toBeInstanceOf(FencedError);
+              expect(atClaim[index]).toEqual(before[index]);
+            }
+          }
+        }
       })();
     });
 
@@ -122,6 +155,18 @@ export function messageClaims(factory: StorageFactory): void {
         await expect(messages.saveRequest(request, 1, stale)).rejects.toBeInstanceOf(FencedError);
         expect(await messages.lookUp([request.requestId])).toEqual([]);
         expect(await messages.lookUpByKey(request.address, request.tag, "key")).toBeNull();
+      }),
+    );
+
+    it(
+      "is refused with FencedError, too, where the request is a duplicate of one that is there",
+      run(async ({ messages }, context) => {
+        const stale = await context.claim(messages);
+        const request = context.request({ deduplicationKey: "key" });
+        await messages.saveRequest(request, 1, stale);
+        await context.claim((await context.open()).messages);
+        for (const repeated of [request, context.request({ deduplicationKey: "key" })])
+          await expect(messages.saveRequest(repeated, 1, stale)).rejects.toBeInstanceOf(FencedError);
       }),
     );
 

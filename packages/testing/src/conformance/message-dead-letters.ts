@@ -172,12 +172,13 @@ export function messageDeadLetters(factory: StorageFactory): void {
     );
 
     it(
-      "that is dropped is forgotten for good, its key included",
+      "that is dropped is forgotten for good, its key and its chunks included",
       run(async ({ messages }, context) => {
         const fence = await context.claim(messages);
         const request = context.request({ deduplicationKey: "key" });
         const { requestId } = request;
         await context.save(messages, request);
+        await messages.saveChunk({ requestId, index: 0, value: "a" }, fence);
         await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 3, deadSince: 1 }, fence);
         const other = (await context.open()).messages;
         expect(await other.dropDeadLetter(requestId, null)).toBe(true);
@@ -186,8 +187,9 @@ export function messageDeadLetters(factory: StorageFactory): void {
         expect(await messages.lookUp([requestId])).toEqual([]);
         expect(await messages.lookUpByKey(request.address, request.tag, "key")).toBeNull();
         expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
-        const again = context.request({ deduplicationKey: "key" });
+        const again = context.request({ requestId, deduplicationKey: "key" });
         expect(await messages.saveRequest(again, 0, null)).toMatchObject({ outcome: "accepted" });
+        expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: [], saved: 0 });
       }),
     );
 

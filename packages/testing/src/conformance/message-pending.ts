@@ -80,6 +80,24 @@ export function messagePending(factory: StorageFactory): void {
     );
 
     it(
+      "gives large ones in as many pages as it likes, says that more follow, and gives all of them",
+      run(async ({ messages }, context) => {
+        const payload = JSON.stringify("0123456789abcdef".repeat(65_536));
+        const requests = Array.from({ length: 12 }, () => context.request({ payload }));
+        const sequences = await context.save(messages, ...requests);
+        const read: number[] = [];
+        for (let more = true; more && read.length < sequences.length;) {
+          const page = await messages.readPending(query({ limit: 100, excludingSequences: read }));
+          expect(page.requests.length).toBeGreaterThan(0);
+          read.push(...sequencesOf(page));
+          expect(page.more).toBe(read.length < sequences.length);
+          ({ more } = page);
+        }
+        expect(read).toEqual(sequences);
+      }),
+    );
+
+    it(
       "takes nothing: a second reader gets the same",
       run(async ({ messages }, context) => {
         await context.save(messages, context.request(), context.request());
@@ -190,12 +208,13 @@ export function messagePending(factory: StorageFactory): void {
         const other = await context.save(
           messages,
           context.request({ address: address("b") }),
+          context.request({ address: address("A") }),
           context.request({ address: address("a", "default:1", "Other") }),
         );
         await context.save(messages, context.request(), context.request());
         const last = await context.save(messages, context.request({ address: address("b") }));
         const page = await messages.readPending(
-          query({ limit: 3, excludingEntities: [address("a"), address("z")] }),
+          query({ limit: 4, excludingEntities: [address("a"), address("z")] }),
         );
         expect([sequencesOf(page), page.more]).toEqual([[...other, ...last], false]);
       }),

@@ -46,6 +46,37 @@ export function messageReadyReplies(factory: StorageFactory): void {
     );
 
     it(
+      "is answered at that time, by which retention goes",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const request = context.request();
+        const { requestId } = request;
+        const reply = succeeded(requestId, '"ready"');
+        const saved = await messages.saveRequest(request, 1, fence, () => reply);
+        if (saved.outcome !== "accepted" || saved.isAnswered !== true)
+          await messages.saveReply(reply, fence, null);
+        const old = { entityType: "Counter", limit: 10 };
+        expect(await messages.forgetAnswered({ ...old, answeredBefore: 1 })).toBe(0);
+        expect(await messages.forgetAnswered({ ...old, answeredBefore: 4_102_444_800_000 })).toBe(1);
+        expect(await messages.lookUp([requestId])).toEqual([]);
+      }),
+    );
+
+    it(
+      "asks for none without a fence: nobody's handler runs",
+      run(async ({ messages }, context) => {
+        const request = context.request();
+        let asked = 0;
+        const saved = await messages.saveRequest(request, 0, null, () => {
+          asked += 1;
+          return succeeded(request.requestId);
+        });
+        expect([asked, saved]).toEqual([0, { outcome: "accepted", sequence: expect.any(Number) }]);
+        expect((await pendingOf(messages)).requests).toMatchObject([{ envelope: request, attempts: 0 }]);
+      }),
+    );
+
+    it(
       "accepts the request alone where none is ready yet",
       run(async ({ messages }, context) => {
         const fence = await context.claim(messages);

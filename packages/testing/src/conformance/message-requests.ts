@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { shardIdOf, type Envelope, type MessageStorage } from "@holdfast/core/adapter";
+import { SerializationError, shardIdOf, type Envelope, type MessageStorage } from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { address, failure, storageCases, succeeded } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -83,6 +83,47 @@ export function messageRequests(factory: StorageFactory): void {
       }),
     );
 
+    it.each(["entity", "key", "request"])(
+      "keeps an id with a NUL or half of a surrogate pair apart from every other, or refuses it as a whole (%s)",
+      async (which) => {
+        await run(async ({ messages }, context) => {
+          // In UTF-8 each half is U+FFFD, and texts end at a NUL for some.
+          const halves = ["x\ud800", "x\ud801", "x\udc00y", "x\0", "x\0y"];
+          const requests = ["x", "x\ufffd", ...halves].map((text) =>
+            context.request({
+              deduplicationKey: "key",
+              ...(which === "entity" && { address: address(text) }),
+              ...(which === "key" && { deduplicationKey: text }),
+              ...(which === "request" && { address: address(context.id()), requestId: text }),
+            }),
+          );
+          const kept: Envelope[] = [];
+          for (const request of requests) {
+            const saved = await messages.saveRequest(request, 0, null).catch((error: unknown) => error);
+            if (saved instanceof Error) {
+              expect(saved).toBeInstanceOf(SerializationError);
+              expect(kept.length).toBeGreaterThanOrEqual(2);
+            } else {
+              expect(saved).toMatchObject({ outcome: "accepted" });
+              kept.push(request);
+            }
+          }
+          const page = await messages.readPending(everything("default:1"));
+          expect(page.requests.map(({ envelope }) => envelope)).toEqual(kept);
+          for (const request of requests) {
+            const { address: entity, tag, deduplicationKey, requestId } = request;
+            const known = await messages
+              .lookUpByKey(entity, tag, deduplicationKey ?? "")
+              .catch((error: unknown) => {
+                expect(error).toBeInstanceOf(SerializationError);
+                return null;
+              });
+            expect(known?.requestId ?? null).toBe(kept.includes(request) ? requestId : null);
+          }
+        })();
+      },
+    );
+
     it(
       "takes a payload of a megabyte",
       run(async ({ messages }, context) => {
@@ -126,6 +167,26 @@ export function messageRequests(factory: StorageFactory): void {
         );
         const saved = (await Promise.all(saves)).map(({ sequence }) => sequence);
         for (const entity of [0, 1, 2]) expectRising(saved.filter((_, index) => index % 3 === entity));
+      }),
+    );
+
+    it(
+      "gives no sequence twice, also not that of a request which is forgotten",
+      run(async (session, context) => {
+        const { messages } = session;
+        const fence = await context.claim(messages);
+        const [answered, dead] = [context.request(), context.request()];
+        const sequences = await context.save(messages, answered);
+        await messages.saveReply(succeeded(answered.requestId), fence, null);
+        const query = { entityType: "Counter", answeredBefore: 4_102_444_800_000, limit: 10 };
+        expect(await messages.forgetAnswered(query)).toBe(1);
+        sequences.push(...(await context.save(messages, dead)));
+        const letter = { error: failure("no"), attempts: 1, deadSince: 1 };
+        await messages.saveDeadLetter(dead.requestId, letter, fence);
+        expect(await messages.dropDeadLetter(dead.requestId, null)).toBe(true);
+        await session.close();
+        sequences.push(...(await context.save((await context.open()).messages, context.request())));
+        expectRising(sequences);
       }),
     );
 
@@ -189,8 +250,12 @@ export function messageRequests(factory: StorageFactory): void {
         const different: Partial<Envelope>[] = [
           {},
           { address: address("b") },
+          { address: address("A") },
+          { address: address("a ") },
           { address: address("a", "default:1", "Other") },
+          { address: address("a", "default:1", "counter") },
           { tag: "decrement" },
+          { tag: "Increment" },
           { deduplicationKey: "Key" },
           { deduplicationKey: "key " },
           { deduplicationKey: "" },
@@ -204,6 +269,17 @@ export function messageRequests(factory: StorageFactory): void {
           ...different.map((changes) => context.request({ deduplicationKey: "key", ...changes })),
         );
         expect((await messages.readPending(everything("default:1"))).requests).toHaveLength(different.length);
+      }),
+    );
+
+    it(
+      "is none if its id differs, however little",
+      run(async ({ messages }, context) => {
+        const ids = ["id", "Id", "id ", " id", "íd", "id\u0301", "idd", "i"];
+        await context.save(messages, ...ids.map((requestId) => context.request({ requestId })));
+        const page = await messages.readPending(everything("default:1"));
+        expect(page.requests.map(({ envelope }) => envelope.requestId)).toEqual(ids);
+        expect(await messages.lookUp(["id", "ID", "id  "])).toMatchObject([{ requestId: "id" }]);
       }),
     );
 
@@ -352,12 +428,14 @@ export function messageRequests(factory: StorageFactory): void {
       run(async ({ messages }, context) => {
         await context.save(messages, context.request({ deduplicationKey: "key" }));
         const counter = { entityType: "Counter", entityId: "a" };
-        expect(await messages.lookUpByKey({ ...counter, entityId: "b" }, "increment", "key")).toBeNull();
+        for (const entityId of ["b", "A", "a "])
+          expect(await messages.lookUpByKey({ ...counter, entityId }, "increment", "key")).toBeNull();
         expect(
           await messages.lookUpByKey({ ...counter, entityType: "Other" }, "increment", "key"),
         ).toBeNull();
         expect(await messages.lookUpByKey(counter, "get", "key")).toBeNull();
-        expect(await messages.lookUpByKey(counter, "increment", "ke")).toBeNull();
+        for (const key of ["ke", "Key", "key "])
+          expect(await messages.lookUpByKey(counter, "increment", key)).toBeNull();
       }),
     );
   });

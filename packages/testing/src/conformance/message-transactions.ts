@@ -1,5 +1,6 @@
 import {
   FencedError,
+  PersistenceError,
   TransactionUnavailableError,
   type MessageStorage,
   type StorageTransaction,
@@ -7,7 +8,7 @@ import {
 import { journalOf, ORDER } from "./execution-case.ts";
 import { Gate } from "./gate.ts";
 import type { StorageFactory, TransactionProbe } from "./storage-backend.ts";
-import { completed, storageCases, succeeded, type StorageCase } from "./storage-case.ts";
+import { address, completed, failure, storageCases, succeeded, type StorageCase } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
 
 /** What no storage opened. */
@@ -29,7 +30,7 @@ export function messageTransactions(factory: StorageFactory): void {
   const transactional = (
     body: (
       messages: MessageStorage,
-      begin: () => StorageTransaction,
+      begin: (after?: Promise<unknown>) => StorageTransaction,
       probe: TransactionProbe,
       context: StorageCase,
     ) => Promise<void>,
@@ -42,13 +43,24 @@ export function messageTransactions(factory: StorageFactory): void {
       const probe = context.backend.transactions;
       if (probe === undefined)
         throw new Error("The factory must give `transactions`, since the storage supports them.");
-      const begin = (): StorageTransaction => {
+      const begin = (after?: Promise<unknown>): StorageTransaction => {
         if (messages.beginTransaction === undefined)
           throw new Error("The storage supports transactions and begins none.");
-        return messages.beginTransaction();
+        return messages.beginTransaction(after);
       };
       await body(messages, begin, probe, context);
     });
+
+  /** Sees to it that a write was refused, with whichever of the errors that say for sure that it was not written. */
+  const expectNotWritten = async (write: Promise<unknown>): Promise<void> => {
+    const error = await write.then(
+      () => "resolved",
+      (reason: unknown) => reason,
+    );
+    const said =
+      error instanceof PersistenceError ? { outcome: "not-written" } : { code: "TRANSACTION_UNAVAILABLE" };
+    expect(error).toMatchObject(said);
+  };
 
   describe("a transaction", () => {
     it(
@@ -94,6 +106,90 @@ export function messageTransactions(factory: StorageFactory): void {
         expect(await probe.has("paid")).toBe(false);
         expect(await messages.lookUp([request.requestId])).toMatchObject([{ state: "pending" }]);
         await messages.saveReply(succeeded(request.requestId), fence, null);
+      }),
+    );
+
+    it(
+      "that was rolled back commits nothing any more: no reply is recorded without its effects (INV-3)",
+      run(async ({ messages, workflows }, context) => {
+        const probe = context.backend.transactions;
+        if (messages.beginTransaction === undefined || probe === undefined) return;
+        const fence = await context.claim(messages);
+        const request = context.request();
+        await context.save(messages, request);
+        const [replying, appending] = [messages.beginTransaction(), messages.beginTransaction()];
+        for (const transaction of [replying, appending]) {
+          await probe.write(transaction, "undone");
+          await transaction.rollback();
+          // A handler that goes on all the same.
+          await expect(probe.write(transaction, "after its end")).rejects.toThrow();
+        }
+        const reply = succeeded(request.requestId);
+        await expectNotWritten(messages.saveReply(reply, fence, replying));
+        await expectNotWritten(workflows.appendJournal(ORDER, [completed(0)], fence, appending));
+        expect(await messages.lookUp([request.requestId])).toMatchObject([{ state: "pending" }]);
+        expect(await journalOf(workflows, ORDER)).toEqual([]);
+        expect(await Promise.all([probe.has("undone"), probe.has("after its end")])).toEqual([false, false]);
+        await messages.saveReply(reply, fence, null);
+      }),
+    );
+
+    it(
+      "that was committed is over: nothing goes into it or with it any more",
+      transactional(async (messages, begin, probe, context) => {
+        const fence = await context.claim(messages);
+        const [first, second] = [context.request(), context.request()];
+        await context.save(messages, first, second);
+        const transaction = begin();
+        await probe.write(transaction, "paid");
+        await messages.saveReply(succeeded(first.requestId), fence, transaction);
+        await expect(probe.write(transaction, "after its end")).rejects.toThrow();
+        await expectNotWritten(messages.saveReply(succeeded(second.requestId), fence, transaction));
+        expect(await messages.lookUp([second.requestId])).toMatchObject([{ state: "pending" }]);
+        expect(await Promise.all([probe.has("paid"), probe.has("after its end")])).toEqual([true, false]);
+      }),
+    );
+
+    it(
+      "begins with its first statement, and not before what it is to come after is over",
+      transactional(async (messages, begin, probe, context) => {
+        const fence = await context.claim(messages);
+        const [request, other] = [context.request(), context.request()];
+        await context.save(messages, request);
+        const over = new Gate();
+        let isWritten = false;
+        const transaction = begin(over.passed);
+        const writing = probe.write(transaction, "paid").then(() => (isWritten = true));
+        // It holds nothing that this needs, and nor do those that have no statement.
+        const idle = Array.from({ length: 50 }, () => begin());
+        await context.save(messages, other);
+        await messages.saveReply(succeeded(other.requestId), fence, null);
+        expect(isWritten).toBe(false);
+        over.open();
+        await writing;
+        await messages.saveReply(succeeded(request.requestId), fence, transaction);
+        expect(await probe.has("paid")).toBe(true);
+        for (const each of idle) await each.rollback();
+      }),
+    );
+
+    it(
+      "takes what it answers off the dead letters, and retention goes by that time",
+      transactional(async (messages, begin, probe, context) => {
+        const fence = await context.claim(messages);
+        const { requestId } = context.request();
+        await context.save(messages, context.request({ requestId }));
+        await messages.saveDeadLetter(requestId, { error: failure("no"), attempts: 3, deadSince: 1 }, fence);
+        const transaction = begin();
+        await probe.write(transaction, "after all");
+        const reply = succeeded(requestId);
+        expect(await messages.saveReply(reply, fence, transaction)).toEqual(reply);
+        expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply }]);
+        expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
+        const old = { entityType: "Counter", limit: 10 };
+        expect(await messages.forgetAnswered({ ...old, answeredBefore: 2 })).toBe(0);
+        expect(await messages.forgetAnswered({ ...old, answeredBefore: 4_102_444_800_000 })).toBe(1);
+        expect(await probe.has("after all")).toBe(true);
       }),
     );
 
@@ -230,6 +326,26 @@ export function messageTransactions(factory: StorageFactory): void {
     );
 
     it(
+      "that is open when its session is closed is undone, and holds up nobody",
+      run(async (session, context) => {
+        const probe = context.backend.transactions;
+        if (session.messages.beginTransaction === undefined || probe === undefined) return;
+        const fence = await context.claim(session.messages);
+        const request = context.request();
+        await context.save(session.messages, request);
+        const transaction = session.messages.beginTransaction();
+        await probe.write(transaction, "left behind");
+        await session.close();
+        await expect(probe.write(transaction, "after the end")).rejects.toThrow();
+        await expectNotWritten(session.messages.saveReply(succeeded(request.requestId), fence, transaction));
+        const { messages } = await context.open();
+        expect(await messages.lookUp([request.requestId])).toMatchObject([{ state: "pending" }]);
+        await messages.saveReply(succeeded(request.requestId), fence, null);
+        expect(await probe.has("left behind")).toBe(false);
+      }),
+    );
+
+    it(
       "is its own: of many at once each commits with its own reply",
       transactional(async (messages, begin, probe, context) => {
         const fence = await context.claim(messages);
@@ -248,6 +364,35 @@ export function messageTransactions(factory: StorageFactory): void {
       }),
     );
   });
+
+  it(
+    "announces one save after the other, of each shard, and nothing to who ended it",
+    run(async ({ messages }, context) => {
+      if (messages.watchPending === undefined) return;
+      const other = (await context.open()).messages;
+      let late = 0;
+      const endEarly = await messages.watchPending(() => (late += 1));
+      let heard = new Gate();
+      let awaited = "";
+      const end = await messages.watchPending((shardIds) => {
+        if (shardIds.some((shardId) => shardId === awaited)) heard.open();
+      });
+      for (const [round, shardId] of (
+        ["default:1", "default:2", "other:1", "default:1"] as const
+      ).entries()) {
+        if (round === 2) {
+          await endEarly();
+          late = 0;
+        }
+        heard = new Gate();
+        awaited = shardId;
+        await context.save(other, context.request({ address: address("a", shardId) }));
+        await heard.passed;
+      }
+      await end();
+      expect(late).toBe(0);
+    }),
+  );
 
   it(
     "announces what other sessions save on nobody's behalf, if it declares wake-ups",

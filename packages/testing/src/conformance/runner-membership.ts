@@ -79,6 +79,22 @@ export function runnerMembership(factory: RunnersFactory): void {
     );
 
     it(
+      "has one term from its last refresh on, however often it refreshed and registered before",
+      run(async (context) => {
+        const runners = await context.join("r1");
+        await runners.acquireShards("r1", shards(2));
+        for (let round = 0; round < 12; round += 1) {
+          expect(await runners.refresh("r1")).toBe("held");
+          if (round % 4 === 0) await runners.register(member("r1"), context.ttlMs);
+        }
+        await context.outlastLeases();
+        expect(await runners.listRunners()).toEqual([]);
+        expect(await runners.refresh("r1")).toBe("lost");
+        expect(await runners.listShards()).toEqual(new Map());
+      }),
+    );
+
+    it(
       "is gone with all its shards once its lease ran out, and others may take them",
       run(async (context) => {
         const silent = await context.join("r1");
@@ -117,6 +133,21 @@ export function runnerMembership(factory: RunnersFactory): void {
         await runners.releaseShards("r1", shards(2));
         expect((await runners.listShards()).get("default:0")).toBe("r1-again");
         expect(await runners.listRunners()).toEqual([member("r1-again")]);
+      }),
+    );
+
+    it(
+      "that registers under the id of a lease which ran out has none of its shards",
+      run(async (context) => {
+        const runners = await context.join("r1");
+        await runners.acquireShards("r1", shards(2));
+        await context.outlastLeases();
+        await runners.register(member("r1"), context.ttlMs);
+        expect(await runners.listShards()).toEqual(new Map());
+        const other = await context.join("r2");
+        expect(await other.acquireShards("r2", shards(2))).toEqual(shards(2));
+        // Whether an id that was lost can be taken again is the backend's: nobody asks for it.
+        expect(await runners.acquireShards("r1", shards(2))).toEqual([]);
       }),
     );
 

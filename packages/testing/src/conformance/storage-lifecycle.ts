@@ -1,7 +1,7 @@
 import { PersistenceError, type Fence, type OpenStorage, type PendingQuery } from "@holdfast/core/adapter";
 import { queryOf, resumed, TAGS } from "./execution-case.ts";
 import type { StorageFactory } from "./storage-backend.ts";
-import { completed, failure, storageCases, succeeded } from "./storage-case.ts";
+import { address, completed, failure, storageCases, succeeded } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
 
 /** Opening and closing sessions. */
@@ -43,6 +43,39 @@ export function storageLifecycle(factory: StorageFactory): void {
         const other = await context.open();
         await session.close();
         await context.save(other.messages, context.request());
+      }),
+    );
+
+    it(
+      "answers all that it is asked at once, what is read and what is written, as if it came one by one",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const fence = await context.claim(messages);
+        const others = (await context.open()).messages;
+        const request = context.request();
+        await context.save(messages, request);
+        const calls = Array.from({ length: 60 }, async (_, ordinal) => {
+          // Not all in one turn: what comes meets what is under way, in whatever state that is.
+          for (let turn = 0; turn < ordinal; turn += 1) await Promise.resolve();
+          const saved = context.request({ address: address(`e${ordinal % 5}`) });
+          await Promise.all([
+            messages.saveRequest(saved, 1, fence),
+            messages.readPending({ ...page, limit: 1_000 }),
+            others.saveRequest(context.request({ address: address("z", "default:2") }), 0, null),
+            workflows.appendJournal(execution, [completed(ordinal)], fence, null),
+            messages.lookUp([request.requestId]),
+          ]);
+          await Promise.all([
+            messages.saveReply(succeeded(saved.requestId), fence, null),
+            workflows.readExecution(execution, TAGS),
+            messages.recordAttempt(request.requestId, ordinal + 1, fence),
+          ]);
+        });
+        await Promise.all(calls);
+        const { requests } = await messages.readPending({ ...page, limit: 1_000 });
+        expect(requests.map(({ envelope }) => envelope)).toEqual([request]);
+        const { entries } = await workflows.readExecution(execution, TAGS);
+        expect(entries).toEqual(calls.map((_, ordinal) => completed(ordinal)));
       }),
     );
 

@@ -322,6 +322,22 @@ function failures(factory: TransportFactory): void {
     );
 
     it(
+      "is never one that did: what was received is not said to be undelivered, whatever becomes of its member",
+      run(async (context) => {
+        const [first, second] = [await context.join(), await context.join()];
+        first.transport.send(second.address, ping("contact"));
+        await second.untilReceived(1);
+        // On a connection that is there already.
+        for (let index = 0; index < 20; index += 1) first.transport.send(second.address, ping(index));
+        await second.untilReceived(21);
+        await second.transport.close(0);
+        await first.until(gone);
+        await context.backend.settle();
+        expect(first.heard.filter(({ type }) => type === "undelivered")).toEqual([]);
+      }),
+    );
+
+    it(
       "does not hold up those to other members",
       run(async (context) => {
         const [first, second] = [await context.join(), await context.join()];

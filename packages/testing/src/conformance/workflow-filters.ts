@@ -94,6 +94,7 @@ export function workflowFilters(factory: StorageFactory): void {
         const fence = await context.claim(messages);
         const request = await start(session, context, ORDER);
         await start(session, context, order("order-11"));
+        await start(session, context, order("x\ufffd"));
         await start(session, context, { ...ORDER, entityType: "workflow:Orders" });
         await context.save(messages, messageTo(context, ORDER), messageTo(context, order("order-2")));
         await workflows.appendJournal(ORDER, [attributes(0, { n: 5 })], fence, null);
@@ -110,6 +111,8 @@ export function workflowFilters(factory: StorageFactory): void {
           { startedFrom: timeOfRequestId(request.requestId) + 1 },
           { startedBefore: timeOfRequestId(request.requestId) },
           { executionId: "order-2" },
+          { executionId: "Order-1" },
+          { executionId: "x\ud800" },
           { executionId: "order" },
           { executionId: "" },
         ] as const)

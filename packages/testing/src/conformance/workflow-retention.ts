@@ -19,8 +19,12 @@ import { vitest } from "./vitest-api.ts";
 
 const OLD = { entityType: ORDER.entityType, answeredBefore: FUTURE, limit: 10 };
 const EXECUTIONS = { ...OLD, executionTag: "execute" };
-/** Another execution of the same workflow, and one of another workflow with the same id. */
-const OTHERS: readonly ExecutionKey[] = [order("order-2"), { ...ORDER, entityType: "workflow:Orders" }];
+/** Other executions of the same workflow, one of them with almost the same id, and one of another workflow with the same id. */
+const OTHERS: readonly ExecutionKey[] = [
+  order("order-2"),
+  order("Order-1"),
+  { ...ORDER, entityType: "workflow:Orders" },
+];
 
 /** Forgetting executions: those that ended long ago, and dead ones that a person drops. */
 export function workflowRetention(factory: StorageFactory): void {

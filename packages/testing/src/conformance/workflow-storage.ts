@@ -140,6 +140,9 @@ function journals(factory: StorageFactory): void {
         const executions = [
           ORDER,
           { ...ORDER, entityType: "Other" },
+          { ...ORDER, entityType: "workflow:order" },
+          { ...ORDER, executionId: "Order-1" },
+          { ...ORDER, executionId: "order-1 " },
           { ...ORDER, executionId: "order-1/2 ü" },
         ];
         for (const [index, execution] of executions.entries()) {
@@ -226,6 +229,31 @@ function journalFences(factory: StorageFactory): void {
         expect(await journalOf(workflows, ORDER)).toEqual([completed(0)]);
         await workflows.appendJournal(ORDER, [completed(1)], fence, null);
         expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1)]);
+      }),
+    );
+
+    it(
+      "of many entries is there whole or not at all, for whoever reads or claims meanwhile",
+      run(async (old, context) => {
+        const next = await context.open();
+        for (let round = 0; round < 6; round += 1) {
+          const execution = { ...ORDER, executionId: `order-${round}` };
+          const fence = await context.claim(old.messages);
+          const entries = Array.from({ length: 50 }, (_, ordinal) => completed(ordinal));
+          const appending = Promise.allSettled([
+            old.workflows.appendJournal(execution, entries, fence, null),
+          ]);
+          for (let turn = 0; turn < round; turn += 1) await Promise.resolve();
+          const [seen] = await Promise.all([
+            journalOf(next.workflows, execution),
+            next.messages.claimShards(["default:1"]),
+          ]);
+          const atClaim = await journalOf(next.workflows, execution);
+          const [appended] = await appending;
+          for (const journal of [seen, atClaim]) if (journal.length > 0) expect(journal).toEqual(entries);
+          expect(atClaim).toHaveLength(appended.status === "fulfilled" ? entries.length : 0);
+          expect(await journalOf(next.workflows, execution)).toEqual(atClaim);
+        }
       }),
     );
 
