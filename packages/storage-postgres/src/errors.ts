@@ -98,8 +98,8 @@ const MAY_END_SESSION = /^(?:08|28|3D|53|57P|58|F0|XX|25P0[34])/;
  */
 export function isPlainError(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
-  if (sqlState === null) return false;
   const severity = fieldOf(error, "severity");
+  if (sqlState === null || severity === null) return false;
   if (severity === "ERROR") return true;
   return severity !== "FATAL" && severity !== "PANIC" && !MAY_END_SESSION.test(sqlState);
 }
@@ -109,7 +109,12 @@ export function isPlainError(error: unknown): boolean {
  * failover, or its prepared statements are gone (DEALLOCATE ALL), which the client library goes on asking for.
  */
 export function isSpoilt(error: unknown): boolean {
-  return isReadOnly(error) || sqlStateOf(error) === "26000";
+  return isReadOnly(error) || isForgotten(error);
+}
+
+/** Whether a prepared statement is gone from its session: on another one it can be prepared anew. */
+export function isForgotten(error: unknown): boolean {
+  return sqlStateOf(error) === "26000";
 }
 
 /** Whether the server takes no writes on this session. */

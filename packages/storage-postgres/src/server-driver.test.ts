@@ -36,6 +36,41 @@ it("sends nothing after a BEGIN that is refused, on a session that waits for eac
   expect(released).toEqual([false]);
 });
 
+describe("a session whose statement the server refuses", () => {
+  it.each([
+    ["is given back where it is as good as before", "23505", true, 0],
+    ["is not lent again without what was prepared on it", "26000", false, 0],
+    [
+      "is not lent again where it takes no writes, and neither is any other one from before",
+      "25006",
+      false,
+      1,
+    ],
+  ])("%s (%s)", async (_, code, isKept, renewals) => {
+    const released: boolean[] = [];
+    const renew = vi.fn<() => void>();
+    const connection = {
+      processId: 7,
+      run: async () => {
+        throw Object.assign(new Error("refused"), { code, severity: "FEHLER" });
+      },
+      // Ends a server process: of a session that lives there is nothing to find out.
+      query: vi.fn<() => Promise<never>>(),
+      release: (isUsable: boolean) => released.push(isUsable),
+    };
+    const driver = new ServerDriver(
+      poolOf(() => connection as unknown as ServerConnection, renew),
+      null,
+      postgresSettings({}),
+    );
+    const run = driver.run({ name: "write", text: "write", values: [] });
+    await expect(run).rejects.toMatchObject({ outcome: "not-written", sqlState: code });
+    expect(released).toEqual([isKept]);
+    expect(renew).toHaveBeenCalledTimes(renewals);
+    expect(connection.query).not.toHaveBeenCalled();
+  });
+});
+
 describe("urgent statements whose sessions are silent", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());

@@ -121,11 +121,7 @@ export class ServerDriver implements SqlDriver {
     } finally {
       clearTimeout(timer);
     }
-    // Of many that meet the same silence one renews: sessions that were made since then are none of those that were lost.
-    if (renewals === this.#renewals) {
-      this.#renewals += 1;
-      this.#pool.renew();
-    }
+    this.#renewSince(renewals);
     const answers = [first, this.#runOnce<Row>(statement)];
     // Where both fail, the first says why.
     return Promise.any(answers).catch(() => first);
@@ -138,6 +134,7 @@ export class ServerDriver implements SqlDriver {
   }
 
   async #run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+    const renewals = this.#renewals;
     const connection = await this.#connect();
     try {
       const { rows, rowCount } = await connection.run<Row>(statement);
@@ -147,11 +144,18 @@ export class ServerDriver implements SqlDriver {
       const isUsable = isPlainError(error);
       const { processId } = connection;
       // The other sessions may be on that server, too. New ones may lead to the primary.
-      if (isReadOnly(error)) this.#pool.renew();
+      if (isReadOnly(error)) this.#renewSince(renewals);
       connection.release(isUsable && !isSpoilt(error));
       const isGone = !isUsable && statement.isRead !== true && (await this.#retire(processId, false));
       throw failureOf(error, true, isGone);
     }
+  }
+
+  /** Of many that meet the same, one renews: sessions that were made since then are none of those that they met. */
+  #renewSince(renewals: number): void {
+    if (renewals !== this.#renewals) return;
+    this.#renewals += 1;
+    this.#pool.renew();
   }
 
   /** BEGIN, the statement and COMMIT leave together: still one trip where the connection is pipelined. */

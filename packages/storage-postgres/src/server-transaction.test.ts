@@ -210,6 +210,41 @@ describe.each([true, false])("a transaction on a session that is pipelined or no
     });
   });
 
+  it.each([
+    ["gives back a session", "23505", true],
+    ["ends a session that takes no writes", "25006", false],
+    ["ends a session that lost what was prepared on it", "26000", false],
+  ])("%s where the statement before COMMIT was refused (%s)", async (_, code, isKept) => {
+    const session = new FakeSession(isPipelined);
+    const { transaction, left, retired } = begin(session);
+    session.begun.resolve(answer("BEGIN"));
+    session.refuses = refusal(code);
+    const committing = transaction.commitAfter(REPLY);
+    await expect(committing).rejects.toMatchObject({ outcome: "not-written", sqlState: code });
+    await transaction.rollback();
+    expect([session.released, left(), retired]).toEqual([[isKept], 1, []]);
+  });
+
+  it.each([
+    ["gives back a session", "23505", true],
+    ["ends a session that takes no writes", "25006", false],
+    ["ends a session that lost what was prepared on it", "26000", false],
+  ])("%s where a handler's statement was refused (%s), however it ends", async (_, code, isKept) => {
+    for (const ends of ["rolls back", "commits"]) {
+      const session = new FakeSession(isPipelined);
+      const { transaction } = begin(session);
+      session.begun.resolve(answer("BEGIN"));
+      session.refuses = refusal(code);
+      const refused = await transaction.query("INSERT", [1]).catch((error: unknown) => error);
+      // Only what was prepared and is gone can pass on another session.
+      expect((refused as { retryable?: boolean }).retryable).toBe(code === "26000" ? true : undefined);
+      session.refuses = refusal("25P02");
+      if (ends === "rolls back") await transaction.rollback();
+      else await expect(transaction.commitAfter(REPLY)).rejects.toMatchObject({ sqlState: "25P02" });
+      expect(session.released).toEqual([isKept]);
+    }
+  });
+
   it("does not know what became of it where its session ends at COMMIT", async () => {
     const session = new FakeSession(isPipelined);
     const { transaction } = begin(session);

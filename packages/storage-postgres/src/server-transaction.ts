@@ -13,6 +13,7 @@ import {
   failureOf,
   failureOfCommit,
   isAborted,
+  isForgotten,
   isPlainError,
   isSpoilt,
   isTransient,
@@ -39,6 +40,8 @@ export class ServerTransaction implements SqlTransaction {
   /** Why it did not begin: a statement that is sent now would not be in a transaction. */
   #unbegun: SqlFailure | null = null;
   #lostWith: PersistenceError | null = null;
+  /** Whether its session, though it lives, is of no use to the next one. */
+  #isSpoilt = false;
   #over: Promise<void> | null = null;
 
   constructor(connection: ServerConnection, options: ServerTransactionOptions) {
@@ -78,8 +81,11 @@ export class ServerTransaction implements SqlTransaction {
       // Where a part of what begins it was refused, so was this, for that alone.
       await this.#begun.catch(() => undefined);
       if (this.#unbegun !== null || !isPlainError(error)) throw (this.#lostWith ??= lostTransaction(error));
-      // The same statements again may well pass: told to whoever runs the handler, and the user still sees the code.
-      if (isTransient(error)) throw Object.assign(error as Error, { retryable: true });
+      this.#isSpoilt ||= isSpoilt(error);
+      // The same statements again may well pass: told to whoever runs the handler, and the user still sees the code. What we
+      // prepared is forgotten by a session on which another handler deallocated it.
+      const isRepeated = isTransient(error) || (params.length > 0 && isForgotten(error));
+      if (isRepeated) throw Object.assign(error as Error, { retryable: true });
       throw error;
     }
   }
@@ -104,7 +110,7 @@ export class ServerTransaction implements SqlTransaction {
       try {
         await last;
       } catch (error) {
-        if (isSpoilt(error)) this.#release(false);
+        this.#isSpoilt ||= isSpoilt(error);
         await this.rollback();
         throw undone(error);
       }
@@ -136,7 +142,8 @@ export class ServerTransaction implements SqlTransaction {
     const isUsable =
       begun.status === "fulfilled" && (committed.status === "fulfilled" || isPlainError(committed.reason));
     const processId = await this.#processId();
-    this.#release(isUsable && !isSpoilt(refusal));
+    this.#isSpoilt ||= isSpoilt(refusal);
+    this.#release(isUsable);
     if (recorded.status === "fulfilled" && isPlainError(refusal)) throw failureOfCommit(refusal);
     if (isUsable || isPlainError(refusal)) {
       // Where a part of what begins it was refused, so was this, for that alone.
@@ -195,7 +202,7 @@ export class ServerTransaction implements SqlTransaction {
   }
 
   #finish(isUsable: boolean): void {
-    this.#connection.release(isUsable);
+    this.#connection.release(isUsable && !this.#isSpoilt);
     this.#options.released();
   }
 }
