@@ -41,8 +41,8 @@ export const STREAMS: readonly PlantedBug[] = [
     name: "the producer does not wait for its consumer",
     breaks: "a stream is bounded",
     file: "entity/stream.ts",
-    find: "&& index - this.#acknowledged >= CHUNK_WINDOW) {",
-    replace: "&& index - this.#acknowledged >= 1_000 * CHUNK_WINDOW) {",
+    find: "if (index - this.#acknowledged >= CHUNK_WINDOW) return false;",
+    replace: "if (index - this.#acknowledged >= 1_000 * CHUNK_WINDOW) return false;",
     scenarios: ["streams"],
   },
 ];
