@@ -105,8 +105,8 @@ export function isPlainError(error: unknown): boolean {
 }
 
 /**
- * Whether a session that lives is of no more use after this error: the server takes no writes on it, as one that is a standby since a
- * failover, or its prepared statements are gone (DEALLOCATE ALL), which the client library goes on asking for.
+ * Whether a session that lives is of no more use after this error: the server takes no writes on it, as one that is a standby
+ * since a failover, or its prepared statements are gone (DEALLOCATE ALL), which the client library goes on asking for.
  */
 export function isSpoilt(error: unknown): boolean {
   return isReadOnly(error) || isForgotten(error);

@@ -5,9 +5,6 @@ import { ARRAYS, parserOf, textOf } from "./value-text.ts";
 /** What libraries that wrap postgres.js change on an instance: Drizzle, for one, wants dates as text. */
 const CHANGED_BY_OTHERS = ["parsers", "serializers"] as const;
 
-/** Of all transactions: what stands for one before it has begun names savepoints of its own in it. */
-let savepoints = 0;
-
 /**
  * A TransactionSql of postgres.js on an instance that has a transaction open: the instance without what would leave the
  * transaction, and with `savepoint`. It refuses every call, and every query that was made and not sent, once there is a refusal.
@@ -19,8 +16,10 @@ export function transactionSql(
   instance: PostgresJsInstance,
   refusal: () => Error | null,
   deliver: PostgresJsQuery["handler"] = instance.unsafe("").handler,
+  savepointsNamed: string = "holdfast",
 ): { readonly sql: unknown; readonly restore: () => void } {
   const before = CHANGED_BY_OTHERS.map((name) => ({ ...instance.options[name] }));
+  let savepoints = 0;
   const guarded =
     <Args extends unknown[], Result>(call: (...args: Args) => Result) =>
     (...args: Args): Result => {
@@ -77,7 +76,7 @@ export function transactionSql(
   ): Promise<unknown> {
     const run = second ?? (first as (sql: unknown) => Result);
     savepoints += 1;
-    const name = `holdfast_${savepoints}`;
+    const name = `${savepointsNamed}_${savepoints}`;
     await unsafe(`SAVEPOINT ${name}`);
     try {
       const result: unknown = await run(sql);
@@ -90,8 +89,8 @@ export function transactionSql(
 }
 
 /**
- * A TransactionSql for a transaction that has not begun: the first query that is sent begins it. Queries are made on an instance that
- * never connects, and sent on that of the transaction, in their order.
+ * A TransactionSql for a transaction that has not begun: the first query that is sent begins it. Queries are made on an
+ * instance that never connects, and sent on that of the transaction, in their order.
  */
 export function laterSql(
   unconnected: PostgresJsInstance,
@@ -117,7 +116,7 @@ export function laterSql(
       query.reject(error);
     }
   };
-  return transactionSql(unconnected, refusal, (query) => void send(query)).sql;
+  return transactionSql(unconnected, refusal, (query) => void send(query), "holdfast_later").sql;
 }
 
 function isQuery(asked: unknown): asked is PostgresJsQuery {

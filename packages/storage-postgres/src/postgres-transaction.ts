@@ -28,6 +28,8 @@ export class PostgresTransaction implements StorageTransaction {
   readonly #laterNative: LaterNative;
   #beginning: Promise<SqlTransaction> | null = null;
   #begun: SqlTransaction | null = null;
+  /** What stands for its client until it has begun. */
+  #later: unknown = null;
   #isOver = false;
   /** What it could not begin with. */
   #lostWith: PersistenceError | null = null;
@@ -53,10 +55,11 @@ export class PostgresTransaction implements StorageTransaction {
   get native(): unknown {
     this.#assertOpen();
     if (this.#begun !== null) return this.#begun.native;
-    return this.#laterNative(
+    this.#later ??= this.#laterNative(
       () => this.begin(),
       () => (this.#isOver ? transactionOver() : null),
     );
+    return this.#later;
   }
 
   /**

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { Readable } from "node:stream";
 import { defineEntity, rpc } from "@holdfast/core";
 import { expect, it } from "vitest";
+import * as z from "zod";
 import { createTestCluster } from "../src/index.ts";
 import { notWritten, tampering } from "./tampering.ts";
 
@@ -67,6 +68,31 @@ it("ends a stream that has nothing to say, and whose reader leaves while it wait
   expect(await waiting).toEqual({ done: true, value: undefined });
   expect(await news.next()).toEqual({ done: true, value: undefined });
   expect(await cluster.entity(Source, "s").touch()).toBe("touched");
+});
+
+it("does not begin a stream whose reader leaves while its input is parsed", async () => {
+  const parsing = Promise.withResolvers<boolean>();
+  const Shelf = defineEntity({
+    name: "Shelf",
+    rpcs: {
+      list: rpc({ stream: true, input: z.string().refine(() => parsing.promise), output: z.string() }),
+    },
+  });
+  const listed: string[] = [];
+  const shelf = Shelf.implement({
+    async *list(text) {
+      listed.push(text);
+      yield text;
+    },
+  });
+  await using cluster = await createTestCluster({ register: [shelf] });
+  const list = cluster.entity(Shelf, "s").list("x");
+  const first = list.next();
+  await list.return?.();
+  expect(await first).toEqual({ done: true, value: undefined });
+  parsing.resolve(true);
+  await cluster.advance("1s");
+  expect(listed).toEqual([]);
 });
 
 it("ends a stream whose reader is a Readable that is destroyed, as that of a response whose client hung up", async () => {

@@ -40,6 +40,35 @@ describe("a cron that was moved to another shard group", () => {
   });
 });
 
+describe("a cron that moves to another shard group while its old one is hosted still", () => {
+  it("never runs twice at a time", async () => {
+    let running = 0;
+    let most = 0;
+    const pay = (shardGroup: string): Registration =>
+      defineCron({
+        name: "pay",
+        schedule: "* * * * *",
+        shardGroup,
+        async run() {
+          running += 1;
+          most = Math.max(most, running);
+          await cluster.sleep(300_000);
+          running -= 1;
+        },
+      });
+    const cluster = await createTestCluster({
+      runners: 2,
+      perRunner: (index) => {
+        const group = index === 0 ? "reports" : "default";
+        return { register: [pay(group)], shardGroups: [group] };
+      },
+    });
+    await cluster.advance("20 minutes");
+    expect(most).toBe(1);
+    await cluster.shutdown();
+  });
+});
+
 describe("what is registered for a shard group that no runner hosts", () => {
   const Gpu = defineEntity({ name: "Gpu", shardGroup: "gpu", rpcs: { render: rpc<void, string>() } });
   const gpu = Gpu.implement({ render: () => "rendered" });

@@ -51,7 +51,7 @@ async function pair(options: GrpcOptions, files: EntityImplementation) {
   };
 }
 
-async function read(stream: AsyncIterable<string>): Promise<readonly number[]> {
+async function numbersOf(stream: AsyncIterable<string>): Promise<readonly number[]> {
   const read: number[] = [];
   for await (const element of stream) read.push(Number(element));
   return read;
@@ -69,7 +69,9 @@ describe("a stream over gRPC", () => {
     });
     await using test = await pair({}, files);
     const asked = { count: 24, size: 4_000_000 };
-    expect(await read(test.files.download(asked))).toEqual([...elements({ ...asked, size: 0 })].map(Number));
+    expect(await numbersOf(test.files.download(asked))).toEqual(
+      [...elements({ ...asked, size: 0 })].map(Number),
+    );
   });
 
   it("that is kept is read whole by who joins it, although all of it is more than the queue takes at once", async () => {
@@ -88,7 +90,7 @@ describe("a stream over gRPC", () => {
     const options = { idempotencyKey: "k" };
     for await (const _ of test.files.keep(asked, options)) break;
     await whole.promise;
-    expect(await read(test.files.keep(asked, options))).toEqual(
+    expect(await numbersOf(test.files.keep(asked, options))).toEqual(
       [...elements({ ...asked, size: 0 })].map(Number),
     );
   });

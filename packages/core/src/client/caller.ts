@@ -152,8 +152,11 @@ export class ClusterCaller implements Caller {
   ): AsyncGenerator<unknown, undefined, undefined> {
     const rpc = rpcNamed(target.contract, target.tag);
     const given = this.#take(target, rpc, input, options);
-    const envelope = this.#envelope(target, rpc, given, await given.parsed, "stream");
+    // Who leaves does not wait for a schema that looks something up.
+    const leaving = new Promise<void>((resolve) => left.whenAborted(() => resolve()));
+    const parsed = await Promise.race([given.parsed, leaving]);
     if (left.isAborted) return undefined;
+    const envelope = this.#envelope(target, rpc, given, parsed, "stream");
     const { delivery, clock } = this.#options;
     const { requestId } = envelope;
     const what = describe(target);

@@ -19,7 +19,7 @@ import { LazyLogger, withFields, type LogFields, type Logger } from "../contract
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import { EXECUTE, WAKE } from "../contract/workflow-contract.ts";
 import { givenHeaders } from "../data/envelope.ts";
-import { entityKey } from "../data/entity-address.ts";
+import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { bindCron, type CronDefinition } from "../define/cron.ts";
@@ -44,6 +44,8 @@ const logFieldsOf = ({ envelope: { address, tag, requestId } }: Call): LogFields
 /** How many old ticks of a cron are deleted at a time: more than a cron by the second makes in between. */
 const FORGET_AT_ONCE = 500;
 const MEND_EVERY_MS = 60_000;
+/** How many requests of the shards that a cron may have been in are looked at for an overdue tick. */
+const LOOKED_FOR_TICK = 1_000;
 
 export interface RegistryOptions {
   readonly settings: ClusterSettings;
@@ -170,7 +172,7 @@ export class Registry {
   }
 
   #addCron(definition: CronDefinition): void {
-    const { clock, logger, caller, router, storage, host } = this.#options;
+    const { clock, logger, caller, router, storage } = this.#options;
     const runner: CronRunner = new CronRunner(
       bindCron(definition, (scope) => this.#runContext(scope)),
       {
@@ -189,14 +191,12 @@ export class Registry {
           const { scheduledTime } = tickOf(instant);
           const state = await storage.messages.lookUpByKey(address, TICK, scheduledTime);
           if (state?.state !== "pending") return false;
-          if (host.hosts(state.requestId) || clock.now() - instant < MEND_EVERY_MS) return true;
-          logger.warn(
-            "A cron's tick is overdue in a shard that is not here, of a shard group that it had before: it goes on without it",
-            {
-              cron: definition.name,
-              scheduledTime,
-            },
-          );
+          if (clock.now() - instant < MEND_EVERY_MS || (await this.#isHandedOut(address, state.requestId)))
+            return true;
+          logger.warn("A cron goes on without a tick: it waits in a shard group that nobody serves", {
+            cron: definition.name,
+            scheduledTime,
+          });
           return false;
         },
         scheduleTick: (instant) => {
@@ -218,6 +218,27 @@ export class Registry {
     const shardId = router.shardOf(definition.shardGroup, runner.entityId);
     this.#crons.set(shardId, [...(this.#crons.get(shardId) ?? []), runner]);
     if (this.#options.host.serves(shardId)) this.#seed(shardId, [runner]);
+  }
+
+  /**
+   * Whether some live runner has a due request of an entity, or will: here, or in another shard group that it had before, as
+   * while a new release is rolled out.
+   */
+  async #isHandedOut(
+    { entityType, entityId }: Pick<EntityAddress, "entityType" | "entityId">,
+    requestId: string,
+  ): Promise<boolean> {
+    const { host, router, storage, clock } = this.#options;
+    if (host.hosts(requestId)) return true;
+    const groups = router.groupsServing(entityType);
+    const { requests, more } = await storage.messages.readPending({
+      shardIds: groups.map((group) => router.shardOf(group, entityId)),
+      now: clock.now(),
+      limit: LOOKED_FOR_TICK,
+      excludingSequences: [],
+      excludingEntities: [],
+    });
+    return more || requests.some(({ envelope }) => envelope.requestId === requestId);
   }
 
   #seed(shardId: ShardId, crons: readonly CronRunner[]): void {

@@ -48,7 +48,7 @@ export class Activation {
   readonly mailbox: Mailbox<HostedRequest>;
   /** Storage holds requests of this entity that found no room here: new ones must queue behind them there (INV-4). */
   isBacklogged = false;
-  /** Since when nothing runs or waits (monotonic). Null: something does, or none came yet. */
+  /** When its last request ended (monotonic), while nothing runs or waits. Null: it had none, or is leaving. */
   idleSince: number | null = null;
   readonly behavior: EntityBehavior;
   readonly #concurrency: number;

@@ -3,7 +3,7 @@
 //   L1  From the first moment on nothing more is admitted on them, and nothing more starts.
 //   L2  Everyone who waits for one of their requests is told that it must be asked for elsewhere, or that it may have run in
 //       part.
-//   L3  A handler that is cut short when its shard is drained has made no failed attempt, but its first one counts, and one that
+//   L3  A handler that is cut short when its shard is drained has made no failed attempt, but its first one counts once, and one that
 //       did not begin none: as far as storage says within two seconds that it was accepted, and takes the count back.
 
 import type { Clock } from "../adapter/clock.ts";
@@ -113,8 +113,8 @@ export class ShardDeparture {
       this.#release(request, "its shard moves to another runner");
     }
     const cut = left.filter((request) => request.envelope.persisted && request.attempts > 0);
-    // Who handles it again is to know that it may have been done before, where that is not its last attempt.
-    const least = this.#options.maxRetries > 0 ? 1 : 0;
+    // Who handles it again is to know that it may have been done before, where that leaves it an attempt that may fail.
+    const least = this.#options.maxRetries > 1 ? 1 : 0;
     await this.#uncount(cut, shard, ({ envelope }) =>
       this.#options.behaviors.get(envelope.address.entityType)?.countsCutAttempt === true ? 1 : least,
     );

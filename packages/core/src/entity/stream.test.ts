@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SystemClock } from "../clock/system-clock.ts";
-import { CHUNK_WINDOW, ChunkQueue, ChunkWindow } from "./stream.ts";
+import { CHUNK_WINDOW, CHUNK_WINDOW_CHARACTERS, ChunkQueue, ChunkWindow } from "./stream.ts";
 
 const turn = (): Promise<void> => new SystemClock().nextTurn();
 const chunk = (index: number): { requestId: string; index: number; value: string } => ({
@@ -25,6 +25,26 @@ async function takeAll(queue: ChunkQueue): Promise<readonly string[]> {
 }
 
 describe("the producer of a stream", () => {
+  it("has so much under way that its consumer acknowledges, and one chunk more", async () => {
+    const window = new ChunkWindow();
+    const half = CHUNK_WINDOW_CHARACTERS / 2;
+    let sent = 0;
+    const producing = (async () => {
+      for (; sent < 4; sent += 1) await window.room(sent, half + 1);
+    })();
+    await turn();
+    expect(sent).toBe(1);
+    window.acknowledge(1);
+    await turn();
+    expect(sent).toBe(2);
+    // It was told of number 2 again, for which there was no room yet, and takes both at once.
+    window.acknowledge(2);
+    window.acknowledge(3);
+    await turn();
+    expect(sent, "what it has does not take up room").toBe(4);
+    await producing;
+  });
+
   it("does not wait for who does not read, until a consumer is heard of", async () => {
     const window = new ChunkWindow();
     let sent = 0;

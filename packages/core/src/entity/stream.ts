@@ -12,7 +12,7 @@ export const CHUNK_WINDOW = 32;
  * How much may be under way, in characters, and one chunk more at half of it, where the consumer acknowledges. A transport
  * keeps so much for one peer and drops the rest: a window of chunks that are as large as they may be would be more than that.
  */
-export const CHUNK_WINDOW_CHARACTERS: number = 2 * 1_048_576;
+export const CHUNK_WINDOW_CHARACTERS: number = 4 * 1_048_576;
 
 /** The producer's side. */
 export class ChunkWindow {
@@ -73,7 +73,8 @@ export class ChunkWindow {
       await new Promise<void>((resolve) => (this.#wake = resolve));
       this.#wake = null;
     }
-    if (this.#isUnread) return;
+    // Who was told of it again while it waited has it, and says no more of it.
+    if (this.#isUnread || index < this.#acknowledged) return;
     this.#sizes.set(index, size);
     this.#size += size;
   }

@@ -114,9 +114,19 @@ export class Router {
     );
   }
 
+  /** The shard groups of live runners that say that they serve this entity type. */
+  groupsServing(entityType: string): readonly string[] {
+    const serving = this.runners.filter(
+      ({ role, entityTypes }) => role === "runner" && entityTypes.includes(entityType),
+    );
+    return [...new Set(serving.flatMap(({ shardGroups }) => shardGroups))];
+  }
+
   /** Whether some live runner hosts this shard group. */
   hosts(group: string): boolean {
-    return this.runners.some(({ role, shardGroups }) => role === "runner" && shardGroups.includes(group));
+    return this.runners.some(
+      ({ role, shardGroups, weight }) => role === "runner" && weight > 0 && shardGroups.includes(group),
+    );
   }
 
   /** Reads the list of members. One read at a time; a call during a read makes another one follow it. Never rejects. */
