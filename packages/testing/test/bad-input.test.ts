@@ -214,6 +214,12 @@ describe("bad input", () => {
       "shardGroup",
       (test) => test.entityClient("Dusk", { shardGroup: 5 as never }),
     ],
+    ["half of a character in an id", "entityId", (test) => test.entity(Desk, "a\ud800").note(1)],
+    [
+      "half of a character in a header",
+      "headers.tenant",
+      (test) => test.entity(Desk, "a").note(1, { headers: { tenant: "a\ud800" } }),
+    ],
     ["null for headers", "headers", (test) => test.entity(Desk, "a").note(1, { headers: null as never })],
     ["text for headers", "headers", (test) => test.entity(Desk, "a").note(1, { headers: "a" as never })],
     [

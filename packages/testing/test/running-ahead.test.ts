@@ -222,11 +222,10 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
     await using test = await shop();
     const { cluster, rung } = test;
     cluster.faults({ storageDelay: ["1s", "1s"] });
-    for (const id of ["a\0b", "a\ud800"])
-      void cluster
-        .entity(Till, id)
-        .ring(1)
-        .catch(() => undefined);
+    void cluster
+      .entity(Till, "a\0b")
+      .ring(1)
+      .catch(() => undefined);
     await cluster.advance("900ms");
     expect(rung).toEqual([]);
   });

@@ -384,6 +384,12 @@ function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Recor
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value !== "string")
       throw new ConfigError({ option: `headers.${name}`, got: value, takes: "a string" });
+    if (!name.isWellFormed() || !value.isWellFormed())
+      throw new ConfigError({
+        option: `headers.${name}`,
+        got: value,
+        takes: "a string, and a name, without half of a surrogate pair",
+      });
     bytes += name.length + value.length;
   }
   if (bytes > MAX_HEADERS_BYTES) {

@@ -7,15 +7,22 @@ const MAX_KEY_BYTES = 1_024;
 /** The most that a definition's name or a tag may take in UTF-8. */
 export const MAX_NAME_BYTES = 256;
 
-/** Whether it is a key: an entity's id, an idempotency key, or an execution's id that every storage can look up. */
+/**
+ * Whether it is a key: an entity's id, an idempotency key, or an execution's id that every storage can look up. Half of a surrogate
+ * pair is none in UTF-8: two that differ in it alone would be one.
+ */
 export function isKey(value: unknown): value is string {
-  return typeof value === "string" && value !== "" && takesAtMost(value, MAX_KEY_BYTES);
+  return (
+    typeof value === "string" && value !== "" && takesAtMost(value, MAX_KEY_BYTES) && value.isWellFormed()
+  );
 }
 
 /** @throws {ConfigError} it is no key; names `option` */
 export function checkKey(value: unknown, option: string): string {
   if (isKey(value)) return value;
-  throw new ConfigError({ option, got: value, takes: `a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8` });
+  const isHalved = typeof value === "string" && !value.isWellFormed();
+  const takes = `a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8${isHalved ? ", without half of a surrogate pair" : ""}`;
+  throw new ConfigError({ option, got: value, takes });
 }
 
 /** Whether a text is without what databases keep in none. */
