@@ -1,6 +1,6 @@
 // Executions whose runner crashes while some of their steps are under way: the next copy knows what the one before had sent.
 
-import { defineEntity, defineWorkflow, rpc, type WorkflowContext } from "@holdfast/core";
+import { activity, defineEntity, defineWorkflow, rpc, type WorkflowContext } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import { notWritten, tampering } from "./tampering.ts";
@@ -178,5 +178,35 @@ describe("an execution whose storage fails for a moment, now and then", () => {
     const failed = expect(cluster.workflow(Work).execute("1")).rejects.toThrow("dead letter");
     await cluster.advance("1 minute");
     await failed;
+  });
+});
+
+describe("an activity that was at work for a while when its runner crashed", () => {
+  it("is the same one to code that was patched before it", async () => {
+    const keys: string[] = [];
+    let isPatched = false;
+    const work = Work.implement({
+      activities: {
+        check: activity(async () => "checked"),
+        charge: activity(async (ctx) => {
+          keys.push(ctx.idempotencyKey);
+          if (!isPatched) await new Promise(() => undefined);
+          return "receipt";
+        }),
+      },
+      async execute(ctx) {
+        if (isPatched && ctx.patched("check first")) await ctx.activities.check();
+        return ctx.activities.charge();
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work], runners: 1 });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("10s");
+    await cluster.crash(0);
+    isPatched = true;
+    await cluster.restart(0);
+    await cluster.advance("1 minute");
+    expect(await handle.poll()).toBe("receipt");
+    expect(keys).toEqual([keys[0], keys[0]]);
   });
 });

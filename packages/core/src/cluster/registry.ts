@@ -191,8 +191,9 @@ export class Registry {
           const { scheduledTime } = tickOf(instant);
           const state = await storage.messages.lookUpByKey(address, TICK, scheduledTime);
           if (state?.state !== "pending") return false;
-          if (clock.now() - instant < MEND_EVERY_MS || (await this.#isHandedOut(address, state.requestId)))
-            return true;
+          // It may have been put off since.
+          const overdueMs = clock.now() - (state.deliverAt ?? instant);
+          if (overdueMs < MEND_EVERY_MS || (await this.#isHandedOut(address, state.requestId))) return true;
           logger.warn("A cron goes on without a tick: it waits in a shard group that nobody serves", {
             cron: definition.name,
             scheduledTime,

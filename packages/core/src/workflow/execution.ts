@@ -13,6 +13,7 @@
 //       diverged, and its journal is as it was.
 //   E6  What came from outside waits until then (arrivals.ts). It leaves the inbox only by an entry of the journal.
 
+import type { Timer } from "../adapter/clock.ts";
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { Abort } from "../contract/abort.ts";
 import { decodeError } from "../contract/error-codec.ts";
@@ -46,6 +47,8 @@ import { unattended } from "./unattended.ts";
 
 /** Why what an execution left behind is to end. One for all: no stack of it says anything. */
 const OVER = new InterruptedError({ what: "The work of an execution", why: "the execution is over" });
+/** What lasts longer is recorded to have begun: whoever goes on after a crash, with changed code perhaps, is to know of it. */
+const LASTING_MS = 5_000;
 /** From this part of `maxSteps` on the log warns. */
 const WARNED_PART = 0.8;
 
@@ -67,6 +70,8 @@ export class Execution {
   #isCaughtUp = false;
   /** Work of steps that are not recorded whole, in the order in which the code asked for them. */
   readonly #whenCaughtUp: (() => void)[] = [];
+  /** Until what is at work is recorded to have begun. */
+  #lasting: Timer | null = null;
   #log: Logger | null = null;
   #isStopped = false;
   #isCompensating = false;
@@ -355,10 +360,20 @@ export class Execution {
   /** Does a step, and keeps the execution in memory meanwhile. */
   #perform(step: Step, perform: Perform): void {
     this.#residence.begin();
+    // One for all that is at work: most executions are over sooner.
+    this.#lasting ??= this.#options.clock.setTimer(LASTING_MS, this.#recordLasting);
     perform(step).then(this.#performed, (error: unknown) => this.#fail(step, error));
   }
 
   readonly #performed = (): void => this.#residence.end();
+
+  readonly #recordLasting = (): void => {
+    this.#lasting = null;
+    this.#recordBegun();
+    // Some may wait to begin.
+    const isAnyLeft = [...this.#cancellation.open].some(({ isRecorded }) => !isRecorded);
+    if (isAnyLeft) this.#lasting = this.#options.clock.setTimer(LASTING_MS, this.#recordLasting);
+  };
 
   /** What a step's work throws is the step's failure, unless it is storage that fails or refuses: the next copy reads on (J3). */
   async #fail(step: Step, error: unknown): Promise<void> {
@@ -498,6 +513,7 @@ export class Execution {
     this.#queue.stop();
     this.#residence.stop();
     this.#departure.stop();
+    this.#lasting?.cancel();
     this.#stopped.abort(end.type === "stopped" ? end.error : OVER);
     this.#end?.(end);
   }
