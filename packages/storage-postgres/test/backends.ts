@@ -11,7 +11,7 @@ import { PostgresTransaction } from "../src/postgres-transaction.ts";
 export const services = adapterServices;
 
 /** A term of a lease, long enough for a slow machine to refresh in time. */
-const TTL_MS = 800;
+const TTL_MS = 600;
 
 /** Runs one statement outside of every adapter. */
 export type Sql = <Row = Record<string, unknown>>(text: string, params?: unknown[]) => Promise<Row[]>;

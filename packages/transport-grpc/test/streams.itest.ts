@@ -68,7 +68,7 @@ describe("a stream over gRPC", () => {
       },
     });
     await using test = await pair({}, files);
-    const asked = { count: 24, size: 4_000_000 };
+    const asked = { count: 18, size: 4_000_000 };
     expect(await numbersOf(test.files.download(asked))).toEqual(
       [...elements({ ...asked, size: 0 })].map(Number),
     );
