@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { TransactionUnavailableError } from "@holdfast/core/adapter";
+import { TransactionUnavailableError, type Fence, type MessageStorage } from "@holdfast/core/adapter";
 import postgresJs, { type Sql, type TransactionSql } from "postgres";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { CuttingProxy } from "../../../test/services/cutting-proxy.ts";
@@ -35,6 +35,15 @@ describe.skipIf(url === null)("postgres.js", () => {
     return session;
   }
 
+  /** A request whose handler has the client of its transaction, which has begun or not. */
+  async function handling(messages: MessageStorage, fence: Fence, isBegun: boolean) {
+    const envelope = request();
+    await messages.saveRequest(envelope, 1, fence);
+    const transaction = begin(messages);
+    if (isBegun) await transaction.begin();
+    return { envelope, transaction, sql: transaction.native as TransactionSql };
+  }
+
   describe("the client of a handler's transaction", () => {
     it.each([true, false])(
       "is a TransactionSql: what is done with it shares the transaction's fate (begun before: %s)",
@@ -42,11 +51,7 @@ describe.skipIf(url === null)("postgres.js", () => {
         const { messages } = await open();
         const fence = await claim(messages);
         for (const isKept of [true, false]) {
-          const envelope = request();
-          await messages.saveRequest(envelope, 1, fence);
-          const transaction = begin(messages);
-          if (isBegun) await transaction.begin();
-          const sql = transaction.native as TransactionSql;
+          const { envelope, transaction, sql } = await handling(messages, fence, isBegun);
           await sql`INSERT INTO ${sql(`${backend.schema}_effects`)} ${sql({ key: `kept ${isKept}` })}`;
           const [row] = await sql<{ list: number[]; at: Date; object: { a: number } }[]>`
           SELECT ${sql.array([1, 2])}::int[] AS list, now() AS at, ${sql.json({ a: 1 })}::jsonb AS object`;
@@ -73,11 +78,7 @@ describe.skipIf(url === null)("postgres.js", () => {
           const path = join(folder, "insert.sql");
           await writeFile(path, `INSERT INTO ${table} VALUES ('file')`);
           for (const isKept of [true, false]) {
-            const envelope = request();
-            await messages.saveRequest(envelope, 1, fence);
-            const transaction = begin(messages);
-            if (isBegun) await transaction.begin();
-            const sql = transaction.native as TransactionSql;
+            const { envelope, transaction, sql } = await handling(messages, fence, isBegun);
             const insert = (key: string) => sql`INSERT INTO ${sql(table)} VALUES (${key}) RETURNING key`;
             const [awaited, executed, each, pages] = ["awaited", "executed", "each", "pages"].map(insert);
             const unsafe = sql.unsafe(`INSERT INTO ${table} VALUES ('unsafe')`);
@@ -113,11 +114,7 @@ describe.skipIf(url === null)("postgres.js", () => {
       async (isBegun) => {
         const { messages } = await open();
         const fence = await claim(messages);
-        const envelope = request();
-        await messages.saveRequest(envelope, 1, fence);
-        const transaction = begin(messages);
-        if (isBegun) await transaction.begin();
-        const sql = transaction.native as TransactionSql;
+        const { envelope, transaction, sql } = await handling(messages, fence, isBegun);
         const table = `${backend.schema}_effects`;
         await sql.savepoint((inner) => inner`INSERT INTO ${inner(table)} VALUES ('inner')`);
         const failing = sql.savepoint("risky", async (inner) => {

@@ -31,6 +31,11 @@ export class Assignment {
     return this.#owners.get(shardId);
   }
 
+  /** Whether somebody serves this shard group. */
+  hosts(group: string): boolean {
+    return this.#servingIn(group).length > 0;
+  }
+
   shardsOf(runnerId: string, groups: readonly string[]): readonly ShardId[] {
     const key = JSON.stringify([runnerId, groups]);
     let shards = this.#shardsOf.get(key);
@@ -60,8 +65,7 @@ export class Assignment {
   #ownedIn(group: string): readonly ShardId[] {
     const known = this.#owned.get(group);
     if (known !== undefined) return known;
-    const serving = this.runners.filter((runner) => isOfGroup(runner, group) && runner.weight > 0);
-    const assigned = assignShards(shardIdsOf(group, this.#shardsPerGroup), serving);
+    const assigned = assignShards(shardIdsOf(group, this.#shardsPerGroup), this.#servingIn(group));
     for (const [shardId, runnerId] of assigned) {
       const owner = this.#byId.get(runnerId);
       if (owner !== undefined) this.#owners.set(shardId, owner);
@@ -69,6 +73,10 @@ export class Assignment {
     const owned = [...assigned.keys()];
     this.#owned.set(group, owned);
     return owned;
+  }
+
+  #servingIn(group: string): readonly RunnerRecord[] {
+    return this.runners.filter((runner) => isOfGroup(runner, group) && runner.weight > 0);
   }
 }
 

@@ -107,11 +107,7 @@ export class Router {
 
   /** Whether some live runner of the shard's group says that it serves this entity type. */
   serves({ entityType, shardId }: Pick<EntityAddress, "entityType" | "shardId">): boolean {
-    const group = shardGroupOf(shardId);
-    return this.runners.some(
-      ({ role, shardGroups, entityTypes }) =>
-        role === "runner" && shardGroups.includes(group) && entityTypes.includes(entityType),
-    );
+    return this.groupsServing(entityType).includes(shardGroupOf(shardId));
   }
 
   /** The shard groups of live runners that say that they serve this entity type. */
@@ -124,9 +120,7 @@ export class Router {
 
   /** Whether some live runner hosts this shard group. */
   hosts(group: string): boolean {
-    return this.runners.some(
-      ({ role, shardGroups, weight }) => role === "runner" && weight > 0 && shardGroups.includes(group),
-    );
+    return this.#assignment.hosts(group);
   }
 
   /** Reads the list of members. One read at a time; a call during a read makes another one follow it. Never rejects. */

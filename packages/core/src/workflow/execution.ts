@@ -13,7 +13,6 @@
 //       diverged, and its journal is as it was.
 //   E6  What came from outside waits until then (arrivals.ts). It leaves the inbox only by an entry of the journal.
 
-import type { Timer } from "../adapter/clock.ts";
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { Abort } from "../contract/abort.ts";
 import { decodeError } from "../contract/error-codec.ts";
@@ -26,6 +25,7 @@ import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { JournalFullError, NonDeterminismError, type WorkflowCancelledError } from "../errors/workflow.ts";
 import { misplaced } from "./activity-body.ts";
 import { Arrivals } from "./arrivals.ts";
+import { BegunSteps } from "./begun-steps.ts";
 import { CancelRequest } from "./cancel-request.ts";
 import { Cancellation, OpenStep } from "./cancellation.ts";
 import { Continuation, type Prepare } from "./continuation.ts";
@@ -35,7 +35,7 @@ import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd, ExecutionOptions } from "./execution-options.ts";
 import { ExecutionScope } from "./execution-scope.ts";
 import { InstantSteps } from "./instant-steps.ts";
-import { BEGUN, Journal, type Outcome } from "./journal.ts";
+import { Journal, type Outcome } from "./journal.ts";
 import { Places } from "./places.ts";
 import { signalValueOf } from "./recorded-run.ts";
 import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
@@ -47,8 +47,6 @@ import { unattended } from "./unattended.ts";
 
 /** Why what an execution left behind is to end. One for all: no stack of it says anything. */
 const OVER = new InterruptedError({ what: "The work of an execution", why: "the execution is over" });
-/** What lasts longer is recorded to have begun: whoever goes on after a crash, with changed code perhaps, is to know of it. */
-const LASTING_MS = 5_000;
 /** From this part of `maxSteps` on the log warns. */
 const WARNED_PART = 0.8;
 
@@ -66,12 +64,11 @@ export class Execution {
   readonly #places: Places;
   readonly #arrivals: Arrivals;
   readonly #recorder: Recorder;
+  readonly #begun: BegunSteps;
   readonly #departure: Departure;
   #isCaughtUp = false;
   /** Work of steps that are not recorded whole, in the order in which the code asked for them. */
   readonly #whenCaughtUp: (() => void)[] = [];
-  /** Until what is at work is recorded to have begun. */
-  #lasting: Timer | null = null;
   #log: Logger | null = null;
   #isStopped = false;
   #isCompensating = false;
@@ -111,6 +108,8 @@ export class Execution {
       stop: this.#stopBy,
       ready: this.#ready,
     });
+    const mayRecord = (): boolean => !this.#isOver && this.#isCaughtUp;
+    this.#begun = new BegunSteps(clock, this.#cancellation, this.#recorder, mayRecord);
     this.#departure = new Departure({
       clock,
       replay: this.#replay,
@@ -122,7 +121,7 @@ export class Execution {
       isStopped: () => this.#isStopped,
       isCaughtUp: () => this.#isCaughtUp,
       catchUp: () => this.#catchUp(),
-      recordBegun: () => this.#recordBegun(),
+      recordBegun: () => this.#begun.record(),
       leave: (until) => this.#stop({ type: "suspended", until }),
       stuck: () => void this.#diverge(this.#replay.unaskedStep(), false),
     });
@@ -256,7 +255,7 @@ export class Execution {
 
   readonly #prepareToLeave = (): void => {
     // Who goes on may not get to hear what is under way here.
-    this.#recordBegun();
+    this.#begun.record();
     this.#departure.check();
   };
 
@@ -360,20 +359,11 @@ export class Execution {
   /** Does a step, and keeps the execution in memory meanwhile. */
   #perform(step: Step, perform: Perform): void {
     this.#residence.begin();
-    // One for all that is at work: most executions are over sooner.
-    this.#lasting ??= this.#options.clock.setTimer(LASTING_MS, this.#recordLasting);
+    this.#begun.watch();
     perform(step).then(this.#performed, (error: unknown) => this.#fail(step, error));
   }
 
   readonly #performed = (): void => this.#residence.end();
-
-  readonly #recordLasting = (): void => {
-    this.#lasting = null;
-    this.#recordBegun();
-    // Some may wait to begin.
-    const isAnyLeft = [...this.#cancellation.open].some(({ isRecorded }) => !isRecorded);
-    if (isAnyLeft) this.#lasting = this.#options.clock.setTimer(LASTING_MS, this.#recordLasting);
-  };
 
   /** What a step's work throws is the step's failure, unless it is storage that fails or refuses: the next copy reads on (J3). */
   async #fail(step: Step, error: unknown): Promise<void> {
@@ -485,16 +475,6 @@ export class Execution {
     }
   }
 
-  /** Records of the steps that have begun that they have, where that is not known. */
-  #recordBegun(): void {
-    if (this.#isOver || !this.#isCaughtUp) return;
-    for (const open of this.#cancellation.open) {
-      if (!open.hasBegun || open.isRecorded) continue;
-      open.isRecorded = true;
-      this.#recorder.append({ ...open.step, event: BEGUN });
-    }
-  }
-
   #finish(end: ExecutionEnd): void {
     if (!this.#replay.isOver) this.#diverge(this.#replay.unaskedStep());
     else this.#stop(end);
@@ -513,7 +493,7 @@ export class Execution {
     this.#queue.stop();
     this.#residence.stop();
     this.#departure.stop();
-    this.#lasting?.cancel();
+    this.#begun.stop();
     this.#stopped.abort(end.type === "stopped" ? end.error : OVER);
     this.#end?.(end);
   }
