@@ -13,6 +13,8 @@ import { startRedis } from "./redis.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
+    /** A folder for what one test makes and others use. It is removed at the end. */
+    scratch: string;
     /** Null: no PostgreSQL could be had, and what needs it does not run. */
     postgresUrl: string | null;
     /** Null: no etcd could be had, and what needs it does not run. */
@@ -25,14 +27,15 @@ declare module "vitest" {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const scratch = await mkdtemp(join(tmpdir(), "holdfast-tests-"));
+  project.provide("scratch", scratch);
   // Tests start hundreds of processes from the same sources: what one has compiled the next ones do not compile again.
-  const compiled = await mkdtemp(join(tmpdir(), "holdfast-compiled-"));
-  process.env["NODE_COMPILE_CACHE"] ??= compiled;
+  process.env["NODE_COMPILE_CACHE"] ??= join(scratch, "compiled");
   const services = await Promise.allSettled([startPostgres(), startEtcd(), startRedis(), startNats()]);
   const [postgres, etcd, redis, nats] = services;
   const started = services.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const stop = async (): Promise<void> => {
-    await Promise.all([...started.map((service) => service.stop()), removeFolder(compiled)]);
+    await Promise.all([...started.map((service) => service.stop()), removeFolder(scratch)]);
   };
   try {
     project.provide("postgresUrl", urlOf("a PostgreSQL server", postgres));

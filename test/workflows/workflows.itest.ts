@@ -2,12 +2,12 @@
 
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import { PGlite } from "@electric-sql/pglite";
 import { memoryStorage, WorkflowCancelledError, WorkflowFailedError } from "@holdfast/core";
 import type { StorageAdapter } from "@holdfast/core/adapter";
 import { pglite, postgres, postgresTx } from "@holdfast/storage-postgres";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { freshPGlite } from "../services/fresh-pglite.ts";
 import { effectsOf, Order, registrations, Ship, type Effect } from "./definitions.ts";
 import { Fleet } from "./fleet.ts";
 
@@ -50,7 +50,7 @@ async function inSql(
 }
 
 async function embedded(): Promise<Ground> {
-  const instance = await PGlite.create();
+  const instance = await freshPGlite();
   return inSql(
     pglite({ instance }),
     (text) => instance.query(text),

@@ -1,6 +1,6 @@
 // A backlog is read page after page in the order of sequences, whatever of it is the reader's, due and free.
 
-import { PGlite } from "@electric-sql/pglite";
+import type { PGlite } from "@electric-sql/pglite";
 import type {
   MessageStorage,
   OpenStorage,
@@ -11,6 +11,7 @@ import type {
 } from "@holdfast/core/adapter";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { embeddedBackend, serverBackend, type PostgresBackend } from "./backends.ts";
 import { claim, request } from "./work.ts";
 
@@ -34,7 +35,7 @@ describe.each(["a server", "PGlite"] as const)("a backlog on %s", (place) => {
   let session: OpenStorage;
 
   beforeAll(async () => {
-    if (place === "PGlite") instance = await PGlite.create();
+    if (place === "PGlite") instance = await freshPGlite();
     else if (url === null) return;
     backend = instance === null ? serverBackend(url ?? "") : embeddedBackend(instance);
     session = await backend.open();

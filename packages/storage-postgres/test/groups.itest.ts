@@ -2,7 +2,7 @@
 // same in all of them is given once.
 
 import { randomUUID } from "node:crypto";
-import { PGlite } from "@electric-sql/pglite";
+import type { PGlite } from "@electric-sql/pglite";
 import {
   FencedError,
   type Chunk,
@@ -15,6 +15,7 @@ import {
 } from "@holdfast/core/adapter";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { embeddedBackend, serverBackend, type PostgresBackend } from "./backends.ts";
 import { claim, NO_INBOX, request } from "./work.ts";
 
@@ -76,7 +77,7 @@ describe.each(["a server", "PGlite"] as const)("groups on %s", (place) => {
   let session: OpenStorage;
 
   beforeAll(async () => {
-    if (place === "PGlite") instance = await PGlite.create();
+    if (place === "PGlite") instance = await freshPGlite();
     else if (url === null) return;
     backend = instance === null ? serverBackend(url ?? "") : embeddedBackend(instance);
     session = await backend.open();

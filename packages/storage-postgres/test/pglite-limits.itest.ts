@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PGlite } from "@electric-sql/pglite";
+import type { PGlite } from "@electric-sql/pglite";
 import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, type PGliteNative, type PGliteOptions } from "../src/index.ts";
 import type { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { newSchema, services } from "./backends.ts";
@@ -11,7 +12,7 @@ import { newSchema, services } from "./backends.ts";
 describe("a transaction on PGlite", () => {
   let instance: PGlite;
   beforeAll(async () => {
-    instance = await PGlite.create();
+    instance = await freshPGlite();
   });
   afterAll(() => instance.close());
 

@@ -3,9 +3,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { PGlite } from "@electric-sql/pglite";
 import { ConfigError, type Envelope, type OpenStorage } from "@holdfast/core/adapter";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, type PGliteOptions } from "../src/index.ts";
 import type { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { newSchema, services } from "./backends.ts";
@@ -109,7 +109,7 @@ describe("PGlite in a folder", () => {
 
 describe("PGlite's one session", () => {
   it("is not waited for for ever by a statement, nor held for ever by a transaction that does nothing", async () => {
-    const instance = await PGlite.create();
+    const instance = await freshPGlite();
     const open = (options: PGliteOptions): Promise<OpenStorage> =>
       pglite({ instance, schema: newSchema(), ...options }).open(services());
     try {

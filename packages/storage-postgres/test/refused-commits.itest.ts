@@ -1,6 +1,6 @@
 // What a handler or an activity wrote through `postgresTx`, and the server refuses as late as at COMMIT.
 
-import { PGlite } from "@electric-sql/pglite";
+import type { PGlite } from "@electric-sql/pglite";
 import {
   activity,
   createCluster,
@@ -15,6 +15,7 @@ import {
 import type { StorageAdapter } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, postgres, postgresTx } from "../src/index.ts";
 import { newSchema, type Sql } from "./backends.ts";
 
@@ -197,7 +198,7 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
 describe("a COMMIT that PGlite refuses", () => {
   let instance: PGlite;
   beforeAll(async () => {
-    instance = await PGlite.create();
+    instance = await freshPGlite();
   });
   afterAll(() => instance.close());
   refusedCommits(

@@ -7,9 +7,10 @@ import {
   type HandlerContext,
 } from "@holdfast/core";
 import type { StorageAdapter } from "@holdfast/core/adapter";
-import { PGlite } from "@electric-sql/pglite";
+import type { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, postgres, postgresTx } from "../src/index.ts";
 import { newSchema, type Sql } from "./backends.ts";
 
@@ -247,7 +248,7 @@ describe("postgresTx on PGlite", () => {
   const schema = newSchema();
   let instance: PGlite;
   beforeAll(async () => {
-    instance = await PGlite.create();
+    instance = await freshPGlite();
   });
   afterAll(() => instance.close());
   const storage = (): StorageAdapter => pglite({ instance, schema });

@@ -1,6 +1,5 @@
 // A rolling upgrade: members of the release before go on while one of this release migrates the schema, and beside it.
 
-import { PGlite } from "@electric-sql/pglite";
 import {
   createCluster,
   createMemoryBackend,
@@ -18,6 +17,7 @@ import type {
   WorkflowStorage,
 } from "@holdfast/core/adapter";
 import { describe, expect, inject, it } from "vitest";
+import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, postgres, postgresTx } from "../src/index.ts";
 import { newSchema, serverBackend, services } from "./backends.ts";
 import { NO_INBOX } from "./work.ts";
@@ -205,7 +205,7 @@ describe("an upgrade on PGlite", () => {
     "from version %i comes to the functions that a new schema has",
     async (_version, release) => {
       const functionsOf = async (releases: readonly Pick<Release, "pglite">[]): Promise<unknown> => {
-        const instance = await PGlite.create();
+        const instance = await freshPGlite();
         try {
           for (const each of releases) await (await each.pglite({ instance }).open(services())).close();
           // Releases before wrote read_pending_v1 down in another way, and it does the same.
@@ -223,7 +223,7 @@ describe("an upgrade on PGlite", () => {
   );
 
   it("keeps what the release before wrote, and that release still reads it", async () => {
-    const instance = await PGlite.create();
+    const instance = await freshPGlite();
     try {
       const requests = ["answered", "pending"].map(request);
       const before = await version1.pglite({ instance }).open(services());
@@ -262,7 +262,7 @@ describe("an upgrade on PGlite", () => {
   });
 
   it("goes on with the journal of an execution that the release before began, and that release with it", async () => {
-    const instance = await PGlite.create();
+    const instance = await freshPGlite();
     try {
       const before = await version11.pglite({ instance }).open(services());
       const start = { ...executionOf("order-1"), requestId: "01a21f1a8838738d9e32aad1e689fc14" };
@@ -309,7 +309,7 @@ describe("an upgrade on PGlite", () => {
   });
 
   it("lists what the release before runs beside it, as it does its own", async () => {
-    const instance = await PGlite.create();
+    const instance = await freshPGlite();
     try {
       const after = await pglite({ instance }).open(services());
       const before = await version1.pglite({ instance }).open(services());

@@ -1,6 +1,6 @@
-import { PGlite } from "@electric-sql/pglite";
 import type { StorageAdapter } from "@holdfast/core/adapter";
 import { afterAll, describe, expect, inject, it } from "vitest";
+import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, postgres } from "../src/index.ts";
 import { newSchema, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
@@ -117,7 +117,7 @@ describe.skipIf(bouncer === null).each(["pg", "postgres.js"] as const)(
 );
 
 describe("tx.query on PGlite", () => {
-  const instance = PGlite.create();
+  const instance = freshPGlite();
   afterAll(async () => (await instance).close());
   values(() => {
     const adapter: StorageAdapter = {
