@@ -374,3 +374,26 @@ describe("a request that was accepted by an owner that is gone", () => {
     expect(handled[1]?.toSorted()).toEqual(["1", "2", ...later].map((what) => `${id} ${what}`));
   });
 });
+
+describe("a backlog that takes many reads", () => {
+  it("is worked off by a runner that lost its lease between two of them, and has its shards back", async () => {
+    const job = rpc<void, void>({ persisted: true });
+    const Job = defineEntity({ name: "Job", rpcs: { job } });
+    const ended = new Set<string>();
+    await using cluster = await createTestCluster({
+      shardsPerGroup: 4,
+      runnerLockTtl: "2s",
+      register: [Job.implement({ job: (_input, { entityId }) => void ended.add(entityId) })],
+    });
+    const deliverAt = new Date(cluster.now() + 60_000);
+    const ids = Array.from({ length: 2_000 }, (_, index) => `${index}`);
+    await Promise.all(ids.map((id) => cluster.entity(Job, id).job.notify(undefined, { deliverAt })));
+    cluster.faults({ storageDelay: ["100ms", "100ms"] });
+    while (ended.size === 0) await cluster.advance("20ms");
+    await cluster.pause(0);
+    await cluster.advance("4s");
+    await cluster.resume(0);
+    await cluster.advance("30s");
+    expect(ended.size).toBe(ids.length);
+  });
+});

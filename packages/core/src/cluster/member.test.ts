@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import type { RunnersAdapter } from "../adapter/storage-adapter.ts";
 import { defineWorkflow } from "../define/workflow.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
+import { PersistenceError } from "../errors/storage.ts";
 import { createMemoryBackend, type MemoryBackend } from "../memory/memory-backend.ts";
 import type { ClusterOptions } from "./config.ts";
 import { createMember } from "./create-cluster.ts";
@@ -86,6 +88,40 @@ function slowly(runners: RunnersAdapter, slow: Readonly<Record<string, number>>)
     },
   };
 }
+
+/** Lease stores whose answer to a registration is lost: it is carried out all the same. */
+function silently(runners: RunnersAdapter): RunnersAdapter {
+  return {
+    kind: "runners",
+    async open(services) {
+      const open = await runners.open(services);
+      const register: RunnerStorage["register"] = async (record, ttlMs) => {
+        await open.runners.register(record, ttlMs);
+        throw new PersistenceError({ operation: "register", outcome: "unknown", detail: "no answer" });
+      };
+      const handle = new Proxy(open.runners, {
+        get: (target, property) => {
+          const value: unknown = property === "register" ? register : Reflect.get(target, property, target);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+      return { runners: handle, close: () => open.close() };
+    },
+  };
+}
+
+describe("a start that failed", () => {
+  it("leaves nothing of its registration, although that got no answer", async () => {
+    const members = new Members();
+    const other = await members.started("a");
+    const member = await members.make("b", { runners: silently(members.backend.runners) });
+    await expect(member.start()).rejects.toBeInstanceOf(PersistenceError);
+    expect(await members.listed()).toEqual(["a"]);
+    await members.clock.advance(10_000);
+    expect(other.parts.owner.owned).toHaveLength(300);
+    await members.stopped(other);
+  });
+});
 
 describe("shutdown", () => {
   it("may be asked for twice, and is done once", async () => {

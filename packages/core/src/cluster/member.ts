@@ -264,10 +264,10 @@ export class Member {
     await this.#close();
   }
 
-  /** A start failed: others are not to count on what it has taken by then. */
+  /** A start failed: others are not to count on what it has taken by then, or may have, where it got no answer. */
   async #giveUp(): Promise<void> {
     const parts = this.#parts;
-    if (parts?.lease.isHeld() === true) {
+    if (parts !== null) {
       parts.owner.dropAll("the start failed");
       await within(this.#options.clock, parts.lease.leave(), CLOSE_TIMEOUT_MS);
     }

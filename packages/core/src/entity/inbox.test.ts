@@ -3,7 +3,20 @@ import type { MessageStorage } from "../adapter/message-storage.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { PendingRequest } from "../data/envelope.ts";
 import { Counters } from "./counters.ts";
-import { Inbox } from "./inbox.ts";
+import { Inbox, type InboxOptions } from "./inbox.ts";
+
+function inboxOf(options: Pick<InboxOptions, "messages" | "begin"> & Partial<InboxOptions>): Inbox {
+  return new Inbox({
+    clock: new VirtualClock(),
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+    counters: new Counters(),
+    pollIntervalMs: 1_000,
+    held: () => ({ sequences: [], full: [] }),
+    admit: () => null,
+    observed: (call) => call(),
+    ...options,
+  });
+}
 
 /** Reads all of a backlog once, from a storage that gives no page with more requests than `longest`. */
 async function readBacklog(
@@ -25,16 +38,11 @@ async function readBacklog(
     );
     return Promise.resolve({ requests, more: left.length > requests.length, nextDueAt: null });
   };
-  const inbox = new Inbox({
+  const inbox = inboxOf({
     messages: { readPending } as MessageStorage,
-    clock: new VirtualClock(),
-    logger: { debug() {}, info() {}, warn() {}, error() {} },
-    counters: new Counters(),
-    pollIntervalMs: 1_000,
     begin: () => ({ shardIds: ["default:1"], covers: () => true, caughtUp: () => undefined }),
     held: () => ({ sequences: admitted, full: [] }),
     admit: ({ sequence }) => Promise.resolve(void admitted.push(sequence)),
-    observed: (call) => call(),
   });
   await inbox.wake();
   return { asked, admitted };
@@ -58,5 +66,31 @@ describe("an inbox", () => {
 
   it("reads on where a page has but one request", async () => {
     expect((await readBacklog(5, 1)).admitted).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it("asks no more for a shard that was given up meanwhile, however much is left on it", async () => {
+    const asked: (readonly string[])[] = [];
+    let isLost = false;
+    const readPending: MessageStorage["readPending"] = ({ shardIds }) => {
+      asked.push(shardIds);
+      // A page that never comes to an end, as where nobody else takes what is left.
+      return Promise.resolve({ requests: [], more: asked.length < 10, nextDueAt: null });
+    };
+    const inbox = inboxOf({
+      messages: { readPending } as MessageStorage,
+      begin: () => ({
+        shardIds: ["default:1", "default:2"],
+        covers: (shardId) => !isLost && (shardId === "default:1" || asked.length === 0),
+        caughtUp: () => undefined,
+      }),
+    });
+    const read = inbox.wake();
+    await Promise.resolve();
+    expect(asked.length).toBeLessThan(10);
+    isLost = true;
+    await read;
+    expect(asked[0]).toEqual(["default:1", "default:2"]);
+    for (const shardIds of asked.slice(1)) expect(shardIds).toEqual(["default:1"]);
+    expect(asked.length).toBeLessThan(10);
   });
 });

@@ -141,13 +141,16 @@ export class Inbox {
 
   async #readPage(sweep: Sweep): Promise<boolean> {
     const { messages, clock, counters } = this.#options;
+    // What is left of a shard that was given up is never taken: it would be read again and again, and nothing else.
+    const shardIds = sweep.shardIds.filter((shardId) => sweep.covers(shardId));
+    if (shardIds.length === 0) return false;
     const held = this.#options.held();
     if (held.full.length > 0) this.#limit = Math.min(this.#limit, PAGE);
     this.#settled.clear();
     counters.polls += 1;
     const page: PendingPage = await this.#options.observed(() =>
       messages.readPending({
-        shardIds: sweep.shardIds,
+        shardIds,
         now: clock.now(),
         limit: this.#limit,
         excludingSequences: held.sequences,
