@@ -196,3 +196,24 @@ describe("a child", () => {
     },
   );
 });
+
+describe("a child that a fork takes over", () => {
+  it("stays its origin's: the fork waits for it, and does not take it along where it is cancelled", async () => {
+    const { register } = family(async (ctx) => {
+      const ship = await ctx.child(Ship).start({ order: "o1", takes: "2h" });
+      await ctx.sleep("1h");
+      return ship.result();
+    });
+    await using cluster = await createTestCluster({ register });
+    const origin = await cluster.workflow(Parent).start("1");
+    await cluster.advance("1 minute");
+    const forks = [await origin.fork({ fromStep: 1 }), await origin.fork({ fromStep: 1 })] as const;
+    await cluster.advance("90 minutes");
+    await forks[0].cancel("enough was seen");
+    await cluster.advance("1 minute");
+    await expect(forks[0].result()).rejects.toThrow(WorkflowCancelledError);
+    await cluster.advance("1h");
+    await expect(origin.result()).resolves.toEqual({ label: "label of o1" });
+    await expect(forks[1].result()).resolves.toEqual({ label: "label of o1" });
+  });
+});

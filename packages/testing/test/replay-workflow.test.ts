@@ -121,6 +121,33 @@ describe("replayWorkflow", () => {
     await expect(replayWorkflow(other, completed)).rejects.toThrow(/holds a result.*another result/s);
   });
 
+  it("goes past children that were started, and what they were told", async () => {
+    const Part = defineWorkflow({
+      name: "Part",
+      input: z.string(),
+      output: z.string(),
+      signals: { go: z.string() },
+    });
+    const Whole = defineWorkflow<string, string>({ name: "Whole", key: (id) => id, hashKey: false });
+    const part = Part.implement({ execute: (ctx) => ctx.signal("go") });
+    const whole = Whole.implement({
+      async execute(ctx) {
+        const child = await ctx.child(Part).start("part");
+        await child.signal("go", "gone");
+        const result = await child.result();
+        await child.cancel();
+        return ctx.run("end", () => `${result} to its end`);
+      },
+    });
+    await using cluster = await createTestCluster({ register: [part, whole] });
+    const handle = await cluster.workflow(Whole).start("1");
+    await cluster.advance("5s");
+    await expect(replayWorkflow(whole, await handle.exportJournal())).resolves.toEqual({
+      status: "completed",
+      result: "gone to its end",
+    });
+  });
+
   it("refuses what is no journal of this workflow, and code without its version", async () => {
     const { completed } = await journals();
     await expect(replayWorkflow(trip, {} as never)).rejects.toThrow(ConfigError);

@@ -121,7 +121,8 @@ function childWorkflow(
   const start = async (given: unknown, options?: ChildOptions): Promise<ChildHandle<WorkflowTypes>> => {
     // As it is now: the code may change it before the child is started.
     const input = copyOf(given);
-    const detached = isDetached(options);
+    // What a fork takes over its origin has started, and goes on with.
+    const detached = isDetached(options) || execution.isTakenOver;
     const isCancelledWithIt = !detached && !children.cleanUp;
     const id = await step(
       `${contract.name}.start`,
@@ -170,7 +171,8 @@ function childHandle(
   join: () => Promise<unknown>,
 ): ChildHandle<WorkflowTypes> {
   const { executionId } = calls.address;
-  const handle = services.workflow(contract).get(executionId);
+  // Asked for when something is sent: where a journal is only replayed, nobody is called.
+  const handle = () => services.workflow(contract).get(executionId);
   const send = async (
     name: string,
     content: readonly unknown[],
@@ -188,7 +190,8 @@ function childHandle(
       const payload = copyOf(given);
       return unattended(
         send(`${contract.name}.signal`, [name, payload], async (idempotencyKey, _signal, isFirst) => {
-          if (isFirst || !hasSignal(contract, name)) return handle.signal(name, payload, { idempotencyKey });
+          if (isFirst || !hasSignal(contract, name))
+            return handle().signal(name, payload, { idempotencyKey });
           // One that was sent before may have ended the child: then its end says nothing about the signal.
           await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
           const isKept = (await services.lookUp(contract.entity.name, executionId))?.state === "pending";
@@ -198,7 +201,7 @@ function childHandle(
         }),
       );
     },
-    cancel: (reason) => unattended(send(`${contract.name}.cancel`, [reason], () => handle.cancel(reason))),
+    cancel: (reason) => unattended(send(`${contract.name}.cancel`, [reason], () => handle().cancel(reason))),
   };
 }
 
@@ -220,7 +223,7 @@ function callsOf(
   executionId: string,
   input: unknown,
 ): ChildCalls {
-  const client = services.workflow(contract as WorkflowContract);
+  const client = () => services.workflow(contract as WorkflowContract);
   const { entityType, entityId } = call.envelope.address;
   const watcher = { entityType, executionId: entityId, shardGroup: parent.entity.shardGroup };
   const { name, shardGroup } = contract.entity;
@@ -228,7 +231,7 @@ function callsOf(
   return {
     address,
     isStarted: async () => (await services.lookUp(name, executionId)) !== null,
-    start: async () => void (await client.withRawKey(executionId).start(input)),
+    start: async () => void (await client().withRawKey(executionId).start(input)),
     forestall: async (reason) => {
       const deliverAt = new Date(NEVER);
       const target = { ...messageTarget(contract, executionId, EXECUTE), isKept: true };
@@ -238,7 +241,7 @@ function callsOf(
       await cancelChild(services, address, reason);
       return false;
     },
-    join: (signal) => client.get(executionId).result({ signal }),
+    join: (signal) => client().get(executionId).result({ signal }),
     // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent.
     watch: () =>
       services.notifyEntity({ ...messageTarget(contract, executionId, WATCH), isKept: true }, watcher, {

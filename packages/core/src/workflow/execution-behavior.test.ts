@@ -144,8 +144,9 @@ describe("an execution that waits", () => {
     });
     const began = stage.clock.now();
     expect(await stage.activate()).toEqual({ type: "suspended", until: began + 3_600_000 });
+    expect(stage.clock.now(), "after a moment").toBe(began + 1_000);
     expect(stage.clock.pending(), "nothing of it stays").toBe(0);
-    await stage.clock.advance(3_599_500);
+    await stage.clock.advance(3_598_500);
     expect(await stage.activate(), "woken early").toMatchObject({ type: "completed" });
     expect(stage.clock.now()).toBe(began + 3_600_000);
   });
@@ -156,7 +157,16 @@ describe("an execution that waits", () => {
     );
     const began = stage.clock.now();
     expect(await stage.activate()).toEqual({ type: "suspended", until: began + 7_200_000 });
-    expect(stage.clock.now()).toBe(began + 600);
+    expect(stage.clock.now()).toBe(began + 1_600);
+  });
+
+  it("stays for what its code awaits of its own beside a timer that it has asked for", async () => {
+    const stage = new ExecutionStage(async (ctx) => {
+      const tooLate = ctx.sleep("1 hour");
+      await stage.pass(900);
+      return Promise.race([ctx.activities.take("a"), tooLate]);
+    });
+    expect(await stage.activate()).toEqual({ type: "completed", value: "a" });
   });
 
   it("stays for a sleep of less than a second", async () => {
@@ -182,7 +192,7 @@ describe("an execution that waits", () => {
       expect(stage.clock.pending()).toBe(0);
       await stage.clock.advance((end.until ?? 0) - stage.clock.now());
     }
-    expect(untils, "1s, then 2s, then 3s, which is maxInterval").toEqual([1_000, 3_000, 6_000]);
+    expect(untils, "1s in memory, then 2s, then 3s, which is maxInterval").toEqual([3_000, 6_000]);
     expect(stage.attempts).toEqual(["f#1", "f#2", "f#3", "f#4"]);
   });
 });

@@ -214,6 +214,11 @@ export class Execution {
     return branches.findLast(({ from }) => this.#replay.position >= from)?.label ?? "";
   }
 
+  /** Whether the code of a fork asks for what is its origin's. */
+  get isTakenOver(): boolean {
+    return this.#replay.position < (this.#options.run.branches.at(-1)?.from ?? 0);
+  }
+
   /** What the code waits for. */
   get openSteps(): readonly OpenStepInfo[] {
     return [...this.#cancellation.open].map(({ step, isWait }) => ({ ...step, isWait }));

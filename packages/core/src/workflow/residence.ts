@@ -3,8 +3,8 @@
 // Counts what its steps do here and now, and what they only wait for. Stops and stores nothing.
 //
 //   R1  It stays while a step does something here, or a timer is due soon.
-//   R2  Where only time is waited for, it may leave at once. Where something from outside may wake it, it stays for a
-//       moment first: that often comes soon.
+//   R2  Where it waits for a time, or for something from outside, it stays for a moment first: what comes from outside often
+//       comes soon, and the code may await something short of its own beside a timer that it asked for before.
 //   R3  Where nothing is waited for that could wake it, it stays: its code awaits something of its own.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
@@ -119,7 +119,7 @@ export class Residence {
   leavesUntil(): number | null | undefined {
     const earliest = this.#waits?.earliest ?? null;
     if (earliest !== null && earliest - this.#clock.now() < RESIDENT_MS) return undefined;
-    if (this.#dormant === 0) return earliest ?? undefined;
+    if (this.#dormant === 0 && earliest === null) return undefined;
     const now = this.#clock.monotonic();
     if (this.#idleSince !== null && now - this.#idleSince >= RESIDENT_MS) return this.#latest(earliest);
     if (this.#idleSince === null) {
