@@ -92,11 +92,16 @@ export class Activations {
     });
   }
 
+  /** A request left the mailbox without having run: what is behind it may start, or the shard be quiet. */
+  madeRoom(activation: Activation): void {
+    activation.pump();
+    this.#shardOf(activation)?.checkQuiet();
+  }
+
   #ended(activation: Activation): void {
     activation.idleSince = activation.isIdle ? this.#options.clock.monotonic() : null;
-    const shard = this.#options.shards.get(activation.fence.shardId);
-    // It left, and perhaps came back without this activation.
-    if (shard?.fence !== activation.fence) return;
+    const shard = this.#shardOf(activation);
+    if (shard === undefined) return;
     shard.checkQuiet();
     if (activation.isBacklogged && activation.mailbox.size * 2 <= activation.mailbox.capacity) {
       activation.isBacklogged = false;
@@ -104,6 +109,12 @@ export class Activations {
       this.#options.wake();
     }
     this.leaveIfDone(activation);
+  }
+
+  /** Undefined: it left, and perhaps came back without this activation. */
+  #shardOf({ fence }: Activation): HostedShard | undefined {
+    const shard = this.#options.shards.get(fence.shardId);
+    return shard?.fence === fence ? shard : undefined;
   }
 }
 

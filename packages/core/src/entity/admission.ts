@@ -128,7 +128,7 @@ export class Admission {
     // What was sent after it may have been parsed before, and be over.
     arrival.isFirst = false;
     // Ownership is asked again before anything is admitted (A1).
-    if (this.#options.servedShard(arrival.envelope.address.shardId) !== destination.shard)
+    if (this.#options.admittingShard(arrival) !== destination.shard)
       return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
     await this.#admitWith(input, arrival, destination);
   }
@@ -156,7 +156,7 @@ export class Admission {
   /** Null: there is none, and it is refused. */
   #destination(arrival: Arrival): Destination | null {
     const { address } = arrival.envelope;
-    const shard = this.#options.servedShard(address.shardId);
+    const shard = this.#options.admittingShard(arrival);
     if (shard === undefined) {
       // Detached, it will not have the shard soon: its senders are to try elsewhere, or to give up.
       if (this.#options.isDetached()) return refuse(arrival, "PERSISTENCE", OUT_OF_REACH);

@@ -43,6 +43,7 @@ async function sender(
     handOverMs: 10_000,
     isReachable: () => true,
     ownerOf: () => test.owner,
+    staysHere: () => false,
     serves: () => true,
     reroute: () => undefined,
     send: (to, message: WireMessage) => {

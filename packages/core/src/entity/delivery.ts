@@ -52,6 +52,8 @@ export interface DeliveryOptions {
   readonly isReachable: (address: string) => boolean;
   /** Where the shard's owner is: an address, `HERE`, or undefined while there is none. */
   readonly ownerOf: (shardId: ShardId) => string | undefined;
+  /** Whether a request of a handler in this process is taken here, although its shard is about to move to another owner. */
+  readonly staysHere: (envelope: Envelope) => boolean;
   /** Whether some member of the shard's group says that it serves the entity's type. */
   readonly serves: (address: EntityAddress) => boolean;
   /** The shard was not where it was asked for: the list of members may be out of date. */
@@ -208,7 +210,8 @@ export class Delivery {
   #dispatch(outgoing: Outgoing): void {
     const { envelope } = outgoing;
     const { shardId } = envelope.address;
-    const target = this.#options.ownerOf(shardId);
+    const owner = this.#options.ownerOf(shardId);
+    const target = owner !== HERE && envelope.fromInside && this.#options.staysHere(envelope) ? HERE : owner;
     outgoing.leftBy = null;
     if (target === undefined) return this.#refused(outgoing);
     if (target !== HERE && !this.#options.isReachable(target)) return this.#goRound(outgoing, target);

@@ -15,7 +15,9 @@ import type { Random } from "../adapter/random.ts";
 import type { Logger } from "../contract/logger.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
+import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
+import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import type { Activation } from "./activation.ts";
@@ -26,6 +28,7 @@ import type { EntityBehavior, Suspension } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { Eviction } from "./eviction.ts";
 import type { HostedRequest } from "./hosted-request.ts";
+import type { HostedShard } from "./hosted-shard.ts";
 import { HostedShards } from "./hosted-shards.ts";
 import { Inbox } from "./inbox.ts";
 import { KeptChunks } from "./kept-chunks.ts";
@@ -106,7 +109,8 @@ export class EntityHost {
       behaviors: this.#behaviors,
       isClosing: () => this.#isClosing,
       arrival: (shardId) => this.#shards.arrival(shardId),
-      servedShard: (shardId) => this.#shards.served(shardId),
+      admittingShard: ({ envelope, peer }) =>
+        peer === HERE ? this.#shardFromHere(envelope) : this.#shards.served(envelope.address.shardId),
       activations,
       newest: new NewestRequests(() => options.clock.now()),
       isBrief: (behavior, rpc) => this.#runner.isBrief(behavior, rpc),
@@ -118,6 +122,7 @@ export class EntityHost {
     this.#admission = new Admission(admission);
     const stored = new StoredAdmission({
       ...admission,
+      servedShard: (shardId) => this.#shards.served(shardId),
       unserved: (what) => this.#noteUnserved(what),
     });
     this.#inbox = new Inbox({
@@ -174,6 +179,22 @@ export class EntityHost {
   /** Whether requests for this shard are admitted here now. */
   serves(shardId: ShardId): boolean {
     return this.#shards.served(shardId) !== undefined;
+  }
+
+  /** Whether this request of this very process is admitted here, although its shard is about to move. */
+  takesFromHere(envelope: Envelope): boolean {
+    return this.#shardFromHere(envelope) !== undefined;
+  }
+
+  /** The shard, while this request of this very process is admitted here. */
+  #shardFromHere(envelope: Envelope): HostedShard | undefined {
+    const { address, fromInside, expects } = envelope;
+    // An execution leaves as soon as its shard is about to: it would begin in vain.
+    const isNested =
+      fromInside &&
+      expects !== "acceptance" &&
+      this.#behaviors.get(address.entityType)?.keepsNothing !== true;
+    return isNested ? this.#shards.servedFromInside(envelope) : this.#shards.served(address.shardId);
   }
 
   get activeEntities(): number {
@@ -378,7 +399,7 @@ export class EntityHost {
     if (this.#requests.get(request.id) === request) this.#requests.delete(request.id);
     this.#inbox.settled(request.id);
     // It may have held up what came behind it while its acceptance was awaited (M3).
-    if (activation.mailbox.remove(request)) activation.pump();
+    if (activation.mailbox.remove(request)) this.#activations.madeRoom(activation);
     this.#activations.leaveIfDone(activation);
   }
 

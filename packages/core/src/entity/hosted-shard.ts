@@ -1,8 +1,10 @@
 import { Abort } from "../contract/abort.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
+import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Activation } from "./activation.ts";
+import type { HostedRequest } from "./hosted-request.ts";
 import { firstIdSince } from "./newest-requests.ts";
 import type { SkippedRequests } from "./skipped-requests.ts";
 
@@ -13,7 +15,7 @@ export class HostedShard {
   readonly fence: Fence;
   /** The least id of what was sent when this runner had it already. */
   readonly firstId: string;
-  /** False from the moment at which it is given up: nothing is admitted any more. */
+  /** False from the moment at which it is given up: nothing is admitted any more but what its handlers wait for. */
   isServing = true;
   /** Aborted when the shard is given up. */
   readonly leaving: Abort = new Abort();
@@ -25,6 +27,10 @@ export class HostedShard {
   readonly #heldBack = new Map<string, EntityAddress>();
   /** Requests whose counted attempt is for when they are read. */
   readonly #unused = new Set<string>();
+  /** Of a shard that is given up: what ran at that moment and still does. */
+  readonly #unfinished = new Set<HostedRequest>();
+  /** Of a shard that is given up: entities whose accepted requests were left to its next owner. */
+  readonly #putBack = new Set<string>();
   #whenQuiet: (() => void) | null = null;
   #unreadSince = 1;
   #readUpTo = 0;
@@ -139,17 +145,45 @@ export class HostedShard {
     return [...full, ...this.#unserved.values(), ...this.#heldBack.values()];
   }
 
-  /** Calls back once nothing runs on this shard. */
+  /** It is given up while these run, and these were put back. */
+  windDown(running: readonly HostedRequest[], putBack: readonly HostedRequest[]): void {
+    this.isServing = false;
+    for (const request of running) this.#unfinished.add(request);
+    for (const { envelope } of putBack)
+      if (envelope.persisted) this.#putBack.add(entityKey(envelope.address));
+  }
+
+  /**
+   * Whether, though it is given up, it takes a request that a handler of this process waits for: what ran when it was given up may
+   * wait for that, and its next owner waits for what ran. Not what would overtake accepted requests of its entity (INV-4).
+   */
+  takesFromInside({ address, persisted, readPendingFirst }: Envelope): boolean {
+    if (this.#unfinished.size === 0) return false;
+    if (!persisted) return true;
+    return !readPendingFirst && !this.isUnreadFor(address) && !this.#putBack.has(entityKey(address));
+  }
+
+  /** Calls back once nothing runs on this shard, or is about to. */
   whenQuiet(callback: () => void): void {
     this.#whenQuiet = callback;
     this.checkQuiet();
   }
 
+  /** Something on this shard has ended. */
   checkQuiet(): void {
     if (this.#whenQuiet === null) return;
-    for (const activation of this.activations.current) if (activation.running.length > 0) return;
+    const activations = [...this.activations.values()];
+    for (const request of this.#unfinished)
+      if (!activations.some(({ running }) => running.includes(request))) this.#unfinished.delete(request);
+    if (activations.some(({ running, mailbox }) => running.length + mailbox.size > 0)) return;
+    this.stopTaking();
     const callback = this.#whenQuiet;
     this.#whenQuiet = null;
     callback();
+  }
+
+  /** Nothing is admitted any more. */
+  stopTaking(): void {
+    this.#unfinished.clear();
   }
 }

@@ -1,6 +1,7 @@
 // HostedShards: the shards that are here, those that are on their way here, and what a read of storage asks of them.
 
 import type { BriefMap } from "../data/brief-map.ts";
+import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -34,6 +35,13 @@ export class HostedShards {
   served(shardId: ShardId): HostedShard | undefined {
     const shard = this.#shards.get(shardId);
     return shard?.isServing === true && this.#leaseIsHeld() ? shard : undefined;
+  }
+
+  /** The shard, while this request of a handler in this process, which waits for its reply, is admitted here. */
+  servedFromInside(envelope: Envelope): HostedShard | undefined {
+    const shard = this.#shards.get(envelope.address.shardId);
+    if (shard === undefined || !this.#leaseIsHeld()) return undefined;
+    return shard.isServing || shard.takesFromInside(envelope) ? shard : undefined;
   }
 
   /** These are about to come: requests for them wait here. */

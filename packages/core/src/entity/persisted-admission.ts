@@ -34,8 +34,8 @@ export interface PersistedAdmissionOptions {
   readonly waiters: ReplyWaiters;
   readonly chunks: KeptChunks;
   readonly behaviors: ReadonlyMap<string, EntityBehavior>;
-  /** The shard, while requests for it are admitted here. */
-  readonly servedShard: (shardId: ShardId) => HostedShard | undefined;
+  /** The shard, while this request for it is admitted here. */
+  readonly admittingShard: (arrival: Pick<Arrival, "envelope" | "peer">) => HostedShard | undefined;
   readonly activations: Activations;
   /** Whether an rpc's handlers are brief (brief-rpcs.ts). */
   readonly isBrief: (behavior: EntityBehavior, rpc: AnyRpc) => boolean;
@@ -63,7 +63,7 @@ export class PersistedAdmission {
       // If the read fails, the shard stays unread, and the request is only stored (A2).
       shard.markUnread();
       await this.#options.wake();
-      if (this.#options.servedShard(envelope.address.shardId) !== shard)
+      if (this.#options.admittingShard(arrival) !== shard)
         return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
       if (arrival.hasLeft && !envelope.uninterruptible) return;
     }
@@ -108,7 +108,7 @@ export class PersistedAdmission {
       if (saved.outcome === "duplicate") {
         if (straight !== null) this.#withdraw(request, straight, shard);
         this.#options.waiters.remove(request.id, waiter);
-        if (this.#options.servedShard(envelope.address.shardId) !== shard)
+        if (this.#options.admittingShard(arrival) !== shard)
           return void refuse(arrival, "NOT_ASSIGNED", ACCEPTED_BEFORE);
         return await this.#answerDuplicate(arrival, shard, saved.existing);
       }
@@ -168,7 +168,7 @@ export class PersistedAdmission {
     const { requestId, address, tag, deduplicationKey: key } = envelope;
     try {
       const existing = key === null ? null : await this.#options.messages.lookUpByKey(address, tag, key);
-      if (this.#options.servedShard(address.shardId) !== shard)
+      if (this.#options.admittingShard(arrival) !== shard)
         return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
       if (existing !== null) return await this.#answerDuplicate(arrival, shard, existing);
       answer(failure(requestId, encodeError(absent(envelope), { exposeStacks: false })));

@@ -1,6 +1,8 @@
 // ShardDeparture: how shards leave this runner: drained, in order, or dropped at once.
 //
-//   L1  From the first moment on nothing more is admitted on them, and nothing more starts.
+//   L1  From the first moment on nothing more is admitted on them, and nothing more starts; but where a shard is drained, what
+//       handlers of this process wait for, while one runs that ran at that moment: it may be what that one waits for, and the
+//       shard's next owner waits for both.
 //   L2  Everyone who waits for one of their requests is told that it must be asked for elsewhere, or that it may have run in
 //       part.
 //   L3  A handler that is cut short when its shard is drained has made no failed attempt, but its first one counts once, and one that
@@ -53,14 +55,14 @@ export class ShardDeparture {
   async drain(shardId: ShardId): Promise<void> {
     const shard = this.#options.shards.get(shardId);
     if (shard === undefined) return;
-    shard.isServing = false;
-    const waiting = [...shard.activations.values()].flatMap((activation) => activation.close());
-    for (const request of waiting) this.#release(request, "its shard moves to another runner");
-    const running = [...shard.activations.values()].flatMap((activation) => [...activation.running]);
+    const activations = [...shard.activations.values()];
+    const waiting = activations.flatMap(({ mailbox }) => mailbox.empty());
+    const running = activations.flatMap((activation) => [...activation.running]);
+    shard.windDown(running, waiting);
+    const uncounted = this.#putBack(waiting, shard);
     shard.leaving.abort(new Error("the shard moves to another runner"));
-    const counted = waiting.filter(({ attemptIsRecorded }) => attemptIsRecorded);
-    const uncounted = this.#uncount(counted, shard, () => 0);
-    if (running.length > 0) await this.#letEnd(shard, running);
+    if (running.length > 0) await this.#letEnd(shard);
+    else for (const activation of activations) activation.close();
     await uncounted;
     if (this.#options.shards.get(shardId) !== shard) return;
     const evicted = Promise.all(
@@ -97,8 +99,15 @@ export class ShardDeparture {
     this.#releaseWaiters(shardIds);
   }
 
-  /** A running request was told to end; waits until it has, then aborts it, then leaves it behind. */
-  async #letEnd(shard: HostedShard, running: readonly HostedRequest[]): Promise<void> {
+  /** What has not begun is left to the shard's next owner. Resolves when its counts of attempts are right. */
+  #putBack(waiting: readonly HostedRequest[], shard: HostedShard): Promise<void> {
+    for (const request of waiting) this.#release(request, "its shard moves to another runner");
+    const counted = waiting.filter(({ attemptIsRecorded }) => attemptIsRecorded);
+    return this.#uncount(counted, shard, () => 0);
+  }
+
+  /** What runs was told to end; waits until it has, and what it waits for, then aborts it, then leaves it behind. */
+  async #letEnd(shard: HostedShard): Promise<void> {
     const { clock, terminationTimeoutMs } = this.#options;
     await new Promise<void>((resolve) => {
       const timer = clock.setTimer(terminationTimeoutMs, resolve);
@@ -107,7 +116,15 @@ export class ShardDeparture {
         resolve();
       });
     });
-    const left = running.filter((request) => this.#options.requests.get(request.id) === request);
+    shard.stopTaking();
+    const activations = [...shard.activations.values()];
+    const uncounted = this.#putBack(
+      activations.flatMap((activation) => activation.close()),
+      shard,
+    );
+    const left = activations
+      .flatMap((activation) => [...activation.running])
+      .filter((request) => this.#options.requests.get(request.id) === request);
     for (const request of left) {
       request.end("moved", "the shard moves to another runner");
       this.#release(request, "its shard moves to another runner");
@@ -118,6 +135,7 @@ export class ShardDeparture {
     await this.#uncount(cut, shard, ({ envelope }) =>
       this.#options.behaviors.get(envelope.address.entityType)?.countsCutAttempt === true ? 1 : least,
     );
+    await uncounted;
   }
 
   /** Takes back that an attempt was counted, down to what counts all the same (L3). */

@@ -4,6 +4,7 @@
 
 import type { AnyRpc } from "../contract/rpc.ts";
 import { isUnseen, type PendingRequest } from "../data/envelope.ts";
+import type { ShardId } from "../data/shard-id.ts";
 import type { Activation } from "./activation.ts";
 import type { AdmissionOptions } from "./admission.ts";
 import { acceptedInput, askedRpc } from "./asked-rpc.ts";
@@ -14,8 +15,10 @@ import { rejectionError } from "./rejection.ts";
 
 export interface StoredAdmissionOptions extends Pick<
   AdmissionOptions,
-  "counters" | "requests" | "waiters" | "behaviors" | "newest" | "servedShard" | "activations"
+  "counters" | "requests" | "waiters" | "behaviors" | "newest" | "activations"
 > {
+  /** The shard, while what is read from storage for it is admitted here. */
+  readonly servedShard: (shardId: ShardId) => HostedShard | undefined;
   /** A stored request is for what no code here handles. */
   readonly unserved: (what: string) => void;
 }

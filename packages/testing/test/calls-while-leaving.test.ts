@@ -1,0 +1,188 @@
+// What handlers call while their shard is about to move. Entities with one id are on one shard: its next owner waits for the
+// handler, which must not wait for the next owner.
+
+import { defineEntity, InterruptedError, rpc, type HandlerContext } from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+
+const Order = defineEntity({
+  name: "Order",
+  concurrency: 2,
+  rpcs: { place: rpc<string, string>(), placeKept: rpc<string, string>({ persisted: true }) },
+});
+const Cart = defineEntity({
+  name: "Cart",
+  rpcs: {
+    empty: rpc<string, string>(),
+    emptyKept: rpc<string, string>({ persisted: true }),
+  },
+});
+const Tally = defineEntity({ name: "Tally", rpcs: { count: rpc<number, number>({ stream: true }) } });
+
+/** Holds back who waits for it until it is opened. */
+class Gate {
+  open: () => void = () => undefined;
+  readonly passed = new Promise<void>((resolve) => (this.open = resolve));
+}
+
+/** Begins to stop the runner that has accepted something, and comes back while it drains. */
+async function stopOwner(cluster: TestCluster): Promise<void> {
+  await cluster.advance("100ms");
+  const owner = cluster.runners.find(({ metrics }) => (metrics.snapshot()["accepted"] ?? 0) > 0);
+  void owner?.shutdown();
+  await cluster.advance("50ms");
+  expect(owner?.status().state).toBe("draining");
+}
+
+describe("a handler of a shard that is about to move", () => {
+  const calls = (["place", "placeKept"] as const).flatMap((outer) =>
+    (["empty", "emptyKept"] as const).flatMap((inner) =>
+      [1, 2].map((runners) => ({ outer, inner, runners })),
+    ),
+  );
+
+  it.each(calls)(
+    "calls the entity of its own id: $outer, $inner, $runners",
+    async ({ outer, inner, runners }) => {
+      const gate = new Gate();
+      const work = async (id: string, ctx: HandlerContext): Promise<string> => {
+        await gate.passed;
+        return ctx.entity(Cart, id)[inner](id);
+      };
+      const emptied: string[] = [];
+      const note = (id: string): string => {
+        emptied.push(id);
+        return "empty";
+      };
+      await using cluster = await createTestCluster({
+        runners,
+        register: [
+          Order.implement({ place: work, placeKept: work }),
+          Cart.implement({ empty: note, emptyKept: note }),
+        ],
+      });
+      const placed = cluster.entity(Order, "u1")[outer]("u1");
+      await stopOwner(cluster);
+      gate.open();
+      await expect(placed).resolves.toBe("empty");
+      expect(emptied).toEqual(["u1"]);
+    },
+  );
+
+  it("calls it by way of another call, and reads a stream of it", async () => {
+    const gate = new Gate();
+    const order = Order.implement({
+      place: async (_text: string, ctx: HandlerContext) => {
+        await gate.passed;
+        return ctx.entity(Cart, ctx.entityId).empty("");
+      },
+      placeKept: async (text: string, ctx: HandlerContext) => {
+        let sum = 0;
+        for await (const n of ctx.entity(Tally, ctx.entityId).count(3)) sum += n;
+        return `${text}${sum}`;
+      },
+    });
+    const cart = Cart.implement({
+      empty: (_text: string, ctx: HandlerContext) => ctx.entity(Order, ctx.entityId).placeKept("sum: "),
+      emptyKept: (text: string) => text,
+    });
+    const tally = Tally.implement({
+      count: async function* (upTo: number) {
+        for (let n = 1; n <= upTo; n += 1) yield n;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [order, cart, tally] });
+    const placed = cluster.entity(Order, "u1").place("");
+    await stopOwner(cluster);
+    gate.open();
+    await cluster.advance("1 minute");
+    await expect(placed).resolves.toBe("sum: 6");
+  });
+
+  it("is not cut where a runner joins", async () => {
+    const gate = new Gate();
+    const order = Order.implement({
+      place: async (_text: string, ctx: HandlerContext) => {
+        await gate.passed;
+        return ctx.entity(Cart, ctx.entityId).empty("");
+      },
+      placeKept: (text: string) => text,
+    });
+    const cart = Cart.implement({ empty: () => "ok", emptyKept: () => "ok" });
+    await using cluster = await createTestCluster({ runners: 2, register: [order, cart] });
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    const placed = Promise.all(Array.from({ length: 40 }, (_, n) => cluster.entity(Order, `${n}`).place("")));
+    await cluster.advance("100ms");
+    const restarted = cluster.restart(1);
+    while (cluster.runners[0]?.shardsOwned === 300) await cluster.advance("50ms");
+    await cluster.advance("200ms");
+    gate.open();
+    await cluster.advance("1 minute");
+    expect(new Set(await placed)).toEqual(new Set(["ok"]));
+    await restarted;
+  });
+
+  it("does not overtake what was accepted before for the same entity", async () => {
+    const [gate, slow] = [new Gate(), new Gate()];
+    const handled: string[] = [];
+    const order = Order.implement({
+      place: async (_text: string, ctx: HandlerContext) => {
+        const cart = ctx.entity(Cart, ctx.entityId);
+        await cart.emptyKept.notify("first");
+        await cart.emptyKept.notify("second");
+        await gate.passed;
+        return cart.emptyKept("third");
+      },
+      placeKept: (text: string) => text,
+    });
+    const cart = Cart.implement({
+      empty: (text: string) => text,
+      emptyKept: async (text: string) => {
+        handled.push(text);
+        if (text === "first") await slow.passed;
+        return text;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [order, cart] });
+    const placed = cluster.entity(Order, "u1").place("");
+    await stopOwner(cluster);
+    gate.open();
+    slow.open();
+    const cut = expect(placed).rejects.toBeInstanceOf(InterruptedError);
+    await cluster.advance("1 minute");
+    // The next owner has the second, and with it the third: the handler is cut.
+    await cut;
+    expect(handled).toEqual(["first", "second", "third"]);
+  });
+
+  it("is cut in its time, and with it what it waits for", async () => {
+    const gate = new Gate();
+    const reasons: unknown[] = [];
+    const order = Order.implement({
+      place: async (_text: string, ctx: HandlerContext) => {
+        await gate.passed;
+        return ctx.entity(Cart, ctx.entityId).empty("");
+      },
+      placeKept: (text: string) => text,
+    });
+    const cart = Cart.implement({
+      empty: (_text: string, ctx: HandlerContext) =>
+        new Promise<string>((_resolve, reject) => {
+          ctx.signal.addEventListener("abort", () => {
+            reasons.push(ctx.signal.reason);
+            reject(ctx.signal.reason as Error);
+          });
+        }),
+      emptyKept: (text: string) => text,
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [order, cart] });
+    const placed = cluster.entity(Order, "u1").place("");
+    await stopOwner(cluster);
+    gate.open();
+    const cut = expect(placed).rejects.toBeInstanceOf(InterruptedError);
+    await cluster.advance("1 minute");
+    await cut;
+    expect(reasons).toEqual([expect.any(InterruptedError)]);
+  });
+});
