@@ -24,16 +24,17 @@ export interface CallOptions {
 export class EtcdSession {
   readonly client: Etcd3;
   readonly prefix: string;
-  readonly #timeoutMs: number;
+  /** How long a call may take. */
+  readonly timeoutMs: number;
   /** How long one try may take, so that one dead host of several does not take the time of all. */
   readonly #tryMs: number;
   #isClosed = false;
 
   constructor(settings: EtcdSettings) {
     this.prefix = settings.prefix;
-    this.#timeoutMs = settings.timeoutMs;
+    this.timeoutMs = settings.timeoutMs;
     this.#tryMs = Math.max(SHORTEST_TRY_MS, settings.timeoutMs / settings.hosts.length);
-    this.client = new Etcd3(clientOptions(settings));
+    this.client = new Etcd3(clientOptions(settings, this.#tryMs));
   }
 
   get isClosed(): boolean {
@@ -51,7 +52,7 @@ export class EtcdSession {
     kind: "read" | "write",
     attempt: (options: CallOptions) => Promise<Result>,
   ): Promise<Result> {
-    const until = performance.now() + this.#timeoutMs;
+    const until = performance.now() + this.timeoutMs;
     const outcome = kind === "read" ? "not-written" : "unknown";
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       if (this.#isClosed) throw failure(operation, "not-written", "the connection to etcd is closed");
@@ -77,6 +78,28 @@ export class EtcdSession {
 class LateError extends Error {
   override readonly name = "LateError";
 }
+
+type Interceptor = NonNullable<NonNullable<Parameters<Etcd3["kv"]["range"]>[1]>["interceptors"]>[number];
+
+/**
+ * A token that is signed (JWT) is refused as soon as any user or role was changed, and the client gets a new one only where it
+ * is told that the old one is none.
+ */
+const renewingTokens: Interceptor = (options, nextCall) => {
+  const call = nextCall(options);
+  const start = call.start.bind(call);
+  call.start = (metadata, listener) => {
+    const onReceiveStatus: NonNullable<typeof listener>["onReceiveStatus"] = (status) => {
+      const isOutdated = status.details === "etcdserver: revision of auth store is old";
+      listener?.onReceiveStatus?.(
+        isOutdated ? { ...status, details: "etcdserver: invalid auth token" } : status,
+      );
+    };
+    start(metadata, { ...listener, onReceiveStatus });
+  };
+  // Its type asks for the library's own class, which only wraps such a call.
+  return call as ReturnType<Interceptor>;
+};
 
 /** The client bounds most calls by their deadline, but not the time until it has a token or a stream. */
 async function bounded<Result>(work: Promise<Result>, ms: number): Promise<Result> {
@@ -108,14 +131,14 @@ function failure(
   return new PersistenceError({ operation: `${operation} (etcd)`, outcome, detail }, options);
 }
 
-function clientOptions({ hosts, auth, tls, timeoutMs }: EtcdSettings): IOptions {
+function clientOptions({ hosts, auth, tls }: EtcdSettings, tryMs: number): IOptions {
   return {
     hosts: [...hosts],
-    ...(auth === null
-      ? {}
-      : { auth: { ...auth, callOptions: () => ({ deadline: Date.now() + timeoutMs }) } }),
+    // The client asks one host after the other for a token, the first one first.
+    ...(auth === null ? {} : { auth: { ...auth, callOptions: () => ({ deadline: Date.now() + tryMs }) } }),
     ...(tls === null ? {} : { credentials: credentialsOf(tls) }),
     grpcOptions: {
+      interceptors: [renewingTokens],
       "grpc.keepalive_time_ms": 5_000,
       "grpc.keepalive_timeout_ms": 2_000,
       "grpc.initial_reconnect_backoff_ms": 100,

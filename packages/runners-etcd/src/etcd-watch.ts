@@ -80,12 +80,15 @@ export class EtcdWatch {
   #listen(stream: WatchStream): Promise<void> {
     return new Promise((resolve) => {
       const over = (): void => {
+        clearTimeout(late);
         resolve();
         if (this.#stream !== stream) return;
         this.#stream = null;
         stream.cancel();
         this.#reconnectSoon();
       };
+      // A stream to a member that took the connection and says nothing would stay: no keepalive begins before that answers.
+      const late = setTimeout(over, this.#session.timeoutMs);
       stream.on("error", over);
       stream.on("end", over);
       stream.on("data", (response) => {
@@ -96,6 +99,7 @@ export class EtcdWatch {
         }
         if (response.created === true) {
           this.#pauseMs = FIRST_PAUSE_MS;
+          clearTimeout(late);
           resolve();
         }
         // The first word after a gap tells, too: what happened in it is not known.

@@ -170,6 +170,21 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
     watch.stop();
   });
 
+  it("does not hold up who begins to watch while it takes connections and says nothing", async () => {
+    await etcd.control.kill("SIGSTOP");
+    const session = new EtcdSession(checkOptions({ hosts: hostsOf(etcd.url), timeoutMs: 200 }));
+    onTestFinished(() => session.close());
+    let told = 0;
+    const watch = new EtcdWatch(session, () => {
+      told += 1;
+    });
+    await watch.start();
+    expect(told).toBe(0);
+    await etcd.control.kill("SIGCONT");
+    await expect.poll(() => told, { timeout: 20_000 }).toBeGreaterThan(0);
+    watch.stop();
+  });
+
   it("lets no two members hold one shard, however they race", async () => {
     const racers = await Promise.all([sessions.open(), sessions.open(), sessions.open()]);
     const ids = racers.map((_, index) => `r${index}`);

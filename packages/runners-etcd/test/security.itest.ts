@@ -1,6 +1,11 @@
 // Users, passwords and certificates.
 
-import { readFileSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { PersistenceError } from "@holdfast/core/adapter";
 import { Etcd3 } from "etcd3";
@@ -78,6 +83,45 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd with users", () => {
     await expect.poll(() => seen, { timeout: 10_000 }).toEqual([]);
     await end();
   });
+
+  it("lets in who asks first a member that takes connections and says nothing", async () => {
+    const server = await startOwnEtcd();
+    onTestFinished(() => server.stop());
+    const silent = createServer().listen(0, "127.0.0.1");
+    onTestFinished(() => void silent.close());
+    await once(silent, "listening");
+    const host = hostsOf(server.url);
+    // The one that answers often, so that no call asks the other one each time.
+    const hosts = [
+      `http://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+      ...Array.from({ length: 5 }, () => host),
+    ];
+    await using sessions = new Sessions({ hosts, auth: { username: "holdfast", password: PASSWORD } });
+    await enableUsers(host, sessions.prefix);
+    const runners = await sessions.open();
+    expect(await runners.listRunners()).toEqual([]);
+  });
+
+  it("that signs its tokens lets members go on after a user or a role was changed, which ends all tokens", async () => {
+    const server = await startOwnEtcd({
+      extra: ["--auth-token", `jwt,sign-method=RS256,ttl=10m,${keyPair()}`],
+    });
+    onTestFinished(() => server.stop());
+    const hosts = hostsOf(server.url);
+    const auth = { username: "holdfast", password: PASSWORD };
+    await using sessions = new Sessions({ hosts, timeoutMs: 2_000, auth });
+    await enableUsers(hosts, sessions.prefix);
+    const runners = await sessions.open();
+    await runners.register(member("r1"), TTL_MS);
+    const operator = new Etcd3({ hosts, auth: { username: "root", password: "root" } });
+    await operator.user("somebody else").create("battery staple");
+    expect(await runners.acquireShards("r1", ["default:0"])).toEqual(["default:0"]);
+    await operator.user("somebody else").delete();
+    operator.close();
+    expect(await runners.listRunners()).toEqual([member("r1")]);
+    await runners.unregister("r1");
+    expect(await runners.listRunners()).toEqual([]);
+  });
 });
 
 describe.skipIf(findProgram("etcd") === undefined)("an etcd with certificates", () => {
@@ -116,6 +160,20 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd with certificates", 
     ).rejects.toBeInstanceOf(PersistenceError);
   });
 });
+
+/** The option of etcd that names the keys with which it signs tokens. */
+function keyPair(): string {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-etcd-keys-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const { publicKey, privateKey } = generateKeyPairSync("rsa", {
+    modulusLength: 2_048,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs1", format: "pem" },
+  });
+  writeFileSync(join(folder, "public.pem"), publicKey);
+  writeFileSync(join(folder, "private.pem"), privateKey);
+  return `pub-key=${join(folder, "public.pem")},priv-key=${join(folder, "private.pem")}`;
+}
 
 /** A user who may use the prefix alone, and authentication for all. */
 async function enableUsers(hosts: string, prefix: string): Promise<void> {

@@ -15,7 +15,7 @@ describe("what it says", () => {
       now: 0,
       monotonic: () => clock.now,
     };
-    return { said, clock, standstill: new Standstill(clock, (hint) => void said.push(hint)) };
+    return { said, clock, standstill: new Standstill(clock, (hint) => void said.push(hint), setTimeout) };
   };
 
   it("names how many calls wait, once", () => {

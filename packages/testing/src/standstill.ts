@@ -6,18 +6,27 @@ import type { VirtualClock } from "@holdfast/core/internal";
 /** In real time: less than tests are given by their runners, and more than a busy machine stands still. */
 const LOOK_AFTER_MS = 3_000;
 
+/** The platform's own, also after a test's framework exchanged it. */
+const setRealTimer = setTimeout;
+
 export class Standstill {
   readonly #clock: Pick<VirtualClock, "monotonic">;
   readonly #say: (hint: string) => void;
+  readonly #setTimer: typeof setTimeout;
   /** Those that have not come back, in the order in which they began. */
   readonly #waiting = new Set<symbol>();
   #isWatching = false;
   #wasSaid = false;
 
   /** @param say is told once */
-  constructor(clock: Pick<VirtualClock, "monotonic">, say: (hint: string) => void) {
+  constructor(
+    clock: Pick<VirtualClock, "monotonic">,
+    say: (hint: string) => void,
+    setTimer: typeof setTimeout = setRealTimer,
+  ) {
     this.#clock = clock;
     this.#say = say;
+    this.#setTimer = setTimer;
   }
 
   /** Has an eye on time until the call comes back. */
@@ -37,7 +46,7 @@ export class Standstill {
     this.#isWatching = true;
     const [oldest] = this.#waiting;
     const before = this.#clock.monotonic();
-    const timer = setTimeout(() => {
+    const timer = this.#setTimer(() => {
       this.#isWatching = false;
       const { size } = this.#waiting;
       if (size === 0) return;

@@ -187,6 +187,8 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   const stop = async (): Promise<void> => {
     setFaults({});
     network.heal();
+    // Whoever was revived a moment ago leaves, too.
+    await clock.settle();
     await withTime(Promise.all(runners.map((each) => each.shutdown())));
     await withTime(client.shutdown());
   };
@@ -210,6 +212,8 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       for (const each of everyone) if (each.isAlive) each.member.register(...more);
     },
     async crash(index) {
+      // One that was revived a moment ago dies, too.
+      if (runner(index).isBeingMade) await clock.settle();
       runner(index).crash();
       await clock.settle();
     },
@@ -218,7 +222,7 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     },
     revive(index) {
       const revived = runner(index);
-      if (revived.isDown) void revived.start(registrations, observe).catch(() => revived.crash());
+      if (revived.isDown) void revived.start(registrations, observe).catch(() => revived.failedToStart());
     },
     sleep: (ms) => wait(clock, ms),
     async pause(index) {

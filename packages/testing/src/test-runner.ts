@@ -50,6 +50,7 @@ export class TestRunner {
   /** Every member that this process was, the dead ones too. */
   readonly #members: Member[] = [];
   #isBeingMade = false;
+  #isLeaving = false;
   #process: { readonly member: Member; readonly gate: ProcessGate; readonly view: VirtualClockView } | null =
     null;
 
@@ -70,6 +71,11 @@ export class TestRunner {
 
   get isAlive(): boolean {
     return this.#process !== null;
+  }
+
+  /** Whether a process is being made, and cannot be reached yet. */
+  get isBeingMade(): boolean {
+    return this.#isBeingMade;
   }
 
   /** Whether there is no process, nor one that is being made. */
@@ -137,6 +143,7 @@ export class TestRunner {
     network.join(this.address, gate);
     let member: Member;
     this.#isBeingMade = true;
+    this.#isLeaving = false;
     try {
       member = await createMember(
         {
@@ -176,6 +183,11 @@ export class TestRunner {
     process.member.crash();
   }
 
+  /** Ends a process whose start failed; one that fails because it is leaving goes on with that. */
+  failedToStart(): void {
+    if (!this.#isLeaving) this.crash();
+  }
+
   /** The process is stopped, as by SIGSTOP; time goes on without it. */
   pause(): void {
     this.#traceProcess("stopped");
@@ -205,6 +217,7 @@ export class TestRunner {
     await this.resume();
     const process = this.#process;
     this.#traceProcess("leaves");
+    this.#isLeaving = true;
     await process?.member.shutdown();
     if (this.#process === process) this.#process = null;
   }

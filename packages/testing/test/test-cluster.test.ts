@@ -6,7 +6,7 @@ import {
   type HandlerContext,
 } from "@holdfast/core";
 import { createTestCluster, TestClusterError, type TestCluster } from "@holdfast/testing";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 const Counter = defineEntity({
   name: "Counter",
@@ -205,5 +205,34 @@ describe("a test cluster", () => {
     const error = await cluster.restart(0).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(TestClusterError);
     expect(error).toMatchObject({ code: "TEST_CLUSTER", message: "runner-0 runs already: crash it first" });
+  });
+
+  it("kills a runner that was revived a moment ago", async () => {
+    await using cluster = await createTestCluster({ runners: 2 });
+    await cluster.crash(0);
+    cluster.revive(0);
+    await cluster.crash(0);
+    expect(cluster.runners[0]?.isAlive).toBe(false);
+  });
+
+  it.each([0, 1, 1_000])("shuts down with a runner that was revived %i ms ago", async (ms) => {
+    const cluster = await createTestCluster({ runners: 2 });
+    await cluster.crash(0);
+    cluster.revive(0);
+    if (ms > 0) await cluster.advance(ms);
+    await cluster.shutdown();
+    expect(cluster.runners.map(({ isAlive }) => isAlive)).toEqual([false, false]);
+  });
+
+  it("goes on although the test's framework has timers wait to be told", async () => {
+    vi.useFakeTimers();
+    try {
+      await using cluster = await createTestCluster({ runners: 2, register: [counter()] });
+      await cluster.crash(0);
+      await cluster.advance("1 minute");
+      expect(await cluster.entity(Counter, "a").increment(1)).toBe(1);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

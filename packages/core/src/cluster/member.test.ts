@@ -4,6 +4,7 @@ import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import type { RunnersAdapter } from "../adapter/storage-adapter.ts";
 import { defineWorkflow } from "../define/workflow.ts";
+import { ConfigError } from "../errors/config.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
 import { PersistenceError } from "../errors/storage.ts";
 import { createMemoryBackend, type MemoryBackend } from "../memory/memory-backend.ts";
@@ -149,18 +150,53 @@ describe("shutdown", () => {
       const members = new Members();
       const slow = { register: 100, watch: 100, listRunners: 100, acquireShards: 100, unregister: 100 };
       const member = await members.make("a", { runners: slowly(members.backend.runners, slow) });
-      const starting = member.start().catch((error: unknown) => error);
+      const ended: string[] = [];
+      const starting = member.start().catch((error: unknown) => {
+        ended.push("start");
+        return error;
+      });
       await members.clock.advance(delayMs);
-      const leaving = member.shutdown();
+      const leaving = member.shutdown().then(() => ended.push("shutdown"));
       await members.clock.advance(10_000);
       await leaving;
       expect(member.state).toBe("stopped");
       await expect(starting).resolves.toBeInstanceOf(ClusterClosedError);
+      expect(ended).toEqual(["shutdown", "start"]);
       expect(await members.listed()).toEqual([]);
       await members.clock.advance(60_000);
       expect(await members.listed()).toEqual([]);
     },
   );
+});
+
+describe("a member that counts shards differently", () => {
+  it.each(["runner", "client"] as const)(
+    "does not start as a %s beside a runner, and leaves",
+    async (role) => {
+      const members = new Members();
+      const runner = await members.started("a", { shardsPerGroup: 60 });
+      const other = await members.make("b", { role });
+      const starting = other.start().catch((error: unknown) => error);
+      await members.clock.advance(5_000);
+      const error = await starting;
+      expect(error).toBeInstanceOf(ConfigError);
+      expect((error as ConfigError).message).toBe(
+        'Option "shardsPerGroup" is 300, but it takes the same number on every member, and a has 60. ' +
+          "It decides which shard an entity is in, and cannot be changed while there are entities.",
+      );
+      expect(await members.listed()).toEqual(["a"]);
+      expect(runner.partsIfAny?.owner.owned).toHaveLength(60);
+      await members.stopped(runner);
+    },
+  );
+
+  it("keeps no runner from starting where it is a client", async () => {
+    const members = new Members();
+    const client = await members.started("a", { role: "client" });
+    const runner = await members.started("b", { shardsPerGroup: 60 });
+    expect(runner.state).toBe("running");
+    await members.stopped(client, runner);
+  });
 });
 
 describe("a start at the address of a runner that was killed", () => {

@@ -10,6 +10,7 @@ import { within } from "../clock/within.ts";
 import { guardedLogger, withFields, type LogFields, type Logger } from "../contract/logger.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { Counters } from "../entity/counters.ts";
+import { ConfigError } from "../errors/config.ts";
 import { ClusterClosedError } from "../errors/routing.ts";
 import { BackendWatch } from "./backend-watch.ts";
 import type { ClusterSettings } from "./config.ts";
@@ -130,7 +131,11 @@ export class Member {
     if (this.#stopping !== null)
       return Promise.reject(new ClusterClosedError({ what: "start()", state: describeState(this.#state) }));
     this.#starting ??= this.#start();
-    return this.#starting;
+    return this.#starting.catch(async (error: unknown) => {
+      // A shutdown ended it: a process that ends by this error is to have left by then.
+      await this.#stopping;
+      throw error;
+    });
   }
 
   /** Drains, hands the shards over, leaves. Safe to call often, and before `start()` is done. */
@@ -176,6 +181,7 @@ export class Member {
       await parts.lease.join();
       this.#checkStarting();
       await parts.router.start();
+      this.#checkShardCounts(parts);
       await this.#relievePredecessors(parts);
       this.#checkStarting();
       this.#unwatch = (await parts.messages.watchPending?.(() => parts.host.wake())) ?? null;
@@ -204,6 +210,26 @@ export class Member {
   #checkStarting(): void {
     if (this.state !== "starting")
       throw new ClusterClosedError({ what: "start()", state: describeState(this.#state) });
+  }
+
+  /**
+   * What a member that counts shards differently has accepted is in shards that nobody owns, and an entity would be in two.
+   *
+   * @throws {ConfigError}
+   */
+  #checkShardCounts({ router }: Parts): void {
+    const { shardsPerGroup } = this.#options.settings;
+    // A client that is wrong is told so itself, and keeps no runner from starting.
+    const other = router.runners.find(
+      (member) => member.role === "runner" && member.shardsPerGroup !== shardsPerGroup,
+    );
+    if (other === undefined) return;
+    throw new ConfigError({
+      option: "shardsPerGroup",
+      got: shardsPerGroup,
+      takes: `the same number on every member, and ${other.address} has ${other.shardsPerGroup}`,
+      hint: "It decides which shard an entity is in, and cannot be changed while there are entities.",
+    });
   }
 
   /**

@@ -25,11 +25,16 @@ export function checkSchema(of: string, schema: unknown): void {
   );
 }
 
+/** The carrier of a schema's types alone: held against all of StandardSchemaV1, an arktype is too deep for TypeScript 5 and 6. */
+interface Carrier<Types> {
+  readonly "~standard": { readonly types?: Types | undefined };
+}
+
 /** What passes into a schema: the side before it is parsed. */
-export type SchemaInput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : void;
+export type SchemaInput<S> = S extends Carrier<{ readonly input: infer In }> ? In : void;
 
 /** What comes out of a schema once it is parsed. */
-export type SchemaOutput<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : void;
+export type SchemaOutput<S> = S extends Carrier<{ readonly output: infer Out }> ? Out : void;
 
 /**
  * Parses an input of `of`; without a schema it is what it is. A promise only where there is a schema.

@@ -1,3 +1,4 @@
+import { type } from "arktype";
 import { describe, expectTypeOf, it } from "vitest";
 import * as z from "zod";
 import type { Cluster } from "../cluster/cluster.ts";
@@ -36,6 +37,25 @@ const Order = defineWorkflow({
 });
 
 describe("a workflow with signals and queries", () => {
+  it("takes signals of arktype, in TypeScript 5 and 6, too", () => {
+    const Counted = defineWorkflow({
+      name: "Counted",
+      signals: { counted: type({ n: "string.numeric.parse" }), approved: z.object({ by: z.string() }) },
+    });
+    Counted.implement({
+      async execute(ctx) {
+        const { n } = await ctx.signal("counted", { timeout: "1s" });
+        expectTypeOf(n).toEqualTypeOf<number>();
+        const { by } = await ctx.signal("approved");
+        expectTypeOf(by).toEqualTypeOf<string>();
+      },
+    });
+    const handle = cluster.workflow(Counted).get("1");
+    void handle.signal("counted", { n: "1" });
+    // @ts-expect-error what is sent is text
+    void handle.signal("counted", { n: 1 });
+  });
+
   it("type-checks as the page of the API has it", () => {
     Order.implement({
       activities: { release: activity(async (_ctx, reservation: string) => void reservation) },

@@ -30,7 +30,8 @@ export const MAKE_WAY = "redis.pcall('HDEL', META, 'none')\n";
  * is void has the epoch alone, with a space after it, which no write names.
  *
  * A server that was a replica meanwhile has other data, and its connections may have lived on: who has not entered what is there
- * now writes nothing, since it goes on from what may be gone. Where nothing was ever entered, there is no claim either.
+ * now writes nothing, since it goes on from what may be gone. Nor does who has seen more than is there; and it counts nothing, or
+ * what it sends next would find that the server has caught up. Where nothing was ever entered, there is no claim either.
  */
 export const WRITE: string = write("");
 
@@ -46,17 +47,17 @@ local seen, incarnation = tonumber(table.remove(ARGV)), table.remove(ARGV)
 local link, session = tonumber(table.remove(ARGV)), table.remove(ARGV)
 local latest = tonumber(redis.call('GET', link_key(session)) or '0')
 if latest > link then return redis.error_reply('STALE it came over a connection that was lost') end
-local OTHER_DATA = 'STALE the server has other data than those that were entered'
-local entered = redis.call('HGET', META, 'incarnation')
-if entered and entered ~= incarnation then return redis.error_reply(OTHER_DATA) end
-${first}local position = redis.call('HINCRBY', META, 'position', 1)
+local meta = redis.call('HMGET', META, 'incarnation', 'position')
+if meta[1] and (meta[1] ~= incarnation or tonumber(meta[2] or '0') < seen) then
+  return redis.error_reply('STALE the server has other data than those that were entered')
+end
+${first}redis.call('HINCRBY', META, 'position', 1)
 if latest < link then keep_link(session, link) end
 
 -- Nil where the write may pass, else the answer that refuses it: the epoch at which the shard is, or nothing.
 -- An empty claim: the writer knows the epoch from another session.
 local function refusal(shard, epoch, claim)
   if shard == '' then return nil end
-  if entered and position <= seen then return redis.error_reply(OTHER_DATA) end
   local entry = redis.call('HGET', EPOCHS, shard)
   local at = entry and string.match(entry, '^%d+')
   local passes
