@@ -123,6 +123,32 @@ describe("a handler of a shard that is about to move", () => {
     await restarted;
   });
 
+  it.each(["empty", "emptyKept"] as const)("has its call handled that waits already: %s", async (inner) => {
+    const slow = new Gate();
+    const handled: string[] = [];
+    const order = Order.implement({
+      place: async (_text: string, ctx: HandlerContext) => {
+        const cart = ctx.entity(Cart, ctx.entityId);
+        await cart.emptyKept.notify("first");
+        return cart[inner]("second");
+      },
+      placeKept: (text: string) => text,
+    });
+    const work = async (text: string): Promise<string> => {
+      handled.push(text);
+      if (text === "first") await slow.passed;
+      return text;
+    };
+    const cart = Cart.implement({ empty: work, emptyKept: work });
+    await using cluster = await createTestCluster({ runners: 2, register: [order, cart] });
+    const placed = cluster.entity(Order, "u1").place("");
+    await stopOwner(cluster);
+    slow.open();
+    await cluster.advance("1 minute");
+    await expect(placed).resolves.toBe("second");
+    expect(handled).toEqual(["first", "second"]);
+  });
+
   it("does not overtake what was accepted before for the same entity", async () => {
     const [gate, slow] = [new Gate(), new Gate()];
     const handled: string[] = [];

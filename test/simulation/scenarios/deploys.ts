@@ -1,5 +1,6 @@
 // Deploys: runners leave in order and come back, and nothing else goes wrong but the network's delays. Then nothing is
-// repeated, nothing is at two places for a moment, and callers do not notice.
+// repeated, nothing is at two places for a moment, and callers do not notice: also where a handler calls an entity of its own id,
+// whose shard is about to move with its own.
 
 import { defineEntity, defineSingleton, rpc, type HandlerContext } from "@holdfast/core";
 import {
@@ -16,10 +17,16 @@ import { HandlerWatch } from "../handler-watch.ts";
 interface Job {
   readonly key: string;
   readonly lastsMs: number;
+  readonly helper: "none" | "volatile" | "persisted";
 }
 
 const Worker = defineEntity({
   name: "Worker",
+  rpcs: { keep: rpc<Job, string>({ persisted: true }), ask: rpc<Job, string>() },
+});
+
+const Helper = defineEntity({
+  name: "Helper",
   rpcs: { keep: rpc<Job, string>({ persisted: true }), ask: rpc<Job, string>() },
 });
 
@@ -38,7 +45,7 @@ export const deploys: Scenario = {
 class Deploys {
   readonly #sim: Simulation;
   readonly #watch: HandlerWatch;
-  readonly #jobs: readonly { readonly isKept: boolean; readonly lastsMs: number }[];
+  readonly #jobs: readonly ({ readonly isKept: boolean } & Omit<Job, "key">)[];
   readonly #leaves: readonly { readonly runner: number; readonly forMs: number }[];
   readonly #delayMs: number;
   readonly #ran: string[] = [];
@@ -54,6 +61,7 @@ class Deploys {
       isKept: sim.random() < 0.5,
       // Less than `entityTerminationTimeout`, one after the other as well.
       lastsMs: [0, 0, 10, 300][sim.integer(0, 3)] ?? 0,
+      helper: (["none", "volatile", "persisted"] as const)[sim.integer(0, 2)] ?? "none",
     }));
     this.#leaves = Array.from({ length: DEPLOYS }, () => ({
       // One stays, so that there is always somebody to go to.
@@ -69,6 +77,15 @@ class Deploys {
       this.#watch.during(`worker ${ctx.entityId}`, process, ctx, async () => {
         this.#ran.push(job.key);
         if (job.lastsMs > 0) await process.sleep(job.lastsMs);
+        const helper = ctx.entity(Helper, ctx.entityId);
+        if (job.helper === "volatile") await helper.ask(job);
+        if (job.helper === "persisted") await helper.keep(job);
+        return job.key;
+      });
+    const help = (job: Job, ctx: HandlerContext): Promise<string> =>
+      this.#watch.during(`helper ${ctx.entityId}`, process, ctx, async () => {
+        this.#ran.push(`help with ${job.key}`);
+        if (job.lastsMs > 0) await process.sleep(job.lastsMs);
         return job.key;
       });
     const leader = defineSingleton({
@@ -83,7 +100,7 @@ class Deploys {
           await process.sleep(250);
         }),
     });
-    return [Worker.implement({ keep: work, ask: work }), leader];
+    return [Worker.implement({ keep: work, ask: work }), Helper.implement({ keep: help, ask: help }), leader];
   }
 
   async run(): Promise<void> {
@@ -101,11 +118,13 @@ class Deploys {
         cluster.revive(runner);
       }),
       this.#sim.operations(JOBS, async (index) => {
-        const { isKept, lastsMs } = this.#jobs[index] ?? { isKept: true, lastsMs: 0 };
-        const key = `job ${index}`;
+        const { isKept, ...kind } = this.#jobs[index] ?? { isKept: true, lastsMs: 0, helper: "none" };
+        const job = { key: `job ${index}`, ...kind };
+        const { key } = job;
         const worker = cluster.entity(Worker, `${index % 6}`);
-        const reply = await (isKept ? worker.keep({ key, lastsMs }) : worker.ask({ key, lastsMs }));
+        const reply = await (isKept ? worker.keep(job) : worker.ask(job));
         this.#answered.push(key);
+        if (job.helper !== "none") this.#answered.push(`help with ${key}`);
         this.#told.push({ request: key, reply }, { request: key, reply: key });
       }),
     ]);

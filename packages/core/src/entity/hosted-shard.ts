@@ -29,8 +29,10 @@ export class HostedShard {
   readonly #unused = new Set<string>();
   /** Of a shard that is given up: what ran at that moment and still does. */
   readonly #unfinished = new Set<HostedRequest>();
-  /** Of a shard that is given up: entities whose accepted requests were left to its next owner. */
+  /** Of a shard that is given up, of which nothing more is read: entities of which storage may hold what its next owner handles. */
   readonly #putBack = new Set<string>();
+  /** Of a shard that is given up: whether it may be any of them. */
+  #wasUnread = false;
   #whenQuiet: (() => void) | null = null;
   #unreadSince = 1;
   #readUpTo = 0;
@@ -58,11 +60,18 @@ export class HostedShard {
 
   /** Whether it may hold such requests of this entity. */
   isUnreadFor(address: EntityAddress): boolean {
-    return this.isUnread || this.#skipped.isLeftOut(address);
+    const isLeft = this.isServing ? this.isUnread : this.#wasUnread || this.#putBack.has(entityKey(address));
+    return isLeft || this.#skipped.isLeftOut(address);
   }
 
   markUnread(): void {
     this.#unreadSince += 1;
+  }
+
+  /** Storage may hold a request of this entity that is not in memory. */
+  markUnreadFor(address: EntityAddress): void {
+    this.markUnread();
+    if (!this.isServing) this.#putBack.add(entityKey(address));
   }
 
   /** Stores a request that a read is to find: one that began before this is over may have missed it. */
@@ -97,7 +106,7 @@ export class HostedShard {
   /** What the read under way still brings of this entity would come out of order: the next one takes it. */
   holdBack(address: EntityAddress): void {
     this.#heldBack.set(entityKey(address), address);
-    this.markUnread();
+    this.markUnreadFor(address);
   }
 
   isHeldBack(address: EntityAddress): boolean {
@@ -147,6 +156,7 @@ export class HostedShard {
 
   /** It is given up while these run, and these were put back. */
   windDown(running: readonly HostedRequest[], putBack: readonly HostedRequest[]): void {
+    this.#wasUnread = this.isUnread;
     this.isServing = false;
     for (const request of running) this.#unfinished.add(request);
     for (const { envelope } of putBack)
@@ -158,9 +168,7 @@ export class HostedShard {
    * wait for that, and its next owner waits for what ran. Not what would overtake accepted requests of its entity (INV-4).
    */
   takesFromInside({ address, persisted, readPendingFirst }: Envelope): boolean {
-    if (this.#unfinished.size === 0) return false;
-    if (!persisted) return true;
-    return !readPendingFirst && !this.isUnreadFor(address) && !this.#putBack.has(entityKey(address));
+    return this.#unfinished.size > 0 && !(persisted && (readPendingFirst || this.isUnreadFor(address)));
   }
 
   /** Calls back once nothing runs on this shard, or is about to. */

@@ -51,6 +51,11 @@ export class Mailbox<Item extends Waiting> {
     return index === -1 ? [] : this.#waiting.splice(index + 1);
   }
 
+  /** Takes out what stands behind the last that is to be kept, in order; all if none is. */
+  emptyBehind(isKept: (item: Item) => boolean): readonly Item[] {
+    return this.#waiting.splice(this.#waiting.findLastIndex(isKept) + 1);
+  }
+
   /** Takes everything out, in order. */
   empty(): readonly Item[] {
     const waiting = this.#waiting;

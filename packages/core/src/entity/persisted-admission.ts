@@ -120,7 +120,7 @@ export class PersistedAdmission {
       request.isAccepted = true;
       // Put back meanwhile, with what was in front of it: it is read in its turn.
       if (this.#options.requests.get(request.id) !== request) {
-        shard.markUnread();
+        shard.markUnreadFor(address);
         return void this.#options.wake();
       }
       request.isNew = request.attemptIsRecorded;
@@ -134,7 +134,7 @@ export class PersistedAdmission {
         return void refuse(arrival, "NOT_ASSIGNED", "the shard was claimed by another runner");
       }
       // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
-      shard.markUnread();
+      shard.markUnreadFor(address);
       void this.#options.wake();
       refuse(arrival, "PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
     }
@@ -185,7 +185,7 @@ export class PersistedAdmission {
       (existing.deliverAt === null || existing.deliverAt <= this.#options.clock.now());
     if (isDue && !this.#options.requests.has(existing.requestId)) {
       // Its sender believes it accepted, and what it sends next must not overtake it (A2).
-      shard.markUnread();
+      shard.markUnreadFor(envelope.address);
       void this.#options.wake();
     }
     this.#protect(existing.requestId, envelope);

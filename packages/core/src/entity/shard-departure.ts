@@ -1,8 +1,8 @@
 // ShardDeparture: how shards leave this runner: drained, in order, or dropped at once.
 //
-//   L1  From the first moment on nothing more is admitted on them, and nothing more starts; but where a shard is drained, what
-//       handlers of this process wait for, while one runs that ran at that moment: it may be what that one waits for, and the
-//       shard's next owner waits for both.
+//   L1  From the first moment on nothing more is admitted on them, and nothing more starts. But of a shard that is drained what
+//       handlers of this process wait for is, and what is in front of that, while something runs that ran at that moment: it may
+//       be what that waits for, and the shard's next owner waits for both.
 //   L2  Everyone who waits for one of their requests is told that it must be asked for elsewhere, or that it may have run in
 //       part.
 //   L3  A handler that is cut short when its shard is drained has made no failed attempt, but its first one counts once, and one that
@@ -13,6 +13,7 @@ import type { MessageStorage } from "../adapter/message-storage.ts";
 import { within } from "../clock/within.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
+import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import type { Activation } from "./activation.ts";
@@ -56,8 +57,13 @@ export class ShardDeparture {
     const shard = this.#options.shards.get(shardId);
     if (shard === undefined) return;
     const activations = [...shard.activations.values()];
-    const waiting = activations.flatMap(({ mailbox }) => mailbox.empty());
     const running = activations.flatMap((activation) => [...activation.running]);
+    const waiting = activations.flatMap(({ behavior, mailbox }) =>
+      // An execution leaves as soon as its shard is about to: it would begin in vain.
+      running.length === 0 || behavior.keepsNothing === true
+        ? mailbox.empty()
+        : mailbox.emptyBehind((request) => this.#isAwaitedInside(request)),
+    );
     shard.windDown(running, waiting);
     const uncounted = this.#putBack(waiting, shard);
     shard.leaving.abort(new Error("the shard moves to another runner"));
@@ -97,6 +103,12 @@ export class ShardDeparture {
       }
     }
     this.#releaseWaiters(shardIds);
+  }
+
+  /** Whether a handler of this process waits for it. */
+  #isAwaitedInside({ id, envelope, caller }: HostedRequest): boolean {
+    if (!envelope.fromInside) return false;
+    return envelope.persisted ? this.#options.waiters.isAwaitedBy(HERE, id) : caller?.peer === HERE;
   }
 
   /** What has not begun is left to the shard's next owner. Resolves when its counts of attempts are right. */
