@@ -76,8 +76,16 @@ export const OWNERSHIP: readonly PlantedBug[] = [
     name: "a drain does not wait for handlers",
     breaks: "INV-5",
     file: "entity/shard-departure.ts",
-    find: "if (running.length > 0) await this.#letEnd(shard, running);",
-    replace: "void running;",
+    find: "if (running.length > 0) await this.#letEnd(shard);",
+    replace: "if (running.length > 0) void this.#letEnd(shard);",
+    scenarios: ["deploys"],
+  },
+  {
+    name: "a shard that is about to move takes nothing that its handlers wait for",
+    breaks: "nothing hangs",
+    file: "entity/hosted-shard.ts",
+    find: "return this.#unfinished.size > 0 && ",
+    replace: "return false && ",
     scenarios: ["deploys"],
   },
   {
