@@ -1,5 +1,6 @@
 // PGlite takes seconds to initialise a database, and a fifth of that to load one that was initialised before.
 
+import { randomUUID } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
@@ -14,7 +15,7 @@ export async function freshPGlite(): Promise<PGlite> {
   });
   if (saved !== null) return await PGlite.create({ loadDataDir: new Blob([saved]) });
   const instance = await PGlite.create();
-  const own = `${image}.${process.pid}`;
+  const own = `${image}.${randomUUID()}`;
   await writeFile(own, Buffer.from(await (await instance.dumpDataDir("none")).arrayBuffer()));
   // Another process may have been first: both are whole.
   await rename(own, image);

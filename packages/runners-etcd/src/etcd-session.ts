@@ -85,7 +85,7 @@ type Interceptor = NonNullable<NonNullable<Parameters<Etcd3["kv"]["range"]>[1]>[
  * A token that is signed (JWT) is refused as soon as any user or role was changed, and the client gets a new one only where it
  * is told that the old one is none.
  */
-const renewingTokens: Interceptor = (options, nextCall) => {
+export const renewingTokens: Interceptor = (options, nextCall) => {
   const call = nextCall(options);
   const start = call.start.bind(call);
   call.start = (metadata, listener) => {

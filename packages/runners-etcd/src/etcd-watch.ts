@@ -4,7 +4,7 @@
 // no revision to resume from, and no event is lost or out of order.
 
 import type { Etcd3 } from "etcd3";
-import type { EtcdSession } from "./etcd-session.ts";
+import { renewingTokens, type EtcdSession } from "./etcd-session.ts";
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
@@ -43,6 +43,8 @@ export class EtcdWatch {
   readonly #changed: () => void;
   #stream: WatchStream | null = null;
   #timer: NodeJS.Timeout | undefined;
+  /** Ends a stream that is not begun in time. */
+  #late: NodeJS.Timeout | undefined;
   #pauseMs = FIRST_PAUSE_MS;
   #isOver = false;
 
@@ -59,6 +61,7 @@ export class EtcdWatch {
   stop(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
+    this.#late?.unref();
     this.#stream?.cancel();
     this.#stream = null;
   }
@@ -66,7 +69,7 @@ export class EtcdWatch {
   async #connect(): Promise<void> {
     try {
       const stream: WatchStream = await this.#session.call("watch", "read", () =>
-        this.#session.client.watchClient.watch({ interceptors: [withLeader] }),
+        this.#session.client.watchClient.watch({ interceptors: [withLeader, renewingTokens] }),
       );
       if (this.#isOver) return stream.cancel();
       this.#stream = stream;
@@ -89,6 +92,7 @@ export class EtcdWatch {
       };
       // A stream to a member that took the connection and says nothing would stay: no keepalive begins before that answers.
       const late = setTimeout(over, this.#session.timeoutMs);
+      this.#late = late;
       stream.on("error", over);
       stream.on("end", over);
       stream.on("data", (response) => {

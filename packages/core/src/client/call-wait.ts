@@ -6,7 +6,7 @@ import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import { describeCall } from "../entity/answers.ts";
 import type { Delivery } from "../entity/delivery.ts";
-import type { DeliveryListener } from "../entity/outgoing.ts";
+import type { DeliveryListener, Origin } from "../entity/outgoing.ts";
 import { ConfigError } from "../errors/config.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
 
@@ -30,7 +30,7 @@ export interface CallLimits {
 export abstract class LimitedWait {
   protected readonly delivery: CallWaitParts["delivery"];
   protected readonly envelope: Envelope;
-  readonly #isKept: boolean;
+  readonly #origin: Origin;
   readonly #clock: Clock;
   readonly #timeoutMs: number | null;
   readonly #signal: AbortSignal | undefined;
@@ -38,20 +38,19 @@ export abstract class LimitedWait {
   #isOver = false;
 
   /**
-   * @param isKept whether the request is kept while no member serves its type (outgoing.ts)
    * @throws {ConfigError} the time-out is no duration, or the signal none
    */
   constructor(
     { delivery, clock }: CallWaitParts,
     envelope: Envelope,
     { timeout, signal }: CallLimits,
-    isKept: boolean = false,
+    origin: Origin = {},
   ) {
     if (signal !== undefined && !isAbortSignal(signal))
       throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
     this.delivery = delivery;
     this.envelope = envelope;
-    this.#isKept = isKept;
+    this.#origin = origin;
     this.#clock = clock;
     this.#timeoutMs = timeout === undefined ? null : milliseconds(timeout, "timeout");
     this.#signal = signal;
@@ -70,7 +69,7 @@ export abstract class LimitedWait {
     const mayHaveRun = this.envelope.deduplicationKey !== null;
     if (this.#signal?.aborted === true) return this.failed(this.#interruption(mayHaveRun));
     this.#signal?.addEventListener("abort", this, { once: true });
-    this.delivery.send(this.envelope, listener, this.#isKept);
+    this.delivery.send(this.envelope, listener, this.#origin);
     if (!this.#isOver && this.#timeoutMs !== null) this.#timer = this.#limit(this.#timeoutMs);
   }
 
@@ -174,8 +173,14 @@ export class AcceptanceWait extends SingleWait<void> {
 export class StreamWait extends LimitedWait {
   readonly #failed: (error: Error) => void;
 
-  constructor(parts: CallWaitParts, envelope: Envelope, limits: CallLimits, failed: (error: Error) => void) {
-    super(parts, envelope, limits);
+  constructor(
+    parts: CallWaitParts,
+    envelope: Envelope,
+    limits: CallLimits,
+    origin: Origin,
+    failed: (error: Error) => void,
+  ) {
+    super(parts, envelope, limits, origin);
     this.#failed = failed;
   }
 

@@ -51,6 +51,8 @@ export interface CallTarget {
   readonly persisted?: boolean;
   /** Of a `notify` for what is known to exist: while no member serves its type it is stored, instead of failing. */
   readonly isKept?: boolean;
+  /** The shard on which the handler runs that calls. */
+  readonly fromShard?: ShardId;
 }
 
 /** Sends requests and hands back decoded, validated outcomes. */
@@ -120,7 +122,7 @@ export class ClusterCaller implements Caller {
     const given = this.#take(target, rpc, input, options);
     // Awaited also where it is a value: calls go out in their order, and one made by a handler not on the handler's stack.
     const envelope = this.#envelope(target, rpc, given, await given.parsed, "reply");
-    const replied = new ReplyWait(this.#options, envelope, given).outcome();
+    const replied = new ReplyWait(this.#options, envelope, given, target).outcome();
     return this.#decode(replied instanceof Promise ? await replied : replied, rpc, target);
   }
 
@@ -128,7 +130,7 @@ export class ClusterCaller implements Caller {
     const rpc = rpcNamed(target.contract, target.tag);
     const given = this.#take(target, rpc, input, options);
     const envelope = this.#envelope(target, rpc, given, await given.parsed, "acceptance");
-    await new AcceptanceWait(this.#options, envelope, given, target.isKept).outcome();
+    await new AcceptanceWait(this.#options, envelope, given, target).outcome();
   }
 
   /** What it was given counts as it is now, and is looked at when the first element is asked for. */
@@ -164,7 +166,7 @@ export class ClusterCaller implements Caller {
       // Once a volatile stream has ended, nobody waits for that, and nothing is kept of it.
       if (envelope.persisted || !queue.hasEnd) delivery.acknowledge(requestId, upTo);
     });
-    const wait = new StreamWait(this.#options, envelope, given, (error) => queue.fail(error));
+    const wait = new StreamWait(this.#options, envelope, given, target, (error) => queue.fail(error));
     left.whenAborted(() => queue.leave());
     // Only another reader can have taken what this one lacks: it says itself how far it came.
     let isTaken = false;

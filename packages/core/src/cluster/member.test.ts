@@ -190,6 +190,18 @@ describe("a member that counts shards differently", () => {
     },
   );
 
+  it("keeps none from starting that counts as the runners do", async () => {
+    const members = new Members();
+    const runner = await members.started("a", { shardsPerGroup: 60 });
+    const [wrong, right] = [await members.make("b"), await members.make("c", { shardsPerGroup: 60 })];
+    const starting = [wrong.start().catch((error: unknown) => error), right.start()];
+    await members.clock.advance(5_000);
+    expect(await starting[0]).toBeInstanceOf(ConfigError);
+    await starting[1];
+    expect(await members.listed()).toEqual(["a", "c"]);
+    await members.stopped(runner, right);
+  });
+
   it("keeps no runner from starting where it is a client", async () => {
     const members = new Members();
     const client = await members.started("a", { role: "client" });

@@ -178,10 +178,12 @@ export class Member {
       this.#checkStarting();
       // A client serves no shard, so it has nothing to look for.
       if (this.#options.settings.role === "runner") parts.host.start();
+      // Before it joins: others would have to get along with it.
+      await this.#checkShardCounts(parts);
+      this.#checkStarting();
       await parts.lease.join();
       this.#checkStarting();
       await parts.router.start();
-      this.#checkShardCounts(parts);
       await this.#relievePredecessors(parts);
       this.#checkStarting();
       this.#unwatch = (await parts.messages.watchPending?.(() => parts.host.wake())) ?? null;
@@ -217,11 +219,12 @@ export class Member {
    *
    * @throws {ConfigError}
    */
-  #checkShardCounts({ router }: Parts): void {
+  async #checkShardCounts({ runners, address }: Parts): Promise<void> {
     const { shardsPerGroup } = this.#options.settings;
-    // A client that is wrong is told so itself, and keeps no runner from starting.
-    const other = router.runners.find(
-      (member) => member.role === "runner" && member.shardsPerGroup !== shardsPerGroup,
+    // A client that is wrong is told so itself. Who was at this very address is gone.
+    const other = (await runners.listRunners()).find(
+      (member) =>
+        member.role === "runner" && member.address !== address && member.shardsPerGroup !== shardsPerGroup,
     );
     if (other === undefined) return;
     throw new ConfigError({

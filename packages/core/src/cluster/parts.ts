@@ -218,7 +218,7 @@ async function wire(
       if (runner?.runnerId === lease.runnerId || host.serves(shardId)) return HERE;
       return runner?.address;
     },
-    staysHere: (envelope) => host.takesFromHere(envelope),
+    takesNested: (envelope) => host.takesNested(envelope),
     serves: (of) => router.serves(of),
     reroute: (shardId) => router.doubt(shardId),
     send: (to, message) => transport.send(to, message),

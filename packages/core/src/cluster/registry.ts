@@ -6,7 +6,8 @@ import type { Clock } from "../adapter/clock.ts";
 import type { RequestState } from "../adapter/message-storage.ts";
 import type { OpenStorage } from "../adapter/storage-adapter.ts";
 import type { Random } from "../adapter/random.ts";
-import type { ClusterCaller } from "../client/caller.ts";
+import type { Caller, ClusterCaller } from "../client/caller.ts";
+import { callerOnShard } from "../client/caller-on-shard.ts";
 import { entityClient, type EntityPeers } from "../client/entity-client.ts";
 import type { HandlerContext, RunContext } from "../client/handler-context.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
@@ -69,6 +70,8 @@ export class Registry {
   readonly #seeding = new Map<ShardId, AbortController>();
   readonly #peers: EntityPeers;
   readonly #workflows: WorkflowClients;
+  /** What handlers call with, by the shard on which they run. */
+  readonly #onShards = new Map<ShardId, Pick<HandlerContext, "entity" | "workflow">>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -81,8 +84,7 @@ export class Registry {
       terminationTimeoutMs: options.settings.entityTerminationTimeoutMs,
       leaseIsHeld: options.leaseIsHeld,
     });
-    this.#peers = ((definition, entityId) =>
-      entityClient(options.caller, definition, entityId, true)) as EntityPeers;
+    this.#peers = peersOf(options.caller);
     this.#workflows = workflowClients(patientCaller(options.caller), options.executions);
   }
 
@@ -268,6 +270,7 @@ export class Registry {
 
   #handlerContext(call: Call): HandlerContext {
     const { envelope } = call;
+    const { entity, workflow } = this.#clientsOn(call.fence.shardId);
     const context = {
       [SOURCE]: call,
       entityId: envelope.address.entityId,
@@ -278,12 +281,24 @@ export class Registry {
       deliverAt: envelope.deliverAt === null ? undefined : new Date(envelope.deliverAt),
       fencingToken: call.fence.epoch,
       log: new LazyLogger(this.#options.logger, call, logFieldsOf),
-      entity: this.#peers,
-      workflow: this.#workflows,
+      entity,
+      workflow,
       [TRANSACTION_SCOPE]: call.transactions,
     };
     return Object.defineProperty(context, "signal", SIGNAL) as typeof context &
       Pick<HandlerContext, "signal">;
+  }
+
+  #clientsOn(shardId: ShardId): Pick<HandlerContext, "entity" | "workflow"> {
+    const known = this.#onShards.get(shardId);
+    if (known !== undefined) return known;
+    const caller = callerOnShard(this.#options.caller, shardId);
+    const clients = {
+      entity: peersOf(caller),
+      workflow: workflowClients(patientCaller(caller), this.#options.executions),
+    };
+    this.#onShards.set(shardId, clients);
+    return clients;
   }
 
   #runContext(scope: RunScope): RunContext {
@@ -295,4 +310,8 @@ export class Registry {
       workflow: this.#workflows,
     };
   }
+}
+
+function peersOf(caller: Caller): EntityPeers {
+  return ((definition, entityId) => entityClient(caller, definition, entityId, true)) as EntityPeers;
 }

@@ -25,16 +25,18 @@ export function checkSchema(of: string, schema: unknown): void {
   );
 }
 
-/** The carrier of a schema's types alone: held against all of StandardSchemaV1, an arktype is too deep for TypeScript 5 and 6. */
-interface Carrier<Types> {
-  readonly "~standard": { readonly types?: Types | undefined };
+/** What carries a schema's types: held against all of StandardSchemaV1, an arktype is too deep for TypeScript 5 and 6. */
+interface Carrier {
+  readonly "~standard": {
+    readonly types?: { readonly input: unknown; readonly output: unknown } | undefined;
+  };
 }
 
 /** What passes into a schema: the side before it is parsed. */
-export type SchemaInput<S> = S extends Carrier<{ readonly input: infer In }> ? In : void;
+export type SchemaInput<S> = S extends Carrier ? NonNullable<S["~standard"]["types"]>["input"] : void;
 
 /** What comes out of a schema once it is parsed. */
-export type SchemaOutput<S> = S extends Carrier<{ readonly output: infer Out }> ? Out : void;
+export type SchemaOutput<S> = S extends Carrier ? NonNullable<S["~standard"]["types"]>["output"] : void;
 
 /**
  * Parses an input of `of`; without a schema it is what it is. A promise only where there is a schema.

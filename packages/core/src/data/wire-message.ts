@@ -18,12 +18,14 @@ export type WireMessage =
   /**
    * `sending`: how often it was sent before, to whichever runner or to storage; left out for 0. A copy of a message has the same.
    * `readFrom`: of a persisted stream. Its reader has every chunk below; left out for 0.
+   * `isNested`: a handler that runs on its very shard sent it. Only said in this process.
    */
   | {
       readonly type: "request";
       readonly envelope: Envelope;
       readonly sending?: number;
       readonly readFrom?: number;
+      readonly isNested?: boolean;
     }
   /** The request is durable if it is persisted, else in the mailbox. */
   | { readonly type: "accepted"; readonly requestId: string }

@@ -68,7 +68,11 @@ export class Admission {
    * Takes a request from a peer or from this process. `answer` is told what becomes of it, which may be in this very turn:
    * where nothing has to be awaited, nothing is.
    */
-  receive({ envelope, sending = 0, readFrom = 0 }: RequestMessage, peer: string, answer: Answer): void {
+  receive(
+    { envelope, sending = 0, readFrom = 0, isNested = false }: RequestMessage,
+    peer: string,
+    answer: Answer,
+  ): void {
     // The first of two copies has the answer. Persisted requests have it from storage; this process copies nothing.
     const isCopied = !envelope.persisted && peer !== HERE;
     if (isCopied && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;
@@ -77,6 +81,7 @@ export class Admission {
       peer,
       answer: isCopied ? toSending(sending, answer) : answer,
       readFrom,
+      isNested,
       isFirst: envelope.persisted && this.#isFirst(envelope, sending, peer),
       hasLeft: false,
     };
@@ -148,6 +153,7 @@ export class Admission {
       { envelope, rpc, input },
       { attempts: 0, attemptIsRecorded: false, isAccepted: !envelope.persisted },
     );
+    request.isNested = arrival.isNested;
     return envelope.persisted
       ? this.#persisted.receive(request, arrival, destination)
       : this.#receiveVolatile(request, arrival, destination);

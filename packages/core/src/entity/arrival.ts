@@ -16,6 +16,8 @@ export interface Arrival {
   readonly answer: Answer;
   /** Of a stream: from where on its reader lacks it. */
   readonly readFrom: number;
+  /** A handler of this process that runs on its very shard sent it. */
+  readonly isNested: boolean;
   /** Of a persisted one: whether it surely came nowhere before, and nobody has stored it (A4). */
   isFirst: boolean;
   /** Its caller left meanwhile, and waits for nothing. */

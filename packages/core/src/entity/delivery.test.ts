@@ -43,7 +43,7 @@ async function sender(
     handOverMs: 10_000,
     isReachable: () => true,
     ownerOf: () => test.owner,
-    staysHere: () => false,
+    takesNested: () => false,
     serves: () => true,
     reroute: () => undefined,
     send: (to, message: WireMessage) => {

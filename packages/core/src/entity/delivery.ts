@@ -34,6 +34,7 @@ import {
   newOutgoing,
   retryDelayMs,
   type DeliveryListener,
+  type Origin,
   type Outgoing,
 } from "./outgoing.ts";
 import { rejectionError } from "./rejection.ts";
@@ -52,8 +53,8 @@ export interface DeliveryOptions {
   readonly isReachable: (address: string) => boolean;
   /** Where the shard's owner is: an address, `HERE`, or undefined while there is none. */
   readonly ownerOf: (shardId: ShardId) => string | undefined;
-  /** Whether a request of a handler in this process is taken here, although its shard is about to move to another owner. */
-  readonly staysHere: (envelope: Envelope) => boolean;
+  /** Whether a request of a handler on its very shard is taken here, although that is about to move to another owner. */
+  readonly takesNested: (envelope: Envelope) => boolean;
   /** Whether some member of the shard's group says that it serves the entity's type. */
   readonly serves: (address: EntityAddress) => boolean;
   /** The shard was not where it was asked for: the list of members may be out of date. */
@@ -103,13 +104,11 @@ export class Delivery {
 
   /**
    * Sends a request. The listener may be called before this returns.
-   *
-   * @param isKept of a persisted request: whether it is stored while no member serves its type, instead of failing
    */
-  send(envelope: Envelope, listener: DeliveryListener, isKept: boolean = false): void {
+  send(envelope: Envelope, listener: DeliveryListener, origin?: Origin): void {
     // Its input may have been parsed for as long as the cluster took to close: nobody else would ever tell its caller (D3).
     if (this.#closedAs !== null) return listener.failed(this.#closed(envelope, this.#closedAs));
-    const outgoing = newOutgoing(envelope, listener, isKept);
+    const outgoing = newOutgoing(envelope, listener, origin);
     // A clock that was set back makes ids that go on from before: how old such a request is nobody can tell (newest-requests.ts).
     if (envelope.persisted && timeOfRequestId(envelope.requestId) > this.#options.clock.now())
       outgoing.sendings = 1;
@@ -211,7 +210,11 @@ export class Delivery {
     const { envelope } = outgoing;
     const { shardId } = envelope.address;
     const owner = this.#options.ownerOf(shardId);
-    const target = owner !== HERE && envelope.fromInside && this.#options.staysHere(envelope) ? HERE : owner;
+    const isMoving = outgoing.isNested && owner !== HERE;
+    const target = isMoving && this.#options.takesNested(envelope) ? HERE : owner;
+    // Its next owner has it wait until the handler that sends it has ended.
+    if (isMoving && target !== HERE && envelope.persisted && envelope.expects === "acceptance")
+      return this.#storeNow(outgoing);
     outgoing.leftBy = null;
     if (target === undefined) return this.#refused(outgoing);
     if (target !== HERE && !this.#options.isReachable(target)) return this.#goRound(outgoing, target);
@@ -222,20 +225,26 @@ export class Delivery {
     const readPendingFirst = outgoing.readsUpTo !== null;
     const sent = readPendingFirst ? { ...envelope, readPendingFirst } : envelope;
     const { sendings, readFrom } = outgoing;
-    const message: WireMessage =
+    const message: Extract<WireMessage, { type: "request" }> =
       sendings === 0
         ? { type: "request", envelope: sent }
         : { type: "request", envelope: sent, sending: sendings, ...(readFrom === 0 ? {} : { readFrom }) };
     outgoing.sendings += 1;
     try {
-      this.#say(outgoing, message);
+      if (target === HERE && outgoing.isNested) this.#options.deliverHere({ ...message, isNested: true });
+      else this.#say(outgoing, message);
     } catch (error) {
       if (!mayBeInStorage(outgoing) || envelope.expects === "stream")
         return this.#fail(outgoing, error instanceof Error ? error : new Error(String(error)));
       // The owner before took more at a time than this one, which reads it from storage: its reply is looked up there.
-      outgoing.target = null;
-      if (outgoing.storedAs === null && !outgoing.isStoring) this.#store(outgoing);
+      this.#storeNow(outgoing);
     }
+  }
+
+  /** It is for its owner to find in storage. */
+  #storeNow(outgoing: Outgoing): void {
+    outgoing.target = null;
+    if (outgoing.storedAs === null && !outgoing.isStoring) this.#store(outgoing);
   }
 
   #say(outgoing: Outgoing, message: WireMessage): void {

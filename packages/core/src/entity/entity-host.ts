@@ -17,7 +17,6 @@ import { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
-import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import type { Activation } from "./activation.ts";
@@ -109,8 +108,8 @@ export class EntityHost {
       behaviors: this.#behaviors,
       isClosing: () => this.#isClosing,
       arrival: (shardId) => this.#shards.arrival(shardId),
-      admittingShard: ({ envelope, peer }) =>
-        peer === HERE ? this.#shardFromHere(envelope) : this.#shards.served(envelope.address.shardId),
+      admittingShard: ({ envelope, isNested }) =>
+        isNested ? this.#shardForNested(envelope) : this.#shards.served(envelope.address.shardId),
       activations,
       newest: new NewestRequests(() => options.clock.now()),
       isBrief: (behavior, rpc) => this.#runner.isBrief(behavior, rpc),
@@ -181,20 +180,17 @@ export class EntityHost {
     return this.#shards.served(shardId) !== undefined;
   }
 
-  /** Whether this request of this very process is admitted here, although its shard is about to move. */
-  takesFromHere(envelope: Envelope): boolean {
-    return this.#shardFromHere(envelope) !== undefined;
+  /** Whether a request of a handler on its very shard is admitted here, although that is about to move. */
+  takesNested(envelope: Envelope): boolean {
+    return this.#shardForNested(envelope) !== undefined;
   }
 
-  /** The shard, while this request of this very process is admitted here. */
-  #shardFromHere(envelope: Envelope): HostedShard | undefined {
-    const { address, fromInside, expects } = envelope;
+  #shardForNested(envelope: Envelope): HostedShard | undefined {
+    const { entityType, shardId } = envelope.address;
     // An execution leaves as soon as its shard is about to: it would begin in vain.
-    const isNested =
-      fromInside &&
-      expects !== "acceptance" &&
-      this.#behaviors.get(address.entityType)?.keepsNothing !== true;
-    return isNested ? this.#shards.servedFromInside(envelope) : this.#shards.served(address.shardId);
+    return this.#behaviors.get(entityType)?.keepsNothing === true
+      ? this.#shards.served(shardId)
+      : this.#shards.servedForNested(envelope);
   }
 
   get activeEntities(): number {

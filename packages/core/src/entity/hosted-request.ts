@@ -46,6 +46,8 @@ export class HostedRequest {
   inputError: unknown = null;
   /** Who waits for a volatile request: its sender alone, and no longer than it is in memory. Those of others are in reply-waiters.ts. */
   caller: Pick<Waiter, "peer" | "answer"> | null = null;
+  /** Whether a handler that runs on its very shard called it. */
+  isNested = false;
   /** For a streamed reply: how far the producer may run ahead. */
   window: ChunkWindow | null = null;
   #ended: { readonly reason: EndReason; readonly why: string } | null = null;

@@ -1,3 +1,4 @@
+import type { SaveRequestResult } from "../adapter/message-storage.ts";
 import { describe, expect, it } from "vitest";
 import { BriefMap } from "../data/brief-map.ts";
 import { HostedShard } from "./hosted-shard.ts";
@@ -39,8 +40,21 @@ describe("a shard", () => {
     expect(shard.isUnread).toBe(false);
   });
 
+  it("is not unread after a request that storage had already", async () => {
+    const shard = readShard();
+    const existing = {
+      state: "answered",
+      requestId: "1",
+      reply: { requestId: "1", exit: { ok: true, value: "" } },
+    };
+    const duplicate = { outcome: "duplicate", sequence: 1, existing } as const;
+    await shard.store(() => Promise.resolve(duplicate as SaveRequestResult));
+    expect(shard.isUnread).toBe(false);
+  });
+
   it("is unread while a request is only stored, and after it until the next read, whatever became of it", async () => {
-    for (const outcome of [Promise.resolve("stored"), Promise.reject(new Error("unknown"))]) {
+    const saved = { outcome: "accepted", sequence: 1 } as const;
+    for (const outcome of [Promise.resolve(saved), Promise.reject(new Error("unknown"))]) {
       const shard = readShard();
       const store = shard.store(() => outcome).catch(() => undefined);
       shard.beginRead(2);

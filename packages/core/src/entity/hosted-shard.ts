@@ -1,3 +1,4 @@
+import type { SaveRequestResult } from "../adapter/message-storage.ts";
 import { Abort } from "../contract/abort.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
@@ -27,8 +28,8 @@ export class HostedShard {
   readonly #heldBack = new Map<string, EntityAddress>();
   /** Requests whose counted attempt is for when they are read. */
   readonly #unused = new Set<string>();
-  /** Of a shard that is given up: what ran at that moment and still does. */
-  readonly #unfinished = new Set<HostedRequest>();
+  /** Whether it is given up, and takes what handlers that run on it still call. */
+  #isWindingDown = false;
   /** Of a shard that is given up, of which nothing more is read: entities of which storage may hold what its next owner handles. */
   readonly #putBack = new Set<string>();
   /** Of a shard that is given up: whether it may be any of them. */
@@ -75,13 +76,18 @@ export class HostedShard {
   }
 
   /** Stores a request that a read is to find: one that began before this is over may have missed it. */
-  async store<Result>(write: () => Promise<Result>): Promise<Result> {
+  async store(write: () => Promise<SaveRequestResult>): Promise<SaveRequestResult> {
     this.#storing += 1;
     try {
-      return await write();
+      const saved = await write();
+      // What was there is where it was.
+      if (saved.outcome !== "duplicate") this.markUnread();
+      return saved;
+    } catch (error) {
+      this.markUnread();
+      throw error;
     } finally {
       this.#storing -= 1;
-      this.markUnread();
     }
   }
 
@@ -154,21 +160,24 @@ export class HostedShard {
     return [...full, ...this.#unserved.values(), ...this.#heldBack.values()];
   }
 
-  /** It is given up while these run, and these were put back. */
-  windDown(running: readonly HostedRequest[], putBack: readonly HostedRequest[]): void {
+  /** It is given up, and these were put back: nothing is admitted any more but what its own handlers call. */
+  windDown(putBack: readonly HostedRequest[]): void {
     this.#wasUnread = this.isUnread;
     this.isServing = false;
-    for (const request of running) this.#unfinished.add(request);
+    this.#isWindingDown = true;
     for (const { envelope } of putBack)
       if (envelope.persisted) this.#putBack.add(entityKey(envelope.address));
   }
 
-  /**
-   * Whether, though it is given up, it takes a request that a handler of this process waits for: what ran when it was given up may
-   * wait for that, and its next owner waits for what ran. Not what would overtake accepted requests of its entity (INV-4).
-   */
-  takesFromInside({ address, persisted, readPendingFirst }: Envelope): boolean {
-    return this.#unfinished.size > 0 && !(persisted && (readPendingFirst || this.isUnreadFor(address)));
+  /** Nothing is admitted any more. */
+  stop(): void {
+    this.isServing = false;
+    this.#isWindingDown = false;
+  }
+
+  /** Whether, though it is given up, it takes this call of a handler that runs on it: not what would overtake others (INV-4). */
+  takesNested({ address, persisted, readPendingFirst }: Envelope): boolean {
+    return this.#isWindingDown && !(persisted && (readPendingFirst || this.isUnreadFor(address)));
   }
 
   /** Calls back once nothing runs on this shard, or is about to. */
@@ -180,18 +189,11 @@ export class HostedShard {
   /** Something on this shard has ended. */
   checkQuiet(): void {
     if (this.#whenQuiet === null) return;
-    const activations = [...this.activations.values()];
-    for (const request of this.#unfinished)
-      if (!activations.some(({ running }) => running.includes(request))) this.#unfinished.delete(request);
-    if (activations.some(({ running, mailbox }) => running.length + mailbox.size > 0)) return;
-    this.stopTaking();
+    for (const { running, mailbox } of this.activations.current)
+      if (running.length + mailbox.size > 0) return;
+    this.stop();
     const callback = this.#whenQuiet;
     this.#whenQuiet = null;
     callback();
-  }
-
-  /** Nothing is admitted any more. */
-  stopTaking(): void {
-    this.#unfinished.clear();
   }
 }

@@ -37,11 +37,11 @@ export class HostedShards {
     return shard?.isServing === true && this.#leaseIsHeld() ? shard : undefined;
   }
 
-  /** The shard, while this request of a handler in this process, which waits for its reply, is admitted here. */
-  servedFromInside(envelope: Envelope): HostedShard | undefined {
+  /** The shard, while this request of a handler that runs on it is admitted here. */
+  servedForNested(envelope: Envelope): HostedShard | undefined {
     const shard = this.#shards.get(envelope.address.shardId);
     if (shard === undefined || !this.#leaseIsHeld()) return undefined;
-    return shard.isServing || shard.takesFromInside(envelope) ? shard : undefined;
+    return shard.isServing || shard.takesNested(envelope) ? shard : undefined;
   }
 
   /** These are about to come: requests for them wait here. */

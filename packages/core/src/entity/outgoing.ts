@@ -1,6 +1,7 @@
 import type { Timer } from "../adapter/clock.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Chunk, Reply } from "../data/reply.ts";
+import type { ShardId } from "../data/shard-id.ts";
 
 /** What a sender of a request is told. */
 export interface DeliveryListener {
@@ -12,12 +13,24 @@ export interface DeliveryListener {
   failed(error: Error): void;
 }
 
+/** What its sender says of a request, besides what is in it. */
+export interface Origin {
+  /** See `Outgoing`. */
+  readonly isKept?: boolean;
+  /** The shard on which the handler runs that sends it. */
+  readonly fromShard?: ShardId;
+}
+
+const NOWHERE: Origin = {};
+
 /** A request on its way, as its sender keeps it. */
 export interface Outgoing {
   readonly envelope: Envelope;
   readonly listener: DeliveryListener;
   /** Whether it waits in storage while no member serves its type, instead of failing: it is for what is known to exist. */
   readonly isKept: boolean;
+  /** Whether a handler that runs on its very shard sent it. */
+  readonly isNested: boolean;
   /** Where it was sent last, while that may still answer. */
   target: string | null;
   /** How often it was sent, to whichever runner, or to storage. */
@@ -50,12 +63,13 @@ export interface Outgoing {
 export function newOutgoing(
   envelope: Envelope,
   listener: DeliveryListener,
-  isKept: boolean = false,
+  { isKept = false, fromShard }: Origin = NOWHERE,
 ): Outgoing {
   return {
     envelope,
     listener,
     isKept,
+    isNested: fromShard === envelope.address.shardId,
     target: null,
     sendings: 0,
     refusals: 0,

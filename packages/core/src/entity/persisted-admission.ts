@@ -35,7 +35,7 @@ export interface PersistedAdmissionOptions {
   readonly chunks: KeptChunks;
   readonly behaviors: ReadonlyMap<string, EntityBehavior>;
   /** The shard, while this request for it is admitted here. */
-  readonly admittingShard: (arrival: Pick<Arrival, "envelope" | "peer">) => HostedShard | undefined;
+  readonly admittingShard: (arrival: Pick<Arrival, "envelope" | "isNested">) => HostedShard | undefined;
   readonly activations: Activations;
   /** Whether an rpc's handlers are brief (brief-rpcs.ts). */
   readonly isBrief: (behavior: EntityBehavior, rpc: AnyRpc) => boolean;
@@ -59,7 +59,10 @@ export class PersistedAdmission {
   async receive(request: HostedRequest, arrival: Arrival, destination: Destination): Promise<void> {
     const { shard, behavior } = destination;
     const { envelope, peer, answer } = arrival;
-    if (envelope.readPendingFirst) {
+    // What a handler on this shard waits for must be in memory when the shard is given up (shard-departure.ts).
+    const isWaitedFor = arrival.isNested && envelope.expects !== "acceptance";
+    if (envelope.readPendingFirst || (isWaitedFor && shard.isServing && shard.isUnread)) {
+      arrival.isFirst = false;
       // If the read fails, the shard stays unread, and the request is only stored (A2).
       shard.markUnread();
       await this.#options.wake();

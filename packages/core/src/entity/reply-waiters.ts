@@ -68,11 +68,6 @@ export class ReplyWaiters {
     return waiters?.some(({ requestId }) => requestId === askedId) === true;
   }
 
-  /** Whether somebody at this address waits for it. */
-  isAwaitedBy(peer: string, requestId: string): boolean {
-    return this.#byRequest.get(requestId)?.some((waiter) => waiter.peer === peer) === true;
-  }
-
   /** Whether somebody waits for it who wants it not interrupted. */
   isProtected(requestId: string): boolean {
     return this.#byRequest.get(requestId)?.some(({ isUninterruptible }) => isUninterruptible) === true;

@@ -1,8 +1,8 @@
 // ShardDeparture: how shards leave this runner: drained, in order, or dropped at once.
 //
-//   L1  From the first moment on nothing more is admitted on them, and nothing more starts. But of a shard that is drained what
-//       handlers of this process wait for is, and what is in front of that, while something runs that ran at that moment: it may
-//       be what that waits for, and the shard's next owner waits for both.
+//   L1  From the first moment on nothing more is admitted on them, and nothing more starts. But of a shard that is drained what its
+//       own handlers call on it is, and what is in front of that, as long as they run: the shard's next owner waits for them, and
+//       they wait for that.
 //   L2  Everyone who waits for one of their requests is told that it must be asked for elsewhere, or that it may have run in
 //       part.
 //   L3  A handler that is cut short when its shard is drained has made no failed attempt, but its first one counts once, and one that
@@ -13,7 +13,6 @@ import type { MessageStorage } from "../adapter/message-storage.ts";
 import { within } from "../clock/within.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
-import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import type { Activation } from "./activation.ts";
@@ -36,7 +35,7 @@ export interface ShardDepartureOptions {
   readonly shards: HostedShards;
   readonly requests: BriefMap<HostedRequest>;
   readonly waiters: ReplyWaiters;
-  readonly inbox: Pick<Inbox, "settled">;
+  readonly inbox: Pick<Inbox, "settled" | "wake">;
   /** Tells all who wait for a request, who wait no more. */
   readonly settle: (request: HostedRequest, message: WireMessage) => void;
   readonly evict: (activation: Activation) => Promise<void>;
@@ -44,6 +43,8 @@ export interface ShardDepartureOptions {
 
 /** How long a shard that drained waits for storage to put its counts of attempts right. */
 const LONGEST_CORRECTION_MS = 2_000;
+/** How long one with handlers at work waits for what storage has of it. */
+const LONGEST_READ_MS = 2_000;
 
 export class ShardDeparture {
   readonly #options: ShardDepartureOptions;
@@ -56,19 +57,23 @@ export class ShardDeparture {
   async drain(shardId: ShardId): Promise<void> {
     const shard = this.#options.shards.get(shardId);
     if (shard === undefined) return;
+    // Of what is not known to be all here, nothing that a handler calls could be taken (INV-4).
+    if (shard.isUnread && !this.#isIdle(shard)) {
+      await within(this.#options.clock, this.#options.inbox.wake(), LONGEST_READ_MS);
+      if (this.#options.shards.get(shardId) !== shard) return;
+    }
+    const isAtWork = !this.#isIdle(shard);
     const activations = [...shard.activations.values()];
-    const running = activations.flatMap((activation) => [...activation.running]);
     const waiting = activations.flatMap(({ behavior, mailbox }) =>
       // An execution leaves as soon as its shard is about to: it would begin in vain.
-      running.length === 0 || behavior.keepsNothing === true
-        ? mailbox.empty()
-        : mailbox.emptyBehind((request) => this.#isAwaitedInside(request)),
+      isAtWork && behavior.keepsNothing !== true
+        ? mailbox.emptyBehind(({ isNested }) => isNested)
+        : mailbox.empty(),
     );
-    shard.windDown(running, waiting);
+    shard.windDown(waiting);
     const uncounted = this.#putBack(waiting, shard);
     shard.leaving.abort(new Error("the shard moves to another runner"));
-    if (running.length > 0) await this.#letEnd(shard);
-    else for (const activation of activations) activation.close();
+    await this.#letEnd(shard);
     await uncounted;
     if (this.#options.shards.get(shardId) !== shard) return;
     const evicted = Promise.all(
@@ -88,7 +93,7 @@ export class ShardDeparture {
   drop(shardIds: readonly ShardId[], reason: string): void {
     const shards = shardIds.flatMap((shardId) => this.#options.shards.get(shardId) ?? []);
     // All stop before any is cleaned up.
-    for (const shard of shards) shard.isServing = false;
+    for (const shard of shards) shard.stop();
     for (const shard of shards) {
       this.#options.shards.delete(shard.fence.shardId);
       shard.leaving.abort(new Error(reason));
@@ -105,10 +110,8 @@ export class ShardDeparture {
     this.#releaseWaiters(shardIds);
   }
 
-  /** Whether a handler of this process waits for it. */
-  #isAwaitedInside({ id, envelope, caller }: HostedRequest): boolean {
-    if (!envelope.fromInside) return false;
-    return envelope.persisted ? this.#options.waiters.isAwaitedBy(HERE, id) : caller?.peer === HERE;
+  #isIdle({ activations }: HostedShard): boolean {
+    return [...activations.values()].every(({ running }) => running.length === 0);
   }
 
   /** What has not begun is left to the shard's next owner. Resolves when its counts of attempts are right. */
@@ -128,7 +131,7 @@ export class ShardDeparture {
         resolve();
       });
     });
-    shard.stopTaking();
+    shard.stop();
     const activations = [...shard.activations.values()];
     const uncounted = this.#putBack(
       activations.flatMap((activation) => activation.close()),

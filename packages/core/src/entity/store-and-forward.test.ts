@@ -70,7 +70,7 @@ function send(
     reply: () => undefined,
     failed: () => undefined,
   };
-  const sent = newOutgoing(envelope, listener, isKept);
+  const sent = newOutgoing(envelope, listener, { isKept });
   outgoing.set(requestId, sent);
   return sent;
 }

@@ -214,9 +214,10 @@ export class Execution {
     return branches.findLast(({ from }) => this.#replay.position >= from)?.label ?? "";
   }
 
-  /** Whether the code of a fork asks for what is its origin's. */
+  /** Whether the step that is asked for next is a fork's origin's, which has done it. */
   get isTakenOver(): boolean {
-    return this.#replay.position < (this.#options.run.branches.at(-1)?.from ?? 0);
+    const { position, step } = this.#replay.next;
+    return position < (this.#options.run.branches.at(-1)?.from ?? 0) && step != null && step.outcome !== null;
   }
 
   /** What the code waits for. */

@@ -38,6 +38,14 @@ export class Replay {
     return this.#position;
   }
 
+  /** The step that is asked for next, as it is recorded. Patches that the code does not ask for any more are passed over. */
+  get next(): Asked {
+    const { journal } = this.#options;
+    let position = this.#position;
+    while (journal.step(position)?.kind === "patch") position += 1;
+    return { position, step: journal.step(position) };
+  }
+
   /** Whether the code has asked for everything that is recorded. */
   get isOver(): boolean {
     return this.#unasked === null || this.#unasked.size === 0;
@@ -45,11 +53,8 @@ export class Replay {
 
   /** The next step. An error: the journal has another one there, and the code has not moved on. */
   ask(kind: StepKind, name: string): Asked | NonDeterminismError {
-    const { journal } = this.#options;
-    let position = this.#position;
     // The code does not ask for a patch any more, once no execution is left that began without it.
-    while (journal.step(position)?.kind === "patch") position += 1;
-    const step = journal.step(position);
+    const { position, step } = this.next;
     if (step !== undefined && (step.kind !== kind || step.name !== name)) {
       return this.#divergence(position, describeStep(step.kind, step.name), describeStep(kind, name));
     }
