@@ -25,18 +25,24 @@ export function checkSchema(of: string, schema: unknown): void {
   );
 }
 
-/** What carries a schema's types: held against all of StandardSchemaV1, an arktype is too deep for TypeScript 5 and 6. */
-interface Carrier {
-  readonly "~standard": {
-    readonly types?: { readonly input: unknown; readonly output: unknown } | undefined;
-  };
+/** The carrier of a schema's types alone: held against all of StandardSchemaV1, an arktype is too deep for TypeScript 5 and 6. */
+interface Carrier<Types> {
+  readonly "~standard": { readonly types?: Types | undefined };
 }
 
-/** What passes into a schema: the side before it is parsed. */
-export type SchemaInput<S> = S extends Carrier ? NonNullable<S["~standard"]["types"]>["input"] : void;
+/** What passes into a schema: the side before it is parsed. Of one whose type is `any` it is that. */
+export type SchemaInput<S> = 0 extends 1 & S
+  ? S
+  : S extends Carrier<{ readonly input: infer In }>
+    ? In
+    : void;
 
 /** What comes out of a schema once it is parsed. */
-export type SchemaOutput<S> = S extends Carrier ? NonNullable<S["~standard"]["types"]>["output"] : void;
+export type SchemaOutput<S> = 0 extends 1 & S
+  ? S
+  : S extends Carrier<{ readonly output: infer Out }>
+    ? Out
+    : void;
 
 /**
  * Parses an input of `of`; without a schema it is what it is. A promise only where there is a schema.
