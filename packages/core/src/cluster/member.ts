@@ -52,6 +52,8 @@ export class Member {
   #state: MemberState = "created";
   #parts: Parts | null = null;
   #starting: Promise<void> | null = null;
+  /** What `start()` gives. */
+  #started: Promise<void> | null = null;
   #stopping: Promise<void> | null = null;
   #unwatch: (() => Promise<void>) | null = null;
 
@@ -131,11 +133,12 @@ export class Member {
     if (this.#stopping !== null)
       return Promise.reject(new ClusterClosedError({ what: "start()", state: describeState(this.#state) }));
     this.#starting ??= this.#start();
-    return this.#starting.catch(async (error: unknown) => {
+    this.#started ??= this.#starting.catch(async (error: unknown) => {
       // A shutdown ended it: a process that ends by this error is to have left by then.
       await this.#stopping;
       throw error;
     });
+    return this.#started;
   }
 
   /** Drains, hands the shards over, leaves. Safe to call often, and before `start()` is done. */

@@ -213,7 +213,7 @@ export class Delivery {
     const isMoving = outgoing.isNested && owner !== HERE;
     const target = isMoving && this.#options.takesNested(envelope) ? HERE : owner;
     // Its next owner has it wait until the handler that sends it has ended.
-    if (isMoving && target !== HERE && envelope.persisted && envelope.expects === "acceptance")
+    if (isMoving && target !== HERE && isForStorage(envelope) && this.#options.serves(envelope.address))
       return this.#storeNow(outgoing);
     outgoing.leftBy = null;
     if (target === undefined) return this.#refused(outgoing);
@@ -474,4 +474,9 @@ export class Delivery {
   #checkIdle(): void {
     if (this.#whenIdle.length > 0 && this.#isIdle) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
+}
+
+/** Whether its sender waits for no more than that it is stored. */
+function isForStorage({ persisted, expects }: Envelope): boolean {
+  return persisted && expects === "acceptance";
 }
