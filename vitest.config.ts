@@ -39,7 +39,8 @@ export default defineConfig({
           name: "integration",
           include: ["{packages,examples}/*/test/**/*.itest.ts", "test/**/*.itest.ts"],
           exclude: alone,
-          maxWorkers: 2,
+          // Many wait for services, and for leases to run out.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { ConfigError, type Envelope, type OpenStorage } from "@holdfast/core/adapter";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
+import { freshPGlite, freshPGliteFolder } from "../../../test/services/fresh-pglite.ts";
 import { pglite, type PGliteOptions } from "../src/index.ts";
 import type { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { newSchema, services } from "./backends.ts";
@@ -16,6 +16,7 @@ describe("PGlite in a folder", () => {
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "holdfast-pglite-"));
+    await freshPGliteFolder(join(folder, "data"));
     children = [];
   });
   afterEach(async () => {

@@ -16,7 +16,7 @@ import type {
   Reply,
   WorkflowStorage,
 } from "@holdfast/core/adapter";
-import { describe, expect, inject, it } from "vitest";
+import { beforeAll, describe, expect, inject, it } from "vitest";
 import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, postgres, postgresTx } from "../src/index.ts";
 import { newSchema, serverBackend, services } from "./backends.ts";
@@ -201,24 +201,29 @@ describe.skipIf(url === "")("an upgrade while members of a release before work",
 });
 
 describe("an upgrade on PGlite", () => {
+  const functionsOf = async (releases: readonly Pick<Release, "pglite">[]): Promise<unknown> => {
+    const instance = await freshPGlite();
+    try {
+      for (const each of releases) await (await each.pglite({ instance }).open(services())).close();
+      // Releases before wrote read_pending_v1 down in another way, and it does the same.
+      const { rows } = await instance.query(
+        `SELECT pg_get_functiondef(oid) AS definition FROM pg_proc
+           WHERE pronamespace = 'holdfast'::regnamespace AND proname <> 'read_pending_v1' ORDER BY 1`,
+      );
+      return rows;
+    } finally {
+      await instance.close();
+    }
+  };
+  let inNewSchema: unknown;
+  beforeAll(async () => {
+    inNewSchema = await functionsOf([{ pglite }]);
+  });
+
   it.each(RELEASES)(
     "from version %i comes to the functions that a new schema has",
     async (_version, release) => {
-      const functionsOf = async (releases: readonly Pick<Release, "pglite">[]): Promise<unknown> => {
-        const instance = await freshPGlite();
-        try {
-          for (const each of releases) await (await each.pglite({ instance }).open(services())).close();
-          // Releases before wrote read_pending_v1 down in another way, and it does the same.
-          const { rows } = await instance.query(
-            `SELECT pg_get_functiondef(oid) AS definition FROM pg_proc
-               WHERE pronamespace = 'holdfast'::regnamespace AND proname <> 'read_pending_v1' ORDER BY 1`,
-          );
-          return rows;
-        } finally {
-          await instance.close();
-        }
-      };
-      expect(await functionsOf([release, { pglite }])).toEqual(await functionsOf([{ pglite }]));
+      expect(await functionsOf([release, { pglite }])).toEqual(inNewSchema);
     },
   );
 
