@@ -37,9 +37,7 @@ export abstract class LimitedWait {
   #timer: Timer | null = null;
   #isOver = false;
 
-  /**
-   * @throws {ConfigError} the time-out is no duration, or the signal none
-   */
+  /** @throws {ConfigError} the time-out is no duration, or the signal none */
   constructor(
     { delivery, clock }: CallWaitParts,
     envelope: Envelope,

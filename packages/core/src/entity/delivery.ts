@@ -102,9 +102,7 @@ export class Delivery {
     if (!this.#isIdle) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
-  /**
-   * Sends a request. The listener may be called before this returns.
-   */
+  /** Sends a request. The listener may be called before this returns. */
   send(envelope: Envelope, listener: DeliveryListener, origin?: Origin): void {
     // Its input may have been parsed for as long as the cluster took to close: nobody else would ever tell its caller (D3).
     if (this.#closedAs !== null) return listener.failed(this.#closed(envelope, this.#closedAs));

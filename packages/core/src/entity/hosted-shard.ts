@@ -16,7 +16,7 @@ export class HostedShard {
   readonly fence: Fence;
   /** The least id of what was sent when this runner had it already. */
   readonly firstId: string;
-  /** False from the moment at which it is given up: nothing is admitted any more but what its handlers wait for. */
+  /** False from the moment at which it is given up: nothing is admitted any more but what its own handlers call. */
   isServing = true;
   /** Aborted when the shard is given up. */
   readonly leaving: Abort = new Abort();

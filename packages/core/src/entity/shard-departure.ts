@@ -58,15 +58,15 @@ export class ShardDeparture {
     const shard = this.#options.shards.get(shardId);
     if (shard === undefined) return;
     // Of what is not known to be all here, nothing that a handler calls could be taken (INV-4).
-    if (shard.isUnread && !this.#isIdle(shard)) {
+    if (shard.isUnread && isAtWork(shard)) {
       await within(this.#options.clock, this.#options.inbox.wake(), LONGEST_READ_MS);
       if (this.#options.shards.get(shardId) !== shard) return;
     }
-    const isAtWork = !this.#isIdle(shard);
+    const mayCall = isAtWork(shard);
     const activations = [...shard.activations.values()];
     const waiting = activations.flatMap(({ behavior, mailbox }) =>
       // An execution leaves as soon as its shard is about to: it would begin in vain.
-      isAtWork && behavior.keepsNothing !== true
+      mayCall && behavior.keepsNothing !== true
         ? mailbox.emptyBehind(({ isNested }) => isNested)
         : mailbox.empty(),
     );
@@ -108,10 +108,6 @@ export class ShardDeparture {
       }
     }
     this.#releaseWaiters(shardIds);
-  }
-
-  #isIdle({ activations }: HostedShard): boolean {
-    return [...activations.values()].every(({ running }) => running.length === 0);
   }
 
   /** What has not begun is left to the shard's next owner. Resolves when its counts of attempts are right. */
@@ -187,4 +183,9 @@ export class ShardDeparture {
   #releaseWaiters(shardIds: readonly ShardId[]): void {
     this.#options.waiters.settleShards(new Set(shardIds), (requestId) => notHere(requestId, ACCEPTED_BEFORE));
   }
+}
+
+/** Whether handlers run on it. */
+function isAtWork({ activations }: HostedShard): boolean {
+  return [...activations.values()].some(({ running }) => running.length > 0);
 }
