@@ -27,6 +27,16 @@ class Gate {
   readonly passed = new Promise<void>((resolve) => (this.open = resolve));
 }
 
+/** A handler that calls the cart of its own id, once it may. */
+const afterwardsEmpties =
+  (gate: Gate) =>
+  async (_text: string, ctx: HandlerContext): Promise<string> => {
+    await gate.passed;
+    return ctx.entity(Cart, ctx.entityId).empty("");
+  };
+
+const echo = (text: string): string => text;
+
 /** Begins to stop the runner that has accepted something, and comes back while it drains. */
 async function stopOwner(cluster: TestCluster): Promise<void> {
   await cluster.advance("100ms");
@@ -74,10 +84,7 @@ describe("a handler of a shard that is about to move", () => {
   it("calls it by way of another call, and reads a stream of it", async () => {
     const gate = new Gate();
     const order = Order.implement({
-      place: async (_text: string, ctx: HandlerContext) => {
-        await gate.passed;
-        return ctx.entity(Cart, ctx.entityId).empty("");
-      },
+      place: afterwardsEmpties(gate),
       placeKept: async (text: string, ctx: HandlerContext) => {
         let sum = 0;
         for await (const n of ctx.entity(Tally, ctx.entityId).count(3)) sum += n;
@@ -86,7 +93,7 @@ describe("a handler of a shard that is about to move", () => {
     });
     const cart = Cart.implement({
       empty: (_text: string, ctx: HandlerContext) => ctx.entity(Order, ctx.entityId).placeKept("sum: "),
-      emptyKept: (text: string) => text,
+      emptyKept: echo,
     });
     const tally = Tally.implement({
       count: async function* (upTo: number) {
@@ -104,11 +111,8 @@ describe("a handler of a shard that is about to move", () => {
   it("is not cut where a runner joins", async () => {
     const gate = new Gate();
     const order = Order.implement({
-      place: async (_text: string, ctx: HandlerContext) => {
-        await gate.passed;
-        return ctx.entity(Cart, ctx.entityId).empty("");
-      },
-      placeKept: (text: string) => text,
+      place: afterwardsEmpties(gate),
+      placeKept: echo,
     });
     const cart = Cart.implement({ empty: () => "ok", emptyKept: () => "ok" });
     await using cluster = await createTestCluster({ runners: 2, register: [order, cart] });
@@ -134,7 +138,7 @@ describe("a handler of a shard that is about to move", () => {
         await cart.emptyKept.notify("first");
         return cart[inner]("second");
       },
-      placeKept: (text: string) => text,
+      placeKept: echo,
     });
     const work = async (text: string): Promise<string> => {
       handled.push(text);
@@ -163,7 +167,7 @@ describe("a handler of a shard that is about to move", () => {
         await gate.passed;
         return cart.emptyKept("second");
       },
-      placeKept: (text: string) => text,
+      placeKept: echo,
     });
     const note = (text: string): string => {
       handled.push(text);
@@ -205,7 +209,7 @@ describe("a handler of a shard that is about to move", () => {
         else await ctx.workflow(Delivery).start(ctx.entityId);
         return "done";
       },
-      placeKept: (text: string) => text,
+      placeKept: echo,
     });
     const cart = Cart.implement({ empty: note, emptyKept: note });
     const delivery = Delivery.implement({ execute: async () => void note("told") });
@@ -226,7 +230,7 @@ describe("a handler of a shard that is about to move", () => {
         else await gate.passed;
         return text === "" ? "held" : ctx.entity(Cart, text).empty("");
       },
-      placeKept: (text: string) => text,
+      placeKept: echo,
     });
     const ran: boolean[] = [];
     const cart = Cart.implement({
@@ -235,7 +239,7 @@ describe("a handler of a shard that is about to move", () => {
         ran.push(ctx.signal.aborted);
         return "emptied";
       },
-      emptyKept: (text: string) => text,
+      emptyKept: echo,
     });
     await using cluster = await createTestCluster({ runners: 2, register: [order, cart] });
     await cluster.crash(1);
@@ -260,11 +264,8 @@ describe("a handler of a shard that is about to move", () => {
     const gate = new Gate();
     const reasons: unknown[] = [];
     const order = Order.implement({
-      place: async (_text: string, ctx: HandlerContext) => {
-        await gate.passed;
-        return ctx.entity(Cart, ctx.entityId).empty("");
-      },
-      placeKept: (text: string) => text,
+      place: afterwardsEmpties(gate),
+      placeKept: echo,
     });
     const cart = Cart.implement({
       empty: (_text: string, ctx: HandlerContext) =>
@@ -274,7 +275,7 @@ describe("a handler of a shard that is about to move", () => {
             reject(ctx.signal.reason as Error);
           });
         }),
-      emptyKept: (text: string) => text,
+      emptyKept: echo,
     });
     await using cluster = await createTestCluster({ runners: 2, register: [order, cart] });
     const placed = cluster.entity(Order, "u1").place("");
