@@ -260,12 +260,19 @@ export class ExecutionRunner {
       case "stopped":
         throw end.error;
       case "completed":
-        await this.#wake(execution.watchers);
+        await this.#beforeEnd(execution);
         return end.value;
       case "failed":
-        await this.#wake(execution.watchers);
+        await this.#beforeEnd(execution);
         throw this.#failure(execution, end.error);
     }
+  }
+
+  /** What comes before its end is recorded. @throws what it recorded could not be written: the next copy ends it */
+  async #beforeEnd(execution: Execution): Promise<void> {
+    const failure = await execution.endable();
+    if (failure !== null) throw failure;
+    await this.#wake(execution.watchers);
   }
 
   async #endUnbegun(

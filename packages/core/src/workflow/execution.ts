@@ -235,6 +235,11 @@ export class Execution {
     return this.#journal.isSettled ? null : this.#journal.settled();
   }
 
+  /** Once its code is over: resolves when that may be recorded, with null, or with why not (J7). */
+  endable(): Promise<unknown> {
+    return this.#journal.endable();
+  }
+
   /** Runs the code until it ends, waits long, or has to stop. Never rejects. */
   run(code: () => Promise<unknown>): Promise<ExecutionEnd> {
     const { call } = this.#options;

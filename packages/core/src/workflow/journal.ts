@@ -10,6 +10,8 @@
 //   J6  A write of which nobody knows whether it happened may still happen, as late as after the next copy has read. So that one
 //       first writes what settles it: the same once more, or, where a transaction would have to happen once more, that its step
 //       had begun: a transaction whose ordinal is taken is refused.
+//   J7  The end of an execution goes to storage behind what was appended before it, and waits until the state and the attributes
+//       are durable, which are asked for after it. A step's result need not be: the end says what came of it.
 
 import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
@@ -63,6 +65,8 @@ export class Journal {
   #writing: Promise<void> | null = null;
   /** What the write under way, or the last one, is of. */
   #sent: readonly JournalEntry[] = NOTHING;
+  /** What the write that failed rejected with. */
+  #failure: unknown = null;
   /** Transactions that are committing. */
   #committing: Promise<void>[] = [];
 
@@ -133,6 +137,13 @@ export class Journal {
         : Promise.allSettled([this.#writing, ...this.#committing]));
   }
 
+  /** Resolves when the end may be recorded (J7): with null, or with the error of a write that failed. */
+  async endable(): Promise<unknown> {
+    while (this.#waiting !== null || (this.#writing !== null && this.#sent.some(isReadAfterEnd)))
+      await this.#writing;
+    return this.#failure;
+  }
+
   get isSettled(): boolean {
     return this.#writing === null && this.#committing.length === 0;
   }
@@ -165,6 +176,7 @@ export class Journal {
     // What was appended after it must not be there without it (J4).
     this.#waiting = null;
     this.#writing = null;
+    this.#failure = error;
     if (isUnknown(error)) this.#options.unsettled(this.#sent);
     this.#options.failed(error);
     this.#options.written();
@@ -174,6 +186,10 @@ export class Journal {
 const NOTHING: readonly JournalEntry[] = [];
 /** That a step had begun, and no more. */
 export const BEGUN: JournalEvent = { type: "begun", dueAt: null, detail: null };
+
+function isReadAfterEnd({ kind }: JournalEntry): boolean {
+  return kind === "state" || kind === "attributes";
+}
 
 function isUnknown(error: unknown): boolean {
   return error instanceof PersistenceError && error.outcome === "unknown";
