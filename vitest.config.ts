@@ -3,8 +3,10 @@ import { defineConfig } from "vitest/config";
 
 const conditions = ["@holdfast/source"];
 const integration = { environment: "node", testTimeout: 300_000, hookTimeout: 120_000 } as const;
-/** Each loads the machine all by itself, or counts what something costs: no two of them at a time. */
-const alone = ["test/{cluster,repository}/**/*.itest.ts", "test/bench/{counts,whole-run}.itest.ts"];
+/** Clusters of processes under faults wait for much of their time, and what runs beside them is one process at a time. */
+const clusters = ["test/{cluster,repository}/**/*.itest.ts"];
+/** Each counts what something costs: nothing else runs then. */
+const alone = ["test/bench/{counts,whole-run}.itest.ts"];
 
 export default defineConfig({
   test: {
@@ -38,7 +40,7 @@ export default defineConfig({
           ...integration,
           name: "integration",
           include: ["{packages,examples}/*/test/**/*.itest.ts", "test/**/*.itest.ts"],
-          exclude: alone,
+          exclude: [...clusters, ...alone],
           // Many wait for services, and for leases to run out.
           maxWorkers: 3,
           sequence: { groupOrder: 1 },
@@ -50,10 +52,22 @@ export default defineConfig({
         ssr: { resolve: { conditions } },
         test: {
           ...integration,
+          name: "clusters",
+          include: clusters,
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: {
+          ...integration,
           name: "alone",
           include: alone,
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

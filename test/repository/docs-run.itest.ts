@@ -10,7 +10,6 @@ import { allBlocks, writeBlocks, type DocBlock } from "../../scripts/lib/doc-blo
 
 /** A block may be a whole conformance suite, on a machine that is busy. */
 const TIME_LIMIT_MS = 120_000;
-const AT_A_TIME = 3;
 
 const files = writeBlocks(allBlocks());
 writeFileSync(
@@ -24,22 +23,18 @@ export default {
 `,
 );
 const running = [...files.blocks].filter(([, { runs }]) => runs);
-const lanes: Promise<unknown>[] = Array.from({ length: AT_A_TIME }, () => Promise.resolve());
 
 afterAll(() => files[Symbol.dispose]());
 
-describe.concurrent("a block that runs", () => {
+describe("a block that runs", () => {
   it("is there", () => {
     expect(running.length).toBeGreaterThan(15);
   });
 
-  it.each(running.map(([path, block], index) => ({ at: `${block.page}:${block.line}`, path, block, index })))(
+  it.each(running.map(([path, block]) => ({ at: `${block.page}:${block.line}`, path, block })))(
     "$at comes to its end, and prints what it says",
-    async ({ path, block, index }) => {
-      const lane = index % AT_A_TIME;
-      const turn = (lanes[lane] ?? Promise.resolve()).then(() => run(path, block));
-      lanes[lane] = turn.catch(() => undefined);
-      const { code, printed, all } = await turn;
+    async ({ path, block }) => {
+      const { code, printed, all } = await run(path, block);
       expect(code, all).toBe(0);
       if (block.prints !== null) expect(linesOf(printed)).toEqual(block.prints);
     },
