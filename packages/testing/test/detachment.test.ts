@@ -1,6 +1,6 @@
 // What a runner does that is cut off from storage, from the lease store, or from both.
 
-import { defineEntity, rpc, type Duration } from "@holdfast/core";
+import { defineEntity, defineSingleton, rpc, type Duration } from "@holdfast/core";
 import { createTestCluster, type BackendFaultOptions, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -100,6 +100,37 @@ describe("a runner with detachmentEnabled that alone cannot reach", () => {
     expect(events).toEqual(["the lease store is out of reach", "attached"]);
     expect(owned(cluster)).toEqual([100, 100, 100]);
     if (faults === NO_LEASES) expect(cluster.runners[0]?.member.parts.lease.runnerId).not.toBe(before);
+  });
+});
+
+describe("a singleton of a runner that detaches", () => {
+  it("ends there before it begins elsewhere, and holds up no other shard", async () => {
+    const events: string[] = [];
+    const leader = defineSingleton({
+      name: "leader",
+      async run(ctx) {
+        events.push(`${ctx.fencingToken} begins`);
+        await new Promise<void>((resolve) => ctx.signal.addEventListener("abort", () => resolve()));
+        // What it has begun, it brings to its end.
+        await cluster.sleep(4_000);
+        events.push(`${ctx.fencingToken} ends`);
+      },
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [leader, echo],
+      detachmentEnabled: true,
+    });
+    const at = cluster.runners.findIndex(({ member }) =>
+      member.parts.registry.runningSingletons.includes("leader"),
+    );
+    cluster.faults(NO_STORAGE, [at]);
+    await cluster.advance("8s");
+    expect(events).toEqual(["1 begins"]);
+    expect(owned(cluster)[1 - at]).toBe(299);
+    await cluster.advance("8s");
+    expect(events).toEqual(["1 begins", "1 ends", "2 begins"]);
+    expect(owned(cluster)[1 - at]).toBe(300);
   });
 });
 

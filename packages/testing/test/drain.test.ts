@@ -224,6 +224,26 @@ describe("a runner that leaves in order", () => {
     expect(owned(cluster)).toEqual([0, 300]);
   });
 
+  it("leaves the others ready, although they lack shards until its handlers end", async () => {
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const slow = Slow.implement({ work: (id: string) => released.then(() => id), ask: (id: string) => id });
+    await using cluster = await createTestCluster({ runners: 3, register: [slow] });
+    const ids = Array.from({ length: 40 }, (_, n) => `s${n}`);
+    const working = ids.map((id) => cluster.entity(Slow, id).work(id));
+    await cluster.advance("100ms");
+    leave(cluster, 0);
+    await cluster.advance("10s");
+    for (const index of [1, 2]) {
+      expect(owned(cluster)[index]).toBeLessThan(150);
+      expect(cluster.health(index)).toMatchObject({ ready: true, checks: { shards: { ok: true } } });
+    }
+    release();
+    await cluster.advance("2s");
+    await expect(Promise.all(working)).resolves.toEqual(ids);
+    expect(owned(cluster)).toEqual([0, 150, 150]);
+  });
+
   it("answers the calls of its own process before it goes", async () => {
     let release: () => void = () => undefined;
     const slow = Slow.implement({

@@ -301,6 +301,7 @@ function guestOf(host: EntityHost, registry: Registry): ShardGuest {
       registry.take(fence);
     },
     isIdle: (shardId: ShardId) => host.isIdle(shardId),
+    isEnding: (shardId: ShardId) => registry.isEnding(shardId),
     drain: async (shardId: ShardId) => {
       await Promise.all([host.drain(shardId), registry.drain(shardId)]);
     },

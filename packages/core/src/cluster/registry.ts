@@ -129,6 +129,11 @@ export class Registry {
     }
   }
 
+  /** Whether what was dropped or drained there has not ended, and is waited for. */
+  isEnding(shardId: ShardId): boolean {
+    return this.#singletons.isStopping(shardId);
+  }
+
   #addBehavior(behavior: EntityBehavior): void {
     this.#contracts.set(behavior.contract.name, behavior.contract);
     this.#options.host.register(behavior);

@@ -47,7 +47,10 @@ export interface ClusterChecks {
   readonly started: ClusterCheck;
   /** This member's lease is held at this moment, by its own clock. */
   readonly lease: ClusterCheck;
-  /** It serves all the shards that are its own by the newest list of members. */
+  /**
+   * It serves all the shards that are its own by the newest list of members, or has since it joined or attached: what others
+   * hand over to it may be on the way.
+   */
   readonly shards: ClusterCheck;
   /** It keeps off no shards because storage or the lease store are out of reach. */
   readonly attached: ClusterCheck;
@@ -109,7 +112,8 @@ export function healthOf(member: Member): ClusterHealth {
       ok: parts?.lease.isHeld() ?? false,
       detail: parts?.lease.isHeld() === true ? "held" : "not held",
     },
-    shards: { ok: owned >= wanted, detail: `${owned} of ${wanted}` },
+    // While another runner drains all lack some, and answer for what they have.
+    shards: { ok: owned >= wanted || parts?.owner.hasServedAll === true, detail: `${owned} of ${wanted}` },
     attached: {
       ok: !member.isDetached,
       detail: member.backends.reason ?? "attached",

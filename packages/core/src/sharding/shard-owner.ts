@@ -8,7 +8,7 @@
 //   S3  What an await brings back counts only if lease, identity and target are still the same. None is waited for once
 //       everything is dropped: a backend that does not answer must not keep what is leased here from being freed.
 //   S4  A shard that may be leased to this runner, and is neither held nor wanted, is freed, however often that takes: its
-//       lease would not run out by itself while this runner is a member.
+//       lease would not run out by itself while this runner is a member. Not before what must end first has ended there.
 //   S5  Shards are given up after the debounce only, so that they move once when several runners come. They are taken as
 //       soon as they are free: nobody else serves them.
 
@@ -33,6 +33,8 @@ export interface ShardGuest {
   take(fence: Fence): void;
   /** Whether nothing runs or waits on the shard now. */
   isIdle(shardId: ShardId): boolean;
+  /** Whether something that was dropped goes on, which must have ended before the shard is another runner's. */
+  isEnding(shardId: ShardId): boolean;
   /** Stop admitting, let handlers end, then abort them. Resolves when nothing runs on the shard any more. */
   drain(shardId: ShardId): Promise<void>;
   /** Abort and forget everything on these shards, now. */
@@ -74,6 +76,7 @@ export class ShardOwner {
   #stopWaiting: (() => void) | undefined;
   readonly #handOver: HandOver;
   #stopped = false;
+  #hasServedAll = false;
   #settled: (() => void)[] = [];
 
   constructor(options: ShardOwnerOptions) {
@@ -91,6 +94,11 @@ export class ShardOwner {
   /** The shards served now. */
   get owned(): readonly ShardId[] {
     return [...this.#held].filter(([, holding]) => holding === "serving").map(([shardId]) => shardId);
+  }
+
+  /** Whether it has served all of its shards since it had none: what it lacks since is on the move to it. */
+  get hasServedAll(): boolean {
+    return this.#hasServedAll;
   }
 
   /** The members changed: compares and acts after the debounce, counted from the first change. */
@@ -134,6 +142,7 @@ export class ShardOwner {
 
   /** The lease is over, or storage is out of reach: nothing may be served any more. */
   dropAll(reason: string): void {
+    this.#hasServedAll = false;
     this.#drop([...this.#held.keys()], reason);
     this.#expect([]);
     this.#stopWaiting?.();
@@ -209,14 +218,18 @@ export class ShardOwner {
       await this.#takeMissing();
     }
     this.#taking = false;
-    if (this.#isSettled()) for (const resolve of this.#settled.splice(0)) resolve();
+    if (!this.#isSettled()) return;
+    if (this.#held.size > 0) this.#hasServedAll = true;
+    for (const resolve of this.#settled.splice(0)) resolve();
   }
 
   async #takeMissing(): Promise<void> {
     const { lease, runners, messages, guest, logger } = this.#options;
     if (!lease.isHeld()) return;
     const runnerId = lease.runnerId;
-    await this.#free(runnerId, this.#strays(runnerId));
+    // Where something has to end first, a little later (S4).
+    const strays = this.#strays(runnerId).filter((shardId) => !guest.isEnding(shardId));
+    await this.#free(runnerId, strays);
     if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
     this.#expect(this.#missing());
     const asked = this.#missing().filter((shardId) => this.#asked.has(shardId));

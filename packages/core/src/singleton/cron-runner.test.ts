@@ -330,6 +330,23 @@ describe("a cron that was away or slow", () => {
     expect(storage.pending).toEqual(["01:00"]);
   });
 
+  it("comes no later with each seed where a run takes longer than from one instant to the next (C5)", async () => {
+    const storage = new TickStorage();
+    const { clock } = storage;
+    const late: number[] = [];
+    const cron = storage.runner({
+      run: async (scheduledTime) => {
+        late.push((clock.now() - scheduledTime.getTime()) / MINUTE);
+        await clock.advance(12 * MINUTE);
+        await cron.seed(running());
+        await clock.advance(13 * MINUTE);
+      },
+    });
+    await cron.seed(running());
+    while (late.length < 10) if (!(await storage.deliver(cron))) await clock.advance(MINUTE);
+    expect(Math.max(...late)).toBeLessThan(25);
+  });
+
   it("skips a tick that is older than skipIfOlderThan", async () => {
     const storage = new TickStorage();
     const { times, run } = recorder();

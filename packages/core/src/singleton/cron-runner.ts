@@ -10,6 +10,8 @@
 //       chain, started by a seed or a repeated attempt, lands on a tick that is there already, and ends.
 //   C3  The entity handles one request at a time: ticks never overlap, and a slow one delays those after it.
 //   C4  A successor is always later than the tick that names it, although the clocks of two runners differ.
+//   C5  Where instants are left out, chains of which each names others end up in one, also where each run takes longer than the
+//       pause between two instants: what passed before the newest run began is not run any more.
 //
 // No tick is lost over a fail-over: by C1 one is in storage, by INV-2 it is handled, and that hands the chain on. The new
 // owner seeds besides, which mends the chain of a tick that became a dead letter before it could hand on, and looks time and
@@ -56,7 +58,11 @@ export interface Tick {
 }
 
 /** The recorded reply of a tick whose function did not throw. */
-export type TickOutcome = "ran" | "skipped: too old" | "skipped: no longer in the schedule";
+export type TickOutcome =
+  | "ran"
+  | "skipped: too old"
+  | "skipped: no longer in the schedule"
+  | "skipped: a later run began after it";
 
 export interface CronRunnerOptions {
   readonly clock: Clock;
@@ -85,6 +91,8 @@ export class CronRunner {
   #forgotAt = 0;
   /** The instant of the tick that was saved last. */
   #newest: number | null = null;
+  /** The newest run here: of which instant, and when its successor was named. */
+  #begun = { instant: Number.POSITIVE_INFINITY, at: 0 };
 
   constructor(cron: Cron, options: CronRunnerOptions) {
     this.#cron = cron;
@@ -132,6 +140,9 @@ export class CronRunner {
     const { schedule, skipIfOlderThanMs } = this.#cron;
     if (!schedule.includes(instant)) return this.#skip(input, "skipped: no longer in the schedule");
     if (now - instant > skipIfOlderThanMs) return this.#skip(input, "skipped: too old");
+    if (this.#isLeftOut(instant, now)) return this.#skip(input, "skipped: a later run began after it");
+    // Not by a repeated attempt: the successor that its first one named is the first instant missed, and is to run.
+    if (call.attempt === 1) this.#begun = { instant, at: now };
     await this.#run(instant, input, call);
     return "ran";
   }
@@ -158,6 +169,13 @@ export class CronRunner {
     if (!calculateNextFromPrevious) return schedule.next(Math.max(now, instant));
     // What would be skipped as too old is passed over at once, however many there are.
     return schedule.next(Math.max(instant, now - skipIfOlderThanMs - 1));
+  }
+
+  /** Whether a second chain, begun by a seed or a repeated attempt, named an instant that the newest run left out (C5). */
+  #isLeftOut(instant: number, now: number): boolean {
+    const { instant: newest, at } = this.#begun;
+    // A clock that was ahead may have been put right since.
+    return !this.#cron.calculateNextFromPrevious && newest < instant && instant <= at && at <= now;
   }
 
   #skip(tick: Tick, outcome: TickOutcome): TickOutcome {

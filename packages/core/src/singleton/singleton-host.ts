@@ -95,6 +95,11 @@ export class SingletonHost {
     await Promise.all(this.#tasksOf(shardId).map((task) => task.stop("its shard leaves this runner")));
   }
 
+  /** Whether a singleton of the shard was stopped, has not ended, and is waited for still: elsewhere it would be a second one. */
+  isStopping(shardId: ShardId): boolean {
+    return this.#tasksOf(shardId).some((task) => task.isStopping);
+  }
+
   #tasksOf(shardId: ShardId): readonly SingletonTask[] {
     return [...this.#tasks.values()].filter((task) => task.shardId === shardId);
   }
@@ -106,6 +111,8 @@ class SingletonTask {
   readonly #singleton: Singleton;
   readonly #options: SingletonHostOptions;
   #tenure: AbortController | null = null;
+  /** Stops that are waited for. */
+  #stops = 0;
   /** Resolves when all that was ever started has ended. Never rejects. */
   #ended: Promise<void> = Promise.resolve();
 
@@ -123,6 +130,10 @@ class SingletonTask {
     return this.#tenure !== null;
   }
 
+  get isStopping(): boolean {
+    return this.#stops > 0;
+  }
+
   start(fence: Fence): void {
     const tenure = new AbortController();
     this.#tenure = tenure;
@@ -138,7 +149,9 @@ class SingletonTask {
     const ended = this.#ended.then(() => true);
     const waiting = new AbortController();
     const timedOut = sleep(clock, terminationTimeoutMs, waiting.signal).then(() => false);
+    this.#stops += 1;
     const inTime = await Promise.race([ended, timedOut]);
+    this.#stops -= 1;
     waiting.abort();
     if (inTime) return;
     logger.error(
