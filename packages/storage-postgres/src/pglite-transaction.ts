@@ -163,7 +163,7 @@ export class PGliteTransaction implements SqlTransaction {
       this.#expire(
         "25P03",
         `did nothing for ${idleLimitMs} ms`,
-        "must not wait for another entity, nor yield from a persisted stream, on PGlite",
+        "must not wait for another entity, nor query the instance itself, nor yield from a persisted stream, on PGlite",
       );
     }, idleLimitMs);
     this.#idle.unref();

@@ -1,6 +1,7 @@
-import { transactionScopeOf, TransactionUnavailableError } from "@holdfast/core/adapter";
+import { ConfigError, transactionScopeOf, TransactionUnavailableError } from "@holdfast/core/adapter";
 import { TRANSACTION_KIND } from "./guarded-client.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
+import { transactionCommandOf } from "./transaction-control.ts";
 
 /** The transaction that also commits the reply or the journal entry of the handler or activity that runs. */
 export interface PostgresTx<Native = unknown> {
@@ -11,6 +12,7 @@ export interface PostgresTx<Native = unknown> {
    * transaction that cannot commit: let the error end the handler, or guard the statement with a SAVEPOINT.
    *
    * @throws {PersistenceError} the connection was lost or none was free; nothing is written, and the attempt is repeated
+   * @throws {ConfigError} the statement begins or ends a transaction: it would be committed without the record, and done again with it
    */
   query<Row = Record<string, unknown>>(
     text: string,
@@ -60,7 +62,11 @@ class OpenTx<Native> implements PostgresTx<Native> {
 
   constructor(transaction: PostgresTransaction) {
     this.#transaction = transaction;
-    this.query = async (text, params = []) => transaction.query(text, params);
+    this.query = async (text, params = []) => {
+      const command = transactionCommandOf(text);
+      if (command !== null) throw notYours(command);
+      return transaction.query(text, params);
+    };
     this.begin = async () => {
       await transaction.begin();
     };
@@ -69,4 +75,15 @@ class OpenTx<Native> implements PostgresTx<Native> {
   get native(): Native {
     return this.#transaction.native as Native;
   }
+}
+
+function notYours(command: string): ConfigError {
+  return new ConfigError({
+    option: "text",
+    got: command,
+    takes: "no statement that begins or ends a transaction",
+    hint:
+      "The transaction has begun, and is committed with the record of what ran once the handler has returned. " +
+      "To have it rolled back, throw; to take back a part of it, use SAVEPOINT and ROLLBACK TO.",
+  });
 }

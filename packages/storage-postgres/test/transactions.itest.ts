@@ -1,4 +1,5 @@
 import {
+  ConfigError,
   createCluster,
   createMemoryBackend,
   defineEntity,
@@ -19,7 +20,9 @@ const url = inject("postgresUrl");
 const Account = defineEntity({
   name: "Account",
   rpcs: {
-    deposit: rpc<{ amount: number; ends: "reply" | "throw" | "swallow" }, number>({ persisted: true }),
+    deposit: rpc<{ amount: number; ends: "reply" | "throw" | "swallow" | "commit" }, number>({
+      persisted: true,
+    }),
     open: rpc<{ credit: number }, number>({ persisted: true }),
     peek: rpc<undefined, string>(),
   },
@@ -95,6 +98,7 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       );
       expect(rowCount).toBe(1);
       if (ends === "swallow") await tx.query("SELECT 1 / 0").catch(() => undefined);
+      if (ends === "commit") await tx.query("COMMIT");
       if (ends === "throw") throw new Error("no deposit after all");
       return rows[0]?.balance ?? 0;
     },
@@ -136,6 +140,9 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       expect(await ada.deposit({ amount: 5, ends: "reply" }, { idempotencyKey: "first" })).toBe(5);
       expect(await balance("ada")).toBe(5);
       await expect(ada.deposit({ amount: 7, ends: "throw" })).rejects.toThrow("no deposit after all");
+      expect(await balance("ada")).toBe(5);
+      // What it committed by itself would be done again by the next attempt.
+      await expect(ada.deposit({ amount: 7, ends: "commit" })).rejects.toThrow(ConfigError);
       expect(await balance("ada")).toBe(5);
       // A handler that goes on after a statement failed cannot commit: it is told so, at once and once for all.
       const swallow = () => ada.deposit({ amount: 7, ends: "swallow" }, { idempotencyKey: "swallowed" });

@@ -582,6 +582,19 @@ describe("an option of a definition", () => {
     expect(define).toThrow(ConfigError);
     expect(define).toThrow(/^Option "visibility" is .+, but it takes "public" or "protected"\.$/u);
   });
+
+  it.each([
+    ["persisted", "false"],
+    ["stream", 1],
+    ["uninterruptible", "yes"],
+    ["primaryKey", "id"],
+  ])("%s is not %j", (option, given) => {
+    const define = (): unknown => rpc({ persisted: true, [option]: given });
+    expect(define).toThrow(ConfigError);
+    expect(define).toThrow(
+      new RegExp(`^Option "${option}" is .+, but it takes (true or false|a function of the input)`),
+    );
+  });
 });
 
 describe("an option of a cluster", () => {

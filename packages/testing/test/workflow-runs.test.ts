@@ -22,6 +22,41 @@ function placesOf(ids: readonly string[]): readonly string[] {
   return keys.map(([, place]) => place ?? "");
 }
 
+describe("code that asks to continue as new and returns without waiting for it", () => {
+  const Meter = defineWorkflow<{ reading: number; next?: unknown }, string>({
+    name: "Meter",
+    key: () => "m",
+  });
+
+  it("goes on with the next run, and what it returned counts for nothing", async () => {
+    const meter = Meter.implement({
+      async execute(ctx, { reading }) {
+        await ctx.run("read", () => reading);
+        if (reading < 3) void ctx.continueAsNew({ reading: reading + 1 });
+        return `ended at ${reading}`;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [meter] });
+    const handle = await cluster.workflow(Meter).start({ reading: 1 });
+    await cluster.advance("1 second");
+    expect(await handle.poll()).toBe("ended at 3");
+    expect(await handle.describe()).toMatchObject({ status: "completed", continuations: 2 });
+  });
+
+  it("fails where the next run cannot be given its input", async () => {
+    const meter = Meter.implement({
+      async execute(ctx, { reading }) {
+        void ctx.continueAsNew({ reading: reading + 1, next: () => 1 });
+        return "ended";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [meter] });
+    const handle = await cluster.workflow(Meter).start({ reading: 1 });
+    await cluster.advance("1 second");
+    await expect(handle.result()).rejects.toThrow(/cannot be serialised: "next" is a function/);
+  });
+});
+
 describe("an execution that continues as new", () => {
   const Count = defineWorkflow({
     name: "Count",

@@ -2,5 +2,6 @@ export type MemberState = "created" | "starting" | "running" | "draining" | "sto
 
 /** For messages: what a member is, where it is not what it should be. */
 export function describeState(state: MemberState): string {
-  return state === "created" ? "not started; await cluster.start() first" : state;
+  if (state === "created") return "not started; await cluster.start() first";
+  return state === "starting" ? "starting; await what cluster.start() gave first" : state;
 }

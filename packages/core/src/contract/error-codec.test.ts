@@ -171,6 +171,10 @@ describe("an error that travels", () => {
       name: "NonError",
       message: expect.stringContaining("text"),
     });
+    expect(travel(undefined)).toHaveProperty(
+      "message",
+      "Something that is not an Error was thrown: undefined",
+    );
   });
 
   it("ends a chain of causes that has no end", () => {

@@ -122,7 +122,7 @@ function revive(
 function encodeNonError(thrown: unknown): EncodedError {
   let shown: string;
   try {
-    shown = encodePayload(thrown, "the thrown value");
+    shown = thrown === undefined ? "undefined" : encodePayload(thrown, "the thrown value");
   } catch {
     shown = `a value of type ${typeof thrown} that cannot be serialised`;
   }

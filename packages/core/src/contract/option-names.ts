@@ -18,8 +18,13 @@ function unknownOption(name: string, names: Readonly<Record<string, true>>): Con
     option: name,
     got: "given",
     takes: "nothing: there is no such option",
-    ...(distance(nearest, name) <= 5 ? { hint: `Did you mean "${nearest}"?` } : {}),
+    ...(isNear(nearest, name) ? { hint: `Did you mean "${nearest}"?` } : {}),
   });
+}
+
+/** Of a short name half may differ: "run" is no slip for "groups". */
+function isNear(a: string, b: string): boolean {
+  return distance(a, b) <= Math.min(5, Math.max(a.length, b.length) / 2);
 }
 
 /** Levenshtein 1966: how many letters to insert, delete or replace. */

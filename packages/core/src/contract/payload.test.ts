@@ -150,7 +150,17 @@ describe("a payload", () => {
     ["an Error", [new Error("x")], '"[0]" is an instance of Error'],
     ["a promise", { a: Promise.resolve(1) }, '"a" is an instance of Promise'],
     ["a value in a map", new Map([["k", new Money()]]), '"<map>'],
-    ["a circle", circle, "or a circle"],
+    [
+      "an object of a class without a name",
+      Object.create({ constructor: { name: "" } }),
+      "it is an instance of a class.",
+    ],
+    ["a generator", (async function* () {})(), "an rpc with stream: true."],
+    [
+      "a circle",
+      circle,
+      /^It cannot be serialised: "self(\.again\.self)+[.a-z]*…" is nested over 200 deep, or a circle\./,
+    ],
   ])("refuses %s, with its path", (_what, value, message) => {
     expect(() => encodePayload(value, "It")).toThrow(SerializationError);
     expect(() => encodePayload(value, "It")).toThrow(message);

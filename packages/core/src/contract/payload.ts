@@ -98,8 +98,16 @@ function escapeObject(value: object, path: string, depth: number, what: What): u
   throw new SerializationError({
     what: nameOf(what),
     path,
-    problem: `an instance of ${value.constructor?.name ?? "a class"}`,
+    problem: problemOf(value),
   });
+}
+
+function problemOf(value: object): string {
+  const name: unknown = value.constructor?.name;
+  if (typeof name === "string" && name !== "") return `an instance of ${name}`;
+  return Symbol.asyncIterator in value
+    ? "what a generator gives: a handler that yields is that of an rpc with stream: true"
+    : "an instance of a class";
 }
 
 // Both walks give the value itself back while nothing in it had to be escaped: the common case copies nothing.

@@ -153,6 +153,17 @@ export function rpc(options: AnyRpcOptions = {}): AnyRpc {
   // Whatever is not "protected" can be called by everybody.
   if (visibility !== "public" && visibility !== "protected")
     throw new ConfigError({ option: "visibility", got: visibility, takes: '"public" or "protected"' });
+  // A text such as "false" would count as true.
+  for (const option of ["persisted", "stream", "uninterruptible"] as const) {
+    const given: unknown = options[option] ?? false;
+    if (typeof given !== "boolean") throw new ConfigError({ option, got: given, takes: "true or false" });
+  }
+  if (typeof (options.primaryKey ?? primaryKeyOf) !== "function")
+    throw new ConfigError({
+      option: "primaryKey",
+      got: options.primaryKey,
+      takes: "a function of the input",
+    });
   if (options.primaryKey !== undefined && options.persisted !== true) {
     throw new DefinitionError(
       "An rpc with a primaryKey must be persisted: without its record there is nothing to compare the key with. Set persisted: true.",

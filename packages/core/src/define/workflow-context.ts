@@ -95,7 +95,8 @@ export interface WorkflowContext<
   onCompensate(name: string, undo: () => unknown): void;
   /**
    * Ends this run, and begins the execution anew under its id with this input and an empty journal. Signals that were not
-   * taken, and attributes, stay. Nothing after it runs: `return ctx.continueAsNew(input)`.
+   * taken, and attributes, stay. `return ctx.continueAsNew(input)`: what code that does not wait for it does meanwhile may
+   * still happen, and what it returns counts for nothing.
    */
   continueAsNew(...args: InputArguments<Input, never>): Promise<never>;
   /** The time of the step that asked first, in milliseconds since 1970. */

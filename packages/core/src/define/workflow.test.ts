@@ -27,14 +27,26 @@ describe("a workflow's definition", () => {
     expect(() => defineWorkflow<void, void>({ name })).toThrow(/name/i);
   });
 
+  it("is refused with a key that is no function", () => {
+    const define = (): unknown => defineWorkflow<{ id: string }, void>({ name: "W", key: "id" as never });
+    expect(define).toThrow(DefinitionError);
+    expect(define).toThrow(/The key of the workflow "W" is no function/);
+  });
+
   it("names the hidden entity type of its executions", () => {
     expect(Order.implement({ execute })).toMatchObject({ kind: "workflow", entityType: "workflow:Order" });
   });
 });
 
 describe("a workflow's implementation", () => {
+  it("is refused with an option that there is not, and no guess where none is near", () => {
+    expect(() => implement({ run: execute })).toThrow(/"run" .* there is no such option\.$/);
+    expect(() => implement({ activity: {}, execute })).toThrow(/Did you mean "activities"\?$/);
+  });
+
   it.each([
     ["without code", {}, /"Order" has no execute/],
+    ["that is a function", execute, /"Order" is no object with execute/],
     [
       "whose own activity has the name of a group's",
       { groups: [Stock], activities: { reserve: activity(async () => 3) }, execute },

@@ -226,6 +226,12 @@ export function defineWorkflow(options: AnyWorkflowOptions): WorkflowDefinition<
       `The workflow "${name}" has hashKey: false but no key. Give it a key, or leave hashKey out.`,
     );
   }
+  const key: unknown = options.key ?? null;
+  if (key !== null && typeof key !== "function") {
+    throw new DefinitionError(
+      `The key of the workflow "${name}" is no function. Give it one that takes the key out of an input: (input) => input.id.`,
+    );
+  }
   checkSchema(`The input of workflow "${name}"`, options.input);
   checkSchema(`The output of workflow "${name}"`, options.output);
   for (const [signal, schema] of Object.entries(options.signals ?? {}))
@@ -272,6 +278,8 @@ const CODE_NAMES: OptionNames<WorkflowCode> = {
 
 function implement(contract: WorkflowContract, code: WorkflowCode): WorkflowImplementation {
   const of = `the workflow "${contract.name}"`;
+  if (typeof code !== "object" || code === null)
+    throw new DefinitionError(`The implementation of ${of} is no object with execute(ctx, input).`);
   checkOptionNames(code, CODE_NAMES);
   if (typeof code.execute !== "function")
     throw new DefinitionError(`The implementation of ${of} has no execute(ctx, input).`);
@@ -333,7 +341,10 @@ async function perform(
     const ctx = workflowContext({ ...of, compensations, children });
     const output = await new Promise<unknown>((resolve, reject) => {
       execution.whenOverflowing(reject);
-      Promise.resolve(execute(ctx, input)).then(resolve, reject);
+      Promise.resolve(execute(ctx, input)).then((value) => {
+        // Where it asked for another run, and returned instead of awaiting that, it is over all the same.
+        if (!execution.isContinued) resolve(value);
+      }, reject);
     });
     await checkOutput(of, output);
     return output;

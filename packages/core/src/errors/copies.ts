@@ -3,8 +3,9 @@
 const COPIES = Symbol.for("@holdfast/core/copies");
 
 /** Called once by each copy, as it is loaded. */
-export function noteCopy(at: string): void {
-  copiesLoaded().add(at);
+export function noteCopy(at: string | undefined): void {
+  // A bundle in CommonJS has no import.meta.url.
+  copiesLoaded().add(at ?? "a bundle");
 }
 
 /** What is wrong where there is more than one, or null. */

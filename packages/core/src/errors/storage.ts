@@ -53,11 +53,16 @@ export class SerializationError extends HoldfastError {
 
   constructor(value: { what: string; path: string; problem: string }, options?: ErrorOptions) {
     super(
-      `${value.what} cannot be serialised: ${value.path === "" ? "it" : `"${value.path}"`} is ${value.problem}. ` +
+      `${value.what} cannot be serialised: ${value.path === "" ? "it" : `"${brief(value.path)}"`} is ${value.problem}. ` +
         `Plain data goes through: JSON values, undefined, Date, bigint, Map, Set and Uint8Array.`,
       options,
     );
   }
+}
+
+/** The path into a circle is as long as the nesting may be. */
+function brief(path: string): string {
+  return path.length > 100 ? `${path.slice(0, 100)}…` : path;
 }
 
 /** A payload is larger than the cluster or its transport takes. Nothing was sent or stored. */

@@ -341,6 +341,11 @@ export class Execution {
     return unattended(outcome);
   }
 
+  /** Whether the code asked for the next run: what it returns after that is nobody's. */
+  get isContinued(): boolean {
+    return this.#continuation !== null;
+  }
+
   /** Ends this run and begins the next one. The promise never settles: the code is over. */
   continueAsNew(prepare: Prepare): Promise<never> {
     const error = misplaced(this.scope, "continueAsNew");

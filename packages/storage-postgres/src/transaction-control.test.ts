@@ -1,0 +1,38 @@
+import { describe, expect, it } from "vitest";
+import { transactionCommandOf } from "./transaction-control.ts";
+
+describe("a statement", () => {
+  it.each([
+    ["begin", "begin"],
+    ["BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN"],
+    ["start  transaction", "start  transaction"],
+    ["commit", "commit"],
+    ["  -- the end\n/* of it */ ; COMMIT;", "COMMIT"],
+    ["end", "end"],
+    ["abort", "abort"],
+    ["rollback", "rollback"],
+    ["ROLLBACK WORK", "ROLLBACK"],
+    ["prepare transaction 'x'", "prepare transaction"],
+  ])("begins or ends a transaction: %s", (text, command) => {
+    expect(transactionCommandOf(text)).toBe(command);
+  });
+
+  it.each([
+    "savepoint a",
+    "release savepoint a",
+    "rollback to a",
+    "ROLLBACK WORK TO SAVEPOINT a",
+    "rollback transaction to a",
+    "insert into ends values ('commit')",
+    "select 1 -- commit",
+    "-- commit",
+    "begins",
+    "do $$ begin perform 1; end $$",
+    "prepare transactions as select 1",
+    "set transaction isolation level serializable",
+    `${"/* by a tool */ ".repeat(1_000)}select 1`,
+    "",
+  ])("leaves it as it is: %s", (text) => {
+    expect(transactionCommandOf(text)).toBeNull();
+  });
+});
