@@ -1,6 +1,6 @@
 // What an execution records last, which nothing waits for: it is there when the end is.
 
-import { defineWorkflow, query } from "@holdfast/core";
+import { defineEntity, defineWorkflow, query, rpc } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { expect, it } from "vitest";
 import { Door, notWritten, tampering } from "./tampering.ts";
@@ -73,4 +73,38 @@ it("is recorded before the end where its write fails at first", async () => {
   await cluster.advance("1 minute");
   expect(await handle.poll()).toBe("done");
   expect(await handle.query("where")).toBe("delivered");
+});
+
+it("is recorded before the end where it failed: so a call is made anew when the execution is resumed", async () => {
+  const Bank = defineEntity({ name: "Bank", rpcs: { pay: rpc<void, string>({ persisted: true }) } });
+  let calls = 0;
+  const bank = Bank.implement({
+    pay() {
+      calls += 1;
+      if (calls === 1) throw new Error("the card was refused");
+      return "paid";
+    },
+  });
+  const Order = defineWorkflow<void, string>({ name: "Order", key: () => "1", hashKey: false });
+  const order = Order.implement({ execute: (ctx) => ctx.entity(Bank, "b").pay() });
+  let writes = 0;
+  await using cluster = await createTestCluster({
+    register: [bank, order],
+    tamper: tampering(({ workflows }) => ({
+      workflows: {
+        async appendJournal(...args) {
+          writes += 1;
+          if (writes > 1) return workflows.appendJournal(...args);
+          await cluster.sleep(100);
+          throw notWritten("appendJournal");
+        },
+      },
+    })),
+  });
+  const handle = await cluster.workflow(Order).start();
+  await cluster.advance("1 minute");
+  await expect(handle.poll()).rejects.toThrow("the card was refused");
+  await handle.resume();
+  await cluster.advance("1 minute");
+  expect(await handle.poll()).toBe("paid");
 });

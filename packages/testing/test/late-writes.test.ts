@@ -1,7 +1,8 @@
 // Writes of which nobody knows whether they happened, and which happen when the next copy of their execution is at work.
 
 import { defineWorkflow } from "@holdfast/core";
-import { createTestCluster } from "@holdfast/testing";
+import { transactionScopeOf } from "@holdfast/core/adapter";
+import { createTestCluster, replayWorkflow } from "@holdfast/testing";
 import { expect, it } from "vitest";
 import { Door, inDoubt, tampering } from "./tampering.ts";
 
@@ -45,17 +46,29 @@ it.each(["before what settles it", "after what settles it", "never"] as const)(
   },
 );
 
-it("a resumed execution does not get back what its resumption forgot, where its last write was in doubt", async () => {
+/** Fails once, and tells of it. */
+function paying(whileItIsDoneAnew: () => Promise<void>) {
   const Order = defineWorkflow<void, string>({ name: "Order", key: () => "1", hashKey: false });
   let attempts = 0;
   const order = Order.implement({
-    execute: (ctx) =>
-      ctx.run("pay", () => {
+    async execute(ctx) {
+      const pay = ctx.run("pay", async () => {
         attempts += 1;
         if (attempts === 1) throw new Error("the card was refused");
+        await whileItIsDoneAnew();
         return "paid";
-      }),
+      });
+      return pay.catch(async (error: unknown) => {
+        await ctx.run("tell", () => "told");
+        throw error;
+      });
+    },
   });
+  return { Order, order };
+}
+
+it("a resumed execution does not get back what its resumption forgot, where its last write was in doubt", async () => {
+  const { Order, order } = paying(async () => undefined);
   let writes = 0;
   const replied = new Door();
   replied.close();
@@ -66,7 +79,7 @@ it("a resumed execution does not get back what its resumption forgot, where its 
         async appendJournal(...args) {
           await workflows.appendJournal(...args);
           writes += 1;
-          if (writes > 1) return;
+          if (writes !== 2) return;
           await replied.passed();
           throw inDoubt("appendJournal");
         },
@@ -86,4 +99,87 @@ it("a resumed execution does not get back what its resumption forgot, where its 
   await handle.resume();
   await cluster.advance("1 minute");
   expect(await handle.poll()).toBe("paid");
+  await expect(replayWorkflow(order, await handle.exportJournal())).resolves.toMatchObject({
+    result: "paid",
+  });
 });
+
+it.each([1, 2])(
+  "a resumed execution does not get back what its resumption forgot, where write %i of before comes late",
+  async (which) => {
+    let late = async (): Promise<void> => undefined;
+    const { Order, order } = paying(() => late());
+    let writes = 0;
+    await using cluster = await createTestCluster({
+      register: [order],
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          async appendJournal(...args) {
+            writes += 1;
+            if (writes !== which) return workflows.appendJournal(...args);
+            late = () => workflows.appendJournal(...args);
+            throw inDoubt("appendJournal");
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Order).start();
+    await cluster.advance("1 minute");
+    await expect(handle.poll()).rejects.toThrow("the card was refused");
+    await handle.resume();
+    await cluster.advance("1 minute");
+    expect(await handle.poll()).toBe("paid");
+    await expect(replayWorkflow(order, await handle.exportJournal())).resolves.toMatchObject({
+      result: "paid",
+    });
+  },
+);
+
+it.each(["the attributes", "the transaction"])(
+  "%s of a run that is over stay as they are, where a write of it comes late",
+  async (what) => {
+    const Meter = defineWorkflow<number, number>({ name: "Meter", key: () => "1", hashKey: false });
+    let late = async (): Promise<void> => undefined;
+    let committed = 0;
+    const meter = Meter.implement({
+      async execute(ctx, round) {
+        ctx.setAttributes({ round });
+        if (round > 1) return ctx.run("late", () => late().then(() => round));
+        await ctx.run("bill", (activity) => void transactionScopeOf(activity, "test").open("test"));
+        return ctx.continueAsNew(round + 1);
+      },
+    });
+    let isInDoubt = true;
+    await using cluster = await createTestCluster({
+      register: [meter],
+      tamper: tampering(({ workflows }) => {
+        const append: typeof workflows.appendJournal = async (execution, entries, fence, transaction) => {
+          const { entries: there } = await workflows.readExecution(execution, { execution: "", inbox: [] });
+          const isThere = there.some(({ ordinal }) => ordinal === entries[0]?.ordinal);
+          if (transaction !== null && isThere) throw inDoubt("appendJournal");
+          await workflows.appendJournal(execution, entries, fence, null);
+          if (transaction !== null) committed += 1;
+        };
+        return {
+          workflows: {
+            async appendJournal(...args) {
+              const isIt = (args[3] !== null) === (what === "the transaction");
+              if (!isInDoubt || !isIt) return append(...args);
+              isInDoubt = false;
+              late = () => append(...args).catch(() => undefined);
+              throw inDoubt("appendJournal");
+            },
+          },
+          messages: {
+            beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          },
+        };
+      }),
+    });
+    const handle = await cluster.workflow(Meter).start(1);
+    await cluster.advance("1 minute");
+    expect(await handle.poll()).toBe(2);
+    expect((await handle.describe()).attributes).toEqual({ round: 2 });
+    expect(committed).toBe(1);
+  },
+);

@@ -4,6 +4,7 @@ import {
   ConfigError,
   defineEntity,
   defineWorkflow,
+  query,
   rpc,
   UnknownExecutionError,
   WorkflowFailedError,
@@ -18,6 +19,39 @@ const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, has
 const Runs = defineWorkflow<number, number>({ name: "Runs", key: () => "runs", hashKey: false });
 
 describe("a fork", () => {
+  it("has the state that its origin's run began with", async () => {
+    const Loop = defineWorkflow({
+      name: "Loop",
+      input: z.number(),
+      key: () => "1",
+      hashKey: false,
+      signals: { go: z.null() },
+      queries: { state: query<void, unknown>() },
+    });
+    const loop = Loop.implement({
+      queries: { state: (state) => state },
+      async execute(ctx, round) {
+        if (round === 1) {
+          ctx.setState("of the first run");
+          return ctx.continueAsNew(2);
+        }
+        await ctx.signal("go");
+        ctx.setState("of the second run");
+      },
+    });
+    await using cluster = await createTestCluster({ register: [loop] });
+    const origin = await cluster.workflow(Loop).start(1);
+    await origin.signal("go", null);
+    await cluster.advance("1s");
+    expect(await origin.query("state")).toBe("of the second run");
+    const fork = await origin.fork({ fromStep: 0 });
+    await cluster.advance("1s");
+    expect(await fork.query("state")).toBe("of the first run");
+    const another = await fork.fork({ fromStep: 0 });
+    await cluster.advance("1s");
+    expect(await another.query("state")).toBe("of the first run");
+  });
+
   it("can be of an execution that failed before its first step", async () => {
     let isBroken = true;
     const work = Work.implement({

@@ -31,6 +31,7 @@ import { Execution } from "./execution.ts";
 import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd } from "./execution-options.ts";
 import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
+import { BEGUN } from "./journal.ts";
 import { Parked } from "./parked.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
 import {
@@ -130,6 +131,7 @@ export class ExecutionRunner {
         await settled;
         copy.execution = null;
         stored = await this.#trim(call, key);
+        await this.#settle(call, key);
       }
     } catch (error) {
       // A long life has many short failures of storage, and is no less in order for it.
@@ -140,17 +142,20 @@ export class ExecutionRunner {
     }
   }
 
-  /** Sees to it that what an earlier copy here has sent is there, or never will be (journal.ts, J6). */
+  /** Sees to it that what an earlier copy or run here has sent is there, or never will be (journal.ts, J6). */
   async #settle({ fence, envelope }: Call, key: ExecutionKey): Promise<void> {
     const { storage } = this.#services;
     const entries = this.#unsettled.of(fence, envelope.requestId);
-    const [first] = entries;
-    if (first === undefined) return;
+    if (entries.length === 0) return;
     const stored = await storage.readExecution(key, EXECUTION_TAGS);
-    // Where it was resumed since, or has continued as new, that was decided on what was there then, and stands.
-    if (!stored.entries.some((entry) => ANEW.has(entry.kind) && entry.ordinal >= first.ordinal))
-      await storage.appendJournal(key, entries, fence, null);
-    this.#unsettled.settled(fence, envelope.requestId);
+    const there = new Set(stored.entries.map(({ ordinal }) => ordinal));
+    const missing = entries.filter(({ ordinal }) => !there.has(ordinal));
+    if (missing.length === 0) return;
+    // Where it was resumed since, or has continued as new, that was decided on what was there then, and stands. What was
+    // forgotten for it may come late, too, and finds its ordinal taken.
+    const anewAt = stored.entries.findLast(({ kind }) => ANEW.has(kind))?.ordinal ?? -1;
+    const settling = missing.map((entry) => (entry.ordinal <= anewAt ? nothingInPlaceOf(entry) : entry));
+    await storage.appendJournal(key, settling, fence, null);
   }
 
   /** What a new execution has in its journal before its first step: its version, or what a fork takes over. */
@@ -177,7 +182,8 @@ export class ExecutionRunner {
       const branches = branchesOf(run, fromStep, call.envelope.requestId);
       // It goes on with the code that its origin began with, or continued with.
       if (origin.entries.length > 0) version = run.version;
-      entries.push(...forkEntries({ executionId: originId, fromStep, seed, branches }, run));
+      const start = { executionId: originId, fromStep, seed, branches, state: run.firstState };
+      entries.push(...forkEntries(start, run));
     }
     if ((version !== null || mayHaveBegun) && !entries.some(({ kind }) => kind === "version")) {
       entries.push({
@@ -340,6 +346,11 @@ export class ExecutionRunner {
       this.#services.logger.warn("Those who wait for a dead execution could not be told", fields);
     }
   }
+}
+
+/** Takes the ordinal of an entry, and says nothing. */
+function nothingInPlaceOf({ ordinal }: JournalEntry): JournalEntry {
+  return { ordinal, position: -1, kind: "value", name: "", event: BEGUN };
 }
 
 function watchersIn(messages: readonly InboxMessage[]): readonly Watcher[] {

@@ -9,9 +9,11 @@
 //       missed, done again, and recorded twice.
 //   J6  A write of which nobody knows whether it happened may still happen, as late as after the next copy has read. So that one
 //       first writes what settles it: the same once more, or, where a transaction would have to happen once more, that its step
-//       had begun: a transaction whose ordinal is taken is refused.
+//       had begun: a transaction whose ordinal is taken is refused. Where entries are forgotten (continueAsNew, resume()), the
+//       ordinals of such writes are taken once more.
 //   J7  The end of an execution goes to storage behind what was appended before it, and waits until the state and the attributes
-//       are durable, which are asked for after it. A step's result need not be: the end says what came of it.
+//       are durable, which are asked for after it, and failures, by which it is resumed. A step's result need not be: the end
+//       says what came of it.
 
 import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
@@ -187,8 +189,8 @@ const NOTHING: readonly JournalEntry[] = [];
 /** That a step had begun, and no more. */
 export const BEGUN: JournalEvent = { type: "begun", dueAt: null, detail: null };
 
-function isReadAfterEnd({ kind }: JournalEntry): boolean {
-  return kind === "state" || kind === "attributes";
+function isReadAfterEnd({ kind, event }: JournalEntry): boolean {
+  return kind === "state" || kind === "attributes" || event.type === "failed";
 }
 
 function isUnknown(error: unknown): boolean {

@@ -65,8 +65,9 @@ export interface RecordedRun {
   readonly seed: string | null;
   /** Where its chance parts from that of its origin, and of the origin of that: the last one counts. */
   readonly branches: readonly Branch[];
-  /** The encoded state that queries read, or null. */
+  /** The encoded state that queries read, or null; and the one that it began with. */
   readonly state: string | null;
+  readonly firstState: string | null;
   /** Signals that this run or an earlier one was given, by their request ids. */
   readonly consumed: ReadonlySet<string>;
 }
@@ -88,6 +89,7 @@ const NOTHING: RecordedRun = {
   seed: null,
   branches: [],
   state: null,
+  firstState: null,
   consumed: new Set(),
 };
 
@@ -104,7 +106,8 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
   let seed: string | null = null;
   const branches: Branch[] = [];
   let version = start?.version ?? null;
-  let state = start?.state ?? null;
+  let firstState = start?.state ?? null;
+  let state = firstState;
   let failedAt = Number.POSITIVE_INFINITY;
   let isResumed = false;
   const usedUp = new Set<string>();
@@ -121,6 +124,7 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
     if (kind === "fork") {
       const fork = decodePayload(event.value, "The origin of a fork") as ForkStart;
       ({ seed } = fork);
+      state = firstState = fork.state ?? null;
       branches.push(...fork.branches);
     }
     if (kind === "resume") {
@@ -147,6 +151,7 @@ export function recordedRun(stored: StoredExecution): RecordedRun {
     seed,
     branches,
     state,
+    firstState,
     consumed,
   };
 }
@@ -174,6 +179,8 @@ export interface ForkStart {
   readonly fromStep: number;
   readonly seed: string;
   readonly branches: readonly Branch[];
+  /** The encoded state that its origin's run began with. Those of earlier versions have none. */
+  readonly state?: string | null;
 }
 
 /** The first entries of a fork: where it comes from, and what it takes over, which has ended. */

@@ -1,4 +1,5 @@
-// Unsettled writes: those to journals that may still happen, since nobody knows what became of them (journal.ts, J6).
+// Unsettled writes: those to journals that may still happen, since nobody knows what became of them (journal.ts, J6). Also once
+// they are settled: what settles them may be forgotten, and they come after that.
 
 import type { Fence } from "../data/epoch.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
@@ -24,9 +25,5 @@ export class UnsettledWrites {
   of(fence: Fence, requestId: string): readonly JournalEntry[] {
     const entries = this.#byClaim.get(fence)?.get(requestId) ?? [];
     return entries.toSorted((a, b) => a.ordinal - b.ordinal);
-  }
-
-  settled(fence: Fence, requestId: string): void {
-    this.#byClaim.get(fence)?.delete(requestId);
   }
 }
