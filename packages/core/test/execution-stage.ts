@@ -320,6 +320,7 @@ export class ExecutionStage {
       fence: FENCE,
       transactions: new TransactionScope(undefined, "none here"),
       countAnew: () => undefined,
+      owes: () => undefined,
     };
   }
 

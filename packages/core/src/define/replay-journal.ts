@@ -141,5 +141,6 @@ function callOf(entityType: string, { executionId, requestId, input: payload }: 
     fence: { shardId, epoch: 1 },
     transactions: new TransactionScope(undefined, "a replay has none"),
     countAnew: () => undefined,
+    owes: () => undefined,
   };
 }

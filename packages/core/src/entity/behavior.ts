@@ -29,6 +29,11 @@ export interface Call {
   readonly transactions: TransactionScope;
   /** This attempt came to something that lasts: should it fail now, the next one counts as the second. */
   countAnew(): void;
+  /**
+   * What this attempt comes to followed from something that is on its way to storage. `write` resolves when that is there, and
+   * writes it once more where it has to. It is called before the reply is recorded anew, and once it is recorded.
+   */
+  owes(write: () => Promise<void>): void;
 }
 
 /** Given the parsed input; returns the output or a promise of it, or for a streaming rpc an async iterable. */

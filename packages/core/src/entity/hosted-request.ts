@@ -38,6 +38,8 @@ export class HostedRequest {
   storing: Promise<unknown> | null = null;
   /** Of one that is ahead: its reply, to be stored with it. */
   ready: Reply | null = null;
+  /** Writes what its reply followed from, where that is on its way to storage. */
+  owed: (() => Promise<void>) | null = null;
   /** Whether storage has nothing of it but the request itself, and nothing came for it: it was accepted here, and begins at once. */
   isNew = false;
   /** Something came for it: if it is being put off, it is due at once. */

@@ -4,6 +4,7 @@
 //   W1  A write of unknown outcome is asked for again under the same id, never guessed: a reply without a transaction is
 //       saved again, one with a transaction is looked up, and only if it is not there the handler runs again.
 //   W2  After the shard moved nothing is recorded.
+//   W3  What a reply followed from is in storage before the reply is recorded anew: both may have failed together.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -98,8 +99,11 @@ export class OutcomeWriter {
       try {
         // It may have been recorded, and taken back by a resumption, which this must not undo.
         if (transaction === null && failures > 0 && (await this.#waitsAnew(request, 0))) return REOPENED;
+        if (failures > 0) await request.owed?.();
         if (transaction === null || failures === 0) {
-          return { type: "answered", reply: await messages.saveReply(reply, fence, transaction) };
+          const recorded = await messages.saveReply(reply, fence, transaction);
+          if (request.owed !== null) await this.#payLate(request.owed, request);
+          return { type: "answered", reply: recorded };
         }
         const [state] = await messages.lookUp([request.id]);
         return state?.state === "answered"
@@ -125,6 +129,15 @@ export class OutcomeWriter {
         // Retention, or the execution that it was for, may have forgotten it: then nothing is left to record.
         if (await this.#isForgotten(request)) return MOVED;
       }
+    }
+  }
+
+  /** Where the reply alone was recorded. Best effort: the reply is there, and stays. Never rejects. */
+  async #payLate(owed: () => Promise<void>, request: HostedRequest): Promise<void> {
+    try {
+      await owed();
+    } catch (error) {
+      this.#options.retries.warn(request, "What a reply followed from could not be recorded", error);
     }
   }
 

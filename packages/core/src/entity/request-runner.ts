@@ -240,6 +240,7 @@ export class RequestRunner {
     }
     const call = new Attempted(request, activation, transactions, uncounted);
     request.isNew = false;
+    request.owed = null;
     request.isRunning = true;
     let attempt: Attempt;
     try {
@@ -327,6 +328,10 @@ class Attempted implements Call {
 
   countAnew(): void {
     this.#request.attempts = Math.min(this.#request.attempts, 1);
+  }
+
+  owes(write: () => Promise<void>): void {
+    this.#request.owed = write;
   }
 }
 

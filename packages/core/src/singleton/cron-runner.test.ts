@@ -114,6 +114,7 @@ function callWith(signal: AbortSignal): Call {
     fence: { shardId: "default:1", epoch: 1 },
     transactions: new TransactionScope(undefined, "the test has none"),
     countAnew: () => undefined,
+    owes: () => undefined,
   };
 }
 

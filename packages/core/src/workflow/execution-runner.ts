@@ -121,11 +121,14 @@ export class ExecutionRunner {
         for (const message of copy.early.splice(0)) execution.receive(message);
         const end = await this.#execute(execution, call, run, version, input);
         const settled = execution.settled();
-        if (settled !== null)
+        if (settled !== null) {
           this.#underWay.set(
             place,
             settled.finally(() => this.#underWay.delete(place)),
           );
+          if (end.type === "completed" || end.type === "failed")
+            call.owes(() => this.#writeRest(execution, call, key));
+        }
         hasRecorded ||= execution.hasRecorded;
         if (end.type !== "continued") return await this.#conclude(call, execution, end);
         await settled;
@@ -140,6 +143,17 @@ export class ExecutionRunner {
     } finally {
       if (this.#copies.get(executionId) === copy) this.#copies.delete(executionId);
     }
+  }
+
+  /**
+   * Writes what storage failed to take before the end of an execution, which follows from that (journal.ts, J7).
+   *
+   * @throws {PersistenceError} @throws {FencedError}
+   */
+  async #writeRest(execution: Execution, { fence }: Call, key: ExecutionKey): Promise<void> {
+    await execution.settled();
+    const { unwritten } = execution;
+    if (unwritten.length > 0) await this.#services.storage.appendJournal(key, unwritten, fence, null);
   }
 
   /** Sees to it that what an earlier copy or run here has sent is there, or never will be (journal.ts, J6). */

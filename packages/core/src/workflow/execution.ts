@@ -19,7 +19,7 @@ import { decodeError } from "../contract/error-codec.ts";
 import { quietLog, withFields, type Logger } from "../contract/logger.ts";
 import { decodePayload } from "../contract/payload.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
-import type { StepKind } from "../data/journal-entry.ts";
+import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
 import { InterruptedError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { JournalFullError, NonDeterminismError, type WorkflowCancelledError } from "../errors/workflow.ts";
@@ -238,6 +238,11 @@ export class Execution {
   /** Once its code is over: resolves when that may be recorded, with null, or with why not (J7). */
   endable(): Promise<unknown> {
     return this.#journal.endable();
+  }
+
+  /** What it recorded and storage failed to take. */
+  get unwritten(): readonly JournalEntry[] {
+    return this.#journal.unwritten;
   }
 
   /** Runs the code until it ends, waits long, or has to stop. Never rejects. */

@@ -12,8 +12,8 @@
 //       had begun: a transaction whose ordinal is taken is refused. Where entries are forgotten (continueAsNew, resume()), the
 //       ordinals of such writes are taken once more.
 //   J7  The end of an execution goes to storage behind what was appended before it, and waits until the state and the attributes
-//       are durable, which are asked for after it, and failures, by which it is resumed. A step's result need not be: the end
-//       says what came of it.
+//       are durable, which are asked for after it, and failures, by which it is resumed. A step's result goes beside it. Where
+//       storage fails to take that, it is kept for whoever records the end: he writes it before he tries again, or after.
 
 import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
@@ -69,6 +69,7 @@ export class Journal {
   #sent: readonly JournalEntry[] = NOTHING;
   /** What the write that failed rejected with. */
   #failure: unknown = null;
+  #unwritten: readonly JournalEntry[] = NOTHING;
   /** Transactions that are committing. */
   #committing: Promise<void>[] = [];
 
@@ -95,6 +96,11 @@ export class Journal {
   /** Whether storage has taken something. */
   get hasGrown(): boolean {
     return this.#hasGrown;
+  }
+
+  /** What was appended and storage failed to take (J7). */
+  get unwritten(): readonly JournalEntry[] {
+    return this.#unwritten;
   }
 
   takeOrdinal(): number {
@@ -175,6 +181,7 @@ export class Journal {
   };
 
   readonly #hasFailed = (error: unknown): void => {
+    if (error instanceof PersistenceError) this.#unwritten = [...this.#sent, ...(this.#waiting ?? NOTHING)];
     // What was appended after it must not be there without it (J4).
     this.#waiting = null;
     this.#writing = null;
