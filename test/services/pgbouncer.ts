@@ -1,4 +1,4 @@
-// PgBouncer in transaction mode before a PostgreSQL, for tests: given by TEST_PGBOUNCER_URL, else a program of this
+// PgBouncer before a PostgreSQL, for tests: given by TEST_PGBOUNCER_URL, else a program of this
 // machine, else Debian's package where this is root on Debian.
 
 import { existsSync } from "node:fs";
@@ -10,7 +10,11 @@ import { findProgram, removeFolder, run, serviceFolder, startProgram, type Servi
 export interface PgBouncerOptions {
   /** Connections to the server. Default: 10. */
   readonly poolSize?: number;
+  /** Default: `transaction`. In `session` mode it takes our settings of a session, and leaves them away. */
+  readonly mode?: "transaction" | "session";
 }
+
+const OURS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
 /** @throws {Error} no way worked; says what was tried and why each failed */
 export async function startPgBouncer(postgresUrl: string, options: PgBouncerOptions = {}): Promise<Service> {
@@ -31,7 +35,10 @@ export async function startPgBouncer(postgresUrl: string, options: PgBouncerOpti
   );
 }
 
-async function fromProgram(postgresUrl: string, { poolSize = 10 }: PgBouncerOptions): Promise<Service> {
+async function fromProgram(
+  postgresUrl: string,
+  { poolSize = 10, mode = "transaction" }: PgBouncerOptions,
+): Promise<Service> {
   const program = findProgram("pgbouncer", ["/usr/sbin"]);
   if (program === undefined) throw new Error("there is no program pgbouncer");
   const owner = await unprivilegedUser();
@@ -48,11 +55,12 @@ async function fromProgram(postgresUrl: string, { poolSize = 10 }: PgBouncerOpti
       `listen_port = ${port}`,
       "unix_socket_dir =",
       "auth_type = any",
-      "pool_mode = transaction",
+      `pool_mode = ${mode}`,
       `default_pool_size = ${poolSize}`,
       "max_client_conn = 500",
       // Seconds: how long it leaves a server alone that it could not reach.
       "server_login_retry = 0.2",
+      ...(mode === "session" ? [`ignore_startup_parameters = ${OURS.join(", ")}`] : []),
     ];
     const file = `${folder}/pgbouncer.ini`;
     await writeFile(file, `${settings.join("\n")}\n`, { mode: 0o644 });

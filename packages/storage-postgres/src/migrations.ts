@@ -50,12 +50,14 @@ const MIGRATIONS: readonly Migration[] = [
 ];
 
 const LATEST = MIGRATIONS.length;
+/** In others there are texts that they cannot keep: what has such a one would be tried again for ever. */
+const ENCODINGS: ReadonlySet<string> = new Set(["UTF8", "SQL_ASCII"]);
 /** Names this package's advisory lock among those of others; the second half is made from the schema. */
 const LOCK_CLASS = 0x686f6c64;
 
 /**
  * @param schema a checked identifier
- * @throws {ConfigError} the schema belongs to a release that this one cannot work beside
+ * @throws {ConfigError} the schema belongs to a release that this one cannot work beside, or the database cannot keep every text
  * @throws {PersistenceError}
  */
 export async function migrate(driver: SqlDriver, schema: string): Promise<void> {
@@ -69,11 +71,20 @@ export async function migrate(driver: SqlDriver, schema: string): Promise<void> 
 }
 
 async function isLatest(driver: SqlDriver, schema: string): Promise<boolean> {
-  const { rows } = await driver.run<{ there: boolean }>({
+  const { rows } = await driver.run<{ there: boolean; encoding: string }>({
     name: "holdfast_has_migrations",
-    text: `SELECT to_regclass($1) IS NOT NULL AS there`,
+    text: `SELECT to_regclass($1) IS NOT NULL AS there, current_setting('server_encoding') AS encoding`,
     values: [`"${schema}".migrations`],
   });
+  const encoding = rows[0]?.encoding ?? "";
+  if (!ENCODINGS.has(encoding)) {
+    throw new ConfigError({
+      option: "storage",
+      got: `a database in ${encoding}`,
+      takes: "one in UTF8",
+      hint: "Make it with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
+    });
+  }
   if (rows[0]?.there !== true) return false;
   const { rows: versions } = await driver.run<{ version: number; works_from: number }>({
     name: "holdfast_read_migrations",

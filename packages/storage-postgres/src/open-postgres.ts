@@ -6,6 +6,7 @@ import {
   type OpenRunners,
   type OpenStorage,
 } from "@holdfast/core/adapter";
+import { persistenceError } from "./errors.ts";
 import { migrate } from "./migrations.ts";
 import type { CommonSettings, PostgresSettings } from "./options.ts";
 import { PostgresMessageStorage } from "./postgres-message-storage.ts";
@@ -67,6 +68,9 @@ async function connect(settings: PostgresSettings): Promise<SqlDriver> {
         });
   const driver = new ServerDriver(pool, pooler === null ? pool : past, settings);
   try {
+    await driver.meet().catch((error: unknown) => {
+      throw persistenceError("open", error);
+    });
     await migrate(driver, settings.schema);
     return driver;
   } catch (error) {

@@ -11,6 +11,7 @@
 //       text and each value comes as text, and both are turned by value-text.ts.
 
 import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { SqlStatement } from "./driver.ts";
 import type {
   PostgresJsInstance,
@@ -141,12 +142,22 @@ export class PostgresJsConnection {
     const timer = setTimeout(() => this.end(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs);
     try {
       const results = await Promise.race([query, this.#lost]);
+      if (!Array.isArray(results)) throw this.#refuseCopy(results as unknown as Duplex);
       const result = isMany(results) ? results.at(-1) : results;
       this.#processId ??= result?.state?.pid ?? null;
       return { rows: rowsOf<Row>(result), rowCount: result?.count ?? 0, command: result?.command ?? "" };
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** What postgres.js gives for COPY is a stream, which nobody here reads or writes: without a listener its end would be the process's. */
+  #refuseCopy(stream: Duplex): Error {
+    stream.on("error", ignore);
+    const refusal = new Error("COPY goes through `native` of the transaction, and not through `query`");
+    this.end(refusal);
+    // As a server says that the statement is at fault, and not the session.
+    return Object.assign(refusal, { code: "0A000", severity: "ERROR" });
   }
 
   async #openSocket({ host, port, path }: PostgresJsParsed): Promise<Socket> {

@@ -53,11 +53,14 @@ export class ServerDriver implements SqlDriver {
   readonly #underWay = new Set<Promise<unknown>>();
   /** How often the pool was renewed. */
   #renewals = 0;
+  /** Whether what stands between makes up the server processes that sessions have, as PgBouncer does in each of its modes. */
+  #isProxied: boolean;
 
   /** @param listening where sessions that listen come from; null: notifications do not come through here */
   constructor(pool: ServerPool, listening: ServerPool | null, settings: PostgresSettings) {
     this.prepares = settings.prepare;
     this.#settings = settings;
+    this.#isProxied = settings.pooler !== null;
     this.#pool = pool;
     this.#listening = listening;
     this.listens = listening !== null;
@@ -66,6 +69,17 @@ export class ServerDriver implements SqlDriver {
     this.#listener = new Listener((events) => (listening ?? pool).openListener(events));
     const forTransactions = pool.size - Math.min(4, Math.floor(pool.size / 2));
     this.#transactions = new Turnstile(Math.max(1, forTransactions));
+  }
+
+  /** Finds out whether the server is behind a proxy. To be called before anything else. @throws {SqlFailure} */
+  async meet(): Promise<void> {
+    if (this.#isProxied) return;
+    const connection = await this.#connect();
+    const { rows } = await this.#run<{ pid: number }>(
+      { name: "holdfast_meet", text: "SELECT pg_backend_pid() AS pid", values: [], isRead: true },
+      connection,
+    );
+    this.#isProxied = rows[0]?.pid !== connection.processId;
   }
 
   async run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
@@ -133,16 +147,16 @@ export class ServerDriver implements SqlDriver {
     );
   }
 
-  async #run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
+  async #run<Row>(statement: SqlStatement, lent?: ServerConnection): Promise<SqlResult<Row>> {
     const renewals = this.#renewals;
-    const connection = await this.#connect();
+    const connection = lent ?? (await this.#connect());
     try {
       const { rows, rowCount } = await connection.run<Row>(statement);
       connection.release(true);
       return { rows, rowCount };
     } catch (error) {
       const isUsable = isPlainError(error);
-      const { processId } = connection;
+      const processId = this.#isProxied ? null : connection.processId;
       // The other sessions may be on that server, too. New ones may lead to the primary.
       if (isReadOnly(error)) this.#renewSince(renewals);
       connection.release(isUsable && !isSpoilt(error));
@@ -165,11 +179,11 @@ export class ServerDriver implements SqlDriver {
   }
 
   #transaction(connection: ServerConnection, released: () => void, isPatient: boolean): ServerTransaction {
-    const { pooler, pool } = this.#settings;
-    const begin = beginText(this.#settings, pooler === null && pool === undefined);
+    // What a proxy does not know of a session's settings it leaves away.
+    const begin = beginText(this.#settings, !this.#isProxied && this.#settings.pool === undefined);
     return new ServerTransaction(connection, {
-      begin: pooler === null ? begin : `${begin}; SELECT pg_backend_pid() AS pid`,
-      saysProcess: pooler !== null,
+      begin: this.#isProxied ? `${begin}; SELECT pg_backend_pid() AS pid` : begin,
+      saysProcess: this.#isProxied,
       released,
       retire: (processId) => this.#retire(processId, isPatient),
     });
@@ -208,10 +222,11 @@ export class ServerDriver implements SqlDriver {
   async #terminate(processId: number): Promise<boolean> {
     const connection = await this.#connect();
     try {
-      // The time-out makes the function wait until the process is gone. Another user's process is none of ours.
+      // The time-out makes the function wait until the process is gone. Another user's process is none of ours: that of a session is
+      // the user's who logged in, whatever role it took on.
       const { rows } = await connection.query<{ gone: boolean }>(
         `SELECT coalesce(bool_and(pg_terminate_backend(pid, ${TERMINATION_MS})), true) AS gone
-           FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND pid <> pg_backend_pid()`,
+           FROM pg_stat_activity WHERE pid = $1 AND usename = session_user AND pid <> pg_backend_pid()`,
         [processId],
       );
       connection.release(true);
@@ -227,7 +242,7 @@ export class ServerDriver implements SqlDriver {
       name: "holdfast_unblock",
       text: `SELECT pg_terminate_backend(b.pid) FROM pg_stat_activity w
         CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS u (pid) JOIN pg_stat_activity b ON b.pid = u.pid
-        WHERE w.query = $1 AND w.wait_event_type = 'Lock' AND w.datid = b.datid AND b.usename = current_user
+        WHERE w.query = $1 AND w.wait_event_type = 'Lock' AND w.datid = b.datid AND b.usename = session_user
           AND b.state = 'idle in transaction' AND b.state_change < clock_timestamp() - make_interval(secs => $2)`,
       values: [text, IDLE_S],
       isRead: true,

@@ -13,8 +13,10 @@ describe("a statement", () => {
     ["rollback", "rollback"],
     ["ROLLBACK WORK", "ROLLBACK"],
     ["prepare transaction 'x'", "prepare transaction"],
+    ["insert into a values (1); commit; insert into a values (2)", "commit"],
+    ["insert into a values (1);\nROLLBACK", "ROLLBACK"],
   ])("begins or ends a transaction: %s", (text, command) => {
-    expect(transactionCommandOf(text)).toBe(command);
+    expect(transactionCommandOf(text, true)).toBe(command);
   });
 
   it.each([
@@ -27,12 +29,14 @@ describe("a statement", () => {
     "select 1 -- commit",
     "-- commit",
     "begins",
+    "insert into a values (1); rollback to b",
     "do $$ begin perform 1; end $$",
+    "create function f() returns int language plpgsql as $$ begin perform 1; return 2; end $$",
     "prepare transactions as select 1",
     "set transaction isolation level serializable",
     `${"/* by a tool */ ".repeat(1_000)}select 1`,
     "",
   ])("leaves it as it is: %s", (text) => {
-    expect(transactionCommandOf(text)).toBeNull();
+    expect(transactionCommandOf(text, true)).toBeNull();
   });
 });

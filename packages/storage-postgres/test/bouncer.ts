@@ -1,11 +1,14 @@
-import { startPgBouncer } from "../../../test/services/pgbouncer.ts";
+import { startPgBouncer, type PgBouncerOptions } from "../../../test/services/pgbouncer.ts";
 import type { Service } from "../../../test/services/postgres.ts";
 
-/** PgBouncer in transaction mode before the server at `url`. Null, with a word on it, where there is none. */
-export async function bouncerBefore(url: string | null): Promise<Service | null> {
+/** PgBouncer before the server at `url`. Null, with a word on it, where there is none. */
+export async function bouncerBefore(
+  url: string | null,
+  options: PgBouncerOptions = {},
+): Promise<Service | null> {
   if (url === null) return null;
   try {
-    return await startPgBouncer(url, { poolSize: 20 });
+    return await startPgBouncer(url, { poolSize: 20, ...options });
   } catch (error) {
     if (process.env["CI"] === "true") throw error;
     console.warn(

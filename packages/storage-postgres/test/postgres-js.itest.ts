@@ -175,6 +175,21 @@ describe.skipIf(url === null)("postgres.js", () => {
     expect(await backend.sql(`SELECT * FROM ${table}`)).toEqual([]);
   });
 
+  it.each(["FROM STDIN", "TO STDOUT"])("refuses COPY %s, which would need a stream", async (direction) => {
+    const { messages } = await open();
+    const fence = await claim(messages);
+    const envelope = request();
+    await messages.saveRequest(envelope, 1, fence);
+    const transaction = begin(messages);
+    const copying = transaction.query(`COPY ${backend.schema}_effects ${direction}`, []);
+    await expect(copying).rejects.toMatchObject({ code: "0A000" });
+    expect(transaction.lostWith).toBeNull();
+    await transaction.rollback();
+    const again = begin(messages);
+    await again.query("SELECT 1", []);
+    await messages.saveReply(succeeded(envelope.requestId), fence, again);
+  });
+
   it("uses the settings of a client of the user's, and leaves it open", async () => {
     const sql = postgresJs(url ?? "", {
       max: 3,
