@@ -65,6 +65,8 @@ export class PeerChannels {
       "grpc.initial_reconnect_backoff_ms": FIRST_RECONNECT_MS,
       "grpc.min_reconnect_backoff_ms": FIRST_RECONNECT_MS,
       "grpc.max_reconnect_backoff_ms": LONGEST_RECONNECT_MS,
+      // A peer that comes back under its name may have another address, for which the library asks every 30 s only by itself.
+      "grpc.dns_min_time_between_resolutions_ms": LONGEST_RECONNECT_MS,
       // Members are addressed one by one, and no proxy of the environment stands between them.
       "grpc.enable_http_proxy": 0,
       "grpc.service_config_disable_resolution": 1,

@@ -96,6 +96,29 @@ describe("a volatile request that was sent on to the next owner", () => {
   });
 });
 
+describe("a volatile request whose probe found no room in the queue to a busy runner", () => {
+  const probe = { type: "probe", requestId: "r1" } as const;
+
+  it("goes on, since that says nothing of the runner", async () => {
+    const test = await sender();
+    await test.clock.advance(PROBE_MS);
+    test.delivery.undelivered("first", probe);
+    test.delivery.receive({ type: "reply", reply: { requestId: "r1", exit: { ok: true, value: "2" } } });
+    expect(test.end).toEqual([{ ok: true, value: "2" }]);
+  });
+
+  it("is given up like any that is not answered where none finds room (D3)", async () => {
+    const test = await sender();
+    for (let round = 0; round < 3; round += 1) {
+      await test.clock.advance(PROBE_MS);
+      test.delivery.undelivered("first", probe);
+    }
+    expect(test.end).toEqual([]);
+    await test.clock.advance(PROBE_MS);
+    expect(test.end).toEqual(["RunnerUnavailableError"]);
+  });
+});
+
 describe("a persisted request", () => {
   const persisted = sampleRequest({ persisted: true });
 

@@ -167,13 +167,10 @@ export class Delivery {
 
   /** A message surely did not reach its peer. */
   undelivered(to: string, message: WireMessage): void {
-    if (message.type === "request") {
-      const outgoing = this.#outgoing.get(message.envelope.requestId);
-      if (outgoing?.target === to) this.#refused(outgoing);
-    } else if (message.type === "probe") {
-      const outgoing = this.#outgoing.get(message.requestId);
-      if (outgoing?.target === to) this.#lost(outgoing, "its runner is gone");
-    }
+    // Of a probe it says nothing: a busy peer's queue may have had no room for it. One that is gone is disconnected.
+    if (message.type !== "request") return;
+    const outgoing = this.#outgoing.get(message.envelope.requestId);
+    if (outgoing?.target === to) this.#refused(outgoing);
   }
 
   /** The connection to a peer is gone, and with it what was awaited from there. */
