@@ -102,7 +102,7 @@ export class OutcomeWriter {
         if (failures > 0) await request.owed?.();
         if (transaction === null || failures === 0) {
           const recorded = await messages.saveReply(reply, fence, transaction);
-          if (request.owed !== null) await this.#payLate(request.owed, request);
+          if (request.owed !== null && failures === 0) void this.#payLate(request.owed, request);
           return { type: "answered", reply: recorded };
         }
         const [state] = await messages.lookUp([request.id]);
@@ -132,7 +132,7 @@ export class OutcomeWriter {
     }
   }
 
-  /** Where the reply alone was recorded. Best effort: the reply is there, and stays. Never rejects. */
+  /** Where the reply alone was recorded. Best effort: the reply is there, stays, and waits for nothing. Never rejects. */
   async #payLate(owed: () => Promise<void>, request: HostedRequest): Promise<void> {
     try {
       await owed();

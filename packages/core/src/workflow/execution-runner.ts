@@ -126,10 +126,11 @@ export class ExecutionRunner {
             place,
             settled.finally(() => this.#underWay.delete(place)),
           );
-          if (end.type === "completed" || end.type === "failed")
-            call.owes(() => this.#writeRest(execution, call, key));
+          if (end.type === "completed") call.owes(() => this.#writeRest(execution, call, key));
         }
         hasRecorded ||= execution.hasRecorded;
+        // Whoever resumes it goes by what is there, and takes the next ordinal.
+        if (end.type === "failed") await this.#writeRest(execution, call, key);
         if (end.type !== "continued") return await this.#conclude(call, execution, end);
         await settled;
         copy.execution = null;

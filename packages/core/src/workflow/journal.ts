@@ -12,8 +12,8 @@
 //       had begun: a transaction whose ordinal is taken is refused. Where entries are forgotten (continueAsNew, resume()), the
 //       ordinals of such writes are taken once more.
 //   J7  The end of an execution goes to storage behind what was appended before it, and waits until the state and the attributes
-//       are durable, which are asked for after it, and failures, by which it is resumed. A step's result goes beside it. Where
-//       storage fails to take that, it is kept for whoever records the end: he writes it before he tries again, or after.
+//       are durable, which are asked for after it. A failed one can be resumed by what is there, so it waits for everything. The
+//       last results of a completed one go beside its end. What storage fails to take meanwhile is written once more.
 
 import type { ExecutionKey, WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
@@ -196,8 +196,8 @@ const NOTHING: readonly JournalEntry[] = [];
 /** That a step had begun, and no more. */
 export const BEGUN: JournalEvent = { type: "begun", dueAt: null, detail: null };
 
-function isReadAfterEnd({ kind, event }: JournalEntry): boolean {
-  return kind === "state" || kind === "attributes" || event.type === "failed";
+function isReadAfterEnd({ kind }: JournalEntry): boolean {
+  return kind === "state" || kind === "attributes";
 }
 
 function isUnknown(error: unknown): boolean {
