@@ -154,10 +154,10 @@ export class PostgresJsConnection {
   /** What postgres.js gives for COPY is a stream, which nobody here reads or writes: without a listener its end would be the process's. */
   #refuseCopy(stream: Duplex): Error {
     stream.on("error", ignore);
-    const refusal = new Error("COPY goes through `native` of the transaction, and not through `query`");
-    this.end(refusal);
-    // As a server says that the statement is at fault, and not the session.
-    return Object.assign(refusal, { code: "0A000", severity: "ERROR" });
+    const message = "COPY goes through `native` of the transaction, and not through `query`";
+    // As a server says that a statement is at fault, and not the session, and then that its transaction cannot go on.
+    this.end(Object.assign(new Error(message), { code: "25P02", severity: "ERROR" }));
+    return Object.assign(new Error(message), { code: "0A000", severity: "ERROR" });
   }
 
   async #openSocket({ host, port, path }: PostgresJsParsed): Promise<Socket> {

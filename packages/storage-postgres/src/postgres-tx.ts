@@ -63,7 +63,7 @@ class OpenTx<Native> implements PostgresTx<Native> {
   constructor(transaction: PostgresTransaction) {
     this.#transaction = transaction;
     this.query = async (text, params = []) => {
-      const command = transactionCommandOf(text, params.length === 0);
+      const command = transactionCommandOf(text);
       if (command !== null) throw notYours(command);
       return transaction.query(text, params);
     };

@@ -15,8 +15,10 @@ describe("a statement", () => {
     ["prepare transaction 'x'", "prepare transaction"],
     ["insert into a values (1); commit; insert into a values (2)", "commit"],
     ["insert into a values (1);\nROLLBACK", "ROLLBACK"],
+    ["insert into a values (1); -- done\nCOMMIT", "COMMIT"],
+    ["insert into a values (1); end", "end"],
   ])("begins or ends a transaction: %s", (text, command) => {
-    expect(transactionCommandOf(text, true)).toBe(command);
+    expect(transactionCommandOf(text)).toBe(command);
   });
 
   it.each([
@@ -27,6 +29,10 @@ describe("a statement", () => {
     "rollback transaction to a",
     "insert into ends values ('commit')",
     "select 1 -- commit",
+    "insert into memos values ('it''s paid; commit')",
+    "-- first; commit\nselect 1",
+    "create procedure p() language plpgsql as $$ begin perform 1; commit; end $$",
+    "create function f() returns int begin atomic select 1; select 2; end",
     "-- commit",
     "begins",
     "insert into a values (1); rollback to b",
@@ -37,6 +43,6 @@ describe("a statement", () => {
     `${"/* by a tool */ ".repeat(1_000)}select 1`,
     "",
   ])("leaves it as it is: %s", (text) => {
-    expect(transactionCommandOf(text, true)).toBeNull();
+    expect(transactionCommandOf(text)).toBeNull();
   });
 });

@@ -1,18 +1,18 @@
+/** Literals, quoted names, comments and bodies. What is not closed goes on to the end: so each place is read once. */
+const OPAQUE = /'[^']*'|"[^"]*"|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|\$([a-z_]\w*)?\$[\s\S]*?(?:\$\1\$|$)/gi;
+
 /**
  * PostgreSQL 18, "SQL Commands". `end` and `abort` are other words for COMMIT and ROLLBACK; ROLLBACK TO goes back to a savepoint, and
- * leaves the transaction open. What stands before it may be blank, a comment, or an empty statement.
+ * leaves the transaction open.
  */
 const CONTROL =
-  /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(begin|start\s+transaction|commit|end|abort|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b)|prepare\s+transaction)\b/i;
+  /(?:^|;)\s*(begin|start\s+transaction|commit|end|abort|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b)|prepare\s+transaction)\b/i;
 
-/** Behind another statement, and surely not in the body of a function: there the others have another meaning. */
-const LATER = /;\s*(commit|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b)|prepare\s+transaction)\b/i;
+/** The body of a function that is no literal ends with END. */
+const BODY = /\bbegin\s+atomic\b/i;
 
-/**
- * The command by which a text begins or ends a transaction, as it is written; null: it leaves transactions as they are.
- *
- * @param mayBeSeveral whether the text may be of several statements: one with parameters is of one
- */
-export function transactionCommandOf(text: string, mayBeSeveral: boolean): string | null {
-  return CONTROL.exec(text)?.[1] ?? (mayBeSeveral ? LATER.exec(text)?.[1] : undefined) ?? null;
+/** The command by which a text begins or ends a transaction, as it is written; null: it leaves transactions as they are. */
+export function transactionCommandOf(text: string): string | null {
+  const plain = text.replace(OPAQUE, " ");
+  return BODY.test(plain) ? null : (CONTROL.exec(plain)?.[1] ?? null);
 }
