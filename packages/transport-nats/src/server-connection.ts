@@ -256,6 +256,7 @@ function clientOptions(
     name: `holdfast ${name ?? ""}`.trim(),
     ...(authenticator === null ? {} : { authenticator }),
     ...(tls === null ? {} : { tls: tlsOptions(tls, servers) }),
+    noEcho: true,
     timeout: connectTimeoutMs,
     pingInterval: keepAliveMs,
     maxPingOut: PINGS_UNANSWERED,

@@ -15,7 +15,7 @@ export interface TransportListener {
  * sent, or not at all; none arrives twice. Nobody trusts it with delivery: who waits for an answer probes or repeats.
  */
 export interface Transport {
-  /** Starts listening and returns the address under which others reach this member, and it itself. @throws {ConfigError} */
+  /** Starts listening and returns the address under which others reach this member. @throws {ConfigError} */
   start(listener: TransportListener): Promise<string>;
 
   /**

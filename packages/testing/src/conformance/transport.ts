@@ -155,16 +155,6 @@ function delivery(factory: TransportFactory): void {
     );
 
     it(
-      "to the member's own address comes in there: a start finds out so that its predecessor at that address is gone",
-      run(async (context) => {
-        const member = await context.join();
-        member.transport.send(member.address, ping(7));
-        await member.until((heard) => heard.length > 0);
-        expect(member.heard).toEqual([{ type: "received", from: member.address, message: ping(7) }]);
-      }),
-    );
-
-    it(
       "of every type arrives as it was sent",
       run(async (context) => {
         const [first, second] = [await context.join(), await context.join()];
