@@ -537,15 +537,20 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
       });
 
       it("that does nothing for too long is ended by the server, and nothing of it is written", async () => {
+        // With time for the schema, which is made in a transaction, too.
+        await open();
         const { messages } = await open({ idleTransactionTimeout: 50 });
         const fence = await claim(messages);
         const envelope = request();
         await messages.saveRequest(envelope, 1, fence);
         await backend.transactions?.has("made");
         const transaction = begin(messages);
-        await transaction.query(`INSERT INTO ${backend.schema}_effects VALUES ('idle')`, []);
-        const [{ pid }] = (await transaction.query<{ pid: number }>("SELECT pg_backend_pid() AS pid", []))
-          .rows as [{ pid: number }];
+        // One statement: between two of them a busy machine may do nothing for too long.
+        const { rows } = await transaction.query<{ pid: number }>(
+          `INSERT INTO ${backend.schema}_effects VALUES ('idle') RETURNING pg_backend_pid() AS pid`,
+          [],
+        );
+        const [{ pid }] = rows as [{ pid: number }];
         while ((await backend.sql("SELECT 1 FROM pg_stat_activity WHERE pid = $1", [pid])).length > 0);
         await expect(transaction.query("SELECT 1", [])).rejects.toMatchObject({
           code: "PERSISTENCE",
