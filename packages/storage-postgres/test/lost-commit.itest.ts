@@ -1,10 +1,10 @@
-import { FencedError, PersistenceError, type JournalEntry } from "@holdfast/core/adapter";
+import { FencedError, PersistenceError } from "@holdfast/core/adapter";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { CuttingProxy, type Cut } from "../../../test/services/cutting-proxy.ts";
 import { postgres } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
-import { begin, claim, NO_INBOX, ownedBy, request, startOf, succeeded } from "./work.ts";
+import { begin, claim, ENTRY, NO_INBOX, ownedBy, request, startOf, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const bouncer = await bouncerBefore(url);
@@ -18,13 +18,6 @@ const CUTS: readonly (Omit<Cut, "needle"> & { readonly when: string })[] = [
   { when: "before COMMIT left, and the server is not told", reaches: "none", isTold: false },
   { when: "in the middle of COMMIT, and the server is not told", reaches: "half", isTold: false },
 ];
-const ENTRY: JournalEntry = {
-  ordinal: 0,
-  position: 0,
-  kind: "run",
-  name: "step",
-  event: { type: "completed", value: "1" },
-};
 
 /** Each case on a connection of its own through a proxy; `direct` goes past it. */
 function lostCommits(connectionString: string, options: Parameters<typeof postgres>[0]): void {

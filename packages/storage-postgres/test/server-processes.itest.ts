@@ -1,26 +1,17 @@
 // Which server process a transaction has, where that does not show: what it has not written when its connection is lost, it may
 // write later, unless that process was surely ended (INV-3).
 
-import type { JournalEntry } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterAll, describe, expect, inject, it, onTestFinished } from "vitest";
 import { CuttingProxy } from "../../../test/services/cutting-proxy.ts";
 import { postgres } from "../src/index.ts";
 import { newSchema, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
-import { begin, claim, ownedBy, startOf } from "./work.ts";
+import { begin, claim, ENTRY, ownedBy, startOf } from "./work.ts";
 
 const url = inject("postgresUrl");
 const bouncer = await bouncerBefore(url, { mode: "session" });
 afterAll(() => bouncer?.stop());
-
-const ENTRY: JournalEntry = {
-  ordinal: 0,
-  position: 0,
-  kind: "run",
-  name: "step",
-  event: { type: "completed", value: "1" },
-};
 
 /** What an activity's transaction is reported with whose last statements come late, and what is there of it then. */
 async function lateCommit(

@@ -6,6 +6,7 @@ import type {
   ExecutionKey,
   ExecutionTags,
   Fence,
+  JournalEntry,
   MessageStorage,
   Reply,
   ShardId,
@@ -27,6 +28,15 @@ export async function countRowsRead(client: pg.Client, schema: string): Promise<
   );
   return Number(rows[0]?.read);
 }
+
+/** What a step that has ended has in its journal. */
+export const ENTRY: JournalEntry = {
+  ordinal: 0,
+  position: 0,
+  kind: "run",
+  name: "step",
+  event: { type: "completed", value: "1" },
+};
 
 /** What reads a journal alone. */
 export const NO_INBOX: ExecutionTags = { execution: "execute", inbox: [] };

@@ -4,7 +4,7 @@ import { defineEntity, defineWorkflow, rpc } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { notWritten, tampering } from "./tampering.ts";
+import { appending, notWritten } from "./tampering.ts";
 
 interface Row {
   readonly id: string;
@@ -185,18 +185,12 @@ describe("code that uses up its input", () => {
         return paid;
       },
     });
-    let writes = 0;
     await using cluster = await createTestCluster({
       register: [payout],
-      tamper: tampering(({ workflows }) => ({
-        workflows: {
-          async appendJournal(...args) {
-            writes += 1;
-            if (writes === 2) throw notWritten("appendJournal");
-            return workflows.appendJournal(...args);
-          },
-        },
-      })),
+      tamper: appending(async (append, number) => {
+        if (number === 2) throw notWritten("appendJournal");
+        await append();
+      }),
     });
     const reply = cluster.workflow(Payout).execute({ lines: [1, 2, 3] });
     await cluster.advance("1 minute");

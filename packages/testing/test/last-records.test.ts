@@ -2,8 +2,10 @@
 
 import { defineEntity, defineWorkflow, query, rpc } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
-import { expect, it } from "vitest";
-import { Door, notWritten, tampering } from "./tampering.ts";
+import { describe, expect, it } from "vitest";
+import { appending, codeEnds, Door, inDoubt, notWritten, tampering } from "./tampering.ts";
+
+const Order = defineWorkflow<void, string>({ name: "Order", key: () => "1", hashKey: false });
 
 const Parcel = defineWorkflow({
   name: "Parcel",
@@ -28,14 +30,10 @@ it.each(["while nothing fails", "although its owner crashes"])(
     storage.close();
     await using cluster = await createTestCluster({
       register: [parcel],
-      tamper: tampering(({ workflows }) => ({
-        workflows: {
-          async appendJournal(...args) {
-            await storage.passed();
-            return workflows.appendJournal(...args);
-          },
-        },
-      })),
+      tamper: appending(async (append) => {
+        await storage.passed();
+        await append();
+      }),
     });
     const handle = await cluster.workflow(Parcel).start("1");
     await cluster.advance("1s");
@@ -56,18 +54,12 @@ it.each(["while nothing fails", "although its owner crashes"])(
 );
 
 it("is recorded before the end where its write fails at first", async () => {
-  let writes = 0;
   await using cluster = await createTestCluster({
     register: [parcel],
-    tamper: tampering(({ workflows }) => ({
-      workflows: {
-        async appendJournal(...args) {
-          writes += 1;
-          if (writes === 2) throw notWritten("appendJournal");
-          return workflows.appendJournal(...args);
-        },
-      },
-    })),
+    tamper: appending(async (append, number) => {
+      if (number === 2) throw notWritten("appendJournal");
+      await append();
+    }),
   });
   const handle = await cluster.workflow(Parcel).start("1");
   await cluster.advance("1 minute");
@@ -85,21 +77,14 @@ it("is recorded before the end where it failed: so a call is made anew when the 
       return "paid";
     },
   });
-  const Order = defineWorkflow<void, string>({ name: "Order", key: () => "1", hashKey: false });
   const order = Order.implement({ execute: (ctx) => ctx.entity(Bank, "b").pay() });
-  let writes = 0;
   await using cluster = await createTestCluster({
     register: [bank, order],
-    tamper: tampering(({ workflows }) => ({
-      workflows: {
-        async appendJournal(...args) {
-          writes += 1;
-          if (writes > 1) return workflows.appendJournal(...args);
-          await cluster.sleep(100);
-          throw notWritten("appendJournal");
-        },
-      },
-    })),
+    tamper: appending(async (append, number) => {
+      if (number > 1) return append();
+      await cluster.sleep(100);
+      throw notWritten("appendJournal");
+    }),
   });
   const handle = await cluster.workflow(Order).start();
   await cluster.advance("1 minute");
@@ -107,4 +92,115 @@ it("is recorded before the end where it failed: so a call is made anew when the 
   await handle.resume();
   await cluster.advance("1 minute");
   expect(await handle.poll()).toBe("paid");
+});
+
+describe.each([
+  ["are known not to be there", notWritten],
+  ["may not be there", inDoubt],
+])("the last entries of an execution that %s", (_, lostWith) => {
+  it.each(["fails with them", "passes without them"])("are there where its end %s", async (end) => {
+    let payments = 0;
+    let isBroken = true;
+    const order = Order.implement({
+      async execute(ctx) {
+        ctx.setAttributes({ paid: true });
+        await ctx.run("pay", () => {
+          payments += 1;
+        });
+        if (isBroken) throw new Error("a bug");
+        return "paid";
+      },
+    });
+    let entries = 0;
+    let replies = 0;
+    await using cluster = await createTestCluster({
+      register: [order],
+      tamper: tampering(({ workflows, messages }) => ({
+        workflows: {
+          async appendJournal(...args) {
+            entries += 1;
+            if (entries <= 2) await codeEnds();
+            if (entries === 2) throw lostWith("appendJournal");
+            return workflows.appendJournal(...args);
+          },
+        },
+        messages: {
+          async saveReply(...args) {
+            replies += 1;
+            if (replies === 1 && end === "fails with them") throw lostWith("saveReply");
+            return messages.saveReply(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Order).start();
+    await cluster.advance("1 minute");
+    await expect(handle.result()).rejects.toThrow("a bug");
+    const { steps, attributes } = await handle.describe();
+    expect(steps.map(({ name, status }) => `${name} ${status}`)).toEqual([
+      "setAttributes completed",
+      "pay completed",
+    ]);
+    expect(attributes).toEqual({ paid: true });
+    isBroken = false;
+    await handle.resume();
+    await cluster.advance("1 minute");
+    expect(await handle.result()).toBe("paid");
+    expect(payments).toBe(1);
+  });
+
+  it("are there before its failed end, so that who resumes it finds no gap", async () => {
+    let payments = 0;
+    let isBroken = true;
+    const order = Order.implement({
+      async execute(ctx) {
+        const paid = ctx.run("pay", () => {
+          payments += 1;
+        });
+        await Promise.all([ctx.run("look", () => "fine"), paid.then(() => ctx.now())]);
+        if (isBroken) throw new Error("a bug");
+        return "paid";
+      },
+    });
+    const again = new Door();
+    again.close();
+    await using cluster = await createTestCluster({
+      register: [order],
+      tamper: appending(async (append, number) => {
+        if (number <= 2) await codeEnds();
+        if (number === 2) throw lostWith("appendJournal");
+        if (number === 3) await again.passed();
+        await append();
+      }),
+    });
+    const handle = await cluster.workflow(Order).start();
+    await cluster.advance("10s");
+    expect(await handle.poll()).toBeUndefined();
+    again.open();
+    await cluster.advance("10s");
+    await expect(handle.poll()).rejects.toThrow("a bug");
+    isBroken = false;
+    await handle.resume();
+    await cluster.advance("1 minute");
+    expect(await handle.poll()).toBe("paid");
+    expect(payments).toBe(1);
+  });
+});
+
+it("the last result of a completed execution that is slow to be written holds up no answer", async () => {
+  const order = Order.implement({ execute: (ctx) => ctx.run("pay", () => "paid") });
+  await using cluster = await createTestCluster({
+    register: [order],
+    tamper: appending(async (append) => {
+      await cluster.sleep(20_000);
+      await append();
+    }),
+  });
+  const handle = await cluster.workflow(Order).start();
+  let answer: string | undefined;
+  void handle.result().then((result) => (answer = result));
+  await cluster.advance("1s");
+  expect(answer).toBe("paid");
+  await cluster.advance("1 minute");
+  expect((await handle.describe()).steps).toMatchObject([{ name: "pay", status: "completed" }]);
 });

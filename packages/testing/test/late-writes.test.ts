@@ -4,7 +4,7 @@ import { defineWorkflow } from "@holdfast/core";
 import { transactionScopeOf } from "@holdfast/core/adapter";
 import { createTestCluster, replayWorkflow } from "@holdfast/testing";
 import { expect, it } from "vitest";
-import { inDoubt, tampering } from "./tampering.ts";
+import { appending, codeEnds, inDoubt, tampering } from "./tampering.ts";
 
 it.each(["before what settles it", "after what settles it", "never"] as const)(
   "a step is recorded with the value that the execution went on with, where a write of before comes late: %s",
@@ -18,24 +18,18 @@ it.each(["before what settles it", "after what settles it", "never"] as const)(
           return rate;
         }),
     });
-    let writes = 0;
     let late = async (): Promise<void> => undefined;
     await using cluster = await createTestCluster({
       register: [quote],
-      tamper: tampering(({ workflows }) => ({
-        workflows: {
-          async appendJournal(...args) {
-            writes += 1;
-            if (writes === 1) {
-              if (when !== "never") late = () => workflows.appendJournal(...args);
-              throw inDoubt("appendJournal");
-            }
-            if (when === "before what settles it") await late();
-            await workflows.appendJournal(...args);
-            await late();
-          },
-        },
-      })),
+      tamper: appending(async (append, number) => {
+        if (number === 1) {
+          if (when !== "never") late = append;
+          throw inDoubt("appendJournal");
+        }
+        if (when === "before what settles it") await late();
+        await append();
+        await late();
+      }),
     });
     const reply = cluster.workflow(Quote).execute();
     await cluster.advance("1 minute");
@@ -69,20 +63,13 @@ function paying(whileItIsDoneAnew: () => Promise<void>) {
 
 it("a resumed execution does not get back what its resumption forgot, where its last write was in doubt", async () => {
   const { Order, order } = paying(async () => undefined);
-  let writes = 0;
   await using cluster = await createTestCluster({
     register: [order],
-    tamper: tampering(({ workflows }) => ({
-      workflows: {
-        async appendJournal(...args) {
-          await workflows.appendJournal(...args);
-          writes += 1;
-          // By then its code has ended.
-          for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
-          if (writes === 2) throw inDoubt("appendJournal");
-        },
-      },
-    })),
+    tamper: appending(async (append, number) => {
+      await append();
+      await codeEnds();
+      if (number === 2) throw inDoubt("appendJournal");
+    }),
   });
   const handle = await cluster.workflow(Order).start();
   await cluster.advance("1 minute");
@@ -100,19 +87,13 @@ it.each([1, 2])(
   async (which) => {
     let late = async (): Promise<void> => undefined;
     const { Order, order } = paying(() => late());
-    let writes = 0;
     await using cluster = await createTestCluster({
       register: [order],
-      tamper: tampering(({ workflows }) => ({
-        workflows: {
-          async appendJournal(...args) {
-            writes += 1;
-            if (writes !== which) return workflows.appendJournal(...args);
-            late = () => workflows.appendJournal(...args);
-            throw inDoubt("appendJournal");
-          },
-        },
-      })),
+      tamper: appending(async (append, number) => {
+        if (number !== which) return append();
+        late = append;
+        throw inDoubt("appendJournal");
+      }),
     });
     const handle = await cluster.workflow(Order).start();
     await cluster.advance("1 minute");

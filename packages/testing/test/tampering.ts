@@ -67,6 +67,26 @@ export function tampering(
   };
 }
 
+/** Storage whose appends to journals go by `meet`, which is given each of them, and the how manieth it is, from 1. */
+export function appending(
+  meet: (append: () => Promise<void>, number: number) => Promise<void>,
+): (storage: OpenStorage) => OpenStorage {
+  let count = 0;
+  return tampering(({ workflows }) => ({
+    workflows: {
+      appendJournal(...args) {
+        count += 1;
+        return meet(() => workflows.appendJournal(...args), count);
+      },
+    },
+  }));
+}
+
+/** Resolves when code that waits for nothing but what it was given has ended. */
+export async function codeEnds(): Promise<void> {
+  for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
+}
+
 function withMethods<Target extends object>(target: Target, methods: Partial<Target>): Target {
   return new Proxy(target, {
     get(_target, property) {
