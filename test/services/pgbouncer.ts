@@ -1,5 +1,5 @@
-// PgBouncer before a PostgreSQL, for tests: given by TEST_PGBOUNCER_URL, else a program of this
-// machine, else Debian's package where this is root on Debian.
+// PgBouncer before a PostgreSQL, for tests: in transaction mode given by TEST_PGBOUNCER_URL, else a program of this machine, else
+// Debian's package where this is root on Debian.
 
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -19,7 +19,8 @@ const OURS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_
 /** @throws {Error} no way worked; says what was tried and why each failed */
 export async function startPgBouncer(postgresUrl: string, options: PgBouncerOptions = {}): Promise<Service> {
   const given = process.env["TEST_PGBOUNCER_URL"];
-  if (given !== undefined && given !== "") {
+  // That one is in transaction mode.
+  if (given !== undefined && given !== "" && options.mode !== "session") {
     return { url: given, how: "TEST_PGBOUNCER_URL", stop: () => Promise.resolve() };
   }
   const failures: string[] = [];
