@@ -34,8 +34,13 @@ export interface SqlTransaction {
   readonly lostWith: PersistenceError | null;
   /** Runs a user's statement. Rejects with the driver's own error, or with `lostWith` if it is lost. */
   query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>>;
-  /** Runs several statements without parameters. @throws {SqlFailure} */
-  script(text: string): Promise<void>;
+  /**
+   * Runs several statements without parameters.
+   *
+   * @param deadlineMs after which the session counts as lost. Default: `statementDeadline`
+   * @throws {SqlFailure}
+   */
+  script(text: string, deadlineMs?: number): Promise<void>;
   /**
    * Runs a last statement and commits if it succeeded, in one trip where the driver can. The transaction is over when
    * this settles.

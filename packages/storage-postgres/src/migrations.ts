@@ -52,6 +52,8 @@ const MIGRATIONS: readonly Migration[] = [
 const LATEST = MIGRATIONS.length;
 /** In others there are texts that they cannot keep: what has such a one would be tried again for ever. */
 const ENCODINGS: ReadonlySet<string> = new Set(["UTF8", "SQL_ASCII"]);
+/** One step may write a whole table anew: what bounds it is that a server that is silent for ever ends, too. In milliseconds. */
+const STEP_DEADLINE_MS = 3_600_000;
 /** Names this package's advisory lock among those of others; the second half is made from the schema. */
 const LOCK_CLASS = 0x686f6c64;
 
@@ -108,8 +110,9 @@ async function migrateLocked(driver: SqlDriver, schema: string): Promise<void> {
       [],
     );
     const from = current(rows, schema);
+    await transaction.script(`SET LOCAL statement_timeout = ${STEP_DEADLINE_MS}`);
     for (const { version, worksFrom, script } of MIGRATIONS.filter((migration) => migration.version > from)) {
-      await transaction.script(script(schema));
+      await transaction.script(script(schema), STEP_DEADLINE_MS);
       await transaction.query(`INSERT INTO "${schema}".migrations (version, works_from) VALUES ($1, $2)`, [
         version,
         worksFrom,

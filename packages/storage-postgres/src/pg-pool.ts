@@ -159,8 +159,8 @@ class PgConnection implements ServerConnection {
     this.#refusal ??= why;
   }
 
-  async script<Row>(text: string): Promise<ServerResult<Row>> {
-    return this.#send(text, undefined, undefined);
+  async script<Row>(text: string, deadlineMs?: number): Promise<ServerResult<Row>> {
+    return this.#send(text, undefined, undefined, deadlineMs);
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
@@ -207,11 +207,9 @@ class PgConnection implements ServerConnection {
     text: string,
     values: unknown[] | undefined,
     name: string | undefined,
+    deadlineMs = this.#settings.statementDeadlineMs,
   ): Promise<ServerResult<Row>> {
-    const config =
-      name === undefined
-        ? { text, query_timeout: this.#settings.statementDeadlineMs }
-        : this.#prepared.of(name, text);
+    const config = name === undefined ? { text, query_timeout: deadlineMs } : this.#prepared.of(name, text);
     this.#gather();
     const results = (await this.#client.query(config, values)) as QueryResult | QueryResult[];
     const result = Array.isArray(results) ? results.at(-1) : results;

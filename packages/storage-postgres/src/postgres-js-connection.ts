@@ -100,8 +100,8 @@ export class PostgresJsConnection {
     return this.#instance;
   }
 
-  async script<Row>(text: string): Promise<ServerResult<Row>> {
-    return this.#send(() => this.#instance.unsafe(text));
+  async script<Row>(text: string, deadlineMs?: number): Promise<ServerResult<Row>> {
+    return this.#send(() => this.#instance.unsafe(text), deadlineMs);
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {

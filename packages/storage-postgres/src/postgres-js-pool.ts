@@ -194,8 +194,8 @@ class LentConnection implements ServerConnection {
     return this.#connection.processId;
   }
 
-  script<Row>(text: string): Promise<ServerResult<Row>> {
-    return this.#connection.script(text);
+  script<Row>(text: string, deadlineMs?: number): Promise<ServerResult<Row>> {
+    return this.#connection.script(text, deadlineMs);
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {

@@ -16,8 +16,12 @@ export interface ServerConnection {
   readonly isPipelined: boolean;
   /** The server process that the session has. Null where it is not known. */
   readonly processId: number | null;
-  /** Runs one or more statements without parameters, and resolves to the result of the last. */
-  script<Row>(text: string): Promise<ServerResult<Row>>;
+  /**
+   * Runs one or more statements without parameters, and resolves to the result of the last.
+   *
+   * @param deadlineMs after which the session counts as lost. Default: `statementDeadline`
+   */
+  script<Row>(text: string, deadlineMs?: number): Promise<ServerResult<Row>>;
   /** Runs a user's statement. */
   query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>>;
   /** Runs one of our own, prepared where that is on. */

@@ -90,10 +90,10 @@ export class ServerTransaction implements SqlTransaction {
     }
   }
 
-  async script(text: string): Promise<void> {
+  async script(text: string, deadlineMs?: number): Promise<void> {
     try {
       await this.#begun;
-      await this.#connection.script(text);
+      await this.#connection.script(text, deadlineMs);
     } catch (error) {
       throw failureOf(error, true);
     }

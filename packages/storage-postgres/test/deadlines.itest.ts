@@ -49,7 +49,7 @@ function deadlines(connectionString: string, options: PostgresOptions): void {
     "a statement on a %s ends as a PersistenceError, and then there are other connections",
     async (mode) => {
       await using proxy = await CuttingProxy.start(connectionString);
-      const { messages, workflows } = await open({ connectionString: proxy.url, statementDeadline: 300 });
+      const { messages, workflows } = await open({ connectionString: proxy.url, statementDeadline: 600 });
       const fence = await claim(messages);
       const envelope = request();
       await messages.saveRequest(envelope, 1, fence);
@@ -212,7 +212,7 @@ describe.skipIf(url === null)("a pg Pool of the user's that has nothing left", (
       const session = await postgres({
         pool,
         schema: backend.schema,
-        statementDeadline: 300,
+        statementDeadline: 1_000,
         transactionWait: 100,
       }).open(services());
       try {
@@ -222,7 +222,7 @@ describe.skipIf(url === null)("a pg Pool of the user's that has nothing left", (
         await expect(messages.saveRequest(request(), 0, fence)).rejects.toMatchObject({
           code: "PERSISTENCE",
           outcome: "not-written",
-          detail: "no connection became free within 300 ms",
+          detail: "no connection became free within 1000 ms",
         });
         await expect(begin(messages).query("SELECT 1", [])).rejects.toMatchObject({ outcome: "not-written" });
         for (const client of taken) client.release();

@@ -16,6 +16,7 @@ import type {
   Reply,
   WorkflowStorage,
 } from "@holdfast/core/adapter";
+import pg from "pg";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, postgres, postgresTx } from "../src/index.ts";
@@ -198,6 +199,40 @@ describe.skipIf(url === "")("an upgrade while members of a release before work",
     expect((await effects.versions()).length).toBeGreaterThan(1);
     await after.close();
   });
+
+  it.each(["pg", "postgres.js"] as const)(
+    "with %s may take longer for a step than any other statement may: a table can be large",
+    async (driver) => {
+      const schema = newSchema();
+      await using effects = effectsOf(schema);
+      const old = await first.postgres({ connectionString: url, schema }).open(services());
+      await old.close();
+      const locker = new pg.Client({ connectionString: url });
+      await locker.connect();
+      try {
+        await locker.query(`BEGIN; LOCK TABLE ${schema}.journal`);
+        const opening = postgres({ connectionString: url, schema, driver, statementDeadline: "1s" }).open(
+          services(),
+        );
+        opening.catch(() => undefined);
+        await expect
+          .poll(
+            () =>
+              effects.sql(
+                `SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted
+                   AND l.relation = '${schema}.journal'::regclass AND clock_timestamp() - a.query_start > interval '1.5 s'`,
+              ),
+            { timeout: 20_000 },
+          )
+          .toHaveLength(1);
+        await locker.query("COMMIT");
+        await (await opening).close();
+        expect((await effects.versions()).at(-1)).toBeGreaterThan(12);
+      } finally {
+        await locker.end();
+      }
+    },
+  );
 });
 
 describe("an upgrade on PGlite", () => {
