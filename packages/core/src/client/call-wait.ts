@@ -97,8 +97,9 @@ export abstract class LimitedWait {
   }
 
   #limit(timeoutMs: number): Timer {
+    const hasKey = this.envelope.deduplicationKey !== null;
     return this.#clock.setTimer(timeoutMs, () =>
-      this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs })),
+      this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs, hasKey })),
     );
   }
 

@@ -16,6 +16,10 @@ describe("the message of an error says what happened and what to do", () => {
       "Desk/a.ask gave no reply within 5 ms. It may have run, in part or whole: repeat it only if that is harmless, or give it a longer timeout.",
     ],
     [
+      new TimeoutError({ what: "Desk/a.ask", timeoutMs: 5, hasKey: true }),
+      "Desk/a.ask gave no reply within 5 ms. It may have run, in part or whole: repeat it with the same key, or give it a longer timeout.",
+    ],
+    [
       new InterruptedError({ what: "Desk/a.ask", why: "its caller left" }),
       "Desk/a.ask was interrupted: its caller left. It may have run in part: repeat it only if that is harmless.",
     ],

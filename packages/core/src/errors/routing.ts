@@ -126,10 +126,13 @@ export class TimeoutError extends HoldfastError {
   override readonly name = "TimeoutError";
   readonly code = "TIMEOUT";
 
-  constructor(call: { what: string; timeoutMs: number }, options?: ErrorOptions) {
+  /** `hasKey`: whether a repetition with the same key is the same request. Default: false. */
+  constructor(call: { what: string; timeoutMs: number; hasKey?: boolean }, options?: ErrorOptions) {
+    const repeat =
+      call.hasKey === true ? "repeat it with the same key" : "repeat it only if that is harmless";
     super(
       `${call.what} gave no reply within ${call.timeoutMs} ms. It may have run, in part or whole: ` +
-        `repeat it only if that is harmless, or give it a longer timeout.`,
+        `${repeat}, or give it a longer timeout.`,
       options,
     );
   }
