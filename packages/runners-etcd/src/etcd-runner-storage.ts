@@ -10,6 +10,8 @@
 //   E4  Shards are acquired and released only if the member made no other such change since: a try that was given up, and that a
 //       member of etcd passes on late, would take what this runner gave back, and nobody would give that back again; or it
 //       would give away what the runner took again, and goes on with.
+//   E5  A lease without its member's record is over for its member: who deleted the keys left the lease, and to refresh that
+//       would keep a member that nobody lists, and that would own nothing for ever.
 
 import type { Random, RunnerRecord, RunnerStorage, ShardId } from "@holdfast/core/adapter";
 import {
@@ -50,8 +52,7 @@ export class EtcdRunnerStorage implements RunnerStorage {
   async register(record: RunnerRecord, ttlMs: number): Promise<void> {
     const { runnerId } = record;
     // To put a key under a lease does not renew it.
-    const isHeld = (await this.refresh(runnerId)) === "held";
-    const held = isHeld ? await this.#leaseOf(runnerId) : null;
+    const held = await this.#renewed(runnerId);
     if (held !== null && (await this.#put(record, held))) return;
     const lease = await this.#grant(ttlMs);
     this.#leases.set(runnerId, lease);
@@ -59,12 +60,9 @@ export class EtcdRunnerStorage implements RunnerStorage {
   }
 
   async refresh(runnerId: string): Promise<"held" | "lost"> {
-    const lease = await this.#leaseOf(runnerId);
-    if (lease === null) return "lost";
-    const ttl = await this.#session.call("refresh", "write", (options) => this.#keepAlive(lease, options));
-    if (Number(ttl) > 0) return "held";
-    this.#forget(runnerId);
-    return "lost";
+    const lease = await this.#renewed(runnerId);
+    // One without its record is still known here, so that `unregister` ends it.
+    return lease !== null && (await this.#isRecorded(runnerId, lease)) ? "held" : "lost";
   }
 
   async unregister(runnerId: string): Promise<void> {
@@ -138,11 +136,34 @@ export class EtcdRunnerStorage implements RunnerStorage {
   async #leaseOf(runnerId: string): Promise<string | null> {
     const known = this.#leases.get(runnerId);
     if (known !== undefined) return known;
+    return this.#recordedLease(runnerId);
+  }
+
+  async #recordedLease(runnerId: string): Promise<string | null> {
     const key = this.#runnerKey(runnerId);
     const { kvs } = await this.#session.call("find", "read", (options) =>
       this.#session.client.kv.range({ key }, options),
     );
     return kvs[0]?.lease ?? null;
+  }
+
+  /** The member's lease, with its full term again. Null: it is over. */
+  async #renewed(runnerId: string): Promise<string | null> {
+    const lease = await this.#leaseOf(runnerId);
+    if (lease === null) return null;
+    const ttl = await this.#session.call("refresh", "write", (options) => this.#keepAlive(lease, options));
+    if (Number(ttl) > 0) return lease;
+    this.#forget(runnerId);
+    return null;
+  }
+
+  /** Whether the record is under this lease (E5). Where etcd does not say so, the next refresh finds out. */
+  async #isRecorded(runnerId: string, lease: string): Promise<boolean> {
+    try {
+      return (await this.#recordedLease(runnerId)) === lease;
+    } catch {
+      return true;
+    }
   }
 
   /** Under an id of ours, so that a grant that was made already is seen as such (E3). */

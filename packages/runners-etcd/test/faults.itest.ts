@@ -108,6 +108,23 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
     expect(await runners.listShards()).toEqual(new Map());
   });
 
+  it("from which somebody deleted the keys, but not the leases, is joined again", async () => {
+    const runners = await sessions.open();
+    await runners.register(member("r1"), LONG_TTL_MS);
+    await runners.acquireShards("r1", SHARDS);
+    const operator = new Etcd3({ hosts: hostsOf(etcd.url) });
+    await operator.delete().prefix(`${sessions.prefix}runners/`);
+    expect(await runners.refresh("r1")).toBe("lost");
+    // Its shards are free at once, and not when its lease runs out.
+    await runners.unregister("r1");
+    expect(await runners.listShards()).toEqual(new Map());
+    expect((await operator.leaseClient.leaseLeases()).leases).toEqual([]);
+    operator.close();
+    await runners.register(member("r1-again"), LONG_TTL_MS);
+    expect(await runners.refresh("r1-again")).toBe("held");
+    expect(await runners.acquireShards("r1-again", SHARDS)).toEqual(SHARDS);
+  });
+
   it("gives a runner nothing by a try that it passes on late, after the runner gave shards back", async () => {
     const session = new EtcdSession(checkOptions({ hosts: hostsOf(etcd.url), prefix: sessions.prefix }));
     onTestFinished(() => session.close());

@@ -17,6 +17,8 @@
 //       after others, does nothing: neither while the lease lives, nor for an hour after it is over.
 //   C5  A server without memory takes them, too. Redis asks for room until a script has changed something, and to delete needs
 //       none: so each begins with that, of what is not there. They take a few bytes, and without leases nothing goes on.
+//   C6  A server that drops keys as it likes may drop some of these. A member of which one is missing is none: its lease is over
+//       at its next refresh, and who has no lease is not listed. Half a member would be given shards for ever, and serve none.
 
 /** The keys of one Holdfast cluster, in the order in which scripts take them. */
 export function keysOf(prefix: string): readonly string[] {
@@ -156,12 +158,13 @@ return finish(1)
 /** 1: the lease has its full term again. 0: it is over. Its number is that of the last try of a change. */
 export const REFRESH: string = `${BEGIN}
 if not isLeased() then return finish(0) end
-if isForgotten() then
+local term = redis.call('HGET', terms, id)
+if isForgotten() or not term or not redis.call('HGET', records, id) then
   remove({ [id] = true })
   noteChange()
   return finish(0)
 end
-redis.call('ZADD', leases, now + tonumber(redis.call('HGET', terms, id)), id)
+redis.call('ZADD', leases, now + tonumber(term), id)
 return finish(1)
 `;
 
@@ -203,7 +206,12 @@ return finish(1)
 `;
 
 export const LIST_RUNNERS: string = `${BEGIN}
-return finish(redis.call('HVALS', records))
+local all, listed, unleased = redis.call('HGETALL', records), {}, {}
+for i = 1, #all, 2 do
+  if redis.call('ZSCORE', leases, all[i]) then listed[#listed + 1] = all[i + 1] else unleased[all[i]] = true end
+end
+if next(unleased) then remove(unleased) end
+return finish(listed)
 `;
 
 /** Shards and their holders, in turn. */

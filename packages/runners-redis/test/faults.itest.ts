@@ -137,6 +137,29 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     expect(await second.listRunners()).toEqual([member("r2")]);
   });
 
+  it.each(["leases", "terms", "records", "shards", "changes", "gone", "version"])(
+    "that evicted the key of `%s` is joined again, and nobody is a member there by half",
+    async (key) => {
+      const server = await start();
+      const sessions = sessionsOn(server.url);
+      const [first, second] = [await sessions.open(), await sessions.open()];
+      await join(first, "r1");
+      await second.register(member("r2"), LONG_TTL_MS);
+      await operatorOn(server).del(`{${sessions.prefix}:runners}:${key}`);
+      const answers = [await first.refresh("r1"), await second.refresh("r2")];
+      const lost = ["leases", "terms", "records", "changes"].includes(key);
+      expect(answers).toEqual(lost ? ["lost", "lost"] : ["held", "held"]);
+      expect(await first.listRunners()).toHaveLength(lost ? 0 : 2);
+      if (!lost) return;
+      // As the keeper of a lease does.
+      await first.unregister("r1");
+      await first.register(member("r1-again"), LONG_TTL_MS);
+      expect(await first.refresh("r1-again")).toBe("held");
+      expect(await first.acquireShards("r1-again", SHARDS)).toEqual(SHARDS);
+      expect(await second.listRunners()).toEqual([member("r1-again")]);
+    },
+  );
+
   it("that forgot its last writes lets two runners hold a shard, and only the later one's writes count (INV-1)", async () => {
     const server = await start({ extra: ON_DISK });
     const sessions = sessionsOn(server.url);

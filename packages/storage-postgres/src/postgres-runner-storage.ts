@@ -3,6 +3,8 @@
 //   R1  A shard is held as long as its row in shard_leases is there, and that as long as its runner's row.
 //   R2  A runner's row is removed once its time is over, and never while it is not: both by the server's clock, under the
 //       row's lock.
+//   R3  No lease lasts longer from a look of a watch than its term: a clock that was set back, or that of a standby which took
+//       over, would keep the shards of the dead.
 
 import type { RunnerRecord, RunnerStorage, ShardId } from "@holdfast/core/adapter";
 import type { PostgresSession } from "./postgres-session.ts";
@@ -12,6 +14,9 @@ import { textArray } from "./sql-array.ts";
 const LONGEST_LOOK_MS = 60_000;
 const SHORTEST_LOOK_MS = 20;
 const AFTER_FAILURE_MS = 1_000;
+/** In place of how long a lease lasts that lasts for longer than its term (R3): looked at again soon. */
+const TOO_LONG = 0;
+const BEYOND_TERM = `expires_at > clock_timestamp() + ttl_ms * interval '1 millisecond'`;
 
 export class PostgresRunnerStorage implements RunnerStorage {
   readonly supports: { readonly watch: boolean };
@@ -101,6 +106,7 @@ export class PostgresRunnerStorage implements RunnerStorage {
       let next = AFTER_FAILURE_MS;
       try {
         const leases = await this.#leases();
+        if ([...leases.values()].includes(TOO_LONG)) await this.#shorten();
         if ([...known].some((runnerId) => !leases.has(runnerId))) tell();
         known = new Set(leases.keys());
         next = Math.min(LONGEST_LOOK_MS, ...leases.values());
@@ -133,15 +139,24 @@ export class PostgresRunnerStorage implements RunnerStorage {
     return stop;
   }
 
-  /** How long each live lease lasts if nobody refreshes it, in ms. */
+  /** How long each live lease lasts if nobody refreshes it, in ms, or `TOO_LONG`. */
   async #leases(): Promise<ReadonlyMap<string, number>> {
-    const rows = await this.#statement<{ runner_id: string; left_ms: number }>(
+    const rows = await this.#statement<{ runner_id: string; left_ms: number | null }>(
       "watch",
-      `SELECT runner_id, (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::int AS left_ms
+      `SELECT runner_id, CASE WHEN ${BEYOND_TERM} THEN NULL
+          ELSE (extract(epoch FROM expires_at - clock_timestamp()) * 1000)::int END AS left_ms
         FROM $schema.runners WHERE expires_at > clock_timestamp()`,
       [],
     );
-    return new Map(rows.map(({ runner_id, left_ms }) => [runner_id, left_ms + 1]));
+    return new Map(
+      rows.map(({ runner_id, left_ms }) => [runner_id, left_ms === null ? TOO_LONG : left_ms + 1]),
+    );
+  }
+
+  async #shorten(): Promise<void> {
+    const text = `UPDATE $schema.runners SET expires_at = clock_timestamp() + ttl_ms * interval '1 millisecond'
+      WHERE ${BEYOND_TERM}`;
+    await this.#statement("shorten", text, []);
   }
 
   /** Never rejects: who misses it lists at the next refresh. */

@@ -33,10 +33,20 @@ function routerOver(listRunners: () => Promise<readonly RunnerRecord[]>): {
 }
 
 describe("a router", () => {
-  it("says that the members could not be listed", async () => {
-    const { router, warnings } = routerOver(() => Promise.reject(new Error("the store is away")));
+  it("says once that the members could not be listed, until they can be again", async () => {
+    let isAway = true;
+    const { router, warnings } = routerOver(async () => {
+      if (isAway) throw new Error("the store is away");
+      return [];
+    });
+    await router.refresh();
     await router.refresh();
     expect(warnings).toEqual(["The members could not be listed"]);
+    isAway = false;
+    await router.refresh();
+    isAway = true;
+    await router.refresh();
+    expect(warnings).toHaveLength(2);
   });
 
   it("says nothing of a list that was under way when it stopped: its connection is closed under it", async () => {

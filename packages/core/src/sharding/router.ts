@@ -52,6 +52,8 @@ export class Router {
   #unwatch: (() => Promise<void>) | undefined;
   #reading: Promise<void> | undefined;
   #readAgain = false;
+  /** Whether the members could not be listed the last time. */
+  #isOutdated = false;
   #closed = false;
 
   constructor(options: RouterOptions) {
@@ -143,11 +145,16 @@ export class Router {
       this.#readAgain = false;
       try {
         this.#update(await this.#options.observed(() => this.#options.storage.listRunners()));
+        this.#isOutdated = false;
       } catch (error) {
         // Its connection was closed under it.
         if (this.#closed) return;
-        // The last list stays in force: a wrong route costs a rejection, no list at all would cost every request.
-        this.#options.logger.warn("The members could not be listed", { error: String(error) });
+        // The last list stays in force: a wrong route costs a rejection, no list at all would cost every request. Those that are
+        // rejected ask for a list, too: a line for each would be a flood.
+        if (!this.#isOutdated) {
+          this.#options.logger.warn("The members could not be listed", { error: String(error) });
+        }
+        this.#isOutdated = true;
       }
     }
   }

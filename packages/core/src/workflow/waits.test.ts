@@ -52,6 +52,20 @@ describe("waits", () => {
     expect(over).toEqual(["it"]);
   });
 
+  it("end soon after the wall clock was set forward over them, or a machine that was suspended goes on", async () => {
+    const { clock, over, wait } = waiting();
+    wait("it", 7_200_000);
+    clock.setWall(7_100_000);
+    await clock.advance(99_999);
+    expect(over).toEqual([]);
+    await clock.advance(1);
+    expect(over).toEqual(["it"]);
+    wait("another", 7_200_000);
+    clock.setWall(7_100_000 + 7_200_000);
+    await clock.advance(10_000);
+    expect(over).toEqual(["it", "another"]);
+  });
+
   it("of one moment are each their own", async () => {
     const { clock, over, wait } = waiting();
     wait("a", 100);

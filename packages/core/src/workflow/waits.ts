@@ -5,6 +5,9 @@
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 
+/** A wall clock that is set forward moves no timer, and one of a machine that was suspended may have stood still: so it looks. */
+const LOOK_MS = 10_000;
+
 export class Waits {
   readonly #clock: Clock;
   readonly #waiting = new Map<symbol, { readonly dueAt: number; timer: Timer }>();
@@ -31,10 +34,10 @@ export class Waits {
     if (this.#isStopped) return () => undefined;
     const id = Symbol("wait");
     const arm = (): Timer =>
-      this.#clock.setTimer(Math.max(0, dueAt - this.#clock.now()), () => {
+      this.#clock.setTimer(Math.min(Math.max(0, dueAt - this.#clock.now()), LOOK_MS), () => {
         const wait = this.#waiting.get(id);
         if (wait === undefined) return;
-        // The wall clock may have been set back meanwhile.
+        // It only looks, or the wall clock was set back meanwhile.
         if (this.#clock.now() < dueAt) {
           wait.timer = arm();
           return;
