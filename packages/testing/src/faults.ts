@@ -105,12 +105,14 @@ export class Faults {
   /** Replaces the faults in force; what is left out does not happen. @throws {ConfigError} */
   set(options: FaultOptions): void {
     checkFaults(options);
-    const { delay, storageDelay, leaseDelay, ...rates } = options;
+    const { delay, storageDelay, leaseDelay, ...given } = options;
     const [delayMs, storageDelayMs, leaseDelayMs] = [
       range(delay, "faults.delay"),
       range(storageDelay, "faults.storageDelay"),
       range(leaseDelay, "faults.leaseDelay"),
     ];
+    // As everywhere, what is given as undefined is left out.
+    const rates = Object.fromEntries(Object.entries(given).filter(([, rate]) => rate !== undefined));
     for (const [name, rate] of Object.entries(rates)) {
       if (!Object.hasOwn(NO_RATES, name))
         throw new ConfigError({

@@ -35,7 +35,9 @@ import { wait } from "./wait.ts";
  * each call: so `await counter.increment()` comes back although a fault delayed or lost a message. All else waits for
  * `advance`.
  */
-export interface TestCluster extends Omit<Cluster, "start" | "status" | "health"> {
+export interface TestCluster extends Omit<Cluster, "status" | "health"> {
+  /** `createTestCluster` has started it: this is for code that is given a `Cluster` and starts it. */
+  start(): Promise<void>;
   /** Of runner `index`, or without one of the client that the test's own calls go through. */
   status(index?: number): ClusterStatus;
   health(index?: number): ClusterHealth;

@@ -2,6 +2,7 @@ import {
   ConfigError,
   defineEntity,
   rpc,
+  type Cluster,
   type EntityImplementation,
   type HandlerContext,
 } from "@holdfast/core";
@@ -182,6 +183,21 @@ describe("a test cluster", () => {
     expect(cluster.metrics.snapshot()).toMatchObject({ succeeded: 1, shardsOwned: 300, activeEntities: 1 });
     await cluster.crash(activeRunner(cluster));
     expect(cluster.metrics.snapshot()).toMatchObject({ succeeded: 1, shardsOwned: 150, activeEntities: 0 });
+  });
+
+  it("serves code that is written for a Cluster, and starts it", async () => {
+    const countOn = async (cluster: Cluster): Promise<number> => {
+      await cluster.start();
+      return cluster.entity(Counter, "c").increment(1);
+    };
+    await using cluster = await createTestCluster({ register: [counter()] });
+    await expect(countOn(cluster)).resolves.toBe(1);
+  });
+
+  it("takes a fault that is undefined as left out", async () => {
+    await using cluster = await createTestCluster({ register: [counter()] });
+    cluster.faults({ drop: undefined, delay: undefined } as object);
+    await expect(cluster.entity(Counter, "c").increment(1)).resolves.toBe(1);
   });
 
   it("refuses what is no option, no fault and no runner", async () => {

@@ -164,6 +164,13 @@ export function rpc(options: AnyRpcOptions = {}): AnyRpc {
       got: options.primaryKey,
       takes: "a function of the input",
     });
+  if (!isListOfClasses(options.errors ?? []))
+    throw new ConfigError({
+      option: "errors",
+      got: options.errors,
+      takes: "a list of error classes",
+      hint: "Classes, and not their names: errors: [OutOfStock]. One that is undefined is often imported in a circle.",
+    });
   if (options.primaryKey !== undefined && options.persisted !== true) {
     throw new DefinitionError(
       "An rpc with a primaryKey must be persisted: without its record there is nothing to compare the key with. Set persisted: true.",
@@ -180,6 +187,13 @@ export function rpc(options: AnyRpcOptions = {}): AnyRpc {
     primaryKey: options.primaryKey,
     errors: options.errors ?? [],
   } satisfies AnyRpc);
+}
+
+/** What is none would throw only when an answer is read, in a runner as well, where nobody catches it. */
+function isListOfClasses(given: unknown): boolean {
+  return (
+    Array.isArray(given) && given.every((each) => typeof each === "function" && each.prototype !== undefined)
+  );
 }
 
 /** The deduplication key of a parsed input; null where the rpc takes none out of it. @throws {ConfigError} it is no key */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { rpc } from "../contract/rpc.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
 import {
   activity,
@@ -32,6 +33,20 @@ describe("a workflow's definition", () => {
     expect(define).toThrow(DefinitionError);
     expect(define).toThrow(/The key of the workflow "W" is no function/);
   });
+
+  it.each(["false", 0])("is refused with the hashKey %j", (hashKey) => {
+    const define = (): unknown =>
+      defineWorkflow<string, void>({ name: "W", key: (id) => id, hashKey: hashKey as never });
+    expect(define).toThrow(ConfigError);
+  });
+
+  it.each([[["Broke"]], [[undefined]], [[() => Error]], [Error]])(
+    "is refused with errors that are no list of classes: %o",
+    (errors) => {
+      expect(() => defineWorkflow<void, void>({ name: "W", errors: errors as never })).toThrow(ConfigError);
+      expect(() => rpc<void, void>({ errors: errors as never })).toThrow(/^Option "errors" is/);
+    },
+  );
 
   it("names the hidden entity type of its executions", () => {
     expect(Order.implement({ execute })).toMatchObject({ kind: "workflow", entityType: "workflow:Order" });

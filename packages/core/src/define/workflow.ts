@@ -221,7 +221,11 @@ export function defineWorkflow(options: AnyWorkflowOptions): WorkflowDefinition<
   const name = checkName("a workflow", options.name);
   checkName(`the entity type of workflow "${name}"`, executionEntityType(name));
   const shardGroup = checkName(`the shard group of workflow "${name}"`, options.shardGroup ?? "default");
-  if (options.key === undefined && options.hashKey === false) {
+  const hashKey: unknown = options.hashKey ?? true;
+  // A text such as "false" would count as true.
+  if (typeof hashKey !== "boolean")
+    throw new ConfigError({ option: "hashKey", got: hashKey, takes: "true or false" });
+  if (options.key === undefined && !hashKey) {
     throw new DefinitionError(
       `The workflow "${name}" has hashKey: false but no key. Give it a key, or leave hashKey out.`,
     );
@@ -243,7 +247,7 @@ export function defineWorkflow(options: AnyWorkflowOptions): WorkflowDefinition<
     signals: options.signals ?? null,
     queries: options.queries ?? {},
     key: options.key ?? null,
-    hashKey: options.hashKey ?? true,
+    hashKey,
     retentionMs:
       options.retention === undefined ? null : checkRetention(options.retention, `retention of ${name}`),
     version:
