@@ -42,23 +42,23 @@ export class PostgresJsConnection {
   readonly isPipelined: boolean = true;
   readonly #options: PostgresJsConnectionOptions;
   readonly #instance: PostgresJsInstance;
-  readonly #lost: Promise<never>;
-  readonly #lose: (reason: Error) => void;
+  /**
+   * Rejects what waits for an answer. One for each, and no promise of the loss for all of them: that would keep all that was ever
+   * raced with it, with its rows, for as long as the session is there.
+   */
+  readonly #underWay = new Set<(reason: Error) => void>();
   /** Not the names: postgres.js has its own. Which texts are prepared, that is. */
   readonly #names = new StatementNames();
   #socket: Socket | null = null;
   #processId: number | null = null;
-  #isOver = false;
+  /** Why the session is over; null: it is not. */
+  #overFor: Error | null = null;
   #isOpen = false;
   /** How many hosts were tried: postgres.js asks for the next one where the server is not as target_session_attrs has it. */
   #tried = 0;
 
   private constructor(options: PostgresJsConnectionOptions) {
     this.#options = options;
-    const { promise, reject } = Promise.withResolvers<never>();
-    promise.catch(ignore);
-    this.#lost = promise;
-    this.#lose = reject;
     this.#instance = options.make({
       max: 1,
       // Timers of postgres.js end a session between two statements of a transaction.
@@ -89,7 +89,7 @@ export class PostgresJsConnection {
   }
 
   get isOver(): boolean {
-    return this.#isOver;
+    return this.#overFor !== null;
   }
 
   get processId(): number | null {
@@ -115,9 +115,9 @@ export class PostgresJsConnection {
 
   /** Ends the session at once, and settles what is under way. Further calls do nothing. */
   end(reason: Error): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#lose(reason);
+    if (this.#overFor !== null) return;
+    this.#overFor = reason;
+    for (const reject of this.#underWay) reject(reason);
     // Rejects what waits inside of postgres.js, such as what a user sent through `native`.
     const ended = this.#instance.end({ timeout: 0 }).catch(ignore);
     void ended.then(() => this.#socket?.destroy());
@@ -136,18 +136,21 @@ export class PostgresJsConnection {
     make: () => PostgresJsQuery,
     deadlineMs: number = this.#options.deadlineMs,
   ): Promise<ServerResult<Row>> {
-    if (this.#isOver) return this.#lost;
+    if (this.#overFor !== null) throw this.#overFor;
     // Sent now, so that statements leave in the order of calls.
     const query = make().raw().execute();
     const timer = setTimeout(() => this.end(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs);
+    const { promise: lost, reject } = Promise.withResolvers<never>();
+    this.#underWay.add(reject);
     try {
-      const results = await Promise.race([query, this.#lost]);
+      const results = await Promise.race([query, lost]);
       if (!Array.isArray(results)) throw this.#refuseCopy(results as unknown as Duplex);
       const result = isMany(results) ? results.at(-1) : results;
       this.#processId ??= result?.state?.pid ?? null;
       return { rows: rowsOf<Row>(result), rowCount: result?.count ?? 0, command: result?.command ?? "" };
     } finally {
       clearTimeout(timer);
+      this.#underWay.delete(reject);
     }
   }
 
@@ -161,7 +164,7 @@ export class PostgresJsConnection {
   }
 
   async #openSocket({ host, port, path }: PostgresJsParsed): Promise<Socket> {
-    if (this.#isOpen || this.#isOver) throw new Error("the connection was lost");
+    if (this.#isOpen || this.isOver) throw new Error("the connection was lost");
     const places =
       typeof path === "string"
         ? [{ path }]
@@ -169,7 +172,7 @@ export class PostgresJsConnection {
     let failure = new Error(
       this.#tried === 0 ? "no host is named" : "none of the hosts let the session begin",
     );
-    while (this.#tried < places.length && !this.#isOver) {
+    while (this.#tried < places.length && !this.isOver) {
       const place = places[this.#tried] as (typeof places)[number];
       this.#tried += 1;
       try {

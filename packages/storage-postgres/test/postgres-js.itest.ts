@@ -1,6 +1,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { TransactionUnavailableError, type Fence, type MessageStorage } from "@holdfast/core/adapter";
 import postgresJs, { type Sql, type TransactionSql } from "postgres";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
@@ -236,4 +238,28 @@ describe.skipIf(url === null)("postgres.js", () => {
     await heard.promise;
     await end?.();
   });
+
+  it("keeps nothing of what a session has answered", async () => {
+    const { messages } = await open({ poolSize: 2 });
+    const { requestId, ...rest } = request();
+    await messages.saveRequest({ ...rest, requestId, payload: JSON.stringify("x".repeat(100_000)) }, 0, null);
+    const page = { shardIds: [rest.address.shardId], now: Date.now(), limit: 1 };
+    const read = () => messages.readPending({ ...page, excludingSequences: [], excludingEntities: [] });
+    for (let times = 0; times < 20; times += 1) await read();
+    const before = await memoryUsed();
+    for (let times = 0; times < 300; times += 1) await read();
+    expect((await memoryUsed()) - before).toBeLessThan(8 * 1_048_576);
+  });
 });
+
+/** In bytes, with what buffers hold, which goes a turn after them. */
+async function memoryUsed(): Promise<number> {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  for (let times = 0; times < 3; times += 1) {
+    collect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}

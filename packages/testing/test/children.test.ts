@@ -72,6 +72,25 @@ describe("a child", () => {
     },
   );
 
+  it("that sleeps is asked once to wake its parent, however often that comes back to wait for it", async () => {
+    const { register } = family(async (ctx) => {
+      const shipped = ctx.child(Ship).execute({ order: "o1", takes: "3h" });
+      for (let pauses = 0; pauses < 10; pauses += 1) await ctx.sleep("1 minute");
+      return shipped;
+    });
+    await using cluster = await createTestCluster({ register });
+    const handle = await cluster.workflow(Parent).start("p");
+    const child = cluster.workflow(Ship).get("o1");
+    await cluster.advance("90 minutes");
+    // One of when it had only begun, and one since.
+    expect((await child.exportJournal()).inbox.length).toBeLessThanOrEqual(2);
+    let endedAt = Number.NaN;
+    void handle.result().then(() => (endedAt = cluster.now()));
+    await cluster.advance("2h");
+    const ended = (await child.describe()).endedAt?.getTime() ?? Number.NaN;
+    expect(endedAt - ended).toBeLessThan(1_500);
+  });
+
   it("is awaited beside others, joined by its key, and its parent's steps say which it is", async () => {
     const { log, register } = family(async (ctx) => {
       const started = await ctx.child(Ship).start({ order: "a", takes: "5s" });

@@ -1,6 +1,7 @@
 // What an entity does as it leaves memory, and what others may do meanwhile.
 
-import { defineEntity, rpc } from "@holdfast/core";
+import { getEventListeners } from "node:events";
+import { defineEntity, defineWorkflow, rpc } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -135,5 +136,19 @@ describe("an entity that leaves memory", () => {
       await asked;
     }
     expect(table).toEqual(new Map());
+  });
+});
+
+describe("an execution that leaves memory while its call waits to be made again", () => {
+  it("is not kept by the signal that it gave the call", async () => {
+    const Away = defineEntity({ name: "Away", shardGroup: "nobody", rpcs: { ask: rpc<void, void>() } });
+    const Asking = defineWorkflow<void, void>({ name: "Asking" });
+    const { signal } = new AbortController();
+    const asking = Asking.implement({ execute: (ctx) => ctx.entity(Away, "a").ask(undefined, { signal }) });
+    await using cluster = await createTestCluster({ register: [asking] });
+    await cluster.workflow(Asking).start();
+    await cluster.advance("5 minutes");
+    expect(cluster.metrics.snapshot()["suspended"]).toBeGreaterThan(5);
+    expect(getEventListeners(signal, "abort").length).toBeLessThanOrEqual(1);
   });
 });

@@ -39,6 +39,8 @@ export interface ChildOptions {
 const OPTION_NAMES: OptionNames<ChildOptions> = { detached: true };
 /** To this wall time a start is put off that is to be cancelled before it begins: the year 9999. */
 const NEVER = 253_370_764_800_000;
+/** A child that is due no sooner than this surely is not at work: far more than clocks of runners differ. */
+const ASLEEP_MS = 60_000;
 
 /** A workflow as its parent's code calls it. */
 export interface ChildWorkflow<T extends WorkflowTypes> {
@@ -242,11 +244,18 @@ function callsOf(
       return false;
     },
     join: (signal) => client().get(executionId).result({ signal }),
-    // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent.
-    watch: () =>
-      services.notifyEntity({ ...messageTarget(contract, executionId, WATCH), isKept: true }, watcher, {
-        idempotencyKey: services.random.id(),
-      }),
+    // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent. But a child
+    // that sleeps has the one that is there when it wakes, and needs no second: parents come back each hour, for years perhaps.
+    watch: async () => {
+      const known = await services.lookUp(name, executionId);
+      const dueAt = known?.state === "pending" ? known.deliverAt : null;
+      const isAsleep = dueAt !== null && dueAt - services.clock.now() > ASLEEP_MS;
+      const idempotencyKey = isAsleep
+        ? `${call.envelope.requestId} ${known?.requestId}`
+        : services.random.id();
+      const target = { ...messageTarget(contract, executionId, WATCH), isKept: true };
+      await services.notifyEntity(target, watcher, { idempotencyKey });
+    },
     cancel: (reason) => cancelChild(services, address, reason),
   };
 }

@@ -74,8 +74,8 @@ export interface EntityBehavior {
   buried?(address: EntityAddress): Promise<void>;
   /** Why it is in vain to wait for a request that was put off here under this fence. Null, or not given: it is not. */
   failureOf?(request: Envelope, fence: Fence): EncodedError | null;
-  /** Requests that were put off here because they wait for other code, and the fence under which they were. */
-  waiting?(): readonly { readonly what: string; readonly fence: Fence }[];
+  /** Requests that were put off under this fence because they wait for other code. */
+  waiting?(fence: Fence): readonly string[];
 }
 
 /**

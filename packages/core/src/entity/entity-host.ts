@@ -297,10 +297,10 @@ export class EntityHost {
 
   /** Executions on shards of this runner that wait for other code than it has. */
   get waitingForCode(): readonly string[] {
-    const waiting = [...this.#behaviors.values()].flatMap((behavior) => behavior.waiting?.() ?? []);
-    return waiting
-      .filter(({ fence }) => this.#shards.get(fence.shardId)?.fence.epoch === fence.epoch)
-      .map(({ what }) => what);
+    const shards = [...this.#shards.values()];
+    return [...this.#behaviors.values()].flatMap((behavior) =>
+      shards.flatMap(({ fence }) => behavior.waiting?.(fence) ?? []),
+    );
   }
 
   /** A peer is gone: volatile requests that only it waited for are interrupted. */

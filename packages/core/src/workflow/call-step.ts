@@ -22,12 +22,16 @@ export interface StepCall {
 /** A call of an entity. What surely did not run is called again. */
 export async function callStep(step: Step, scope: StepScope, call: StepCall): Promise<void> {
   const abort = new Abort();
-  const end = (reason: unknown): void => abort.abort(reason);
+  const end = (reason: unknown): void => {
+    // An execution that leaves memory while this waits never comes to the end of it, and the code's signal may outlive them all.
+    call.signal?.removeEventListener("abort", leave);
+    abort.abort(reason);
+  };
+  const leave = (): void => end(call.signal?.reason);
+  call.signal?.addEventListener("abort", leave);
   scope.stopped.whenAborted(end);
   // A persisted call has its effect all the same: what it comes to is waited for.
   if (!call.isJoinable) step.open.whenCut(end);
-  const leave = (): void => abort.abort(call.signal?.reason);
-  call.signal?.addEventListener("abort", leave);
   if (call.signal?.aborted === true) leave();
   try {
     const outcome = await outcomeOf(step, scope, call, abort.signal);

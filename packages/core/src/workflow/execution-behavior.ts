@@ -107,8 +107,7 @@ export function executionBehavior(
     buried: (address) => runner.wakeWatchersOf(address),
     failureOf: ({ address, tag }, fence) =>
       tag === EXECUTE ? runner.parked.failureOf(address.entityId, fence) : null,
-    waiting: () =>
-      runner.parked.all.map((each) => ({ ...each, what: `${contract.name}/${each.executionId}` })),
+    waiting: (fence) => runner.parked.under(fence).map((executionId) => `${contract.name}/${executionId}`),
   };
 }
 

@@ -273,7 +273,7 @@ export class ExecutionRunner {
     end: Exclude<ExecutionEnd, { type: "continued" }>,
   ): Promise<unknown> {
     if (end.type === "diverged") return this.#park(call, end.error, end.isCertain);
-    this.parked.leave(execution.id);
+    this.parked.leave(execution.id, call.fence);
     switch (end.type) {
       case "suspended":
         // It leaves at once, and may not have come to what an attempt before it had begun: the next one is no first one.
@@ -341,7 +341,7 @@ export class ExecutionRunner {
     if (this.#services.replayOnly === true) throw error;
     const executionId = envelope.address.entityId;
     const encoded = encodeError(error, { exposeStacks: false });
-    const until = this.parked.park({ executionId, fence, error: encoded, isTold });
+    const until = this.parked.park(executionId, fence, { error: encoded, isTold });
     this.#services.logger.error("An execution waits for fixed code", { executionId, error: error.message });
     // An earlier attempt may have begun what it did not record.
     return new Suspension(until, attempt > 1 ? 1 : 0, isTold ? encoded : null);
