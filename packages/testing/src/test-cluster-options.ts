@@ -18,7 +18,10 @@ export interface TestClusterOptions extends RunnerOptions {
   readonly seed?: number;
   /** Wall time at the start, from 1970 to 9999. Default: the first moment of 2030. */
   readonly startAt?: Date;
-  /** Options that single runners have differently: weights, shard groups, another version of the code. `runner` is the one. */
+  /**
+   * Options that single runners have differently: weights, shard groups, another version of the code. `runner` is the one. Asked
+   * for each of its processes as that starts, so that one which is restarted may have been upgraded.
+   */
   readonly perRunner?: (index: number, runner: TestRunner) => RunnerOptions;
   /**
    * Whether chance decides which of several processes is first where timers of more than one are due at one moment. Default

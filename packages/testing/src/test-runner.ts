@@ -44,8 +44,8 @@ export class TestRunner {
   readonly faults: Faults;
   readonly #role: "runner" | "client";
   readonly #random: SeededRandom;
-  /** Options that this runner alone has. */
-  readonly #options: RunnerOptions;
+  /** Options that this runner alone has, as its next process is to have them. */
+  readonly #optionsOf: (self: TestRunner) => RunnerOptions | undefined;
   #skewMs = 0;
   /** Every member that this process was, the dead ones too. */
   readonly #members: Member[] = [];
@@ -59,14 +59,14 @@ export class TestRunner {
     address: string,
     role: "runner" | "client",
     faults: Faults,
-    options: (self: TestRunner) => RunnerOptions | undefined = () => undefined,
+    optionsOf: (self: TestRunner) => RunnerOptions | undefined = () => undefined,
   ) {
     this.#world = world;
     this.address = address;
     this.#role = role;
     this.faults = faults;
     this.#random = world.random.fork(`${address} process`);
-    this.#options = options(this) ?? {};
+    this.#optionsOf = optionsOf;
   }
 
   get isAlive(): boolean {
@@ -135,6 +135,7 @@ export class TestRunner {
   /** Starts the process: with a new identity, and none of what the last one had in memory. */
   async start(register: readonly Registration[], observe: (member: Member) => void): Promise<void> {
     if (!this.isDown) throw new TestClusterError(`${this.address} runs already: crash it first`);
+    const own = this.#optionsOf(this) ?? {};
     const { clock, random, backend, network, tamper, options } = this.#world;
     const label = `${this.address}#${this.#members.length + 1}`;
     const gate = new ProcessGate(random.fork(`${label} gate`));
@@ -149,7 +150,7 @@ export class TestRunner {
         {
           register,
           ...options,
-          ...this.#options,
+          ...own,
           role: this.#role,
           storage: gatedStorage(backend.storage, gate, this.faults, tamper, this.#traced("storage")),
           runners: gatedRunners(backend.runners, gate, this.faults, this.#traced("lease")),

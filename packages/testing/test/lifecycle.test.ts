@@ -322,6 +322,27 @@ describe("runners that are not alike", () => {
     await expect(cluster.entity(Echo, "a").keep("kept")).resolves.toBe("kept");
   });
 
+  it("are asked for their options as each process starts: one that is restarted may have other code", async () => {
+    const Version = defineEntity({ name: "Version", rpcs: { get: rpc<void, string>() } });
+    let version = "old";
+    const lives: number[] = [];
+    await using cluster = await createTestCluster({
+      perRunner: (_index, runner) => {
+        lives.push(runner.lives);
+        const deployed = version;
+        return { register: [Version.implement({ get: () => Promise.resolve(deployed) })] };
+      },
+    });
+    const entity = cluster.entity(Version, "a");
+    expect(await entity.get()).toBe("old");
+    version = "new";
+    expect(await entity.get()).toBe("old");
+    await cluster.crash(0);
+    await cluster.restart(0);
+    expect(await entity.get()).toBe("new");
+    expect(lives).toEqual([0, 1]);
+  });
+
   it("host the groups that they name", async () => {
     const Far = defineEntity({ name: "Far", shardGroup: "far", rpcs: { where: rpc<void, string>() } });
     const far = Far.implement({

@@ -2,9 +2,11 @@ import {
   ConfigError,
   defineWorkflow,
   ExecutionStateError,
+  InterruptedError,
   InvalidInputError,
   query,
   SignalTimeoutError,
+  TimeoutError,
   UnknownExecutionError,
   type WorkflowContext,
 } from "@holdfast/core";
@@ -230,5 +232,33 @@ describe("a query", () => {
     await test.crash(0);
     await test.advance("2 minutes");
     await expect(handle.query("progress")).resolves.toBe(2);
+  });
+
+  it("is given up after its time-out, or as its signal says, where its function never answers", async () => {
+    const Stuck = defineWorkflow({
+      name: "Stuck",
+      input: z.string(),
+      output: z.void(),
+      queries: { never: query({ output: z.string() }) },
+    });
+    const stuck = Stuck.implement({
+      queries: { never: () => new Promise<string>(() => undefined) },
+      execute: (ctx) => ctx.sleep(NEVER),
+    });
+    await using test = await createTestCluster({ register: [stuck] });
+    const handle = await test.workflow(Stuck).start("1");
+    const gaveUp = new AbortController();
+    const calls = Promise.allSettled([
+      handle.query("never", undefined, { timeout: "5s" }),
+      handle.query("never", undefined, { signal: gaveUp.signal }),
+    ]);
+    await test.advance("6s");
+    gaveUp.abort();
+    await test.advance("1s");
+    expect(await calls).toMatchObject([
+      { reason: expect.any(TimeoutError) as unknown },
+      { reason: expect.any(InterruptedError) as unknown },
+    ]);
+    await expect(handle.query("never", undefined, { retries: 3 } as never)).rejects.toThrow(ConfigError);
   });
 });

@@ -235,7 +235,9 @@ describe("a persisted stream", () => {
     const again = collect(source.keep(300, { idempotencyKey: "k" })).catch((error: unknown) => error);
     await cluster.advance("1 minute");
     expect(await again).toBeInstanceOf(InterruptedError);
-    expect(await again).toMatchObject({ message: expect.stringContaining("its first 300 elements") });
+    expect(await again).toMatchObject({
+      message: expect.stringMatching(/its first 300 elements, .* call it under another idempotencyKey/u),
+    });
     expect(numbers.begun).toBe(1);
   });
 

@@ -173,7 +173,9 @@ export class ClusterCaller implements Caller {
     const checkKept = (keptFrom: number): void => {
       if (!queue.lacksBelow(keptFrom)) return;
       isTaken = true;
-      const why = `another one read its first ${keptFrom} elements, which are kept no longer`;
+      const why =
+        `another reader took its first ${keptFrom} elements, which are kept no longer: ` +
+        `to read it from its beginning call it under another idempotencyKey`;
       queue.fail(new InterruptedError({ what: `The reading of the stream ${what}`, why }));
     };
     const finish = (count: unknown): void => {

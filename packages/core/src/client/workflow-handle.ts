@@ -45,17 +45,8 @@ import { outcome } from "./execution-outcome.ts";
 export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
 /** What a query answers. */
 export type QueryOutput<Q extends AnyQuery> = NonNullable<Q["types"]>["output"];
-/** The arguments of a query after its name: none where it takes none, anything where nothing is known of it. */
-export type QueryArguments<Q extends AnyQuery> = 0 extends 1 & QueryInput<Q>
-  ? [input?: QueryInput<Q>]
-  : [QueryInput<Q>] extends [void]
-    ? []
-    : undefined extends QueryInput<Q>
-      ? [input?: QueryInput<Q>]
-      : [input: QueryInput<Q>];
-
-/** Options of `result`. */
-type ResultOptions = Pick<CallOptions, "timeout" | "signal">;
+/** Options of `result` and `query`. */
+type WaitingOptions = Pick<CallOptions, "timeout" | "signal">;
 /** Options of `signal`. */
 type SignalOptions = Pick<CallOptions, "idempotencyKey" | "timeout" | "signal">;
 /** Options of `fork`. */
@@ -64,7 +55,7 @@ interface ForkOptions {
   readonly executionId?: string;
 }
 
-const RESULT_OPTION_NAMES: OptionNames<ResultOptions> = { timeout: true, signal: true };
+const WAITING_OPTION_NAMES: OptionNames<WaitingOptions> = { timeout: true, signal: true };
 const SIGNAL_OPTION_NAMES: OptionNames<SignalOptions> = { idempotencyKey: true, timeout: true, signal: true };
 const FORK_OPTION_NAMES: OptionNames<ForkOptions> = { fromStep: true, executionId: true };
 
@@ -78,7 +69,7 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
    * @throws {WorkflowCancelledError} it was cancelled
    * @throws {NonDeterminismError} outside of handlers, activities and workflows: it has not ended, and waits for fixed code
    */
-  result(options?: ResultOptions): Promise<T["callerOutput"]>;
+  result(options?: WaitingOptions): Promise<T["callerOutput"]>;
   /** The result, or undefined while it runs. @throws {WorkflowFailedError} @throws {WorkflowCancelledError} */
   poll(): Promise<T["callerOutput"] | undefined>;
   /**
@@ -96,7 +87,7 @@ export interface WorkflowHandle<T extends WorkflowTypes> {
   /** Asks what the execution's state says, while it runs or after its end. @throws {UnknownExecutionError} */
   query<Name extends keyof T["queries"] & string>(
     name: Name,
-    ...input: QueryArguments<T["queries"][Name]>
+    ...args: InputArguments<QueryInput<T["queries"][Name]>, WaitingOptions>
   ): Promise<QueryOutput<T["queries"][Name]>>;
   /**
    * Asks the execution to end: it is durable when this resolves. Its code may clean up first, its compensations run, and its
@@ -155,7 +146,7 @@ export function workflowHandle(
   return {
     executionId,
     async result(options = {}) {
-      checkOptionNames(options, RESULT_OPTION_NAMES);
+      checkOptionNames(options, WAITING_OPTION_NAMES);
       const state = await known();
       if (state.state !== "pending") return outcome(contract, state);
       // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
@@ -185,13 +176,14 @@ export function workflowHandle(
         throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
       await caller.notify({ ...to(SIGNAL), isKept: true }, { name, payload }, { ...waiting, idempotencyKey });
     },
-    async query(name, ...[given]: unknown[]) {
-      const input = copyOf(given);
+    async query(name, given?: unknown, optionsGiven = {}) {
+      const [input, options] = [copyOf(given), copyOf(optionsGiven)];
+      checkOptionNames(options, WAITING_OPTION_NAMES);
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
       const { input: schema, output } = contract.queries[name] as AnyQuery;
       await parseWhat(schema, input, `The query ${name} of ${workflow}`);
       await known();
-      const answer = await caller.call(to(QUERY), { name, payload: input });
+      const answer = await caller.call(to(QUERY), { name, payload: input }, options);
       return parseWhat(output, answer, `The answer of ${name}`);
     },
     async cancel(reason = "no reason was given") {

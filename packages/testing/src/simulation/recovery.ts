@@ -38,6 +38,12 @@ export function describeRecovery(cluster: TestCluster): string {
   return `${ownedIn(cluster)} of ${shardsOf(cluster)} shards have an owner, and ${up} of ${runners.length} runners are up`;
 }
 
+/** What work may wait for although everybody is well: code or a shard group that no runner has. Empty: nothing of the kind. */
+export function describeUnserved({ runners }: TestCluster): string {
+  const checks = runners.filter(({ isAlive }) => isAlive).map((runner) => runner.health().checks.served);
+  return [...new Set(checks.filter(({ ok }) => !ok).map(({ detail }) => `; ${detail}`))].join("");
+}
+
 function ownedIn(cluster: TestCluster): number {
   return cluster.runners.reduce((sum, runner) => sum + runner.shardsOwned, 0);
 }

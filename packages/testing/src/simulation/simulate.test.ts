@@ -88,6 +88,23 @@ describe("a cluster", () => {
     expect((await failureOf(endless)).message).toMatch(/The cluster did not settle within/u);
   });
 
+  it("that work hangs says what no runner serves", async () => {
+    const Far = defineEntity({
+      name: "Far",
+      shardGroup: "far",
+      rpcs: { draw: rpc<void, void>({ persisted: true }) },
+    });
+    const error = await failureOf(
+      scenario((sim) => ({
+        register: [Far.implement({ draw: async () => undefined })],
+        run: () => sim.cluster.entity(Far, "f").draw(),
+      })),
+    );
+    expect(error.message).toContain(
+      'nothing hangs: work of wells never ended; no runner hosts the shard group "far" of entity "Far"',
+    );
+  });
+
   it("that never gets its shards again after the faults is a violation", async () => {
     const cutOff = scenario((sim) => ({
       async run() {

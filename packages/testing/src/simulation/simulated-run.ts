@@ -13,7 +13,7 @@ import type { TestRunner } from "../test-runner.ts";
 import type { TraceEvent } from "../trace.ts";
 import { FaultDriver } from "./fault-driver.ts";
 import { planFaults, type FaultKind, type PlannedFault } from "./fault-plan.ts";
-import { comesTo, describeRecovery, isWhole, recoveryOf } from "./recovery.ts";
+import { comesTo, describeRecovery, describeUnserved, isWhole, recoveryOf } from "./recovery.ts";
 import type { Scenario, ScenarioRun, SimulatedProcess, Simulation } from "./scenario.ts";
 import { StorageWitness } from "./storage-witness.ts";
 import { Violation } from "./violation.ts";
@@ -117,10 +117,15 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
   };
   const run = checkRun(scenario.start(sim));
   const witness = new StorageWitness();
+  const registered: (readonly Registration[])[] = [];
   const registrations = (index: number, runner: TestRunner): readonly Registration[] => {
     // Singletons and crons run, and ask for the time, before the cluster is whole.
     early ??= runner;
-    return typeof run.register === "function" ? run.register(processOf(index, runner)) : run.register;
+    if (typeof run.register !== "function") return run.register;
+    // Once for each, so that what a scenario keeps in there outlives a crash, as its tables do.
+    const known = registered[index] ?? run.register(processOf(index, runner));
+    registered[index] = known;
+    return known;
   };
   let violation: Error | null = null;
   let tookMs = 0;
@@ -156,7 +161,8 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
     await driver.mend();
     await comesTo(made, () => ending() !== null, recoveryMs);
     const ended = ending();
-    if (ended === null) throw new Violation("nothing hangs", `work of ${scenario.name} never ended`);
+    if (ended === null)
+      throw new Violation("nothing hangs", `work of ${scenario.name} never ended${describeUnserved(made)}`);
     // Of its own: work may have killed a runner just before it ended.
     const isBack = await comesTo(made, () => isWhole(made), recoveryMs);
     if (ended.status === "rejected") throw ended.reason;
