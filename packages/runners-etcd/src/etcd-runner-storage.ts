@@ -26,6 +26,8 @@ import { EtcdWatch, endOf } from "./etcd-watch.ts";
 
 /** etcd takes 128 operations in a transaction unless it is told otherwise. */
 const SHARDS_PER_TRANSACTION = 100;
+/** So long a refresh waits for the member's record: the lease is renewed by then, and a short one must hear of that in time. */
+const RECORD_MS = 500;
 
 interface KeyValue {
   readonly key: Buffer;
@@ -139,10 +141,13 @@ export class EtcdRunnerStorage implements RunnerStorage {
     return this.#recordedLease(runnerId);
   }
 
-  async #recordedLease(runnerId: string): Promise<string | null> {
+  async #recordedLease(runnerId: string, timeoutMs?: number): Promise<string | null> {
     const key = this.#runnerKey(runnerId);
-    const { kvs } = await this.#session.call("find", "read", (options) =>
-      this.#session.client.kv.range({ key }, options),
+    const { kvs } = await this.#session.call(
+      "find",
+      "read",
+      (options) => this.#session.client.kv.range({ key }, options),
+      timeoutMs,
     );
     return kvs[0]?.lease ?? null;
   }
@@ -157,10 +162,10 @@ export class EtcdRunnerStorage implements RunnerStorage {
     return null;
   }
 
-  /** Whether the record is under this lease (E5). Where etcd does not say so, the next refresh finds out. */
+  /** Whether the record is under this lease (E5). Where etcd does not say so at once, the next refresh finds out. */
   async #isRecorded(runnerId: string, lease: string): Promise<boolean> {
     try {
-      return (await this.#recordedLease(runnerId)) === lease;
+      return (await this.#recordedLease(runnerId, Math.min(RECORD_MS, this.#session.timeoutMs))) === lease;
     } catch {
       return true;
     }

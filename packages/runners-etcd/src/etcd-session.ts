@@ -45,14 +45,16 @@ export class EtcdSession {
    * Makes a call, and again while it fails for lack of a connection and there is time (S1).
    *
    * @param kind whether it may have taken effect if it failed
+   * @param timeoutMs how long it may take, if that is not `timeoutMs` of the options
    * @throws {PersistenceError} etcd refused it, did not answer in time, or cannot be reached
    */
   async call<Result>(
     operation: string,
     kind: "read" | "write",
     attempt: (options: CallOptions) => Promise<Result>,
+    timeoutMs: number = this.timeoutMs,
   ): Promise<Result> {
-    const until = performance.now() + this.timeoutMs;
+    const until = performance.now() + timeoutMs;
     const outcome = kind === "read" ? "not-written" : "unknown";
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       if (this.#isClosed) throw failure(operation, "not-written", "the connection to etcd is closed");

@@ -125,6 +125,18 @@ describe.skipIf(findProgram("etcd") === undefined)("an etcd that fails", () => {
     expect(await runners.acquireShards("r1-again", SHARDS)).toEqual(SHARDS);
   });
 
+  it("whose reads are silent is waited for by no refresh: the lease is renewed by then", async () => {
+    const session = new EtcdSession(checkOptions({ hosts: hostsOf(etcd.url), prefix: sessions.prefix }));
+    onTestFinished(() => session.close());
+    const runners = new EtcdRunnerStorage(session, adapterServices().random);
+    await runners.register(member("r1"), LONG_TTL_MS);
+    const silent = vi.spyOn(session.client.kv, "range").mockReturnValue(new Promise(() => undefined));
+    const sentAt = performance.now();
+    expect(await runners.refresh("r1")).toBe("held");
+    expect(performance.now() - sentAt).toBeLessThan(1_500);
+    expect(silent).toHaveBeenCalled();
+  });
+
   it("gives a runner nothing by a try that it passes on late, after the runner gave shards back", async () => {
     const session = new EtcdSession(checkOptions({ hosts: hostsOf(etcd.url), prefix: sessions.prefix }));
     onTestFinished(() => session.close());

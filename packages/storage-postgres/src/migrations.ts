@@ -54,6 +54,13 @@ const LATEST = MIGRATIONS.length;
 const ENCODINGS: ReadonlySet<string> = new Set(["UTF8", "SQL_ASCII"]);
 /** One step may write a whole table anew: what bounds it is that a server that is silent for ever ends, too. In milliseconds. */
 const STEP_DEADLINE_MS = 3_600_000;
+/**
+ * How often the server looks, during a step, whether who migrates is still there: else it would go on for one that was killed, up
+ * to the deadline, with the table locked, and then take it all back. Some systems' servers cannot look.
+ */
+const LOOK_MS = 1_000;
+const STEP_SETTINGS = `SET LOCAL statement_timeout = ${STEP_DEADLINE_MS};
+  DO $do$ BEGIN SET LOCAL client_connection_check_interval = ${LOOK_MS}; EXCEPTION WHEN OTHERS THEN NULL; END $do$`;
 /** Names this package's advisory lock among those of others; the second half is made from the schema. */
 const LOCK_CLASS = 0x686f6c64;
 
@@ -110,7 +117,7 @@ async function migrateLocked(driver: SqlDriver, schema: string): Promise<void> {
       [],
     );
     const from = current(rows, schema);
-    await transaction.script(`SET LOCAL statement_timeout = ${STEP_DEADLINE_MS}`);
+    await transaction.script(STEP_SETTINGS);
     for (const { version, worksFrom, script } of MIGRATIONS.filter((migration) => migration.version > from)) {
       await transaction.script(script(schema), STEP_DEADLINE_MS);
       await transaction.query(`INSERT INTO "${schema}".migrations (version, works_from) VALUES ($1, $2)`, [

@@ -1,5 +1,7 @@
 // A rolling upgrade: members of the release before go on while one of this release migrates the schema, and beside it.
 
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import {
   createCluster,
   createMemoryBackend,
@@ -203,36 +205,35 @@ describe.skipIf(url === "")("an upgrade while members of a release before work",
   it.each(["pg", "postgres.js"] as const)(
     "with %s may take longer for a step than any other statement may: a table can be large",
     async (driver) => {
-      const schema = newSchema();
-      await using effects = effectsOf(schema);
-      const old = await first.postgres({ connectionString: url, schema }).open(services());
-      await old.close();
-      const locker = new pg.Client({ connectionString: url });
-      await locker.connect();
-      try {
-        await locker.query(`BEGIN; LOCK TABLE ${schema}.journal`);
-        const opening = postgres({ connectionString: url, schema, driver, statementDeadline: "1s" }).open(
-          services(),
-        );
-        opening.catch(() => undefined);
-        await expect
-          .poll(
-            () =>
-              effects.sql(
-                `SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted
-                   AND l.relation = '${schema}.journal'::regclass AND clock_timestamp() - a.query_start > interval '1.5 s'`,
-              ),
-            { timeout: 20_000 },
-          )
-          .toHaveLength(1);
-        await locker.query("COMMIT");
-        await (await opening).close();
-        expect((await effects.versions()).at(-1)).toBeGreaterThan(12);
-      } finally {
-        await locker.end();
-      }
+      await using halted = await haltedUpgrade();
+      const { schema, effects } = halted;
+      const adapter = postgres({ connectionString: url, schema, driver, statementDeadline: "1s" });
+      const opening = adapter.open(services());
+      opening.catch(() => undefined);
+      await expect.poll(() => halted.waitingFor("1.5 s"), { timeout: 20_000 }).toBe(1);
+      await halted.goOn();
+      await (await opening).close();
+      expect((await effects.versions()).at(-1)).toBeGreaterThan(12);
     },
   );
+
+  it("whose process is killed leaves nothing at work on the server, which holds tables up", async () => {
+    await using halted = await haltedUpgrade();
+    const { schema, effects } = halted;
+    const code = `
+      const { postgres } = await import(${JSON.stringify(new URL("../src/index.ts", import.meta.url))});
+      const { adapterServices } = await import("@holdfast/testing");
+      await postgres(${JSON.stringify({ connectionString: url, schema, lockTimeout: "2m" })}).open(adapterServices());`;
+    const migrating = spawn(
+      process.execPath,
+      ["--conditions=@holdfast/source", "--input-type=module", "-e", code],
+      { cwd: fileURLToPath(new URL("..", import.meta.url)), stdio: "ignore" },
+    );
+    await expect.poll(() => halted.waitingFor("0 s"), { timeout: 20_000 }).toBe(1);
+    migrating.kill("SIGKILL");
+    await expect.poll(() => halted.waitingFor("0 s"), { timeout: 20_000 }).toBe(0);
+    expect(await effects.versions()).toEqual([1]);
+  });
 });
 
 describe("an upgrade on PGlite", () => {
@@ -437,6 +438,42 @@ function request(requestId: string): Envelope {
 
 function replyTo(requestId: string): Reply {
   return { requestId, exit: { ok: true, value: "1" } };
+}
+
+/** A schema of the first release, where a step of its migration waits until it may go on. */
+async function haltedUpgrade(): Promise<
+  {
+    readonly schema: string;
+    readonly effects: ReturnType<typeof effectsOf>;
+    /** How many server processes have waited there for so long. */
+    waitingFor(interval: string): Promise<number>;
+    goOn(): Promise<unknown>;
+  } & AsyncDisposable
+> {
+  const schema = newSchema();
+  const effects = effectsOf(schema);
+  await effects.made;
+  const before = await first.postgres({ connectionString: url, schema }).open(services());
+  await before.close();
+  const locker = new pg.Client({ connectionString: url });
+  await locker.connect();
+  await locker.query(`BEGIN; LOCK TABLE ${schema}.journal`);
+  return {
+    schema,
+    effects,
+    async waitingFor(interval) {
+      const waiting = await effects.sql(
+        `SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted
+           AND l.relation = '${schema}.journal'::regclass AND clock_timestamp() - a.query_start > interval '${interval}'`,
+      );
+      return waiting.length;
+    },
+    goOn: () => locker.query("COMMIT"),
+    async [Symbol.asyncDispose]() {
+      await locker.end();
+      await effects[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** A table without a unique index, so that a doubled effect shows. */

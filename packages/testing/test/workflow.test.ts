@@ -95,6 +95,20 @@ describe("a workflow's client", () => {
     await expect(handle.result(), "who stopped waiting did it no harm").resolves.toBe("awake");
   });
 
+  it("advises who gave a signal no key not to count on one", async () => {
+    const Told = defineWorkflow<void, void>({ name: "Told" });
+    const told = Told.implement({ execute: (ctx) => ctx.signal("go") });
+    await using cluster = await createTestCluster({ register: [told] });
+    const handle = await cluster.workflow(Told).start();
+    await cluster.advance("1s");
+    cluster.faults({ drop: 1 });
+    const timedOut = expect(handle.signal("go", "on", { timeout: "1s" })).rejects.toThrow(
+      /or else only if that is harmless/,
+    );
+    await cluster.advance("10s");
+    await timedOut;
+  });
+
   it("refuses an input that the schema refuses, before anything is sent", async () => {
     await using cluster = await createTestCluster({ register: [greet] });
     const wrong = { id: 5, name: "Ada" } as unknown as { id: string; name: string };

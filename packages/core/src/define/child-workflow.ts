@@ -244,12 +244,13 @@ function callsOf(
       return false;
     },
     join: (signal) => client().get(executionId).result({ signal }),
-    // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent. But a child
-    // that sleeps has the one that is there when it wakes, and needs no second: parents come back each hour, for years perhaps.
+    // Each is a request of its own: one that comes after the child's end is answered by a wake, however often it was sent. But a
+    // child that sleeps has the one that is there when it wakes, and needs no second: parents come back each hour, perhaps for
+    // years.
     watch: async () => {
       const known = await services.lookUp(name, executionId);
-      const dueAt = known?.state === "pending" ? known.deliverAt : null;
-      const isAsleep = dueAt !== null && dueAt - services.clock.now() > ASLEEP_MS;
+      const dueAt = known?.state === "pending" ? (known.deliverAt ?? 0) : 0;
+      const isAsleep = dueAt - services.clock.now() > ASLEEP_MS;
       const idempotencyKey = isAsleep
         ? `${call.envelope.requestId} ${known?.requestId}`
         : services.random.id();

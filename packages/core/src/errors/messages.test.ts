@@ -17,7 +17,7 @@ describe("the message of an error says what happened and what to do", () => {
     ],
     [
       new TimeoutError({ what: "Desk/a.ask", timeoutMs: 5, hasKey: true }),
-      "Desk/a.ask gave no reply within 5 ms. It may have run, in part or whole: repeat it with the same key, or give it a longer timeout.",
+      "Desk/a.ask gave no reply within 5 ms. It may have run, in part or whole: repeat it with the same key, or else only if that is harmless, or give it a longer timeout.",
     ],
     [
       new InterruptedError({ what: "Desk/a.ask", why: "its caller left" }),

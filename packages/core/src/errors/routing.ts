@@ -126,10 +126,14 @@ export class TimeoutError extends HoldfastError {
   override readonly name = "TimeoutError";
   readonly code = "TIMEOUT";
 
-  /** `hasKey`: whether a repetition with the same key is the same request. Default: false. */
+  /**
+   * `hasKey`: whether a repetition with the same key is the same request. Also where the caller gave none, as of a signal and of
+   * a workflow's step: those who have none to repeat are to read on. Default: false.
+   */
   constructor(call: { what: string; timeoutMs: number; hasKey?: boolean }, options?: ErrorOptions) {
+    const harmless = "only if that is harmless";
     const repeat =
-      call.hasKey === true ? "repeat it with the same key" : "repeat it only if that is harmless";
+      call.hasKey === true ? `repeat it with the same key, or else ${harmless}` : `repeat it ${harmless}`;
     super(
       `${call.what} gave no reply within ${call.timeoutMs} ms. It may have run, in part or whole: ` +
         `${repeat}, or give it a longer timeout.`,

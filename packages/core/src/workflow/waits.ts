@@ -6,7 +6,7 @@
 import type { Clock, Timer } from "../adapter/clock.ts";
 
 /** A wall clock that is set forward moves no timer, and one of a machine that was suspended may have stood still: so it looks. */
-const LOOK_MS = 10_000;
+const LONGEST_TIMER_MS = 10_000;
 
 export class Waits {
   readonly #clock: Clock;
@@ -34,7 +34,7 @@ export class Waits {
     if (this.#isStopped) return () => undefined;
     const id = Symbol("wait");
     const arm = (): Timer =>
-      this.#clock.setTimer(Math.min(Math.max(0, dueAt - this.#clock.now()), LOOK_MS), () => {
+      this.#clock.setTimer(Math.min(Math.max(0, dueAt - this.#clock.now()), LONGEST_TIMER_MS), () => {
         const wait = this.#waiting.get(id);
         if (wait === undefined) return;
         // It only looks, or the wall clock was set back meanwhile.
