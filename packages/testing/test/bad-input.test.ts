@@ -23,6 +23,7 @@ import {
   UnknownEntityError,
   UnknownRpcError,
   type ClusterOptions,
+  type Schema,
 } from "@holdfast/core";
 import { transactionScopeOf, type WireMessage } from "@holdfast/core/adapter";
 import { createMember, SeededRandom, VirtualClock } from "@holdfast/core/internal";
@@ -120,6 +121,43 @@ describe("bad input", () => {
     expect(await test.deadLetters.list()).toEqual([]);
     expect(test.runners[0]?.metrics.snapshot()["accepted"]).toBe(0);
   });
+
+  it.each<[string, () => unknown]>([
+    ["a path that is null", () => ({ issues: [{ message: "not today", path: null }] })],
+    ["a message that is no text", () => ({ issues: [{ message: 5n }] })],
+    [
+      "what cannot be asked what it is",
+      () => {
+        throw new Proxy(new Error("x"), {
+          getPrototypeOf: () => {
+            throw new Error("do not look");
+          },
+        });
+      },
+    ],
+    ["nothing", () => undefined],
+    [
+      "a promise of another library",
+      () => ({ then: (take: (to: object) => void) => take({ issues: [{ message: "no" }] }) }),
+    ],
+  ])(
+    "that a schema refuses with %s at the runner alone is refused, and the runner goes on",
+    async (_what, refused) => {
+      let times = 0;
+      const validate = (value: unknown): unknown => {
+        times += 1;
+        return times === 1 ? { value } : refused();
+      };
+      const input = { "~standard": { version: 1, vendor: "own", validate } } as Schema;
+      const Odd = defineEntity({ name: "Odd", rpcs: { take: rpc({ input }), wait: rpc<void, number>() } });
+      const odd = Odd.implement({ take: () => undefined, wait: () => 1 });
+      await using test = await createTestCluster({ register: [odd] });
+      const taken = errorOf(test.entity(Odd, "a").take(1));
+      await test.advance("1 second");
+      expect(await Promise.race([taken, "no answer"])).toBeInstanceOf(InvalidInputError);
+      expect(await test.entity(Odd, "a").wait()).toBe(1);
+    },
+  );
 
   it("for an unknown entity type is a named error, at once", async () => {
     await using test = await cluster();
@@ -226,6 +264,12 @@ describe("bad input", () => {
       "text for yes",
       "uninterruptible",
       (test) => test.entity(Desk, "a").note(1, { uninterruptible: "no" as never }),
+    ],
+    [
+      "a signal that nobody can stop to listen to",
+      "signal",
+      (test) =>
+        test.entity(Desk, "a").note(1, { signal: { aborted: false, addEventListener() {} } as never }),
     ],
     ["a primary key that is none", "primaryKey", (test) => test.entity(Desk, "a").book({})],
     ["no definition", "definition", (test) => test.entity(undefined as never, "a")],

@@ -106,6 +106,27 @@ describe("an attribute", () => {
   });
 });
 
+it("attributes are those that an object has, whatever its toJSON gives", async () => {
+  const Odd = defineWorkflow<void, string>({ name: "Odd" });
+  const odd = Odd.implement({
+    async execute(ctx) {
+      class Attributes {
+        [name: string]: string | (() => unknown);
+        tenant = "a";
+        toJSON(): unknown {
+          return undefined;
+        }
+      }
+      ctx.setAttributes(new Attributes() as never);
+      return "done";
+    },
+  });
+  await using cluster = await createTestCluster({ register: [odd] });
+  const handle = await cluster.workflow(Odd).start();
+  await expect(handle.result()).resolves.toBe("done");
+  expect((await handle.describe())?.attributes).toEqual({ tenant: "a" });
+});
+
 describe("what is known of an execution", () => {
   it("is its input, its status, its times, its attributes and its steps", async () => {
     await using cluster = await createTestCluster({ runners: 2, register: [job] });

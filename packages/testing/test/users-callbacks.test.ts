@@ -1,6 +1,6 @@
 // What the user's own callbacks throw keeps nothing from going on.
 
-import { defineEntity, rpc } from "@holdfast/core";
+import { ConfigError, defineEntity, defineWorkflow, rpc } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { expect, it } from "vitest";
 
@@ -36,7 +36,21 @@ it.each([
   expect(await cluster.entity(Desk, "a").ring()).toBe("rung");
 });
 
-it("requests are handled although the logger throws", async () => {
+it.each<[string, (error: Error) => unknown]>([
+  [
+    "throws",
+    (error) => {
+      throw error;
+    },
+  ],
+  // One that nobody hears of would end the process, and fails the tests.
+  [
+    "rejects",
+    async (error) => {
+      throw error;
+    },
+  ],
+])("requests are handled although the logger %s", async (_what, thrown) => {
   let attempts = 0;
   const desk = Desk.implement({
     ring() {
@@ -46,8 +60,9 @@ it("requests are handled although the logger throws", async () => {
     },
   });
   let isFull = false;
-  const log = (): void => {
-    if (isFull) throw new Error("the disk of the log is full");
+  const log = (): unknown => {
+    if (isFull) return thrown(new Error("the disk of the log is full"));
+    return undefined;
   };
   const logger = { debug: log, info: log, warn: log, error: log };
   await using cluster = await createTestCluster({ register: [desk], logger });
@@ -55,4 +70,34 @@ it("requests are handled although the logger throws", async () => {
   const reply = cluster.entity(Desk, "a").ring();
   await cluster.advance("1 minute");
   expect(await reply).toBe("rung");
+});
+
+// A rejection that nobody hears of would end the process, and fails the tests.
+it("an async function where no promise is taken is refused, also where it rejects", async () => {
+  const reject = (): never => Promise.reject(new Error("the database is away")) as never;
+  const Keyed = defineEntity({
+    name: "Keyed",
+    rpcs: {
+      take: rpc<void, void>({ persisted: true, primaryKey: reject }),
+      list: rpc<void, number>({ stream: true }),
+    },
+  });
+  const Named = defineWorkflow<string, void>({ name: "Named", key: reject });
+  const register = [
+    Keyed.implement({ take: () => undefined, list: reject }),
+    Named.implement({ execute: async () => undefined }),
+    Desk.implement(reject),
+  ];
+  await using cluster = await createTestCluster({ register });
+  await expect(cluster.entity(Keyed, "a").take()).rejects.toBeInstanceOf(ConfigError);
+  await expect(cluster.workflow(Named).start("a")).rejects.toBeInstanceOf(ConfigError);
+  await expect(cluster.entity(Keyed, "a").list().next()).rejects.toThrow(/async \*/u);
+  await expect(cluster.entity(Desk, "a").ring()).rejects.toThrow(/no handler for: ring/u);
+});
+
+it("a promise in a reply that was not awaited is refused, also where it rejects", async () => {
+  const Sums = defineEntity({ name: "Sums", rpcs: { sum: rpc<void, unknown>() } });
+  const sums = Sums.implement({ sum: () => ({ total: Promise.reject(new Error("the database is away")) }) });
+  await using cluster = await createTestCluster({ register: [sums] });
+  await expect(cluster.entity(Sums, "a").sum()).rejects.toThrow(/total.*an instance of Promise/u);
 });

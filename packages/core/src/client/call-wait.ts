@@ -191,5 +191,7 @@ export class StreamWait extends LimitedWait {
 /** Also one of another realm, or of a library. */
 export function isAbortSignal(value: unknown): value is AbortSignal {
   if (typeof value !== "object" || value === null || !("aborted" in value)) return false;
-  return "addEventListener" in value && typeof value.addEventListener === "function";
+  return ["addEventListener", "removeEventListener"].every(
+    (method) => typeof (value as Readonly<Record<string, unknown>>)[method] === "function",
+  );
 }

@@ -21,3 +21,19 @@ it("a listener that throws keeps neither the others nor who emits from going on,
   expect(logged).toEqual(["shardLost", "shardLost"]);
   expect(events.emit("attached")).toBe(false);
 });
+
+it("what an async listener rejects with is logged, and ends no process", async () => {
+  const ignore = (): void => undefined;
+  const logged: unknown[] = [];
+  const logger = {
+    debug: ignore,
+    info: ignore,
+    warn: ignore,
+    error: (message: string) => logged.push(message),
+  };
+  const events = guardedEvents(logger);
+  events.on("attached", () => Promise.reject(new Error("the pager is down")) as never);
+  events.emit("attached");
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(logged).toEqual(["A listener of cluster.events threw"]);
+});

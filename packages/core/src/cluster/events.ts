@@ -1,4 +1,5 @@
 import { EventEmitter } from "node:events";
+import { callBack } from "../contract/call-back.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -24,13 +25,9 @@ export function guardedEvents(logger: Logger): EventEmitter<ClusterEvents> {
   const events = new EventEmitter<ClusterEvents>();
   const emit = (event: keyof ClusterEvents, ...args: readonly unknown[]): boolean => {
     const listeners = events.rawListeners(event);
-    for (const listener of listeners) {
-      try {
-        Reflect.apply(listener, events, args);
-      } catch (error) {
-        logger.error("A listener of cluster.events threw", { event, error: describeThrown(error) });
-      }
-    }
+    const failed = (error: unknown): void =>
+      logger.error("A listener of cluster.events threw", { event, error: describeThrown(error) });
+    for (const listener of listeners) callBack(() => Reflect.apply(listener, events, args), failed);
     return listeners.length > 0;
   };
   return Object.assign(events, { emit });

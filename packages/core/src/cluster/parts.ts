@@ -30,6 +30,7 @@ import { ShardOwner, type ShardGuest } from "../sharding/shard-owner.ts";
 import type { BackendWatch } from "./backend-watch.ts";
 import type { ClusterSettings } from "./config.ts";
 import type { ClusterEvents } from "./events.ts";
+import { guardedTransport } from "./guarded-transport.ts";
 import type { MemberState } from "./member-state.ts";
 import { entityTypesOf, type Registration } from "./registration.ts";
 import { Registry } from "./registry.ts";
@@ -97,7 +98,7 @@ export async function openParts(basis: MemberBasis, member: MemberFace): Promise
   try {
     const ownRunners = hasOwnRunners(basis) ? storage.runners : null;
     openRunners = ownRunners === null ? await (basis.runners ?? basis.defaultRunners).open(services) : null;
-    transport = await basis.transport.open(services);
+    transport = guardedTransport(await basis.transport.open(services), basis.logger);
     return await wire(basis, member, storage, openRunners, ownRunners ?? openRunners?.runners, transport);
   } catch (error) {
     await transport?.close(0).catch(() => undefined);

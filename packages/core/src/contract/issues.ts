@@ -6,11 +6,17 @@ export interface PlainIssue {
   readonly path?: readonly (string | number)[];
 }
 
+/** As a schema of the user's own may give it: without a path where that is null, with a message that is no text. */
+interface GivenIssue {
+  readonly message: unknown;
+  readonly path?: StandardSchemaV1.Issue["path"] | null;
+}
+
 /** Of symbols in a path only the text is kept. */
-export function plainIssues(issues: readonly StandardSchemaV1.Issue[]): readonly PlainIssue[] {
-  return issues.map(({ message, path }) => ({
-    message,
-    ...(path === undefined ? {} : { path: path.map(plainKey) }),
+export function plainIssues(issues: readonly GivenIssue[]): readonly PlainIssue[] {
+  return issues.map(({ message, path = null }) => ({
+    message: String(message),
+    ...(path === null ? {} : { path: path.map(plainKey) }),
   }));
 }
 

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import { ConfigError } from "../errors/config.ts";
+import { disregard } from "./call-back.ts";
 
 // Storages look a request up by entity type, entity, tag and key in one index, whole. PostgreSQL's entries take 2,704 bytes.
 const MAX_KEY_BYTES = 1_024;
@@ -20,6 +21,7 @@ export function isKey(value: unknown): value is string {
 /** @throws {ConfigError} it is no key; names `option` */
 export function checkKey(value: unknown, option: string): string {
   if (isKey(value)) return value;
+  disregard(value);
   const isHalved = typeof value === "string" && !value.isWellFormed();
   const takes = `a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8${isHalved ? ", without half of a surrogate pair" : ""}`;
   throw new ConfigError({ option, got: value, takes });

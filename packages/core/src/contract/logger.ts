@@ -1,3 +1,5 @@
+import { callBack } from "./call-back.ts";
+
 /** Where a cluster and its handlers log. `fields` never hold a user's payload. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
@@ -8,17 +10,12 @@ export interface Logger {
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** A logger that never throws: what the user's own one throws must keep nothing from going on. */
+/** A logger that never throws: what the user's own one throws, or rejects with, must keep nothing from going on. */
 export function guardedLogger(logger: Logger): Logger {
   const guarded =
     (level: keyof Logger): Logger["info"] =>
-    (message, fields) => {
-      try {
-        logger[level](message, fields);
-      } catch {
-        // There is nowhere left to say it.
-      }
-    };
+    (message, fields) =>
+      callBack(() => logger[level](message, fields), nothing);
   return {
     debug: guarded("debug"),
     info: guarded("info"),
@@ -79,4 +76,8 @@ export function quietLog(logger: Logger, isQuiet: () => boolean): Logger {
     warn: (message, fields) => (isQuiet() ? undefined : logger.warn(message, fields)),
     error: (message, fields) => (isQuiet() ? undefined : logger.error(message, fields)),
   };
+}
+
+function nothing(): void {
+  // There is nowhere left to say it.
 }

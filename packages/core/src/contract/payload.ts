@@ -8,6 +8,7 @@
 // shape before, since it compares what it expects with the text before it is unescaped. Such fields are a list under "$".
 
 import { PayloadTooLargeError, SerializationError } from "../errors/storage.ts";
+import { disregard } from "./call-back.ts";
 import { takesAtMost } from "./key.ts";
 import { nameOf, type What } from "./what.ts";
 
@@ -95,6 +96,8 @@ function escapeObject(value: object, path: string, depth: number, what: What): u
         Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64"),
       ],
     };
+  // One that was not awaited: this says so, whatever it rejects with.
+  disregard(value);
   throw new SerializationError({
     what: nameOf(what),
     path,

@@ -191,9 +191,20 @@ export function rpc(options: AnyRpcOptions = {}): AnyRpc {
 
 /** What is none would throw only when an answer is read, in a runner as well, where nobody catches it. */
 function isListOfClasses(given: unknown): boolean {
-  return (
-    Array.isArray(given) && given.every((each) => typeof each === "function" && each.prototype !== undefined)
-  );
+  return Array.isArray(given) && given.every(isClass);
+}
+
+/** Also none: a generator, of which nothing can be made, and a class that does not tell its name. */
+function isClass(given: unknown): boolean {
+  try {
+    const { name, prototype } = given as ErrorClass;
+    // No constructor of the user's runs.
+    return (
+      name !== null && prototype !== undefined && Reflect.construct(Error, [], given as ErrorClass) !== null
+    );
+  } catch {
+    return false;
+  }
 }
 
 /** The deduplication key of a parsed input; null where the rpc takes none out of it. @throws {ConfigError} it is no key */

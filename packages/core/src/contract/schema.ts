@@ -60,7 +60,8 @@ export function parseWhat(schema: StandardSchemaV1 | undefined, value: unknown, 
 
 async function validate(schema: StandardSchemaV1, value: unknown, what: string): Promise<unknown> {
   let result = schema["~standard"].validate(value);
-  if (result instanceof Promise) result = await result;
+  // A promise of any library: taken for a result, it would have no issues.
+  if ("then" in result) result = await result;
   if (result.issues !== undefined) throw new InvalidInputError({ what, issues: result.issues });
   return result.value;
 }

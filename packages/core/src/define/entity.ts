@@ -1,3 +1,4 @@
+import { disregard } from "../contract/call-back.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import { checkName, type EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
@@ -178,6 +179,7 @@ function bind(
     mayRunAhead: true,
     handlers(scope) {
       const made = factories.map((factory) => factory(entityScope(scope)));
+      made.forEach(disregard);
       const handlers = Object.assign({}, shared, ...made.map(wrap));
       checkHandlers(of, contract.rpcs, handlers);
       return handlers;

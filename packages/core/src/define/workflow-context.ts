@@ -280,7 +280,8 @@ function checkAttributes(
 ): Readonly<Record<string, AttributeValue | null>> {
   if (typeof attributes !== "object" || attributes === null)
     throw new ConfigError({ option: "attributes", got: attributes, takes: "an object of values by name" });
-  for (const [name, value] of Object.entries(attributes)) {
+  const entries = Object.entries(attributes);
+  for (const [name, value] of entries) {
     if (name === "" || !isPlainText(name) || !takesAtMost(name, MAX_NAME_BYTES)) {
       const takes = `1 to ${MAX_NAME_BYTES} bytes of UTF-8`;
       throw new ConfigError({ option: "the name of an attribute", got: name, takes });
@@ -294,7 +295,8 @@ function checkAttributes(
     const takes = `a string of up to ${MAX_ATTRIBUTE_BYTES} bytes, a finite number, a boolean, or null to take it away`;
     throw new ConfigError({ option: `attributes.${name}`, got: value, takes });
   }
-  return attributes;
+  // What was looked at, and not what a toJSON of the object's or a getter gives the next time.
+  return Object.fromEntries(entries);
 }
 
 function activityContext(attempt: AttemptScope, call: Call, services: WorkflowServices): ActivityContext {

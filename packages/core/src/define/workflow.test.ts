@@ -40,13 +40,25 @@ describe("a workflow's definition", () => {
     expect(define).toThrow(ConfigError);
   });
 
-  it.each([[["Broke"]], [[undefined]], [[() => Error]], [Error]])(
+  function* generator(): Generator<void> {
+    // Has a prototype, and is no constructor.
+  }
+  it.each([[["Broke"]], [[undefined]], [[() => Error]], [Error], [[generator]]])(
     "is refused with errors that are no list of classes: %o",
     (errors) => {
       expect(() => defineWorkflow<void, void>({ name: "W", errors: errors as never })).toThrow(ConfigError);
       expect(() => rpc<void, void>({ errors: errors as never })).toThrow(/^Option "errors" is/);
     },
   );
+
+  it("is refused with a class of errors that does not tell its name", () => {
+    class Nameless extends Error {
+      static override get name(): string {
+        throw new Error("it has none");
+      }
+    }
+    expect(() => defineWorkflow<void, void>({ name: "W", errors: [Nameless] })).toThrow(ConfigError);
+  });
 
   it("names the hidden entity type of its executions", () => {
     expect(Order.implement({ execute })).toMatchObject({ kind: "workflow", entityType: "workflow:Order" });

@@ -73,13 +73,17 @@ export function readdress(message: WireMessage, requestId: string): WireMessage 
   }
 }
 
-/** The detail of an INVALID_INPUT rejection: the schema's issues as JSON. */
-export function describeInvalidInput(error: unknown): string {
-  const issues = error instanceof InvalidInputError ? error.issues : [];
-  if (issues.length === 0) {
-    return JSON.stringify([{ message: isHoldfastError(error) ? error.message : "it could not be parsed" }]);
+/** The detail of an INVALID_INPUT rejection: the schema's issues as JSON. Never throws, whatever the schema threw or gave. */
+export function describeInvalidInput(thrown: unknown): string {
+  let message = "it could not be parsed";
+  try {
+    const issues = thrown instanceof InvalidInputError ? thrown.issues : [];
+    if (issues.length > 0) return JSON.stringify(plainIssues(issues));
+    if (isHoldfastError(thrown)) ({ message } = thrown);
+  } catch {
+    // A proxy, or issues with getters: no more can be said of it, and its sender is not to wait for ever.
   }
-  return JSON.stringify(plainIssues(issues));
+  return JSON.stringify([{ message }]);
 }
 
 /** `Counter/a.increment`, for messages. */
