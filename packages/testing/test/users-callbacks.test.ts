@@ -101,3 +101,76 @@ it("a promise in a reply that was not awaited is refused, also where it rejects"
   await using cluster = await createTestCluster({ register: [sums] });
   await expect(cluster.entity(Sums, "a").sum()).rejects.toThrow(/total.*an instance of Promise/u);
 });
+
+it.each<[string, (reject: () => Promise<void>) => unknown]>([
+  ["a list of them", (reject) => [reject(), reject()]],
+  ["those of a map and a set", (reject) => new Map([["a", new Set([reject(), reject()])]])],
+  ["one beside what is refused before it", (reject) => ({ refused: () => 1, total: reject() })],
+])(
+  "promises in a reply that were not awaited are refused, also where each rejects: %s",
+  async (_what, give) => {
+    const Sums = defineEntity({ name: "Sums", rpcs: { sum: rpc<void, unknown>() } });
+    const reject = async (): Promise<void> => {
+      throw new Error("the database is away");
+    };
+    await using cluster = await createTestCluster({
+      register: [Sums.implement({ sum: () => give(reject) })],
+    });
+    await expect(cluster.entity(Sums, "a").sum()).rejects.toThrow(/an instance of Promise|a function/u);
+  },
+);
+
+it("promises that are no attributes, or no stream, are refused, also where each rejects", async () => {
+  const reject = async (): Promise<never> => {
+    throw new Error("the database is away");
+  };
+  const Feed = defineEntity({ name: "Feed", rpcs: { list: rpc<void, number>({ stream: true }) } });
+  const Marked = defineWorkflow<void, void>({ name: "Marked" });
+  const marked = Marked.implement({
+    async execute(ctx) {
+      ctx.setAttributes({ tenant: reject() as never, region: reject() as never });
+    },
+  });
+  const register = [Feed.implement({ list: () => [reject(), reject()] as never }), marked];
+  await using cluster = await createTestCluster({ register });
+  await expect(cluster.entity(Feed, "a").list().next()).rejects.toThrow(/async \*/u);
+  const handle = await cluster.workflow(Marked).start();
+  await expect(handle.result()).rejects.toThrow(/attributes\.tenant/u);
+});
+
+/** As a query of postgres.js is: a Promise that is run by who asks for its outcome. */
+class LazyQuery extends Promise<void> {
+  static ran = 0;
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise;
+  }
+
+  constructor() {
+    super(() => undefined);
+  }
+
+  // oxlint-disable-next-line no-thenable -- that is what it does
+  override then(...args: never[]): never {
+    LazyQuery.ran += 1;
+    return super.then(...args) as never;
+  }
+}
+
+it("a query that is run as it is awaited is refused in a reply and an input, and not run", async () => {
+  const Sums = defineEntity({
+    name: "Sums",
+    rpcs: { sum: rpc<void, unknown>(), put: rpc<unknown, void>(), list: rpc<void, void>({ stream: true }) },
+  });
+  const sums = Sums.implement({
+    sum: () => ({ total: new LazyQuery() }),
+    put: () => undefined,
+    list: () => new LazyQuery() as never,
+  });
+  await using cluster = await createTestCluster({ register: [sums] });
+  await expect(cluster.entity(Sums, "a").sum()).rejects.toThrow(/an instance of LazyQuery/u);
+  await expect(cluster.entity(Sums, "a").put({ row: new LazyQuery() })).rejects.toThrow(
+    /an instance of LazyQuery/u,
+  );
+  await expect(cluster.entity(Sums, "a").list().next()).rejects.toThrow(/async \*/u);
+  expect(LazyQuery.ran).toBe(0);
+});

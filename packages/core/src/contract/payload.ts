@@ -8,7 +8,7 @@
 // shape before, since it compares what it expects with the text before it is unescaped. Such fields are a list under "$".
 
 import { PayloadTooLargeError, SerializationError } from "../errors/storage.ts";
-import { disregard } from "./call-back.ts";
+import { disregardAll } from "./call-back.ts";
 import { takesAtMost } from "./key.ts";
 import { nameOf, type What } from "./what.ts";
 
@@ -25,7 +25,14 @@ const MAX_DEPTH = 200;
  * @throws {SerializationError} a function, a symbol, an instance of a class, a circle; the message names its path
  */
 export function encodePayload(value: unknown, what: What): string {
-  const escaped = escape(value, "", 0, what);
+  let escaped: unknown;
+  try {
+    escaped = escape(value, "", 0, what);
+  } catch (refused) {
+    // It may hold promises that nobody awaited.
+    disregardAll(value);
+    throw refused;
+  }
   const text = JSON.stringify(escaped);
   // Nearly no text has a name that JSON escapes, and one without a backslash has none.
   if (!text.includes("\\")) return text;
@@ -96,8 +103,6 @@ function escapeObject(value: object, path: string, depth: number, what: What): u
         Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64"),
       ],
     };
-  // One that was not awaited: this says so, whatever it rejects with.
-  disregard(value);
   throw new SerializationError({
     what: nameOf(what),
     path,

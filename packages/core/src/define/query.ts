@@ -5,6 +5,7 @@ import type { Query } from "../contract/workflow-contract.ts";
 
 const OPTION_NAMES: OptionNames<DefinedSchemas> = { input: true, output: true };
 
+// NoInfer: within a definition, a schema that is left out would be inferred as any, and a handle take options for the input.
 /** Defines a question that an execution answers from its state. Types come from the schemas; without one they are void. */
 export function query<
   I extends StandardSchemaV1 | undefined = undefined,
@@ -12,7 +13,12 @@ export function query<
 >(options?: {
   readonly input?: I;
   readonly output?: O;
-}): Query<SchemaInput<I>, SchemaOutput<O>, SchemaOutput<I>, SchemaInput<O>>;
+}): Query<
+  SchemaInput<NoInfer<I>>,
+  SchemaOutput<NoInfer<O>>,
+  SchemaOutput<NoInfer<I>>,
+  SchemaInput<NoInfer<O>>
+>;
 /** Types given as type arguments, nothing checked at run time: `query<void, number>()`. */
 export function query<In, Out>(): Query<In, Out>;
 export function query(options: DefinedSchemas = {}): Query {

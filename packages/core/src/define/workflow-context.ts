@@ -1,5 +1,6 @@
 // The context of a workflow's code: what `execute` is given, made of an execution's steps.
 
+import { disregardAll } from "../contract/call-back.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import { copiesOf } from "../contract/copy-of.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
@@ -292,6 +293,7 @@ function checkAttributes(
       (typeof value === "number" && Number.isFinite(value)) ||
       (typeof value === "string" && isPlainText(value));
     if (isValue && takesAtMost(JSON.stringify(value), MAX_ATTRIBUTE_BYTES)) continue;
+    disregardAll(entries);
     const takes = `a string of up to ${MAX_ATTRIBUTE_BYTES} bytes, a finite number, a boolean, or null to take it away`;
     throw new ConfigError({ option: `attributes.${name}`, got: value, takes });
   }

@@ -240,6 +240,9 @@ describe("the handle of an execution", () => {
       // @ts-expect-error there is no such signal
       await h.signal("aproved", { by: "kim" });
       expectTypeOf(await h.query("progress")).toEqualTypeOf<number>();
+      void h.query("progress", undefined, { timeout: "5s" });
+      // @ts-expect-error options are no input: it would wait for ever
+      void h.query("progress", { timeout: "5s" });
       expectTypeOf(await h.query("share", { of: 2 })).toEqualTypeOf<string>();
       expectTypeOf(await h.query("typed", { n: 1 })).toEqualTypeOf<boolean>();
       // @ts-expect-error the input is missing

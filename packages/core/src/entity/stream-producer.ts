@@ -8,7 +8,7 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
-import { disregard } from "../contract/call-back.ts";
+import { disregardAll } from "../contract/call-back.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import { parseWhat } from "../contract/schema.ts";
 import type { Fence } from "../data/epoch.ts";
@@ -51,7 +51,7 @@ export class StreamProducer {
     const { messages, maxPayloadBytes, tell } = this.#options;
     const what = `A chunk of ${describeCall(request.envelope)}`;
     if (!isAsyncIterable(returned)) {
-      disregard(returned);
+      disregardAll(returned);
       throw new SerializationError({
         what,
         path: "",
