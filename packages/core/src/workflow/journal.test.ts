@@ -5,7 +5,7 @@ import type { StorageTransaction } from "../contract/transaction.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, JournalEvent } from "../data/journal-entry.ts";
 import { PersistenceError } from "../errors/storage.ts";
-import { Journal } from "./journal.ts";
+import { Journal, stepsOf } from "./journal.ts";
 
 const FENCE = { shardId: "default:1", epoch: 3 } as const;
 const EXECUTION = { entityType: "workflow:Order", executionId: "1" };
@@ -194,5 +194,14 @@ describe("a journal", () => {
     const refused = expect(committed).rejects.toThrow("no");
     await end(new Error("no"));
     await refused;
+  });
+
+  it("of a step that failed 200,000 times, as one that polls, is read in less than the minutes that copies take", () => {
+    const entries = Array.from({ length: 200_000 }, (_, ordinal): JournalEntry => {
+      const attempt = { attempt: ordinal + 1, error: ERROR, retryAt: ordinal };
+      return entry(ordinal, 7, { type: "attempt-failed", ...attempt });
+    });
+    const failures = stepsOf(entries).get(7)?.failures;
+    expect([failures?.length, failures?.at(-1)?.attempt]).toEqual([200_000, 200_000]);
   });
 });

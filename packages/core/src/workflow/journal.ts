@@ -210,7 +210,8 @@ const NO_STEPS: ReadonlyMap<number, RecordedStep> = new Map();
 /** What the entries of one run say of each step, by position. */
 export function stepsOf(entries: readonly JournalEntry[]): ReadonlyMap<number, RecordedStep> {
   if (entries.length === 0) return NO_STEPS;
-  const steps = new Map<number, RecordedStep>();
+  // A list that grows: a copy for each attempt would stop the process for a step that polls, and fails thousands of times.
+  const steps = new Map<number, RecordedStep & { readonly failures: RecordedStep["failures"][number][] }>();
   for (const { ordinal, position, kind, name, event } of entries) {
     if (position < 0) continue;
     const step = steps.get(position) ?? {
@@ -227,7 +228,8 @@ export function stepsOf(entries: readonly JournalEntry[]): ReadonlyMap<number, R
         steps.set(position, { ...step, dueAt: event.dueAt, detail: event.detail });
         break;
       case "attempt-failed":
-        steps.set(position, { ...step, failures: [...step.failures, event] });
+        step.failures.push(event);
+        steps.set(position, step);
         break;
       case "completed":
       case "failed":
