@@ -1,29 +1,20 @@
 // What callers see of a server that does not answer, and of a pool with nothing left: an error after a bounded time, and
 // then, when it can be, everything again.
 
-import { PersistenceError, type OpenStorage, type RunnerRecord } from "@holdfast/core/adapter";
+import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { CuttingProxy, type ProxyMode } from "../../../test/services/cutting-proxy.ts";
 import { postgres, type PostgresOptions } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
-import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
+import { begin, claim, member, NO_INBOX, request, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const bouncer = await bouncerBefore(url);
 afterAll(() => bouncer?.stop());
 
-const MEMBER: RunnerRecord = {
-  runnerId: "r",
-  address: "memory://r",
-  role: "runner",
-  weight: 1,
-  shardGroups: ["default"],
-  entityTypes: [],
-  shardsPerGroup: 1,
-  protocolVersion: 1,
-};
+const MEMBER = member("r");
 const DRIVERS = ["pg", "postgres.js"] as const;
 const SILENT: readonly ProxyMode[] = ["black hole", "no answers", "no questions"];
 

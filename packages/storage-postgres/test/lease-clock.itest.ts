@@ -1,6 +1,6 @@
-import type { RunnerRecord } from "@holdfast/core/adapter";
 import { expect, inject, it } from "vitest";
 import { serverBackend } from "./backends.ts";
+import { member } from "./work.ts";
 
 const server = inject("postgresUrl");
 const TTL_MS = 600;
@@ -31,16 +31,3 @@ it.skipIf(server === null)(
     }
   },
 );
-
-function member(runnerId: string): RunnerRecord {
-  return {
-    runnerId,
-    address: `grpc://${runnerId}:9000`,
-    role: "runner",
-    weight: 1,
-    shardGroups: ["default"],
-    entityTypes: [],
-    shardsPerGroup: 300,
-    protocolVersion: 1,
-  };
-}
