@@ -1,50 +1,47 @@
 import { expect, it } from "vitest";
 import type { Transport } from "../adapter/transport.ts";
+import type { WireMessage } from "../data/wire-message.ts";
 import { PayloadTooLargeError } from "../errors/storage.ts";
 import { guardedTransport } from "./guarded-transport.ts";
 
-it("a message that the transport throws for is lost, but for one that is too large", () => {
-  const ignore = (): void => undefined;
-  const logged: unknown[] = [];
-  const logger = {
-    debug: ignore,
-    info: ignore,
-    warn: ignore,
-    error: (_message: string, fields?: object) => logged.push(fields),
-  };
-  let thrown: Error = new Error("the socket is closed");
-  const transport: Transport = {
-    start: () => Promise.resolve("a"),
-    send() {
-      throw thrown;
-    },
-    close: () => Promise.resolve(),
-  };
-  const guarded = guardedTransport(transport, logger);
-  guarded.send("b", { type: "ping", nonce: "1" });
-  expect(logged).toMatchObject([{ to: "b", message: "ping" }]);
-  thrown = new PayloadTooLargeError({ what: "A message", payloadBytes: 2, limitBytes: 1 });
-  expect(() => guarded.send("b", { type: "ping", nonce: "1" })).toThrow(thrown);
-});
+const PING = { type: "ping", nonce: "1" } satisfies WireMessage;
+const LOST = { to: "b", message: "ping" };
 
-it("what an async transport rejects with is logged, and ends no process", async () => {
+/** A guarded transport, and what was logged of it. */
+function guarded(transport: Transport): { readonly transport: Transport; readonly logged: unknown[] } {
   const ignore = (): void => undefined;
   const logged: unknown[] = [];
   const error = (_message: string, fields?: object): unknown => logged.push(fields);
-  const transport: Transport = {
-    start: () => Promise.resolve("a"),
-    send: () => Promise.reject(new Error("the socket is closed")) as never,
-    close: () => Promise.resolve(),
-  };
-  const guarded = guardedTransport(transport, { debug: ignore, info: ignore, warn: ignore, error });
-  guarded.send("b", { type: "ping", nonce: "1" });
+  const logger = { debug: ignore, info: ignore, warn: ignore, error };
+  return { transport: guardedTransport(transport, logger), logged };
+}
+
+function sendingBy(send: () => void): Transport {
+  return { start: () => Promise.resolve("a"), send, close: () => Promise.resolve() };
+}
+
+it("a message that the transport throws for is lost, but for one that is too large", () => {
+  let thrown: Error = new Error("the socket is closed");
+  const { transport, logged } = guarded(
+    sendingBy(() => {
+      throw thrown;
+    }),
+  );
+  transport.send("b", PING);
+  expect(logged).toMatchObject([LOST]);
+  thrown = new PayloadTooLargeError({ what: "A message", payloadBytes: 2, limitBytes: 1 });
+  expect(() => transport.send("b", PING)).toThrow(thrown);
+});
+
+it("what an async transport rejects with is logged, and ends no process", async () => {
+  const { transport, logged } = guarded(
+    sendingBy(() => Promise.reject(new Error("the socket is closed")) as never),
+  );
+  transport.send("b", PING);
   await new Promise((resolve) => setImmediate(resolve));
-  expect(logged).toMatchObject([{ to: "b", message: "ping" }]);
+  expect(logged).toMatchObject([LOST]);
 });
 
 it("one that was not opened rejects as it is closed, and does not throw", async () => {
-  const ignore = (): void => undefined;
-  const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
-  const closed = guardedTransport(undefined as never, logger).close(0);
-  await expect(closed).rejects.toThrow(TypeError);
+  await expect(guarded(undefined as never).transport.close(0)).rejects.toThrow(TypeError);
 });
