@@ -1,7 +1,7 @@
 // What the tests of this package need: a RunnerStorage on an etcd, under a prefix of its own.
 
 import { randomUUID } from "node:crypto";
-import type { OpenRunners, RunnerRecord } from "@holdfast/core/adapter";
+import type { OpenRunners } from "@holdfast/core/adapter";
 import { adapterServices } from "@holdfast/testing";
 import { etcd, type EtcdOptions } from "../src/index.ts";
 
@@ -42,18 +42,4 @@ export class Sessions implements AsyncDisposable {
 
 export function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-export function member(runnerId: string, changes: Partial<RunnerRecord> = {}): RunnerRecord {
-  return {
-    runnerId,
-    address: `grpc://${runnerId}:9000`,
-    role: "runner",
-    weight: 1,
-    shardGroups: ["default"],
-    entityTypes: [],
-    shardsPerGroup: 300,
-    protocolVersion: 1,
-    ...changes,
-  };
 }

@@ -7,11 +7,12 @@ import { Etcd3 } from "etcd3";
 import { startOwnEtcd, type EtcdControl, type EtcdService } from "../../../test/services/etcd.ts";
 import { freePort } from "../../../test/services/free-port.ts";
 import { findProgram } from "../../../test/services/programs.ts";
+import { member } from "../../../test/member.ts";
 import { EtcdRunnerStorage } from "../src/etcd-runner-storage.ts";
 import { EtcdSession } from "../src/etcd-session.ts";
 import { EtcdWatch } from "../src/etcd-watch.ts";
 import { checkOptions } from "../src/options.ts";
-import { hostsOf, member, Sessions, TTL_MS } from "./backend.ts";
+import { hostsOf, Sessions, TTL_MS } from "./backend.ts";
 
 /** Leases that outlive a restart of etcd by far. */
 const LONG_TTL_MS = 20_000;

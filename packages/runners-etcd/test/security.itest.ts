@@ -12,8 +12,9 @@ import { Etcd3 } from "etcd3";
 import { startOwnEtcd } from "../../../test/services/etcd.ts";
 import { findProgram } from "../../../test/services/programs.ts";
 import { certificateAuthority } from "../../../test/services/certificates.ts";
+import { member } from "../../../test/member.ts";
 import { etcd, runnersFromUrl } from "../src/index.ts";
-import { hostsOf, member, services, Sessions } from "./backend.ts";
+import { hostsOf, services, Sessions } from "./backend.ts";
 
 const TTL_MS = 20_000;
 const PASSWORD = "correct horse";

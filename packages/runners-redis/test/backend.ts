@@ -1,7 +1,7 @@
 // What the tests of this package need: a RunnerStorage on a Redis, under a prefix of its own.
 
 import { randomUUID } from "node:crypto";
-import type { OpenRunners, RunnerRecord } from "@holdfast/core/adapter";
+import type { OpenRunners } from "@holdfast/core/adapter";
 import { adapterServices } from "@holdfast/testing";
 import { redis, type RedisRunnersOptions } from "../src/index.ts";
 
@@ -36,18 +36,4 @@ export class Sessions implements AsyncDisposable {
 
 export function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-export function member(runnerId: string, changes: Partial<RunnerRecord> = {}): RunnerRecord {
-  return {
-    runnerId,
-    address: `grpc://${runnerId}:9000`,
-    role: "runner",
-    weight: 1,
-    shardGroups: ["default"],
-    entityTypes: [],
-    shardsPerGroup: 300,
-    protocolVersion: 1,
-    ...changes,
-  };
 }

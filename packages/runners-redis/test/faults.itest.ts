@@ -13,8 +13,9 @@ import { Cluster, Redis } from "ioredis";
 import { findProgram } from "../../../test/services/programs.ts";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { MASTER_NAME, startOwnSentinel } from "../../../test/services/redis-sentinel.ts";
+import { member } from "../../../test/member.ts";
 import { ACQUIRE, channelOf, keysOf } from "../src/scripts.ts";
-import { member, services, Sessions, TTL_MS } from "./backend.ts";
+import { services, Sessions, TTL_MS } from "./backend.ts";
 import { wayTo } from "./proxy.ts";
 
 /** Leases that outlive every fault here by far. */

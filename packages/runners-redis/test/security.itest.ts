@@ -7,8 +7,9 @@ import { Cluster, Redis } from "ioredis";
 import { certificateAuthority } from "../../../test/services/certificates.ts";
 import { findProgram } from "../../../test/services/programs.ts";
 import { startOwnRedis } from "../../../test/services/redis.ts";
+import { member } from "../../../test/member.ts";
 import { redis, runnersFromUrl, type RedisRunnersOptions } from "../src/index.ts";
-import { member, newPrefix, services, Sessions } from "./backend.ts";
+import { newPrefix, services, Sessions } from "./backend.ts";
 
 const TTL_MS = 20_000;
 const PASSWORD = "correct-horse";

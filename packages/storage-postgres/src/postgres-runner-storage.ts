@@ -14,8 +14,6 @@ import { textArray } from "./sql-array.ts";
 const LONGEST_LOOK_MS = 60_000;
 const SHORTEST_LOOK_MS = 20;
 const AFTER_FAILURE_MS = 1_000;
-/** In place of how long a lease lasts that lasts for longer than its term (R3): looked at again soon. */
-const TOO_LONG = 0;
 const BEYOND_TERM = `expires_at > clock_timestamp() + ttl_ms * interval '1 millisecond'`;
 
 export class PostgresRunnerStorage implements RunnerStorage {
@@ -106,7 +104,6 @@ export class PostgresRunnerStorage implements RunnerStorage {
       let next = AFTER_FAILURE_MS;
       try {
         const leases = await this.#leases();
-        if ([...leases.values()].includes(TOO_LONG)) await this.#shorten();
         if ([...known].some((runnerId) => !leases.has(runnerId))) tell();
         known = new Set(leases.keys());
         next = Math.min(LONGEST_LOOK_MS, ...leases.values());
@@ -139,7 +136,7 @@ export class PostgresRunnerStorage implements RunnerStorage {
     return stop;
   }
 
-  /** How long each live lease lasts if nobody refreshes it, in ms, or `TOO_LONG`. */
+  /** How long each live lease lasts if nobody refreshes it, in ms; 0: for its term from now on (R3), so it is looked at again. */
   async #leases(): Promise<ReadonlyMap<string, number>> {
     const rows = await this.#statement<{ runner_id: string; left_ms: number | null }>(
       "watch",
@@ -148,9 +145,8 @@ export class PostgresRunnerStorage implements RunnerStorage {
         FROM $schema.runners WHERE expires_at > clock_timestamp()`,
       [],
     );
-    return new Map(
-      rows.map(({ runner_id, left_ms }) => [runner_id, left_ms === null ? TOO_LONG : left_ms + 1]),
-    );
+    if (rows.some(({ left_ms }) => left_ms === null)) await this.#shorten();
+    return new Map(rows.map(({ runner_id, left_ms }) => [runner_id, left_ms === null ? 0 : left_ms + 1]));
   }
 
   async #shorten(): Promise<void> {

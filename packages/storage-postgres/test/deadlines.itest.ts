@@ -4,11 +4,12 @@
 import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
 import pg from "pg";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { member } from "../../../test/member.ts";
 import { CuttingProxy, type ProxyMode } from "../../../test/services/cutting-proxy.ts";
 import { postgres, type PostgresOptions } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
 import { bouncerBefore } from "./bouncer.ts";
-import { begin, claim, member, NO_INBOX, request, succeeded } from "./work.ts";
+import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
 
 const url = inject("postgresUrl");
 const bouncer = await bouncerBefore(url);

@@ -1,6 +1,6 @@
 import { expect, inject, it } from "vitest";
+import { member } from "../../../test/member.ts";
 import { serverBackend } from "./backends.ts";
-import { member } from "./work.ts";
 
 const server = inject("postgresUrl");
 const TTL_MS = 600;

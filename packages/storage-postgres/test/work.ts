@@ -9,24 +9,10 @@ import type {
   JournalEntry,
   MessageStorage,
   Reply,
-  RunnerRecord,
   ShardId,
 } from "@holdfast/core/adapter";
 import type pg from "pg";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
-
-export function member(runnerId: string): RunnerRecord {
-  return {
-    runnerId,
-    address: `memory://${runnerId}`,
-    role: "runner",
-    weight: 1,
-    shardGroups: ["default"],
-    entityTypes: [],
-    shardsPerGroup: 1,
-    protocolVersion: 1,
-  };
-}
 
 /**
  * How many rows of a schema the transaction of this connection has read until now, through an index or not.

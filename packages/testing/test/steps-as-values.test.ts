@@ -216,7 +216,10 @@ describe("an execution that asks for itself as its child", () => {
 });
 
 describe("nonRetryable", () => {
-  it.each([[["AddressError"]], [AbortSignal], [[null]]])("takes classes, and is refused with %o", (given) => {
-    expect(() => activity({ nonRetryable: given as never }, async () => undefined)).toThrow(ConfigError);
-  });
+  it.each([[["AddressError"]], [AbortSignal], [[null]], [[() => Error]]])(
+    "takes classes, and is refused with %o",
+    (given) => {
+      expect(() => activity({ nonRetryable: given as never }, async () => undefined)).toThrow(ConfigError);
+    },
+  );
 });

@@ -5,6 +5,7 @@ import type { MessageStorage, RequestState } from "../adapter/message-storage.ts
 import type { Random } from "../adapter/random.ts";
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import { answerOf } from "../contract/answers.ts";
+import { checkBoolean } from "../contract/boolean.ts";
 import { copyOf } from "../contract/copy-of.ts";
 import { rpcNamed, type EntityContract } from "../contract/entity-contract.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
@@ -351,10 +352,8 @@ function givenKeyOf({ idempotencyKey }: CallOptions): string | null {
 }
 
 function uninterruptibleOf(options: CallOptions): boolean | undefined {
-  const given = options.uninterruptible;
-  if (given !== undefined && typeof given !== "boolean")
-    throw new ConfigError({ option: "uninterruptible", got: given, takes: "true or false" });
-  return given;
+  const { uninterruptible } = options;
+  return uninterruptible === undefined ? undefined : checkBoolean(uninterruptible, "uninterruptible");
 }
 
 function forbidForVolatile(options: CallOptions): void {

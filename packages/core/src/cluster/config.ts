@@ -1,6 +1,7 @@
 // Config: the options of a cluster, their units, defaults and ranges, checked once.
 
 import type { RunnersAdapter, StorageAdapter, TransportAdapter } from "../adapter/storage-adapter.ts";
+import { checkBoolean } from "../contract/boolean.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import type { Logger } from "../contract/logger.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
@@ -185,8 +186,8 @@ export function checkOptions(options: ClusterOptions): ClusterSettings {
       "singletonCrashBackoffBase",
       1,
     ),
-    detachmentEnabled: bool(options.detachmentEnabled ?? false, "detachmentEnabled"),
-    exposeStacks: bool(options.exposeStacks ?? true, "exposeStacks"),
+    detachmentEnabled: checkBoolean(options.detachmentEnabled ?? false, "detachmentEnabled"),
+    exposeStacks: checkBoolean(options.exposeStacks ?? true, "exposeStacks"),
     maxPayloadBytes: whole(
       options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES,
       "maxPayloadBytes",
@@ -217,11 +218,6 @@ function whole(value: number, option: string, least: number, most: number): numb
   if (!Number.isInteger(value) || value < least || value > most) {
     throw new ConfigError({ option, got: value, takes: `a whole number from ${least} to ${most}` });
   }
-  return value;
-}
-
-function bool(value: boolean, option: string): boolean {
-  if (typeof value !== "boolean") throw new ConfigError({ option, got: value, takes: "true or false" });
   return value;
 }
 

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { SystemClock } from "../clock/system-clock.ts";
 import { guardedEvents } from "./events.ts";
 
 it("a listener that throws keeps neither the others nor who emits from going on, and is logged", () => {
@@ -34,6 +35,6 @@ it("what an async listener rejects with is logged, and ends no process", async (
   const events = guardedEvents(logger);
   events.on("attached", () => Promise.reject(new Error("the pager is down")) as never);
   events.emit("attached");
-  await new Promise((resolve) => setImmediate(resolve));
+  await new SystemClock().nextTurn();
   expect(logged).toEqual(["A listener of cluster.events threw"]);
 });

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import type { Transport } from "../adapter/transport.ts";
+import { SystemClock } from "../clock/system-clock.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { PayloadTooLargeError } from "../errors/storage.ts";
 import { guardedTransport } from "./guarded-transport.ts";
@@ -38,7 +39,7 @@ it("what an async transport rejects with is logged, and ends no process", async 
     sendingBy(() => Promise.reject(new Error("the socket is closed")) as never),
   );
   transport.send("b", PING);
-  await new Promise((resolve) => setImmediate(resolve));
+  await new SystemClock().nextTurn();
   expect(logged).toMatchObject([LOST]);
 });
 

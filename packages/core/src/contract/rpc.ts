@@ -1,5 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
+import { checkBoolean } from "./boolean.ts";
+import { checkErrorClasses } from "./error-classes.ts";
 import { checkKey } from "./key.ts";
 import { checkOptionNames, type OptionNames } from "./option-names.ts";
 import { checkSchema, type DefinedSchemas, type SchemaInput, type SchemaOutput } from "./schema.ts";
@@ -153,24 +155,15 @@ export function rpc(options: AnyRpcOptions = {}): AnyRpc {
   // Whatever is not "protected" can be called by everybody.
   if (visibility !== "public" && visibility !== "protected")
     throw new ConfigError({ option: "visibility", got: visibility, takes: '"public" or "protected"' });
-  // A text such as "false" would count as true.
-  for (const option of ["persisted", "stream", "uninterruptible"] as const) {
-    const given: unknown = options[option] ?? false;
-    if (typeof given !== "boolean") throw new ConfigError({ option, got: given, takes: "true or false" });
-  }
+  for (const option of ["persisted", "stream", "uninterruptible"] as const)
+    checkBoolean(options[option] ?? false, option);
   if (typeof (options.primaryKey ?? primaryKeyOf) !== "function")
     throw new ConfigError({
       option: "primaryKey",
       got: options.primaryKey,
       takes: "a function of the input",
     });
-  if (!isListOfClasses(options.errors ?? []))
-    throw new ConfigError({
-      option: "errors",
-      got: options.errors,
-      takes: "a list of error classes",
-      hint: "Classes, and not their names: errors: [OutOfStock]. One that is undefined is often imported in a circle.",
-    });
+  checkErrorClasses(options.errors ?? [], "errors", "OutOfStock");
   if (options.primaryKey !== undefined && options.persisted !== true) {
     throw new DefinitionError(
       "An rpc with a primaryKey must be persisted: without its record there is nothing to compare the key with. Set persisted: true.",
@@ -187,24 +180,6 @@ export function rpc(options: AnyRpcOptions = {}): AnyRpc {
     primaryKey: options.primaryKey,
     errors: options.errors ?? [],
   } satisfies AnyRpc);
-}
-
-/** What is none would throw only when an answer is read, in a runner as well, where nobody catches it. */
-function isListOfClasses(given: unknown): boolean {
-  return Array.isArray(given) && given.every(isClass);
-}
-
-/** Also none: a generator, of which nothing can be made, and a class that does not tell its name. */
-function isClass(given: unknown): boolean {
-  try {
-    const { name, prototype } = given as ErrorClass;
-    // No constructor of the user's runs.
-    return (
-      name !== null && prototype !== undefined && Reflect.construct(Error, [], given as ErrorClass) !== null
-    );
-  } catch {
-    return false;
-  }
 }
 
 /** The deduplication key of a parsed input; null where the rpc takes none out of it. @throws {ConfigError} it is no key */

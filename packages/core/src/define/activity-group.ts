@@ -1,4 +1,5 @@
 import { milliseconds, type Duration } from "../contract/duration.ts";
+import { checkErrorClasses } from "../contract/error-classes.ts";
 import { checkName } from "../contract/entity-contract.ts";
 import type { Logger } from "../contract/logger.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
@@ -128,13 +129,7 @@ export function activitySettings(options: ActivityOptions): ActivitySettings {
   if (backoff !== "exponential" && backoff !== "constant") {
     throw new ConfigError({ option: "backoff", got: backoff, takes: '"exponential" or "constant"' });
   }
-  if (!Array.isArray(nonRetryable) || nonRetryable.some((each) => typeof each !== "function"))
-    throw new ConfigError({
-      option: "nonRetryable",
-      got: nonRetryable,
-      takes: "a list of error classes",
-      hint: "Classes, and not their names: nonRetryable: [AddressError].",
-    });
+  checkErrorClasses(nonRetryable, "nonRetryable", "AddressError");
   return {
     retries,
     backoff,

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { checkBoolean } from "../contract/boolean.ts";
 import type { Duration } from "../contract/duration.ts";
 import { checkName } from "../contract/entity-contract.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
@@ -221,10 +222,7 @@ export function defineWorkflow(options: AnyWorkflowOptions): WorkflowDefinition<
   const name = checkName("a workflow", options.name);
   checkName(`the entity type of workflow "${name}"`, executionEntityType(name));
   const shardGroup = checkName(`the shard group of workflow "${name}"`, options.shardGroup ?? "default");
-  const hashKey: unknown = options.hashKey ?? true;
-  // A text such as "false" would count as true.
-  if (typeof hashKey !== "boolean")
-    throw new ConfigError({ option: "hashKey", got: hashKey, takes: "true or false" });
+  const hashKey = checkBoolean(options.hashKey ?? true, "hashKey");
   if (options.key === undefined && !hashKey) {
     throw new DefinitionError(
       `The workflow "${name}" has hashKey: false but no key. Give it a key, or leave hashKey out.`,
