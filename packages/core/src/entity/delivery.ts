@@ -14,7 +14,6 @@
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Logger } from "../contract/logger.ts";
-import { BriefMap } from "../data/brief-map.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
@@ -37,6 +36,7 @@ import {
   type Origin,
   type Outgoing,
 } from "./outgoing.ts";
+import { OutgoingRequests } from "./outgoing-requests.ts";
 import { rejectionError } from "./rejection.ts";
 import { isLeftToStorage, mayBeInStorage, StoreAndForward } from "./store-and-forward.ts";
 
@@ -74,9 +74,8 @@ const PROBES_UNANSWERED = 3;
 
 export class Delivery {
   readonly #options: DeliveryOptions;
-  readonly #outgoing = new BriefMap<Outgoing>();
+  readonly #outgoing = new OutgoingRequests();
   readonly #storeAndForward: StoreAndForward;
-  #whenIdle: (() => void)[] = [];
   #probe: Timer | undefined;
   /** What its cluster is, once it carries nothing any more. */
   #closedAs: string | null = null;
@@ -98,8 +97,8 @@ export class Delivery {
   }
 
   /** Resolves when no call waits for an answer that may come soon: what was left to storage may take a deploy. */
-  async idle(): Promise<void> {
-    if (!this.#isIdle) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  idle(): Promise<void> {
+    return this.#outgoing.idle();
   }
 
   /** Sends a request. The listener may be called before this returns. */
@@ -110,14 +109,14 @@ export class Delivery {
     // A clock that was set back makes ids that go on from before: how old such a request is nobody can tell (newest-requests.ts).
     if (envelope.persisted && timeOfRequestId(envelope.requestId) > this.#options.clock.now())
       outgoing.sendings = 1;
-    this.#outgoing.set(envelope.requestId, outgoing);
+    this.#outgoing.add(outgoing);
     this.#probe ??= this.#options.clock.setTimer(PROBE_MS, () => this.#probeAll());
     this.#dispatch(outgoing);
   }
 
   /** The caller waits no more: the owner is asked to interrupt the handler. */
   abandon(requestId: string): void {
-    const outgoing = this.#take(requestId);
+    const outgoing = this.#outgoing.take(requestId);
     if (outgoing === undefined) return;
     this.#say(outgoing, { type: "interrupt", requestId, shardId: outgoing.envelope.address.shardId });
   }
@@ -137,7 +136,7 @@ export class Delivery {
 
   /** Forgets a request whose stream was read to its end. */
   done(requestId: string): void {
-    this.#take(requestId);
+    this.#outgoing.take(requestId);
   }
 
   /** A message for this sender, from a peer or from this process. */
@@ -152,7 +151,7 @@ export class Delivery {
       case "rejected":
         return this.#rejected(message);
       case "known": {
-        const outgoing = this.#heard(message.requestId);
+        const outgoing = this.#outgoing.heard(message.requestId);
         if (outgoing === undefined) return;
         if (message.known) forgetRefusals(outgoing);
         // Where it was asked for before it was sent on, it is rightly not known any more.
@@ -194,7 +193,6 @@ export class Delivery {
       outgoing.listener.failed(this.#closed(outgoing.envelope, state));
     }
     this.#outgoing.clear();
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   #closed(envelope: Envelope, state: string): ClusterClosedError {
@@ -360,17 +358,17 @@ export class Delivery {
     const outgoing = this.#takenIn(reply.requestId);
     if (outgoing === undefined) return;
     // A stream is forgotten by its reader, who may find chunks missing.
-    if (outgoing.envelope.expects !== "stream" || !reply.exit.ok) this.#drop(outgoing);
+    if (outgoing.envelope.expects !== "stream" || !reply.exit.ok) this.#outgoing.drop(outgoing);
     outgoing.listener.reply(reply, keptFrom);
   }
 
   #rejected(message: Rejected): void {
-    const outgoing = this.#heard(message.requestId);
+    const outgoing = this.#outgoing.heard(message.requestId);
     if (outgoing === undefined) return;
     // A refusal that came late or twice says nothing of what was sent since.
     if (message.sending !== undefined && message.sending !== outgoing.sendings - 1) return;
     if (this.#isLeft(outgoing, message.code)) {
-      void this.#storeAndForward.leave(outgoing, message).then(() => this.#checkIdle());
+      void this.#storeAndForward.leave(outgoing, message).then(() => this.#outgoing.checkIdle());
       return;
     }
     switch (message.code) {
@@ -407,7 +405,7 @@ export class Delivery {
   }
 
   #store(outgoing: Outgoing): void {
-    void this.#storeAndForward.store(outgoing).then(() => this.#checkIdle());
+    void this.#storeAndForward.store(outgoing).then(() => this.#outgoing.checkIdle());
   }
 
   #probeAll(): void {
@@ -430,44 +428,15 @@ export class Delivery {
 
   /** Its owner has the request, and has read first if it was told to. */
   #takenIn(requestId: string): Outgoing | undefined {
-    const outgoing = this.#heard(requestId);
+    const outgoing = this.#outgoing.heard(requestId);
     if (outgoing === undefined) return undefined;
     forgetRefusals(outgoing);
     this.#storeAndForward.takenIn(outgoing);
     return outgoing;
   }
 
-  /** Something was heard of a request: its runner is alive. */
-  #heard(requestId: string): Outgoing | undefined {
-    const outgoing = this.#outgoing.get(requestId);
-    if (outgoing !== undefined) outgoing.unanswered = 0;
-    return outgoing;
-  }
-
   #fail(outgoing: Outgoing, error: Error): void {
-    if (this.#take(outgoing.envelope.requestId) !== undefined) outgoing.listener.failed(error);
-  }
-
-  #take(requestId: string): Outgoing | undefined {
-    const outgoing = this.#outgoing.get(requestId);
-    if (outgoing !== undefined) this.#drop(outgoing);
-    return outgoing;
-  }
-
-  #drop(outgoing: Outgoing): void {
-    outgoing.retry?.cancel();
-    this.#outgoing.delete(outgoing.envelope.requestId);
-    this.#checkIdle();
-  }
-
-  get #isIdle(): boolean {
-    for (const { leftBy, target, isStoring } of this.#outgoing.values())
-      if (leftBy === null || target !== null || isStoring) return false;
-    return true;
-  }
-
-  #checkIdle(): void {
-    if (this.#whenIdle.length > 0 && this.#isIdle) for (const resolve of this.#whenIdle.splice(0)) resolve();
+    if (this.#outgoing.take(outgoing.envelope.requestId) !== undefined) outgoing.listener.failed(error);
   }
 }
 

@@ -2,19 +2,19 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { sampleRequest } from "../../test/sample-request.ts";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
-import { BriefMap } from "../data/brief-map.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { PersistenceError } from "../errors/storage.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import { newOutgoing, type Outgoing } from "./outgoing.ts";
+import { OutgoingRequests } from "./outgoing-requests.ts";
 import { StoreAndForward } from "./store-and-forward.ts";
 
 const POLL_MS = 500;
 
 let clock: VirtualClock;
 let messages: MessageStorage;
-let outgoing: BriefMap<Outgoing>;
+let outgoing: OutgoingRequests;
 let said: string[];
 let owner: string | undefined;
 let forward: (each: Outgoing) => void;
@@ -25,7 +25,7 @@ let isServed: boolean;
 beforeEach(async () => {
   clock = new VirtualClock();
   ({ messages } = await createMemoryBackend().storage.open({ clock, random: new SeededRandom(1) }));
-  outgoing = new BriefMap();
+  outgoing = new OutgoingRequests();
   said = [];
   owner = "owner";
   isServed = false;
@@ -71,7 +71,7 @@ function send(
     failed: () => undefined,
   };
   const sent = newOutgoing(envelope, listener, { isKept });
-  outgoing.set(requestId, sent);
+  outgoing.add(sent);
   return sent;
 }
 
@@ -186,7 +186,7 @@ describe("a request that an owner refused, and may have accepted before (S3)", (
     const finding = Promise.all([asked, left].map((each) => broken.leave(each, refusal)));
     await clock.advance(60_000);
     expect(said).toEqual([]);
-    outgoing.delete("r2");
+    outgoing.take("r2");
     isBroken = false;
     await clock.advance(POLL_MS);
     await finding;
@@ -267,7 +267,7 @@ describe("what is stored", () => {
     said.length = 0;
     await clock.advance(POLL_MS);
     expect(said[0]).toBe("r1 is answered, as r1");
-    outgoing.delete("r1");
+    outgoing.take("r1");
     await clock.advance(POLL_MS);
     looks = 0;
     await clock.advance(10 * POLL_MS);
@@ -284,7 +284,7 @@ describe("what is stored", () => {
     said.length = 0;
     forward = ({ envelope }) => {
       said.push(envelope.requestId);
-      outgoing.delete("r2");
+      outgoing.take("r2");
     };
     way.forwardAll();
     expect(said).toEqual(["r1"]);

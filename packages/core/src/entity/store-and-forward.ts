@@ -11,13 +11,13 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
-import type { BriefMap } from "../data/brief-map.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import { asUnseen, isJoining, type Envelope } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Rejected, RejectionCode } from "../data/wire-message.ts";
 import { absent } from "./answers.ts";
 import { retryDelayMs, type Outgoing } from "./outgoing.ts";
+import type { OutgoingRequests } from "./outgoing-requests.ts";
 import { rejectionError } from "./rejection.ts";
 
 export interface StoreAndForwardOptions {
@@ -28,7 +28,7 @@ export interface StoreAndForwardOptions {
   readonly sendRetryCount: number;
   readonly pollIntervalMs: number;
   /** All requests of this sender, by their ids, while anybody waits for them. */
-  readonly outgoing: BriefMap<Outgoing>;
+  readonly outgoing: OutgoingRequests;
   /** A request was stored for this shard. */
   readonly stored: (shardId: ShardId) => void;
   /** Storage knows this of the request, which it had before or was asked about. */
