@@ -17,8 +17,11 @@ import {
 import { createMember, SeededRandom, VirtualClock } from "@holdfast/core/internal";
 import { describe, expect, it } from "vitest";
 
-const Desk = defineEntity({ name: "Desk", rpcs: { note: rpc<string, string>() } });
-const desk = Desk.implement({ note: (text) => text });
+const Desk = defineEntity({
+  name: "Desk",
+  rpcs: { note: rpc<string, string>(), charge: rpc<number, number>() },
+});
+const desk = Desk.implement({ note: (text) => text, charge: (cents) => cents });
 
 /** The error with which a cluster is refused. */
 function errorOf(made: Promise<unknown>): Promise<Error> {
@@ -50,7 +53,7 @@ describe("a definition that contradicts itself", () => {
     [
       "a missing handler",
       () => (Desk.implement as (handlers: object) => unknown)({}),
-      /has no handler for: charge, note/u,
+      /has no handler for: note, charge/u,
     ],
     [
       "a missing group",
