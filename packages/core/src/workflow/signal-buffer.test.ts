@@ -66,6 +66,17 @@ describe("the buffer of signals", () => {
     expect(taken).toEqual(["x 1", "y 2", "y 3", "z 4"]);
   });
 
+  it("gives a signal that was given back its place again, before those that were not taken yet (S1)", () => {
+    const { signals, taken, add, wait } = buffer();
+    const first = { requestId: "1", name: "a", payload: null };
+    signals.add(first);
+    for (const id of ["2", "3", "4", "5"]) add(id);
+    signals.wait("a", () => true);
+    signals.giveBack(first);
+    for (let count = 0; count < 5; count += 1) wait("x");
+    expect(taken).toEqual(["x 1", "x 2", "x 3", "x 4", "x 5"]);
+  });
+
   it("forgets who gave up", () => {
     const { taken, add, wait } = buffer();
     const end = wait("x");
@@ -74,5 +85,21 @@ describe("the buffer of signals", () => {
     end();
     add("1");
     expect(taken).toEqual(["y 1"]);
+  });
+
+  it("gives out a hundred thousand for little more each than a few", () => {
+    const timeOf = (buffers: number, signals: number): number => {
+      const begun = process.threadCpuUsage();
+      for (let each = 0; each < buffers; each += 1) {
+        const { taken, add, wait } = buffer();
+        const ids = Array.from({ length: signals }, (_, index) => String(index));
+        for (const id of ids) add(id);
+        for (let count = 0; count < signals; count += 1) wait("x");
+        expect(taken).toEqual(ids.map((id) => `x ${id}`));
+      }
+      return process.threadCpuUsage(begun).user;
+    };
+    timeOf(1, 1_000);
+    expect(timeOf(1, 100_000)).toBeLessThan(20 * timeOf(100, 1_000));
   });
 });
