@@ -14,6 +14,7 @@ export function functionsOfVersion1(schema: string): string {
     readPending(s),
     lookUp(s),
     readJournal(s),
+    listDeadLetters(s),
     deadLetters(s),
     streams(s),
     forgetting(s),
@@ -154,14 +155,11 @@ export function entriesOf(s: string, columns: string): string {
   END IF;`;
 }
 
-/** Requeueing and dropping are rare and unfenced: they hold the shard, so that no fenced write is under way beside them. Migration 9
- * applies them again. */
-export function deadLetters(s: string): string {
-  const lock = `SELECT q.sequence, q.shard_id INTO v_sequence, v_shard FROM ${s}.requests q WHERE q.request_id = p_id;
-  IF NOT FOUND THEN RETURN; END IF;
-  PERFORM ${s}.hold_shards_v9(ARRAY[v_shard]);
-  DELETE FROM ${s}.dead_letters d WHERE d.sequence = v_sequence;
-  IF NOT FOUND THEN RETURN; END IF;`;
+/**
+ * The bound is one comparison, which there always is, so that the index is entered there: with an OR, for where there is none, a
+ * page was read behind all that come before it. Migration 14 applies it again.
+ */
+export function listDeadLetters(s: string): string {
   return `
 CREATE OR REPLACE FUNCTION ${s}.list_dead_letters_v1(p_limit int, p_after text)
 RETURNS TABLE (dead_attempts int, error text, dead_since bigint, request_id text, shard_id text, entity_type text,
@@ -169,18 +167,33 @@ RETURNS TABLE (dead_attempts int, error text, dead_since bigint, request_id text
   from_inside boolean, read_pending_first boolean, sender text, deliver_at bigint)
 LANGUAGE plpgsql STABLE ${PLANNING} AS $fn$
 #variable_conflict use_column
-DECLARE v_since bigint := NULL;
+DECLARE v_since bigint;
 BEGIN
   SELECT d.dead_since INTO v_since FROM ${s}.dead_letters d
     WHERE d.sequence = (SELECT q.sequence FROM ${s}.requests q WHERE q.request_id = p_after);
+  -- All come after this, the oldest first.
+  v_since := coalesce(v_since, -9223372036854775808);
   RETURN QUERY SELECT d.attempts, d.error, d.dead_since, q.request_id, q.shard_id, q.entity_type, q.entity_id, q.tag,
     q.deduplication_key, q.payload, q.headers, q.expects, q.uninterruptible, q.from_inside, q.read_pending_first, q.sender,
     q.deliver_at
-    FROM (SELECT * FROM ${s}.dead_letters o WHERE v_since IS NULL OR (o.dead_since, o.request_id) > (v_since, p_after)
+    FROM (SELECT * FROM ${s}.dead_letters o WHERE (o.dead_since, o.request_id) > (v_since, coalesce(p_after, ''))
       ORDER BY o.dead_since, o.request_id LIMIT p_limit) d
     CROSS JOIN LATERAL (SELECT o.* FROM ${s}.requests o WHERE o.sequence = d.sequence OFFSET 0) q
     ORDER BY d.dead_since, d.request_id;
-END $fn$;
+END $fn$;`;
+}
+
+/**
+ * Requeueing and dropping are rare and unfenced: they hold the shard, so that no fenced write is under way beside them. Migration 9
+ * applies them again.
+ */
+export function deadLetters(s: string): string {
+  const lock = `SELECT q.sequence, q.shard_id INTO v_sequence, v_shard FROM ${s}.requests q WHERE q.request_id = p_id;
+  IF NOT FOUND THEN RETURN; END IF;
+  PERFORM ${s}.hold_shards_v9(ARRAY[v_shard]);
+  DELETE FROM ${s}.dead_letters d WHERE d.sequence = v_sequence;
+  IF NOT FOUND THEN RETURN; END IF;`;
+  return `
 CREATE OR REPLACE FUNCTION ${s}.requeue_dead_letter_v1(p_id text)
 RETURNS TABLE (entity_type text, entity_id text, shard_id text) LANGUAGE plpgsql ${PLANNING} AS $fn$
 #variable_conflict use_column

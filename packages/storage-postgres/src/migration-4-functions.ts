@@ -112,44 +112,67 @@ END $fn$;`;
  * same transaction, so that a key that can be used again has no journal, attributes or signals left from before. A reply
  * that came to one of its other requests while that was forgotten has none, and goes with the next sweep.
  *
- * Old replies to the other requests of executions that go on are looked at again by each sweep. They are few, since what a
- * long execution has in its inbox is trimmed.
+ * Old replies to the other requests of executions that go on are passed over, and may be many: one for each execution is
+ * enough. So who forgets batch after batch says where the last one ended (p_from; null: nowhere). What is left before that is
+ * looked for once there is less than a batch behind it.
  *
  * Executions are forgotten one by one: of a list of ids PostgreSQL may make a condition that it checks for every one there
- * is. Migration 7 applies it again.
+ * is.
+ *
+ * Returns how many went, and when the last of them was answered.
  */
-export function forgetAnswered(s: string): string {
-  const old = `r.entity_type = p_type AND r.answered_at < p_before`;
+export function forgetAnsweredFrom(s: string): string {
+  const old = `r.entity_type = p_type AND r.answered_at >= v_from AND r.answered_at < p_before`;
   return `
-CREATE OR REPLACE FUNCTION ${s}.forget_answered_v4(p_type text, p_before bigint, p_limit int, p_execution_tag text) RETURNS int
-LANGUAGE plpgsql ${PLANNING} AS $fn$
-DECLARE v_old bigint[]; v_executions text[]; v_execution text; v_count int;
+CREATE FUNCTION ${s}.forget_answered_v14(p_type text, p_before bigint, p_limit int, p_execution_tag text, p_from bigint)
+RETURNS TABLE (forgotten int, last_answered_at bigint) LANGUAGE plpgsql ${PLANNING} AS $fn$
+DECLARE
+  v_from bigint := coalesce(p_from, -9223372036854775808);
+  v_old bigint[]; v_last bigint; v_executions text[]; v_execution text; v_count int;
 BEGIN
   IF p_execution_tag IS NULL THEN
-    SELECT array_agg(o.sequence) INTO v_old FROM (
-      SELECT r.sequence FROM ${s}.replies r WHERE ${old} ORDER BY r.answered_at LIMIT p_limit FOR UPDATE SKIP LOCKED) o;
+    SELECT array_agg(o.sequence), max(o.answered_at) INTO v_old, v_last FROM (
+      SELECT r.sequence, r.answered_at FROM ${s}.replies r WHERE ${old}
+        ORDER BY r.answered_at LIMIT p_limit FOR UPDATE SKIP LOCKED) o;
   ELSE
     -- Another request of the tag is no execution, and must not take the execution along.
-    SELECT array_agg(o.sequence), coalesce(array_agg(o.entity_id) FILTER (WHERE o.deduplication_key = p_execution_tag), '{}')
-      INTO v_old, v_executions FROM (
-      SELECT r.sequence, q.entity_id, q.deduplication_key FROM ${s}.replies r LEFT JOIN LATERAL (
+    SELECT array_agg(o.sequence), max(o.answered_at),
+        coalesce(array_agg(o.entity_id) FILTER (WHERE o.deduplication_key = p_execution_tag), '{}')
+      INTO v_old, v_last, v_executions FROM (
+      SELECT r.sequence, r.answered_at, q.entity_id, q.deduplication_key FROM ${s}.replies r LEFT JOIN LATERAL (
         SELECT o.tag, o.entity_id, o.deduplication_key FROM ${s}.requests o WHERE o.sequence = r.sequence OFFSET 0) q ON true
         WHERE ${old} AND (q.tag IS NULL OR q.tag = p_execution_tag)
         ORDER BY r.answered_at LIMIT p_limit FOR UPDATE OF r SKIP LOCKED) o;
   END IF;
-  IF v_old IS NULL THEN RETURN 0; END IF;
-  v_count := cardinality(v_old);
-  IF p_execution_tag IS NOT NULL THEN
-    FOREACH v_execution IN ARRAY v_executions LOOP
-      DELETE FROM ${s}.journal j WHERE j.key = ANY (${s}.journal_keys_v12(p_type, v_execution));
-      DELETE FROM ${s}.attributes a WHERE a.entity_type = p_type AND a.execution_id = v_execution;
-      v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
-        WHERE q.entity_type = p_type AND q.entity_id = v_execution AND q.deduplication_key IS NOT NULL);
-    END LOOP;
-    ${withoutKey(s, "$3")} USING v_old, p_type, v_executions;
+  v_count := coalesce(cardinality(v_old), 0);
+  IF v_count > 0 THEN
+    IF p_execution_tag IS NOT NULL THEN
+      FOREACH v_execution IN ARRAY v_executions LOOP
+        DELETE FROM ${s}.journal j WHERE j.key = ANY (${s}.journal_keys_v12(p_type, v_execution));
+        DELETE FROM ${s}.attributes a WHERE a.entity_type = p_type AND a.execution_id = v_execution;
+        v_old := v_old || ARRAY(SELECT q.sequence FROM ${s}.requests q
+          WHERE q.entity_type = p_type AND q.entity_id = v_execution AND q.deduplication_key IS NOT NULL);
+      END LOOP;
+      ${withoutKey(s, "$3")} USING v_old, p_type, v_executions;
+    END IF;
+    ${forgetOld(s).replaceAll("\n", "\n  ")}
   END IF;
-  ${forgetOld(s)}
-  RETURN v_count;
+  IF p_from IS NULL OR v_count >= p_limit THEN
+    RETURN QUERY SELECT v_count, v_last;
+  ELSE
+    RETURN QUERY SELECT v_count + f.forgotten, f.last_answered_at
+      FROM ${s}.forget_answered_v14(p_type, p_before, p_limit - v_count, p_execution_tag, NULL) f;
+  END IF;
+END $fn$;`;
+}
+
+/** What runners of versions 4 to 13 call. Migrations 7, 9, 12 and 14 apply it again. */
+export function forgetAnswered(s: string): string {
+  return `
+CREATE OR REPLACE FUNCTION ${s}.forget_answered_v4(p_type text, p_before bigint, p_limit int, p_execution_tag text) RETURNS int
+LANGUAGE plpgsql AS $fn$
+BEGIN
+  RETURN (SELECT f.forgotten FROM ${s}.forget_answered_v14(p_type, p_before, p_limit, p_execution_tag, NULL) f);
 END $fn$;`;
 }
 

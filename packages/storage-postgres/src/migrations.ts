@@ -25,6 +25,7 @@ import { functionsOfVersion10 } from "./migration-10.ts";
 import { functionsOfVersion11 } from "./migration-11.ts";
 import { functionsOfVersion12 } from "./migration-12.ts";
 import { functionsOfVersion13 } from "./migration-13.ts";
+import { functionsOfVersion14 } from "./migration-14.ts";
 
 interface Migration {
   readonly version: number;
@@ -47,6 +48,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 11, worksFrom: 1, script: functionsOfVersion11 },
   { version: 12, worksFrom: 1, script: functionsOfVersion12 },
   { version: 13, worksFrom: 1, script: functionsOfVersion13 },
+  { version: 14, worksFrom: 1, script: functionsOfVersion14 },
 ];
 
 const LATEST = MIGRATIONS.length;

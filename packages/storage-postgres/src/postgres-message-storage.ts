@@ -39,6 +39,12 @@ interface PendingAnswer {
   readonly due: number | null;
 }
 
+/** `pg` gives a time as text. */
+interface ForgottenRow {
+  readonly forgotten: number;
+  readonly last_answered_at: number | string | null;
+}
+
 /** How many times as many requests as a page of a backlog has are looked at: as many runners may have such a share of it. */
 const AHEAD = 4;
 
@@ -49,6 +55,8 @@ export class PostgresMessageStorage implements MessageStorage {
   readonly #wakeUps: WakeUps | null;
   /** Of the last page: whether there was more to come, and of how many shards it was. */
   #last = { more: false, shards: 0 };
+  /** Where the next batch of a type of executions begins: when the last one of the batch before it was answered. */
+  readonly #lastForgotten = new Map<string, number>();
 
   /** @param wakeUps null where no other process could save anything */
   constructor(session: PostgresSession, wakeUps: WakeUps | null) {
@@ -255,12 +263,19 @@ export class PostgresMessageStorage implements MessageStorage {
   }
 
   async forgetAnswered({ entityType, answeredBefore, limit, executionTag }: ForgetQuery): Promise<number> {
-    const rows = await this.#session.call<{ forget_answered_v4: number }>(
-      "forgetAnswered",
-      "forget_answered_v4",
-      [entityType, Math.floor(answeredBefore), limit, executionTag ?? null],
-    );
-    return rows[0]?.forget_answered_v4 ?? 0;
+    const from = this.#lastForgotten.get(entityType) ?? null;
+    const [row] = await this.#session.call<ForgottenRow>("forgetAnswered", "forget_answered_v14", [
+      entityType,
+      Math.floor(answeredBefore),
+      limit,
+      executionTag ?? null,
+      from,
+    ]);
+    const { forgotten, last_answered_at: last } = row as ForgottenRow;
+    // Of other types nothing is passed over.
+    if (forgotten >= limit && executionTag !== undefined) this.#lastForgotten.set(entityType, Number(last));
+    else this.#lastForgotten.delete(entityType);
+    return forgotten;
   }
 
   beginTransaction(after?: Promise<unknown>): StorageTransaction {

@@ -214,6 +214,41 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     expect(await messages.lookUp([requestId, "s5", "s6"])).toMatchObject([{ requestId: "s6" }]);
   });
 
+  it("are forgotten batch by batch, with one look at the old answers that others keep", async () => {
+    await open();
+    await fillInboxes();
+    const { schema } = backend;
+    const { messages, rowsRead } = await countingStorage();
+    const query = { entityType: ORDER.entityType, answeredBefore: 1_000, limit: 10, executionTag: "execute" };
+    const answered = (from: number, to: number, answeredAt: string): Promise<unknown> =>
+      backend.sql(
+        `WITH made AS (
+           INSERT INTO ${schema}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
+             headers, expects, uninterruptible, from_inside, read_pending_first, sender)
+           SELECT 'x' || i, 'default:1', 'workflow:Order', 'x' || i, 'execute', 'execute', '{}', '{}', 'reply', true, false, false,
+             'test' FROM generate_series($1::int, $2::int) AS i RETURNING sequence, entity_type
+         ) INSERT INTO ${schema}.replies SELECT sequence, entity_type, true, '1', ${answeredAt} FROM made`,
+        [from, to],
+      );
+    const batch = async (): Promise<{ forgotten: number; read: number }> => {
+      const before = await rowsRead();
+      const forgotten = await messages.forgetAnswered(query);
+      return { forgotten, read: (await rowsRead()) - before };
+    };
+    await answered(1, 30, "2 + sequence % 7");
+    expect((await batch()).read).toBeGreaterThan(MANY);
+    for (let count = 0; count < 2; count += 1) {
+      const { forgotten, read } = await batch();
+      expect(forgotten).toBe(10);
+      expect(read).toBeLessThan(1_000);
+    }
+    // One whose answer is older, and was not to be seen yet: a batch that is not full has looked everywhere.
+    await answered(31, 31, "0");
+    await answered(32, 33, "9");
+    expect((await batch()).forgotten).toBe(3);
+    expect((await batch()).forgotten).toBe(0);
+  });
+
   it("are not dropped beside a fenced write for their shard: it comes first, and goes along", async () => {
     const { messages, workflows } = await open();
     const fence = await claim(messages);

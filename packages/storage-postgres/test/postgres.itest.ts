@@ -677,6 +677,38 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         }
       });
 
+      it("reads a page of dead letters, and nothing of those before it", async () => {
+        await open();
+        const { schema } = backend;
+        await backend.sql(
+          `INSERT INTO ${schema}.requests (request_id, shard_id, entity_type, entity_id, tag, payload, headers, expects,
+             uninterruptible, from_inside, read_pending_first, sender)
+           SELECT 'r' || i, 'default:1', 'Counter', 'a', 'add', '{}', '{}', 'reply', true, false, false, 'test'
+             FROM generate_series(1, 3000) AS i`,
+        );
+        // As many died at one moment as are on three pages.
+        await backend.sql(
+          `INSERT INTO ${schema}.dead_letters SELECT sequence, request_id, 1, '{}', sequence / 60 FROM ${schema}.requests`,
+        );
+        const reader = await connect();
+        await reader.query("BEGIN");
+        const ids: string[] = [];
+        const read: number[] = [];
+        for (;;) {
+          const before = await countRowsRead(reader, schema);
+          const { rows } = await reader.query<{ request_id: string }>(
+            `SELECT request_id FROM ${schema}.list_dead_letters_v1(20, $1)`,
+            [ids.at(-1) ?? null],
+          );
+          if (rows.length === 0) break;
+          ids.push(...rows.map(({ request_id: id }) => id));
+          read.push((await countRowsRead(reader, schema)) - before);
+        }
+        expect(new Set(ids).size).toBe(3_000);
+        expect(ids.length).toBe(3_000);
+        expect(Math.max(...read)).toBeLessThan(100);
+      });
+
       /** Reads what is due, and tells how many rows PostgreSQL read for it. */
       async function readPage(
         shardIds: readonly ShardId[],

@@ -30,6 +30,7 @@ import * as version9 from "./previous/version-9.js";
 import * as version10 from "./previous/version-10.js";
 import * as version11 from "./previous/version-11.js";
 import * as version12 from "./previous/version-12.js";
+import * as version13 from "./previous/version-13.js";
 
 const url = inject("postgresUrl") ?? "";
 const CALLERS = 8;
@@ -121,6 +122,7 @@ const RELEASES: [version: number, release: Release][] = [
   [10, version10],
   [11, version11],
   [12, version12],
+  [13, version13],
 ];
 
 describe.skipIf(url === "")("an upgrade while members of a release before work", () => {

@@ -1,0 +1,1 @@
+export { pglite, postgres, postgresTx } from "../../src/index.ts";
