@@ -29,6 +29,9 @@ export type NetworkConduct = (
 /** After so many batches without one, a turn of the event loop is let pass: microtasks alone would hold up its timers. */
 const BATCHES_PER_TURN = 256;
 
+/** The platform's own, also after a test's framework exchanged it for one that waits to be told: jest.useFakeTimers() does. */
+const soon = queueMicrotask;
+
 export class MemoryNetwork {
   readonly #members = new Map<string, MemoryMember>();
   #named = 0;
@@ -138,7 +141,7 @@ export class MemoryMember {
     this.#handOverIsDue = true;
     this.#batches += 1;
     if (this.#batches < BATCHES_PER_TURN) {
-      queueMicrotask(this.#handOver);
+      soon(this.#handOver);
     } else {
       this.#batches = 0;
       this.#clock.afterTurn(this.#handOver);
