@@ -1,4 +1,9 @@
-import { ConfigError, transactionScopeOf, TransactionUnavailableError } from "@holdfast/core/adapter";
+import {
+  ConfigError,
+  transactionScopeOf,
+  TransactionUnavailableError,
+  type HasTransactionScope,
+} from "@holdfast/core/adapter";
 import { TRANSACTION_KIND } from "./guarded-client.ts";
 import { PostgresTransaction } from "./postgres-transaction.ts";
 import { transactionCommandOf } from "./transaction-control.ts";
@@ -43,7 +48,7 @@ export interface PostgresTx<Native = unknown> {
  * @throws {TransactionUnavailableError} `context` is no context of a persisted handler or an activity, it has ended, or the
  *   cluster's storage is another one
  */
-export function postgresTx<Native = unknown>(context: object): PostgresTx<Native> {
+export function postgresTx<Native = unknown>(context: HasTransactionScope): PostgresTx<Native> {
   const transaction = transactionScopeOf(context, TRANSACTION_KIND).open(TRANSACTION_KIND);
   if (!(transaction instanceof PostgresTransaction)) {
     throw new TransactionUnavailableError({
