@@ -190,6 +190,20 @@ describe("a workflow's code", () => {
     OrderWorkflow.implement({ execute: async () => ({ orderId: "1", status: "lost" }) });
   });
 
+  it("asks for no more than the input has", () => {
+    OrderWorkflow.implement({
+      async execute(_ctx, { orderId }: { orderId: string }) {
+        return { orderId, status: "completed" };
+      },
+    });
+    OrderWorkflow.implement({
+      // @ts-expect-error the input has no cents
+      async execute(_ctx, { orderId, cents }: Request & { cents: bigint }) {
+        return { orderId, status: cents > 0n ? "completed" : "failed" };
+      },
+    });
+  });
+
   it("calls only the activities that it was given, with their arguments", () => {
     OrderWorkflow.implement({
       groups: [Inventory],

@@ -114,10 +114,11 @@ export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowCon
     code: {
       readonly groups?: Groups & WithoutClashes<Own, Groups>;
       readonly activities?: Own;
-      execute(
+      /** A property and no method: TypeScript lets a method take an input that has more than there is. */
+      readonly execute: (
         ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"], T["callerInput"]>,
         input: T["input"],
-      ): Promise<T["output"]>;
+      ) => Promise<T["output"]>;
       /** The code of earlier versions, for executions that began with it; `""` for those that began before there were any. */
       readonly versions?: Readonly<
         Record<
