@@ -147,6 +147,22 @@ export function rpc<In, Out>(
   stream: false;
   visibility: "public";
 }>;
+/** The first again: of a call that fits none, TypeScript shows what the last one says. */
+export function rpc<
+  I extends StandardSchemaV1 | undefined = undefined,
+  O extends StandardSchemaV1 | undefined = undefined,
+  const S extends boolean = false,
+  const V extends Visibility = "public",
+>(
+  options?: { readonly input?: I; readonly output?: O } & RpcOptions<SchemaOutput<I>> & Flags<S, V>,
+): Rpc<{
+  callerInput: SchemaInput<I>;
+  handlerInput: SchemaOutput<I>;
+  handlerOutput: SchemaInput<O>;
+  callerOutput: SchemaOutput<O>;
+  stream: S;
+  visibility: V;
+}>;
 export function rpc(options: AnyRpcOptions = {}): AnyRpc {
   checkOptionNames(options, OPTION_NAMES);
   const { visibility = "public" } = options;

@@ -68,6 +68,7 @@ type ImplementArguments<Own extends AnyRpcs, Groups extends readonly AnyRpcGroup
       ]
   : [
       mistake: DefinitionMistake<`Two members are named "${Clashes<Own, Groups> & string}": rename one of them`>,
+      options?: unknown,
     ];
 
 /** An entity type as callers import it. */
