@@ -2,38 +2,54 @@
 
 export {
   defineEntity,
+  type DefinitionMistake,
   type EntityDefinition,
   type EntityImplementation,
   type EntityOptions,
 } from "./define/entity.ts";
 export type { EntityScope, HandlerOf, HandlersOf } from "./define/handlers.ts";
-export { defineRpcGroup, type RpcGroupDefinition, type RpcGroupImplementation } from "./define/rpc-group.ts";
+export {
+  defineRpcGroup,
+  type AnyRpcGroup,
+  type RpcGroupDefinition,
+  type RpcGroupImplementation,
+} from "./define/rpc-group.ts";
 export {
   rpc,
+  type AnyRpc,
+  type AnyRpcs,
+  type ErrorClass,
   type Rpc,
   type RpcInput,
   type RpcOptions,
   type RpcOutput,
+  type RpcTypes,
   type Visibility,
 } from "./contract/rpc.ts";
 export {
   defineWorkflow,
   type ContextOf,
+  type QueryHandlers,
   type WorkflowDefinition,
   type WorkflowImplementation,
   type WorkflowOptions,
 } from "./define/workflow.ts";
-export type { WorkflowContext } from "./define/workflow-context.ts";
+export type { WaitOptions, WorkflowContext } from "./define/workflow-context.ts";
 export type { ChildHandle, ChildOptions, ChildWorkflow } from "./define/child-workflow.ts";
 export { query } from "./define/query.ts";
 export {
   activity,
   defineActivityGroup,
   type Activity,
+  type ActivityCalls,
   type ActivityContext,
   type ActivityGroup,
   type ActivityOptions,
+  type AnyActivities,
+  type AnyActivity,
+  type AnyActivityGroup,
 } from "./define/activity-group.ts";
+export type { ActivitySettings } from "./workflow/activity-attempt.ts";
 export {
   defineSingleton,
   type SingletonContext,
@@ -43,10 +59,10 @@ export {
 export { defineCron, type CronContext, type CronDefinition, type CronOptions } from "./define/cron.ts";
 
 export { createCluster, defineConfig, type ConfigFile } from "./cluster/create-cluster.ts";
-export type { Cluster } from "./cluster/cluster.ts";
+export type { Cluster, EntityClientOptions } from "./cluster/cluster.ts";
 export type { ClusterOptions } from "./cluster/config.ts";
 export type { ClusterEvents } from "./cluster/events.ts";
-export type { DeadLetterInfo, DeadLetters } from "./cluster/dead-letters.ts";
+export type { DeadLetterInfo, DeadLetterQuery, DeadLetters } from "./cluster/dead-letters.ts";
 export type { Registration } from "./cluster/registration.ts";
 export type {
   ClusterCheck,
@@ -57,12 +73,35 @@ export type {
 } from "./cluster/status.ts";
 
 export type { CallOptions } from "./client/caller.ts";
-export type { AnyQuery, Query } from "./contract/workflow-contract.ts";
-export type { EntityClient, EntityClients, EntityPeer } from "./client/entity-client.ts";
+export type { EntityContract } from "./contract/entity-contract.ts";
+export type { InputArguments } from "./contract/input-arguments.ts";
+export type {
+  AnyQueries,
+  AnyQuery,
+  AnySignals,
+  AnyWorkflowContract,
+  Query,
+  SignalSchemas,
+  WorkflowContract,
+  WorkflowTypes,
+} from "./contract/workflow-contract.ts";
+export type {
+  CallArguments,
+  EntityClient,
+  EntityClients,
+  EntityPeer,
+  EntityPeers,
+  RpcCall,
+} from "./client/entity-client.ts";
 export type { HandlerContext, RunContext } from "./client/handler-context.ts";
 export type { UntypedEntityClient } from "./client/untyped-client.ts";
-export type { WorkflowClient, WorkflowClients, WorkflowStarter } from "./client/workflow-client.ts";
-export type { WorkflowHandle } from "./client/workflow-handle.ts";
+export type {
+  ExecuteOptions,
+  WorkflowClient,
+  WorkflowClients,
+  WorkflowStarter,
+} from "./client/workflow-client.ts";
+export type { ForkOptions, QueryInput, QueryOutput, WorkflowHandle } from "./client/workflow-handle.ts";
 export type { ExecutionDescription } from "./client/execution-description.ts";
 export type { ExecutionFilter, ExecutionSummary } from "./client/execution-listing.ts";
 export type { AttributeValue, ExecutionStatus } from "./data/execution-record.ts";
@@ -70,7 +109,7 @@ export type { ExportedJournal } from "./workflow/exported-journal.ts";
 export type { StepDescription } from "./workflow/step-description.ts";
 export type { Duration } from "./contract/duration.ts";
 export type { Logger, LogFields } from "./contract/logger.ts";
-export type { Schema } from "./contract/schema.ts";
+export type { Schema, SchemaInput, SchemaOutput } from "./contract/schema.ts";
 
 export {
   createMemoryBackend,
@@ -112,4 +151,6 @@ export {
   UnknownExecutionError,
   WorkflowCancelledError,
   WorkflowFailedError,
+  type FailedCompensation,
+  type ShownStep,
 } from "./errors/workflow.ts";

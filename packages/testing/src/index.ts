@@ -3,12 +3,14 @@
 export { createTestCluster, type TestCluster } from "./test-cluster.ts";
 export type { TestClusterOptions } from "./test-cluster-options.ts";
 export { TestClusterError } from "./test-cluster-error.ts";
-export type { BackendFaultOptions, FaultOptions } from "./faults.ts";
-export type { TestRunner } from "./test-runner.ts";
+export type { BackendFaultOptions, FaultOptions, Faults } from "./faults.ts";
+export type { Tamper } from "./gated-storage.ts";
+export type { RunnerOptions, TestRunner } from "./test-runner.ts";
 export { simulate, type SimulateOptions, type SimulationSummary } from "./simulation/simulate.ts";
 export { SimulationError, type SimulationDetails } from "./simulation/simulation-error.ts";
 export { Violation } from "./simulation/violation.ts";
 export type { Scenario, ScenarioRun, SimulatedProcess, Simulation } from "./simulation/scenario.ts";
+export type { RunResult } from "./simulation/simulated-run.ts";
 export type { FaultKind } from "./simulation/fault-plan.ts";
 export type { TraceEvent, Tracer } from "./trace.ts";
 export { checkExactlyOnce, type OnceHistory } from "./checkers/exactly-once.ts";
@@ -19,7 +21,12 @@ export { checkNoLostRequest, type AcceptedHistory } from "./checkers/no-lost-req
 export { checkTimers, type TimerHistory } from "./checkers/timers.ts";
 export { checkReplies, type Told } from "./checkers/replies.ts";
 export { checkLinearizable, isLinearizable, type Model, type Operation } from "./checkers/linearizability.ts";
-export { registerModel, type RegisterInput, type RegisterOperation } from "./checkers/register.ts";
+export {
+  registerModel,
+  type RegisterInput,
+  type RegisterOperation,
+  type RegisterOutput,
+} from "./checkers/register.ts";
 export { counterModel, type CounterInput, type CounterOperation } from "./checkers/counter.ts";
 export { replayWorkflow, type ReplayResult } from "./replay-workflow.ts";
 export { adapterServices } from "./conformance/adapter-services.ts";

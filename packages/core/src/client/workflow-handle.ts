@@ -50,7 +50,7 @@ type WaitingOptions = Pick<CallOptions, "timeout" | "signal">;
 /** Options of `signal`. */
 type SignalOptions = Pick<CallOptions, "idempotencyKey" | "timeout" | "signal">;
 /** Options of `fork`. */
-interface ForkOptions {
+export interface ForkOptions {
   readonly fromStep: number;
   readonly executionId?: string;
 }

@@ -43,14 +43,14 @@ import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts"
 import { journaledPeer } from "./journaled-peer.ts";
 
 /** Options of a wait for a signal. */
-interface SignalOptions {
+export interface WaitOptions {
   readonly timeout?: Duration;
 }
 
 const RUN_USAGE = "ctx.run(name, options, async (ctx) => { ... })";
 type InlineBody = (ctx: ActivityContext) => unknown;
 
-const SIGNAL_OPTION_NAMES: OptionNames<SignalOptions> = { timeout: true };
+const SIGNAL_OPTION_NAMES: OptionNames<WaitOptions> = { timeout: true };
 /** The most that an attribute's value may take as JSON. */
 const MAX_ATTRIBUTE_BYTES = 1_024;
 
@@ -82,7 +82,7 @@ export interface WorkflowContext<
    */
   signal<Name extends keyof Signals & string>(
     name: Name,
-    options?: SignalOptions,
+    options?: WaitOptions,
   ): Promise<SchemaOutput<Signals[Name]>>;
   /** Clients of entities. A call is journaled: a persisted rpc is sent once, however often the code is replayed. */
   readonly entity: EntityPeers;
