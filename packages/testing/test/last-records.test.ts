@@ -204,3 +204,22 @@ it("the last result of a completed execution that is slow to be written holds up
   await cluster.advance("1 minute");
   expect((await handle.describe()).steps).toMatchObject([{ name: "pay", status: "completed" }]);
 });
+
+it("the last result of a completed execution that is slow to be written is there before its shard moves", async () => {
+  const order = Order.implement({ execute: (ctx) => ctx.run("pay", () => "paid") });
+  await using cluster = await createTestCluster({
+    register: [order],
+    tamper: appending(async (append) => {
+      await cluster.sleep(2_000);
+      await append();
+    }),
+  });
+  const handle = await cluster.workflow(Order).start();
+  await cluster.advance("1s");
+  expect(await handle.poll()).toBe("paid");
+  const leaving = cluster.runners[0]?.shutdown();
+  await cluster.advance("10s");
+  await leaving;
+  await cluster.restart(0);
+  expect((await handle.describe()).steps).toMatchObject([{ name: "pay", status: "completed" }]);
+});

@@ -94,6 +94,7 @@ export class EntityHost {
     this.#runner = new RequestRunner({
       ...options,
       fenced: (shardId) => this.#fence(shardId),
+      paying: ({ shardId }, paid) => this.#shards.get(shardId)?.staysUntil(paid),
       tell: (request, message) =>
         request.envelope.persisted
           ? this.#waiters.tell(request.id, message)

@@ -39,6 +39,8 @@ export class HostedShard {
   #readUpTo = 0;
   /** Writes under way of requests that are only stored, not put in a mailbox. */
   #storing = 0;
+  /** Writes under way that replies followed from which are recorded already. */
+  #owed = 0;
   #leftSomeOut = false;
   /** The number of the last read that began, and how much it has read once it comes to its end. */
   #sweep = 0;
@@ -180,15 +182,24 @@ export class HostedShard {
     return this.#isWindingDown && !(persisted && (readPendingFirst || this.isUnreadFor(address)));
   }
 
-  /** Calls back once nothing runs on this shard, or is about to. */
+  /** Calls back once nothing runs on this shard, or is about to, and nothing that ended has something left to write. */
   whenQuiet(callback: () => void): void {
     this.#whenQuiet = callback;
     this.checkQuiet();
   }
 
+  /** Keeps it here until something is written, under its epoch, that nobody waits for. @param write never rejects */
+  staysUntil(write: Promise<void>): void {
+    this.#owed += 1;
+    void write.then(() => {
+      this.#owed -= 1;
+      this.checkQuiet();
+    });
+  }
+
   /** Something on this shard has ended. */
   checkQuiet(): void {
-    if (this.#whenQuiet === null) return;
+    if (this.#whenQuiet === null || this.#owed > 0) return;
     for (const { running, mailbox } of this.activations.current)
       if (running.length + mailbox.size > 0) return;
     this.stop();

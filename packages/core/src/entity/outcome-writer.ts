@@ -29,6 +29,8 @@ export interface OutcomeWriterOptions extends ErrorLimits {
   readonly retries: Retries;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;
+  /** A reply of this shard is recorded, and what it followed from will be once this resolves: the shard is not to move before. */
+  readonly paying: (fence: Fence, paid: Promise<void>) => void;
 }
 
 /** Tries, with ten seconds of pauses between them, after which those who wait for a request that runs ahead are told that it could not be stored. */
@@ -102,7 +104,8 @@ export class OutcomeWriter {
         if (failures > 0) await request.owed?.();
         if (transaction === null || failures === 0) {
           const recorded = await messages.saveReply(reply, fence, transaction);
-          if (request.owed !== null && failures === 0) void this.#payLate(request.owed, request);
+          if (request.owed !== null && failures === 0)
+            this.#options.paying(fence, this.#payLate(request.owed, request));
           return { type: "answered", reply: recorded };
         }
         const [state] = await messages.lookUp([request.id]);

@@ -63,6 +63,8 @@ export interface RequestRunnerOptions extends ErrorLimits {
   readonly leaseIsHeld: () => boolean;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;
+  /** As that of an outcome writer. */
+  readonly paying: (fence: Fence, paid: Promise<void>) => void;
   /** Sends to all who wait for this request. */
   readonly tell: (request: HostedRequest, message: WireMessage) => void;
 }
