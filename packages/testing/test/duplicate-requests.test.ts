@@ -1,7 +1,7 @@
 import { defineEntity, defineWorkflow, rpc } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
-import { Door, tampering } from "./tampering.ts";
+import { Door, notWritten, tampering } from "./tampering.ts";
 
 const Nap = defineWorkflow<{ id: string }, string>({ name: "Nap", key: ({ id }) => id });
 
@@ -108,6 +108,115 @@ describe("a request that turns out to be a duplicate", () => {
     await expect(untyped.sendPersisted("p", "charge", { id: "c1" }, own)).resolves.toBe("c1 2");
     await expect(untyped.sendPersisted("p", "charge", { id: "" })).rejects.toThrow(/primaryKey/u);
     expect(ran).toEqual(["c1", "c1"]);
+  });
+
+  it.each(["one runner", "two runners"])(
+    "needs no room in a mailbox that is full: it joins what waits, or has the reply that is there, on %s",
+    async (how) => {
+      const door = new Door();
+      const ran: string[] = [];
+      const pay = Pay.implement({
+        async charge({ id }) {
+          ran.push(id);
+          await door.passed();
+          return id;
+        },
+      });
+      await using cluster = await createTestCluster({
+        runners: how === "one runner" ? 1 : 2,
+        register: [pay],
+        entityMailboxCapacity: 1,
+      });
+      const { charge } = cluster.entity(Pay, "p");
+      await charge({ id: "answered" });
+      door.close();
+      const first = ["runs", "waits"].map((id) => charge({ id }));
+      await cluster.advance("50ms");
+      const again = ["answered", "runs", "waits", "new"].map((id) => charge({ id }).catch(String));
+      const accepted = charge.notify({ id: "waits" }).then(() => "accepted", String);
+      await cluster.advance("50ms");
+      door.open();
+      door.letPass();
+      await cluster.advance("1s");
+      expect(await Promise.all(first)).toEqual(["runs", "waits"]);
+      const full = expect.stringContaining("is full");
+      expect(await Promise.all(again)).toEqual(["answered", "runs", "waits", full]);
+      expect(await accepted).toBe("accepted");
+      expect(ran).toEqual(["answered", "runs", "waits"]);
+    },
+  );
+
+  it("is told of no refusal where its mailbox is full of a request of its key that is being stored", async () => {
+    const [handling, storing] = [new Door(), new Door()];
+    const ran: string[] = [];
+    const pay = Pay.implement({
+      async charge({ id }) {
+        ran.push(id);
+        await handling.passed();
+        return id;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [pay],
+      entityMailboxCapacity: 1,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(...args) {
+            await storing.passed();
+            return messages.saveRequest(...args);
+          },
+        },
+      })),
+    });
+    const { charge } = cluster.entity(Pay, "p");
+    handling.close();
+    const calls = [charge({ id: "runs" })];
+    await cluster.advance("50ms");
+    storing.close();
+    calls.push(charge({ id: "waits" }));
+    await cluster.advance("50ms");
+    calls.push(charge({ id: "waits" }));
+    await cluster.advance("50ms");
+    storing.open();
+    handling.open();
+    await cluster.advance("1 minute");
+    expect(await Promise.all(calls)).toEqual(["runs", "waits", "waits"]);
+    expect(ran).toEqual(["runs", "waits"]);
+  });
+
+  it("is told of no refusal where its mailbox is full and storage cannot be asked for its key", async () => {
+    const door = new Door();
+    let isAway = false;
+    const pay = Pay.implement({
+      async charge({ id }) {
+        await door.passed();
+        return id;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [pay],
+      entityMailboxCapacity: 1,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(...args) {
+            if (isAway) throw notWritten("lookUpByKey");
+            return messages.lookUpByKey(...args);
+          },
+        },
+      })),
+    });
+    const { charge } = cluster.entity(Pay, "p");
+    door.close();
+    const first = ["runs", "waits"].map((id) => charge({ id }));
+    await cluster.advance("50ms");
+    isAway = true;
+    const again = charge({ id: "waits" });
+    await cluster.advance("50ms");
+    isAway = false;
+    door.open();
+    await cluster.advance("1 minute");
+    expect(await Promise.all(first)).toEqual(["runs", "waits"]);
+    expect(await again).toBe("waits");
   });
 
   it("is sent once, however long its reply is waited for", async () => {

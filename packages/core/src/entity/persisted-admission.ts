@@ -73,12 +73,23 @@ export class PersistedAdmission {
     const known = this.#options.requests.get(request.id);
     if (known !== undefined && (known.isAccepted || known.storing !== null))
       return void (await this.#join(arrival, request.id, answer));
-    if (isJoining(envelope)) return this.#joinByKey(arrival, shard);
+    if (isJoining(envelope)) return this.#joinByKey(arrival, shard, () => this.#answerAbsent(arrival));
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
     const { address, tag } = envelope;
     const resident = this.#options.activations.resident(shard, behavior, address, tag);
-    if (resident !== undefined && (resident.isBacklogged || resident.isFull))
-      return void refuseFull(arrival, resident, this.#options.counters);
+    if (resident !== undefined && (resident.isBacklogged || resident.isFull)) {
+      const refuseIt = (): null => refuseFull(arrival, resident, this.#options.counters);
+      if (envelope.deduplicationKey === null) return void refuseIt();
+      const isBeingStored = (): boolean => resident.mailbox.some((other) => hasKeyOf(envelope, other));
+      // Also one that was, and has left the mailbox when storage has been asked, may have been stored after that looked.
+      const wasBeingStored = isBeingStored();
+      // What was accepted under its key before needs no room, and a refusal would say that nothing was.
+      return this.#joinByKey(arrival, shard, () => {
+        if (wasBeingStored || isBeingStored())
+          refuse(arrival, "PERSISTENCE", "a request of its key is being stored");
+        else refuseIt();
+      });
+    }
     // What is only stored brings no entity into memory.
     const isOnlyStored = known !== undefined || isLater || shard.isUnreadFor(address);
     const straight = isOnlyStored
@@ -165,19 +176,23 @@ export class PersistedAdmission {
     );
   }
 
-  /** Of what only joins: it is never stored, also where what it joins is forgotten by now. */
-  async #joinByKey(arrival: Arrival, shard: HostedShard): Promise<void> {
-    const { envelope, answer } = arrival;
-    const { requestId, address, tag, deduplicationKey: key } = envelope;
+  /** Of what is not to be stored: it joins what has its key, also where that was answered. @param otherwise nothing has it */
+  async #joinByKey(arrival: Arrival, shard: HostedShard, otherwise: () => void): Promise<void> {
+    const { address, tag, deduplicationKey: key } = arrival.envelope;
     try {
       const existing = key === null ? null : await this.#options.messages.lookUpByKey(address, tag, key);
       if (this.#options.admittingShard(arrival) !== shard)
         return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
       if (existing !== null) return await this.#answerDuplicate(arrival, shard, existing);
-      answer(failure(requestId, encodeError(absent(envelope), { exposeStacks: false })));
+      otherwise();
     } catch {
       refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
     }
+  }
+
+  /** What it only joins is not there, or is forgotten by now. */
+  #answerAbsent({ envelope, answer }: Arrival): void {
+    answer(failure(envelope.requestId, encodeError(absent(envelope), { exposeStacks: false })));
   }
 
   async #answerDuplicate(arrival: Arrival, shard: HostedShard, existing: RequestState): Promise<void> {
@@ -282,4 +297,8 @@ export class PersistedAdmission {
     this.#options.forget(request, activation);
     if (behind.length > 0) void this.#options.wake();
   }
+}
+
+function hasKeyOf({ deduplicationKey, tag }: Envelope, { envelope }: HostedRequest): boolean {
+  return envelope.deduplicationKey === deduplicationKey && envelope.tag === tag;
 }

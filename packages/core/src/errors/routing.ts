@@ -67,7 +67,7 @@ export class ProtectedRpcError extends HoldfastError {
   }
 }
 
-/** The entity has as many requests waiting as its mailbox takes. The request was not accepted and did not run. */
+/** The entity has as many requests waiting as its mailbox takes. Neither this request nor one of its key was accepted or ran. */
 export class MailboxFullError extends HoldfastError {
   override readonly name = "MailboxFullError";
   readonly code = "MAILBOX_FULL";
