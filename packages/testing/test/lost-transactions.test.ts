@@ -1,6 +1,6 @@
-// Handlers whose transaction could not begin, or lost its session, below the error that they end with.
+// Handlers and crons whose transaction could not begin, or lost its session, below the error that they end with.
 
-import { defineEntity, rpc, TransactionUnavailableError } from "@holdfast/core";
+import { defineCron, defineEntity, rpc, TransactionUnavailableError } from "@holdfast/core";
 import { transactionScopeOf } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -43,6 +43,36 @@ describe("a handler that ends with a wrapped error", () => {
     await cluster.advance("10s");
     expect(await written).toBe(attempts === 2 ? "written" : "a query failed");
     expect(begun).toBe(attempts);
+  });
+});
+
+describe("a cron's run that ends with an error", () => {
+  it.each([
+    ["is repeated for the same instant where its transaction was lost with it", "its own", [1, 2]],
+    ["was the only one of its instant where the error is another's", "another's", [1]],
+  ])("%s", async (_what, whose, attempts) => {
+    const lost = notWritten("a transaction");
+    const runs: [instant: string, attempt: number][] = [];
+    const hourly = defineCron({
+      name: "hourly",
+      schedule: "0 * * * *",
+      run(scheduledTime, ctx) {
+        transactionScopeOf(ctx, "test").open("test");
+        runs.push([scheduledTime.toISOString(), ctx.attempt]);
+        if (runs.length === 1) throw whose === "its own" ? lost : notWritten("what another asked for");
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [hourly],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          beginTransaction: () => ({ kind: "test", lostWith: lost, rollback: async () => undefined }),
+          saveReply: (reply, fence) => messages.saveReply(reply, fence, null),
+        },
+      })),
+    });
+    await cluster.advance("90 minutes");
+    expect(runs).toEqual(attempts.map((attempt) => ["2030-01-01T01:00:00.000Z", attempt]));
   });
 });
 

@@ -18,8 +18,9 @@
 // again whether a clock that was ahead has named a successor that is too far off. No tick is
 // doubled: by C2 an instant is one request, and by INV-6 one that is answered never runs again. What may come twice is an
 // attempt: a tick whose runner dies under it, before the reply is recorded, is run again by the next owner, like every
-// persisted request. Instants are skipped on purpose in two ways: those that pass while the cron is not running, or
-// while an earlier tick is, unless it calculates the next from the previous one; and those older than `skipIfOlderThan`.
+// persisted request, and one whose transaction was lost under it is, too. Instants are skipped on purpose in two ways:
+// those that pass while the cron is not running, or while an earlier tick is, unless it calculates the next from the
+// previous one; and those older than `skipIfOlderThan`.
 
 import type { Clock } from "../adapter/clock.ts";
 import { sleep } from "../clock/sleep.ts";
@@ -30,6 +31,7 @@ import { rpc, type AnyRpc } from "../contract/rpc.ts";
 import type { EntityBehavior, Call } from "../entity/behavior.ts";
 import { FencedError } from "../errors/storage.ts";
 import { describeThrown } from "../contract/thrown.ts";
+import { isLostWith } from "../contract/transaction.ts";
 import type { CronSchedule } from "./cron-schedule.ts";
 
 /** The rpc of a cron's entity. */
@@ -188,6 +190,8 @@ export class CronRunner {
       await this.#cron.run(new Date(instant), call);
     } catch (error) {
       if ((error instanceof FencedError && !isAnswer(error)) || call.signal.aborted) throw error;
+      // The storage's failure, and none of the function: nothing of it was written, and another attempt writes it.
+      if (isLostWith(error, call.transactions.transaction ?? null)) throw error;
       const fields = { cron: this.#cron.name, ...tick, attempt: call.attempt };
       this.#options.logger.error("A cron's tick failed", { ...fields, error: describeThrown(error) });
       // Wrapped, so that a thrown error that is marked retryable ends the tick like any other.
@@ -216,7 +220,7 @@ export class CronRunner {
 /** The user's function threw. Recorded as the tick's reply, with what it threw as the cause. */
 class TickFailed extends Error {
   override readonly name = "CronTickFailed";
-  /** Also where its cause is that the tick's transaction was lost. */
+  /** Also where its cause is a loss of the tick's transaction of which the function said that it is final. */
   readonly retryable = false;
 
   constructor(cron: string, scheduledTime: string, cause: unknown) {
