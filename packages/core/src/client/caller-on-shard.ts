@@ -8,6 +8,6 @@ export function callerOnShard(caller: Caller, fromShard: ShardId): Caller {
     call: (target, input, options) => caller.call(from(target), input, options),
     notify: (target, input, options) => caller.notify(from(target), input, options),
     stream: (target, input, options) => caller.stream(from(target), input, options),
-    lookUpByKey: (target, key) => caller.lookUpByKey(target, key),
+    lookUpByKey: (target, key, limits) => caller.lookUpByKey(target, key, limits),
   };
 }

@@ -3,6 +3,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
+import { sleep } from "../clock/sleep.ts";
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import { answerOf } from "../contract/answers.ts";
 import { checkBoolean } from "../contract/boolean.ts";
@@ -17,9 +18,10 @@ import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Delivery } from "../entity/delivery.ts";
+import { retryDelayMs } from "../entity/outgoing.ts";
 import { ChunkQueue } from "../entity/stream.ts";
 import { ConfigError } from "../errors/config.ts";
-import { SerializationError } from "../errors/storage.ts";
+import { PersistenceError, SerializationError } from "../errors/storage.ts";
 import {
   ClusterClosedError,
   InterruptedError,
@@ -28,6 +30,7 @@ import {
 } from "../errors/routing.ts";
 import { AcceptanceWait, ReplyWait, StreamWait, type CallLimits } from "./call-wait.ts";
 import { Elements } from "./elements.ts";
+import { withinLimits } from "./within-limits.ts";
 
 /** Options of one call. */
 export interface CallOptions extends CallLimits {
@@ -64,8 +67,16 @@ export interface Caller {
   notify(target: CallTarget, input: unknown, options?: CallOptions): Promise<void>;
   /** Nothing is sent before the first element is asked for. Leaving the loop interrupts the handler. */
   stream(target: CallTarget, input: unknown, options?: CallOptions): AsyncIterableIterator<unknown>;
-  /** What storage knows of the persisted request with this key. */
-  lookUpByKey(target: CallTarget, deduplicationKey: string): Promise<RequestState | null>;
+  /**
+   * What storage knows of the persisted request with this key. Where it fails it is asked again, as often as a request is sent.
+   *
+   * @param limits of the call that waits for it
+   */
+  lookUpByKey(
+    target: CallTarget,
+    deduplicationKey: string,
+    limits?: CallLimits,
+  ): Promise<RequestState | null>;
 }
 
 export interface CallerOptions {
@@ -73,6 +84,8 @@ export interface CallerOptions {
   readonly messages: MessageStorage;
   readonly clock: Clock;
   readonly random: Random;
+  /** Tries of a look-up after the first. */
+  readonly sendRetryCount: number;
   readonly maxPayloadBytes: number;
   readonly shardOf: (group: string, entityId: string) => ShardId;
   readonly sender: () => string;
@@ -236,10 +249,24 @@ export class ClusterCaller implements Caller {
     return undefined;
   }
 
-  async lookUpByKey(target: CallTarget, deduplicationKey: string): Promise<RequestState | null> {
-    this.#checkOpen(target);
+  async lookUpByKey(
+    target: CallTarget,
+    deduplicationKey: string,
+    { timeout, signal }: CallLimits = {},
+  ): Promise<RequestState | null> {
+    const { clock, messages, sendRetryCount } = this.#options;
     const entity = { entityType: target.contract.name, entityId: target.entityId };
-    return this.#options.messages.lookUpByKey(entity, target.tag, deduplicationKey);
+    return withinLimits(clock, describe(target), { timeout, signal }, async (left) => {
+      for (let failures = 1; ; failures += 1) {
+        this.#checkOpen(target);
+        try {
+          return await messages.lookUpByKey(entity, target.tag, deduplicationKey);
+        } catch (error) {
+          if (failures > sendRetryCount || !(error instanceof PersistenceError) || left.aborted) throw error;
+        }
+        await sleep(clock, retryDelayMs(failures), left);
+      }
+    });
   }
 
   #checkOpen(target: CallTarget): void {

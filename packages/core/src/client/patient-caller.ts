@@ -11,6 +11,6 @@ export function patientCaller(caller: Caller): Caller {
       caller.call(target, input, { ...options, headers: { ...options?.headers, [PATIENT_HEADER]: "" } }),
     notify: (target, input, options) => caller.notify(target, input, options),
     stream: (target, input, options) => caller.stream(target, input, options),
-    lookUpByKey: (target, key) => caller.lookUpByKey(target, key),
+    lookUpByKey: (target, key, limits) => caller.lookUpByKey(target, key, limits),
   };
 }

@@ -30,6 +30,7 @@ import { checkOptionNames, type OptionNames } from "../contract/option-names.ts"
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
 import { forkableUpTo, recordedRun } from "../workflow/recorded-run.ts";
 import { resumeEntry, resumption } from "../workflow/resumption.ts";
+import type { CallLimits } from "./call-wait.ts";
 import type { CallOptions, CallTarget, Caller } from "./caller.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
 import {
@@ -129,8 +130,8 @@ export function workflowHandle(
     tag,
     fromInside: true,
   });
-  const known = async (): Promise<RequestState> => {
-    const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE);
+  const known = async (limits?: CallLimits): Promise<RequestState> => {
+    const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE, limits);
     if (state === null) throw new UnknownExecutionError({ workflow, executionId });
     return state;
   };
@@ -147,7 +148,7 @@ export function workflowHandle(
     executionId,
     async result(options = {}) {
       checkOptionNames(options, WAITING_OPTION_NAMES);
-      const state = await known();
+      const state = await known(options);
       if (state.state !== "pending") return outcome(contract, state);
       // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
       const joining = { ...options, headers: { [JOINING_HEADER]: "" } };
@@ -171,7 +172,7 @@ export function workflowHandle(
       await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
       const { idempotencyKey: key, ...waiting } = options;
       const idempotencyKey = key === undefined ? access.newId() : signalKey(name, key);
-      const state = await known();
+      const state = await known(waiting);
       if (state.state !== "pending")
         throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
       await caller.notify({ ...to(SIGNAL), isKept: true }, { name, payload }, { ...waiting, idempotencyKey });
@@ -182,7 +183,7 @@ export function workflowHandle(
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
       const { input: schema, output } = contract.queries[name] as AnyQuery;
       await parseWhat(schema, input, `The query ${name} of ${workflow}`);
-      await known();
+      await known(options);
       const answer = await caller.call(to(QUERY), { name, payload: input }, options);
       return parseWhat(output, answer, `The answer of ${name}`);
     },

@@ -88,7 +88,7 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
       const [ownInput, ownOptions] = [copyOf(input), copyOf(options)];
       return laterElements(() => member.parts.caller.stream(target, ownInput, ownOptions));
     },
-    lookUpByKey: (target, key) => started((parts) => parts.caller.lookUpByKey(target, key)),
+    lookUpByKey: (target, key, limits) => started((parts) => parts.caller.lookUpByKey(target, key, limits)),
   };
   const attended = attend === null ? caller : attendedCaller(caller, attend);
   return {
@@ -152,7 +152,7 @@ function attendedCaller(caller: Caller, attend: Attend): Caller {
         async () => elements.return?.(),
       );
     },
-    lookUpByKey: (target, key) => caller.lookUpByKey(target, key),
+    lookUpByKey: (target, key, limits) => caller.lookUpByKey(target, key, limits),
   };
 }
 

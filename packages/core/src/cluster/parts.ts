@@ -230,6 +230,7 @@ async function wire(
     messages,
     clock,
     random,
+    sendRetryCount: settings.sendRetryCount,
     maxPayloadBytes: settings.maxPayloadBytes,
     shardOf: (group, entityId) => router.shardOf(group, entityId),
     sender: () => lease.runnerId,

@@ -1,0 +1,93 @@
+// What is asked of an execution's handle, which storage has to find first.
+
+import { defineWorkflow, InterruptedError, query, TimeoutError } from "@holdfast/core";
+import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { describe, expect, it } from "vitest";
+import * as z from "zod";
+import { Door, notWritten, tampering } from "./tampering.ts";
+
+const Waiting = defineWorkflow({
+  name: "Waiting",
+  input: z.string(),
+  output: z.string(),
+  key: (id) => id,
+  hashKey: false,
+  signals: { go: z.string() },
+  queries: { at: query({ output: z.string() }) },
+});
+const waiting = Waiting.implement({
+  queries: { at: (state: unknown) => String(state) },
+  async execute(ctx) {
+    ctx.setState("the door");
+    return ctx.signal("go");
+  },
+});
+type Limits = { readonly timeout?: "1s"; readonly signal?: AbortSignal };
+const handleIn = (cluster: TestCluster) => cluster.workflow(Waiting).get("a");
+type WaitingHandle = ReturnType<typeof handleIn>;
+const ASKED: Readonly<Record<string, (handle: WaitingHandle, limits?: Limits) => Promise<unknown>>> = {
+  result: (handle, limits) => handle.result(limits),
+  signal: (handle, limits) => handle.signal("go", "on", limits),
+  query: (handle, limits) => handle.query("at", undefined, limits),
+  cancel: (handle) => handle.cancel("enough"),
+};
+
+describe("what is asked of an execution that storage has to find first", () => {
+  it.each(Object.entries(ASKED))("is asked for where that fails for a moment: %s", async (what, ask) => {
+    let failures = 0;
+    await using cluster = await createTestCluster({
+      register: [waiting],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(address, tag, key) {
+            failures -= 1;
+            if (failures >= 0) throw notWritten("lookUpByKey");
+            return messages.lookUpByKey(address, tag, key);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Waiting).start("a");
+    await cluster.advance("2s");
+    failures = 2;
+    const asked = ask(handle).then(
+      (answer) => answer,
+      (error: unknown) => error,
+    );
+    await cluster.advance("2s");
+    if (what === "result") await handle.signal("go", "on");
+    await cluster.advance("2s");
+    expect(await asked).toBe({ result: "on", query: "the door" }[what]);
+  });
+
+  it.each(Object.entries(ASKED).filter(([what]) => what !== "cancel"))(
+    "is given up in time where that takes longer: %s",
+    async (_what, ask) => {
+      const door = new Door();
+      await using cluster = await createTestCluster({
+        register: [waiting],
+        tamper: tampering(({ messages }) => ({
+          messages: {
+            async lookUpByKey(address, tag, key) {
+              await door.passed();
+              return messages.lookUpByKey(address, tag, key);
+            },
+          },
+        })),
+      });
+      const handle = await cluster.workflow(Waiting).start("a");
+      await cluster.advance("2s");
+      door.close();
+      const controller = new AbortController();
+      const ends: unknown[] = [];
+      for (const limits of [{ timeout: "1s" }, { signal: controller.signal }] as const)
+        void ask(handle, limits).catch((error: unknown) => ends.push(error));
+      await cluster.advance("2s");
+      expect(ends).toEqual([expect.any(TimeoutError)]);
+      controller.abort();
+      await cluster.advance("1s");
+      expect(ends).toEqual([expect.any(TimeoutError), expect.any(InterruptedError)]);
+      door.open();
+    },
+  );
+});
