@@ -15,7 +15,12 @@ const env = {
   PATH: [resolve("node_modules/.bin"), process.env["PATH"]].join(delimiter),
 };
 const run = (program: string, args: readonly string[], cwd: string): string => {
-  const { status, stdout } = spawnSync(program, args, { cwd, stdio: ["ignore", "pipe", "inherit"], env });
+  const { error, status, stdout } = spawnSync(program, args, {
+    cwd,
+    stdio: ["ignore", "pipe", "inherit"],
+    env,
+  });
+  if (error !== undefined) throw error;
   if (status === 0) return stdout.toString();
   throw new Error(`${program} ended with ${status}: ${String(stdout)}`);
 };

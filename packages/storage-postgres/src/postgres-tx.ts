@@ -45,8 +45,8 @@ export interface PostgresTx<Native = unknown> {
  * together, or neither is (INV-3). If the handler throws, both are rolled back. Opened by the first statement, and each
  * further call gives the same one.
  *
- * @throws {TransactionUnavailableError} `context` is no context of a persisted handler or an activity, it has ended, or the
- *   cluster's storage is another one
+ * @param context of a persisted handler, an activity or a cron's run
+ * @throws {TransactionUnavailableError} `context` is another one, it has ended, or the cluster's storage is another one
  */
 export function postgresTx<Native = unknown>(context: HasTransactionScope): PostgresTx<Native> {
   const transaction = transactionScopeOf(context, TRANSACTION_KIND).open(TRANSACTION_KIND);

@@ -102,6 +102,20 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
     );
   }
 
+  /** Executions x`from` to x`to`, which have ended. */
+  async function fillEnded(from: number, to: number, answeredAt: string): Promise<void> {
+    const { schema } = backend;
+    await backend.sql(
+      `WITH made AS (
+         INSERT INTO ${schema}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
+           headers, expects, uninterruptible, from_inside, read_pending_first, sender)
+         SELECT 'x' || i, 'default:1', 'workflow:Order', 'x' || i, 'execute', 'execute', '{}', '{}', 'reply', true, false, false,
+           'test' FROM generate_series($1::int, $2::int) AS i RETURNING sequence, entity_type
+       ) INSERT INTO ${schema}.replies SELECT sequence, entity_type, true, '1', ${answeredAt} FROM made`,
+      [from, to],
+    );
+  }
+
   async function waitsForLock(text: string): Promise<void> {
     const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1`;
     while ((await backend.sql(waiting, [`%"${backend.schema}".${text}%`])).length === 0);
@@ -217,25 +231,14 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
   it("are forgotten batch by batch, with one look at the old answers that others keep", async () => {
     await open();
     await fillInboxes();
-    const { schema } = backend;
     const { messages, rowsRead } = await countingStorage();
     const query = { entityType: ORDER.entityType, answeredBefore: 1_000, limit: 10, executionTag: "execute" };
-    const answered = (from: number, to: number, answeredAt: string): Promise<unknown> =>
-      backend.sql(
-        `WITH made AS (
-           INSERT INTO ${schema}.requests (request_id, shard_id, entity_type, entity_id, tag, deduplication_key, payload,
-             headers, expects, uninterruptible, from_inside, read_pending_first, sender)
-           SELECT 'x' || i, 'default:1', 'workflow:Order', 'x' || i, 'execute', 'execute', '{}', '{}', 'reply', true, false, false,
-             'test' FROM generate_series($1::int, $2::int) AS i RETURNING sequence, entity_type
-         ) INSERT INTO ${schema}.replies SELECT sequence, entity_type, true, '1', ${answeredAt} FROM made`,
-        [from, to],
-      );
     const batch = async (): Promise<{ forgotten: number; read: number }> => {
       const before = await rowsRead();
       const forgotten = await messages.forgetAnswered(query);
       return { forgotten, read: (await rowsRead()) - before };
     };
-    await answered(1, 30, "2 + sequence % 7");
+    await fillEnded(1, 30, "2 + sequence % 7");
     expect((await batch()).read).toBeGreaterThan(MANY);
     for (let count = 0; count < 2; count += 1) {
       const { forgotten, read } = await batch();
@@ -243,10 +246,40 @@ describe.skipIf(url === null)("executions on a PostgreSQL server", () => {
       expect(read).toBeLessThan(1_000);
     }
     // One whose answer is older, and was not to be seen yet: a batch that is not full has looked everywhere.
-    await answered(31, 31, "0");
-    await answered(32, 33, "9");
+    await fillEnded(31, 31, "0");
+    await fillEnded(32, 33, "9");
     expect((await batch()).forgotten).toBe(3);
     expect((await batch()).forgotten).toBe(0);
+  });
+
+  it("are all forgotten in batches of one, also those of one moment, and those that were locked when a batch came by", async () => {
+    const { messages } = await open();
+    const { schema } = backend;
+    await fillInboxes();
+    await fillEnded(1, 1, "0");
+    await fillEnded(2, 4, "1");
+    await fillEnded(5, 6, "9");
+    const query = { entityType: ORDER.entityType, answeredBefore: 10, limit: 1, executionTag: "execute" };
+    const sweep = async (answeredBefore: number): Promise<number> => {
+      for (let forgotten = 0; ; forgotten += 1) {
+        if ((await messages.forgetAnswered({ ...query, answeredBefore })) < 1) return forgotten;
+      }
+    };
+    const other = await connect();
+    await other.query("BEGIN");
+    await other.query(
+      `SELECT 1 FROM ${schema}.replies r JOIN ${schema}.requests q USING (sequence)
+         WHERE q.request_id IN ('x1', 'x3') FOR UPDATE OF r`,
+    );
+    expect(await sweep(10)).toBe(4);
+    await fillEnded(7, 8, "8");
+    expect(await messages.forgetAnswered(query)).toBe(1);
+    await other.query("ROLLBACK");
+    // Of a longer retention: the batch before ended behind all that is old now.
+    expect(await sweep(2)).toBe(2);
+    expect(await sweep(10)).toBe(1);
+    const left = `SELECT count(*)::int AS left FROM ${schema}.replies WHERE answered_at < 10`;
+    expect(await backend.sql(left)).toEqual([{ left: MANY }]);
   });
 
   it("are not dropped beside a fenced write for their shard: it comes first, and goes along", async () => {

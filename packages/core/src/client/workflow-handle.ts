@@ -52,7 +52,9 @@ type WaitingOptions = Pick<CallOptions, "timeout" | "signal">;
 type SignalOptions = Pick<CallOptions, "idempotencyKey" | "timeout" | "signal">;
 /** Options of `fork`. */
 export interface ForkOptions {
+  /** The position of the first step that is not taken over; 0 takes over none. */
   readonly fromStep: number;
+  /** Of the new execution; no execution may have it. Default: one is made. */
   readonly executionId?: string;
 }
 

@@ -27,6 +27,7 @@ export interface DeadLetterInfo {
 export interface DeadLetterQuery {
   /** Default 100. */
   readonly limit?: number;
+  /** The request id of the last one seen. Default: none, the page begins with the oldest. */
   readonly after?: string;
 }
 

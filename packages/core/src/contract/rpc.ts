@@ -9,6 +9,7 @@ import { checkSchema, type DefinedSchemas, type SchemaInput, type SchemaOutput }
 /** Who may call an rpc: everybody, or only handlers, activities and workflows. */
 export type Visibility = "public" | "protected";
 
+/** A class of errors, abstract or not. */
 // oxlint-disable-next-line no-explicit-any -- a class with any constructor
 export type ErrorClass = abstract new (...args: any[]) => Error;
 
@@ -38,8 +39,10 @@ export interface Rpc<T extends RpcTypes = RpcTypes> {
   readonly types?: T;
 }
 
+/** An rpc, whatever its types. */
 // oxlint-disable-next-line no-explicit-any -- any rpc at all; `unknown` would not be assignable both ways
 export type AnyRpc = Rpc<any>;
+/** Rpcs, by name. */
 export type AnyRpcs = Readonly<Record<string, AnyRpc>>;
 
 type TypesOf<R extends AnyRpc> = NonNullable<R["types"]>;

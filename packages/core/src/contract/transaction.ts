@@ -59,6 +59,7 @@ function saysItIsFinal(error: Error): boolean {
 /** Where a context keeps its scope. A symbol, so that it is not among what users see on `ctx`. */
 export const TRANSACTION_SCOPE: unique symbol = Symbol.for("@holdfast/transaction-scope");
 
+/** A context that may have a transaction: a handler's, an activity's or a cron's. */
 export interface HasTransactionScope {
   readonly [TRANSACTION_SCOPE]?: TransactionScope;
 }

@@ -34,8 +34,10 @@ export interface Query<In = unknown, Out = unknown, HandlerIn = In, HandlerOut =
   };
 }
 
+/** A query, whatever its types. */
 // oxlint-disable-next-line no-explicit-any -- any query at all
 export type AnyQuery = Query<any, any>;
+/** Queries, by name. */
 export type AnyQueries = Readonly<Record<string, AnyQuery>>;
 
 /** What callers and runners agree on about one workflow. */
@@ -62,6 +64,7 @@ export interface WorkflowContract<T extends WorkflowTypes = WorkflowTypes> {
   readonly types?: T;
 }
 
+/** A workflow's contract, whatever its types. */
 // oxlint-disable-next-line no-explicit-any -- any workflow at all; `unknown` would not be assignable both ways
 export type AnyWorkflowContract = WorkflowContract<any>;
 

@@ -58,8 +58,10 @@ export interface Activity<Args extends readonly unknown[] = readonly unknown[], 
   readonly body: (ctx: ActivityContext, ...args: Args) => Out | Promise<Out>;
 }
 
+/** An activity, whatever its arguments and its result. */
 // oxlint-disable-next-line no-explicit-any -- any activity at all; `unknown` would not be assignable both ways
 export type AnyActivity = Activity<any, any>;
+/** Activities, by name. */
 export type AnyActivities = Readonly<Record<string, AnyActivity>>;
 
 /** Activities as a workflow calls them: without their context. */
@@ -155,6 +157,7 @@ export interface ActivityGroup<Activities extends AnyActivities = AnyActivities>
   readonly activities: Activities;
 }
 
+/** An activity group, whatever its activities. */
 // oxlint-disable-next-line no-explicit-any -- any group at all
 export type AnyActivityGroup = ActivityGroup<any>;
 

@@ -21,6 +21,7 @@ export interface RpcGroupImplementation<Rpcs extends AnyRpcs = AnyRpcs> {
   readonly handlers: HandlersOf<Rpcs> | ((entity: EntityScope) => HandlersOf<Rpcs>);
 }
 
+/** An rpc group, whatever its rpcs. */
 // oxlint-disable-next-line no-explicit-any -- any group at all; `unknown` would not be assignable both ways
 export type AnyRpcGroup = RpcGroupDefinition<any>;
 

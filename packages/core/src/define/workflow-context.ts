@@ -44,6 +44,7 @@ import { journaledPeer } from "./journaled-peer.ts";
 
 /** Options of a wait for a signal. */
 export interface WaitOptions {
+  /** After it the wait fails with SignalTimeoutError. Default: it waits for as long as it takes. */
   readonly timeout?: Duration;
 }
 
