@@ -19,6 +19,7 @@ export interface CommonOptions {
   readonly transactionWait?: Duration;
 }
 
+/** Options of `postgres()`. */
 export interface PostgresOptions extends CommonOptions {
   /**
    * The client library, a package that you install: `pg`, or `postgres`, which calls itself postgres.js. Default: that of
@@ -57,6 +58,7 @@ export interface PostgresOptions extends CommonOptions {
   readonly listenConnectionString?: string;
 }
 
+/** Options of `pglite()`. */
 export interface PGliteOptions extends CommonOptions {
   /** The folder that keeps the data, opened by one process at a time. Left out: in memory, until the last session closes. */
   readonly dataDir?: string;

@@ -69,6 +69,7 @@ export interface ClusterChecks {
   readonly peers: ClusterCheck;
 }
 
+/** One thing that `health()` looked at. `detail` is for people. */
 export interface ClusterCheck {
   readonly ok: boolean;
   readonly detail: string;

@@ -8,6 +8,7 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
 }
 
+/** What a line of the log says besides its message, by name. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** A logger that never throws: what the user's own one throws, or rejects with, must keep nothing from going on. */

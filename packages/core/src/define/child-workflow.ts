@@ -31,6 +31,7 @@ import type { Perform } from "../workflow/step.ts";
 import { unattended } from "../workflow/unattended.ts";
 import type { WorkflowContextParts, WorkflowServices } from "./context-parts.ts";
 
+/** Options of a child workflow. */
 export interface ChildOptions {
   /** Whether it goes on when its parent is cancelled. Default false: it is cancelled, too. */
   readonly detached?: boolean;

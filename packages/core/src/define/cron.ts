@@ -17,6 +17,7 @@ export interface CronContext extends RunContext {
   readonly [TRANSACTION_SCOPE]: TransactionScope;
 }
 
+/** Options of `defineCron()`. */
 export interface CronOptions {
   /** Unique among the cluster's crons. */
   readonly name: string;

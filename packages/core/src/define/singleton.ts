@@ -12,6 +12,7 @@ export interface SingletonContext extends RunContext {
   readonly name: string;
 }
 
+/** Options of `defineSingleton()`. */
 export interface SingletonOptions {
   /** Unique among the cluster's singletons: it names the shard whose owner runs it. */
   readonly name: string;

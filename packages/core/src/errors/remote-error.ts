@@ -1,10 +1,10 @@
+import { HoldfastError } from "./holdfast-error.ts";
+
 /**
  * An error that a handler, an activity or a workflow threw, as it reaches the caller: with the original `name`,
  * `message`, `code` and, unless `exposeStacks` is false, `stack`. Classes listed in `errors` of the definition arrive
  * as themselves instead.
  */
-import { HoldfastError } from "./holdfast-error.ts";
-
 export class RemoteError extends HoldfastError {
   override readonly name: string;
   readonly code: string;

@@ -69,6 +69,7 @@ export interface MemoryBackend {
   transport(options?: { readonly address?: string }): TransportAdapter;
 }
 
+/** Makes a backend in the memory of this process: what its clusters share, and what is gone with the process. */
 export function createMemoryBackend(): MemoryBackend {
   const network = new MemoryNetwork();
   return {

@@ -1,7 +1,9 @@
 import type { Model, Operation } from "./linearizability.ts";
 
+/** What a counter is asked. */
 export type CounterInput = { readonly kind: "add"; readonly amount: number } | { readonly kind: "get" };
 
+/** One operation on a counter, as a client saw it. The output is the count after it. */
 export type CounterOperation = Operation<CounterInput, number>;
 
 /** A number from 0 on that is added to; both answer its value, an addition the one after it. A Model for `checkLinearizable`. */

@@ -1,5 +1,6 @@
 import { Violation } from "../simulation/violation.ts";
 
+/** What `checkExactlyOnce()` looks at. */
 export interface OnceHistory {
   /** The key of each effect, as often as the effect is there. */
   readonly effects: readonly string[];

@@ -15,6 +15,7 @@ export interface Model<State, Input, Output> {
   apply(state: State, input: Input): { readonly state: State; readonly output: Output };
 }
 
+/** One operation as a client saw it. Times are milliseconds of one clock. */
 export interface Operation<Input, Output> {
   readonly input: Input;
   /** Of one whose outcome is unknown: anything. */

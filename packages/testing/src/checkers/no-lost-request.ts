@@ -1,5 +1,6 @@
 import { Violation } from "../simulation/violation.ts";
 
+/** What `checkNoLostRequest()` looks at. */
 export interface AcceptedHistory {
   /** Keys of requests that were accepted: a call or `notify` came back. */
   readonly accepted: readonly string[];

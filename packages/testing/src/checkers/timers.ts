@@ -1,5 +1,6 @@
 import { Violation } from "../simulation/violation.ts";
 
+/** What `checkTimers()` looks at. */
 export interface TimerHistory {
   /** Each sleep, time-out or scheduled delivery that was set, and when it is due. */
   readonly set: readonly { readonly key: string; readonly dueAt: number }[];

@@ -26,6 +26,7 @@ export type Fault =
   /** A runner's wall clock is off, by `fromMs` at first and by `toMs` at the end. */
   | { readonly kind: "clock"; readonly runner: number; readonly fromMs: number; readonly toMs: number };
 
+/** A name of a fault that a simulation may inject. */
 export type FaultKind = Fault["kind"];
 
 export const FAULT_KINDS: readonly FaultKind[] = [

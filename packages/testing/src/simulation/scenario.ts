@@ -17,6 +17,7 @@ export interface Scenario {
   start(sim: Simulation): ScenarioRun;
 }
 
+/** A scenario in one run: what the cluster registers, what it is asked, and what has to hold. */
 export interface ScenarioRun {
   /** What every runner registers, or what each one does: code that is to take time takes that of its process. */
   readonly register: readonly Registration[] | ((process: SimulatedProcess) => readonly Registration[]);

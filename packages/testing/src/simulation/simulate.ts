@@ -9,6 +9,7 @@ import { SimulationError } from "./simulation-error.ts";
 import { tracePage } from "./trace-page.ts";
 import { invariantOf } from "./violation.ts";
 
+/** Options of `simulate()`. */
 export interface SimulateOptions {
   /** How many seeds, from `seed` on. Default 100, or 1 where `seed` is given. */
   readonly seeds?: number;
@@ -44,6 +45,7 @@ const OPTION_NAMES: OptionNames<SimulateOptions> = {
 
 const ONLY_NAMES: OptionNames<NonNullable<SimulateOptions["only"]>> = { faults: true, operations: true };
 
+/** What `simulate()` ran, once no run broke a rule. */
 export interface SimulationSummary {
   readonly scenario: string;
   readonly seeds: number;

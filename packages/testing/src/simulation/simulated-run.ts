@@ -29,6 +29,7 @@ export interface RunOptions {
   readonly keepsTrace: boolean;
 }
 
+/** What came of the run under one seed. */
 export interface RunResult {
   readonly seed: number;
   readonly violation: Error | null;
