@@ -223,3 +223,41 @@ it("the last result of a completed execution that is slow to be written is there
   await cluster.restart(0);
   expect((await handle.describe()).steps).toMatchObject([{ name: "pay", status: "completed" }]);
 });
+
+it("the last result that was owed under an earlier epoch of a shard holds up no move of it", async () => {
+  const [replying, owed] = [new Door(), new Door()];
+  const order = Order.implement({ execute: (ctx) => ctx.run("pay", () => "paid") });
+  await using cluster = await createTestCluster({
+    register: [order],
+    tamper: tampering(({ messages, workflows }) => ({
+      messages: {
+        async saveReply(...args) {
+          const reply = await messages.saveReply(...args);
+          await replying.passed();
+          return reply;
+        },
+      },
+      workflows: {
+        async appendJournal(...args) {
+          await owed.passed();
+          return workflows.appendJournal(...args);
+        },
+      },
+    })),
+  });
+  replying.close();
+  owed.close();
+  await cluster.workflow(Order).start();
+  await cluster.advance("1s");
+  await cluster.pause(0);
+  await cluster.advance("1 minute");
+  await cluster.resume(0);
+  await cluster.advance("1 minute");
+  replying.open();
+  await cluster.advance("1s");
+  let hasLeft = false;
+  void cluster.runners[0]?.shutdown().then(() => (hasLeft = true));
+  await cluster.advance("5s");
+  expect(hasLeft).toBe(true);
+  owed.open();
+});

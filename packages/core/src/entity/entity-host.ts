@@ -94,7 +94,11 @@ export class EntityHost {
     this.#runner = new RequestRunner({
       ...options,
       fenced: (shardId) => this.#fence(shardId),
-      paying: ({ shardId }, paid) => this.#shards.get(shardId)?.staysUntil(paid),
+      paying: ({ shardId, epoch }, paid) => {
+        // It may have left, and be back under another epoch.
+        const shard = this.#shards.get(shardId);
+        if (shard?.fence.epoch === epoch) shard.staysUntil(paid);
+      },
       tell: (request, message) =>
         request.envelope.persisted
           ? this.#waiters.tell(request.id, message)
