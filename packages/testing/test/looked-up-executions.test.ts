@@ -90,4 +90,83 @@ describe("what is asked of an execution that storage has to find first", () => {
       door.open();
     },
   );
+
+  it.each(Object.entries(ASKED).filter(([what]) => what !== "cancel"))(
+    "is given its time once, for the finding and what follows: %s",
+    async (_what, ask) => {
+      const door = new Door();
+      await using cluster = await createTestCluster({
+        register: [waiting],
+        tamper: tampering(({ messages }) => ({
+          messages: {
+            async lookUpByKey(...args) {
+              await cluster.sleep(900);
+              return messages.lookUpByKey(...args);
+            },
+            async saveRequest(...args) {
+              await door.passed();
+              return messages.saveRequest(...args);
+            },
+          },
+        })),
+      });
+      const handle = await cluster.workflow(Waiting).start("a");
+      await cluster.advance("2s");
+      door.close();
+      // A query is lost on its way.
+      cluster.faults({ drop: 1 });
+      let end: unknown = null;
+      void ask(handle, { timeout: "1s" }).catch((error: unknown) => (end = error));
+      await cluster.advance("950ms");
+      expect(end).toBeNull();
+      await cluster.advance("100ms");
+      expect(end).toBeInstanceOf(TimeoutError);
+      door.open();
+    },
+  );
+
+  it("is not said not to run where its caller gives it up", async () => {
+    await using cluster = await createTestCluster({ register: [waiting] });
+    const handle = await cluster.workflow(Waiting).start("a");
+    const given = handle.result({ signal: AbortSignal.abort() });
+    await expect(given).rejects.toThrow("It may have run in part");
+  });
+
+  it("is not looked up once more when it is given up", async () => {
+    let lookUps = 0;
+    await using cluster = await createTestCluster({
+      register: [waiting],
+      tamper: tampering(() => ({
+        messages: {
+          async lookUpByKey() {
+            lookUps += 1;
+            throw notWritten("lookUpByKey");
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Waiting).start("a");
+    const asked = handle.result({ timeout: "50ms" }).catch((error: unknown) => error);
+    await cluster.advance("1 minute");
+    expect(await asked).toBeInstanceOf(TimeoutError);
+    expect(lookUps).toBe(1);
+  });
+
+  it("comes back in a test that awaits it and lets no time pass itself", async () => {
+    let isFirst = true;
+    await using cluster = await createTestCluster({
+      register: [waiting],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(...args) {
+            if (!isFirst) return messages.lookUpByKey(...args);
+            isFirst = false;
+            throw notWritten("lookUpByKey");
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Waiting).start("a");
+    expect(await handle.poll()).toBeUndefined();
+  });
 });

@@ -262,9 +262,10 @@ export class ClusterCaller implements Caller {
         try {
           return await messages.lookUpByKey(entity, target.tag, deduplicationKey);
         } catch (error) {
-          if (failures > sendRetryCount || !(error instanceof PersistenceError) || left.aborted) throw error;
+          const isLast = failures > sendRetryCount || !(error instanceof PersistenceError);
+          if (!isLast) await sleep(clock, retryDelayMs(failures), left);
+          if (isLast || left.aborted) throw error;
         }
-        await sleep(clock, retryDelayMs(failures), left);
       }
     });
   }

@@ -10,6 +10,8 @@ export interface ExecutionAccess {
   readonly wakeOwner: (shardId: ShardId) => void;
   /** Wall time. */
   readonly now: () => number;
+  /** Monotonic time, in milliseconds. */
+  readonly monotonic: () => number;
   /** An id that no other execution has. */
   readonly newId: () => string;
 }

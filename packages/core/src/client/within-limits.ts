@@ -4,6 +4,13 @@ import { ConfigError } from "../errors/config.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
 import { isAbortSignal, type CallLimits } from "./call-wait.ts";
 
+/** What of a call's limits is left for the rest of it, after so many milliseconds. In whole ones: users read them in errors. */
+export function limitsAfter<Limits extends CallLimits>(limits: Limits, passedMs: number): Limits {
+  const { timeout } = limits;
+  if (timeout === undefined) return limits;
+  return { ...limits, timeout: Math.max(0, Math.ceil(milliseconds(timeout, "timeout") - passedMs)) };
+}
+
 /**
  * Waits for what a call has to read before it is sent, for as long as the call's limits allow. What is not waited for any more has
  * the signal that it is given aborted, and may go on.
@@ -29,13 +36,9 @@ export async function withinLimits<Read>(
       );
       stops.push(() => timer.cancel());
     }
+    // What it asks about may run, and may have been sent under its key before.
     const abort = (): void =>
-      reject(
-        new InterruptedError(
-          { what, why: "its signal was aborted", mayHaveRun: false },
-          { cause: signal?.reason },
-        ),
-      );
+      reject(new InterruptedError({ what, why: "its signal was aborted" }, { cause: signal?.reason }));
     if (signal?.aborted === true) abort();
     signal?.addEventListener("abort", abort, { once: true });
     stops.push(() => signal?.removeEventListener("abort", abort));

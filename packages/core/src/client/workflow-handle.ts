@@ -41,6 +41,7 @@ import {
 } from "./execution-description.ts";
 import { executionRecord } from "./execution-listing.ts";
 import { outcome } from "./execution-outcome.ts";
+import { limitsAfter } from "./within-limits.ts";
 
 /** What a query takes. */
 export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
@@ -137,6 +138,14 @@ export function workflowHandle(
     if (state === null) throw new UnknownExecutionError({ workflow, executionId });
     return state;
   };
+  /** Also what its limits leave for the call that follows. */
+  const knownWithin = async <Limits extends CallLimits>(
+    limits: Limits,
+  ): Promise<{ readonly state: RequestState; readonly left: Limits }> => {
+    const begun = access.monotonic();
+    const state = await known(limits);
+    return { state, left: limitsAfter(limits, access.monotonic() - begun) };
+  };
   const isGone = (): Promise<boolean> =>
     caller.lookUpByKey(to(EXECUTE), EXECUTE).then(
       (state) => state === null,
@@ -150,10 +159,10 @@ export function workflowHandle(
     executionId,
     async result(options = {}) {
       checkOptionNames(options, WAITING_OPTION_NAMES);
-      const state = await known(options);
+      const { state, left } = await knownWithin(options);
       if (state.state !== "pending") return outcome(contract, state);
       // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
-      const joining = { ...options, headers: { [JOINING_HEADER]: "" } };
+      const joining = { ...left, headers: { [JOINING_HEADER]: "" } };
       const output = await caller.call(to(EXECUTE), undefined, joining).catch(async (error: unknown) => {
         const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
         if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
@@ -174,10 +183,10 @@ export function workflowHandle(
       await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
       const { idempotencyKey: key, ...waiting } = options;
       const idempotencyKey = key === undefined ? access.newId() : signalKey(name, key);
-      const state = await known(waiting);
+      const { state, left } = await knownWithin(waiting);
       if (state.state !== "pending")
         throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
-      await caller.notify({ ...to(SIGNAL), isKept: true }, { name, payload }, { ...waiting, idempotencyKey });
+      await caller.notify({ ...to(SIGNAL), isKept: true }, { name, payload }, { ...left, idempotencyKey });
     },
     async query(name, given?: unknown, optionsGiven = {}) {
       const [input, options] = [copyOf(given), copyOf(optionsGiven)];
@@ -185,8 +194,8 @@ export function workflowHandle(
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
       const { input: schema, output } = contract.queries[name] as AnyQuery;
       await parseWhat(schema, input, `The query ${name} of ${workflow}`);
-      await known(options);
-      const answer = await caller.call(to(QUERY), { name, payload: input }, options);
+      const { left } = await knownWithin(options);
+      const answer = await caller.call(to(QUERY), { name, payload: input }, left);
       return parseWhat(output, answer, `The answer of ${name}`);
     },
     async cancel(reason = "no reason was given") {

@@ -123,6 +123,7 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
             ? caller.call(target, input, options)
             : attend(() => caller.call(target, input, options), target.tag === EXECUTE),
         notify: (target, input, options) => attended.notify(target, input, options),
+        lookUpByKey: (target, key, limits) => attended.lookUpByKey(target, key, limits),
       },
       executionsOf(member),
     ),
@@ -152,7 +153,7 @@ function attendedCaller(caller: Caller, attend: Attend): Caller {
         async () => elements.return?.(),
       );
     },
-    lookUpByKey: (target, key, limits) => caller.lookUpByKey(target, key, limits),
+    lookUpByKey: (target, key, limits) => attend(() => caller.lookUpByKey(target, key, limits), false),
   };
 }
 
@@ -163,6 +164,7 @@ function executionsOf(member: Member): ExecutionAccess {
     messages: () => member.parts.executions.messages(),
     wakeOwner: (shardId) => member.parts.executions.wakeOwner(shardId),
     now: () => member.parts.executions.now(),
+    monotonic: () => member.parts.executions.monotonic(),
     newId: () => member.parts.executions.newId(),
   };
 }

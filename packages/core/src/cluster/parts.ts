@@ -241,6 +241,7 @@ async function wire(
     messages: () => messages,
     wakeOwner: (shardId) => delivery.wakeOwner(shardId),
     now: () => clock.now(),
+    monotonic: () => clock.monotonic(),
     newId: () => random.id(),
   };
   const registry = new Registry({
