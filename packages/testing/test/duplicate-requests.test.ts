@@ -184,6 +184,131 @@ describe("a request that turns out to be a duplicate", () => {
     expect(ran).toEqual(["runs", "waits"]);
   });
 
+  it("is told of no refusal where a request of its key is being stored that is due later", async () => {
+    const [handling, storing] = [new Door(), new Door()];
+    const pay = Pay.implement({
+      async charge({ id }) {
+        await handling.passed();
+        return id;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [pay],
+      entityMailboxCapacity: 1,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(...args) {
+            await storing.passed();
+            return messages.saveRequest(...args);
+          },
+        },
+      })),
+    });
+    const { charge } = cluster.entity(Pay, "p");
+    const deliverAt = new Date(cluster.now() + 2_000);
+    handling.close();
+    const calls = [charge({ id: "runs" })];
+    await cluster.advance("50ms");
+    storing.close();
+    calls.push(charge({ id: "later" }, { deliverAt }));
+    await cluster.advance("50ms");
+    storing.letNextPass();
+    calls.push(charge({ id: "waits" }));
+    await cluster.advance("50ms");
+    calls.push(charge({ id: "later" }, { deliverAt }));
+    await cluster.advance("50ms");
+    storing.open();
+    handling.open();
+    await cluster.advance("1 minute");
+    expect(await Promise.all(calls)).toEqual(["runs", "later", "waits", "later"]);
+  });
+
+  it("is looked for beside few others, so that all else finds storage free, and not once its caller has left", async () => {
+    const [handling, looking] = [new Door(), new Door()];
+    let [lookUps, underWay, most] = [0, 0, 0];
+    const pay = Pay.implement({
+      async charge({ id }) {
+        await handling.passed();
+        return id;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [pay],
+      entityMailboxCapacity: 1,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(...args) {
+            lookUps += 1;
+            underWay += 1;
+            most = Math.max(most, underWay);
+            await looking.passed();
+            underWay -= 1;
+            return messages.lookUpByKey(...args);
+          },
+        },
+      })),
+    });
+    const { charge } = cluster.entity(Pay, "p");
+    handling.close();
+    const first = ["runs", "waits"].map((id) => charge({ id }));
+    await cluster.advance("50ms");
+    looking.close();
+    const many = Array.from({ length: 100 }, (_, each) => charge({ id: `${each}` }).catch(String));
+    await cluster.advance("50ms");
+    const left = Array.from({ length: 100 }, () => charge({ id: "left" }, { timeout: "1s" }).catch(String));
+    await cluster.advance("2s");
+    looking.open();
+    expect(await Promise.all(left)).toEqual(left.map(() => expect.stringContaining("TimeoutError")));
+    expect(await Promise.all(many)).toEqual(many.map(() => expect.stringContaining("is full")));
+    expect(most).toBeLessThan(10);
+    expect(lookUps).toBe(many.length);
+    handling.open();
+    await cluster.advance("1s");
+    expect(await Promise.all(first)).toEqual(["runs", "waits"]);
+  });
+
+  it("does not wait for a storage that is silent once for each that is in front of it", async () => {
+    const door = new Door();
+    let isAway = false;
+    const stored: string[] = [];
+    const pay = Pay.implement({
+      async charge({ id }) {
+        await door.passed();
+        return id;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [pay],
+      entityMailboxCapacity: 1,
+      sendRetryCount: 0,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(...args) {
+            if (!isAway) return messages.lookUpByKey(...args);
+            await cluster.sleep(20_000);
+            throw notWritten("lookUpByKey");
+          },
+          async saveRequest(envelope, ...args) {
+            stored.push(envelope.requestId);
+            return messages.saveRequest(envelope, ...args);
+          },
+        },
+      })),
+    });
+    const { charge } = cluster.entity(Pay, "p");
+    door.close();
+    const first = ["runs", "waits"].map((id) => charge({ id }));
+    await cluster.advance("50ms");
+    isAway = true;
+    const many = Array.from({ length: 100 }, (_, each) => charge({ id: `${each}` }));
+    await cluster.advance("21s");
+    // Each was sent back, and its sender stores it.
+    expect(stored).toHaveLength(102);
+    door.open();
+    await cluster.advance("1 minute");
+    expect(await Promise.all([...first, ...many])).toHaveLength(102);
+  });
+
   it("is told of no refusal where its mailbox is full and storage cannot be asked for its key", async () => {
     const door = new Door();
     let isAway = false;

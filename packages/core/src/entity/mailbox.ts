@@ -37,10 +37,6 @@ export class Mailbox<Item extends Waiting> {
     return this.#waiting[0]?.isAccepted === true ? this.#waiting.shift() : undefined;
   }
 
-  some(isIt: (item: Item) => boolean): boolean {
-    return this.#waiting.some(isIt);
-  }
-
   /** Takes one request out of the queue, wherever it stands. Returns whether it was there. */
   remove(item: Item): boolean {
     const index = this.#waiting.indexOf(item);

@@ -23,6 +23,8 @@ import type { Counters } from "./counters.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
 import type { KeptChunks } from "./kept-chunks.ts";
+import { KeysBeingStored } from "./keys-being-stored.ts";
+import { Lanes } from "./lanes.ts";
 import type { Answer, ReplyWaiters } from "./reply-waiters.ts";
 
 export interface PersistedAdmissionOptions {
@@ -49,8 +51,15 @@ export interface PersistedAdmissionOptions {
   readonly noteDue: (at: number) => void;
 }
 
+/** So many look-ups for full mailboxes at a time: the work of all other entities needs storage, too. */
+const LOOK_UPS = 4;
+
 export class PersistedAdmission {
   readonly #options: PersistedAdmissionOptions;
+  readonly #beingStored = new KeysBeingStored();
+  readonly #lookUps = new Lanes(LOOK_UPS);
+  /** How many look-ups by key have failed. */
+  #failedLookUps = 0;
 
   constructor(options: PersistedAdmissionOptions) {
     this.#options = options;
@@ -78,16 +87,13 @@ export class PersistedAdmission {
     const { address, tag } = envelope;
     const resident = this.#options.activations.resident(shard, behavior, address, tag);
     if (resident !== undefined && (resident.isBacklogged || resident.isFull)) {
-      const refuseIt = (): null => refuseFull(arrival, resident, this.#options.counters);
-      if (envelope.deduplicationKey === null) return void refuseIt();
-      const isBeingStored = (): boolean => resident.mailbox.some((other) => hasKeyOf(envelope, other));
-      // Also one that was, and has left the mailbox when storage has been asked, may have been stored after that looked.
-      const wasBeingStored = isBeingStored();
-      // What was accepted under its key before needs no room, and a refusal would say that nothing was.
-      return this.#joinByKey(arrival, shard, () => {
-        if (wasBeingStored || isBeingStored())
-          refuse(arrival, "PERSISTENCE", "a request of its key is being stored");
-        else refuseIt();
+      if (envelope.deduplicationKey === null)
+        return void refuseFull(arrival, resident, this.#options.counters);
+      const failedBefore = this.#failedLookUps;
+      return this.#lookUps.take(async () => {
+        if (this.#failedLookUps === failedBefore) return this.#joinWithoutRoom(arrival, shard, resident);
+        // Storage failed one in front of it: who waits is not to wait for its deadline, too, time and again.
+        refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
       });
     }
     // What is only stored brings no entity into memory.
@@ -115,7 +121,9 @@ export class PersistedAdmission {
     if (envelope.expects !== "acceptance" && !arrival.hasLeft) this.#options.waiters.add(request.id, waiter);
     try {
       const save = (): Promise<SaveRequestResult> =>
-        this.#options.messages.saveRequest(envelope, request.attempts, shard.fence);
+        this.#beingStored.until(envelope, () =>
+          this.#options.messages.saveRequest(envelope, request.attempts, shard.fence),
+        );
       const saving = straight !== null || isLater ? save() : shard.store(save);
       if (request.attemptIsRecorded) request.accepting = saving;
       const saved = await saving;
@@ -186,8 +194,22 @@ export class PersistedAdmission {
       if (existing !== null) return await this.#answerDuplicate(arrival, shard, existing);
       otherwise();
     } catch {
+      this.#failedLookUps += 1;
       refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
     }
+  }
+
+  /** What was accepted under its key before needs no room, and a refusal would say that nothing was. */
+  async #joinWithoutRoom(arrival: Arrival, shard: HostedShard, resident: Activation): Promise<void> {
+    const { envelope } = arrival;
+    if (arrival.hasLeft && !envelope.uninterruptible) return;
+    // Also one that was, and is stored when storage has been asked, may have been stored after that looked.
+    const wasBeingStored = this.#beingStored.has(envelope);
+    await this.#joinByKey(arrival, shard, () => {
+      if (wasBeingStored || this.#beingStored.has(envelope))
+        refuse(arrival, "PERSISTENCE", "a request of its key is being stored");
+      else refuseFull(arrival, resident, this.#options.counters);
+    });
   }
 
   /** What it only joins is not there, or is forgotten by now. */
@@ -297,8 +319,4 @@ export class PersistedAdmission {
     this.#options.forget(request, activation);
     if (behind.length > 0) void this.#options.wake();
   }
-}
-
-function hasKeyOf({ deduplicationKey, tag }: Envelope, { envelope }: HostedRequest): boolean {
-  return envelope.deduplicationKey === deduplicationKey && envelope.tag === tag;
 }
