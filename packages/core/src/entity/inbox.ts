@@ -11,6 +11,7 @@
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, PendingPage } from "../adapter/message-storage.ts";
+import { Outage } from "../clock/outage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { PendingRequest } from "../data/envelope.ts";
@@ -59,6 +60,7 @@ export interface InboxOptions {
 
 export class Inbox {
   readonly #options: InboxOptions;
+  readonly #outage: Outage;
   /** What ended or was put off since the read under way began (I2). */
   #settled = new Set<string>();
   #limit = PAGE;
@@ -71,6 +73,8 @@ export class Inbox {
 
   constructor(options: InboxOptions) {
     this.#options = options;
+    const { clock, logger } = options;
+    this.#outage = new Outage({ clock, logger, ended: "Pending requests are read again" });
   }
 
   start(): void {
@@ -129,10 +133,12 @@ export class Inbox {
         let more = true;
         while (more && !this.#isClosed) more = await this.#readPage(sweep);
         sweep.caughtUp();
+        this.#outage.succeeded();
       } catch (error) {
         // It may have been too much to read in time.
         this.#limit = Math.max(1, this.#limit >> 1);
-        this.#options.logger.warn("Pending requests could not be read; the next poll tries again", {
+        // Each request that is stored has them read: a line for each would be a flood.
+        this.#outage.failed("Pending requests could not be read; the next poll tries again", {
           error: String(error),
         });
       }

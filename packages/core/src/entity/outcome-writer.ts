@@ -79,9 +79,13 @@ export class OutcomeWriter {
           this.#options.fenced(fence.shardId);
           return MOVED;
         }
-        retries.warn(request, "A request that runs could not be stored", error);
-        if (!(error instanceof PersistenceError)) return { type: "unstored", detail: "the storage failed" };
-        if (failures + 1 >= MOST_TRIES) return { type: "unstored", detail: error.detail };
+        const isStorages = error instanceof PersistenceError;
+        if (!isStorages || failures + 1 >= MOST_TRIES) {
+          retries.warn(request, "A request that runs could not be stored, and is not tried again", error);
+          return { type: "unstored", detail: isStorages ? error.detail : "the storage failed" };
+        }
+        const level = failures === 0 ? "warn" : "debug";
+        retries.log(level, request, "A request that runs could not be stored", error);
       }
     }
   }
@@ -124,7 +128,8 @@ export class OutcomeWriter {
           const exit = failedExit(request, error, this.#options);
           return this.record(request, { requestId: request.id, exit }, fence, null);
         }
-        retries.warn(request, "A reply could not be recorded", error);
+        const level = retries.isSparse(failures) ? "warn" : "debug";
+        retries.log(level, request, "A reply could not be recorded", error);
         if (transaction !== null && isStorages && error.outcome === "not-written")
           return { type: "not-recorded", error };
         // What it then fails with is only that it cannot be asked.

@@ -40,8 +40,19 @@ export class Retries {
     await sleep(clock, backoffMs({ ...OWN_RETRIES, maxMs: 1_000 }, failures, random));
   }
 
+  /** Whether a try that failed after so many others was the first, or follows one of the longest of this class's pauses. */
+  isSparse(failures: number): boolean {
+    const { random } = this.#options;
+    return failures === 0 || backoffMs(OWN_RETRIES, failures, random) === OWN_RETRIES.maxMs;
+  }
+
   warn(request: HostedRequest, message: string, error: unknown): void {
-    this.#options.logger.warn(message, {
+    this.log("warn", request, message, error);
+  }
+
+  /** For debugging is what is tried again at once: in an outage all requests that run are at that. */
+  log(level: "warn" | "debug", request: HostedRequest, message: string, error: unknown): void {
+    this.#options.logger[level](message, {
       requestId: request.id,
       entity: entityKey(request.envelope.address),
       tag: request.envelope.tag,

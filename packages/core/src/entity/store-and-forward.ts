@@ -9,6 +9,7 @@
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
+import { Outage } from "../clock/outage.ts";
 import { sleep } from "../clock/sleep.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
@@ -47,6 +48,8 @@ const GONE = "";
 
 export class StoreAndForward {
   readonly #options: StoreAndForwardOptions;
+  /** Of replies that are looked up. */
+  readonly #outage: Outage;
   /** Shards for which this sender stored a request that their owner may not have seen, and the last such store (S1). */
   readonly #storedFor = new Map<ShardId, number>();
   #stores = 0;
@@ -55,6 +58,8 @@ export class StoreAndForward {
 
   constructor(options: StoreAndForwardOptions) {
     this.#options = options;
+    const { clock, logger } = options;
+    this.#outage = new Outage({ clock, logger, ended: "No reply is left that could not be looked up" });
   }
 
   /** Whether it is stored where its owner does not have its code: in a rolling deploy another member has, or will. */
@@ -201,14 +206,16 @@ export class StoreAndForward {
         if (state !== undefined) this.#options.found(outgoing, state);
         else if (ids.has(outgoing.storedAs ?? "")) this.#absent(outgoing);
       }
+      this.#outage.succeeded();
     } catch (error) {
-      this.#options.logger.warn("Replies could not be looked up; the next poll tries again", {
+      this.#outage.failed("Replies could not be looked up; the next poll tries again", {
         error: String(error),
       });
     }
     this.#poll = undefined;
     this.forwardAll();
     if (this.#stored().length > 0) this.#schedulePoll();
+    else this.#outage.succeeded();
   }
 
   #forward(outgoing: Outgoing): void {

@@ -11,6 +11,7 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import { backoffMs, type Backoff } from "../clock/backoff.ts";
+import { Outage } from "../clock/outage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
 import { PersistenceError } from "../errors/storage.ts";
@@ -43,6 +44,8 @@ export interface LeaseKeeperOptions {
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
+  /** Of refreshes and, once the lease is lost, of joining again. */
+  readonly #outage: Outage;
   #runnerId: string;
   /** Monotonic time from which the lease can have run out, or null while there is none. */
   #deadline: number | null = null;
@@ -57,6 +60,8 @@ export class LeaseKeeper {
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
+    const { clock, logger } = options;
+    this.#outage = new Outage({ clock, logger, ended: "The lease is held and refreshed again" });
     this.#runnerId = options.random.id();
   }
 
@@ -147,7 +152,10 @@ export class LeaseKeeper {
       await this.#publishing;
     } catch (error) {
       if (this.#closed || runnerId !== this.#runnerId) return;
-      this.#options.logger.warn("A lease refresh failed", { error: String(error) });
+      this.#outage.failed("A lease refresh failed; it is tried again until the lease has run out", {
+        error: String(error),
+        runsOutInMs: Math.round(this.remainingMs),
+      });
       this.#schedule(Math.min(RETRY_MS, this.#options.refreshIntervalMs));
     }
   }
@@ -178,6 +186,7 @@ export class LeaseKeeper {
   #extend(sentAt: number): void {
     const deadline = this.#endOf(sentAt);
     this.#deadline = Math.max(this.#deadline ?? deadline, deadline);
+    this.#outage.succeeded();
     this.#expiry?.cancel();
     this.#expiry = this.#options.clock.setTimer(this.remainingMs, () => {
       if (!this.#closed && this.#deadline !== null && !this.isHeld())
@@ -212,7 +221,7 @@ export class LeaseKeeper {
       if (this.#closed || runnerId !== this.#runnerId || this.isHeld()) return;
       this.#failedJoins += 1;
       const delayMs = backoffMs(REJOIN, Math.min(this.#failedJoins, 10), this.#options.random);
-      this.#options.logger.warn("Joining again failed", { error: String(error), nextTryInMs: delayMs });
+      this.#outage.failed("Joining again failed", { error: String(error), nextTryInMs: delayMs });
       this.#timer?.cancel();
       this.#timer = this.#options.clock.setTimer(delayMs, () => void this.#rejoin());
     }

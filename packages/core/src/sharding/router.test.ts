@@ -7,20 +7,22 @@ import { Router } from "./router.ts";
 /** A router over a list that fails when it is told to. */
 function routerOver(listRunners: () => Promise<readonly RunnerRecord[]>): {
   router: Router;
-  warnings: string[];
+  clock: VirtualClock;
+  lines: string[];
 } {
-  const warnings: string[] = [];
+  const clock = new VirtualClock();
+  const lines: string[] = [];
   const storage: Pick<RunnerStorage, "listRunners" | "watch"> = {
     listRunners,
     watch: () => Promise.resolve(() => Promise.resolve()),
   };
   const router = new Router({
     storage: storage as RunnerStorage,
-    clock: new VirtualClock(),
+    clock,
     logger: {
       debug: () => undefined,
-      info: () => undefined,
-      warn: (message) => warnings.push(message),
+      info: (message) => lines.push(message),
+      warn: (message) => lines.push(message),
       error: () => undefined,
     },
     shardsPerGroup: 10,
@@ -29,33 +31,35 @@ function routerOver(listRunners: () => Promise<readonly RunnerRecord[]>): {
     changed: () => undefined,
     observed: (call) => call(),
   });
-  return { router, warnings };
+  return { router, clock, lines };
 }
 
 describe("a router", () => {
   it("says once that the members could not be listed, until they can be again", async () => {
     let isAway = true;
-    const { router, warnings } = routerOver(async () => {
+    const { router, clock, lines } = routerOver(async () => {
       if (isAway) throw new Error("the store is away");
       return [];
     });
     await router.refresh();
     await router.refresh();
-    expect(warnings).toEqual(["The members could not be listed"]);
+    expect(lines).toEqual(["The members could not be listed; the last list stays in force"]);
     isAway = false;
     await router.refresh();
+    expect(lines.slice(1)).toEqual(["The members are listed again"]);
     isAway = true;
+    await clock.advance(10_000);
     await router.refresh();
-    expect(warnings).toHaveLength(2);
+    expect(lines).toHaveLength(3);
   });
 
   it("says nothing of a list that was under way when it stopped: its connection is closed under it", async () => {
     const { promise, reject } = Promise.withResolvers<readonly RunnerRecord[]>();
-    const { router, warnings } = routerOver(() => promise);
+    const { router, lines } = routerOver(() => promise);
     const reading = router.refresh();
     await router.stop();
     reject(new Error("closed"));
     await reading;
-    expect(warnings).toEqual([]);
+    expect(lines).toEqual([]);
   });
 });

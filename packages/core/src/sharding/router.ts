@@ -9,6 +9,7 @@
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
+import { Outage } from "../clock/outage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { RunnerRecord } from "../data/runner-record.ts";
@@ -40,6 +41,7 @@ export interface RouteChange {
 
 export class Router {
   readonly #options: RouterOptions;
+  readonly #outage: Outage;
   #assignment: Assignment;
   /** The one before the latest changes, while runners wait before they act on them (T1). */
   #former: Assignment | null = null;
@@ -52,12 +54,12 @@ export class Router {
   #unwatch: (() => Promise<void>) | undefined;
   #reading: Promise<void> | undefined;
   #readAgain = false;
-  /** Whether the members could not be listed the last time. */
-  #isOutdated = false;
   #closed = false;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    const { clock, logger } = options;
+    this.#outage = new Outage({ clock, logger, ended: "The members are listed again" });
     this.#assignment = new Assignment([], options.shardsPerGroup);
   }
 
@@ -145,16 +147,15 @@ export class Router {
       this.#readAgain = false;
       try {
         this.#update(await this.#options.observed(() => this.#options.storage.listRunners()));
-        this.#isOutdated = false;
+        this.#outage.succeeded();
       } catch (error) {
         // Its connection was closed under it.
         if (this.#closed) return;
         // The last list stays in force: a wrong route costs a rejection, no list at all would cost every request. Those that are
         // rejected ask for a list, too: a line for each would be a flood.
-        if (!this.#isOutdated) {
-          this.#options.logger.warn("The members could not be listed", { error: String(error) });
-        }
-        this.#isOutdated = true;
+        this.#outage.failed("The members could not be listed; the last list stays in force", {
+          error: String(error),
+        });
       }
     }
   }

@@ -15,6 +15,7 @@
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
+import { Outage } from "../clock/outage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -61,6 +62,8 @@ type Holding = "serving" | "draining" | "drained";
 
 export class ShardOwner {
   readonly #options: ShardOwnerOptions;
+  /** Of claims. */
+  readonly #outage: Outage;
   readonly #held = new Map<ShardId, Holding>();
   /** What may be leased to `#lessee` (S4). */
   readonly #leased = new Set<ShardId>();
@@ -81,6 +84,8 @@ export class ShardOwner {
 
   constructor(options: ShardOwnerOptions) {
     this.#options = options;
+    const { clock, logger } = options;
+    this.#outage = new Outage({ clock, logger, ended: "No shard is left that could not be claimed" });
     this.#handOver = new HandOver({
       clock: options.clock,
       isIdle: (shardId) => options.guest.isIdle(shardId),
@@ -224,7 +229,7 @@ export class ShardOwner {
   }
 
   async #takeMissing(): Promise<void> {
-    const { lease, runners, messages, guest, logger } = this.#options;
+    const { lease, runners, messages, guest } = this.#options;
     if (!lease.isHeld()) return;
     const runnerId = lease.runnerId;
     // Where something has to end first, a little later (S4).
@@ -256,7 +261,7 @@ export class ShardOwner {
       }
     } catch (error) {
       // The outcome of a claim may be unknown. Claiming again raises the epoch again, and that settles it.
-      logger.warn("Shards could not be claimed; trying again", {
+      this.#outage.failed("Shards could not be claimed; trying again", {
         shards: asked.length,
         error: String(error),
       });
@@ -279,7 +284,9 @@ export class ShardOwner {
   }
 
   #retryMissing(runnerId: string): void {
-    if (this.#missing().length > 0 || this.#strays(runnerId).length > 0) this.#retry();
+    const missing = this.#missing().length;
+    if (missing === 0) this.#outage.succeeded();
+    if (missing > 0 || this.#strays(runnerId).length > 0) this.#retry();
   }
 
   /** What may be leased under this identity, and is neither held nor wanted. */
