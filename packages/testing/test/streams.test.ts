@@ -8,7 +8,7 @@ import {
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
-import { tampering } from "./tampering.ts";
+import { inDoubt, tampering } from "./tampering.ts";
 
 const Source = defineEntity({
   name: "Source",
@@ -16,6 +16,7 @@ const Source = defineEntity({
     count: rpc<number, number>({ stream: true }),
     keep: rpc<number, number>({ stream: true, persisted: true }),
     breakAt: rpc<number, number>({ stream: true }),
+    keepToBreak: rpc<number, number>({ stream: true, persisted: true }),
   },
 });
 
@@ -29,11 +30,14 @@ class Numbers {
   readonly implementation = Source.implement({
     count: (to, ctx) => this.#upTo(to, ctx),
     keep: (to, ctx) => this.#upTo(to, ctx),
-    async *breakAt(at) {
-      for (let n = 0; n < at; n += 1) yield n;
-      throw new Error("the source ran dry");
-    },
+    breakAt: (at) => this.#breaking(at),
+    keepToBreak: (at) => this.#breaking(at),
   });
+
+  async *#breaking(at: number): AsyncGenerator<number, void, undefined> {
+    for (let n = 0; n < at; n += 1) yield n;
+    throw new Error("the source ran dry");
+  }
 
   async *#upTo(to: number, ctx: HandlerContext): AsyncGenerator<number, void, undefined> {
     this.begun += 1;
@@ -203,6 +207,55 @@ describe("a persisted stream", () => {
     await cluster.advance("10 minutes");
     await expect(reading).resolves.toEqual(upTo(150));
   });
+
+  it.each([0, 2, 4])(
+    "is whole up to its handler's error although it is in doubt whether element %i was kept",
+    async (at) => {
+      await using cluster = await createTestCluster({
+        runners: 2,
+        register: [new Numbers().implementation],
+        tamper: tampering(({ messages }) => {
+          let isTold = false;
+          return {
+            messages: {
+              async saveChunk(chunk, fence) {
+                await messages.saveChunk(chunk, fence);
+                if (chunk.index !== at || isTold) return;
+                isTold = true;
+                throw inDoubt("saveChunk");
+              },
+            },
+          };
+        }),
+      });
+      const got: number[] = [];
+      const failure = collect(cluster.entity(Source, "s").keepToBreak(5), got).catch(
+        (error: unknown) => error,
+      );
+      await cluster.advance("1 minute");
+      expect(await failure).toMatchObject({ message: "the source ran dry" });
+      expect(got).toEqual(upTo(5));
+    },
+  );
+
+  it.each([1, 2, 3, 4])(
+    "is whole up to its handler's error although messages are lost, with seed %i",
+    async (seed) => {
+      await using cluster = await createTestCluster({
+        runners: 2,
+        register: [new Numbers().implementation],
+        seed,
+      });
+      cluster.faults({ drop: 0.1 });
+      const got: number[] = [];
+      const failure = collect(cluster.entity(Source, "s").keepToBreak(30), got).catch(
+        (error: unknown) => error,
+      );
+      await cluster.advance("5 minutes");
+      expect(await failure).toMatchObject({ message: "the source ran dry" });
+      expect(got).toEqual(upTo(30));
+    },
+  );
 
   it("is refused to one who comes when another has read its beginning, and is that one's to its end", async () => {
     const numbers = new Numbers();

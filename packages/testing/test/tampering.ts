@@ -47,7 +47,7 @@ export class Door {
   }
 }
 
-interface Tampered {
+export interface Tampered {
   readonly workflows?: Partial<WorkflowStorage>;
   readonly messages?: Partial<MessageStorage>;
 }

@@ -128,7 +128,7 @@ export class Delivery {
     this.#say(outgoing, { type: "acknowledge", requestId, upTo });
   }
 
-  /** Chunks are missing although the end came: a persisted stream is asked for again. */
+  /** Chunks are missing, or may be, although the end came: a persisted stream is asked for again. */
   resume(requestId: string): void {
     const outgoing = this.#outgoing.get(requestId);
     if (outgoing !== undefined) this.#lost(outgoing, "chunks of its stream were lost");
@@ -357,8 +357,9 @@ export class Delivery {
   #replied(reply: Reply, keptFrom: number = 0): void {
     const outgoing = this.#takenIn(reply.requestId);
     if (outgoing === undefined) return;
-    // A stream is forgotten by its reader, who may find chunks missing.
-    if (outgoing.envelope.expects !== "stream" || !reply.exit.ok) this.#outgoing.drop(outgoing);
+    // A stream is forgotten by its reader, who may find chunks missing; of a volatile one they are lost.
+    const { expects, persisted } = outgoing.envelope;
+    if (expects !== "stream" || (!persisted && !reply.exit.ok)) this.#outgoing.drop(outgoing);
     outgoing.listener.reply(reply, keptFrom);
   }
 

@@ -169,6 +169,19 @@ describe("the consumer of a stream", () => {
     expect(await takeAll(queue)).toEqual(["value 1", "value 2"]);
   });
 
+  it("knows that a chunk is missing before one that is here", async () => {
+    const { queue } = queueOf();
+    expect(queue.isTorn).toBe(false);
+    queue.push(chunk(0));
+    expect(queue.isTorn).toBe(false);
+    queue.push(chunk(2));
+    expect(queue.isTorn).toBe(true);
+    expect(await queue.take()).toBe("value 0");
+    expect(queue.isTorn).toBe(true);
+    queue.push(chunk(1));
+    expect(queue.isTorn).toBe(false);
+  });
+
   it("knows that a chunk was lost when it is missing twice while later ones are here, and that a late one was not", async () => {
     const { queue } = queueOf();
     queue.push(chunk(1));

@@ -139,6 +139,13 @@ export class ChunkQueue {
     return false;
   }
 
+  /** Whether a chunk is missing before one that is here and was not taken yet. */
+  get isTorn(): boolean {
+    let end = this.#next;
+    for (const index of this.#buffered.keys()) end = Math.max(end, index + 1);
+    return end - this.#next > this.#buffered.size;
+  }
+
   /** Whether the next chunk is missing although later ones, or the end, are here: it is late, or was lost on the way. */
   get hasGap(): boolean {
     if (this.#total === null) return this.#buffered.size > 0 && !this.#buffered.has(this.#next);
