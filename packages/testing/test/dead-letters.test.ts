@@ -1,10 +1,10 @@
 // Dead letters that are written while somebody takes them back.
 
-import { DeadLetteredError, defineEntity, rpc } from "@holdfast/core";
-import { PersistenceError } from "@holdfast/core/adapter";
-import { createTestCluster } from "@holdfast/testing";
+import { DeadLetteredError, defineEntity, defineWorkflow, rpc } from "@holdfast/core";
+import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
+import { createTestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
-import { tampering } from "./tampering.ts";
+import { notWritten, tampering, type Tampered } from "./tampering.ts";
 
 const Mail = defineEntity({ name: "Mail", rpcs: { send: rpc<void, string>({ persisted: true }) } });
 
@@ -73,4 +73,81 @@ it("is there as soon as the last attempt failed, and every attempt is told of on
     "A request is a dead letter now",
   ]);
   expect(cluster.metrics.snapshot()).toMatchObject({ retried: 2 });
+});
+
+describe("a parent whose child becomes a dead letter", () => {
+  const Kid = defineWorkflow<string, void>({ name: "Kid", key: (id) => id, hashKey: false });
+  const kid = Kid.implement({
+    async execute(ctx) {
+      await ctx.sleep("10s");
+      await ctx.run("step", () => 1);
+    },
+  });
+  const Parent = defineWorkflow<string, string>({ name: "Parent", key: (id) => id, hashKey: false });
+  const parent = Parent.implement({
+    execute: (ctx) =>
+      ctx
+        .child(Kid)
+        .execute("k")
+        .then(String, (error: Error) => error.name),
+  });
+  const kidThat = (methods: (storage: OpenStorage) => Tampered): TestClusterOptions => ({
+    register: [kid, parent],
+    runners: 1,
+    storageMessageMaxRetries: 2,
+    tamper: tampering((storage) => {
+      const { workflows, messages } = methods(storage);
+      return {
+        messages: { ...messages },
+        workflows: {
+          appendJournal(execution, entries, ...rest) {
+            if (entries.some(({ name }) => name === "step")) throw notWritten("appendJournal");
+            return storage.workflows.appendJournal(execution, entries, ...rest);
+          },
+          ...workflows,
+        },
+      };
+    }),
+  });
+
+  it("is told although the child's watchers could not be read at first", async () => {
+    let refused = 0;
+    await using cluster = await createTestCluster(
+      kidThat(({ workflows }) => ({
+        workflows: {
+          readExecution(execution, tags) {
+            // Who runs it names its request, too.
+            const isToTell = execution.executionId === "k" && !("requestId" in execution);
+            if (!isToTell || refused > 1) return workflows.readExecution(execution, tags);
+            refused += 1;
+            return Promise.reject(notWritten("readExecution"));
+          },
+        },
+      })),
+    );
+    const handle = await cluster.workflow(Parent).start("p");
+    await cluster.advance("1 minute");
+    expect(await cluster.deadLetters.list()).toHaveLength(1);
+    expect(refused).toBe(2);
+    expect(await handle.poll()).toBe("DeadLetteredError");
+  });
+
+  it("is told although the child's runner dies as soon as the dead letter is written", async () => {
+    await using cluster = await createTestCluster(
+      kidThat(({ messages }) => ({
+        messages: {
+          async saveDeadLetter(...args) {
+            await messages.saveDeadLetter(...args);
+            cluster.runners[0]?.crash();
+          },
+        },
+      })),
+    );
+    const handle = await cluster.workflow(Parent).start("p");
+    await cluster.advance("1 minute");
+    expect(await cluster.deadLetters.list()).toHaveLength(1);
+    await cluster.restart(0);
+    await cluster.advance("2 minutes");
+    expect(await handle.poll()).toBe("DeadLetteredError");
+  });
 });

@@ -3,7 +3,7 @@
 import { defineEntity, defineWorkflow, rpc } from "@holdfast/core";
 import { describe, expect, it } from "vitest";
 import { createTestCluster } from "../src/index.ts";
-import { notWritten, tampering } from "./tampering.ts";
+import { Door, notWritten, tampering } from "./tampering.ts";
 
 const Counter = defineEntity({
   name: "Counter",
@@ -179,5 +179,47 @@ describe("retention", () => {
     await cluster.advance("30 minutes");
     expect(saved).toContain("watch");
     expect(saved).not.toContain("wake");
+  });
+
+  it("has a parent told of a child that was forgotten, although it could not look in time", async () => {
+    const Part = defineWorkflow<string, string>({
+      name: "Part",
+      key: (id) => id,
+      hashKey: false,
+      retention: "1 minute",
+    });
+    const part = Part.implement({ execute: async (_ctx, id) => id });
+    const Parent = defineWorkflow<string, string>({ name: "Parent", key: (id) => id, hashKey: false });
+    const parent = Parent.implement({
+      async execute(ctx, id) {
+        const child = await ctx.child(Part).start(`part of ${id}`);
+        await ctx.sleep("5 minutes");
+        return child.result().catch((error: Error) => error.name);
+      },
+    });
+    let looks = new Door();
+    await using cluster = await createTestCluster({
+      register: [part, parent],
+      storagePollInterval: "5s",
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(...args) {
+            const passed = looks.passed();
+            // It is the first one that waits: the parent's own.
+            looks.letPass();
+            await passed;
+            return messages.lookUpByKey(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Parent).start("p");
+    await cluster.advance("4 minutes");
+    looks = new Door();
+    looks.close();
+    await cluster.advance("75s");
+    looks.open();
+    await cluster.advance("2 minutes");
+    expect(await handle.poll()).toBe("UnknownExecutionError");
   });
 });

@@ -70,8 +70,8 @@ export interface EntityBehavior {
   readonly mayRunAhead?: boolean;
   /** Whether an entity has nothing in memory but its requests: then it leaves with the last of them. Not given: it may have. */
   readonly keepsNothing?: boolean;
-  /** One of its requests has become a dead letter. Must not reject. */
-  buried?(address: EntityAddress): Promise<void>;
+  /** One of its requests is about to become a dead letter. May be called again for it: by the next owner, or where it rejects. */
+  burying?(address: EntityAddress): Promise<void>;
   /** Why it is in vain to wait for a request that was put off here under this fence. Null, or not given: it is not. */
   failureOf?(request: Envelope, fence: Fence): EncodedError | null;
   /** Requests that were put off under this fence because they wait for other code. */

@@ -341,7 +341,6 @@ export class EntityHost {
         return undefined;
       case "dead": {
         this.#forget(request, activation);
-        void this.#behaviors.get(request.envelope.address.entityType)?.buried?.(request.envelope.address);
         this.#options.deadLettered({
           requestId: request.id,
           address: request.envelope.address,

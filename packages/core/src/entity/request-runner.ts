@@ -74,6 +74,8 @@ type Attempt =
   | { readonly type: "threw"; readonly error: unknown }
   | Exclude<RunResult, { type: "answered" | "dead" }>;
 
+/** Tries, with six seconds of pauses between them, after which a dead letter is recorded although nobody could be told of it. */
+const MOST_TELLINGS = 7;
 /** The scope of all handlers of volatile requests: nobody opens a transaction in it. */
 const NO_TRANSACTIONS = new TransactionScope(
   undefined,
@@ -125,6 +127,28 @@ export class RequestRunner {
     return { type: "answered", reply: { requestId: request.id, exit } };
   };
 
+  /** Who waits for its end elsewhere is told before it is recorded: should this runner die in between, the next owner does both. */
+  async #bury(request: HostedRequest, activation: Activation, error: unknown): Promise<RunResult> {
+    for (let tries = 1; !request.hasMoved(); tries += 1) {
+      // Who is not told looks by itself after a while.
+      if ((await request.unlessMoved(this.#toldOfEnd(request, activation), true)) || tries >= MOST_TELLINGS)
+        break;
+      await this.#retries.pause(request, tries);
+    }
+    return this.#outcomes.bury(request, activation.fence, error);
+  }
+
+  /** Never rejects. */
+  async #toldOfEnd(request: HostedRequest, { behavior, address }: Activation): Promise<boolean> {
+    try {
+      await behavior.burying?.(address);
+      return true;
+    } catch (error) {
+      this.#retries.warn(request, "Those who wait for what is to be a dead letter could not be told", error);
+      return false;
+    }
+  }
+
   /** Attempts it until its outcome is recorded, or it is buried. */
   async #runRecorded(request: HostedRequest, activation: Activation): Promise<RunResult> {
     const { fence } = activation;
@@ -145,7 +169,7 @@ export class RequestRunner {
       }
       if (request.hasMoved()) return MOVED;
       if (!request.attemptIsRecorded) {
-        if (isSpent()) return this.#outcomes.bury(request, fence, lastError ?? neverEnded(request));
+        if (isSpent()) return this.#bury(request, activation, lastError ?? neverEnded(request));
         try {
           await this.#options.messages.recordAttempt(request.id, request.attempts + 1, fence);
         } catch (error) {

@@ -46,12 +46,13 @@ export function executionBehavior(
     // No copy is here that takes it. It is in the inbox, so the next one has it from there.
     const state = await services.lookUp(address.entityType, address.entityId);
     // A new one that began meanwhile did not look there.
-    if (state === null || isTaken()) return;
+    if (isTaken()) return;
     if (tag === WATCH) {
-      // One that ends at this moment, or is about to leave memory, may have read its inbox before: better woken in vain.
-      if (state.state !== "pending" || services.isHosted(state.requestId))
+      // What was forgotten has no end that anybody else would be woken for. One that ends at this moment, or is about to leave
+      // memory, may have read its inbox before: better woken in vain.
+      if (state?.state !== "pending" || services.isHosted(state.requestId))
         await services.wake(input as Watcher);
-    } else if (state.state === "pending") await services.hasten(state, fence);
+    } else if (state?.state === "pending") await services.hasten(state, fence);
   };
   const query = async (input: unknown, { envelope }: Call): Promise<unknown> => {
     const { name, payload } = input as SignalMessage;
@@ -104,7 +105,7 @@ export function executionBehavior(
     countsCutAttempt: true,
     keepsNothing: true,
     handlers,
-    buried: (address) => runner.wakeWatchersOf(address),
+    burying: (address) => runner.wakeWatchersOf(address),
     failureOf: ({ address, tag }, fence) =>
       tag === EXECUTE ? runner.parked.failureOf(address.entityId, fence) : null,
     waiting: (fence) => runner.parked.under(fence).map((executionId) => `${contract.name}/${executionId}`),

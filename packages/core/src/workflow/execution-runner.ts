@@ -347,19 +347,10 @@ export class ExecutionRunner {
     return new Suspension(until, attempt > 1 ? 1 : 0, isTold ? encoded : null);
   }
 
-  /** Has those woken who wait for the end of an execution that became a dead letter. Never rejects. */
+  /** Has those woken who wait for the end of an execution that is to be a dead letter. */
   async wakeWatchersOf({ entityType, entityId: executionId }: EntityAddress): Promise<void> {
-    try {
-      const { inbox } = await this.#services.storage.readExecution(
-        { entityType, executionId },
-        EXECUTION_TAGS,
-      );
-      await this.#wake(watchersIn(inbox));
-    } catch (error) {
-      // They look by themselves after a while.
-      const fields = { executionId, error: String(error) };
-      this.#services.logger.warn("Those who wait for a dead execution could not be told", fields);
-    }
+    const { inbox } = await this.#services.storage.readExecution({ entityType, executionId }, EXECUTION_TAGS);
+    await this.#wake(watchersIn(inbox));
   }
 }
 
