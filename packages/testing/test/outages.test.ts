@@ -145,6 +145,25 @@ describe("the log of a runner", () => {
     expect(cluster.runners[1]?.shardsOwned).toBe(300);
   });
 
+  it("has few lines of shards that cannot be freed while the lease store is away, and one when they are", async () => {
+    const { logger, lines } = listener();
+    await using cluster = await createTestCluster({ runners: 2, register: [echo], logger });
+    await cluster.crash(1);
+    await cluster.advance("60s");
+    // Its lease is held throughout.
+    cluster.revive(1);
+    await cluster.advance("500ms");
+    cluster.faults(NO_LEASES, [0]);
+    await cluster.advance("15s");
+    expect(counted(lines.warn)["Shards could not be freed; trying again"]).toBe(1);
+    const over = "No shard is left that could not be freed";
+    expect(counted(lines.info)[over]).toBeUndefined();
+    cluster.faults({}, [0]);
+    await cluster.advance("15s");
+    expect(counted(lines.info)[over]).toBe(1);
+    expect(cluster.runners.map(({ shardsOwned }) => shardsOwned)).toEqual([150, 150]);
+  });
+
   it("has few lines of replies that cannot be looked up while storage is away", async () => {
     const { logger, lines } = listener();
     await using cluster = await createTestCluster({ runners: 2, register: [echo, asker], logger });

@@ -62,8 +62,9 @@ type Holding = "serving" | "draining" | "drained";
 
 export class ShardOwner {
   readonly #options: ShardOwnerOptions;
-  /** Of claims. */
-  readonly #outage: Outage;
+  /** Of claims, and of releases. */
+  readonly #claimOutage: Outage;
+  readonly #freeOutage: Outage;
   readonly #held = new Map<ShardId, Holding>();
   /** What may be leased to `#lessee` (S4). */
   readonly #leased = new Set<ShardId>();
@@ -85,7 +86,8 @@ export class ShardOwner {
   constructor(options: ShardOwnerOptions) {
     this.#options = options;
     const { clock, logger } = options;
-    this.#outage = new Outage({ clock, logger, ended: "No shard is left that could not be claimed" });
+    this.#claimOutage = new Outage({ clock, logger, ended: "No shard is left that could not be claimed" });
+    this.#freeOutage = new Outage({ clock, logger, ended: "No shard is left that could not be freed" });
     this.#handOver = new HandOver({
       clock: options.clock,
       isIdle: (shardId) => options.guest.isIdle(shardId),
@@ -261,7 +263,7 @@ export class ShardOwner {
       }
     } catch (error) {
       // The outcome of a claim may be unknown. Claiming again raises the epoch again, and that settles it.
-      this.#outage.failed("Shards could not be claimed; trying again", {
+      this.#claimOutage.failed("Shards could not be claimed; trying again", {
         shards: asked.length,
         error: String(error),
       });
@@ -285,8 +287,10 @@ export class ShardOwner {
 
   #retryMissing(runnerId: string): void {
     const missing = this.#missing().length;
-    if (missing === 0) this.#outage.succeeded();
-    if (missing > 0 || this.#strays(runnerId).length > 0) this.#retry();
+    const strays = this.#strays(runnerId).length;
+    if (missing === 0) this.#claimOutage.succeeded();
+    if (strays === 0) this.#freeOutage.succeeded();
+    if (missing > 0 || strays > 0) this.#retry();
   }
 
   /** What may be leased under this identity, and is neither held nor wanted. */
@@ -305,7 +309,7 @@ export class ShardOwner {
       if (this.#lessee === runnerId) for (const shardId of shardIds) this.#leased.delete(shardId);
       this.#options.released(shardIds);
     } catch (error) {
-      this.#options.logger.warn("Shards could not be freed; trying again", {
+      this.#freeOutage.failed("Shards could not be freed; trying again", {
         shards: shardIds.length,
         error: String(error),
       });
