@@ -121,6 +121,8 @@ describe("what is asked of an execution that storage has to find first", () => {
       expect(end).toBeNull();
       await cluster.advance("100ms");
       expect(end).toBeInstanceOf(TimeoutError);
+      // As it was given, not what was left of it.
+      expect(String(end)).toContain("within 1000 ms");
       door.open();
     },
   );

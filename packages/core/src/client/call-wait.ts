@@ -26,11 +26,17 @@ export interface CallLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What is said of a call besides its limits. */
+export interface CallOrigin extends Origin {
+  /** See `CallTarget`. */
+  readonly passedMs?: number;
+}
+
 /** Once a limit is reached, the request is abandoned. A class: for each call one object is less than its closures. */
 export abstract class LimitedWait {
   protected readonly delivery: CallWaitParts["delivery"];
   protected readonly envelope: Envelope;
-  readonly #origin: Origin;
+  readonly #origin: CallOrigin;
   readonly #clock: Clock;
   readonly #timeoutMs: number | null;
   readonly #signal: AbortSignal | undefined;
@@ -42,7 +48,7 @@ export abstract class LimitedWait {
     { delivery, clock }: CallWaitParts,
     envelope: Envelope,
     { timeout, signal }: CallLimits,
-    origin: Origin = {},
+    origin: CallOrigin = {},
   ) {
     if (signal !== undefined && !isAbortSignal(signal))
       throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
@@ -98,7 +104,8 @@ export abstract class LimitedWait {
 
   #limit(timeoutMs: number): Timer {
     const hasKey = this.envelope.deduplicationKey !== null;
-    return this.#clock.setTimer(timeoutMs, () =>
+    const leftMs = Math.max(0, timeoutMs - (this.#origin.passedMs ?? 0));
+    return this.#clock.setTimer(leftMs, () =>
       this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs, hasKey })),
     );
   }
@@ -176,7 +183,7 @@ export class StreamWait extends LimitedWait {
     parts: CallWaitParts,
     envelope: Envelope,
     limits: CallLimits,
-    origin: Origin,
+    origin: CallOrigin,
     failed: (error: Error) => void,
   ) {
     super(parts, envelope, limits, origin);

@@ -57,6 +57,8 @@ export interface CallTarget {
   readonly isKept?: boolean;
   /** The shard on which the handler runs that calls. */
   readonly fromShard?: ShardId;
+  /** How much of the call's `timeout` was over before it was made, in whole milliseconds. */
+  readonly passedMs?: number;
 }
 
 /** Sends requests and hands back decoded, validated outcomes. */

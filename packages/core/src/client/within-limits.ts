@@ -4,13 +4,6 @@ import { ConfigError } from "../errors/config.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
 import { isAbortSignal, type CallLimits } from "./call-wait.ts";
 
-/** What of a call's limits is left for the rest of it, after so many milliseconds. In whole ones: users read them in errors. */
-export function limitsAfter<Limits extends CallLimits>(limits: Limits, passedMs: number): Limits {
-  const { timeout } = limits;
-  if (timeout === undefined) return limits;
-  return { ...limits, timeout: Math.max(0, Math.ceil(milliseconds(timeout, "timeout") - passedMs)) };
-}
-
 /**
  * Waits for what a call has to read before it is sent, for as long as the call's limits allow. What is not waited for any more has
  * the signal that it is given aborted, and may go on.

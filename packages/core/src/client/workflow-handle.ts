@@ -41,7 +41,6 @@ import {
 } from "./execution-description.ts";
 import { executionRecord } from "./execution-listing.ts";
 import { outcome } from "./execution-outcome.ts";
-import { limitsAfter } from "./within-limits.ts";
 
 /** What a query takes. */
 export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
@@ -138,13 +137,13 @@ export function workflowHandle(
     if (state === null) throw new UnknownExecutionError({ workflow, executionId });
     return state;
   };
-  /** Also what its limits leave for the call that follows. */
-  const knownWithin = async <Limits extends CallLimits>(
-    limits: Limits,
-  ): Promise<{ readonly state: RequestState; readonly left: Limits }> => {
+  /** Also how much of the call's time-out that took. */
+  const knownWithin = async (
+    limits: CallLimits,
+  ): Promise<{ readonly state: RequestState; readonly passedMs: number }> => {
     const begun = access.monotonic();
     const state = await known(limits);
-    return { state, left: limitsAfter(limits, access.monotonic() - begun) };
+    return { state, passedMs: Math.floor(access.monotonic() - begun) };
   };
   const isGone = (): Promise<boolean> =>
     caller.lookUpByKey(to(EXECUTE), EXECUTE).then(
@@ -159,15 +158,17 @@ export function workflowHandle(
     executionId,
     async result(options = {}) {
       checkOptionNames(options, WAITING_OPTION_NAMES);
-      const { state, left } = await knownWithin(options);
+      const { state, passedMs } = await knownWithin(options);
       if (state.state !== "pending") return outcome(contract, state);
       // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
-      const joining = { ...left, headers: { [JOINING_HEADER]: "" } };
-      const output = await caller.call(to(EXECUTE), undefined, joining).catch(async (error: unknown) => {
-        const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
-        if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
-        throw error;
-      });
+      const joining = { ...options, headers: { [JOINING_HEADER]: "" } };
+      const output = await caller
+        .call({ ...to(EXECUTE), passedMs }, undefined, joining)
+        .catch(async (error: unknown) => {
+          const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
+          if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
+          throw error;
+        });
       return parseWhat(contract.output, output, `The result of ${workflow}`);
     },
     async poll() {
@@ -183,10 +184,11 @@ export function workflowHandle(
       await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
       const { idempotencyKey: key, ...waiting } = options;
       const idempotencyKey = key === undefined ? access.newId() : signalKey(name, key);
-      const { state, left } = await knownWithin(waiting);
+      const { state, passedMs } = await knownWithin(waiting);
       if (state.state !== "pending")
         throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
-      await caller.notify({ ...to(SIGNAL), isKept: true }, { name, payload }, { ...left, idempotencyKey });
+      const target = { ...to(SIGNAL), isKept: true, passedMs };
+      await caller.notify(target, { name, payload }, { ...waiting, idempotencyKey });
     },
     async query(name, given?: unknown, optionsGiven = {}) {
       const [input, options] = [copyOf(given), copyOf(optionsGiven)];
@@ -194,8 +196,8 @@ export function workflowHandle(
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
       const { input: schema, output } = contract.queries[name] as AnyQuery;
       await parseWhat(schema, input, `The query ${name} of ${workflow}`);
-      const { left } = await knownWithin(options);
-      const answer = await caller.call(to(QUERY), { name, payload: input }, left);
+      const { passedMs } = await knownWithin(options);
+      const answer = await caller.call({ ...to(QUERY), passedMs }, { name, payload: input }, options);
       return parseWhat(output, answer, `The answer of ${name}`);
     },
     async cancel(reason = "no reason was given") {
