@@ -309,6 +309,49 @@ describe("a request that turns out to be a duplicate", () => {
     expect(await Promise.all([...first, ...many])).toHaveLength(102);
   });
 
+  it("is looked for although one in front of it was not found for a lost connection", async () => {
+    const door = new Door();
+    let lookUps = 0;
+    const stored: string[] = [];
+    const pay = Pay.implement({
+      async charge({ id }) {
+        await door.passed();
+        return id;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [pay],
+      entityMailboxCapacity: 1,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(...args) {
+            lookUps += 1;
+            const isLost = lookUps % 10 === 0;
+            await cluster.sleep(10);
+            if (isLost) throw notWritten("lookUpByKey");
+            return messages.lookUpByKey(...args);
+          },
+          async saveRequest(envelope, ...args) {
+            stored.push(envelope.requestId);
+            return messages.saveRequest(envelope, ...args);
+          },
+        },
+      })),
+    });
+    const { charge } = cluster.entity(Pay, "p");
+    door.close();
+    const first = ["runs", "waits"].map((id) => charge({ id }));
+    await cluster.advance("50ms");
+    const many = Array.from({ length: 200 }, (_, each) => charge({ id: `${each}` }).catch(String));
+    await cluster.advance("10s");
+    // Their senders store none of those for which there is no room.
+    expect(stored).toHaveLength(first.length);
+    expect(await Promise.all(many)).toEqual(many.map(() => expect.stringContaining("is full")));
+    door.open();
+    await cluster.advance("1s");
+    expect(await Promise.all(first)).toEqual(["runs", "waits"]);
+  });
+
   it("is told of no refusal where its mailbox is full and storage cannot be asked for its key", async () => {
     const door = new Door();
     let isAway = false;

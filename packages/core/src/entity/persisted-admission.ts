@@ -53,13 +53,15 @@ export interface PersistedAdmissionOptions {
 
 /** So many look-ups for full mailboxes at a time: the work of all other entities needs storage, too. */
 const LOOK_UPS = 4;
+/** One that failed after so long met a storage that is silent. What fails at once, as for a lost connection, holds up nobody. */
+const SILENCE_MS = 1_000;
 
 export class PersistedAdmission {
   readonly #options: PersistedAdmissionOptions;
   readonly #beingStored = new KeysBeingStored();
   readonly #lookUps = new Lanes(LOOK_UPS);
-  /** How many look-ups by key have failed. */
-  #failedLookUps = 0;
+  /** How many look-ups by key were not answered. */
+  #silences = 0;
 
   constructor(options: PersistedAdmissionOptions) {
     this.#options = options;
@@ -89,10 +91,10 @@ export class PersistedAdmission {
     if (resident !== undefined && (resident.isBacklogged || resident.isFull)) {
       if (envelope.deduplicationKey === null)
         return void refuseFull(arrival, resident, this.#options.counters);
-      const failedBefore = this.#failedLookUps;
+      const silencesBefore = this.#silences;
       return this.#lookUps.take(async () => {
-        if (this.#failedLookUps === failedBefore) return this.#joinWithoutRoom(arrival, shard, resident);
-        // Storage failed one in front of it: who waits is not to wait for its deadline, too, time and again.
+        if (this.#silences === silencesBefore) return this.#joinWithoutRoom(arrival, shard, resident);
+        // Storage was silent for one in front of it: who waits is not to wait for its deadline, too, time and again.
         refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
       });
     }
@@ -187,6 +189,8 @@ export class PersistedAdmission {
   /** Of what is not to be stored: it joins what has its key, also where that was answered. @param otherwise nothing has it */
   async #joinByKey(arrival: Arrival, shard: HostedShard, otherwise: () => void): Promise<void> {
     const { address, tag, deduplicationKey: key } = arrival.envelope;
+    const { clock } = this.#options;
+    const askedAt = clock.monotonic();
     try {
       const existing = key === null ? null : await this.#options.messages.lookUpByKey(address, tag, key);
       if (this.#options.admittingShard(arrival) !== shard)
@@ -194,7 +198,7 @@ export class PersistedAdmission {
       if (existing !== null) return await this.#answerDuplicate(arrival, shard, existing);
       otherwise();
     } catch {
-      this.#failedLookUps += 1;
+      if (clock.monotonic() - askedAt >= SILENCE_MS) this.#silences += 1;
       refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
     }
   }
