@@ -63,9 +63,9 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "a signal does not wake a suspended execution",
     breaks: "INV-2",
     file: "workflow/execution-behavior.ts",
-    find: '    } else if (state.state === "pending") await services.hasten(state, fence);\n',
+    find: '    } else if (state?.state === "pending") await services.hasten(state, fence);\n',
     replace:
-      '    } else if (state.state === "pending" && tag === WAKE) await services.hasten(state.requestId, fence);\n',
+      '    } else if (state?.state === "pending" && tag === WAKE) await services.hasten(state, fence);\n',
     scenarios: ["signals"],
   },
   {
@@ -88,8 +88,8 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     name: "who watches an execution that ends at this moment is not woken",
     breaks: "INV-2",
     file: "workflow/execution-behavior.ts",
-    find: 'if (state.state !== "pending" || services.isHosted(state.requestId))',
-    replace: 'if (state.state !== "pending")',
+    find: 'if (state?.state !== "pending" || services.isHosted(state.requestId))',
+    replace: 'if (state?.state !== "pending")',
     scenarios: ["families", "children"],
   },
   {
