@@ -1,4 +1,5 @@
 import {
+  DeadLetteredError,
   defineEntity,
   InterruptedError,
   RemoteError,
@@ -8,7 +9,7 @@ import {
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
-import { inDoubt, tampering } from "./tampering.ts";
+import { Door, inDoubt, notWritten, tampering } from "./tampering.ts";
 
 const Source = defineEntity({
   name: "Source",
@@ -256,6 +257,121 @@ describe("a persisted stream", () => {
       expect(got).toEqual(upTo(30));
     },
   );
+
+  it.each([1, 2])(
+    "gives its handler's error although the mailbox is full by then, with %i runners",
+    async (runners) => {
+      const behind = new Door();
+      const Busy = defineEntity({
+        name: "Busy",
+        mailboxCapacity: 2,
+        rpcs: {
+          read: rpc<void, number>({ stream: true, persisted: true }),
+          wait: rpc<void, void>({ persisted: true }),
+        },
+      });
+      const broken = new Door();
+      broken.close();
+      behind.close();
+      const busy = Busy.implement({
+        async *read() {
+          yield 0;
+          await broken.passed();
+          throw new Error("the source ran dry");
+        },
+        wait: () => behind.passed(),
+      });
+      await using cluster = await createTestCluster({ runners, register: [busy] });
+      const got: number[] = [];
+      let failure: unknown = null;
+      void collect(cluster.entity(Busy, "b").read(), got).catch((error: unknown) => (failure = error));
+      await cluster.advance("1s");
+      const waiting = Array.from({ length: 3 }, () =>
+        cluster
+          .entity(Busy, "b")
+          .wait()
+          .catch((error: unknown) => error),
+      );
+      await cluster.advance("1s");
+      broken.open();
+      await cluster.advance("1ms");
+      waiting.push(
+        cluster
+          .entity(Busy, "b")
+          .wait()
+          .catch((error: unknown) => error),
+      );
+      await cluster.advance("1 minute");
+      expect(failure).toMatchObject({ message: "the source ran dry" });
+      expect(got).toEqual([0]);
+      behind.open();
+      await cluster.advance("1 minute");
+      await Promise.all(waiting);
+    },
+  );
+
+  it("is not handled anew where its dead letter is dropped as soon as its reader has the error", async () => {
+    let begun = 0;
+    const Draft = defineEntity({
+      name: "Draft",
+      rpcs: { read: rpc<void, number>({ stream: true, persisted: true }) },
+    });
+    const draft = Draft.implement({
+      async *read() {
+        begun += 1;
+        yield 0;
+        throw Object.assign(new Error("the source ran dry"), { retryable: true });
+      },
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [draft],
+      storageMessageMaxRetries: 0,
+    });
+    const got: number[] = [];
+    const failure = collect(cluster.entity(Draft, "d").read(), got).catch((error: unknown) => error);
+    let dropped = 0;
+    while (dropped === 0) {
+      await cluster.advance("1ms");
+      for (const { requestId } of await cluster.deadLetters.list()) {
+        await cluster.deadLetters.drop(requestId);
+        dropped += 1;
+      }
+    }
+    await cluster.advance("1 minute");
+    expect(await failure).toBeInstanceOf(DeadLetteredError);
+    expect(got).toEqual([0]);
+    expect(begun).toBe(1);
+  });
+
+  it("gives its handler's error although storage fails from then on", async () => {
+    let isAway = false;
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [new Numbers().implementation],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveReply(...args) {
+            const reply = await messages.saveReply(...args);
+            isAway = true;
+            return reply;
+          },
+          readChunks(...args) {
+            return isAway ? Promise.reject(notWritten("readChunks")) : messages.readChunks(...args);
+          },
+        },
+      })),
+    });
+    const got: number[] = [];
+    let failure: unknown = null;
+    void collect(cluster.entity(Source, "s").keepToBreak(3), got).catch(
+      (error: unknown) => (failure = error),
+    );
+    await cluster.advance("2 minutes");
+    expect(isAway).toBe(true);
+    expect(failure).toMatchObject({ message: "the source ran dry" });
+    expect(got).toEqual(upTo(3));
+  });
 
   it("is refused to one who comes when another has read its beginning, and is that one's to its end", async () => {
     const numbers = new Numbers();

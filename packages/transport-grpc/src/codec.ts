@@ -35,7 +35,13 @@ function toProto(message: WireMessage): ProtoMessage {
         },
       };
     case "reply":
-      return { reply: { ...replyToProto(message.reply), keptFrom: message.keptFrom ?? 0 } };
+      return {
+        reply: {
+          ...replyToProto(message.reply),
+          keptFrom: message.keptFrom ?? 0,
+          chunkCount: message.chunkCount ?? 0,
+        },
+      };
     case "chunk":
       return { chunk: { ...message.chunk, keptFrom: message.keptFrom ?? 0 } };
     case "rejected":
@@ -97,9 +103,9 @@ function fromProto(type: string, body: Readonly<Record<string, unknown>>): unkno
     case "rejected":
       return { ...body, type, code: named(REJECTION, body["code"]) };
     case "reply": {
-      const { requestId, exit, value, error, keptFrom } = body;
+      const { requestId, exit, value, error, keptFrom, chunkCount } = body;
       const ok = exit === "value" ? true : exit === "error" ? false : null;
-      return { type, keptFrom, reply: { requestId, exit: { ok, value, error } } };
+      return { type, keptFrom, chunkCount, reply: { requestId, exit: { ok, value, error } } };
     }
     case "chunk":
       return { type, keptFrom: body["keptFrom"], chunk: body };

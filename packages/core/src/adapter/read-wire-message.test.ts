@@ -59,6 +59,10 @@ describe("a message that was read", () => {
       "kept from what is no count",
       { type: "chunk", chunk: { requestId: "r", index: 1, value: "" }, keptFrom: -1 },
     ],
+    [
+      "after what is no count of chunks",
+      { type: "reply", reply: { requestId: "r", exit: { ok: true, value: "1" } }, chunkCount: 0.5 },
+    ],
     ["read from what is no count", { ...request, readFrom: -1 }],
     ["with shards that are no list", { type: "released", shardIds: "a:1" }],
   ])("is refused if it is %s", (_, value) => {

@@ -55,7 +55,12 @@ export function readWireMessage(value: unknown): WireMessage {
         ...(typeof body["sending"] === "number" ? { sending: count(body, "sending") } : {}),
       };
     case "reply":
-      return { type, reply: replyOf(fields(body["reply"], "a reply")), ...keptFromOf(body) };
+      return {
+        type,
+        reply: replyOf(fields(body["reply"], "a reply")),
+        ...unlessZero(body, "keptFrom"),
+        ...unlessZero(body, "chunkCount"),
+      };
     case "chunk": {
       const chunk = fields(body["chunk"], "a chunk");
       return {
@@ -65,7 +70,7 @@ export function readWireMessage(value: unknown): WireMessage {
           index: count(chunk, "index"),
           value: text(chunk, "value"),
         },
-        ...keptFromOf(body),
+        ...unlessZero(body, "keptFrom"),
       };
     }
     case "acknowledge":
@@ -85,9 +90,10 @@ export function readWireMessage(value: unknown): WireMessage {
   }
 }
 
-function keptFromOf(body: Fields): { readonly keptFrom?: number } {
-  const keptFrom = body["keptFrom"] === undefined ? 0 : count(body, "keptFrom");
-  return keptFrom === 0 ? {} : { keptFrom };
+/** A count that is left out for 0. */
+function unlessZero<Name extends string>(body: Fields, name: Name): { readonly [Key in Name]?: number } {
+  const value = body[name] === undefined ? 0 : count(body, name);
+  return (value === 0 ? {} : { [name]: value }) as { readonly [Key in Name]?: number };
 }
 
 function envelopeOf(body: Fields): Envelope {

@@ -50,7 +50,7 @@ function limits(): CallLimits & { readonly abort: AbortController } {
 
 describe("a call that is answered while it is sent", () => {
   it("has its answer at once, sets no timer, and leaves nothing at its signal", () => {
-    const wires = new Wires((listener) => listener.reply(REPLY, 0));
+    const wires = new Wires((listener) => listener.reply(REPLY, 0, 0));
     const { timeout, signal } = limits();
     expect(new ReplyWait(wires, REQUEST, { timeout, signal }).outcome()).toBe(REPLY);
     expect(wires.clock.timers).toBe(0);
@@ -81,7 +81,7 @@ describe("a call that is answered later", () => {
     const { timeout, signal } = limits();
     const outcome = new ReplyWait(wires, REQUEST, { timeout, signal }).outcome();
     expect(wires.clock.timers).toBe(1);
-    wires.listener?.reply(REPLY, 0);
+    wires.listener?.reply(REPLY, 0, 0);
     await expect(outcome).resolves.toBe(REPLY);
     expect(getEventListeners(signal as AbortSignal, "abort")).toEqual([]);
     await wires.clock.advance(2_000);

@@ -120,8 +120,6 @@ const OPTION_NAMES: OptionNames<CallOptions> = {
 const MAX_HEADERS_BYTES = 16 * 1_024;
 const NO_HEADERS: Envelope["headers"] = Object.freeze({});
 const GAP_CHECK_MS = 2_000;
-/** How often a persisted stream that ended with an error is asked for again at the most. */
-const MOST_ASKED_AGAIN = 5;
 
 /** @throws {ConfigError} they are no object, or there is no such option */
 export function checkCallOptions(options: unknown): void {
@@ -184,20 +182,7 @@ export class ClusterCaller implements Caller {
       // Once a volatile stream has ended, nobody waits for that, and nothing is kept of it.
       if (envelope.persisted || !queue.hasEnd) delivery.acknowledge(requestId, upTo);
     });
-    /** What it ended with, if that is an error: it does not say how many elements came before. */
-    let endedWith: Error | null = null;
-    let askedAgain = 0;
-    const fail = (error: Error): void => queue.fail(endedWith ?? error);
-    const endWith = (error: Error): void => {
-      const isWhole = !envelope.persisted || (askedAgain > 0 && !queue.isTorn);
-      endedWith = error;
-      if (isWhole || askedAgain >= MOST_ASKED_AGAIN) return fail(error);
-      // Those that were lost on the way are kept. They come before it, if it comes once more.
-      askedAgain += 1;
-      queue.acknowledgeAgain();
-      delivery.resume(requestId);
-    };
-    const wait = new StreamWait(this.#options, envelope, given, target, fail);
+    const wait = new StreamWait(this.#options, envelope, given, target, (error) => queue.fail(error));
     left.whenAborted(() => queue.leave());
     // Only another reader can have taken what this one lacks: it says itself how far it came.
     let isTaken = false;
@@ -222,12 +207,12 @@ export class ClusterCaller implements Caller {
         queue.push(chunk);
         checkKept(keptFrom);
       },
-      reply({ exit }, keptFrom) {
+      reply({ exit }, keptFrom, chunkCount) {
         if (exit.ok) finish(decodePayload(exit.value, `The end of ${what}`));
-        else endWith(answerOf(exit.error, rpc?.errors ?? [], what));
+        else queue.finish(chunkCount, answerOf(exit.error, rpc?.errors ?? [], what));
         checkKept(keptFrom);
       },
-      failed: fail,
+      failed: (error) => queue.fail(error),
     });
     const watch = (): void => {
       if (queue.hasGapStill()) {
@@ -260,7 +245,7 @@ export class ClusterCaller implements Caller {
       wait.stop();
       if (isComplete) queue.acknowledgeAgain();
       // What another one reads is not to be interrupted.
-      if (isComplete || isTaken || endedWith !== null) delivery.done(requestId);
+      if (queue.hasEnd || isTaken) delivery.done(requestId);
       else delivery.abandon(requestId);
     }
     return undefined;

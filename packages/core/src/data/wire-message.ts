@@ -37,8 +37,16 @@ export type WireMessage =
       /** Which sending of the request it answers; left out where that is all the same. */
       readonly sending?: number;
     }
-  /** `keptFrom`: of a persisted stream. What came before this chunk was read and is kept no longer; left out for 0. */
-  | { readonly type: "reply"; readonly reply: Reply; readonly keptFrom?: number }
+  /**
+   * Of a persisted stream, each left out for 0: `keptFrom`: what came before this chunk was read and is kept no longer;
+   * `chunkCount`: how many chunks came before an error. A successful end says that itself.
+   */
+  | {
+      readonly type: "reply";
+      readonly reply: Reply;
+      readonly keptFrom?: number;
+      readonly chunkCount?: number;
+    }
   | { readonly type: "chunk"; readonly chunk: Chunk; readonly keptFrom?: number }
   /** The consumer took every chunk below `upTo`: the producer may send as many again. */
   | { readonly type: "acknowledge"; readonly requestId: string; readonly upTo: number }

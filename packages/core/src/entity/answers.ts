@@ -38,6 +38,12 @@ export function movedReply(envelope: Envelope, why: string): Reply {
   };
 }
 
+/** @param chunkCount of a persisted stream: how many chunks came before its end */
+export function replyMessage(reply: Reply, chunkCount: number): WireMessage {
+  const isSaidByEnd = reply.exit.ok || chunkCount === 0;
+  return isSaidByEnd ? { type: "reply", reply } : { type: "reply", reply, chunkCount };
+}
+
 /** To who waits in vain for a request that was put off. It is no reply of the request's: that may still come. */
 export function failure(requestId: string, error: EncodedError): WireMessage {
   return { type: "reply", reply: { requestId, exit: { ok: false, error } } };

@@ -128,7 +128,7 @@ export class Delivery {
     this.#say(outgoing, { type: "acknowledge", requestId, upTo });
   }
 
-  /** Chunks are missing, or may be, although the end came: a persisted stream is asked for again. */
+  /** Chunks are missing although the end came: a persisted stream is asked for again. */
   resume(requestId: string): void {
     const outgoing = this.#outgoing.get(requestId);
     if (outgoing !== undefined) this.#lost(outgoing, "chunks of its stream were lost");
@@ -147,7 +147,7 @@ export class Delivery {
       case "chunk":
         return this.#takenIn(message.chunk.requestId)?.listener.chunk(message.chunk, message.keptFrom ?? 0);
       case "reply":
-        return this.#replied(message.reply, message.keptFrom);
+        return this.#replied(message.reply, message.keptFrom, message.chunkCount);
       case "rejected":
         return this.#rejected(message);
       case "known": {
@@ -354,13 +354,13 @@ export class Delivery {
     this.#replied({ ...endOf(state, outgoing.envelope), requestId });
   }
 
-  #replied(reply: Reply, keptFrom: number = 0): void {
+  #replied(reply: Reply, keptFrom: number = 0, chunkCount: number = 0): void {
     const outgoing = this.#takenIn(reply.requestId);
     if (outgoing === undefined) return;
-    // A stream is forgotten by its reader, who may find chunks missing; of a volatile one they are lost.
-    const { expects, persisted } = outgoing.envelope;
-    if (expects !== "stream" || (!persisted && !reply.exit.ok)) this.#outgoing.drop(outgoing);
-    outgoing.listener.reply(reply, keptFrom);
+    // A stream is forgotten by its reader, who may find chunks missing.
+    if (outgoing.envelope.expects !== "stream" || (!reply.exit.ok && chunkCount === 0))
+      this.#outgoing.drop(outgoing);
+    outgoing.listener.reply(reply, keptFrom, chunkCount);
   }
 
   #rejected(message: Rejected): void {

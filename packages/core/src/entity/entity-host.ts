@@ -22,7 +22,7 @@ import type { WireMessage } from "../data/wire-message.ts";
 import type { Activation } from "./activation.ts";
 import { Activations } from "./activations.ts";
 import { Admission, type AdmissionOptions, type RequestMessage } from "./admission.ts";
-import { deadReply, failure, notHere } from "./answers.ts";
+import { deadReply, failure, notHere, replyMessage } from "./answers.ts";
 import type { EntityBehavior, Suspension } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { Eviction } from "./eviction.ts";
@@ -337,7 +337,7 @@ export class EntityHost {
         this.#forget(request, activation);
         if (result.reply.exit.ok) this.#options.counters.succeeded += 1;
         else this.#options.counters.failed += 1;
-        this.#settle(request, { type: "reply", reply: result.reply });
+        this.#settle(request, replyMessage(result.reply, request.chunkCount));
         return undefined;
       case "dead": {
         this.#forget(request, activation);

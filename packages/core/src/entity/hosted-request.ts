@@ -52,6 +52,8 @@ export class HostedRequest {
   isNested = false;
   /** For a streamed reply: how far the producer may run ahead. */
   window: ChunkWindow | null = null;
+  /** Of a persisted stream: how many chunks storage has, as far as this runner knows. */
+  chunkCount = 0;
   #ended: { readonly reason: EndReason; readonly why: string } | null = null;
   readonly #abort = new Abort();
   #onMoved: (() => void) | null = null;

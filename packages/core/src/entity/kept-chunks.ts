@@ -14,19 +14,19 @@ export class KeptChunks {
 
   /**
    * Sends what is kept of a stream, from `readFrom` on, to a consumer that joined or came back. Resolves to how to say from where
-   * on it is kept, or to null if that could not be read. Never rejects.
+   * on it is kept, and how many there were, or to null if that could not be read. Never rejects.
    */
   async send(
     requestId: string,
     readFrom: number,
     answer: Answer,
-  ): Promise<{ readonly keptFrom?: number } | null> {
+  ): Promise<{ readonly keptFrom?: number; readonly chunkCount?: number } | null> {
     try {
       const { chunks, saved } = await this.#messages.readChunks(requestId, readFrom);
       const first = chunks[0]?.index ?? saved;
       const kept = first === 0 ? {} : { keptFrom: first };
       for (const chunk of chunks) answer({ type: "chunk", chunk, ...kept });
-      return kept;
+      return saved === 0 ? kept : { ...kept, chunkCount: saved };
     } catch (error) {
       this.#logger.warn("Kept chunks could not be read", { requestId, error: String(error) });
       return null;

@@ -8,8 +8,11 @@ export interface DeliveryListener {
   accepted(): void;
   /** @param keptFrom of a persisted stream: what came before this chunk is kept no longer */
   chunk(chunk: Chunk, keptFrom: number): void;
-  /** @param keptFrom as with chunks */
-  reply(reply: Reply, keptFrom: number): void;
+  /**
+   * @param keptFrom as with chunks
+   * @param chunkCount of a persisted stream that ended with an error: how many chunks came before it
+   */
+  reply(reply: Reply, keptFrom: number, chunkCount: number): void;
   failed(error: Error): void;
 }
 

@@ -65,6 +65,7 @@ export class StreamProducer {
       if (latest !== null) tell(request, { type: "chunk", chunk: latest });
     };
     const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
+    request.chunkCount = saved;
     let index = 0;
     const stopWatching = this.#watchReader(request, window);
     try {
@@ -77,7 +78,10 @@ export class StreamProducer {
           value: encodeBoundedPayload(element, what, maxPayloadBytes),
         };
         if (index >= saved) {
-          if (request.envelope.persisted) await messages.saveChunk(chunk, fence);
+          if (request.envelope.persisted) {
+            await messages.saveChunk(chunk, fence);
+            request.chunkCount = index + 1;
+          }
           latest = chunk;
           await window.room(index, chunk.value.length);
           if (request.ended !== null) break;

@@ -169,19 +169,6 @@ describe("the consumer of a stream", () => {
     expect(await takeAll(queue)).toEqual(["value 1", "value 2"]);
   });
 
-  it("knows that a chunk is missing before one that is here", async () => {
-    const { queue } = queueOf();
-    expect(queue.isTorn).toBe(false);
-    queue.push(chunk(0));
-    expect(queue.isTorn).toBe(false);
-    queue.push(chunk(2));
-    expect(queue.isTorn).toBe(true);
-    expect(await queue.take()).toBe("value 0");
-    expect(queue.isTorn).toBe(true);
-    queue.push(chunk(1));
-    expect(queue.isTorn).toBe(false);
-  });
-
   it("knows that a chunk was lost when it is missing twice while later ones are here, and that a late one was not", async () => {
     const { queue } = queueOf();
     queue.push(chunk(1));
@@ -203,6 +190,23 @@ describe("the consumer of a stream", () => {
     queue.fail(new Error("second"));
     expect(await queue.take()).toBe("value 0");
     await expect(queue.take()).rejects.toThrow("first");
+  });
+
+  it("gets all chunks that came before the error with which its producer ended, late ones too, then the error", async () => {
+    const { queue } = queueOf();
+    queue.push(chunk(1));
+    queue.finish(2, new Error("out of paper"));
+    expect(queue.hasGap).toBe(true);
+    queue.push(chunk(0));
+    expect([await queue.take(), await queue.take()]).toEqual(["value 0", "value 1"]);
+    await expect(queue.take()).rejects.toThrow("out of paper");
+  });
+
+  it("gets the error with which its producer ended where what came before cannot be had any more", async () => {
+    const { queue } = queueOf();
+    queue.finish(2, new Error("out of paper"));
+    queue.fail(new Error("gone"));
+    await expect(queue.take()).rejects.toThrow("out of paper");
   });
 
   it("is woken by a failure while it waits", async () => {

@@ -98,6 +98,8 @@ export class ChunkQueue {
   #isLeft = false;
   /** How many chunks there are in all, once known. */
   #total: number | null = null;
+  /** What comes after the last of them, if that is an error. */
+  #endError: Error | null = null;
   #failure: Error | null = null;
   #gapAt: number | null = null;
   #wake: (() => void) | null = null;
@@ -112,13 +114,15 @@ export class ChunkQueue {
     this.#wake?.();
   }
 
-  finish(total: number): void {
+  /** @param error with which it ended after the last of them */
+  finish(total: number, error: Error | null = null): void {
     this.#total = total;
+    this.#endError = error;
     this.#wake?.();
   }
 
   fail(error: Error): void {
-    this.#failure ??= error;
+    this.#failure ??= this.#endError ?? error;
     this.#wake?.();
   }
 
@@ -137,13 +141,6 @@ export class ChunkQueue {
   lacksBelow(index: number): boolean {
     for (let at = this.#next; at < index; at += 1) if (!this.#buffered.has(at)) return true;
     return false;
-  }
-
-  /** Whether a chunk is missing before one that is here and was not taken yet. */
-  get isTorn(): boolean {
-    let end = this.#next;
-    for (const index of this.#buffered.keys()) end = Math.max(end, index + 1);
-    return end - this.#next > this.#buffered.size;
   }
 
   /** Whether the next chunk is missing although later ones, or the end, are here: it is late, or was lost on the way. */
@@ -180,7 +177,10 @@ export class ChunkQueue {
         }
         return value;
       }
-      if (this.#total !== null && this.#next >= this.#total) return undefined;
+      if (this.#total !== null && this.#next >= this.#total) {
+        if (this.#endError !== null) throw this.#endError;
+        return undefined;
+      }
       if (this.#failure !== null) throw this.#failure;
       await new Promise<void>((resolve) => (this.#wake = resolve));
       this.#wake = null;

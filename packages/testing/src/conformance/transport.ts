@@ -195,6 +195,12 @@ function delivery(factory: TransportFactory): void {
           { type: "reply", reply: { requestId, exit: { ok: true, value: "" } } },
           { type: "reply", reply: { requestId, exit: { ok: false, error } } },
           { type: "reply", reply: { requestId, exit: { ok: true, value: "300" } }, keptFrom: 300 },
+          {
+            type: "reply",
+            reply: { requestId, exit: { ok: false, error } },
+            keptFrom: 1,
+            chunkCount: 2 ** 31,
+          },
           { type: "chunk", chunk: { requestId, index: 0, value: "" } },
           { type: "chunk", chunk: { requestId, index: 2 ** 31, value: "x" } },
           { type: "chunk", chunk: { requestId, index: 2 ** 31, value: "x" }, keptFrom: 2 ** 31 },
