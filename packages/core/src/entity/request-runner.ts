@@ -129,13 +129,15 @@ export class RequestRunner {
 
   /** Who waits for its end elsewhere is told before it is recorded: should this runner die in between, the next owner does both. */
   async #bury(request: HostedRequest, activation: Activation, error: unknown): Promise<RunResult> {
-    for (let tries = 1; !request.hasMoved(); tries += 1) {
-      // Who is not told looks by itself after a while.
-      if ((await request.unlessMoved(this.#toldOfEnd(request, activation), true)) || tries >= MOST_TELLINGS)
-        break;
-      await this.#retries.pause(request, tries);
+    let isTold = false;
+    for (let tries = 1; !isTold && tries <= MOST_TELLINGS && !request.hasMoved(); tries += 1) {
+      if (tries > 1) await this.#retries.pause(request, tries - 1);
+      isTold = await request.unlessMoved(this.#toldOfEnd(request, activation), true);
     }
-    return this.#outcomes.bury(request, activation.fence, error);
+    const result = await this.#outcomes.bury(request, activation.fence, error);
+    // Storage may be back since. Who is not told then looks by itself after a while.
+    if (!isTold && result.type === "dead") void this.#toldOfEnd(request, activation);
+    return result;
   }
 
   /** Never rejects. */
