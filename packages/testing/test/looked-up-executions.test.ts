@@ -31,6 +31,8 @@ const ASKED: Readonly<Record<string, (handle: WaitingHandle, limits?: Limits) =>
   query: (handle, limits) => handle.query("at", undefined, limits),
   cancel: (handle) => handle.cancel("enough"),
 };
+/** `cancel` takes none. */
+const WITH_LIMITS = Object.entries(ASKED).filter(([what]) => what !== "cancel");
 
 describe("what is asked of an execution that storage has to find first", () => {
   it.each(Object.entries(ASKED))("is asked for where that fails for a moment: %s", async (what, ask) => {
@@ -60,72 +62,66 @@ describe("what is asked of an execution that storage has to find first", () => {
     expect(await asked).toBe({ result: "on", query: "the door" }[what]);
   });
 
-  it.each(Object.entries(ASKED).filter(([what]) => what !== "cancel"))(
-    "is given up in time where that takes longer: %s",
-    async (_what, ask) => {
-      const door = new Door();
-      await using cluster = await createTestCluster({
-        register: [waiting],
-        tamper: tampering(({ messages }) => ({
-          messages: {
-            async lookUpByKey(address, tag, key) {
-              await door.passed();
-              return messages.lookUpByKey(address, tag, key);
-            },
+  it.each(WITH_LIMITS)("is given up in time where that takes longer: %s", async (_what, ask) => {
+    const door = new Door();
+    await using cluster = await createTestCluster({
+      register: [waiting],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(address, tag, key) {
+            await door.passed();
+            return messages.lookUpByKey(address, tag, key);
           },
-        })),
-      });
-      const handle = await cluster.workflow(Waiting).start("a");
-      await cluster.advance("2s");
-      door.close();
-      const controller = new AbortController();
-      const ends: unknown[] = [];
-      for (const limits of [{ timeout: "1s" }, { signal: controller.signal }] as const)
-        void ask(handle, limits).catch((error: unknown) => ends.push(error));
-      await cluster.advance("2s");
-      expect(ends).toEqual([expect.any(TimeoutError)]);
-      controller.abort();
-      await cluster.advance("1s");
-      expect(ends).toEqual([expect.any(TimeoutError), expect.any(InterruptedError)]);
-      door.open();
-    },
-  );
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Waiting).start("a");
+    await cluster.advance("2s");
+    door.close();
+    const controller = new AbortController();
+    const ends: unknown[] = [];
+    for (const limits of [{ timeout: "1s" }, { signal: controller.signal }] as const)
+      void ask(handle, limits).catch((error: unknown) => ends.push(error));
+    await cluster.advance("2s");
+    expect(ends).toEqual([expect.any(TimeoutError)]);
+    controller.abort();
+    await cluster.advance("1s");
+    expect(ends).toEqual([expect.any(TimeoutError), expect.any(InterruptedError)]);
+    door.open();
+  });
 
-  it.each(Object.entries(ASKED).filter(([what]) => what !== "cancel"))(
-    "is given its time once, for the finding and what follows: %s",
-    async (_what, ask) => {
-      const door = new Door();
-      await using cluster = await createTestCluster({
-        register: [waiting],
-        tamper: tampering(({ messages }) => ({
-          messages: {
-            async lookUpByKey(...args) {
-              await cluster.sleep(900);
-              return messages.lookUpByKey(...args);
-            },
-            async saveRequest(...args) {
-              await door.passed();
-              return messages.saveRequest(...args);
-            },
+  it.each(WITH_LIMITS)("is given its time once, for the finding and what follows: %s", async (_what, ask) => {
+    const door = new Door();
+    await using cluster = await createTestCluster({
+      register: [waiting],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async lookUpByKey(...args) {
+            await cluster.sleep(900);
+            return messages.lookUpByKey(...args);
           },
-        })),
-      });
-      const handle = await cluster.workflow(Waiting).start("a");
-      await cluster.advance("2s");
-      door.close();
-      // A query is lost on its way.
-      cluster.faults({ drop: 1 });
-      let end: unknown = null;
-      void ask(handle, { timeout: "1s" }).catch((error: unknown) => (end = error));
-      await cluster.advance("950ms");
-      expect(end).toBeNull();
-      await cluster.advance("100ms");
-      expect(end).toBeInstanceOf(TimeoutError);
-      // As it was given, not what was left of it.
-      expect(String(end)).toContain("within 1000 ms");
-      door.open();
-    },
-  );
+          async saveRequest(...args) {
+            await door.passed();
+            return messages.saveRequest(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Waiting).start("a");
+    await cluster.advance("2s");
+    door.close();
+    // A query is lost on its way.
+    cluster.faults({ drop: 1 });
+    let end: unknown = null;
+    void ask(handle, { timeout: "1s" }).catch((error: unknown) => (end = error));
+    await cluster.advance("950ms");
+    expect(end).toBeNull();
+    await cluster.advance("100ms");
+    expect(end).toBeInstanceOf(TimeoutError);
+    // As it was given, not what was left of it.
+    expect(String(end)).toContain("within 1000 ms");
+    door.open();
+  });
 
   it("is not said not to run where its caller gives it up", async () => {
     await using cluster = await createTestCluster({ register: [waiting] });

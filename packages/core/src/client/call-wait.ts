@@ -50,13 +50,11 @@ export abstract class LimitedWait {
     { timeout, signal }: CallLimits,
     origin: CallOrigin = {},
   ) {
-    if (signal !== undefined && !isAbortSignal(signal))
-      throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
+    this.#timeoutMs = checkLimits({ timeout, signal });
     this.delivery = delivery;
     this.envelope = envelope;
     this.#origin = origin;
     this.#clock = clock;
-    this.#timeoutMs = timeout === undefined ? null : milliseconds(timeout, "timeout");
     this.#signal = signal;
   }
 
@@ -193,6 +191,13 @@ export class StreamWait extends LimitedWait {
   protected override fail(error: Error): void {
     this.#failed(error);
   }
+}
+
+/** Returns the time-out in milliseconds, or null. @throws {ConfigError} it is no duration, or the signal none */
+export function checkLimits({ timeout, signal }: CallLimits): number | null {
+  if (signal !== undefined && !isAbortSignal(signal))
+    throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
+  return timeout === undefined ? null : milliseconds(timeout, "timeout");
 }
 
 /** Also one of another realm, or of a library. */

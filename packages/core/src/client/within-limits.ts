@@ -1,8 +1,6 @@
 import type { Clock } from "../adapter/clock.ts";
-import { milliseconds } from "../contract/duration.ts";
-import { ConfigError } from "../errors/config.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
-import { isAbortSignal, type CallLimits } from "./call-wait.ts";
+import { checkLimits, type CallLimits } from "./call-wait.ts";
 
 /**
  * Waits for what a call has to read before it is sent, for as long as the call's limits allow. What is not waited for any more has
@@ -14,12 +12,11 @@ import { isAbortSignal, type CallLimits } from "./call-wait.ts";
 export async function withinLimits<Read>(
   clock: Clock,
   what: string,
-  { timeout, signal }: CallLimits,
+  limits: CallLimits,
   read: (left: AbortSignal) => Promise<Read>,
 ): Promise<Read> {
-  if (signal !== undefined && !isAbortSignal(signal))
-    throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
-  const timeoutMs = timeout === undefined ? null : milliseconds(timeout, "timeout");
+  const timeoutMs = checkLimits(limits);
+  const { signal } = limits;
   const left = new AbortController();
   const stops: (() => void)[] = [];
   const limit = new Promise<never>((_resolve, reject) => {

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { SystemClock } from "../clock/system-clock.ts";
 import { Lanes } from "./lanes.ts";
 
 describe("lanes", () => {
   it("hold so many at a time, and take the others in the order in which they came", async () => {
     const lanes = new Lanes(2);
+    const clock = new SystemClock();
     const ends: (() => void)[] = [];
     const begun: number[] = [];
     const taken = [0, 1, 2, 3, 4].map((each) =>
@@ -13,7 +15,7 @@ describe("lanes", () => {
       }),
     );
     for (const count of [2, 4, 5]) {
-      await new Promise(setImmediate);
+      await clock.nextTurn();
       expect(begun).toEqual([0, 1, 2, 3, 4].slice(0, count));
       for (const end of ends.splice(0)) end();
     }
