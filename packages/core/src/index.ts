@@ -72,7 +72,7 @@ export type {
   ClusterStatus,
 } from "./cluster/status.ts";
 
-export type { CallOptions } from "./client/caller.ts";
+export type { CallOptions } from "./client/call-options.ts";
 export type { EntityContract } from "./contract/entity-contract.ts";
 export type { InputArguments } from "./contract/input-arguments.ts";
 export type {

@@ -8,7 +8,8 @@
 import type { Clock } from "../src/adapter/clock.ts";
 import type { RequestState } from "../src/adapter/message-storage.ts";
 import type { InboxMessage } from "../src/adapter/workflow-storage.ts";
-import type { CallOptions, CallTarget } from "../src/client/caller.ts";
+import type { CallOptions } from "../src/client/call-options.ts";
+import type { CallTarget } from "../src/client/caller.ts";
 import { SeededRandom } from "../src/clock/seeded-random.ts";
 import { sleep } from "../src/clock/sleep.ts";
 import { VirtualClock, type VirtualClockView } from "../src/clock/virtual-clock.ts";
@@ -391,6 +392,7 @@ export class ExecutionStage {
       logger: { debug: log, info: log, warn: log, error },
       exposeStacks: false,
       maxPayloadBytes: 100_000,
+      replayOnly: false,
       beginTransaction: () => {
         const transaction = new StageTransaction();
         this.transactions.push(transaction);

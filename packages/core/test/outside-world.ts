@@ -3,7 +3,8 @@
 // Remembers when each thing first began, and ends it at a time that this alone decides, however often a copy of the
 // execution begins it again: so a crash changes no moment at which anything happens.
 
-import type { CallOptions, CallTarget } from "../src/client/caller.ts";
+import type { CallOptions } from "../src/client/call-options.ts";
+import type { CallTarget } from "../src/client/caller.ts";
 import { executionIdOf, type WorkflowClients } from "../src/client/workflow-client.ts";
 import { signalKey } from "../src/client/workflow-handle.ts";
 import type { VirtualClock } from "../src/clock/virtual-clock.ts";

@@ -7,7 +7,8 @@ import type { Reply } from "../data/reply.ts";
 import type { DeliveryListener } from "../entity/outgoing.ts";
 import { ConfigError } from "../errors/config.ts";
 import { MailboxFullError } from "../errors/routing.ts";
-import { AcceptanceWait, ReplyWait, type CallLimits } from "./call-wait.ts";
+import type { CallLimits } from "./call-limits.ts";
+import { AcceptanceWait, ReplyWait } from "./call-wait.ts";
 
 const REQUEST = sampleRequest();
 const REPLY: Reply = { requestId: "r1", exit: { ok: true, value: "2" } };

@@ -1,34 +1,21 @@
 // CallWait: a caller's wait for what becomes of its request, until that comes, its time is over, or its signal is aborted.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
-import { milliseconds, type Duration } from "../contract/duration.ts";
-import type { Envelope } from "../data/envelope.ts";
+import { describeCall, type Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
-import { describeCall } from "../entity/answers.ts";
 import type { Delivery } from "../entity/delivery.ts";
 import type { DeliveryListener, Origin } from "../entity/outgoing.ts";
-import { ConfigError } from "../errors/config.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
+import { checkLimits, type CallLimits } from "./call-limits.ts";
 
 export interface CallWaitParts {
   readonly delivery: Pick<Delivery, "send" | "abandon" | "done">;
   readonly clock: Clock;
 }
 
-/** Those of a call's options that end the wait for it. */
-export interface CallLimits {
-  /**
-   * How long to wait for the reply. Then TimeoutError, and the handler is interrupted. Default: for ever. What a handler in
-   * this process does before it first awaits does not count: no timer runs meanwhile.
-   */
-  readonly timeout?: Duration | undefined;
-  /** Aborting it ends the wait with InterruptedError and interrupts the handler. Where it is aborted already, nothing is sent. */
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** What is said of a call besides its limits. */
 export interface CallOrigin extends Origin {
-  /** See `CallTarget`. */
+  /** How much of the call's `timeout` was over before it was made, in whole milliseconds. Default 0. */
   readonly passedMs?: number;
 }
 
@@ -171,39 +158,4 @@ export class AcceptanceWait extends SingleWait<void> {
   reply(): void {
     this.finish();
   }
-}
-
-/** A wait for the elements of a stream, which go to whoever reads them. */
-export class StreamWait extends LimitedWait {
-  readonly #failed: (error: Error) => void;
-
-  constructor(
-    parts: CallWaitParts,
-    envelope: Envelope,
-    limits: CallLimits,
-    origin: CallOrigin,
-    failed: (error: Error) => void,
-  ) {
-    super(parts, envelope, limits, origin);
-    this.#failed = failed;
-  }
-
-  protected override fail(error: Error): void {
-    this.#failed(error);
-  }
-}
-
-/** Returns the time-out in milliseconds, or null. @throws {ConfigError} it is no duration, or the signal none */
-export function checkLimits({ timeout, signal }: CallLimits): number | null {
-  if (signal !== undefined && !isAbortSignal(signal))
-    throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
-  return timeout === undefined ? null : milliseconds(timeout, "timeout");
-}
-
-/** Also one of another realm, or of a library. */
-export function isAbortSignal(value: unknown): value is AbortSignal {
-  if (typeof value !== "object" || value === null || !("aborted" in value)) return false;
-  return ["addEventListener", "removeEventListener"].every(
-    (method) => typeof (value as Readonly<Record<string, unknown>>)[method] === "function",
-  );
 }

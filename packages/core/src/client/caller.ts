@@ -6,45 +6,36 @@ import type { Random } from "../adapter/random.ts";
 import { sleep } from "../clock/sleep.ts";
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import { answerOf } from "../contract/answers.ts";
-import { checkBoolean } from "../contract/boolean.ts";
 import { copyOf } from "../contract/copy-of.ts";
 import { rpcNamed, type EntityContract } from "../contract/entity-contract.ts";
 import { checkKey, MAX_NAME_BYTES, takesAtMost } from "../contract/key.ts";
-import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload, encodeBoundedPayload } from "../contract/payload.ts";
 import { primaryKeyOf, type AnyRpc } from "../contract/rpc.ts";
-import { parse, parseWhat } from "../contract/schema.ts";
+import { parse } from "../contract/schema.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Delivery } from "../entity/delivery.ts";
 import { retryDelayMs } from "../entity/outgoing.ts";
-import { ChunkQueue } from "../entity/stream.ts";
 import { ConfigError } from "../errors/config.ts";
-import { PersistenceError, SerializationError } from "../errors/storage.ts";
+import { PersistenceError } from "../errors/storage.ts";
+import { ClusterClosedError, ProtectedRpcError } from "../errors/routing.ts";
+import { withinLimits, type CallLimits } from "./call-limits.ts";
 import {
-  ClusterClosedError,
-  InterruptedError,
-  ProtectedRpcError,
-  RunnerUnavailableError,
-} from "../errors/routing.ts";
-import { AcceptanceWait, ReplyWait, StreamWait, type CallLimits } from "./call-wait.ts";
+  checkCallOptions,
+  deliverAtOf,
+  forbidForVolatile,
+  givenKeyOf,
+  headersOf,
+  uninterruptibleOf,
+  type CallOptions,
+} from "./call-options.ts";
+import { AcceptanceWait, ReplyWait, type CallOrigin } from "./call-wait.ts";
 import { Elements } from "./elements.ts";
-import { withinLimits } from "./within-limits.ts";
+import { StreamWait } from "./stream-wait.ts";
 
-/** Options of one call. */
-export interface CallOptions extends CallLimits {
-  /** Persisted rpcs: calls of one entity, rpc and key are one request, which runs once and answers all. */
-  readonly idempotencyKey?: string | undefined;
-  /** Strings that travel with the request, on the handler's `ctx.headers`. */
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Persisted rpcs: not handled before this time. */
-  readonly deliverAt?: Date | undefined;
-  /** The handler goes on although this caller left, timed out or aborted. Default: as the rpc says. */
-  readonly uninterruptible?: boolean | undefined;
-}
-
-export interface CallTarget {
+/** What is called, and by whom. */
+export interface CallTarget extends CallOrigin {
   readonly contract: Pick<EntityContract, "name" | "shardGroup" | "rpcs">;
   readonly entityId: string;
   /** The rpc's name. */
@@ -53,12 +44,6 @@ export interface CallTarget {
   readonly fromInside: boolean;
   /** How it is delivered, if not as the rpc says: the untyped client decides by call. */
   readonly persisted?: boolean;
-  /** Of a `notify` for what is known to exist: while no member serves its type it is stored, instead of failing. */
-  readonly isKept?: boolean;
-  /** The shard on which the handler runs that calls. */
-  readonly fromShard?: ShardId;
-  /** How much of the call's `timeout` was over before it was made, in whole milliseconds. */
-  readonly passedMs?: number;
 }
 
 /** Sends requests and hands back decoded, validated outcomes. */
@@ -107,23 +92,6 @@ interface Given extends CallLimits {
   /** Null: it is refused, once it is parsed. */
   readonly sent: Sent | null;
   readonly refusal: unknown;
-}
-
-const OPTION_NAMES: OptionNames<CallOptions> = {
-  timeout: true,
-  signal: true,
-  uninterruptible: true,
-  idempotencyKey: true,
-  headers: true,
-  deliverAt: true,
-};
-const MAX_HEADERS_BYTES = 16 * 1_024;
-const NO_HEADERS: Envelope["headers"] = Object.freeze({});
-const GAP_CHECK_MS = 2_000;
-
-/** @throws {ConfigError} they are no object, or there is no such option */
-export function checkCallOptions(options: unknown): void {
-  checkOptionNames(options, OPTION_NAMES);
 }
 
 export class ClusterCaller implements Caller {
@@ -175,78 +143,20 @@ export class ClusterCaller implements Caller {
     const parsed = await Promise.race([given.parsed, leaving]);
     if (left.isAborted) return undefined;
     const envelope = this.#envelope(target, rpc, given, parsed, "stream");
-    const { delivery, clock } = this.#options;
-    const { requestId } = envelope;
-    const what = describe(target);
-    const queue = new ChunkQueue((upTo) => {
-      // Once a volatile stream has ended, nobody waits for that, and nothing is kept of it.
-      if (envelope.persisted || !queue.hasEnd) delivery.acknowledge(requestId, upTo);
-    });
-    const wait = new StreamWait(this.#options, envelope, given, target, (error) => queue.fail(error));
-    left.whenAborted(() => queue.leave());
-    // Only another reader can have taken what this one lacks: it says itself how far it came.
-    let isTaken = false;
-    const checkKept = (keptFrom: number): void => {
-      if (!queue.lacksBelow(keptFrom)) return;
-      isTaken = true;
-      const why =
-        `another reader took its first ${keptFrom} elements, which are kept no longer: ` +
-        `to read it from its beginning call it under another idempotencyKey`;
-      queue.fail(new InterruptedError({ what: `The reading of the stream ${what}`, why }));
-    };
-    const finish = (count: unknown): void => {
-      if (typeof count === "number" && Number.isInteger(count)) return queue.finish(count);
-      // Its runner took it for an rpc that replies once. Who waits for the elements would wait for ever.
-      queue.fail(
-        new SerializationError({ what: `The end of ${what}`, path: "", problem: "no count of elements" }),
-      );
-    };
-    wait.send({
-      accepted: () => undefined,
-      chunk(chunk, keptFrom) {
-        queue.push(chunk);
-        checkKept(keptFrom);
-      },
-      reply({ exit }, keptFrom, chunkCount) {
-        if (exit.ok) finish(decodePayload(exit.value, `The end of ${what}`));
-        else queue.finish(chunkCount, answerOf(exit.error, rpc?.errors ?? [], what));
-        checkKept(keptFrom);
-      },
-      failed: (error) => queue.fail(error),
-    });
-    const watch = (): void => {
-      if (queue.hasGapStill()) {
-        if (envelope.persisted) {
-          // From here on: of what is too much to come at once it gets the rest.
-          queue.acknowledgeAgain();
-          delivery.resume(requestId);
-        } else
-          queue.fail(
-            new RunnerUnavailableError({
-              address: "its runner",
-              what: `${what} (chunks were lost)`,
-              mayHaveRun: true,
-            }),
-          );
-      } else queue.acknowledgeAgain();
-      gapTimer = clock.setTimer(GAP_CHECK_MS, watch);
-    };
-    let gapTimer = clock.setTimer(GAP_CHECK_MS, watch);
+    const what = `A chunk of ${describe(target)}`;
+    const wait = new StreamWait(this.#options, envelope, given, target, rpc?.errors ?? []);
+    left.whenAborted(() => wait.leave());
+    wait.begin();
     let isComplete = false;
     try {
       for (;;) {
-        const chunk = await queue.take();
+        const chunk = await wait.take();
         if (chunk === undefined) break;
-        yield await parseWhat(rpc?.output, decodePayload(chunk, `A chunk of ${what}`), `A chunk of ${what}`);
+        yield await parse(rpc?.output, decodePayload(chunk, what), what);
       }
       isComplete = !left.isAborted;
     } finally {
-      gapTimer.cancel();
-      wait.stop();
-      if (isComplete) queue.acknowledgeAgain();
-      // What another one reads is not to be interrupted.
-      if (queue.hasEnd || isTaken) delivery.done(requestId);
-      else delivery.abandon(requestId);
+      wait.end(isComplete);
     }
     return undefined;
   }
@@ -288,7 +198,7 @@ export class ClusterCaller implements Caller {
     checkTag(target.tag);
     // Its key is taken out of it once it is parsed, by when its caller may have changed it.
     const own = rpc?.primaryKey === undefined ? input : copyOf(input);
-    return parse(rpc?.input, own, () => `${target.contract.name}.${target.tag}`);
+    return parse(rpc?.input, own, () => `The input of ${target.contract.name}.${target.tag}`);
   }
 
   /**
@@ -313,10 +223,10 @@ export class ClusterCaller implements Caller {
     if (!persisted) forbidForVolatile(options);
     return {
       payload: encodeBoundedPayload(input, what, this.#options.maxPayloadBytes),
-      headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers),
+      headers: headersOf(options),
       persisted,
       givenKey: persisted ? givenKeyOf(options) : null,
-      deliverAt: deliverAt(options),
+      deliverAt: deliverAtOf(options),
       uninterruptible: uninterruptibleOf(options) ?? rpc?.uninterruptible ?? false,
     };
   }
@@ -356,7 +266,7 @@ export class ClusterCaller implements Caller {
   #decode(reply: Reply, rpc: AnyRpc | undefined, target: CallTarget): unknown {
     if (!reply.exit.ok) throw answerOf(reply.exit.error, rpc?.errors ?? [], describe(target));
     const what = (): string => `The reply of ${describe(target)}`;
-    return parseWhat(rpc?.output, decodePayload(reply.exit.value, what), what);
+    return parse(rpc?.output, decodePayload(reply.exit.value, what), what);
   }
 }
 
@@ -371,66 +281,4 @@ function checkTag(tag: unknown): void {
     got: tag,
     takes: `a string of 1 to ${MAX_NAME_BYTES} bytes in UTF-8`,
   });
-}
-
-/** Null: none is given. @throws {ConfigError} it is no key */
-function givenKeyOf({ idempotencyKey }: CallOptions): string | null {
-  // Null comes from plain JavaScript, where it is no key either.
-  return idempotencyKey === undefined || idempotencyKey === null
-    ? null
-    : checkKey(idempotencyKey, "idempotencyKey");
-}
-
-function uninterruptibleOf(options: CallOptions): boolean | undefined {
-  const { uninterruptible } = options;
-  return uninterruptible === undefined ? undefined : checkBoolean(uninterruptible, "uninterruptible");
-}
-
-function forbidForVolatile(options: CallOptions): void {
-  forbid("idempotencyKey", options.idempotencyKey);
-  forbid("deliverAt", options.deliverAt);
-}
-
-function forbid(option: keyof CallOptions, got: unknown): void {
-  if (got === undefined) return;
-  throw new ConfigError({
-    option,
-    got,
-    takes: "nothing here",
-    hint: "The rpc is not persisted, so there is no record to compare with or to wait in. Define it with persisted: true.",
-  });
-}
-
-function deliverAt(options: CallOptions): number | null {
-  if (options.deliverAt === undefined) return null;
-  const at = options.deliverAt instanceof Date ? options.deliverAt.getTime() : Number.NaN;
-  if (Number.isNaN(at))
-    throw new ConfigError({ option: "deliverAt", got: options.deliverAt, takes: "a valid Date" });
-  // On the wire and in storage times are counts.
-  return Math.max(0, at);
-}
-
-function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  if (typeof headers !== "object" || headers === null)
-    throw new ConfigError({ option: "headers", got: headers, takes: "an object of strings" });
-  let bytes = 0;
-  for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== "string")
-      throw new ConfigError({ option: `headers.${name}`, got: value, takes: "a string" });
-    if (!name.isWellFormed() || !value.isWellFormed())
-      throw new ConfigError({
-        option: `headers.${name}`,
-        got: value,
-        takes: "a string, and a name, without half of a surrogate pair",
-      });
-    bytes += name.length + value.length;
-  }
-  if (bytes > MAX_HEADERS_BYTES) {
-    throw new ConfigError({
-      option: "headers",
-      got: `${bytes} characters`,
-      takes: `at most ${MAX_HEADERS_BYTES} characters in all`,
-    });
-  }
-  return { ...headers };
 }

@@ -4,7 +4,8 @@ import type { EntityContract } from "../contract/entity-contract.ts";
 import { checkGivenDefinition } from "../contract/given-definition.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import type { AnyRpc, AnyRpcs, IsProtected, IsStream, RpcInput, RpcOutput } from "../contract/rpc.ts";
-import type { CallOptions, Caller } from "./caller.ts";
+import type { CallOptions } from "./call-options.ts";
+import type { CallTarget, Caller } from "./caller.ts";
 
 /** The arguments of a call: the input may be left out where the rpc takes none. */
 export type CallArguments<R extends AnyRpc> = InputArguments<RpcInput<R>, CallOptions>;
@@ -55,7 +56,7 @@ export function entityClient(
   return Object.freeze(client);
 }
 
-function rpcCall(caller: Caller, target: Parameters<Caller["call"]>[0], rpc: AnyRpc): unknown {
+function rpcCall(caller: Caller, target: CallTarget, rpc: AnyRpc): unknown {
   if (rpc.stream) return (input: unknown, options?: CallOptions) => caller.stream(target, input, options);
   return Object.assign((input: unknown, options?: CallOptions) => caller.call(target, input, options), {
     notify: (input: unknown, options?: CallOptions) => caller.notify(target, input, options),

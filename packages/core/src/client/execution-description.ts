@@ -8,14 +8,14 @@ import {
   type AnyWorkflowContract,
   type Inspection,
 } from "../contract/workflow-contract.ts";
-import { UnknownExecutionError } from "../errors/workflow.ts";
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
 import { recordedRun } from "../workflow/recorded-run.ts";
 import { describeSteps, type StepDescription } from "../workflow/step-description.ts";
 import type { Caller } from "./caller.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
-import { executionRecord, summaryOf, type ExecutionSummary } from "./execution-listing.ts";
+import { knownExecution, summaryOf, type ExecutionSummary } from "./execution-listing.ts";
 import { outcome } from "./execution-outcome.ts";
+import { executionTarget } from "./execution-target.ts";
 
 /** What is known of an execution. */
 export interface ExecutionDescription<Input = unknown, Output = unknown> extends ExecutionSummary<Input> {
@@ -46,8 +46,7 @@ export async function describeExecution(
   contract: AnyWorkflowContract,
   executionId: string,
 ): Promise<ExecutionDescription> {
-  const record = await executionRecord(access, contract, executionId);
-  if (record === null) throw new UnknownExecutionError({ workflow: contract.name, executionId });
+  const record = await knownExecution(access, contract, executionId);
   const entityType = contract.entity.name;
   const run = recordedRun(
     await access.workflows().readExecution({ entityType, executionId }, EXECUTION_TAGS),
@@ -73,8 +72,7 @@ export async function exportJournal(
   contract: AnyWorkflowContract,
   executionId: string,
 ): Promise<ExportedJournal> {
-  const record = await executionRecord(access, contract, executionId);
-  if (record === null) throw new UnknownExecutionError({ workflow: contract.name, executionId });
+  const record = await knownExecution(access, contract, executionId);
   const entityType = contract.entity.name;
   const stored = await access.workflows().readExecution({ entityType, executionId }, EXECUTION_TAGS);
   const [state] = await access.messages().lookUp([record.envelope.requestId]);
@@ -95,8 +93,7 @@ async function ended(
   contract: AnyWorkflowContract,
   executionId: string,
 ): Promise<{ readonly result?: unknown; readonly error?: Error }> {
-  const target = { contract: contract.entity, entityId: executionId, tag: EXECUTE, fromInside: true };
-  const state = await caller.lookUpByKey(target, EXECUTE);
+  const state = await caller.lookUpByKey(executionTarget(contract, executionId, EXECUTE), EXECUTE);
   // It was resumed this moment.
   if (state === null || state.state === "pending") return {};
   if (state.state === "dead") return { error: decodeError(state.deadLetter.error, []) };
@@ -113,7 +110,7 @@ export async function inspect(
   contract: AnyWorkflowContract,
   executionId: string,
 ): Promise<Inspection | null> {
-  const target = { contract: contract.entity, entityId: executionId, tag: INSPECT, fromInside: true };
+  const target = executionTarget(contract, executionId, INSPECT);
   try {
     return (await caller.call(target, null, { timeout: INSPECTED_FOR })) as Inspection;
   } catch {

@@ -1,11 +1,13 @@
 import type { ExecutionQuery } from "../adapter/workflow-storage.ts";
-import { checkLimit } from "../contract/limit.ts";
+import { timeOf } from "../contract/date.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
+import { checkWholeNumber } from "../contract/whole-number.ts";
 import { EXECUTE, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
 import type { AttributeValue, ExecutionRecord, ExecutionStatus } from "../data/execution-record.ts";
 import { timeOfRequestId } from "../data/request-id.ts";
 import { ConfigError } from "../errors/config.ts";
+import { UnknownExecutionError } from "../errors/workflow.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
 
 /** What `list` is asked for: executions to which all of it applies. */
@@ -62,7 +64,7 @@ export async function* listExecutions(
   const { status, attributes = {}, limit = Number.POSITIVE_INFINITY } = filter;
   if (status !== undefined && !STATUSES.includes(status))
     throw new ConfigError({ option: "status", got: status, takes: STATUSES.join(", ") });
-  if (limit !== Number.POSITIVE_INFINITY) checkLimit(limit);
+  if (limit !== Number.POSITIVE_INFINITY) checkWholeNumber(limit, "limit", 0);
   if (typeof attributes !== "object" || attributes === null)
     throw new ConfigError({ option: "attributes", got: attributes, takes: "an object of values by name" });
   for (const [name, value] of Object.entries(attributes))
@@ -75,8 +77,8 @@ export async function* listExecutions(
   const query: Omit<ExecutionQuery, "after" | "limit"> = {
     ...allOf(contract, access.now()),
     status: status ?? null,
-    startedFrom: timeOf(filter.startedAfter, "startedAfter"),
-    startedBefore: timeOf(filter.startedBefore, "startedBefore"),
+    startedFrom: startOf(filter, "startedAfter"),
+    startedBefore: startOf(filter, "startedBefore"),
     attributes,
   };
   let after: string | null = null;
@@ -101,6 +103,17 @@ export async function executionRecord(
   const query = { ...allOf(contract, access.now()), executionId, limit: 1, after: null };
   const [record] = await access.workflows().listExecutions(query);
   return record ?? null;
+}
+
+/** The same of one that is taken to be there. @throws {UnknownExecutionError} storage does not know it */
+export async function knownExecution(
+  access: ExecutionAccess,
+  contract: AnyWorkflowContract,
+  executionId: string,
+): Promise<ExecutionRecord> {
+  const record = await executionRecord(access, contract, executionId);
+  if (record === null) throw new UnknownExecutionError({ workflow: contract.name, executionId });
+  return record;
 }
 
 export function summaryOf(contract: AnyWorkflowContract, record: ExecutionRecord): ExecutionSummary {
@@ -129,9 +142,7 @@ function allOf(contract: AnyWorkflowContract, now: number): Omit<ExecutionQuery,
   };
 }
 
-function timeOf(date: Date | undefined, option: string): number | null {
-  if (date === undefined) return null;
-  const time = date instanceof Date ? date.getTime() : Number.NaN;
-  if (Number.isNaN(time)) throw new ConfigError({ option, got: date, takes: "a valid Date" });
-  return time;
+function startOf(filter: ExecutionFilter, option: "startedAfter" | "startedBefore"): number | null {
+  const date = filter[option];
+  return date === undefined ? null : timeOf(date, option);
 }

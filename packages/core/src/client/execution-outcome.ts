@@ -1,7 +1,7 @@
 import type { RequestState } from "../adapter/message-storage.ts";
 import { answerOf } from "../contract/answers.ts";
 import { decodePayload } from "../contract/payload.ts";
-import { parseWhat } from "../contract/schema.ts";
+import { parse } from "../contract/schema.ts";
 import { errorsOf, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
 
@@ -21,7 +21,7 @@ export async function outcome(
   }
   const { exit } = state.reply;
   if (!exit.ok) throw answerOf(exit.error, errorsOf(contract), null);
-  return parseWhat(
+  return parse(
     contract.output,
     decodePayload(exit.value, `The result of ${contract.name}`),
     `The result of ${contract.name}`,

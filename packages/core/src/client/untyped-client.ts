@@ -1,5 +1,6 @@
 import { rpcNamed, type EntityContract } from "../contract/entity-contract.ts";
-import type { CallOptions, CallTarget, Caller } from "./caller.ts";
+import type { CallOptions } from "./call-options.ts";
+import type { CallTarget, Caller } from "./caller.ts";
 
 /** Calls an entity type by its name, without its definition. How a request is delivered is the call's choice, not the rpc's. */
 export interface UntypedEntityClient {
@@ -23,13 +24,12 @@ export interface UntypedEntityClient {
 export function untypedClient(
   caller: Caller,
   contract: Pick<EntityContract, "name" | "shardGroup" | "rpcs">,
-  fromInside: boolean,
 ): UntypedEntityClient {
   const target = (entityId: string, tag: string, persisted: boolean): CallTarget => ({
     contract,
     entityId,
     tag,
-    fromInside,
+    fromInside: false,
     persisted,
   });
   return {

@@ -6,17 +6,18 @@ import type { InputArguments } from "../contract/input-arguments.ts";
 import { checkKey, hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodePayload } from "../contract/payload.ts";
-import { parse, parseWhat } from "../contract/schema.ts";
+import { parse } from "../contract/schema.ts";
 import {
   EXECUTE,
   type AnyWorkflowContract,
-  type Watcher,
   type WorkflowContract,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
-import type { CallOptions, CallTarget, Caller } from "./caller.ts";
+import type { CallOptions } from "./call-options.ts";
+import type { CallTarget, Caller } from "./caller.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
 import { listExecutions, type ExecutionFilter, type ExecutionSummary } from "./execution-listing.ts";
+import { executionTarget } from "./execution-target.ts";
 import { workflowHandle, type WorkflowHandle } from "./workflow-handle.ts";
 
 /** Options of `execute` and `start`. */
@@ -78,15 +79,15 @@ function workflowClient(
   const starter = (idOf: (input: unknown) => string): WorkflowStarter<WorkflowTypes> => {
     const targetOf = async (input: unknown, options: ExecuteOptions = {}): Promise<CallTarget> => {
       checkOptionNames(options, OPTION_NAMES);
-      const parsed = await parse(contract.input, input, `the workflow ${contract.name}`);
-      return messageTarget(contract, idOf(parsed), EXECUTE);
+      const parsed = await parse(contract.input, input, `The input of the workflow ${contract.name}`);
+      return executionTarget(contract, idOf(parsed), EXECUTE);
     };
     return {
       async execute(given, optionsGiven) {
         // As they are now: the id is taken out of the input before that is sent.
         const [input, options] = [copyOf(given), copyOf(optionsGiven)];
         const output = await caller.call(await targetOf(input, options), input, options);
-        return parseWhat(contract.output, output, `The result of ${contract.name}`);
+        return parse(contract.output, output, `The result of ${contract.name}`);
       },
       async start(given, optionsGiven) {
         const [input, options] = [copyOf(given), copyOf(optionsGiven)];
@@ -104,17 +105,6 @@ function workflowClient(
     get: (executionId) => handle(checkKey(executionId, "executionId")),
     list: (filter) => listExecutions(access, contract, filter),
   };
-}
-
-/** Where a message to an execution goes. */
-export function messageTarget(contract: AnyWorkflowContract, executionId: string, tag: string): CallTarget {
-  return { contract: contract.entity, entityId: executionId, tag, fromInside: true };
-}
-
-/** The same where nothing is at hand but where the execution is. */
-export function untypedTarget({ entityType, executionId, shardGroup }: Watcher, tag: string): CallTarget {
-  const contract = { name: entityType, shardGroup, rpcs: {} };
-  return { contract, entityId: executionId, tag, fromInside: true, persisted: true };
 }
 
 /** The id of the execution of an input, parsed. */

@@ -3,7 +3,7 @@
 import { copyOf } from "../contract/copy-of.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
 import { decodePayload } from "../contract/payload.ts";
-import { parseWhat, type SchemaInput } from "../contract/schema.ts";
+import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
   cancellationKey,
@@ -30,8 +30,9 @@ import { checkOptionNames, type OptionNames } from "../contract/option-names.ts"
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
 import { forkableUpTo, recordedRun } from "../workflow/recorded-run.ts";
 import { resumeEntry, resumption } from "../workflow/resumption.ts";
-import type { CallLimits } from "./call-wait.ts";
-import type { CallOptions, CallTarget, Caller } from "./caller.ts";
+import type { CallLimits } from "./call-limits.ts";
+import type { CallOptions } from "./call-options.ts";
+import type { CallTarget, Caller } from "./caller.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
 import {
   describeExecution,
@@ -39,8 +40,9 @@ import {
   inspect,
   type ExecutionDescription,
 } from "./execution-description.ts";
-import { executionRecord } from "./execution-listing.ts";
+import { executionRecord, knownExecution } from "./execution-listing.ts";
 import { outcome } from "./execution-outcome.ts";
+import { executionTarget } from "./execution-target.ts";
 
 /** What a query takes. */
 export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
@@ -126,12 +128,7 @@ export function workflowHandle(
   executionId: string,
 ): WorkflowHandle<WorkflowTypes> {
   const { name: workflow } = contract;
-  const to = (tag: string): CallTarget => ({
-    contract: contract.entity,
-    entityId: executionId,
-    tag,
-    fromInside: true,
-  });
+  const to = (tag: string): CallTarget => executionTarget(contract, executionId, tag);
   const known = async (limits?: CallLimits): Promise<RequestState> => {
     const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE, limits);
     if (state === null) throw new UnknownExecutionError({ workflow, executionId });
@@ -169,7 +166,7 @@ export function workflowHandle(
           if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
           throw error;
         });
-      return parseWhat(contract.output, output, `The result of ${workflow}`);
+      return parse(contract.output, output, `The result of ${workflow}`);
     },
     async poll() {
       const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE);
@@ -181,7 +178,7 @@ export function workflowHandle(
       checkOptionNames(options, SIGNAL_OPTION_NAMES);
       const schemas = contract.signals;
       if (!hasSignal(contract, name)) throw unknownName("signal", name, schemas ?? {});
-      await parseWhat(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
+      await parse(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
       const { idempotencyKey: key, ...waiting } = options;
       const idempotencyKey = key === undefined ? access.newId() : signalKey(name, key);
       const { state, passedMs } = await knownWithin(waiting);
@@ -195,10 +192,10 @@ export function workflowHandle(
       checkOptionNames(options, WAITING_OPTION_NAMES);
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
       const { input: schema, output } = contract.queries[name] as AnyQuery;
-      await parseWhat(schema, input, `The query ${name} of ${workflow}`);
+      await parse(schema, input, `The query ${name} of ${workflow}`);
       const { passedMs } = await knownWithin(options);
       const answer = await caller.call({ ...to(QUERY), passedMs }, { name, payload: input }, options);
-      return parseWhat(output, answer, `The answer of ${name}`);
+      return parse(output, answer, `The answer of ${name}`);
     },
     async cancel(reason = "no reason was given") {
       if (typeof reason !== "string")
@@ -242,9 +239,8 @@ export function workflowHandle(
     async fork(options) {
       checkOptionNames(options, FORK_OPTION_NAMES);
       const { fromStep, executionId: chosen } = options;
-      const record = await executionRecord(access, contract, executionId);
-      if (record === null) throw new UnknownExecutionError({ workflow, executionId });
-      const { requestId, payload } = record.envelope;
+      const { envelope } = await knownExecution(access, contract, executionId);
+      const { requestId, payload } = envelope;
       const key = { entityType: contract.entity.name, executionId };
       const run = recordedRun(await access.workflows().readExecution(key, EXECUTION_TAGS));
       const last = forkableUpTo(run);

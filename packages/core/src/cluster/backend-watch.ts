@@ -4,13 +4,12 @@
 // means, the member says; when it is due, sharding/detachment.ts.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
-import { Detachment, type Backend } from "../sharding/detachment.ts";
+import { BACKENDS, Detachment, type Backend } from "../sharding/detachment.ts";
 
 /** How often it looks where it may detach. */
 const TICK_MS = 500;
 /** A tick that comes so much late says that this process stood still. */
 const LATE_MS = 1_000;
-const BACKENDS: readonly Backend[] = ["storage", "leases"];
 
 export interface BackendWatchOptions {
   readonly clock: Clock;

@@ -6,7 +6,7 @@ import { entityClient, type EntityClients } from "../client/entity-client.ts";
 import { untypedClient, type UntypedEntityClient } from "../client/untyped-client.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
 import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
-import type { Caller } from "../client/caller.ts";
+import type { Caller, CallTarget } from "../client/caller.ts";
 import { copyOf } from "../contract/copy-of.ts";
 import { checkKey } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
@@ -90,9 +90,12 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
     },
     lookUpByKey: (target, key, limits) => started((parts) => parts.caller.lookUpByKey(target, key, limits)),
   };
-  const attended = attend === null ? caller : attendedCaller(caller, attend);
+  const attended = (isLong: (target: CallTarget) => boolean): Caller =>
+    attend === null ? caller : attendedCaller(caller, attend, isLong);
+  const ofEntities = attended(() => false);
   return {
-    entity: ((definition, entityId) => entityClient(attended, definition, entityId, false)) as EntityClients,
+    entity: ((definition, entityId) =>
+      entityClient(ofEntities, definition, entityId, false)) as EntityClients,
     entityClient(entityType, options = {}) {
       checkOptionNames(options, ENTITY_CLIENT_OPTION_NAMES);
       if (typeof entityType !== "string" || entityType === "" || executionTagOf(entityType) !== null)
@@ -113,18 +116,10 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
               shardGroup: checkKey(options.shardGroup ?? "default", "shardGroup"),
               rpcs: {},
             };
-      return untypedClient(attended, contract, false);
+      return untypedClient(ofEntities, contract);
     },
     workflow: workflowClients(
-      {
-        ...caller,
-        call: (target, input, options) =>
-          attend === null
-            ? caller.call(target, input, options)
-            : attend(() => caller.call(target, input, options), target.tag === EXECUTE),
-        notify: (target, input, options) => attended.notify(target, input, options),
-        lookUpByKey: (target, key, limits) => attended.lookUpByKey(target, key, limits),
-      },
+      attended(({ tag }) => tag === EXECUTE),
       executionsOf(member),
     ),
     register: (...registrations) => member.register(...registrations),
@@ -142,9 +137,10 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
   };
 }
 
-function attendedCaller(caller: Caller, attend: Attend): Caller {
+/** @param isLong whether the call of this target may take days */
+function attendedCaller(caller: Caller, attend: Attend, isLong: (target: CallTarget) => boolean): Caller {
   return {
-    call: (target, input, options) => attend(() => caller.call(target, input, options), false),
+    call: (target, input, options) => attend(() => caller.call(target, input, options), isLong(target)),
     notify: (target, input, options) => attend(() => caller.notify(target, input, options), false),
     stream(target, input, options) {
       const elements = caller.stream(target, input, options);

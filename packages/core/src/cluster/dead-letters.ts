@@ -1,8 +1,8 @@
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import { decodeError } from "../contract/error-codec.ts";
-import { checkLimit } from "../contract/limit.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { decodePayload } from "../contract/payload.ts";
+import { checkWholeNumber } from "../contract/whole-number.ts";
 import { executionTagOf } from "../contract/workflow-contract.ts";
 import { givenHeaders } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -66,7 +66,7 @@ export function deadLetters(messages: () => MessageStorage, wake: (shardId: Shar
     async list(query = {}) {
       checkOptionNames(query, QUERY_NAMES);
       const { limit = 100, after = null } = query;
-      const letters = await messages().listDeadLetters({ limit: checkLimit(limit), after });
+      const letters = await messages().listDeadLetters({ limit: checkWholeNumber(limit, "limit", 0), after });
       return letters.map(({ envelope, attempts, error, deadSince }) => ({
         requestId: envelope.requestId,
         entityType: envelope.address.entityType,

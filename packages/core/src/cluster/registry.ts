@@ -1,7 +1,6 @@
-// Registry: what is registered on a member, and what it becomes: entities of the host, singletons of their host, crons
-// seeded where their shard is.
+// Registry: what is registered on a member, and what it becomes: entities of the host, singletons and crons of theirs; and the
+// contexts that their code is given.
 
-import { setMaxListeners } from "node:events";
 import type { Clock } from "../adapter/clock.ts";
 import type { RequestState } from "../adapter/message-storage.ts";
 import type { OpenStorage } from "../adapter/storage-adapter.ts";
@@ -11,28 +10,27 @@ import { callerOnShard } from "../client/caller-on-shard.ts";
 import { entityClient, type EntityPeers } from "../client/entity-client.ts";
 import type { HandlerContext, RunContext } from "../client/handler-context.ts";
 import type { ExecutionAccess } from "../client/execution-access.ts";
+import { untypedTarget } from "../client/execution-target.ts";
 import { patientCaller } from "../client/patient-caller.ts";
-import { untypedTarget, workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
-import { sleep } from "../clock/sleep.ts";
+import { workflowClients, type WorkflowClients } from "../client/workflow-client.ts";
 import type { EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, withFields, type LogFields, type Logger } from "../contract/logger.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import { EXECUTE, WAKE } from "../contract/workflow-contract.ts";
 import { givenHeaders } from "../data/envelope.ts";
-import { entityKey, type EntityAddress } from "../data/entity-address.ts";
+import { entityKey } from "../data/entity-address.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { bindCron, type CronDefinition } from "../define/cron.ts";
 import { bindSingleton, type RunScope } from "../define/singleton.ts";
 import type { WorkflowImplementation } from "../define/workflow.ts";
 import type { Call, EntityBehavior } from "../entity/behavior.ts";
 import type { EntityHost } from "../entity/entity-host.ts";
 import type { Router } from "../sharding/router.ts";
-import { CronRunner, TICK, tickOf } from "../singleton/cron-runner.ts";
 import { retentionSingleton } from "../singleton/retention.ts";
 import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
+import { CronHost } from "./cron-host.ts";
 import type { Registration } from "./registration.ts";
 
 /** A handler's signal is made when it is asked for. */
@@ -42,11 +40,6 @@ const logFieldsOf = ({ envelope: { address, tag, requestId } }: Call): LogFields
   rpc: tag,
   requestId,
 });
-/** How many old ticks of a cron are deleted at a time: more than a cron by the second makes in between. */
-const FORGET_AT_ONCE = 500;
-const MEND_EVERY_MS = 60_000;
-/** How many requests of the shards that a cron may have been in are looked at for an overdue tick. */
-const LOOKED_FOR_TICK = 1_000;
 
 export interface RegistryOptions {
   readonly settings: ClusterSettings;
@@ -63,11 +56,8 @@ export interface RegistryOptions {
 
 export class Registry {
   readonly #options: RegistryOptions;
-  readonly #contracts = new Map<string, EntityContract>();
   readonly #singletons: SingletonHost;
-  readonly #crons = new Map<ShardId, CronRunner[]>();
-  /** What ends the seeding of a shard's crons when the shard leaves. */
-  readonly #seeding = new Map<ShardId, AbortController>();
+  readonly #crons: CronHost;
   readonly #peers: EntityPeers;
   readonly #workflows: WorkflowClients;
   /** What handlers call with, by the shard on which they run. */
@@ -84,13 +74,17 @@ export class Registry {
       terminationTimeoutMs: options.settings.entityTerminationTimeoutMs,
       leaseIsHeld: options.leaseIsHeld,
     });
+    this.#crons = new CronHost({
+      clock: options.clock,
+      logger: options.logger,
+      messages: options.storage.messages,
+      caller: options.caller,
+      host: options.host,
+      router: options.router,
+      makeContext: (scope) => this.#runContext(scope),
+    });
     this.#peers = peersOf(options.caller);
     this.#workflows = workflowClients(patientCaller(options.caller), options.executions);
-  }
-
-  /** What is known of an entity type here: its schemas and shard group. */
-  contractOf(entityType: string): EntityContract | undefined {
-    return this.#contracts.get(entityType);
   }
 
   get runningSingletons(): readonly string[] {
@@ -100,43 +94,38 @@ export class Registry {
   add(registration: Registration): void {
     switch (registration.kind) {
       case "entity":
-        this.#addBehavior(registration.bind((call) => this.#handlerContext(call)));
+        this.#options.host.register(registration.bind((call) => this.#handlerContext(call)));
         return this.#keep(registration.contract, this.#options.settings.requestRetentionMs, null);
       case "workflow":
-        this.#addBehavior(this.#bindWorkflow(registration));
+        this.#options.host.register(this.#bindWorkflow(registration));
         return this.#keep(registration.contract.entity, registration.contract.retentionMs, EXECUTE);
       case "singleton":
         return this.#singletons.register(bindSingleton(registration, (scope) => this.#runContext(scope)));
       case "cron":
-        return this.#addCron(registration);
+        return this.#crons.register(registration);
     }
   }
 
   take(fence: Fence): void {
-    this.#singletons.shardAcquired(fence.shardId, fence);
-    this.#seed(fence.shardId, this.#crons.get(fence.shardId) ?? []);
+    this.#singletons.take(fence);
+    this.#crons.take(fence.shardId);
   }
 
   async drain(shardId: ShardId): Promise<void> {
-    this.#stopSeeding(shardId);
-    await this.#singletons.shardDropping(shardId);
+    this.#crons.drop(shardId);
+    await this.#singletons.drain(shardId);
   }
 
   drop(shardIds: readonly ShardId[]): void {
     for (const shardId of shardIds) {
-      this.#stopSeeding(shardId);
-      void this.#singletons.shardDropping(shardId);
+      this.#crons.drop(shardId);
+      void this.#singletons.drain(shardId);
     }
   }
 
   /** Whether what was dropped or drained there has not ended, and is waited for. */
   isEnding(shardId: ShardId): boolean {
     return this.#singletons.isStopping(shardId);
-  }
-
-  #addBehavior(behavior: EntityBehavior): void {
-    this.#contracts.set(behavior.contract.name, behavior.contract);
-    this.#options.host.register(behavior);
   }
 
   /** Answers of this type are kept for so long, or for ever. */
@@ -173,104 +162,10 @@ export class Registry {
       },
       callEntity: (target, input, options) => caller.call(target, input, options),
       notifyEntity: (target, input, options) => caller.notify(target, input, options),
+      replayOnly: false,
       entity: this.#peers,
       workflow: this.#workflows,
     });
-  }
-
-  #addCron(definition: CronDefinition): void {
-    const { clock, logger, caller, router, storage } = this.#options;
-    const runner: CronRunner = new CronRunner(
-      bindCron(definition, (scope) => this.#runContext(scope)),
-      {
-        clock,
-        logger,
-        forgetTicks: async (answeredBefore) => {
-          const entityType = runner.behavior.contract.name;
-          await storage.messages.forgetAnswered({
-            entityType,
-            answeredBefore,
-            limit: FORGET_AT_ONCE,
-          });
-        },
-        isWaiting: async (instant) => {
-          const address = { entityType: runner.behavior.contract.name, entityId: runner.entityId };
-          const { scheduledTime } = tickOf(instant);
-          const state = await storage.messages.lookUpByKey(address, TICK, scheduledTime);
-          if (state?.state !== "pending") return false;
-          // It may have been put off since.
-          const overdueMs = clock.now() - (state.deliverAt ?? instant);
-          if (overdueMs < MEND_EVERY_MS || (await this.#isHandedOut(address, state.requestId))) return true;
-          logger.warn("A cron goes on without a tick: it waits in a shard group that nobody serves", {
-            cron: definition.name,
-            scheduledTime,
-          });
-          return false;
-        },
-        scheduleTick: (instant) => {
-          const target = {
-            contract: runner.behavior.contract,
-            entityId: runner.entityId,
-            tag: TICK,
-            fromInside: true,
-          };
-          const tick = tickOf(instant);
-          return caller.notify(target, tick, {
-            idempotencyKey: tick.scheduledTime,
-            deliverAt: new Date(instant),
-          });
-        },
-      },
-    );
-    this.#addBehavior(runner.behavior);
-    const shardId = router.shardOf(definition.shardGroup, runner.entityId);
-    this.#crons.set(shardId, [...(this.#crons.get(shardId) ?? []), runner]);
-    if (this.#options.host.serves(shardId)) this.#seed(shardId, [runner]);
-  }
-
-  /**
-   * Whether some live runner has a due request of an entity, or will: here, or in another shard group that it had before, as
-   * while a new release is rolled out.
-   */
-  async #isHandedOut(
-    { entityType, entityId }: Pick<EntityAddress, "entityType" | "entityId">,
-    requestId: string,
-  ): Promise<boolean> {
-    const { host, router, storage, clock } = this.#options;
-    if (host.hosts(requestId)) return true;
-    const groups = router.groupsServing(entityType);
-    const { requests, more } = await storage.messages.readPending({
-      shardIds: groups.map((group) => router.shardOf(group, entityId)),
-      now: clock.now(),
-      limit: LOOKED_FOR_TICK,
-      excludingSequences: [],
-      excludingEntities: [],
-    });
-    return more || requests.some(({ envelope }) => envelope.requestId === requestId);
-  }
-
-  #seed(shardId: ShardId, crons: readonly CronRunner[]): void {
-    if (crons.length === 0) return;
-    const abort = this.#seeding.get(shardId) ?? new AbortController();
-    // Node 22 warns of more than ten crons that sleep until it is aborted.
-    setMaxListeners(0, abort.signal);
-    this.#seeding.set(shardId, abort);
-    for (const cron of crons) void this.#keepSeeded(cron, abort.signal);
-  }
-
-  /** As long as the shard is here. Never rejects. */
-  async #keepSeeded(cron: CronRunner, signal: AbortSignal): Promise<void> {
-    await cron.seed(signal);
-    for (;;) {
-      await sleep(this.#options.clock, MEND_EVERY_MS, signal);
-      if (signal.aborted) return;
-      await cron.mend(signal);
-    }
-  }
-
-  #stopSeeding(shardId: ShardId): void {
-    this.#seeding.get(shardId)?.abort();
-    this.#seeding.delete(shardId);
   }
 
   #handlerContext(call: Call): HandlerContext {

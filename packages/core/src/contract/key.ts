@@ -12,7 +12,7 @@ export const MAX_NAME_BYTES = 256;
  * Whether it is a key: an entity's id, an idempotency key, or an execution's id that every storage can look up. Half of a surrogate
  * pair is none in UTF-8: two that differ in it alone would be one.
  */
-export function isKey(value: unknown): value is string {
+function isKey(value: unknown): value is string {
   return (
     typeof value === "string" && value !== "" && takesAtMost(value, MAX_KEY_BYTES) && value.isWellFormed()
   );

@@ -45,16 +45,12 @@ export type SchemaOutput<S> = 0 extends 1 & S
     : void;
 
 /**
- * Parses an input of `of`; without a schema it is what it is. A promise only where there is a schema.
+ * Parses what came; without a schema it is what it is. A promise only where there is a schema.
  *
- * @throws {InvalidInputError} names it and the issues
+ * @param what names it, for the error: "The input of ...", "The reply of ..."
+ * @throws {InvalidInputError} says so, and the issues
  */
-export function parse(schema: StandardSchemaV1 | undefined, value: unknown, of: What): unknown {
-  return schema === undefined ? value : validate(schema, value, `The input of ${nameOf(of)}`);
-}
-
-/** The same for what is no input: `what` names it whole, "The reply of ...". @throws {InvalidInputError} */
-export function parseWhat(schema: StandardSchemaV1 | undefined, value: unknown, what: What): unknown {
+export function parse(schema: StandardSchemaV1 | undefined, value: unknown, what: What): unknown {
   return schema === undefined ? value : validate(schema, value, nameOf(what));
 }
 

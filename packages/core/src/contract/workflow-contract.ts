@@ -70,7 +70,7 @@ export type AnyWorkflowContract = WorkflowContract<any>;
 
 /** The tags of an execution's entity: it is the first one, and the others are what reaches it from outside. */
 export const EXECUTE = "execute";
-/** `{ name, payload }`. Each has a deduplication key of its own. */
+/** A SignalMessage. Each has a deduplication key of its own. */
 export const SIGNAL = "signal";
 /** The reason. The first one counts. */
 export const CANCEL = "cancel";
@@ -78,7 +78,7 @@ export const CANCEL = "cancel";
 export const WATCH = "watch";
 /** What the execution waits for may have come. */
 export const WAKE = "wake";
-/** `{ name, input }`. Answered from the execution's state. */
+/** A SignalMessage, too: the payload is the input. Answered from the execution's state. */
 export const QUERY = "query";
 /** What its owner knows of the execution beyond its journal. */
 export const INSPECT = "inspect";
@@ -92,7 +92,7 @@ export const EXECUTION_TAGS: { readonly execution: string; readonly inbox: reado
 /** The tags of what has to reach the execution in the order in which it was accepted. */
 export const QUEUED_TAGS: ReadonlySet<string> = new Set([SIGNAL, CANCEL, WATCH, WAKE]);
 
-/** A signal on its way. */
+/** A signal or a query on its way. */
 export interface SignalMessage {
   readonly name: string;
   readonly payload: unknown;
@@ -126,7 +126,7 @@ export interface OpenStepInfo {
   readonly isWait: boolean;
 }
 
-/** The header of a start that begins with steps of another execution: `{ executionId, fromStep }` as JSON. */
+/** The header of a start that begins with steps of another execution: a ForkOrigin as JSON. */
 export const FORK_HEADER = "holdfast-fork";
 
 /** Where a fork's first steps come from. */

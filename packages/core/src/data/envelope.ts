@@ -1,4 +1,4 @@
-import type { EntityAddress } from "./entity-address.ts";
+import { entityKey, type EntityAddress } from "./entity-address.ts";
 
 /** The header of a request whose sender is patient. */
 export const PATIENT_HEADER = "holdfast-patient";
@@ -28,6 +28,11 @@ export interface Envelope {
   readonly sender: string;
   /** The sender has written to storage for this shard while no owner was to be had: read what is pending before this. */
   readonly readPendingFirst: boolean;
+}
+
+/** What is called, for messages: `Counter/a.increment`. */
+export function describeCall({ address, tag }: Pick<Envelope, "address" | "tag">): string {
+  return `${entityKey(address)}.${tag}`;
 }
 
 /** Whether its sender waits for the reply also where others are told that it is in vain for now. */

@@ -33,6 +33,7 @@ export type WireMessage =
       readonly type: "rejected";
       readonly requestId: string;
       readonly code: RejectionCode;
+      /** What it says depends on the code (entity/rejection.ts). */
       readonly detail: string;
       /** Which sending of the request it answers; left out where that is all the same. */
       readonly sending?: number;

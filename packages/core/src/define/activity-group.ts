@@ -4,6 +4,7 @@ import { checkName } from "../contract/entity-contract.ts";
 import type { Logger } from "../contract/logger.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { TRANSACTION_SCOPE, TransactionScope } from "../contract/transaction.ts";
+import { checkWholeNumber } from "../contract/whole-number.ts";
 import type { RunContext } from "../client/handler-context.ts";
 import { ConfigError, DefinitionError } from "../errors/config.ts";
 import { DEFAULT_ACTIVITY_SETTINGS, type ActivitySettings } from "../workflow/activity-attempt.ts";
@@ -126,8 +127,7 @@ export function activitySettings(options: ActivityOptions): ActivitySettings {
     heartbeatTimeout,
     nonRetryable = [],
   } = options;
-  if (!Number.isInteger(retries) || retries < 0)
-    throw new ConfigError({ option: "retries", got: retries, takes: "a whole number of 0 or more" });
+  checkWholeNumber(retries, "retries", 0);
   if (backoff !== "exponential" && backoff !== "constant") {
     throw new ConfigError({ option: "backoff", got: backoff, takes: '"exponential" or "constant"' });
   }

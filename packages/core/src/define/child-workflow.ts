@@ -22,7 +22,8 @@ import {
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
 import { DefinitionError } from "../errors/config.ts";
-import { executionIdOf, messageTarget, untypedTarget } from "../client/workflow-client.ts";
+import { executionTarget, untypedTarget } from "../client/execution-target.ts";
+import { executionIdOf } from "../client/workflow-client.ts";
 import { signalKey } from "../client/workflow-handle.ts";
 import { callStep } from "../workflow/call-step.ts";
 import { childStep, type ChildCalls, type ChildOfStep } from "../workflow/child-step.ts";
@@ -196,9 +197,13 @@ function childHandle(
           if (isFirst || !hasSignal(contract, name))
             return handle().signal(name, payload, { idempotencyKey });
           // One that was sent before may have ended the child: then its end says nothing about the signal.
-          await parse(contract.signals?.[name], payload, `the signal ${name} of ${contract.name}`);
+          await parse(
+            contract.signals?.[name],
+            payload,
+            `The input of the signal ${name} of ${contract.name}`,
+          );
           const isKept = (await services.lookUp(contract.entity.name, executionId))?.state === "pending";
-          const target = { ...messageTarget(contract, executionId, SIGNAL), isKept };
+          const target = { ...executionTarget(contract, executionId, SIGNAL), isKept };
           const input = { name, payload };
           return services.notifyEntity(target, input, { idempotencyKey: signalKey(name, idempotencyKey) });
         }),
@@ -215,7 +220,7 @@ async function idOf(
   input: unknown,
   place: string,
 ): Promise<string> {
-  const parsed = await parse(contract.input, input, `the workflow ${contract.name}`);
+  const parsed = await parse(contract.input, input, `The input of the workflow ${contract.name}`);
   if (contract.key !== null) return executionIdOf(contract, parsed);
   return hashOf(execution.scope.keyOf(place));
 }
@@ -237,7 +242,7 @@ function callsOf(
     start: async () => void (await client().withRawKey(executionId).start(input)),
     forestall: async (reason) => {
       const deliverAt = new Date(NEVER);
-      const target = { ...messageTarget(contract, executionId, EXECUTE), isKept: true };
+      const target = { ...executionTarget(contract, executionId, EXECUTE), isKept: true };
       await services.notifyEntity(target, input, { deliverAt });
       const known = await services.lookUp(name, executionId);
       if (known?.state !== "pending" || known.deliverAt !== NEVER) return known !== null;
@@ -255,7 +260,7 @@ function callsOf(
       const idempotencyKey = isAsleep
         ? `${call.envelope.requestId} ${known?.requestId}`
         : services.random.id();
-      const target = { ...messageTarget(contract, executionId, WATCH), isKept: true };
+      const target = { ...executionTarget(contract, executionId, WATCH), isKept: true };
       await services.notifyEntity(target, watcher, { idempotencyKey });
     },
     cancel: (reason) => cancelChild(services, address, reason),

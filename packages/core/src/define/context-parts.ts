@@ -1,7 +1,8 @@
 // What a workflow's context is made of.
 
 import type { AnyWorkflowContract } from "../contract/workflow-contract.ts";
-import type { CallOptions, CallTarget } from "../client/caller.ts";
+import type { CallOptions } from "../client/call-options.ts";
+import type { CallTarget } from "../client/caller.ts";
 import type { EntityPeers } from "../client/entity-client.ts";
 import type { WorkflowClients } from "../client/workflow-client.ts";
 import type { Call } from "../entity/behavior.ts";

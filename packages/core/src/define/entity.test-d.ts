@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { describe, expectTypeOf, it } from "vitest";
 import * as z from "zod";
 import type { Cluster } from "../cluster/cluster.ts";
-import type { CallOptions } from "../client/caller.ts";
+import type { CallOptions } from "../client/call-options.ts";
 import type { EntityClient, EntityClients, EntityPeer, EntityPeers } from "../client/entity-client.ts";
 import type { HandlerContext } from "../client/handler-context.ts";
 import type { UntypedEntityClient } from "../client/untyped-client.ts";

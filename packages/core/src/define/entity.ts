@@ -4,9 +4,10 @@ import { checkName, type EntityContract } from "../contract/entity-contract.ts";
 import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { AnyRpcs } from "../contract/rpc.ts";
+import { checkWholeNumber } from "../contract/whole-number.ts";
 import type { HandlerContext } from "../client/handler-context.ts";
 import type { ActivationScope, Call, EntityBehavior, Handler } from "../entity/behavior.ts";
-import { ConfigError, DefinitionError } from "../errors/config.ts";
+import { DefinitionError } from "../errors/config.ts";
 import { checkGivenGroups } from "./given-groups.ts";
 import { checkHandlers, checkRpcs, type EntityScope, type HandlersOf } from "./handlers.ts";
 import type { AnyRpcGroup, RpcGroupDefinition, RpcGroupImplementation } from "./rpc-group.ts";
@@ -242,9 +243,7 @@ function groupSources(
   return given.map((implementation) => implementation.handlers as HandlersSource);
 }
 
-function count(value: number | undefined, option: string, least: number): number | null {
-  if (value === undefined) return null;
-  if (!Number.isInteger(value) || value < least)
-    throw new ConfigError({ option, got: value, takes: `a whole number of ${least} or more` });
-  return value;
+/** Null: the cluster's. */
+function count(given: number | undefined, option: string, least: number): number | null {
+  return given === undefined ? null : checkWholeNumber(given, option, least);
 }

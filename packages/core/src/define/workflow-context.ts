@@ -1,6 +1,7 @@
 // The context of a workflow's code: what `execute` is given, made of an execution's steps.
 
 import { disregardAll } from "../contract/call-back.ts";
+import { timeOf } from "../contract/date.ts";
 import { milliseconds, type Duration } from "../contract/duration.ts";
 import { copiesOf } from "../contract/copy-of.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
@@ -10,7 +11,7 @@ import { liveProperty, SOURCE } from "../contract/live-property.ts";
 import { LazyLogger, type LogFields, type Logger } from "../contract/logger.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
-import { parse, parseWhat, type SchemaOutput } from "../contract/schema.ts";
+import { parse, type SchemaOutput } from "../contract/schema.ts";
 import { TRANSACTION_SCOPE } from "../contract/transaction.ts";
 import {
   hasSignal,
@@ -192,10 +193,8 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
       return timer("sleep", () => services.clock.now() + delayMs);
     },
     sleepUntil(date) {
-      const dueAt = date instanceof Date ? date.getTime() : Number.NaN;
-      // At once, and no promise that nobody may await.
-      if (Number.isNaN(dueAt))
-        throw new ConfigError({ option: "sleepUntil", got: date, takes: "a valid Date" });
+      // Refused at once, and by no promise that nobody may await.
+      const dueAt = timeOf(date, "sleepUntil");
       return timer("sleepUntil", () => dueAt);
     },
     signal(name, options = {}) {
@@ -209,7 +208,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
           signals: execution.signals,
           name,
           timeoutMs,
-          parse: async (payload) => parseWhat(schema, payload, `The signal ${name} of ${contract.name}`),
+          parse: async (payload) => parse(schema, payload, `The signal ${name} of ${contract.name}`),
         }),
       );
     },
@@ -225,7 +224,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
     },
     continueAsNew: (input) =>
       execution.continueAsNew(async () => {
-        await parse(contract.input, input, `the workflow ${contract.name}`);
+        await parse(contract.input, input, `The input of the workflow ${contract.name}`);
         const what = `The input of ${contract.name}`;
         const encoded = encodeBoundedPayload(input, what, services.maxPayloadBytes);
         // First: meanwhile more may be asked for, or all of them be cancelled.
@@ -257,7 +256,7 @@ export function workflowContext(parts: WorkflowContextParts): WorkflowContext {
 }
 
 /** @throws {ConfigError} the workflow has no such signal */
-export function checkSignalName(contract: AnyWorkflowContract, name: unknown): asserts name is string {
+function checkSignalName(contract: AnyWorkflowContract, name: unknown): asserts name is string {
   if (typeof name === "string" && hasSignal(contract, name)) return;
   const names = Object.keys(contract.signals ?? {});
   throw new ConfigError({

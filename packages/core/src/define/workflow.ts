@@ -7,12 +7,13 @@ import { checkOptionNames, type OptionNames } from "../contract/option-names.ts"
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import {
   checkSchema,
-  parseWhat,
+  parse,
   type DefinedSchemas,
   type SchemaInput,
   type SchemaOutput,
 } from "../contract/schema.ts";
 import { readable } from "../contract/thrown.ts";
+import { checkWholeNumber } from "../contract/whole-number.ts";
 import {
   executionContract,
   executionEntityType,
@@ -24,7 +25,7 @@ import {
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
 import type { Call, EntityBehavior } from "../entity/behavior.ts";
-import { ConfigError, DefinitionError } from "../errors/config.ts";
+import { DefinitionError } from "../errors/config.ts";
 import { checkRetention } from "../singleton/retention.ts";
 import { Children } from "../workflow/children.ts";
 import { Compensations } from "../workflow/compensation.ts";
@@ -251,27 +252,28 @@ export function defineWorkflow(options: AnyWorkflowOptions): WorkflowDefinition<
       options.retention === undefined ? null : checkRetention(options.retention, `retention of ${name}`),
     version:
       options.version === undefined ? null : checkName(`the version of workflow "${name}"`, options.version),
-    maxSteps: checkMaxSteps(options.maxSteps ?? DEFAULT_MAX_STEPS),
+    maxSteps: checkWholeNumber(options.maxSteps ?? DEFAULT_MAX_STEPS, "maxSteps", 1),
     entity: executionContract(name, shardGroup, options.errors ?? []),
   };
   return Object.freeze({
     ...contract,
     kind: "workflow-definition",
-    implement: (code: WorkflowCode) => implement(contract, code),
+    implement: (code: GivenCode) => implement(contract, code),
   }) as WorkflowDefinition<WorkflowTypes>;
 }
 
 type QueryFunction = (state: unknown, input: unknown) => unknown;
 
-interface WorkflowCode {
+/** What `implement` takes. */
+interface GivenCode {
   readonly groups?: readonly AnyActivityGroup[];
   readonly activities?: AnyActivities;
   readonly queries?: Readonly<Record<string, QueryFunction>>;
-  readonly versions?: Readonly<Record<string, WorkflowCode["execute"]>>;
+  readonly versions?: Readonly<Record<string, GivenCode["execute"]>>;
   execute(ctx: WorkflowContext, input: unknown): Promise<unknown>;
 }
 
-const CODE_NAMES: OptionNames<WorkflowCode> = {
+const CODE_NAMES: OptionNames<GivenCode> = {
   groups: true,
   activities: true,
   queries: true,
@@ -279,7 +281,7 @@ const CODE_NAMES: OptionNames<WorkflowCode> = {
   execute: true,
 };
 
-function implement(contract: WorkflowContract, code: WorkflowCode): WorkflowImplementation {
+function implement(contract: WorkflowContract, code: GivenCode): WorkflowImplementation {
   const of = `the workflow "${contract.name}"`;
   if (typeof code !== "object" || code === null)
     throw new DefinitionError(`The implementation of ${of} is no object with execute(ctx, input).`);
@@ -297,7 +299,7 @@ function implement(contract: WorkflowContract, code: WorkflowCode): WorkflowImpl
     throw new DefinitionError(
       `The implementation of ${of} has functions without a query: ${unknown.join(", ")}.`,
     );
-  const versions = new Map<string | null, WorkflowCode["execute"]>();
+  const versions = new Map<string | null, GivenCode["execute"]>();
   for (const [version, execute] of Object.entries(code.versions ?? {})) {
     if (typeof execute !== "function")
       throw new DefinitionError(`The version "${version}" of ${of} is no function (ctx, input).`);
@@ -332,7 +334,7 @@ async function perform(
     readonly services: WorkflowServices;
     readonly seed: string;
   },
-  execute: WorkflowCode["execute"],
+  execute: GivenCode["execute"],
   input: unknown,
 ): Promise<unknown> {
   const { execution } = of;
@@ -365,7 +367,7 @@ async function checkOutput(
   output: unknown,
 ): Promise<void> {
   const what = `The result of ${contract.name}`;
-  await parseWhat(contract.output, output, what);
+  await parse(contract.output, output, what);
   encodeBoundedPayload(output, what, services.maxPayloadBytes);
 }
 
@@ -390,9 +392,4 @@ function namedActivities(
     }
   }
   return named;
-}
-
-function checkMaxSteps(maxSteps: number): number {
-  if (Number.isInteger(maxSteps) && maxSteps >= 1) return maxSteps;
-  throw new ConfigError({ option: "maxSteps", got: maxSteps, takes: "a whole number of 1 or more" });
 }

@@ -12,19 +12,19 @@
 
 import { decodePayload } from "../contract/payload.ts";
 import { primaryKeyOf, type AnyRpc } from "../contract/rpc.ts";
-import { parseWhat } from "../contract/schema.ts";
+import { parse } from "../contract/schema.ts";
 import { BriefMap } from "../data/brief-map.ts";
 import type { Envelope } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
-import { describeInvalidInput, OUT_OF_REACH } from "./answers.ts";
 import { refuse, refuseFull, toSending, type Arrival, type Destination } from "./arrival.ts";
 import { askedRpc } from "./asked-rpc.ts";
 import { HostedRequest } from "./hosted-request.ts";
 import type { NewestRequests } from "./newest-requests.ts";
 import { PersistedAdmission, type PersistedAdmissionOptions } from "./persisted-admission.ts";
 import { RecentIds } from "./recent-ids.ts";
+import { describeInvalidInput, knownNames, OUT_OF_REACH } from "./rejection.ts";
 import type { Answer } from "./reply-waiters.ts";
 
 export interface AdmissionOptions extends PersistedAdmissionOptions {
@@ -115,7 +115,7 @@ export class Admission {
     let input: unknown;
     try {
       const what = (): string => `The input of ${envelope.address.entityType}.${envelope.tag}`;
-      input = parseWhat(rpc.input, decodePayload(envelope.payload, what), what);
+      input = parse(rpc.input, decodePayload(envelope.payload, what), what);
     } catch (error) {
       return refuse(arrival, "INVALID_INPUT", describeInvalidInput(error));
     }
@@ -171,7 +171,7 @@ export class Admission {
     }
     const behavior = this.#options.behaviors.get(address.entityType);
     if (behavior === undefined)
-      return refuse(arrival, "UNKNOWN_ENTITY", [...this.#options.behaviors.keys()].join("\n"));
+      return refuse(arrival, "UNKNOWN_ENTITY", knownNames(this.#options.behaviors.keys()));
     const asked = askedRpc(behavior, arrival.envelope);
     if (asked.refusal !== null) return refuse(arrival, asked.refusal.code, asked.refusal.detail);
     return { shard, behavior, rpc: asked.rpc };

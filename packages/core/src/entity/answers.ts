@@ -1,15 +1,12 @@
-// What a runner says to who waits, besides what the handler said.
+// Answers: the replies that a runner makes itself, in place of what a handler said. How it refuses is in rejection.ts.
 
 import type { RequestState } from "../adapter/message-storage.ts";
 import { encodeError, UNSENT } from "../contract/error-codec.ts";
-import { plainIssues } from "../contract/issues.ts";
-import { entityKey } from "../data/entity-address.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
-import type { Envelope } from "../data/envelope.ts";
+import { describeCall, type Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
-import { isHoldfastError } from "../errors/holdfast-error.ts";
-import { InterruptedError, InvalidInputError } from "../errors/routing.ts";
+import { InterruptedError } from "../errors/routing.ts";
 import { DeadLetteredError, type PayloadTooLargeError } from "../errors/storage.ts";
 
 /** The reply to a request that is a dead letter. */
@@ -79,48 +76,8 @@ export function readdress(message: WireMessage, requestId: string): WireMessage 
   }
 }
 
-/** The detail of an INVALID_INPUT rejection: the schema's issues as JSON. Never throws, whatever the schema threw or gave. */
-export function describeInvalidInput(thrown: unknown): string {
-  let message = "it could not be parsed";
-  try {
-    const issues = thrown instanceof InvalidInputError ? thrown.issues : [];
-    if (issues.length > 0) return JSON.stringify(plainIssues(issues));
-    if (isHoldfastError(thrown)) ({ message } = thrown);
-  } catch {
-    // A proxy, or issues with getters: no more can be said of it, and its sender is not to wait for ever.
-  }
-  return JSON.stringify([{ message }]);
-}
-
-/** `Counter/a.increment`, for messages. */
-export function describeCall(envelope: Envelope): string {
-  return `${entityKey(envelope.address)}.${envelope.tag}`;
-}
-
-/** To who reads a stream of which storage keeps what it could not give: it asks again. */
-export function chunksUnread(requestId: string): WireMessage {
-  return {
-    type: "rejected",
-    requestId,
-    code: "PERSISTENCE",
-    detail: "the kept chunks of the stream could not be read",
-  };
-}
-
 /** What a request came to that is in storage no longer, or never was. */
 export function absent(envelope: Envelope): InterruptedError {
   const why = "its request is in storage no longer: it was dropped, or is forgotten";
   return new InterruptedError({ what: describeCall(envelope), why });
-}
-
-// Senders compare these two, those of other versions, too: they stay as they are.
-
-/** The detail of a NOT_ASSIGNED rejection of what was accepted, or may have been. */
-export const ACCEPTED_BEFORE = "it was accepted, and its shard is at another runner now";
-/** The detail of a PERSISTENCE rejection by who has not tried to accept anything. */
-export const OUT_OF_REACH = "storage or leases are out of its reach";
-
-/** Whoever asks the shard's next owner finds it. */
-export function notHere(requestId: string, detail: string): WireMessage {
-  return { type: "rejected", requestId, code: "NOT_ASSIGNED", detail };
 }

@@ -5,8 +5,8 @@ import { parse } from "../contract/schema.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { RejectionCode } from "../data/wire-message.ts";
 import { InvalidInputError } from "../errors/routing.ts";
-import { describeInvalidInput } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
+import { describeInvalidInput, knownNames } from "./rejection.ts";
 
 /** Why a request is not handled. */
 export interface Refusal {
@@ -25,7 +25,7 @@ export function askedRpc({ contract }: EntityBehavior, envelope: Envelope): Aske
   const { address, tag, fromInside, expects } = envelope;
   const rpc = rpcNamed(contract, tag);
   if (rpc === undefined)
-    return { rpc: null, refusal: { code: "UNKNOWN_RPC", detail: Object.keys(contract.rpcs).join("\n") } };
+    return { rpc: null, refusal: { code: "UNKNOWN_RPC", detail: knownNames(Object.keys(contract.rpcs)) } };
   if (rpc.visibility === "protected" && !fromInside)
     return { rpc, refusal: { code: "PROTECTED_RPC", detail: "" } };
   // Only callers without its definition take the one for the other, and would wait for what never comes.
@@ -39,5 +39,9 @@ export function askedRpc({ contract }: EntityBehavior, envelope: Envelope): Aske
 
 /** The input of a request that was accepted, parsed anew: a promise where there is a schema. @throws it cannot be decoded */
 export function acceptedInput(rpc: AnyRpc, { address, tag, payload }: Envelope): unknown {
-  return parse(rpc.input, decodePayload(payload, "A stored input"), () => `${address.entityType}.${tag}`);
+  return parse(
+    rpc.input,
+    decodePayload(payload, "A stored input"),
+    () => `The input of ${address.entityType}.${tag}`,
+  );
 }

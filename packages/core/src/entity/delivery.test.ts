@@ -9,8 +9,8 @@ import type { Envelope } from "../data/envelope.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { firstRequestIdOf } from "../data/request-id.ts";
 import { PayloadTooLargeError } from "../errors/storage.ts";
-import { ACCEPTED_BEFORE } from "./answers.ts";
 import { Delivery } from "./delivery.ts";
+import { ACCEPTED_BEFORE } from "./rejection.ts";
 
 const PROBE_MS = 2_000;
 const REQUEST = sampleRequest();

@@ -15,7 +15,7 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
 import type { Logger } from "../contract/logger.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
-import type { Envelope } from "../data/envelope.ts";
+import { describeCall, type Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import { timeOfRequestId } from "../data/request-id.ts";
 import { HERE } from "../data/runner-record.ts";
@@ -27,7 +27,7 @@ import {
   RunnerUnavailableError,
   UnknownEntityError,
 } from "../errors/routing.ts";
-import { ACCEPTED_BEFORE, describeCall, endOf, OUT_OF_REACH } from "./answers.ts";
+import { endOf } from "./answers.ts";
 import {
   forgetRefusals,
   newOutgoing,
@@ -37,7 +37,7 @@ import {
   type Outgoing,
 } from "./outgoing.ts";
 import { OutgoingRequests } from "./outgoing-requests.ts";
-import { rejectionError } from "./rejection.ts";
+import { ACCEPTED_BEFORE, OUT_OF_REACH, rejectionError } from "./rejection.ts";
 import { isLeftToStorage, mayBeInStorage, StoreAndForward } from "./store-and-forward.ts";
 
 export interface DeliveryOptions {

@@ -1,7 +1,7 @@
 import { encodeError } from "../contract/error-codec.ts";
+import { describeCall } from "../data/envelope.ts";
 import type { Exit } from "../data/reply.ts";
 import { InterruptedError } from "../errors/routing.ts";
-import { describeCall } from "./answers.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 
 export interface ErrorLimits {

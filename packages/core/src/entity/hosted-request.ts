@@ -1,10 +1,9 @@
 import type { SaveRequestResult } from "../adapter/message-storage.ts";
 import { Abort, type AbortWatch } from "../contract/abort.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import type { Envelope } from "../data/envelope.ts";
+import { describeCall, type Envelope } from "../data/envelope.ts";
 import type { Reply } from "../data/reply.ts";
 import { InterruptedError } from "../errors/routing.ts";
-import { describeCall } from "./answers.ts";
 import type { Waiter } from "./reply-waiters.ts";
 import { ChunkWindow } from "./stream.ts";
 
@@ -116,11 +115,5 @@ export class HostedRequest {
       this.#onMoved = () => resolve(moved);
       void work.then(resolve);
     });
-  }
-
-  /** Resolves once the shard moved away: whoever runs the handler then stops waiting for it. One waits at a time. */
-  moved(): Promise<"moved"> {
-    if (this.hasMoved()) return Promise.resolve("moved");
-    return new Promise((resolve) => (this.#onMoved = () => resolve("moved")));
   }
 }

@@ -18,7 +18,10 @@ export interface DeliveryListener {
 
 /** What its sender says of a request, besides what is in it. */
 export interface Origin {
-  /** See `Outgoing`. */
+  /**
+   * Of what is known to exist: while no member serves its type it is stored, and waits there, instead of failing. Default
+   * false.
+   */
   readonly isKept?: boolean;
   /** The shard on which the handler runs that sends it. */
   readonly fromShard?: ShardId;
@@ -30,7 +33,7 @@ const NOWHERE: Origin = {};
 export interface Outgoing {
   readonly envelope: Envelope;
   readonly listener: DeliveryListener;
-  /** Whether it waits in storage while no member serves its type, instead of failing: it is for what is known to exist. */
+  /** See `Origin`. */
   readonly isKept: boolean;
   /** Whether a handler that runs on its very shard sent it. */
   readonly isNested: boolean;

@@ -1,43 +1,26 @@
-// PersistedAdmission: gives a persisted request its place in a mailbox and has it stored, or leaves it to storage alone, or joins its
-// sender to what storage knows already.
+// PersistedAdmission: gives a persisted request its place in a mailbox and has it stored, or leaves it to storage alone. What is
+// known already is for joining.ts.
 //
 // A1 to A4 are in admission.ts.
 
-import type { Clock } from "../adapter/clock.ts";
-import type { MessageStorage, RequestState, SaveRequestResult } from "../adapter/message-storage.ts";
-import { encodeError } from "../contract/error-codec.ts";
+import type { SaveRequestResult } from "../adapter/message-storage.ts";
 import { isPlainText } from "../contract/key.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
-import type { BriefMap } from "../data/brief-map.ts";
-import type { EncodedError } from "../data/encoded-error.ts";
-import { isJoining, isPatient, type Envelope } from "../data/envelope.ts";
+import { isJoining, isPatient } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import type { Activations } from "./activations.ts";
-import { absent, ACCEPTED_BEFORE, chunksUnread, endOf, failure, OUT_OF_REACH, readdress } from "./answers.ts";
 import { refuse, refuseFull, type Arrival, type Destination } from "./arrival.ts";
 import type { EntityBehavior } from "./behavior.ts";
-import type { Counters } from "./counters.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
-import type { KeptChunks } from "./kept-chunks.ts";
+import { Joining, type JoiningOptions } from "./joining.ts";
 import { KeysBeingStored } from "./keys-being-stored.ts";
-import { Lanes } from "./lanes.ts";
-import type { Answer, ReplyWaiters } from "./reply-waiters.ts";
+import { ACCEPTED_BEFORE } from "./rejection.ts";
 
-export interface PersistedAdmissionOptions {
-  readonly messages: MessageStorage;
-  readonly clock: Clock;
-  readonly counters: Counters;
-  /** Requests in memory here, by id. */
-  readonly requests: BriefMap<HostedRequest>;
-  readonly waiters: ReplyWaiters;
-  readonly chunks: KeptChunks;
-  readonly behaviors: ReadonlyMap<string, EntityBehavior>;
-  /** The shard, while this request for it is admitted here. */
-  readonly admittingShard: (arrival: Pick<Arrival, "envelope" | "isNested">) => HostedShard | undefined;
+export interface PersistedAdmissionOptions extends JoiningOptions {
   readonly activations: Activations;
   /** Whether an rpc's handlers are brief (brief-rpcs.ts). */
   readonly isBrief: (behavior: EntityBehavior, rpc: AnyRpc) => boolean;
@@ -45,26 +28,18 @@ export interface PersistedAdmissionOptions {
   readonly forget: (request: HostedRequest, activation: Activation) => void;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;
-  /** Has storage's pending requests read. Resolves when a read that began after this call is done. */
-  readonly wake: () => Promise<void>;
   /** Something falls due at this wall time. */
   readonly noteDue: (at: number) => void;
 }
 
-/** So many look-ups for full mailboxes at a time: the work of all other entities needs storage, too. */
-const LOOK_UPS = 4;
-/** One that failed after so long met a storage that is silent. What fails at once, as for a lost connection, holds up nobody. */
-const SILENCE_MS = 1_000;
-
 export class PersistedAdmission {
   readonly #options: PersistedAdmissionOptions;
   readonly #beingStored = new KeysBeingStored();
-  readonly #lookUps = new Lanes(LOOK_UPS);
-  /** How many look-ups by key were not answered. */
-  #silences = 0;
+  readonly #joining: Joining;
 
   constructor(options: PersistedAdmissionOptions) {
     this.#options = options;
+    this.#joining = new Joining(options, this.#beingStored);
   }
 
   async receive(request: HostedRequest, arrival: Arrival, destination: Destination): Promise<void> {
@@ -83,20 +58,15 @@ export class PersistedAdmission {
     }
     const known = this.#options.requests.get(request.id);
     if (known !== undefined && (known.isAccepted || known.storing !== null))
-      return void (await this.#join(arrival, request.id, answer));
-    if (isJoining(envelope)) return this.#joinByKey(arrival, shard, () => this.#answerAbsent(arrival));
+      return void (await this.#joining.join(arrival, request.id, answer));
+    if (isJoining(envelope)) return this.#joining.byKey(arrival, shard);
     const isLater = envelope.deliverAt !== null && envelope.deliverAt > this.#options.clock.now();
     const { address, tag } = envelope;
     const resident = this.#options.activations.resident(shard, behavior, address, tag);
     if (resident !== undefined && (resident.isBacklogged || resident.isFull)) {
-      if (envelope.deduplicationKey === null)
-        return void refuseFull(arrival, resident, this.#options.counters);
-      const silencesBefore = this.#silences;
-      return this.#lookUps.take(async () => {
-        if (this.#silences === silencesBefore) return this.#joinWithoutRoom(arrival, shard, resident);
-        // Storage was silent for one in front of it: who waits is not to wait for its deadline, too, time and again.
-        refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
-      });
+      return envelope.deduplicationKey === null
+        ? void refuseFull(arrival, resident, this.#options.counters)
+        : this.#joining.withoutRoom(arrival, shard, resident);
     }
     // What is only stored brings no entity into memory.
     const isOnlyStored = known !== undefined || isLater || shard.isUnreadFor(address);
@@ -134,7 +104,7 @@ export class PersistedAdmission {
         this.#options.waiters.remove(request.id, waiter);
         if (this.#options.admittingShard(arrival) !== shard)
           return void refuse(arrival, "NOT_ASSIGNED", ACCEPTED_BEFORE);
-        return await this.#answerDuplicate(arrival, shard, saved.existing);
+        return await this.#joining.joinStored(arrival, shard, saved.existing);
       }
       this.#options.counters.accepted += 1;
       if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
@@ -184,124 +154,6 @@ export class PersistedAdmission {
       // Nothing runs of what storage cannot take.
       isPlainText(address.entityId)
     );
-  }
-
-  /** Of what is not to be stored: it joins what has its key, also where that was answered. @param otherwise nothing has it */
-  async #joinByKey(arrival: Arrival, shard: HostedShard, otherwise: () => void): Promise<void> {
-    const { address, tag, deduplicationKey: key } = arrival.envelope;
-    const { clock } = this.#options;
-    const askedAt = clock.monotonic();
-    try {
-      const existing = key === null ? null : await this.#options.messages.lookUpByKey(address, tag, key);
-      if (this.#options.admittingShard(arrival) !== shard)
-        return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
-      if (existing !== null) return await this.#answerDuplicate(arrival, shard, existing);
-      otherwise();
-    } catch {
-      if (clock.monotonic() - askedAt >= SILENCE_MS) this.#silences += 1;
-      refuse(arrival, "PERSISTENCE", OUT_OF_REACH);
-    }
-  }
-
-  /** What was accepted under its key before needs no room, and a refusal would say that nothing was. */
-  async #joinWithoutRoom(arrival: Arrival, shard: HostedShard, resident: Activation): Promise<void> {
-    const { envelope } = arrival;
-    if (arrival.hasLeft && !envelope.uninterruptible) return;
-    // Also one that was, and is stored when storage has been asked, may have been stored after that looked.
-    const wasBeingStored = this.#beingStored.has(envelope);
-    await this.#joinByKey(arrival, shard, () => {
-      if (wasBeingStored || this.#beingStored.has(envelope))
-        refuse(arrival, "PERSISTENCE", "a request of its key is being stored");
-      else refuseFull(arrival, resident, this.#options.counters);
-    });
-  }
-
-  /** What it only joins is not there, or is forgotten by now. */
-  #answerAbsent({ envelope, answer }: Arrival): void {
-    answer(failure(envelope.requestId, encodeError(absent(envelope), { exposeStacks: false })));
-  }
-
-  async #answerDuplicate(arrival: Arrival, shard: HostedShard, existing: RequestState): Promise<void> {
-    const { envelope, peer, answer } = arrival;
-    this.#options.counters.duplicates += 1;
-    const isDue =
-      existing.state === "pending" &&
-      (existing.deliverAt === null || existing.deliverAt <= this.#options.clock.now());
-    if (isDue && !this.#options.requests.has(existing.requestId)) {
-      // Its sender believes it accepted, and what it sends next must not overtake it (A2).
-      shard.markUnreadFor(envelope.address);
-      void this.#options.wake();
-    }
-    this.#protect(existing.requestId, envelope);
-    if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
-    // Whoever asked under another id is answered under its own.
-    const toSender: Answer = (message) => answer(readdress(message, envelope.requestId));
-    if (existing.state !== "pending") return this.#answerFrom(existing, arrival, toSender);
-    const inVain = isDue ? null : this.#failureOf(envelope, shard);
-    if (inVain !== null) return toSender(failure(existing.requestId, inVain));
-    if (!(await this.#join(arrival, existing.requestId, toSender))) return;
-    if (this.#options.requests.has(existing.requestId)) return;
-    void this.#options.wake();
-    // It may have ended since storage said that it is pending, before anybody waited.
-    const [state] = await this.#options.messages.lookUp([existing.requestId]);
-    if (state === undefined || state.state === "pending") return;
-    this.#options.waiters.remove(existing.requestId, {
-      peer,
-      requestId: envelope.requestId,
-      shardId: envelope.address.shardId,
-    });
-    await this.#answerFrom(state, arrival, toSender);
-  }
-
-  /** Lets a peer wait for a request that is under way; of a stream it gets what is kept of it first. Returns whether it waits. */
-  async #join(arrival: Arrival, requestId: string, answer: Answer): Promise<boolean> {
-    const { envelope, peer, readFrom } = arrival;
-    if (arrival.hasLeft) return false;
-    if (envelope.expects === "acceptance") {
-      answer({ type: "accepted", requestId: envelope.requestId });
-      return false;
-    }
-    const waiter = {
-      peer,
-      requestId: envelope.requestId,
-      shardId: envelope.address.shardId,
-      answer,
-      isUninterruptible: envelope.uninterruptible,
-      isPatient: isPatient(envelope),
-    };
-    this.#options.waiters.add(requestId, waiter);
-    if (
-      envelope.expects !== "stream" ||
-      (await this.#options.chunks.send(requestId, readFrom, answer)) !== null
-    )
-      return true;
-    this.#options.waiters.remove(requestId, waiter);
-    answer(chunksUnread(envelope.requestId));
-    return false;
-  }
-
-  /** Why it is in vain to wait for a request that was put off. Null: it is not, or who asks waits all the same. */
-  #failureOf(envelope: Envelope, shard: HostedShard): EncodedError | null {
-    if (isPatient(envelope)) return null;
-    const behavior = this.#options.behaviors.get(envelope.address.entityType);
-    return behavior?.failureOf?.(envelope, shard.fence) ?? null;
-  }
-
-  /** Also once who joined has left: an execution that moves to another runner joins it again from there. */
-  #protect(requestId: string, { uninterruptible }: Envelope): void {
-    const joined = uninterruptible ? this.#options.requests.get(requestId) : undefined;
-    if (joined !== undefined) joined.isUninterruptible = true;
-  }
-
-  async #answerFrom(
-    state: Exclude<RequestState, { state: "pending" }>,
-    { envelope, readFrom }: Arrival,
-    answer: Answer,
-  ): Promise<void> {
-    const kept =
-      envelope.expects === "stream" ? await this.#options.chunks.send(state.requestId, readFrom, answer) : {};
-    if (kept === null) return answer(chunksUnread(envelope.requestId));
-    answer({ type: "reply", reply: endOf(state, envelope), ...kept });
   }
 
   /**

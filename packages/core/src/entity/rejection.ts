@@ -1,8 +1,13 @@
+// Rejection: how a runner says that it refuses a request, and the error that this becomes for who sent it.
+//
+// A refusal's detail is a text whose meaning depends on its code. Members of other versions read it: it stays as it is.
+
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { plainIssues } from "../contract/issues.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
-import type { Rejected } from "../data/wire-message.ts";
-import type { HoldfastError } from "../errors/holdfast-error.ts";
+import type { Rejected, WireMessage } from "../data/wire-message.ts";
+import { isHoldfastError, type HoldfastError } from "../errors/holdfast-error.ts";
 import {
   EntityNotAssignedError,
   InvalidInputError,
@@ -12,6 +17,46 @@ import {
   UnknownRpcError,
 } from "../errors/routing.ts";
 import { PersistenceError } from "../errors/storage.ts";
+
+// Senders compare these two, those of other versions, too: they stay as they are.
+
+/** The detail of a NOT_ASSIGNED rejection of what was accepted, or may have been. */
+export const ACCEPTED_BEFORE = "it was accepted, and its shard is at another runner now";
+/** The detail of a PERSISTENCE rejection by who has not tried to accept anything. */
+export const OUT_OF_REACH = "storage or leases are out of its reach";
+
+/** Whoever asks the shard's next owner finds it. */
+export function notHere(requestId: string, detail: string): WireMessage {
+  return { type: "rejected", requestId, code: "NOT_ASSIGNED", detail };
+}
+
+/** To who reads a stream of which storage keeps what it could not give: it asks again. */
+export function chunksUnread(requestId: string): WireMessage {
+  return {
+    type: "rejected",
+    requestId,
+    code: "PERSISTENCE",
+    detail: "the kept chunks of the stream could not be read",
+  };
+}
+
+/** The detail of an UNKNOWN_ENTITY or UNKNOWN_RPC rejection: the names that are known. */
+export function knownNames(names: Iterable<string>): string {
+  return [...names].join("\n");
+}
+
+/** The detail of an INVALID_INPUT rejection: the schema's issues as JSON. Never throws, whatever the schema threw or gave. */
+export function describeInvalidInput(thrown: unknown): string {
+  let message = "it could not be parsed";
+  try {
+    const issues = thrown instanceof InvalidInputError ? thrown.issues : [];
+    if (issues.length > 0) return JSON.stringify(plainIssues(issues));
+    if (isHoldfastError(thrown)) ({ message } = thrown);
+  } catch {
+    // A proxy, or issues with getters: no more can be said of it, and its sender is not to wait for ever.
+  }
+  return JSON.stringify([{ message }]);
+}
 
 /** The error that a caller gets for a runner's refusal. */
 export function rejectionError(
@@ -27,13 +72,13 @@ export function rejectionError(
         capacity: Number(rejection.detail),
       });
     case "UNKNOWN_ENTITY":
-      return new UnknownEntityError({ entityType, known: lines(rejection.detail) });
+      return new UnknownEntityError({ entityType, known: namesIn(rejection.detail) });
     case "UNKNOWN_RPC":
-      return new UnknownRpcError({ entityType, tag, known: lines(rejection.detail) });
+      return new UnknownRpcError({ entityType, tag, known: namesIn(rejection.detail) });
     case "PROTECTED_RPC":
       return new ProtectedRpcError({ entityType, tag });
     case "INVALID_INPUT":
-      return new InvalidInputError({ of: `${entityType}.${tag}`, issues: issues(rejection.detail) });
+      return new InvalidInputError({ of: `${entityType}.${tag}`, issues: issuesIn(rejection.detail) });
     case "PERSISTENCE":
       return new PersistenceError({ operation: "saveRequest", outcome: "unknown", detail: rejection.detail });
     case "NOT_ASSIGNED":
@@ -42,12 +87,13 @@ export function rejectionError(
   }
 }
 
-function lines(detail: string): readonly string[] {
+/** What `knownNames` made. */
+function namesIn(detail: string): readonly string[] {
   return detail === "" ? [] : detail.split("\n");
 }
 
-/** What came from another member is not believed to be what it should be. */
-function issues(detail: string): readonly StandardSchemaV1.Issue[] {
+/** What `describeInvalidInput` made. What came from another member is not believed to be that. */
+function issuesIn(detail: string): readonly StandardSchemaV1.Issue[] {
   try {
     const parsed: unknown = JSON.parse(detail);
     if (!Array.isArray(parsed)) return [{ message: detail }];

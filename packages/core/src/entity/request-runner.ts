@@ -21,7 +21,7 @@ import type { AnyRpc } from "../contract/rpc.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { Logger } from "../contract/logger.ts";
 import { isRetryable } from "../contract/retryable.ts";
-import { parseWhat } from "../contract/schema.ts";
+import { parse } from "../contract/schema.ts";
 import { readable } from "../contract/thrown.ts";
 import {
   couldNotBegin,
@@ -33,13 +33,12 @@ import {
 } from "../contract/transaction.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import type { Envelope } from "../data/envelope.ts";
+import { describeCall, type Envelope } from "../data/envelope.ts";
 import type { Exit, Reply } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
 import { FencedError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
-import { describeCall } from "./answers.ts";
 import { acceptedInput } from "./asked-rpc.ts";
 import { Suspension, type Call, type EntityBehavior, type Handler, type Handlers } from "./behavior.ts";
 import { BriefRpcs } from "./brief-rpcs.ts";
@@ -266,7 +265,7 @@ export class RequestRunner {
       const exit = failedExit(request, interruption(request, interrupted.why), this.#options);
       return resultOf({ type: "exit", exit }, request);
     }
-    const call = new Attempted(request, activation, transactions, uncounted);
+    const call = new AttemptCall(request, activation, transactions, uncounted);
     request.isNew = false;
     request.owed = null;
     request.isRunning = true;
@@ -296,7 +295,7 @@ export class RequestRunner {
       const { stream, output } = request.rpc;
       const value = stream ? await this.#streams.pipe(returned, request, activation.fence) : await returned;
       if (output !== undefined && !stream && !(value instanceof Suspension))
-        await parseWhat(output, value, () => replyOf(request));
+        await parse(output, value, () => replyOf(request));
       attempt = this.#returned(request, value);
     } catch (error) {
       attempt = thrown(error, activation);
@@ -322,7 +321,7 @@ export class RequestRunner {
 }
 
 /** A class, and no literal with a getter: see live-property.ts. */
-class Attempted implements Call {
+class AttemptCall implements Call {
   readonly envelope: Envelope;
   readonly attempt: number;
   readonly isNew: boolean;

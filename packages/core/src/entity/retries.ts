@@ -24,14 +24,10 @@ export class Retries {
   /** Waits before the next try, but not after the shard moved. */
   async pause(request: HostedRequest, failures: number): Promise<void> {
     const { clock, random } = this.#options;
-    const delayMs = backoffMs(OWN_RETRIES, failures, random);
-    await new Promise<void>((resolve) => {
-      const timer = clock.setTimer(delayMs, resolve);
-      void request.moved().then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const timer = clock.setTimer(backoffMs(OWN_RETRIES, failures, random), resolve);
+    await request.unlessMoved(over, undefined);
+    timer.cancel();
   }
 
   /** The same for what goes on where the shard moved. Its pauses are short, so that it soon ends then. */

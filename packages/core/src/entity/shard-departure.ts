@@ -16,12 +16,13 @@ import type { BriefMap } from "../data/brief-map.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import type { Activation } from "./activation.ts";
-import { ACCEPTED_BEFORE, movedReply, notHere } from "./answers.ts";
+import { movedReply } from "./answers.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
 import type { HostedShards } from "./hosted-shards.ts";
 import type { Inbox } from "./inbox.ts";
+import { ACCEPTED_BEFORE, notHere } from "./rejection.ts";
 import type { ReplyWaiters } from "./reply-waiters.ts";
 
 export interface ShardDepartureOptions {

@@ -10,12 +10,12 @@ import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import { disregardAll } from "../contract/call-back.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
-import { parseWhat } from "../contract/schema.ts";
+import { parse } from "../contract/schema.ts";
+import { describeCall } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Chunk } from "../data/reply.ts";
 import type { WireMessage } from "../data/wire-message.ts";
 import { SerializationError } from "../errors/storage.ts";
-import { describeCall } from "./answers.ts";
 import { interruption } from "./failed-exit.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { ChunkWindow } from "./stream.ts";
@@ -71,7 +71,7 @@ export class StreamProducer {
     try {
       for await (const element of returned) {
         if (request.ended !== null) break;
-        await parseWhat(request.rpc.output, element, what);
+        await parse(request.rpc.output, element, what);
         const chunk = {
           requestId: request.id,
           index,

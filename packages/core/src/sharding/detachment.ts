@@ -15,7 +15,8 @@ export const ATTACH_AFTER_MS = 2_000;
 /** The longest stretch asked for (D3). */
 export const LONGEST_STRETCH_MS = 60_000;
 
-export type Backend = "storage" | "leases";
+export const BACKENDS = ["storage", "leases"] as const;
+export type Backend = (typeof BACKENDS)[number];
 
 export class Detachment {
   readonly reachability: Readonly<Record<Backend, Reachability>> = {
@@ -39,9 +40,7 @@ export class Detachment {
   decide(at: number): "detach" | "attach" | null {
     const { storage, leases } = this.reachability;
     if (this.#reason === null) {
-      const out = (["storage", "leases"] as const).filter(
-        (backend) => this.reachability[backend].troubleMs(at) >= DETACH_AFTER_MS,
-      );
+      const out = BACKENDS.filter((backend) => this.reachability[backend].troubleMs(at) >= DETACH_AFTER_MS);
       if (out.length === 0) return null;
       const isSoon = this.#attachedAt !== null && at - this.#attachedAt < LONGEST_STRETCH_MS;
       this.#stretchMs = isSoon ? Math.min(this.#stretchMs * 2, LONGEST_STRETCH_MS) : ATTACH_AFTER_MS;

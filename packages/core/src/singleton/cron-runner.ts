@@ -15,12 +15,14 @@
 //
 // No tick is lost over a fail-over: by C1 one is in storage, by INV-2 it is handled, and that hands the chain on. The new
 // owner seeds besides, which mends the chain of a tick that became a dead letter before it could hand on, and looks time and
-// again whether a clock that was ahead has named a successor that is too far off. No tick is
-// doubled: by C2 an instant is one request, and by INV-6 one that is answered never runs again. What may come twice is an
-// attempt: a tick whose runner dies under it, before the reply is recorded, is run again by the next owner, like every
-// persisted request, and one whose transaction was lost under it is, too. Instants are skipped on purpose in two ways:
-// those that pass while the cron is not running, or while an earlier tick is, unless it calculates the next from the
-// previous one; and those older than `skipIfOlderThan`.
+// again whether a clock that was ahead has named a successor that is too far off.
+//
+// No tick is doubled: by C2 an instant is one request, and by INV-6 one that is answered never runs again. What may come twice
+// is an attempt: a tick whose runner dies under it, before the reply is recorded, is run again by the next owner, like every
+// persisted request, and one whose transaction was lost under it is, too.
+//
+// Instants are skipped on purpose in two ways: those that pass while the cron is not running, or while an earlier tick is,
+// unless it calculates the next from the previous one; and those older than `skipIfOlderThan`.
 
 import type { Clock } from "../adapter/clock.ts";
 import { sleep } from "../clock/sleep.ts";

@@ -39,7 +39,7 @@ function hostOf(run: (scope: SingletonScope, number: number) => unknown) {
         return run(scope, starts.length);
       },
     });
-  const acquire = (epoch = 1): void => host.shardAcquired(SHARD, { shardId: SHARD, epoch });
+  const acquire = (epoch = 1): void => host.take({ shardId: SHARD, epoch });
 
   const rejections: unknown[] = [];
   const onRejection = (reason: unknown): void => void rejections.push(reason);
@@ -85,7 +85,7 @@ describe("a singleton", () => {
   it("does not run for another shard", async () => {
     const { clock, host, starts, register } = hostOf(untilAborted);
     register();
-    host.shardAcquired("other:1", { shardId: "other:1", epoch: 1 });
+    host.take({ shardId: "other:1", epoch: 1 });
     await clock.settle();
     expect(starts).toEqual([]);
   });
@@ -120,7 +120,7 @@ describe("a singleton whose shard leaves", () => {
     acquire();
     await clock.settle();
     let dropped = false;
-    const dropping = host.shardDropping(SHARD).then(() => (dropped = true));
+    const dropping = host.drain(SHARD).then(() => (dropped = true));
     expect(scopes[0]?.signal.aborted).toBe(true);
     await clock.advance(2 * SECOND);
     expect(dropped).toBe(false);
@@ -136,7 +136,7 @@ describe("a singleton whose shard leaves", () => {
     register();
     acquire();
     await clock.settle();
-    await host.shardDropping(SHARD);
+    await host.drain(SHARD);
     await clock.advance(10 * MINUTE);
     expect(starts).toEqual([0]);
   });
@@ -145,7 +145,7 @@ describe("a singleton whose shard leaves", () => {
     const { clock, host, starts, register, acquire } = hostOf(untilAborted);
     register();
     acquire();
-    await host.shardDropping(SHARD);
+    await host.drain(SHARD);
     await clock.advance(MINUTE);
     expect(starts).toEqual([]);
   });
@@ -155,7 +155,7 @@ describe("a singleton whose shard leaves", () => {
     register();
     acquire();
     await clock.settle();
-    const dropping = host.shardDropping(SHARD);
+    const dropping = host.drain(SHARD);
     await clock.advance(15 * SECOND);
     await dropping;
     expect(log).toEqual([
@@ -176,7 +176,7 @@ describe("a singleton whose shard leaves", () => {
     register();
     acquire(1);
     await clock.settle();
-    void host.shardDropping(SHARD);
+    void host.drain(SHARD);
     await clock.advance(20 * SECOND);
     acquire(2);
     await clock.advance(19 * SECOND);
@@ -195,7 +195,7 @@ describe("a singleton whose shard leaves", () => {
     for (const epoch of [1, 2, 3]) {
       acquire(epoch);
       if (epoch === 1) await clock.settle();
-      if (epoch < 3) void host.shardDropping(SHARD);
+      if (epoch < 3) void host.drain(SHARD);
     }
     await clock.advance(MINUTE);
     expect(scopes.map((scope) => scope.fence.epoch)).toEqual([1, 3]);
@@ -268,7 +268,7 @@ describe("a singleton that ends by itself", () => {
     register();
     acquire();
     await clock.settle();
-    await host.shardDropping(SHARD);
+    await host.drain(SHARD);
     expect(clock.pending()).toBe(0);
   });
 });

@@ -3,8 +3,8 @@
 // Each singleton lives on the shard that its name falls into; owning that shard is the right to run it. Takes no lease and
 // claims no shard: the shard's owner says what comes and goes.
 //
-//   G1  A singleton runs only between `shardAcquired` and `shardDropping` of its shard, and what is left of it after that
-//       has an aborted signal.
+//   G1  A singleton runs only between `take` and `drain` of its shard, and what is left of it after that has an aborted
+//       signal.
 //   G2  On this runner it never runs twice at once. What outlives the termination timeout keeps its successor here
 //       waiting, although the shard may run it elsewhere by then: that one has a higher fencing token.
 //   G3  None is started once the lease can be over, although nobody has said so yet: in a process that stood still, the timer
@@ -16,6 +16,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import { backoffMs } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
+import { within } from "../clock/within.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -77,7 +78,8 @@ export class SingletonHost {
   }
 
   /** The shard is claimed: starts its singletons. With a later epoch of the same shard, stops and starts them. */
-  shardAcquired(shardId: ShardId, fence: Fence): void {
+  take(fence: Fence): void {
+    const { shardId } = fence;
     if (this.#fences.get(shardId)?.epoch === fence.epoch) return;
     this.#fences.set(shardId, fence);
     for (const task of this.#tasksOf(shardId)) {
@@ -90,7 +92,7 @@ export class SingletonHost {
    * The shard leaves: aborts its singletons before it returns. Resolves when they have ended, or after the termination
    * timeout; never rejects. Do not wait for it when the shard is lost already.
    */
-  async shardDropping(shardId: ShardId): Promise<void> {
+  async drain(shardId: ShardId): Promise<void> {
     this.#fences.delete(shardId);
     await Promise.all(this.#tasksOf(shardId).map((task) => task.stop("its shard leaves this runner")));
   }
@@ -146,13 +148,9 @@ class SingletonTask {
     this.#tenure.abort(new InterruptedError({ what: `The singleton "${this.name}"`, why, retryable: true }));
     this.#tenure = null;
     const { clock, logger, terminationTimeoutMs } = this.#options;
-    const ended = this.#ended.then(() => true);
-    const waiting = new AbortController();
-    const timedOut = sleep(clock, terminationTimeoutMs, waiting.signal).then(() => false);
     this.#stops += 1;
-    const inTime = await Promise.race([ended, timedOut]);
+    const inTime = await within(clock, this.#ended, terminationTimeoutMs);
     this.#stops -= 1;
-    waiting.abort();
     if (inTime) return;
     logger.error(
       `The singleton "${this.name}" goes on ${terminationTimeoutMs} ms after its signal was aborted, and may soon run ` +

@@ -8,7 +8,7 @@
 
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
-import { parseWhat } from "../contract/schema.ts";
+import { parse } from "../contract/schema.ts";
 import {
   CANCEL,
   EXECUTE,
@@ -28,8 +28,9 @@ import type { EntityAddress } from "../data/entity-address.ts";
 import type { Call, EntityBehavior, Handler, Handlers } from "../entity/behavior.ts";
 import { DefinitionError } from "../errors/config.ts";
 import { ExecutionRunner } from "./execution-runner.ts";
-import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
+import type { ExecutionServices } from "./execution-services.ts";
 import { recordedRun } from "./recorded-run.ts";
+import type { WorkflowCode } from "./workflow-code.ts";
 
 export function executionBehavior(
   contract: AnyWorkflowContract,
@@ -61,8 +62,8 @@ export function executionBehavior(
     const what = `The query ${name} of ${contract.name}`;
     if (answer === undefined) throw new Error(`${what} is not implemented here.`);
     const state = await stateOf(envelope.address);
-    const answered: unknown = await answer(state, await parseWhat(definition?.input, payload, what));
-    await parseWhat(definition?.output, answered, `The answer of the query ${name} of ${contract.name}`);
+    const answered: unknown = await answer(state, await parse(definition?.input, payload, what));
+    await parse(definition?.output, answered, `The answer of the query ${name} of ${contract.name}`);
     return answered;
   };
   const stateOf = async (address: EntityAddress): Promise<unknown> => {

@@ -1,33 +1,21 @@
-import type { Clock } from "../adapter/clock.ts";
-import type { Random } from "../adapter/random.ts";
-import type { InboxMessage, WorkflowStorage } from "../adapter/workflow-storage.ts";
-import type { Logger } from "../contract/logger.ts";
+import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
-import type { StorageTransaction } from "../contract/transaction.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
 import type { NonDeterminismError } from "../errors/workflow.ts";
+import type { ExecutionServices } from "./execution-services.ts";
 import type { RecordedRun } from "./recorded-run.ts";
 
 /** What one run of a workflow's code over its journal stands on. */
-export interface ExecutionOptions {
+export interface ExecutionOptions extends Omit<ExecutionServices, "lookUp" | "isHosted" | "hasten" | "wake"> {
   readonly workflow: string;
   readonly version: string | null;
   readonly call: Call;
   readonly run: RecordedRun;
   /** What came and is in no run's journal. */
   readonly inbox: readonly InboxMessage[];
-  readonly storage: WorkflowStorage;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly exposeStacks: boolean;
-  readonly maxPayloadBytes: number;
   readonly maxSteps: number;
   readonly errors: readonly ErrorClass[];
-  readonly beginTransaction: (() => StorageTransaction) | undefined;
-  /** Whether it only looks if the code fits the journal: then it ends where that does, and nothing is done. */
-  readonly replayOnly: boolean;
   /** What the next copy has to write before it reads (journal.ts, J6). */
   readonly unsettled: (entries: readonly JournalEntry[]) => void;
 }

@@ -26,14 +26,14 @@ import {
   WorkflowFailedError,
   type FailedCompensation,
 } from "../errors/workflow.ts";
+import { ByClaim } from "./by-claim.ts";
 import { FailedAndCompensated } from "./compensation.ts";
 import { Execution } from "./execution.ts";
 import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd } from "./execution-options.ts";
-import type { ExecutionServices, WorkflowCode } from "./execution-services.ts";
+import type { ExecutionServices } from "./execution-services.ts";
 import { BEGUN } from "./journal.ts";
 import { Parked } from "./parked.ts";
-import { UnsettledWrites } from "./unsettled-writes.ts";
 import {
   branchesOf,
   forkEntries,
@@ -42,6 +42,8 @@ import {
   unconsumed,
   type RecordedRun,
 } from "./recorded-run.ts";
+import { UnsettledWrites } from "./unsettled-writes.ts";
+import type { WorkflowCode } from "./workflow-code.ts";
 
 /** So long a signal that was taken is remembered, for senders that repeat it. */
 const REPEATED_WITHIN_MS = 3_600_000;
@@ -62,8 +64,11 @@ export class ExecutionRunner {
   readonly #services: ExecutionServices;
   readonly #code: WorkflowCode;
   readonly #copies = new BriefMap<Copy>();
-  /** By fence and execution: what its last copy here has on its way to storage (journal.ts, J5). */
-  readonly #underWay = new BriefMap<Promise<void>>();
+  /**
+   * What the last copy of an execution has on its way to storage (journal.ts, J5). A claim waits for the writes under older epochs,
+   * so those of other claims have ended.
+   */
+  readonly #underWay = new ByClaim<Promise<void>>();
   readonly #unsettled = new UnsettledWrites();
   readonly parked: Parked;
 
@@ -92,9 +97,8 @@ export class ExecutionRunner {
   async run(input: unknown, call: Call): Promise<unknown> {
     const key = executionKeyOf(call.envelope);
     const { executionId } = key;
-    // A claim waits for the writes under older epochs, so those of other fences have ended.
-    const place = `${call.fence.shardId}/${call.fence.epoch}/${executionId}`;
-    await this.#underWay.get(place);
+    const { fence } = call;
+    await this.#underWay.get(fence, executionId);
     const copy: Copy = { execution: null, early: [] };
     this.#copies.set(executionId, copy);
     let hasRecorded = false;
@@ -122,10 +126,8 @@ export class ExecutionRunner {
         const end = await this.#execute(execution, call, run, version, input);
         const settled = execution.settled();
         if (settled !== null) {
-          this.#underWay.set(
-            place,
-            settled.finally(() => this.#underWay.delete(place)),
-          );
+          const underWay = settled.finally(() => this.#underWay.delete(fence, executionId));
+          this.#underWay.set(fence, executionId, underWay);
           if (end.type === "completed") call.owes(() => this.#writeRest(execution, call, key));
         }
         hasRecorded ||= execution.hasRecorded;
@@ -225,7 +227,6 @@ export class ExecutionRunner {
     const { name, version, maxSteps } = this.#contract;
     return new Execution({
       ...this.#services,
-      replayOnly: this.#services.replayOnly ?? false,
       workflow: name,
       version,
       maxSteps,
@@ -248,7 +249,7 @@ export class ExecutionRunner {
     const execute = this.#code.versions.get(version);
     return execution.run(async () => {
       const given = run.input === null ? input : decodePayload(run.input, `The input of ${name}`);
-      const parsed = await parse(this.#contract.input, given, `the workflow ${name}`);
+      const parsed = await parse(this.#contract.input, given, `The input of the workflow ${name}`);
       return execute?.(execution, call, seedOf(call.envelope.requestId, run), parsed);
     });
   }
@@ -338,7 +339,7 @@ export class ExecutionRunner {
 
   /** A matter of deploying: it waits, and its journal stays as it is. `isTold`: those who wait for its end get the error. */
   #park({ envelope, fence, attempt }: Call, error: Error, isTold: boolean): Suspension {
-    if (this.#services.replayOnly === true) throw error;
+    if (this.#services.replayOnly) throw error;
     const executionId = envelope.address.entityId;
     const encoded = encodeError(error, { exposeStacks: false });
     const until = this.parked.park(executionId, fence, { error: encoded, isTold });

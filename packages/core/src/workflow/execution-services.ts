@@ -6,8 +6,6 @@ import type { Logger } from "../contract/logger.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
 import type { Watcher } from "../contract/workflow-contract.ts";
 import type { Fence } from "../data/epoch.ts";
-import type { Call } from "../entity/behavior.ts";
-import type { Execution } from "./execution.ts";
 
 /** What a workflow's executions stand on. */
 export interface ExecutionServices {
@@ -30,18 +28,6 @@ export interface ExecutionServices {
   ) => Promise<void>;
   /** Has the execution of a watcher woken. Resolves when that is durable. */
   readonly wake: (watcher: Watcher) => Promise<void>;
-  /** Only looks whether code fits a journal: nothing is done, nothing is recorded. */
-  readonly replayOnly?: boolean;
-}
-
-/** A workflow's code, as the runtime calls it. */
-export interface WorkflowCode {
-  /** By version; under null the one of a workflow that has none. */
-  readonly versions: ReadonlyMap<
-    string | null,
-    /** `seed` seeds chance. */
-    (execution: Execution, call: Call, seed: string, input: unknown) => Promise<unknown>
-  >;
-  /** Answers queries from the state, by name. */
-  readonly queries: ReadonlyMap<string, (state: unknown, input: unknown) => unknown>;
+  /** Whether code is only held against a journal: a run ends where that does, and nothing is done or recorded. */
+  readonly replayOnly: boolean;
 }

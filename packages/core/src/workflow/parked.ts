@@ -7,6 +7,7 @@ import type { Random } from "../adapter/random.ts";
 import { backoffMs } from "../clock/backoff.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { Fence } from "../data/epoch.ts";
+import { ByClaim } from "./by-claim.ts";
 
 /** How often such an execution looks whether fixed code was deployed: less and less. */
 const LOOKS = { kind: "exponential", initialMs: 1_000, maxMs: 60_000, jitter: 0 } as const;
@@ -23,11 +24,8 @@ export interface ParkedExecution {
 export class Parked {
   readonly #clock: Clock;
   readonly #random: Random;
-  /**
-   * By claim, which is the same object as long as the shard is served: an execution may be over elsewhere since. Then by the ids of
-   * executions.
-   */
-  readonly #byClaim = new WeakMap<Fence, Map<string, ParkedExecution & { readonly times: number }>>();
+  /** By the ids of executions. One may be over elsewhere since its claim. */
+  readonly #parked = new ByClaim<ParkedExecution & { readonly times: number }>();
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -36,32 +34,29 @@ export class Parked {
 
   /** The executions that were parked under this fence. */
   under(fence: Fence): readonly string[] {
-    return [...(this.#byClaim.get(fence)?.keys() ?? [])];
+    return this.#parked.keys(fence);
   }
 
   /** Why it waits, if it was parked under this fence. */
   errorOf(executionId: string, fence: Fence): EncodedError | null {
-    return this.#byClaim.get(fence)?.get(executionId)?.error ?? null;
+    return this.#parked.get(fence, executionId)?.error ?? null;
   }
 
   /** What those are told who wait for its end, if it was parked under this fence. */
   failureOf(executionId: string, fence: Fence): EncodedError | null {
-    const parked = this.#byClaim.get(fence)?.get(executionId);
+    const parked = this.#parked.get(fence, executionId);
     return parked?.isTold === true ? parked.error : null;
   }
 
   /** Returns the wall time at which it looks again. */
   park(executionId: string, fence: Fence, why: ParkedExecution): number {
-    const parked =
-      this.#byClaim.get(fence) ?? new Map<string, ParkedExecution & { readonly times: number }>();
-    this.#byClaim.set(fence, parked);
-    const times = (parked.get(executionId)?.times ?? 0) + 1;
-    parked.set(executionId, { ...why, times });
+    const times = (this.#parked.get(fence, executionId)?.times ?? 0) + 1;
+    this.#parked.set(fence, executionId, { ...why, times });
     return this.#clock.now() + backoffMs(LOOKS, times, this.#random);
   }
 
   /** It runs. */
   leave(executionId: string, fence: Fence): void {
-    this.#byClaim.get(fence)?.delete(executionId);
+    this.#parked.delete(fence, executionId);
   }
 }

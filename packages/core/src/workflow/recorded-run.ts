@@ -167,7 +167,7 @@ export function continueEntry(ordinal: number, position: number, start: RunStart
   return { ordinal, position, kind: "continue", name: "continueAsNew", event: { type: "completed", value } };
 }
 
-export function runStartOf({ event }: JournalEntry): RunStart | null {
+function runStartOf({ event }: JournalEntry): RunStart | null {
   return event.type === "completed"
     ? (decodePayload(event.value, "The beginning of a run") as RunStart)
     : null;

@@ -6,9 +6,9 @@ export const STREAMS: readonly PlantedBug[] = [
   {
     name: "chunks that were lost are not missed",
     breaks: "nothing hangs",
-    file: "client/caller.ts",
-    find: "if (queue.hasGapStill()) {",
-    replace: "if (queue.hasGapStill() && gapTimer === undefined) {",
+    file: "client/stream-wait.ts",
+    find: "if (this.#queue.hasGapStill()) {",
+    replace: "if (this.#queue.hasGapStill() && this.#timer === undefined) {",
     scenarios: ["streams"],
   },
   {

@@ -46,9 +46,9 @@ export const TIMERS: readonly PlantedBug[] = [
   {
     name: "a cron's ticks have no key",
     breaks: "a cron runs once for each instant",
-    file: "cluster/registry.ts",
-    find: "            idempotencyKey: tick.scheduledTime,\n",
-    replace: "            idempotencyKey: `${tick.scheduledTime} ${clock.now()}`,\n",
+    file: "cluster/cron-host.ts",
+    find: "          idempotencyKey: tick.scheduledTime,\n",
+    replace: "          idempotencyKey: `${tick.scheduledTime} ${clock.now()}`,\n",
     scenarios: ["failover"],
   },
   {
@@ -75,7 +75,7 @@ export const TIMERS: readonly PlantedBug[] = [
     name: "a singleton goes on after its shard was lost",
     breaks: "a singleton runs once at a time",
     file: "cluster/registry.ts",
-    find: "      void this.#singletons.shardDropping(shardId);\n",
+    find: "      void this.#singletons.drain(shardId);\n",
     replace: "",
     scenarios: ["failover"],
   },
@@ -83,8 +83,8 @@ export const TIMERS: readonly PlantedBug[] = [
     name: "a shard leaves before its singletons have ended",
     breaks: "a singleton runs once at a time",
     file: "cluster/registry.ts",
-    find: "    await this.#singletons.shardDropping(shardId);\n",
-    replace: "    void this.#singletons.shardDropping(shardId);\n",
+    find: "    await this.#singletons.drain(shardId);\n",
+    replace: "    void this.#singletons.drain(shardId);\n",
     scenarios: ["deploys"],
   },
   {

@@ -1,6 +1,35 @@
+// Call limits: what ends the wait for a call although nothing became of it: its time is over, or its signal is aborted.
+
 import type { Clock } from "../adapter/clock.ts";
+import { milliseconds, type Duration } from "../contract/duration.ts";
+import { ConfigError } from "../errors/config.ts";
 import { InterruptedError, TimeoutError } from "../errors/routing.ts";
-import { checkLimits, type CallLimits } from "./call-wait.ts";
+
+/** Those of a call's options that end the wait for it. */
+export interface CallLimits {
+  /**
+   * How long to wait for the reply. Then TimeoutError, and the handler is interrupted. Default: for ever. What a handler in
+   * this process does before it first awaits does not count: no timer runs meanwhile.
+   */
+  readonly timeout?: Duration | undefined;
+  /** Aborting it ends the wait with InterruptedError and interrupts the handler. Where it is aborted already, nothing is sent. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Returns the time-out in milliseconds, or null. @throws {ConfigError} it is no duration, or the signal none */
+export function checkLimits({ timeout, signal }: CallLimits): number | null {
+  if (signal !== undefined && !isAbortSignal(signal))
+    throw new ConfigError({ option: "signal", got: signal, takes: "an AbortSignal" });
+  return timeout === undefined ? null : milliseconds(timeout, "timeout");
+}
+
+/** Also one of another realm, or of a library. */
+export function isAbortSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== "object" || value === null || !("aborted" in value)) return false;
+  return ["addEventListener", "removeEventListener"].every(
+    (method) => typeof (value as Readonly<Record<string, unknown>>)[method] === "function",
+  );
+}
 
 /**
  * Waits for what a call has to read before it is sent, for as long as the call's limits allow. What is not waited for any more has
