@@ -43,6 +43,28 @@ export class SqlFailure extends Error {
   }
 }
 
+/** A parser that the user set for a type threw: the statement was carried out, and its session and transaction go on. */
+export class UnreadValue extends Error {
+  override readonly name = "UnreadValue";
+  readonly thrown: unknown;
+
+  constructor(thrown: unknown) {
+    super(describe(thrown));
+    this.thrown = thrown;
+  }
+}
+
+/** The same parser. @throws {UnreadValue} where it throws */
+export function marked(parse: (text: string) => unknown): (text: string) => unknown {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new UnreadValue(error);
+    }
+  };
+}
+
 /**
  * What became of a statement, from the driver's error.
  *

@@ -2,10 +2,19 @@
 
 import { hash } from "node:crypto";
 import type { Duplex } from "node:stream";
-import type { Client, ClientConfig, Pool, PoolClient, PoolConfig, QueryConfig, QueryResult } from "pg";
+import type {
+  Client,
+  ClientConfig,
+  CustomTypesConfig,
+  Pool,
+  PoolClient,
+  PoolConfig,
+  QueryConfig,
+  QueryResult,
+} from "pg";
 import type { LaterNative, SqlStatement } from "./driver.ts";
 import { laterClient } from "./later-client.ts";
-import { isOutdated } from "./errors.ts";
+import { isOutdated, marked } from "./errors.ts";
 import { guardedClient, transactionOver } from "./guarded-client.ts";
 import type { PostgresSettings } from "./options.ts";
 import type {
@@ -166,7 +175,9 @@ class PgConnection implements ServerConnection {
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
     const name = this.#settings.prepare && params.length > 0 ? this.#names.of(text) : undefined;
     try {
-      return await this.#send<Row>(text, [...params], name);
+      return await this.#send<Row>(text, [...params], name, undefined, {
+        getTypeParser: (type, format) => marked(this.#client.getTypeParser(type, format)),
+      });
     } catch (error) {
       if (name !== undefined && isOutdated(error)) {
         this.#names.renew();
@@ -208,8 +219,11 @@ class PgConnection implements ServerConnection {
     values: unknown[] | undefined,
     name: string | undefined,
     deadlineMs = this.#settings.statementDeadlineMs,
+    types?: CustomTypesConfig,
   ): Promise<ServerResult<Row>> {
-    const config = name === undefined ? { text, query_timeout: deadlineMs } : this.#prepared.of(name, text);
+    const config: TimedConfig =
+      name === undefined ? { text, query_timeout: deadlineMs } : this.#prepared.of(name, text);
+    if (types !== undefined) config.types = types;
     this.#gather();
     const results = (await this.#client.query(config, values)) as QueryResult | QueryResult[];
     const result = Array.isArray(results) ? results.at(-1) : results;

@@ -22,6 +22,7 @@ import type {
 import { nameArrays } from "./postgres-js-native.ts";
 import type { ServerResult } from "./server-connection.ts";
 import { StatementNames } from "./statement-names.ts";
+import { marked } from "./errors.ts";
 import { parserOf, textOf } from "./value-text.ts";
 
 export interface PostgresJsConnectionOptions {
@@ -208,7 +209,7 @@ function isMany(results: PostgresJsResult | PostgresJsResult[]): results is Post
 }
 
 function rowsOf<Row>(result: PostgresJsResult | undefined): Row[] {
-  const columns = (result?.columns ?? []).map(({ name, type }) => ({ name, parse: parserOf(type) }));
+  const columns = (result?.columns ?? []).map(({ name, type }) => ({ name, parse: marked(parserOf(type)) }));
   return (result ?? []).map((values) => {
     const row: Record<string, unknown> = {};
     for (const [at, { name, parse }] of columns.entries()) {

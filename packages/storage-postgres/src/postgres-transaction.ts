@@ -20,6 +20,7 @@ import {
   SqlFailure,
 } from "./errors.ts";
 import { TRANSACTION_KIND, transactionOver } from "./guarded-client.ts";
+import { givenValues } from "./value-text.ts";
 
 export class PostgresTransaction implements StorageTransaction {
   readonly kind: string = TRANSACTION_KIND;
@@ -72,9 +73,10 @@ export class PostgresTransaction implements StorageTransaction {
 
   /** Runs a statement. Rejects with the driver's own error where the statement is at fault. @throws {PersistenceError} */
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
+    const given = givenValues(params);
     const transaction = await this.begin();
     try {
-      return await transaction.query<Row>(text, params);
+      return await transaction.query<Row>(text, given);
     } catch (error) {
       this.#failedWith ??= failureOf(error, true).message;
       throw error;

@@ -17,7 +17,8 @@ export interface PostgresTx<Native = unknown> {
    * transaction that cannot commit: let the error end the handler, or guard the statement with a SAVEPOINT.
    *
    * @throws {PersistenceError} the connection was lost or none was free; nothing is written, and the attempt is repeated
-   * @throws {ConfigError} the statement begins or ends a transaction: it would be committed without the record, and done again with it
+   * @throws {ConfigError} the statement begins or ends a transaction, which would be committed without the record, and done again
+   * with it; or it is no text, or `params` is no list
    */
   query<Row = Record<string, unknown>>(
     text: string,
@@ -68,6 +69,10 @@ class OpenTx<Native> implements PostgresTx<Native> {
   constructor(transaction: PostgresTransaction) {
     this.#transaction = transaction;
     this.query = async (text, params = []) => {
+      if (typeof text !== "string")
+        throw new ConfigError({ option: "text", got: text, takes: "a statement" });
+      if (!Array.isArray(params))
+        throw new ConfigError({ option: "params", got: params, takes: "a list, the first of which is $1" });
       const command = transactionCommandOf(text);
       if (command !== null) throw notYours(command);
       return transaction.query(text, params);

@@ -22,7 +22,7 @@ export interface ServerConnection {
    * @param deadlineMs after which the session counts as lost. Default: `statementDeadline`
    */
   script<Row>(text: string, deadlineMs?: number): Promise<ServerResult<Row>>;
-  /** Runs a user's statement. */
+  /** Runs a user's statement. @throws {UnreadValue} a parser of the user's threw, and the session goes on */
   query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>>;
   /** Runs one of our own, prepared where that is on. */
   run<Row>(statement: SqlStatement): Promise<ServerResult<Row>>;

@@ -20,6 +20,7 @@ import {
   lostTransaction,
   SqlFailure,
   undone,
+  UnreadValue,
 } from "./errors.ts";
 import type { ServerConnection, ServerResult } from "./server-connection.ts";
 
@@ -80,6 +81,7 @@ export class ServerTransaction implements SqlTransaction {
     } catch (error) {
       // Where a part of what begins it was refused, so was this, for that alone.
       await this.#begun.catch(() => undefined);
+      if (this.#unbegun === null && error instanceof UnreadValue) throw error.thrown;
       if (this.#unbegun !== null || !isPlainError(error)) throw (this.#lostWith ??= lostTransaction(error));
       this.#isSpoilt ||= isSpoilt(error);
       // The same statements again may well pass: told to whoever runs the handler, and the user still sees the code. What we

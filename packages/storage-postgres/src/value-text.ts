@@ -42,6 +42,23 @@ export function pgliteOptions(): {
   };
 }
 
+/**
+ * The parameters of a statement as they are now: one that its user changes for the next statement is sent as it was given.
+ *
+ * @throws what a `toJSON`, a `toPostgres` or a bigint in what becomes JSON throws. Found by the client library it would be found
+ * between two messages to the server, and taken for the loss of the session.
+ */
+export function givenValues(params: readonly unknown[]): readonly unknown[] {
+  return params.map((value) => {
+    if (typeof value !== "object" || value === null) return value;
+    // Of bytes, times, and what says itself what it is to PostgreSQL, each client library has a form of its own.
+    if (ArrayBuffer.isView(value) || value instanceof Date) return value;
+    if (Array.isArray(value)) return givenValues(value);
+    const text = textOf(value);
+    return "toPostgres" in value ? value : text;
+  });
+}
+
 /** A parameter as PostgreSQL reads it, whatever its type there. */
 export function textOf(value: unknown): string | null {
   if (value === null || value === undefined) return null;

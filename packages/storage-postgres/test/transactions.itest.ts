@@ -20,7 +20,10 @@ const url = inject("postgresUrl");
 const Account = defineEntity({
   name: "Account",
   rpcs: {
-    deposit: rpc<{ amount: number; ends: "reply" | "throw" | "swallow" | "commit" }, number>({
+    deposit: rpc<
+      { amount: number; ends: "reply" | "throw" | "swallow" | "commit" | "value" | "params" | "text" },
+      number
+    >({
       persisted: true,
     }),
     open: rpc<{ credit: number }, number>({ persisted: true }),
@@ -89,8 +92,10 @@ function clients(storage: () => StorageAdapter, sql: () => Sql, table: string): 
 
 /** One persisted handler that writes through its transaction, whatever driver is below. */
 function transactions(storage: () => StorageAdapter, sql: () => Sql, table: string): void {
+  let deposited = 0;
   const account = Account.implement({
     async deposit({ amount, ends }, ctx) {
+      deposited += 1;
       const tx = postgresTx(ctx);
       const { rows, rowCount } = await tx.query<{ balance: number }>(
         `INSERT INTO ${table} VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET balance = ${table}.balance + $2 RETURNING balance`,
@@ -99,6 +104,9 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       expect(rowCount).toBe(1);
       if (ends === "swallow") await tx.query("SELECT 1 / 0").catch(() => undefined);
       if (ends === "commit") await tx.query("COMMIT");
+      if (ends === "value") await tx.query("SELECT $1::jsonb", [{ cents: 5n }]);
+      if (ends === "params") await tx.query("SELECT $1::int", { cents: 5 } as never);
+      if (ends === "text") await tx.query({ text: "SELECT 1" } as never);
       if (ends === "throw") throw new Error("no deposit after all");
       return rows[0]?.balance ?? 0;
     },
@@ -143,6 +151,17 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       expect(await balance("ada")).toBe(5);
       // What it committed by itself would be done again by the next attempt.
       await expect(ada.deposit({ amount: 7, ends: "commit" })).rejects.toThrow(ConfigError);
+      expect(await balance("ada")).toBe(5);
+      // What cannot be sent is the statement's failure, and the handler's reply: no storage is lost, nothing attempted again.
+      for (const [ends, message] of [
+        ["value", "Do not know how to serialize a BigInt"],
+        ["params", 'Option "params" is a value of type object'],
+        ["text", 'Option "text" is a value of type object'],
+      ] as const) {
+        const before = deposited;
+        await expect(ada.deposit({ amount: 7, ends }, { timeout: "20s" })).rejects.toThrow(message);
+        expect(deposited).toBe(before + 1);
+      }
       expect(await balance("ada")).toBe(5);
       // A handler that goes on after a statement failed cannot commit: it is told so, at once and once for all.
       const swallow = () => ada.deposit({ amount: 7, ends: "swallow" }, { idempotencyKey: "swallowed" });

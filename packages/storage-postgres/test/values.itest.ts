@@ -1,5 +1,7 @@
+import type { PGlite } from "@electric-sql/pglite";
 import type { StorageAdapter } from "@holdfast/core/adapter";
-import { afterAll, describe, expect, inject, it } from "vitest";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, postgres } from "../src/index.ts";
 import { newSchema, services } from "./backends.ts";
@@ -83,6 +85,59 @@ function values(adapter: () => StorageAdapter): void {
     }
   });
 
+  it("sends a value as it was when the statement was made", async () => {
+    const session = await adapter().open(services());
+    try {
+      const transaction = begin(session.messages);
+      const order = { cents: 0 };
+      const parts: unknown[] = [0, order];
+      const params: unknown[] = [0, order, parts];
+      const reading = [1, 2, 3].map((cents) => {
+        params[0] = cents;
+        parts[0] = cents;
+        order.cents = cents;
+        return transaction.query(
+          "SELECT $1::int AS cents, $2::jsonb AS order, $3::jsonb[]::text AS parts",
+          params,
+        );
+      });
+      const rows = (await Promise.all(reading)).map((result) => result.rows[0]);
+      expect(rows).toEqual(
+        [1, 2, 3].map((cents) => ({
+          cents,
+          order: { cents },
+          parts: `{${cents},"{\\"cents\\": ${cents}}"}`,
+        })),
+      );
+      await transaction.rollback();
+    } finally {
+      await session.close();
+    }
+  });
+
+  it("refuses a value that cannot be written as text, and goes on", async () => {
+    const session = await adapter().open(services());
+    try {
+      const transaction = begin(session.messages);
+      const circle: Record<string, unknown> = {};
+      circle["self"] = circle;
+      const refuse = (): never => {
+        throw new TypeError("not to be written");
+      };
+      const refused = [{ cents: 5n }, circle, [circle], { toJSON: refuse }, { toPostgres: refuse }];
+      for (const value of refused) {
+        const error = await transaction.query("SELECT $1::jsonb", [value]).catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(TypeError);
+      }
+      expect(transaction.lostWith).toBeNull();
+      const { rows } = await transaction.query("SELECT $1::int AS value", [5]);
+      expect(rows).toEqual([{ value: 5 }]);
+      await transaction.rollback();
+    } finally {
+      await session.close();
+    }
+  });
+
   it("counts what a statement wrote or read", async () => {
     const session = await adapter().open(services());
     try {
@@ -103,7 +158,35 @@ function values(adapter: () => StorageAdapter): void {
 
 describe.skipIf(url === null).each(["pg", "postgres.js"] as const)("tx.query through %s", (driver) => {
   const schema = newSchema();
-  values(() => postgres({ driver, connectionString: url ?? "", schema, poolSize: 2 }));
+  const adapter = () => postgres({ driver, connectionString: url ?? "", schema, poolSize: 2 });
+  values(adapter);
+
+  it.each([[[]], [[1]]])(
+    "gives what a parser of the user's throws, and goes on, with the parameters %j",
+    async (params) => {
+      const refusal = new RangeError("too much money");
+      const MONEY = 790;
+      const before = pg.types.getTypeParser(MONEY, "text");
+      pg.types.setTypeParser(MONEY, () => {
+        throw refusal;
+      });
+      const session = await adapter().open(services());
+      try {
+        const transaction = begin(session.messages);
+        const reading = transaction.query(
+          `SELECT '5'::money AS value WHERE 1 = ${params.length === 0 ? "1" : "$1"}`,
+          params,
+        );
+        expect(await reading.catch((error: unknown) => error)).toBe(refusal);
+        expect(transaction.lostWith).toBeNull();
+        expect((await transaction.query("SELECT 5 AS value", [])).rows).toEqual([{ value: 5 }]);
+        await transaction.rollback();
+      } finally {
+        await session.close();
+        pg.types.setTypeParser(MONEY, before);
+      }
+    },
+  );
 });
 
 describe.skipIf(bouncer === null).each(["pg", "postgres.js"] as const)(
@@ -117,12 +200,16 @@ describe.skipIf(bouncer === null).each(["pg", "postgres.js"] as const)(
 );
 
 describe("tx.query on PGlite", () => {
-  const instance = freshPGlite();
-  afterAll(async () => (await instance).close());
+  let instance: PGlite;
+  // Not beside the tests of a server: it keeps the process from hearing what that answers.
+  beforeAll(async () => {
+    instance = await freshPGlite();
+  });
+  afterAll(() => instance.close());
   values(() => {
     const adapter: StorageAdapter = {
       kind: "storage",
-      open: async (given) => pglite({ instance: await instance }).open(given),
+      open: (given) => pglite({ instance }).open(given),
     };
     return adapter;
   });

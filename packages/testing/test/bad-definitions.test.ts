@@ -15,6 +15,7 @@ import {
   type ClusterOptions,
 } from "@holdfast/core";
 import { createMember, SeededRandom, VirtualClock } from "@holdfast/core/internal";
+import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
 const Desk = defineEntity({
@@ -157,6 +158,17 @@ describe("a definition that contradicts itself", () => {
     await expect(createCluster({ register: [Desk as never] })).rejects.toThrow(
       /register got the definition "Desk" and not its implementation/u,
     );
+  });
+
+  it.each<[string, () => unknown, RegExp]>([
+    ["a promise", async () => ({ note: String }), /is a promise: .* not be async\.$/u],
+    ["nothing", () => undefined, /is no object of handlers\.$/u],
+  ])("whose function makes %s of handlers says so to its callers", async (_what, make, message) => {
+    const Note = defineEntity({ name: "Note", rpcs: { note: rpc<string, string>() } });
+    await using test = await createTestCluster({ register: [Note.implement(make as never)] });
+    const error = await errorOf(test.entity(Note, "a").note("x"));
+    expect(error).toBeInstanceOf(DefinitionError);
+    expect(error.message).toMatch(message);
   });
 });
 

@@ -18,6 +18,8 @@ import {
 } from "@holdfast/core";
 import { transactionScopeOf, type WireMessage } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { type } from "arktype";
+import * as v from "valibot";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 
@@ -110,6 +112,26 @@ describe("bad input", () => {
     expect(calls).toHaveLength(before);
     expect(await test.deadLetters.list()).toEqual([]);
     expect(test.runners[0]?.metrics.snapshot()["accepted"]).toBe(0);
+  });
+
+  it.each([
+    ["zod", z.string()],
+    ["valibot", v.string()],
+    ["arktype", type("string")],
+  ] as const)("is said to be wrong as a whole where no part of it is, by %s", async (_library, input) => {
+    const Slip = defineEntity({ name: "Slip", rpcs: { file: rpc({ input }) } });
+    await using test = await createTestCluster({ register: [Slip.implement({ file: () => undefined })] });
+    for (const call of [
+      test.entity(Slip, "a").file(5 as never),
+      // The runner says it.
+      test.entityClient("Slip").send("a", "file", 5),
+    ]) {
+      const error = (await errorOf(call)) as InvalidInputError;
+      expect(error).toBeInstanceOf(InvalidInputError);
+      const [issue] = error.issues;
+      expect(error.message).toBe(`The input of Slip.file does not fit its schema: ${issue?.message}.`);
+      expect([...(issue?.path ?? [])]).toEqual([]);
+    }
   });
 
   it.each<[string, () => unknown]>([
@@ -249,6 +271,16 @@ describe("bad input", () => {
       (test) => test.entity(Desk, "a").note(1, { headers: { tenant: "a\ud800" } }),
     ],
     ["null for headers", "headers", (test) => test.entity(Desk, "a").note(1, { headers: null as never })],
+    [
+      "a Map for headers",
+      "headers",
+      (test) => test.entity(Desk, "a").note(1, { headers: new Map([["tenant", "a"]]) as never }),
+    ],
+    [
+      "those of a web request for headers",
+      "headers",
+      (test) => test.entity(Desk, "a").note(1, { headers: new Headers({ tenant: "a" }) as never }),
+    ],
     ["text for headers", "headers", (test) => test.entity(Desk, "a").note(1, { headers: "a" as never })],
     [
       "text for yes",

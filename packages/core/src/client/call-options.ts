@@ -75,7 +75,8 @@ export function deliverAtOf({ deliverAt }: CallOptions): number | null {
 /** A copy. @throws {ConfigError} they are no texts by name, or too long in all */
 export function headersOf({ headers }: CallOptions): Envelope["headers"] {
   if (headers === undefined) return NO_HEADERS;
-  if (typeof headers !== "object" || headers === null)
+  // A Map, or the Headers of a web request, would be taken for an object without any.
+  if (typeof headers !== "object" || headers === null || Symbol.iterator in headers)
     throw new ConfigError({ option: "headers", got: headers, takes: "an object of strings" });
   let characters = 0;
   for (const [name, value] of Object.entries(headers)) {

@@ -16,7 +16,8 @@ interface GivenIssue {
 export function plainIssues(issues: readonly GivenIssue[]): readonly PlainIssue[] {
   return issues.map(({ message, path = null }) => ({
     message: String(message),
-    ...(path === null ? {} : { path: path.map(plainKey) }),
+    // `map` of the array that arktype has for a path makes one with a key that is not there.
+    ...(path === null ? {} : { path: Array.from(path, plainKey) }),
   }));
 }
 

@@ -9,7 +9,7 @@ import type { HandlerContext } from "../client/handler-context.ts";
 import type { ActivationScope, Call, EntityBehavior, Handler } from "../entity/behavior.ts";
 import { DefinitionError } from "../errors/config.ts";
 import { checkGivenGroups } from "./given-groups.ts";
-import { checkHandlers, checkRpcs, type EntityScope, type HandlersOf } from "./handlers.ts";
+import { checkHandlers, checkObject, checkRpcs, type EntityScope, type HandlersOf } from "./handlers.ts";
 import type { AnyRpcGroup, RpcGroupDefinition, RpcGroupImplementation } from "./rpc-group.ts";
 
 /** What `defineEntity` takes. */
@@ -182,6 +182,7 @@ function bind(
     handlers(scope) {
       const made = factories.map((factory) => factory(entityScope(scope)));
       made.forEach(disregard);
+      for (const each of made) checkObject(of, each);
       const handlers = Object.assign({}, shared, ...made.map(wrap));
       checkHandlers(of, contract.rpcs, handlers);
       return handlers;

@@ -52,10 +52,19 @@ export function checkRpcs<Rpcs extends AnyRpcs>(of: string, rpcs: Rpcs): Rpcs {
   return Object.freeze({ ...rpcs });
 }
 
-/** @throws {DefinitionError} names the rpcs without a handler, or the handlers without an rpc */
-export function checkHandlers(of: string, rpcs: AnyRpcs, handlers: Readonly<Record<string, unknown>>): void {
+/** @throws {DefinitionError} it is no object that can have handlers: nothing, or a promise of one */
+export function checkObject(of: string, handlers: unknown): void {
+  if (handlers instanceof Promise)
+    throw new DefinitionError(
+      `The implementation of ${of} is a promise: the function that makes its handlers must return them, and not be async.`,
+    );
   if (typeof handlers !== "object" || handlers === null)
     throw new DefinitionError(`The implementation of ${of} is no object of handlers.`);
+}
+
+/** @throws {DefinitionError} names the rpcs without a handler, or the handlers without an rpc */
+export function checkHandlers(of: string, rpcs: AnyRpcs, handlers: Readonly<Record<string, unknown>>): void {
+  checkObject(of, handlers);
   const missing = Object.keys(rpcs).filter((tag) => typeof handlers[tag] !== "function");
   if (missing.length > 0)
     throw new DefinitionError(`The implementation of ${of} has no handler for: ${missing.join(", ")}.`);

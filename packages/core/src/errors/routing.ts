@@ -173,7 +173,10 @@ export class ClusterClosedError extends HoldfastError {
 }
 
 function describeIssue(issue: StandardSchemaV1.Issue): string {
-  const path = (issue.path ?? []).map((key) => String(typeof key === "object" ? key.key : key)).join(".");
+  // `map` of the array that arktype has for a path makes one with a key that is not there.
+  const path = Array.from(issue.path ?? [], (key) => String(typeof key === "object" ? key.key : key)).join(
+    ".",
+  );
   return path === "" ? issue.message : `${path}: ${issue.message}`;
 }
 
