@@ -37,11 +37,17 @@ export async function replayWorkflow(
   if (journal.workflow !== name)
     throw new ConfigError({ option: "journal", got: journal.workflow, takes: `a journal of ${name}` });
   const { input, entries, inbox } = journal;
-  if (typeof input !== "string" || !Array.isArray(entries) || !Array.isArray(inbox))
+  const isWhole = Array.isArray(entries) && entries.every(isEntry) && Array.isArray(inbox);
+  if (typeof input !== "string" || !isWhole)
     throw new ConfigError({
       option: "journal",
       got: "without its input, entries or inbox",
       takes: "all of what exportJournal() returned",
     });
   return replayJournal(implementation, journal);
+}
+
+/** What was edited by hand, or is of another file, may be anything. */
+function isEntry(entry: Partial<ExportedJournal["entries"][number]> | null): boolean {
+  return typeof entry === "object" && typeof entry?.event === "object";
 }

@@ -195,6 +195,10 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     await withTime(client.shutdown());
   };
   const shutdown = (): Promise<void> => (stopping ??= stop());
+  const checkOpen = (): void => {
+    if (stopping !== undefined)
+      throw new TestClusterError("The test cluster is shut down: make another one with createTestCluster()");
+  };
   return {
     ...face,
     seed,
@@ -220,9 +224,11 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       await clock.settle();
     },
     async restart(index) {
+      checkOpen();
       await withTime(runner(index).start(registrations, observe));
     },
     revive(index) {
+      checkOpen();
       const revived = runner(index);
       if (revived.isDown) void revived.start(registrations, observe).catch(() => revived.failedToStart());
     },

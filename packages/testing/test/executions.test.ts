@@ -4,6 +4,7 @@ import {
   defineEntity,
   defineWorkflow,
   ExecutionStateError,
+  RemoteError,
   rpc,
   UnknownExecutionError,
   WorkflowFailedError,
@@ -233,6 +234,138 @@ describe("a result that cannot be kept", () => {
     expect(error).toBeInstanceOf(WorkflowFailedError);
     expect((error as Error).message).toMatch(message);
     expect(log).toEqual(["undone"]);
+  });
+});
+
+describe("the error of a failed execution", () => {
+  const Doomed = defineWorkflow<string, string>({ name: "Doomed" });
+  const errorOf = async (call: Promise<unknown>): Promise<Error> => {
+    const error: unknown = await call.catch((reason: unknown) => reason);
+    if (!(error instanceof Error)) throw new Error("It was not rejected");
+    return error;
+  };
+
+  it.each([
+    ["undefined", undefined, "Something that is not an Error was thrown: undefined"],
+    ["a text", "out of paper", 'Something that is not an Error was thrown: "out of paper"'],
+    ["an Error without a message", new TypeError(), "TypeError"],
+  ])("says why where the code threw %s, and has a cause", async (_what, thrown, why) => {
+    const failing = Doomed.implement({
+      execute: async () => {
+        throw thrown;
+      },
+    });
+    await using cluster = await createTestCluster({ register: [failing], seed: 1 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1s");
+    const error = await errorOf(handle.result());
+    expect(error.message).toContain(`failed: ${why}. Mend`);
+    expect(error.cause).toBeInstanceOf(RemoteError);
+    expect((await handle.describe()).error).toMatchObject({ cause: { name: (error.cause as Error).name } });
+  });
+
+  it("says what Promise.any was rejected with", async () => {
+    const failing = Doomed.implement({
+      execute: (ctx) =>
+        Promise.any(
+          ["north", "south"].map((bank) =>
+            ctx.run(bank, (): string => {
+              throw Object.assign(new Error(`${bank} is closed`), { code: "CLOSED" });
+            }),
+          ),
+        ),
+    });
+    await using cluster = await createTestCluster({ register: [failing], seed: 1 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1s");
+    expect((await errorOf(handle.result())).cause).toMatchObject({
+      name: "AggregateError",
+      data: {
+        errors: [
+          { name: "Error", message: "north is closed", code: "CLOSED" },
+          { name: "Error", message: "south is closed", code: "CLOSED" },
+        ],
+      },
+    });
+  });
+
+  it("says whose it is, its cause and what was not undone, however large the cause is", async () => {
+    const long = `insert of ${"x".repeat(60_000)}`;
+    const failing = Doomed.implement({
+      execute: async (ctx) => {
+        ctx.onCompensate("take it back", () => {
+          throw new Error(long);
+        });
+        return ctx.run("pay", () => {
+          throw Object.assign(new Error(long), { code: "E_PAY", rows: [long], table: "payments" });
+        });
+      },
+    });
+    await using cluster = await createTestCluster({ register: [failing], seed: 1, maxPayloadBytes: 100_000 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1s");
+    const error = await errorOf(handle.result());
+    expect(error).toBeInstanceOf(WorkflowFailedError);
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/too large.*The execution .* of Doomed failed: insert of x/),
+      executionId: handle.executionId,
+      failedCompensations: [
+        { name: "take it back", reason: expect.stringMatching(/^insert of x{1,2000}…$/) },
+      ],
+      cause: { name: "Error", code: "E_PAY", message: expect.stringMatching(/^insert of x{1,200}…$/) },
+    });
+  });
+
+  it("is whole where it fits without its stacks", async () => {
+    const failing = Doomed.implement({
+      execute: async () => {
+        throw new Error("x".repeat(1_000));
+      },
+    });
+    await using cluster = await createTestCluster({ register: [failing], seed: 1, maxPayloadBytes: 3_000 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1s");
+    const error = await errorOf(handle.result());
+    expect(error.message).toMatch(/^The execution .* of Doomed failed: x{1000}\. Mend/);
+    expect(error.cause).toMatchObject({ message: "x".repeat(1_000) });
+  });
+
+  it("is measured in bytes, as what carries it does", async () => {
+    const failing = Doomed.implement({
+      execute: async () => {
+        throw new Error("漢".repeat(1_000));
+      },
+    });
+    await using cluster = await createTestCluster({ register: [failing], seed: 1, maxPayloadBytes: 5_000 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1s");
+    expect((await errorOf(handle.result())).message).toMatch(/was too large to send/);
+  });
+
+  it("tells the step to resume at, however large it is", async () => {
+    const done: string[] = [];
+    let isBroken = true;
+    const failing = Doomed.implement({
+      execute: async (ctx) => {
+        const attempt = (name: string): Promise<string> =>
+          ctx.run(name, () => {
+            done.push(name);
+            if (isBroken) throw new Error(`${name} ${"x".repeat(2_000)}`);
+            return name;
+          });
+        await attempt("first bank").catch(() => undefined);
+        return attempt("second bank");
+      },
+    });
+    await using cluster = await createTestCluster({ register: [failing], seed: 1, maxPayloadBytes: 3_000 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1s");
+    expect((await handle.describe()).status).toBe("failed");
+    isBroken = false;
+    await handle.resume();
+    await cluster.advance("1s");
+    await expect(handle.result()).resolves.toBe("second bank");
+    expect(done).toEqual(["first bank", "second bank", "second bank"]);
   });
 });
 

@@ -151,6 +151,10 @@ describe("replayWorkflow", () => {
   it("refuses what is no journal of this workflow, and code without its version", async () => {
     const { completed } = await journals();
     await expect(replayWorkflow(trip, {} as never)).rejects.toThrow(ConfigError);
+    for (const entry of [null, {}, "0"]) {
+      const damaged = { ...completed, entries: [...completed.entries, entry as never] };
+      await expect(replayWorkflow(trip, damaged)).rejects.toThrow(ConfigError);
+    }
     await expect(replayWorkflow(Trip as never, completed)).rejects.toThrow(/"implementation".*implement\(\)/);
     await expect(replayWorkflow(trip, { ...completed, workflow: "Other" })).rejects.toThrow(
       /takes a journal of Trip/,

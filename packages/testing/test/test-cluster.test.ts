@@ -216,6 +216,13 @@ describe("a test cluster", () => {
     );
   });
 
+  it("does not start a runner of a cluster that is shut down, and says so", async () => {
+    const cluster = await createTestCluster();
+    await cluster.shutdown();
+    await expect(cluster.restart(0)).rejects.toThrow(/is shut down: make another one/);
+    expect(() => cluster.revive(0)).toThrow(TestClusterError);
+  });
+
   it("does not start a runner that runs already", async () => {
     await using cluster = await createTestCluster();
     const error = await cluster.restart(0).catch((thrown: unknown) => thrown);

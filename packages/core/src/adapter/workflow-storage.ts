@@ -96,7 +96,8 @@ export interface WorkflowStorage {
 
   /**
    * Forgets the entries below an ordinal; of these requests to the execution's entity, those that were answered before
-   * `answeredBefore` (wall time), with their replies; and requests to it without a deduplication key that were. Safe to repeat.
+   * `answeredBefore` (wall time), with their replies; and of those without a deduplication key all that were, whether given
+   * or not. Safe to repeat.
    *
    * @throws {FencedError} the shard was claimed again; nothing was forgotten
    */

@@ -135,6 +135,9 @@ describe("shutdown", () => {
     expect(member.state).toBe("stopped");
     await member.shutdown();
     await expect(member.start()).rejects.toBeInstanceOf(ClusterClosedError);
+    await expect(member.start()).rejects.toThrow(
+      /is stopped; use another member, or make one with createCluster/,
+    );
   });
 
   it("of a member that was never started is done at once", async () => {

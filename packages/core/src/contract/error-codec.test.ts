@@ -313,6 +313,25 @@ describe("an error that travels", () => {
     expect(arrived.message.length).toBeLessThan(400);
   });
 
+  it("arrives with what it was made of, also where that is itself, or no Error", () => {
+    const errors: unknown[] = [Object.assign(new TypeError("a"), { code: 7 }), "b"];
+    const thrown = new AggregateError(errors, "all of them");
+    thrown.errors.push(thrown);
+    expect(travel(thrown)).toMatchObject({
+      name: "AggregateError",
+      message: "all of them",
+      data: {
+        errors: [
+          { name: "TypeError", message: "a", code: "7" },
+          { name: "NonError", message: 'Something that is not an Error was thrown: "b"' },
+          { name: "AggregateError", message: "all of them" },
+        ],
+      },
+    });
+    thrown.errors = 5 as never;
+    expect(travel(thrown)).toMatchObject({ name: "AggregateError", message: "all of them" });
+  });
+
   it("is encoded whatever was thrown", () => {
     fc.assert(
       fc.property(fc.anything(), (thrown) => {

@@ -20,6 +20,8 @@ const OWN_CLASSES: ReadonlyMap<string, ErrorClass> = new Map(
     Object.values(module).map((errorClass): [string, ErrorClass] => [errorClass.name, errorClass]),
   ),
 );
+/** So much of each text is left of an error that is too large. */
+const SHORT = 200;
 const NAMED_FIELDS: ReadonlySet<string> = new Set(["name", "message", "code", "stack", "cause"]);
 
 /** The field of an error that went in the place of an answer, which is recorded as it was: asked for again under its key, it may fit. */
@@ -60,6 +62,29 @@ function encode(thrown: Error, options: EncodeOptions, depth: number): EncodedEr
     cause: cause === undefined || depth >= MAX_CAUSES ? null : encodeError(cause, options, depth + 1),
     own: !isRemote && isHoldfastError(thrown) && OWN_CLASSES.has(name),
   };
+}
+
+/**
+ * An error as it is told where it is too large as it is: its texts and those of its causes are cut, and stacks are left out, and
+ * fields that take more than `mostData` together.
+ */
+export function shortened(error: EncodedError, mostData: number): EncodedError {
+  const { name, className, message, code, data, cause } = error;
+  return {
+    ...error,
+    name: short(name),
+    ...(className === undefined ? {} : { className: short(className) }),
+    message: short(message),
+    code: code === null ? null : short(code),
+    stack: null,
+    data: data === null || data.length > mostData ? null : data,
+    cause: cause === null ? null : shortened(cause, mostData),
+  };
+}
+
+/** The beginning of a text that is too long. */
+export function short(whole: string): string {
+  return whole.length > SHORT ? `${whole.slice(0, SHORT)}…` : whole;
 }
 
 /** A property of what a user's code threw. One that cannot be read must not lose the error itself. */
@@ -154,9 +179,29 @@ function encodeFields(of: object, code: unknown): string | null {
       // One field that cannot travel (a socket, a request object) must not lose the error itself.
     }
   }
+  const errors = aggregated(of);
+  if (errors !== null && fields["errors"] === undefined) fields["errors"] = errors;
   // Beside its text, so that a number is one again.
   if (typeof code === "number") fields["code"] = code;
   return Object.keys(fields).length === 0 ? null : encodePayload(fields, "an error's fields");
+}
+
+/** What an AggregateError was made of, which `Promise.any` says nowhere else: of each what it says itself. Null: it is none. */
+function aggregated(thrown: object): readonly object[] | null {
+  try {
+    if (!(thrown instanceof AggregateError)) return null;
+    return Array.from(thrown.errors, (each: unknown) => {
+      if (!(each instanceof Error)) return { name: "NonError", message: encodeNonError(each).message };
+      const code = read(each, "code");
+      return {
+        name: text(read(each, "name"), "Error"),
+        message: text(read(each, "message"), ""),
+        ...(typeof code === "string" || typeof code === "number" ? { code: String(code) } : {}),
+      };
+    });
+  } catch {
+    return null;
+  }
 }
 
 function decodeFields(data: string | null): Readonly<Record<string, unknown>> {

@@ -69,6 +69,7 @@ export function givenHeaders({ headers }: Envelope): Readonly<Record<string, str
 
 /** A persisted request as storage hands it back to the owner of its shard. */
 export interface PendingRequest {
+  /** As it was accepted: what put the request off, or made it due, is not in its `deliverAt`, which handlers are told. */
   readonly envelope: Envelope;
   /** Raised with each acceptance in the storage; the order in which requests of one entity are handled (INV-4). */
   readonly sequence: number;

@@ -1,4 +1,6 @@
-import { encodeError } from "../contract/error-codec.ts";
+import { encodeError, short, shortened } from "../contract/error-codec.ts";
+import { takesAtMost } from "../contract/key.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
 import { describeCall } from "../data/envelope.ts";
 import type { Exit } from "../data/reply.ts";
 import { InterruptedError } from "../errors/routing.ts";
@@ -8,6 +10,9 @@ export interface ErrorLimits {
   readonly exposeStacks: boolean;
   readonly maxPayloadBytes: number;
 }
+
+/** Of an error that is too large, and of each of its causes, the fields stay that take this part of the limit at most. */
+const PART_FOR_FIELDS = 32;
 
 type FailedExit = Exit & { ok: false };
 
@@ -23,12 +28,21 @@ export function failedExit(
   error: unknown,
   { exposeStacks, maxPayloadBytes }: ErrorLimits,
 ): FailedExit {
-  const exit = { ok: false, error: encodeError(error, { exposeStacks, isReply: true }) } as const;
+  const whole = encodeError(error, { exposeStacks, isReply: true });
   // A failure's own fields may be large, too: it must not become a reply that no transport carries.
-  const size = JSON.stringify(exit).length;
-  if (size <= maxPayloadBytes) return exit;
-  const message = `The error of ${describeCall(envelope)} was too large to send (${size} characters). It began: ${exit.error.message.slice(0, 200)}`;
-  return { ok: false, error: { ...exit.error, message, stack: null, data: null, cause: null } };
+  const fits = (encoded: EncodedError): boolean => takesAtMost(textOf(encoded), maxPayloadBytes);
+  if (fits(whole)) return { ok: false, error: whole };
+  const withoutStacks = encodeError(error, { exposeStacks: false, isReply: true });
+  if (fits(withoutStacks)) return { ok: false, error: withoutStacks };
+  const size = `${textOf(whole).length} characters`;
+  const what = `The error of ${describeCall(envelope)} was too large to send (${size})`;
+  const message = `${what}. It began: ${short(whole.message)}`;
+  const shorter = { ...shortened(withoutStacks, maxPayloadBytes / PART_FOR_FIELDS), message };
+  return { ok: false, error: fits(shorter) ? shorter : { ...shorter, data: null, cause: null } };
+}
+
+function textOf(error: EncodedError): string {
+  return JSON.stringify({ ok: false, error } satisfies FailedExit);
 }
 
 /** What a request ends with that was to end, and did not by itself. */

@@ -1,8 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "./config.ts";
 import { InterruptedError, TimeoutError } from "./routing.ts";
-import { DeadLetteredError } from "./storage.ts";
-import { ActivityTimeoutError, SignalTimeoutError, WorkflowFailedError } from "./workflow.ts";
+import { DeadLetteredError, PersistenceError } from "./storage.ts";
+import {
+  ActivityTimeoutError,
+  SignalTimeoutError,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+} from "./workflow.ts";
 
 const failed = (workflow: string, reason: string, undone: readonly string[] = []): string => {
   const failedCompensations = undone.map((each) => ({ name: "refund", reason: each }));
@@ -44,6 +49,18 @@ describe("the message of an error says what happened and what to do", () => {
     [
       new DeadLetteredError({ requestId: "r", what: "Desk/a.ask", attempts: 3, reason: "retry me" }),
       "Desk/a.ask failed in 3 attempts and is a dead letter now (request r). Last: retry me. Requeue or drop it with cluster.deadLetters.",
+    ],
+    [
+      new PersistenceError({ operation: "saveReply", outcome: "not-written", detail: "the disk is full" }),
+      "The storage failed in saveReply: the disk is full. Nothing was written. Try again later.",
+    ],
+    [
+      new PersistenceError({ operation: "saveReply", outcome: "unknown", detail: "no answer" }),
+      "The storage failed in saveReply: no answer. Whether it was written is not known: repeat it under the same key.",
+    ],
+    [
+      new WorkflowCancelledError({ workflow: "Order", executionId: "1", reason: "Out of stock." }),
+      "The execution 1 of Order was cancelled: Out of stock.",
     ],
     [
       new ConfigError({ option: "shardGroups", got: [], takes: "one name or more" }),

@@ -38,7 +38,9 @@ export class PersistenceError extends HoldfastError {
   ) {
     super(
       `The storage failed in ${failure.operation}: ${failure.detail}. ` +
-        (failure.outcome === "unknown" ? `Whether it was written is not known.` : `Nothing was written.`),
+        (failure.outcome === "unknown"
+          ? `Whether it was written is not known: repeat it under the same key.`
+          : `Nothing was written. Try again later.`),
       options,
     );
     this.outcome = failure.outcome;

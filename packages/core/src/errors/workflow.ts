@@ -102,7 +102,7 @@ export class WorkflowCancelledError extends HoldfastError {
   ) {
     const { executionId, workflow, reason, failedCompensations = [] } = execution;
     super(
-      `The execution ${executionId} of ${workflow} was cancelled: ${reason}.${undone(failedCompensations)}`,
+      `The execution ${executionId} of ${workflow} was cancelled: ${sentence(reason)}${undone(failedCompensations)}`,
       options,
     );
     this.executionId = executionId;

@@ -5,6 +5,9 @@ import { encodePayload } from "../contract/payload.ts";
 import type { FailedCompensation } from "../errors/workflow.ts";
 import type { Execution } from "./execution.ts";
 
+/** Characters. */
+const MOST_OF_A_REASON = 2_000;
+
 /** What the code failed with, after its compensations have run. */
 export class FailedAndCompensated extends Error {
   readonly error: unknown;
@@ -50,11 +53,13 @@ export class Compensations {
   }
 }
 
-/** Also of what cannot be made a text: the others are to run. */
+/** Also of what cannot be made a text: the others are to run. Not so long that the error would lose all of them. */
 function reasonOf(failure: unknown): string {
+  let reason: string;
   try {
-    return String(failure instanceof Error ? failure.message : failure);
+    reason = String(failure instanceof Error ? failure.message : failure);
   } catch {
-    return encodeError(failure, { exposeStacks: false }).message;
+    reason = encodeError(failure, { exposeStacks: false }).message;
   }
+  return reason.length > MOST_OF_A_REASON ? `${reason.slice(0, MOST_OF_A_REASON)}…` : reason;
 }

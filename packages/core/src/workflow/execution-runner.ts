@@ -1,7 +1,7 @@
 // ExecutionRunner: takes an execution from its journal to its end, or to where it leaves memory.
 
 import type { ExecutionKey, InboxMessage, StoredExecution } from "../adapter/workflow-storage.ts";
-import { encodeError } from "../contract/error-codec.ts";
+import { decodeError, encodeError } from "../contract/error-codec.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { parse } from "../contract/schema.ts";
 import {
@@ -330,11 +330,11 @@ export class ExecutionRunner {
         reason: cancelled.reason,
         failedCompensations,
       });
-    const reason =
-      error instanceof Error
-        ? encodeError(error, { exposeStacks: false }).message
-        : "something that is not an Error was thrown";
-    return new WorkflowFailedError({ workflow, executionId, reason, failedCompensations }, { cause: error });
+    const encoded = encodeError(error, { exposeStacks: false });
+    const reason = encoded.message === "" ? encoded.name : encoded.message;
+    // There is one also where `undefined` was thrown, as by `reject()`.
+    const cause = error instanceof Error ? error : decodeError(encoded, []);
+    return new WorkflowFailedError({ workflow, executionId, reason, failedCompensations }, { cause });
   }
 
   /** A matter of deploying: it waits, and its journal stays as it is. `isTold`: those who wait for its end get the error. */

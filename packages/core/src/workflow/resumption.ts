@@ -1,6 +1,7 @@
 // Resumption: what a failed execution's journal has to forget, so that it goes on from its last good step.
 
 import type { StoredExecution } from "../adapter/workflow-storage.ts";
+import { short } from "../contract/error-codec.ts";
 import { encodePayload } from "../contract/payload.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
@@ -71,7 +72,7 @@ function firstUnmended(entries: readonly JournalEntry[]): JournalEntry | undefin
 
 function isSame(one: EncodedError, other: EncodedError): boolean {
   // Not the code: what an activity threw without one has another once its workflow's code has thrown it on.
-  return one.name === other.name && one.message === other.message;
+  return one.name === other.name && (one.message === other.message || one.message === short(other.message));
 }
 
 /** The entry that says that an execution was resumed. */

@@ -321,6 +321,24 @@ export function messagePending(factory: StorageFactory): void {
       }),
     );
 
+    it.each([
+      ["of its own", 1_000],
+      ["none", null],
+    ])(
+      "leaves the request as it was accepted, with the deliverAt that its sender gave it: %s",
+      (_what, deliverAt) =>
+        run(async ({ messages }, context) => {
+          const fence = await context.claim(messages);
+          const request = context.request({ deliverAt });
+          await context.save(messages, request);
+          for (const until of [5_000, null]) {
+            await messages.reschedule(request.requestId, { deliverAt: until, attempts: 1 }, fence);
+            const { requests } = await messages.readPending(query({ now: 6_000 }));
+            expect(requests).toMatchObject([{ envelope: request, attempts: 1 }]);
+          }
+        })(),
+    );
+
     it(
       "keeps the request's place in the order of sequences (INV-4)",
       run(async ({ messages }, context) => {
