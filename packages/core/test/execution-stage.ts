@@ -320,6 +320,7 @@ export class ExecutionStage {
       leaving: this.#leaving,
       fence: FENCE,
       transactions: new TransactionScope(undefined, "none here"),
+      mayBegin: () => true,
       countAnew: () => undefined,
       owes: () => undefined,
     };

@@ -134,6 +134,32 @@ describe("a singleton of a runner that detaches", () => {
   });
 });
 
+describe("a singleton of a runner that loses its lease", () => {
+  it("ends there before it begins elsewhere, although the lease store can be reached again by then", async () => {
+    const events: string[] = [];
+    const leader = defineSingleton({
+      name: "leader",
+      async run(ctx) {
+        events.push(`${ctx.fencingToken} begins`);
+        await new Promise<void>((resolve) => ctx.signal.addEventListener("abort", () => resolve()));
+        // Less than what is left of the lease's term.
+        await cluster.sleep(2_000);
+        events.push(`${ctx.fencingToken} ends`);
+      },
+    });
+    // Under this seed the shard does not come back to the runner that has lost it.
+    await using cluster = await createTestCluster({ runners: 2, register: [leader], seed: 2 });
+    const runs = (): readonly boolean[] =>
+      cluster.runners.map(({ member }) => member.parts.registry.runningSingletons.includes("leader"));
+    const at = runs().indexOf(true);
+    cluster.faults(NO_LEASES, [at]);
+    cluster.runners[at]?.member.events.on("shardLost", () => cluster.faults({}, [at]));
+    await cluster.advance("35s");
+    expect(events).toEqual(["1 begins", "1 ends", "2 begins"]);
+    expect(runs()[at]).toBe(false);
+  });
+});
+
 describe("a runner that waits for storage to give it the shards of another", () => {
   it("frees them and its own when it detaches, although storage never answers", async () => {
     await using cluster = await createTestCluster({ runners: 3, register: [echo], detachmentEnabled: true });

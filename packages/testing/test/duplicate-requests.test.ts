@@ -86,6 +86,30 @@ describe("a request that turns out to be a duplicate", () => {
     expect(ran).toEqual(["first", "second", "fails"]);
   });
 
+  it("gets the reply of what was under way when storage looked, and is answered when that is heard", async () => {
+    const [door, work] = [new Door(), new Door()];
+    work.close();
+    const pair = Pair.implement({ keep: (text) => work.passed().then(() => text) });
+    await using cluster = await createTestCluster({
+      register: [pair],
+      isPatient: false,
+      tamper: atTheDoor(door),
+    });
+    const { keep } = cluster.entity(Pair, "p");
+    const first = keep("first", { idempotencyKey: "1" });
+    await cluster.advance("50ms");
+    door.close();
+    const second = keep("first", { idempotencyKey: "1" });
+    await cluster.advance("50ms");
+    work.open();
+    await cluster.advance("50ms");
+    expect(await first).toBe("first");
+    door.open();
+    const answered = second.then((reply) => `answered with ${reply}`);
+    await cluster.advance("5s");
+    expect(await Promise.race([answered, "waits"])).toBe("answered with first");
+  });
+
   it("is found out by its rpc's primaryKey where its sender does not know the definition", async () => {
     const ran: string[] = [];
     const pay = Pay.implement({

@@ -1,4 +1,4 @@
-import { defineEntity, rpc, type EntityImplementation } from "@holdfast/core";
+import { defineCron, defineEntity, defineWorkflow, rpc, type EntityImplementation } from "@holdfast/core";
 import type { Fence, OpenStorage, ShardId } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -99,6 +99,17 @@ describe("a runner that stood still past its lease", () => {
     },
   );
 
+  it.each(["an activity", "a volatile call", "the second attempt of an activity"])(
+    "begins no step of an execution, %s, when it finds the answer of storage before it finds its lease over",
+    async (what) => {
+      for (let seed = 1; seed <= 10; seed += 1) expect(await stepAfterStandstill(what, seed)).toBe(1);
+    },
+  );
+
+  it("does not call a cron's function when it finds its next tick saved before it finds its lease over", async () => {
+    for (let seed = 1; seed <= 10; seed += 1) expect(await tickAfterStandstill(seed)).toBe(1);
+  });
+
   it("lets no volatile request wait for ever that it did not begin any more", async () => {
     const turnstile = new Door();
     turnstile.close();
@@ -178,6 +189,104 @@ async function bookAfterStandstill(awaited: "saveRequest" | "recordAttempt", see
   await cluster.resume(stale);
   await cluster.advance("10s");
   await ann;
+  return begun;
+}
+
+/**
+ * An execution's runner is stopped while what its first step came to is on its way to storage; another one does the second step.
+ * Then the first goes on. Returns how often the second step was begun.
+ */
+async function stepAfterStandstill(what: string, seed: number): Promise<number> {
+  const answer = new Door();
+  answer.close();
+  let begun = 0;
+  const Boarding = defineWorkflow<void, string>({ name: "Boarding", key: () => "1", hashKey: false });
+  const isRepeated = what === "the second attempt of an activity";
+  const boarding = Boarding.implement({
+    async execute(ctx) {
+      if (what === "a volatile call") {
+        await ctx.run("check in", () => undefined);
+        await ctx.entity(Gate, "A1").pass("Ann");
+      } else {
+        if (!isRepeated) await ctx.run("check in", () => undefined);
+        await ctx.run("board", { retries: isRepeated ? 1 : 0, initialInterval: "1ms" }, ({ attempt }) => {
+          if (isRepeated && attempt === 1) throw new Error("the scanner is off");
+          begun += 1;
+        });
+      }
+      return "on board";
+    },
+  });
+  await using cluster = await createTestCluster({
+    runners: 2,
+    register: [boarding, Gate.implement({ pass: () => void (begun += 1) })],
+    seed,
+    tamper: tampering(({ workflows }) => ({
+      workflows: {
+        async appendJournal(...args) {
+          await workflows.appendJournal(...args);
+          await answer.passed();
+        },
+      },
+    })),
+  });
+  const starting = cluster.workflow(Boarding).start();
+  await cluster.advance("1s");
+  const handle = await starting;
+  const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
+  await cluster.pause(stale);
+  // The next owner gets its answers at once.
+  answer.letPass();
+  await cluster.advance("45s"); // runnerLockTtl is 30s
+  expect(begun).toBe(1);
+  answer.open();
+  await cluster.resume(stale);
+  await cluster.advance("10s");
+  expect(await handle.poll()).toBe("on board");
+  return begun;
+}
+
+/** A cron's runner is stopped while a tick saves the one after it; another one runs the tick. Then the first goes on. */
+async function tickAfterStandstill(seed: number): Promise<number> {
+  const answer = new Door();
+  let begun = 0;
+  let isSaving = false;
+  let departsAt = 0;
+  const departures = defineCron({
+    name: "departures",
+    schedule: "0 * * * * *",
+    run: (scheduledTime) => void (begun += scheduledTime.getTime() === departsAt ? 1 : 0),
+  });
+  await using cluster = await createTestCluster({
+    runners: 2,
+    register: [departures],
+    seed,
+    tamper: tampering(({ messages }) => ({
+      messages: {
+        async saveRequest(...args) {
+          const saved = await messages.saveRequest(...args);
+          isSaving = true;
+          await answer.passed();
+          return saved;
+        },
+      },
+    })),
+  });
+  departsAt = Math.ceil(cluster.now() / 60_000 + 1) * 60_000;
+  await cluster.advance(departsAt - cluster.now() - 1_000);
+  answer.close();
+  isSaving = false;
+  await cluster.advance("2s");
+  expect(isSaving).toBe(true);
+  const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
+  await cluster.pause(stale);
+  // The next owner gets its answers at once.
+  answer.letPass();
+  await cluster.advance("45s"); // runnerLockTtl is 30s
+  expect(begun).toBe(1);
+  answer.open();
+  await cluster.resume(stale);
+  await cluster.advance("10s");
   return begun;
 }
 

@@ -4,7 +4,7 @@ import { defineCron, defineEntity, rpc, TransactionUnavailableError } from "@hol
 import { transactionScopeOf } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
-import { notWritten, tampering } from "./tampering.ts";
+import { inDoubt, notWritten, tampering } from "./tampering.ts";
 
 const Desk = defineEntity({ name: "Desk", rpcs: { write: rpc<void, string>({ persisted: true }) } });
 
@@ -137,5 +137,48 @@ describe("a handler whose transaction is refused when it commits", () => {
     await expect(written).rejects.toThrow("it was refused");
     const [letter] = await cluster.deadLetters.list();
     expect(letter?.error.message).toContain("it was refused");
+  });
+});
+
+describe("a handler whose connection is lost when it commits", () => {
+  it.each([
+    ["is not begun again where storage has its reply (INV-3)", true, 1],
+    ["is begun again where it has not, and only then (INV-3)", false, 2],
+  ])("%s", async (_what, hasCommitted, expected) => {
+    let begun = 0;
+    const over = new Set<unknown>();
+    /** What committed. */
+    const effects: number[] = [];
+    const desk = Desk.implement({
+      write(_input, ctx) {
+        transactionScopeOf(ctx, "test").open("test");
+        begun += 1;
+        return `written in attempt ${ctx.attempt}`;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [desk],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          async saveReply(reply, fence, transaction) {
+            if (transaction === null || over.has(transaction))
+              throw new TransactionUnavailableError({ wanted: "test", why: "it is over" });
+            over.add(transaction);
+            const isLost = over.size === 1;
+            if (isLost && !hasCommitted) throw inDoubt("saveReply");
+            const saved = await messages.saveReply(reply, fence, null);
+            effects.push(begun);
+            if (isLost) throw inDoubt("saveReply");
+            return saved;
+          },
+        },
+      })),
+    });
+    const written = cluster.entity(Desk, "a").write();
+    await cluster.advance("10s");
+    expect(await written).toBe(`written in attempt ${expected}`);
+    expect(begun).toBe(expected);
+    expect(effects).toEqual([expected]);
   });
 });

@@ -11,6 +11,8 @@ import {
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import * as z from "zod";
+import { Door } from "./tampering.ts";
 
 const Shop = defineEntity({
   name: "Shop",
@@ -395,5 +397,36 @@ describe("a backlog that takes many reads", () => {
     await cluster.resume(0);
     await cluster.advance("30s");
     expect(ended.size).toBe(ids.length);
+  });
+});
+
+describe("a stored request whose input is still being parsed when its shard leaves", () => {
+  it("is handled once the shard is back (INV-2)", async () => {
+    const parser = new Door();
+    let parsing = 0;
+    const input = z.string().refine(async () => {
+      parsing += 1;
+      await parser.passed();
+      return true;
+    });
+    const handled: string[] = [];
+    const Slow = defineEntity({ name: "Slow", rpcs: { keep: rpc({ input, persisted: true }) } });
+    const slow = Slow.implement({ keep: (text) => void handled.push(text) });
+    await using cluster = await createTestCluster({ runners: 1, register: [slow] });
+    await cluster.entity(Slow, "a").keep.notify("kept", { deliverAt: new Date(cluster.now() + 1_000) });
+    parser.close();
+    parsing = 0;
+    await cluster.advance("2s");
+    expect(parsing).toBeGreaterThan(0);
+    cluster.faults({ leaseErrorBeforeEffect: 1 });
+    await cluster.advance("30s"); // runnerLockTtl is 30s
+    expect(cluster.runners[0]?.shardsOwned).toBe(0);
+    cluster.faults({});
+    parser.letPass();
+    await cluster.advance("30s");
+    expect(cluster.runners[0]?.shardsOwned).toBe(300);
+    parser.open();
+    await cluster.advance("30s");
+    expect(handled).toEqual(["kept"]);
   });
 });

@@ -165,6 +165,7 @@ async function wire(
     refreshIntervalMs: settings.runnerLockRefreshIntervalMs,
     record: (runnerId, isOnTrial) => recordOf(basis, member, { runnerId, address, isOnTrial }),
     lost: (reason) => owner.dropAll(reason),
+    ended: () => registry.ended(),
     joined: () => {
       // The first time, start() goes on by itself.
       if (member.state() === "running") void router.refresh().then(() => owner.reconcileSoon());

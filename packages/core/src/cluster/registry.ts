@@ -128,6 +128,11 @@ export class Registry {
     return this.#singletons.isStopping(shardId);
   }
 
+  /** Resolves when all that was dropped or drained and must not go on beside its successor has ended, or is waited for no more. */
+  ended(): Promise<void> {
+    return this.#singletons.ended();
+  }
+
   /** Answers of this type are kept for so long, or for ever. */
   #keep({ name, shardGroup }: EntityContract, retentionMs: number | null, executionTag: string | null): void {
     if (retentionMs === null) return;

@@ -140,6 +140,7 @@ function callOf(entityType: string, { executionId, requestId, input: payload }: 
     leaving: never,
     fence: { shardId, epoch: 1 },
     transactions: new TransactionScope(undefined, "a replay has none"),
+    mayBegin: () => true,
     countAnew: () => undefined,
     owes: () => undefined,
   };

@@ -27,6 +27,11 @@ export interface Call {
   readonly leaving: AbortWatch;
   readonly fence: Fence;
   readonly transactions: TransactionScope;
+  /**
+   * Whether something new may begin: the lease is held at this very moment, and the shard is here. Once it may not, it never may
+   * again, and `signal` is aborted soon, if it is not yet.
+   */
+  mayBegin(): boolean;
   /** This attempt came to something that lasts: should it fail now, the next one counts as the second. */
   countAnew(): void;
   /**

@@ -265,7 +265,8 @@ export class RequestRunner {
       const exit = failedExit(request, interruption(request, interrupted.why), this.#options);
       return resultOf({ type: "exit", exit }, request);
     }
-    const call = new AttemptCall(request, activation, transactions, uncounted);
+    const { leaseIsHeld } = this.#options;
+    const call = new AttemptCall(request, activation, { transactions, uncounted, leaseIsHeld });
     request.isNew = false;
     request.owed = null;
     request.isRunning = true;
@@ -329,14 +330,23 @@ class AttemptCall implements Call {
   readonly fence: Fence;
   readonly transactions: TransactionScope;
   readonly #request: HostedRequest;
+  readonly #leaseIsHeld: () => boolean;
 
   constructor(
     request: HostedRequest,
     activation: Activation,
-    transactions: TransactionScope,
-    uncounted: number,
+    {
+      transactions,
+      uncounted,
+      leaseIsHeld,
+    }: {
+      readonly transactions: TransactionScope;
+      readonly uncounted: number;
+      readonly leaseIsHeld: () => boolean;
+    },
   ) {
     this.#request = request;
+    this.#leaseIsHeld = leaseIsHeld;
     this.envelope = request.envelope;
     this.attempt = Math.max(1, request.attempts) + uncounted;
     this.isNew = request.isNew;
@@ -351,6 +361,10 @@ class AttemptCall implements Call {
 
   get aborted(): AbortWatch {
     return this.#request.aborted;
+  }
+
+  mayBegin(): boolean {
+    return !this.#request.hasMoved() && this.#leaseIsHeld();
   }
 
   countAnew(): void {

@@ -1,16 +1,37 @@
 import { describe, expect, it } from "vitest";
 import type { RunnerStorage } from "../adapter/runner-storage.ts";
 import { SeededRandom } from "../clock/seeded-random.ts";
-import { VirtualClock } from "../clock/virtual-clock.ts";
+import { VirtualClock, type VirtualClockView } from "../clock/virtual-clock.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 
 const TTL_MS = 30_000;
 
+type Store = Pick<RunnerStorage, "register" | "refresh" | "unregister">;
+
+interface Leased {
+  readonly lease: LeaseKeeper;
+  readonly clock: VirtualClock;
+  /** What the lease's process sees of the clock. */
+  readonly view: VirtualClockView;
+  /** Its methods may be exchanged. */
+  readonly storage: Store;
+  readonly weights: number[];
+  /** Why leases were lost. */
+  readonly losses: string[];
+  /** What must end before a lost lease does has ended. */
+  readonly endsWhatRan: () => void;
+  setWeight(to: number): void;
+}
+
 /** A lease in a store that is told what becomes of it, and whose records are noted. */
-function leaseIn(held: Set<string>): { lease: LeaseKeeper; weights: number[]; setWeight(to: number): void } {
+function leaseIn(held: Set<string>): Leased {
   const weights: number[] = [];
+  const losses: string[] = [];
+  const ending = Promise.withResolvers<void>();
+  const clock = new VirtualClock();
+  const view = clock.view();
   let weight = 1;
-  const storage: Pick<RunnerStorage, "register" | "refresh" | "unregister"> = {
+  const storage: Store = {
     async register(record) {
       held.add(record.runnerId);
       weights.push(record.weight);
@@ -21,7 +42,7 @@ function leaseIn(held: Set<string>): { lease: LeaseKeeper; weights: number[]; se
   const ignore = (): void => undefined;
   const lease = new LeaseKeeper({
     storage: storage as RunnerStorage,
-    clock: new VirtualClock(),
+    clock: view,
     random: new SeededRandom(1),
     logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     ttlMs: TTL_MS,
@@ -36,11 +57,13 @@ function leaseIn(held: Set<string>): { lease: LeaseKeeper; weights: number[]; se
       shardsPerGroup: 1,
       protocolVersion: 1,
     }),
-    lost: ignore,
+    lost: (reason) => void losses.push(reason),
+    ended: () => ending.promise,
     joined: ignore,
     observed: (call) => call(),
   });
-  return { lease, weights, setWeight: (to) => (weight = to) };
+  const setWeight = (to: number): void => void (weight = to);
+  return { lease, clock, view, storage, weights, losses, endsWhatRan: ending.resolve, setWeight };
 }
 
 describe("a lease", () => {
@@ -62,6 +85,76 @@ describe("a lease", () => {
     await lease.publish();
     expect(held).not.toContain(lost);
     expect(lease.runnerId).not.toBe(lost);
+    lease.abandon();
+  });
+
+  it("that was over in a process that stood still does not come back by the answer to its refresh (L2)", async () => {
+    const { lease, clock, view, storage, losses } = leaseIn(new Set());
+    await lease.join();
+    const first = lease.runnerId;
+    const answered = Promise.withResolvers<"held">();
+    storage.refresh = () => answered.promise;
+    await clock.advance(TTL_MS / 3);
+    view.pause();
+    // 30 s after the one that was answered last, and 20 s after the one that was sent last.
+    await clock.advance((TTL_MS * 2) / 3);
+    expect(lease.isHeld()).toBe(false);
+    answered.resolve("held");
+    await clock.settle();
+    // Who was refused meanwhile waits for that.
+    expect(losses).toHaveLength(1);
+    expect(lease.runnerId).not.toBe(first);
+    lease.abandon();
+  });
+
+  it("that was over in a process that stood still does not come back by the answer to its publication (L2)", async () => {
+    const { lease, clock, view, storage, losses } = leaseIn(new Set());
+    await lease.join();
+    const [refreshed, published] = [Promise.withResolvers<"held">(), Promise.withResolvers<void>()];
+    storage.refresh = () => refreshed.promise;
+    storage.register = () => published.promise;
+    void lease.publish();
+    await clock.advance(TTL_MS / 3 - 1);
+    refreshed.resolve("held");
+    await clock.settle();
+    view.pause();
+    await clock.advance((TTL_MS * 2) / 3);
+    expect(lease.isHeld()).toBe(false);
+    published.resolve();
+    await clock.settle();
+    expect(lease.isHeld()).toBe(false);
+    view.resume();
+    await clock.settle();
+    expect(losses).toHaveLength(1);
+    lease.abandon();
+  });
+
+  it("that is lost is ended in its store once what ran under it has ended, so that its shards are free", async () => {
+    const held = new Set<string>();
+    const { lease, clock, storage, endsWhatRan } = leaseIn(held);
+    await lease.join();
+    const lost = lease.runnerId;
+    storage.refresh = () => new Promise(() => undefined);
+    await clock.advance(TTL_MS);
+    expect(held).toEqual(new Set([lost, lease.runnerId]));
+    endsWhatRan();
+    await clock.settle();
+    expect(held).toEqual(new Set([lease.runnerId]));
+    lease.abandon();
+  });
+
+  it("is asked for again where its store never answers", async () => {
+    const held = new Set<string>();
+    const { lease, clock, storage } = leaseIn(held);
+    await lease.join();
+    const { register } = storage;
+    storage.register = () => new Promise(() => undefined);
+    held.clear();
+    await clock.advance(TTL_MS);
+    expect(lease.isHeld()).toBe(false);
+    storage.register = register;
+    await clock.advance(TTL_MS);
+    expect(lease.isHeld()).toBe(true);
     lease.abandon();
   });
 });

@@ -36,6 +36,8 @@ export interface LeaseKeeperOptions {
   readonly record: (runnerId: string, isOnTrial: boolean) => RunnerRecord;
   /** Everything done under this lease must stop at once. */
   readonly lost: (reason: string) => void;
+  /** Resolves when what was stopped, and must not go on beside its successor elsewhere, has ended. Never rejects. */
+  readonly ended: () => Promise<void>;
   /** A new lease is held, after the first or after a loss. */
   readonly joined: () => void;
   /** Carries out a call of the lease store, and notes how it went. */
@@ -206,9 +208,17 @@ export class LeaseKeeper {
     });
     this.#options.lost(reason);
     this.#runnerId = this.#options.random.id();
-    // Where it is not over yet, its shards are free at once. Whatever this call does, nothing is served under it any more.
-    this.#options.storage.unregister(lostId).catch(() => undefined);
+    void this.#end(lostId);
     void this.#rejoin();
+  }
+
+  /**
+   * Where its term is not over yet, its shards are free as soon as that may be. Whatever this does, nothing is served under it any
+   * more. Never rejects.
+   */
+  async #end(lostId: string): Promise<void> {
+    await this.#options.ended();
+    await this.#options.storage.unregister(lostId).catch(() => undefined);
   }
 
   async #rejoin(): Promise<void> {

@@ -8,7 +8,8 @@
 //   S3  What an await brings back counts only if lease, identity and target are still the same. None is waited for once
 //       everything is dropped: a backend that does not answer must not keep what is leased here from being freed.
 //   S4  A shard that may be leased to this runner, and is neither held nor wanted, is freed, however often that takes: its
-//       lease would not run out by itself while this runner is a member. Not before what must end first has ended there.
+//       lease would not run out by itself while this runner is a member. Not before what must end first has ended there. And
+//       it is not leased anew while its release is on the way.
 //   S5  Shards are given up after the debounce only, so that they move once when several runners come. They are taken as
 //       soon as they are free: nobody else serves them.
 
@@ -69,6 +70,8 @@ export class ShardOwner {
   /** What may be leased to `#lessee` (S4). */
   readonly #leased = new Set<ShardId>();
   #lessee: string | null = null;
+  /** Shards whose release is on the way, by identity: leased anew under the same one, they would be freed behind its back. */
+  readonly #freeing = new Map<ShardId, string>();
   #expected: ReadonlySet<ShardId> = new Set();
   #debounce: Timer | undefined;
   #retrying: Timer | undefined;
@@ -206,7 +209,6 @@ export class ShardOwner {
     // Those lost since are left out: they may be served again, under another lease.
     const stillDrained = (shardId: ShardId): boolean => this.#held.get(shardId) === "drained";
     const freed = shardIds.filter(stillDrained);
-    // Held until they are free: they must not be leased anew while their release is on the way.
     await this.#free(lease.runnerId, freed);
     for (const shardId of freed.filter(stillDrained)) this.#held.delete(shardId);
     if (this.#stopped) return;
@@ -304,6 +306,7 @@ export class ShardOwner {
   /** Frees shards and tells their next owners. Those that could not be freed are tried again. */
   async #free(runnerId: string, shardIds: readonly ShardId[]): Promise<void> {
     if (shardIds.length === 0) return;
+    for (const shardId of shardIds) this.#freeing.set(shardId, runnerId);
     try {
       await this.#options.runners.releaseShards(runnerId, shardIds);
       if (this.#lessee === runnerId) for (const shardId of shardIds) this.#leased.delete(shardId);
@@ -314,6 +317,9 @@ export class ShardOwner {
         error: String(error),
       });
       this.#retry();
+    } finally {
+      for (const shardId of shardIds)
+        if (this.#freeing.get(shardId) === runnerId) this.#freeing.delete(shardId);
     }
   }
 
@@ -326,7 +332,10 @@ export class ShardOwner {
   }
 
   #missing(): readonly ShardId[] {
-    return this.#options.target().filter((shardId) => !this.#held.has(shardId));
+    const { lease, target } = this.#options;
+    return target().filter(
+      (shardId) => !this.#held.has(shardId) && this.#freeing.get(shardId) !== lease.runnerId,
+    );
   }
 
   #isSettled(): boolean {

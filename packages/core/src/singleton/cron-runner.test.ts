@@ -22,6 +22,8 @@ class TickStorage {
   readonly ticks = new Map<string, { reply: unknown }>();
   failures = 0;
   saves = 0;
+  /** Called before whoever saves a tick hears that it is saved. */
+  whenSaved: () => void = () => undefined;
   /** The wall times before which answered ticks were deleted. */
   readonly forgotten: number[] = [];
 
@@ -53,6 +55,7 @@ class TickStorage {
           }
           const { scheduledTime } = tickOf(instant);
           if (!this.ticks.has(scheduledTime)) this.ticks.set(scheduledTime, { reply: undefined });
+          this.whenSaved();
         },
       },
     );
@@ -113,6 +116,7 @@ function callWith(signal: AbortSignal): Call {
     leaving: new Abort(),
     fence: { shardId: "default:1", epoch: 1 },
     transactions: new TransactionScope(undefined, "the test has none"),
+    mayBegin: () => !signal.aborted,
     countAnew: () => undefined,
     owes: () => undefined,
   };
@@ -289,6 +293,19 @@ describe("a cron", () => {
     await delivered;
     expect(times).toEqual([]);
     expect(storage.pending).toEqual(["00:10"]);
+  });
+
+  it("asks for another attempt when its shard leaves while the next tick is saved: another runner may have it", async () => {
+    const storage = new TickStorage();
+    const { times, run } = recorder();
+    const runner = storage.runner({ run });
+    await runner.seed(running());
+    await storage.clock.advance(10 * MINUTE);
+    const leaving = new AbortController();
+    storage.whenSaved = () => leaving.abort();
+    await storage.deliver(runner, leaving.signal);
+    expect(times).toEqual([]);
+    expect(storage.pending).toEqual(["00:10", "00:20"]);
   });
 
   it("stops trying to seed when the shard leaves", async () => {

@@ -12,6 +12,7 @@
 //   C4  A successor is always later than the tick that names it, although the clocks of two runners differ.
 //   C5  Where instants are left out, chains of which each names others end up in one, also where each run takes longer than the
 //       pause between two instants: what passed before the newest run began is not run any more.
+//   C6  The user's function is called only while the lease is held and the shard is here, at that very moment.
 //
 // No tick is lost over a fail-over: by C1 one is in storage, by INV-2 it is handled, and that hands the chain on. The new
 // owner seeds besides, which mends the chain of a tick that became a dead letter before it could hand on, and looks time and
@@ -137,8 +138,9 @@ export class CronRunner {
     const instant = Date.parse(input.scheduledTime);
     const now = this.#options.clock.now();
     const saved = await this.#saveTick(this.#successorOf(instant, now), call.signal);
-    // Without its successor a tick must not be answered (C1): the error asks for another attempt, here or elsewhere.
-    if (!saved) throw new TickInterrupted(this.#cron.name, input.scheduledTime);
+    // Without its successor a tick must not be answered (C1), nor run where another runner may have it by now (C6): the error asks
+    // for another attempt, here or elsewhere.
+    if (!saved || !call.mayBegin()) throw new TickInterrupted(this.#cron.name, input.scheduledTime);
     void this.#forgetOld(now);
 
     const { schedule, skipIfOlderThanMs } = this.#cron;
@@ -230,13 +232,13 @@ class TickFailed extends Error {
   }
 }
 
-/** A tick was interrupted before its successor was saved. Asks the runtime for another attempt. */
+/** A tick was interrupted before its function was called. Asks the runtime for another attempt. */
 class TickInterrupted extends Error {
   override readonly name = "CronTickInterrupted";
   readonly retryable = true;
 
   constructor(cron: string, scheduledTime: string) {
-    super(`The tick of cron "${cron}" at ${scheduledTime} was interrupted before the next one was saved.`);
+    super(`The tick of cron "${cron}" at ${scheduledTime} was interrupted before its function was called.`);
   }
 }
 

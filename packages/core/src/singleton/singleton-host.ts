@@ -102,6 +102,11 @@ export class SingletonHost {
     return this.#tasksOf(shardId).some((task) => task.isStopping);
   }
 
+  /** Resolves when all that were stopped by now have ended, or are waited for no more. Never rejects. */
+  async ended(): Promise<void> {
+    await Promise.all(Array.from(this.#tasks.values(), (task) => task.stopped));
+  }
+
   #tasksOf(shardId: ShardId): readonly SingletonTask[] {
     return [...this.#tasks.values()].filter((task) => task.shardId === shardId);
   }
@@ -115,6 +120,8 @@ class SingletonTask {
   #tenure: AbortController | null = null;
   /** Stops that are waited for. */
   #stops = 0;
+  /** Resolves when none of them is waited for any more. */
+  #stopped: Promise<unknown> = Promise.resolve();
   /** Resolves when all that was ever started has ended. Never rejects. */
   #ended: Promise<void> = Promise.resolve();
 
@@ -143,9 +150,19 @@ class SingletonTask {
     this.#ended = this.#ended.then(() => this.#runRepeatedly({ signal: tenure.signal, fence }));
   }
 
+  get stopped(): Promise<unknown> {
+    return this.#stopped;
+  }
+
   async stop(why: string): Promise<void> {
     if (this.#tenure === null) return;
-    this.#tenure.abort(new InterruptedError({ what: `The singleton "${this.name}"`, why, retryable: true }));
+    const stopping = this.#stop(this.#tenure, why);
+    this.#stopped = Promise.all([this.#stopped, stopping]);
+    await stopping;
+  }
+
+  async #stop(tenure: AbortController, why: string): Promise<void> {
+    tenure.abort(new InterruptedError({ what: `The singleton "${this.name}"`, why, retryable: true }));
     this.#tenure = null;
     const { clock, logger, terminationTimeoutMs } = this.#options;
     this.#stops += 1;

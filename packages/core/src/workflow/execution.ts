@@ -6,7 +6,7 @@
 //   E1  A step's position is the order in which the code asked for it. Kind and name must be those of the journal.
 //   E2  What the code gets for a step is what replay would give it: decoded from what is recorded, in the recorded order
 //       (delivery-queue.ts).
-//   E3  A side effect starts only when everything recorded before is durable.
+//   E3  A side effect starts only when everything recorded before is durable, and while the lease is held at that very moment.
 //   E4  After `#stop` nothing is recorded, nothing is delivered, and nothing new starts. The code just never goes on.
 //   E5  Nothing is recorded or started before the code has asked for, and was given, everything that is recorded. What a
 //       recorded step followed from is recorded, too (J4), so a replay gets there by itself; one that does not has
@@ -482,18 +482,23 @@ export class Execution {
   readonly #ready = (): Promise<void> | undefined => {
     // Not async, since nearly every step waits for what is recorded of the one before.
     if (this.#journal.writing !== null) return this.#journal.writing.then(this.#ready);
+    const { leaving } = this.#options.call;
     const isUsual =
-      this.#cancelRequest.arriving === null && !this.#isStopped && !this.#options.call.leaving.isAborted;
+      this.#cancelRequest.arriving === null &&
+      !this.#isStopped &&
+      !leaving.isAborted &&
+      this.#options.call.mayBegin();
     return isUsual ? undefined : this.#onceCancelled();
   };
 
   async #onceCancelled(): Promise<void> {
     // What was asked for before a cancellation that is on its way does not begin any more.
     await this.#cancelRequest.arriving;
-    if (this.#isStopped || this.#options.call.leaving.isAborted) {
-      this.#residence.end();
-      await new Promise<never>(() => undefined);
-    }
+    const { call } = this.#options;
+    if (this.#isStopped || call.leaving.isAborted) this.#residence.end();
+    // In a process that stood still: it stays as it is until its shard is dropped, which is soon.
+    else if (call.mayBegin()) return;
+    await new Promise<never>(() => undefined);
   }
 
   #finish(end: ExecutionEnd): void {

@@ -1,0 +1,222 @@
+import { describe, expect, it } from "vitest";
+import type { MessageStorage } from "../adapter/message-storage.ts";
+import type { RunnerStorage } from "../adapter/runner-storage.ts";
+import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import type { LeaseKeeper } from "./lease-keeper.ts";
+import { ShardOwner } from "./shard-owner.ts";
+
+const A: ShardId = "default:1";
+const B: ShardId = "default:2";
+const DEBOUNCE_MS = 3_000;
+
+/** A way on which what is sent waits while it is closed. */
+class Way {
+  #waiting: PromiseWithResolvers<void> | null = null;
+
+  close(): void {
+    this.#waiting ??= Promise.withResolvers();
+  }
+
+  open(): void {
+    this.#waiting?.resolve();
+    this.#waiting = null;
+  }
+
+  async passed(): Promise<void> {
+    await this.#waiting?.promise;
+  }
+}
+
+/** An owner of shards, its lease store and its storage, and what it has its guest do. */
+class Stage {
+  readonly clock = new VirtualClock();
+  readonly log: string[] = [];
+  readonly toRelease = new Way();
+  readonly toClaim = new Way();
+  readonly toDrain = new Way();
+  readonly leases = new Map<ShardId, string>();
+  runnerId = "one";
+  target: readonly ShardId[] = [];
+  failingReleases = 0;
+  #epoch = 0;
+  readonly owner: ShardOwner;
+
+  constructor() {
+    const ignore = (): void => undefined;
+    const runners: Pick<RunnerStorage, "acquireShards" | "releaseShards"> = {
+      acquireShards: async (runnerId, shardIds) =>
+        shardIds.filter((shardId) => {
+          if (!this.leases.has(shardId)) this.leases.set(shardId, runnerId);
+          return this.leases.get(shardId) === runnerId;
+        }),
+      releaseShards: async (runnerId, shardIds) => {
+        await this.toRelease.passed();
+        this.failingReleases -= 1;
+        if (this.failingReleases >= 0) throw new Error("the lease store is away");
+        for (const shardId of shardIds)
+          if (this.leases.get(shardId) === runnerId) this.leases.delete(shardId);
+      },
+    };
+    const messages: Pick<MessageStorage, "claimShards"> = {
+      claimShards: async (shardIds) => {
+        await this.toClaim.passed();
+        return shardIds.map(() => (this.#epoch += 1));
+      },
+    };
+    const runnerId = (): string => this.runnerId;
+    this.owner = new ShardOwner({
+      lease: {
+        isHeld: () => true,
+        get runnerId() {
+          return runnerId();
+        },
+      } as LeaseKeeper,
+      runners: runners as RunnerStorage,
+      messages: messages as MessageStorage,
+      clock: this.clock,
+      logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+      guest: {
+        expect: ignore,
+        unexpect: ignore,
+        take: ({ shardId, epoch }) => void this.log.push(`${shardId} is served under ${epoch}`),
+        isIdle: () => true,
+        isEnding: () => false,
+        drain: () => this.toDrain.passed(),
+        drop: (shardIds) => void this.log.push(`${shardIds.join(" and ")} dropped`),
+      },
+      debounceMs: DEBOUNCE_MS,
+      target: () => this.target,
+      acquired: ignore,
+      lost: (shardId, reason) => void this.log.push(`${shardId} lost: ${reason}`),
+      released: (shardIds) => void this.log.push(`${shardIds.join(" and ")} free`),
+    });
+  }
+
+  /** The shards that should be here change, and what that asks for is begun. */
+  async assign(...target: readonly ShardId[]): Promise<void> {
+    this.target = target;
+    this.owner.reconcileNow();
+    await this.clock.settle();
+  }
+}
+
+/** One that serves a shard. Nothing of that is in its log. */
+async function serving(...shardIds: readonly ShardId[]): Promise<Stage> {
+  const stage = new Stage();
+  await stage.assign(...shardIds);
+  expect(stage.owner.owned).toEqual(shardIds);
+  stage.log.length = 0;
+  return stage;
+}
+
+describe("a shard", () => {
+  it("that another runner's claim took from its owner is claimed again, if it is still to be there", async () => {
+    const stage = await serving(A);
+    stage.owner.fenced(A);
+    expect(stage.owner.owned).toEqual([]);
+    await stage.clock.advance(1_000);
+    expect(stage.log).toEqual([
+      "default:1 dropped",
+      "default:1 lost: a write was refused: the shard was claimed again",
+      "default:1 is served under 2",
+    ]);
+  });
+
+  it("that cannot be freed is freed later (S4)", async () => {
+    const stage = await serving(A);
+    stage.failingReleases = 2;
+    await stage.assign();
+    expect(stage.leases.get(A)).toBe("one");
+    await stage.clock.advance(2_000);
+    expect(stage.leases.has(A)).toBe(false);
+    expect(stage.log).toEqual(["default:1 lost: moved to another runner", "default:1 free"]);
+  });
+
+  it("that is lost while it drains is not freed, nor lost once more when it has drained", async () => {
+    const stage = await serving(A);
+    stage.toDrain.close();
+    await stage.assign();
+    stage.owner.dropAll("the lease is over");
+    stage.runnerId = "two";
+    stage.leases.clear();
+    await stage.assign(A);
+    stage.toDrain.open();
+    await stage.clock.settle();
+    expect(stage.owner.owned).toEqual([A]);
+    expect(stage.leases.get(A)).toBe("two");
+    expect(stage.log).toEqual([
+      "default:1 dropped",
+      "default:1 lost: the lease is over",
+      "default:1 is served under 2",
+    ]);
+  });
+
+  it("that is lost while it is freed, and served under the next lease by then, goes on being served", async () => {
+    const stage = await serving(A);
+    stage.toRelease.close();
+    await stage.assign();
+    stage.owner.dropAll("the lease is over");
+    stage.runnerId = "two";
+    stage.leases.clear();
+    await stage.assign(A);
+    stage.log.length = 0;
+    stage.toRelease.open();
+    await stage.clock.settle();
+    expect(stage.owner.owned).toEqual([A]);
+    expect(stage.leases.get(A)).toBe("two");
+    expect(stage.log, "it is not claimed once more").toEqual(["default:1 free"]);
+  });
+
+  it.each(["drains", "is freed"])(
+    "that comes back to its owner while it %s is taken again at once",
+    async (when) => {
+      const stage = await serving(A);
+      const way = when === "drains" ? stage.toDrain : stage.toRelease;
+      way.close();
+      await stage.assign();
+      stage.target = [A];
+      way.open();
+      await stage.clock.settle();
+      expect(stage.owner.owned).toEqual([A]);
+      expect(stage.leases.get(A)).toBe("one");
+    },
+  );
+
+  it("is not leased anew while its release under the same lease is on the way, also where it was dropped meanwhile", async () => {
+    const stage = await serving(A, B);
+    stage.toRelease.close();
+    await stage.assign(B);
+    // Detached, and attached again.
+    stage.owner.dropAll("storage is out of reach");
+    await stage.assign(A, B);
+    expect(stage.owner.owned).toEqual([B]);
+    stage.toRelease.open();
+    await stage.clock.settle();
+    expect(stage.owner.owned).toEqual([B, A]);
+    // Without a lease another runner could serve it, too.
+    expect(stage.leases.get(A)).toBe("one");
+  });
+
+  it("that is another runner's by the time at which it is claimed is given up again", async () => {
+    const stage = new Stage();
+    stage.toClaim.close();
+    await stage.assign(A);
+    stage.target = [];
+    stage.toClaim.open();
+    await stage.clock.settle();
+    expect(stage.owner.owned).toEqual([]);
+    expect(stage.leases.has(A)).toBe(false);
+  });
+
+  it("is given up after the debounce only, and taken without it (S5)", async () => {
+    const stage = await serving(A);
+    stage.owner.reconcileSoon();
+    stage.target = [B];
+    stage.owner.takeMissing();
+    await stage.clock.advance(DEBOUNCE_MS - 1);
+    expect(stage.owner.owned).toEqual([A, B]);
+    await stage.clock.advance(1);
+    expect(stage.owner.owned).toEqual([B]);
+  });
+});
