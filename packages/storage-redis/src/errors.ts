@@ -1,6 +1,12 @@
 // Errors: what Redis and ioredis say turned into our errors. None of theirs gets out.
 
-import { FencedError, PersistenceError, SerializationError, type Fence } from "@holdfast/core/adapter";
+import {
+  ConfigError,
+  FencedError,
+  PersistenceError,
+  SerializationError,
+  type Fence,
+} from "@holdfast/core/adapter";
 
 /** A command failed. Stays inside this package: storages turn it into PersistenceError, which names their operation. */
 export class RedisFailure extends Error {
@@ -85,6 +91,20 @@ export function persistenceError(operation: string, failure: RedisFailure): Pers
   return new PersistenceError(
     // What Redis says ends in a point at times, and the message of the error puts one there.
     { operation, outcome: failure.outcome, detail: failure.message.replace(/\.$/u, "") },
+    { cause: failure },
+  );
+}
+
+/** @param failure of entering data that a later release keeps in another way */
+export function tooOldFor(prefix: string, failure: RedisFailure): ConfigError {
+  const why = failure.message.replace(/^RELEASE /u, "");
+  return new ConfigError(
+    {
+      option: "prefix",
+      got: prefix,
+      takes: `one whose data a release of this age can use, and ${why}`,
+      hint: "Deploy a later release of @holdfast/storage-redis.",
+    },
     { cause: failure },
   );
 }

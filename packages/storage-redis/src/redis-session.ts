@@ -9,7 +9,7 @@ import type { Redis } from "ioredis";
 import type { Clock, Epoch, Fence, ShardId } from "@holdfast/core/adapter";
 import { claimText, Claims } from "./claims.ts";
 import type { Endpoint, MakeRedis } from "./connections.ts";
-import { closedError, failureOf, fencedError, persistenceError, RedisFailure } from "./errors.ts";
+import { closedError, failureOf, fencedError, persistenceError, RedisFailure, tooOldFor } from "./errors.ts";
 import type { RedisSettings } from "./options.ts";
 import { RedisLink } from "./redis-link.ts";
 import { SCRIPTS, type Script } from "./script.ts";
@@ -58,7 +58,10 @@ export class RedisSession {
       return await this.#connect();
     } catch (error) {
       this.#closing = Promise.resolve();
-      throw persistenceError("open", failureOf(error));
+      const failure = failureOf(error);
+      throw failure.code === "RELEASE"
+        ? tooOldFor(this.#settings.prefix, failure)
+        : persistenceError("open", failure);
     }
   }
 

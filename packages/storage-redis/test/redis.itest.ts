@@ -1,6 +1,6 @@
 // What only this backend does: its keys, its memory, its users, its scripts, and how it is found.
 
-import { PersistenceError, type Fence, type OpenStorage } from "@holdfast/core/adapter";
+import { ConfigError, PersistenceError, type Fence, type OpenStorage } from "@holdfast/core/adapter";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
@@ -172,6 +172,21 @@ describe("a session", () => {
       outcome: "not-written",
       detail: expect.stringMatching(/WRONGPASS/u) as unknown,
     });
+  });
+
+  it("is refused by data that a later release keeps in another way, and touches none of them", async () => {
+    const meta = `{${prefix()}}:meta`;
+    await admin.hset(meta, "works_from", "2");
+    const error: unknown = await open().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as ConfigError).message).toBe(
+      `Option "prefix" is "${prefix()}", but it takes one whose data a release of this age can use, and a later release has ` +
+        "changed the data there (they need version 2, this is 1). Deploy a later release of @holdfast/storage-redis.",
+    );
+    expect(await admin.hgetall(meta)).toEqual({ works_from: "2" });
+    // One that this release can use as well.
+    await admin.hset(meta, "works_from", "1");
+    await open();
   });
 
   it("works for a user who may touch its keys and its channel alone", async () => {

@@ -68,6 +68,24 @@ describe("a frame", () => {
     expect(() => decodeFrame(Buffer.from(text))).toThrow(ProtocolViolation);
   });
 
+  it("of another release with the same protocol is read as it was meant, less what this one does not know", () => {
+    const read = (text: string): unknown => decodeFrame(Buffer.from(text));
+    // Before the first release nothing was said of what was sent.
+    expect(read('{"ack":3,"asks":true}')).toEqual({ kind: "ack", ack: 3, asks: true, sent: null });
+    expect(read('{"ack":3,"later":1}')).toEqual({ kind: "ack", ack: 3, asks: false, sent: null });
+    expect(read('{"hello":{"version":1,"address":"h.a","link":"h.a.1.1","later":1}}')).toEqual({
+      kind: "hello",
+      greeting: { address: "h.a", link: "h.a.1.1" },
+    });
+    expect(read('{"seq":1,"ack":0,"messages":[{"type":"ping","nonce":"n","later":1}],"later":1}')).toEqual({
+      kind: "data",
+      seq: 1,
+      ack: 0,
+      asks: false,
+      messages: [{ type: "ping", nonce: "n" }],
+    });
+  });
+
   it("says of another version that it is one", () => {
     const other = '{"hello":{"version":2}}';
     expect(() => decodeFrame(Buffer.from(other))).toThrow(expect.objectContaining({ isVersion: true }));

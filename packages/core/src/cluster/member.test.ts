@@ -59,6 +59,23 @@ class Members {
     await stopping;
   }
 
+  /** Lists a runner of another release, for an hour. */
+  async list(address: string, protocolVersion: number): Promise<void> {
+    const open = await this.backend.runners.open({ clock: this.clock, random: this.#random });
+    const record = {
+      runnerId: `foreign ${address}`,
+      address,
+      role: "runner",
+      weight: 1,
+      shardGroups: ["default"],
+    } as const;
+    await open.runners.register(
+      { ...record, entityTypes: [], shardsPerGroup: 300, protocolVersion },
+      3_600_000,
+    );
+    await open.close();
+  }
+
   /** The addresses that the lease store knows. */
   async listed(): Promise<readonly string[]> {
     const open = await this.backend.runners.open({ clock: this.clock, random: this.#random });
@@ -211,6 +228,39 @@ describe("a member that counts shards differently", () => {
     const runner = await members.started("b", { shardsPerGroup: 60 });
     expect(runner.state).toBe("running");
     await members.stopped(client, runner);
+  });
+});
+
+describe("a runner of a release with another protocol", () => {
+  it.each(["runner", "client"] as const)("keeps a %s from starting beside it", async (role) => {
+    const members = new Members();
+    await members.list("a", 2);
+    const other = await members.make("b", { role });
+    const starting = other.start().catch((error: unknown) => error);
+    await members.clock.advance(5_000);
+    const error = await starting;
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as ConfigError).message).toBe(
+      'Option "transport" is "protocol version 1", but it takes the version that the cluster\'s runners speak, and a speaks 2. ' +
+        "That one is of another release of @holdfast/core: the changelog of the later one says how to upgrade.",
+    );
+    expect(await members.listed()).toEqual(["a"]);
+  });
+
+  it("is told of at error level, once, where it comes later", async () => {
+    const members = new Members();
+    const told: unknown[] = [];
+    const logger = { ...SILENT, error: (...line: unknown[]) => void told.push(line) };
+    const runner = await members.started("a", { logger });
+    await members.list("b", 2);
+    await members.clock.advance(60_000);
+    expect(told).toEqual([
+      [
+        "A member speaks another version of the protocol: it and this one do not reach each other",
+        { address: "b", theirs: 2, ours: 1 },
+      ],
+    ]);
+    await members.stopped(runner);
   });
 });
 

@@ -16,7 +16,7 @@ import { BackendWatch } from "./backend-watch.ts";
 import type { ClusterSettings } from "./config.ts";
 import { guardedEvents, type ClusterEvents } from "./events.ts";
 import { describeState, type MemberState } from "./member-state.ts";
-import { DRAIN_GRACE_MS, openParts, type MemberBasis, type Parts } from "./parts.ts";
+import { DRAIN_GRACE_MS, openParts, PROTOCOL_VERSION, type MemberBasis, type Parts } from "./parts.ts";
 import { byShardGroup, checkRegistrations, describeRegistration, type Registration } from "./registration.ts";
 import { Switchboard } from "./switchboard.ts";
 
@@ -182,7 +182,7 @@ export class Member {
       // A client serves no shard, so it has nothing to look for.
       if (this.#options.settings.role === "runner") parts.host.start();
       // Before it joins: others would have to get along with it.
-      await this.#checkShardCounts(parts);
+      await this.#checkRunners(parts);
       this.#checkStarting();
       await parts.lease.join();
       this.#checkStarting();
@@ -219,16 +219,26 @@ export class Member {
 
   /**
    * What a member that counts shards differently has accepted is in shards that nobody owns, and an entity would be in two.
+   * One that speaks another version of the protocol would be given shards, and be reached by nobody.
    *
    * @throws {ConfigError}
    */
-  async #checkShardCounts({ runners, address }: Parts): Promise<void> {
+  async #checkRunners({ runners, address }: Parts): Promise<void> {
     const { shardsPerGroup } = this.#options.settings;
     // A client that is wrong is told so itself. Who was at this very address is gone.
-    const other = (await runners.listRunners()).find(
-      (member) =>
-        member.role === "runner" && member.address !== address && member.shardsPerGroup !== shardsPerGroup,
+    const others = (await runners.listRunners()).filter(
+      (member) => member.role === "runner" && member.address !== address,
     );
+    const foreign = others.find(({ protocolVersion }) => protocolVersion !== PROTOCOL_VERSION);
+    if (foreign !== undefined) {
+      throw new ConfigError({
+        option: "transport",
+        got: `protocol version ${PROTOCOL_VERSION}`,
+        takes: `the version that the cluster's runners speak, and ${foreign.address} speaks ${foreign.protocolVersion}`,
+        hint: "That one is of another release of @holdfast/core: the changelog of the later one says how to upgrade.",
+      });
+    }
+    const other = others.find((member) => member.shardsPerGroup !== shardsPerGroup);
     if (other === undefined) return;
     throw new ConfigError({
       option: "shardsPerGroup",

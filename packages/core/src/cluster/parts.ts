@@ -61,8 +61,8 @@ export interface MemberFace {
   readonly closed: (fromInside: boolean) => string | null;
 }
 
-/** The version of what members say to each other. */
-const PROTOCOL_VERSION = 1;
+/** The version of what members say to each other: those of two versions do not understand each other. */
+export const PROTOCOL_VERSION = 1;
 /** What a drain may take longer than handlers may: for calls that free shards, or that fail to. */
 export const DRAIN_GRACE_MS = 5_000;
 /** Peers are pinged every 2 s where a lease lasts 30 s, faster and slower with it, within these bounds. */
@@ -183,7 +183,7 @@ async function wire(
     changed: ({ joined, left, freesShards }) => {
       for (const runner of joined) events.emit("runnerJoined", describeRunner(runner));
       for (const runner of left) events.emit("runnerLeft", describeRunner(runner));
-      checkShardCounts(basis, joined);
+      checkJoined(basis, joined);
       peers.renew();
       if (settings.role === "runner") owner.reconcileSoon();
       // Who started a moment ago has all of them to take after the debounce.
@@ -336,10 +336,23 @@ function recordOf(
   };
 }
 
-/** Members that count shards differently would send requests to the wrong entities: that must not go unseen. */
-function checkShardCounts({ settings, logger }: MemberBasis, runners: readonly RunnerRecord[]): void {
+/**
+ * Members that count shards differently would send requests to the wrong entities, and those that speak another version of the
+ * protocol have no answer to any: that must not go unseen.
+ */
+function checkJoined({ settings, logger }: MemberBasis, runners: readonly RunnerRecord[]): void {
   const { shardsPerGroup } = settings;
   for (const runner of runners) {
+    if (runner.protocolVersion !== PROTOCOL_VERSION) {
+      logger.error(
+        "A member speaks another version of the protocol: it and this one do not reach each other",
+        {
+          address: runner.address,
+          theirs: runner.protocolVersion,
+          ours: PROTOCOL_VERSION,
+        },
+      );
+    }
     if (runner.shardsPerGroup === shardsPerGroup) continue;
     logger.error("A member counts another number of shards: shardsPerGroup must be the same everywhere", {
       address: runner.address,

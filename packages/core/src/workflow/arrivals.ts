@@ -7,6 +7,7 @@
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
 import { CANCEL, SIGNAL, WATCH, type SignalMessage, type Watcher } from "../contract/workflow-contract.ts";
+import { unreadableJournal } from "./recorded-run.ts";
 import { SignalBuffer } from "./signal-buffer.ts";
 
 export class Arrivals {
@@ -60,8 +61,17 @@ export class Arrivals {
   }
 
   #take({ requestId, tag, payload }: InboxMessage): void {
-    const input = decodePayload(payload, "A message to an execution");
+    const input = contentOf(payload);
     if (tag === SIGNAL) this.signals.add({ requestId, ...(input as SignalMessage) });
     else if (tag === CANCEL) this.#cancelled(String(input));
+  }
+}
+
+/** @throws {DefinitionError} another release has sent it, and this one cannot read it */
+function contentOf(payload: string): unknown {
+  try {
+    return decodePayload(payload, "A message to an execution");
+  } catch (cause) {
+    throw unreadableJournal(cause);
   }
 }

@@ -2,6 +2,7 @@ import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
+import type { DefinitionError } from "../errors/config.ts";
 import type { NonDeterminismError } from "../errors/workflow.ts";
 import type { ExecutionServices } from "./execution-services.ts";
 import type { RecordedRun } from "./recorded-run.ts";
@@ -32,4 +33,6 @@ export type ExecutionEnd =
   /** It may not go on here; what is recorded stays, and another copy takes it from there. */
   | { readonly type: "stopped"; readonly error: unknown }
   /** The code does not ask for what is recorded. `isCertain`: it asked for something else, and is not just slow. */
-  | { readonly type: "diverged"; readonly error: NonDeterminismError; readonly isCertain: boolean };
+  | { readonly type: "diverged"; readonly error: NonDeterminismError; readonly isCertain: boolean }
+  /** Another release recorded something that this one cannot read. */
+  | { readonly type: "unreadable"; readonly error: DefinitionError };

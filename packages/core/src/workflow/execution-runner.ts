@@ -111,7 +111,8 @@ export class ExecutionRunner {
       const isFirst = call.attempt === 1 && stored.entries.length === 0;
       if (stored.entries.length === 0) stored = await this.#begin(call, key, stored);
       for (;;) {
-        const run = recordedRun(stored);
+        const run = readableRun(stored);
+        if (run instanceof DefinitionError) return this.#park(call, run, false);
         const { version } = run;
         if (!this.#code.versions.has(version))
           return this.#park(call, new DefinitionError(this.#unknownVersion(version)), false);
@@ -274,6 +275,7 @@ export class ExecutionRunner {
     end: Exclude<ExecutionEnd, { type: "continued" }>,
   ): Promise<unknown> {
     if (end.type === "diverged") return this.#park(call, end.error, end.isCertain);
+    if (end.type === "unreadable") return this.#park(call, end.error, false);
     this.parked.leave(execution.id, call.fence);
     switch (end.type) {
       case "suspended":
@@ -352,6 +354,16 @@ export class ExecutionRunner {
   async wakeWatchersOf({ entityType, entityId: executionId }: EntityAddress): Promise<void> {
     const { inbox } = await this.#services.storage.readExecution({ entityType, executionId }, EXECUTION_TAGS);
     await this.#wake(watchersIn(inbox));
+  }
+}
+
+/** Or why this release cannot read it. */
+function readableRun(stored: StoredExecution): RecordedRun | DefinitionError {
+  try {
+    return recordedRun(stored);
+  } catch (error) {
+    if (error instanceof DefinitionError) return error;
+    throw error;
   }
 }
 

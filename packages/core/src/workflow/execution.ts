@@ -18,8 +18,10 @@ import { Abort } from "../contract/abort.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { quietLog, withFields, type Logger } from "../contract/logger.ts";
 import { decodePayload } from "../contract/payload.ts";
+import type { ErrorClass } from "../contract/rpc.ts";
 import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
+import { DefinitionError } from "../errors/config.ts";
 import { InterruptedError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { JournalFullError, NonDeterminismError, type WorkflowCancelledError } from "../errors/workflow.ts";
@@ -37,7 +39,7 @@ import { ExecutionScope } from "./execution-scope.ts";
 import { InstantSteps } from "./instant-steps.ts";
 import { Journal, type Outcome } from "./journal.ts";
 import { Places } from "./places.ts";
-import { signalValueOf } from "./recorded-run.ts";
+import { signalValueOf, unreadableJournal } from "./recorded-run.ts";
 import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
 import { Replay, type Asked } from "./replay.ts";
 import { Residence } from "./residence.ts";
@@ -283,8 +285,7 @@ export class Execution {
   /** Takes a message that came for it. Returns false where it is over: then the next copy finds it in the inbox. */
   receive(message: InboxMessage): boolean {
     if (this.#isStopped) return false;
-    this.#arrivals.add(message);
-    return true;
+    return this.#reads(() => this.#arrivals.add(message));
   }
 
   /**
@@ -314,14 +315,16 @@ export class Execution {
       this.#cancellation.opened(open);
       const hand = (event: Outcome): void => {
         if (this.#isOver) return;
-        const error =
-          event.type === "failed"
-            ? decodeError(event.error, [...(request.errors ?? []), ...this.#options.errors])
-            : null;
-        this.#cancellation.closed(open, error);
+        let read: Read;
+        try {
+          read = readOutcome(kind, name, event, [...(request.errors ?? []), ...this.#options.errors]);
+        } catch (cause) {
+          return this.#stop({ type: "unreadable", error: unreadableJournal(cause) });
+        }
+        this.#cancellation.closed(open, read.error);
         if (open.isSilenced) return unheard?.(event, place);
-        if (event.type === "completed") resolve(valueOf(kind, name, event.value));
-        else reject(error);
+        if (read.error === null) resolve(read.value);
+        else reject(read.error);
       };
       if (recorded !== undefined && recorded.outcome !== null) {
         const { ordinal, event } = recorded.outcome;
@@ -473,9 +476,21 @@ export class Execution {
     this.#isCaughtUp = true;
     // Where it only looks whether the code fits, what is not recorded is not done.
     if (this.#options.replayOnly) return;
-    this.#arrivals.open();
+    if (!this.#reads(() => this.#arrivals.open())) return;
     // In the order in which the code asked, and before what it asks for now.
     for (const work of this.#whenCaughtUp.splice(0)) work();
+  }
+
+  /** Returns whether what came could be read. Else another release has sent it, and this copy is over. */
+  #reads(take: () => void): boolean {
+    try {
+      take();
+      return true;
+    } catch (error) {
+      if (!(error instanceof DefinitionError)) throw error;
+      this.#stop({ type: "unreadable", error });
+      return false;
+    }
   }
 
   /** Resolves when a side effect may start (E3), undefined if at once; never once the execution is over or has to leave. */
@@ -525,6 +540,12 @@ export class Execution {
   }
 }
 
-function valueOf(kind: StepKind, name: string, recorded: string): unknown {
-  return decodePayload(kind === "signal" ? signalValueOf(recorded) : recorded, () => `The result of ${name}`);
+/** What the code is handed of a step. */
+type Read = { readonly error: Error } | { readonly error: null; readonly value: unknown };
+
+/** @throws it was recorded by another release, in a way that this one cannot read */
+function readOutcome(kind: StepKind, name: string, event: Outcome, errors: readonly ErrorClass[]): Read {
+  if (event.type === "failed") return { error: decodeError(event.error, errors) };
+  const text = kind === "signal" ? signalValueOf(event.value) : event.value;
+  return { error: null, value: decodePayload(text, () => `The result of ${name}`) };
 }

@@ -1,4 +1,5 @@
-// Parked: executions that wait for other code than what runs here: theirs diverged, or has a version that is not there.
+// Parked: executions that wait for other code than what runs here: theirs diverged, has a version that is not there, or a
+// journal that another release wrote and this one cannot read.
 //
 // In memory alone, and as long as the shard is served: who takes it next finds out anew. Their journals stay as they are.
 

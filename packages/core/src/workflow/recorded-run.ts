@@ -7,6 +7,7 @@ import type { StoredExecution } from "../adapter/workflow-storage.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
 import { CANCEL, SIGNAL, type Watcher } from "../contract/workflow-contract.ts";
 import type { JournalEntry, JournalEvent } from "../data/journal-entry.ts";
+import { DefinitionError } from "../errors/config.ts";
 
 export type FailedEvent = Extract<JournalEvent, { type: "failed" }>;
 
@@ -93,7 +94,26 @@ const NOTHING: RecordedRun = {
   consumed: new Set(),
 };
 
+/** @throws {DefinitionError} the journal has something of another release's that this one cannot read */
 export function recordedRun(stored: StoredExecution): RecordedRun {
+  try {
+    return runIn(stored);
+  } catch (cause) {
+    throw unreadableJournal(cause);
+  }
+}
+
+/** Another release can read it: the execution waits for that, and does not end with it. */
+export function unreadableJournal(cause: unknown): DefinitionError {
+  const why = cause instanceof Error ? cause.message.replace(/\.$/u, "") : "what was thrown is no Error";
+  return new DefinitionError(
+    `Its journal was written by another release of @holdfast/core, and this one cannot read it (${why}). ` +
+      `The journal is unchanged; deploy a release that can.`,
+    { cause },
+  );
+}
+
+function runIn(stored: StoredExecution): RecordedRun {
   const { entries: all } = stored;
   if (all.length === 0) return NOTHING;
   const begin = all.findLastIndex(({ kind }) => kind === "continue");

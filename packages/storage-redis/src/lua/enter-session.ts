@@ -1,5 +1,8 @@
 import { BASE, LINK, MAKE_WAY } from "./fence.ts";
 
+/** The version of how data are kept here. A release whose data this one would misread leaves a higher one there. */
+const DATA_VERSION = 1;
+
 /**
  * What a session does first on each new connection. ARGV: the incarnation of the server, the session and the number of this
  * connection of it, the incarnation and the position up to which the session knows the server's history, then for each shard
@@ -17,6 +20,8 @@ import { BASE, LINK, MAKE_WAY } from "./fence.ts";
  * A server that was a replica when it said what it is, and is none any more, is asked again: it would be entered under the name
  * of a history that goes on elsewhere.
  *
+ * Data that a later release keeps in another way are not touched: `works_from` is the lowest version that can use them.
+ *
  * The number of the new connection is kept, and claims that stay get it: what was sent on an older one and lies unread in a
  * buffer cannot pass any more, so that an outcome that is looked up is final. A server that takes no writes now is entered all
  * the same, to be read, and the first write that it takes keeps the number; a replica is not.
@@ -27,6 +32,11 @@ local known, seen = ARGV[4], tonumber(ARGV[5])
 local data = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
 if data ~= string.match(incarnation, '%w+$') then
   return redis.error_reply('STALE the server took over from another one just now')
+end
+local works_from = tonumber(redis.call('HGET', META, 'works_from') or '0')
+if works_from > ${DATA_VERSION} then
+  return redis.error_reply('RELEASE a later release has changed the data there (they need version ' .. works_from ..
+    ', this is ${DATA_VERSION})')
 end
 ${MAKE_WAY}local kept = keep_link(session, link)
 if kept.err and string.find(kept.err, '^-?READONLY') then return kept end
