@@ -156,7 +156,7 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
     expect(rung.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
   });
 
-  it("runs once although copies come after very many others", async () => {
+  it("runs once although copies come after very many others", { timeout: 120_000 }, async () => {
     await using test = await shop();
     const { cluster, rung } = test;
     cluster.faults({ duplicate: 1, delay: ["0ms", "2s"] });
