@@ -1,8 +1,17 @@
 // Packs every published package, installs the tarballs in an empty folder as a user would, and imports each entry there; lets
 // the oldest TypeScript that is supported make declarations of what a user exports, and bundles it as docs/deployment.md says.
+// All of that without vitest; then it is installed, and runs a suite for adapters.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 
@@ -40,28 +49,18 @@ try {
   const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
     devDependencies: Record<string, string>;
   };
-  const peers = ["vitest", "pg", "postgres", "@electric-sql/pglite", "@types/node", "@types/pg"].map(
+  const install = (...specs: readonly string[]): string =>
+    run("npm", ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", ...specs], folder);
+  const peers = ["pg", "postgres", "@electric-sql/pglite", "@types/node", "@types/pg"].map(
     (name) => `${name}@${devDependencies[name]}`,
   );
-  run(
-    "npm",
-    [
-      "install",
-      "--silent",
-      "--no-audit",
-      "--no-fund",
-      "--ignore-scripts",
-      ...tarballs,
-      ...peers,
-      `typescript@${OLDEST_TYPESCRIPT}`,
-    ],
-    folder,
-  );
+  install(...tarballs, ...peers, `typescript@${OLDEST_TYPESCRIPT}`);
+  if (existsSync(join(folder, "node_modules/vitest"))) throw new Error("A package brings vitest along");
   writeFileSync(
     join(folder, "smoke.js"),
     `import { createCluster, defineEntity, rpc } from "@holdfast/core";
 import * as adapter from "@holdfast/core/adapter";
-import { createTestCluster } from "@holdfast/testing";
+import { createTestCluster, messageStorageConformance } from "@holdfast/testing";
 import { postgresTx } from "@holdfast/storage-postgres";
 import { redisStorage } from "@holdfast/storage-redis";
 import { etcd } from "@holdfast/runners-etcd";
@@ -70,11 +69,12 @@ import { grpc } from "@holdfast/transport-grpc";
 import { nats } from "@holdfast/transport-nats";
 import { createRequire } from "node:module";
 
-// CommonJS may require them all, but for @holdfast/testing.
 const require = createRequire(import.meta.url);
 for (const part of ["storage-postgres", "storage-redis", "runners-etcd", "runners-redis", "transport-grpc", "transport-nats"])
   require("@holdfast/" + part);
-if (require("@holdfast/core").defineEntity !== defineEntity) throw new Error("require() gives another copy than import");
+const required = { ...require("@holdfast/core"), ...require("@holdfast/testing") };
+if (required.defineEntity !== defineEntity || required.createTestCluster !== createTestCluster)
+  throw new Error("require() gives another copy than import");
 
 const Greeter = defineEntity({ name: "Greeter", rpcs: { greet: rpc({ persisted: true }) } });
 const greeter = Greeter.implement({ async greet() { return "hello"; } });
@@ -86,6 +86,15 @@ await using cluster = await createCluster({
 });
 await cluster.start();
 const reply = await cluster.entity(Greeter, "ada").greet();
+await using simulated = await createTestCluster({ register: [greeter] });
+if ((await simulated.entity(Greeter, "ada").greet()) !== reply) throw new Error("The test cluster does not work");
+let refusal;
+try {
+  messageStorageConformance("requests", () => undefined);
+} catch (error) {
+  refusal = error;
+}
+if (!/a test file that vitest runs/.test(refusal?.message)) throw new Error("A suite without vitest says: " + refusal);
 const parts = [postgresTx, redisStorage, etcd, redis, grpc, nats, createTestCluster, adapter.FencedError];
 if (reply !== "hello" || parts.some((part) => typeof part !== "function")) throw new Error("The installed packages do not work");
 console.log("installed packages work");
@@ -176,6 +185,22 @@ console.log(cluster.status().state, ...[redis, redisStorage, nats].map((adapter)
   const bundled = run(process.execPath, ["main.mjs"], folder).trim();
   if (bundled !== "running function function function") throw new Error(`The bundle said: ${bundled}`);
   console.log("the bundle works");
+
+  install(`vitest@${devDependencies["vitest"]}`);
+  writeFileSync(
+    join(folder, "suite.test.js"),
+    `import { memoryStorage } from "@holdfast/core";
+import { adapterServices, messageStorageConformance } from "@holdfast/testing";
+
+messageStorageConformance("requests", () => {
+  const storage = memoryStorage();
+  return { open: () => storage.open(adapterServices()), dispose: async () => undefined };
+});
+`,
+  );
+  for (const pool of ["forks", "vmThreads"])
+    run(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "--pool", pool], folder);
+  console.log("a suite runs on vitest");
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,4 +1,8 @@
-import { transactionScopeOf, TransactionUnavailableError } from "@holdfast/core/adapter";
+import {
+  transactionScopeOf,
+  TransactionUnavailableError,
+  type HasTransactionScope,
+} from "@holdfast/core/adapter";
 import type { SqlValue } from "./sqlite-connection.ts";
 import { SqliteTransaction, TRANSACTION_KIND } from "./sqlite-transaction.ts";
 
@@ -23,7 +27,7 @@ export interface SqliteTx {
  * @throws {TransactionUnavailableError} `context` is no context of a persisted handler or an activity, it has ended, or the
  *   cluster's storage is another one
  */
-export function sqliteTx(context: object): SqliteTx {
+export function sqliteTx(context: HasTransactionScope): SqliteTx {
   const transaction = transactionScopeOf(context, TRANSACTION_KIND).open(TRANSACTION_KIND);
   if (!(transaction instanceof SqliteTransaction)) {
     const why = "another copy of this package opened it";

@@ -18,27 +18,30 @@ describe("what it says", () => {
     return { said, clock, standstill: new Standstill(clock, (hint) => void said.push(hint), setTimeout) };
   };
 
-  it("names how many calls wait, once", () => {
+  it("names how many calls wait, and the first one, once", () => {
     const { said, standstill: watched } = standstill();
-    void watched.watch(never);
-    void watched.watch(never);
+    void watched.watch("Cart/a.add", never);
+    void watched.watch("Cart/a.pay", never);
     vi.advanceTimersByTime(10_000);
-    void watched.watch(never);
+    void watched.watch("Cart/b.add", never);
     vi.advanceTimersByTime(10_000);
-    expect(said).toEqual([expect.stringMatching(/2 calls wait.*cluster\.advance\(\)/u)]);
+    expect(said).toEqual([
+      expect.stringMatching(/2 calls wait, Cart\/a\.add first of all, .*cluster\.advance\(\)/u),
+    ]);
   });
 
   it("is nothing while time moves, and nothing of calls that came back", async () => {
     const { said, clock, standstill: watched } = standstill();
-    void watched.watch(never);
+    void watched.watch("Cart/a.add", never);
     for (let second = 0; second < 20; second += 1) {
       clock.now += 1;
       vi.advanceTimersByTime(1_000);
     }
     expect(said).toEqual([]);
     const other = standstill();
-    await other.standstill.watch(async () => "done");
-    await expect(other.standstill.watch(() => Promise.reject(new Error("failed")))).rejects.toThrow("failed");
+    await other.standstill.watch("Cart/a.add", async () => "done");
+    const failed = other.standstill.watch("Cart/a.pay", () => Promise.reject(new Error("failed")));
+    await expect(failed).rejects.toThrow("failed");
     vi.advanceTimersByTime(20_000);
     expect(other.said).toEqual([]);
   });
@@ -47,7 +50,7 @@ describe("what it says", () => {
     const { said, standstill: watched } = standstill();
     for (let second = 0; second < 20; second += 1) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      const call = watched.watch(() => promise);
+      const call = watched.watch("Cart/a.add", () => promise);
       vi.advanceTimersByTime(1_000);
       resolve();
       await call;
@@ -57,7 +60,11 @@ describe("what it says", () => {
 });
 
 it("is a warning of the process where a test awaits a workflow that sleeps", async () => {
-  const Sleeper = defineWorkflow<{ id: string }, string>({ name: "Sleeper", key: ({ id }) => id });
+  const Sleeper = defineWorkflow<{ id: string }, string>({
+    name: "Sleeper",
+    key: ({ id }) => id,
+    hashKey: false,
+  });
   const sleeper = Sleeper.implement({
     async execute(ctx) {
       await ctx.sleep("1 hour");
@@ -67,7 +74,7 @@ it("is a warning of the process where a test awaits a workflow that sleeps", asy
   await using cluster = await createTestCluster({ register: [sleeper] });
   const warned = new Promise<void>((resolve) => {
     const hear = ({ message }: Error): void => {
-      if (message.startsWith("A test cluster stands still: a call waits")) resolve();
+      if (message.startsWith("A test cluster stands still: workflow:Sleeper/s.execute waits")) resolve();
     };
     process.on("warning", hear);
     onTestFinished(() => void process.off("warning", hear));

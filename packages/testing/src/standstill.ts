@@ -14,7 +14,7 @@ export class Standstill {
   readonly #say: (hint: string) => void;
   readonly #setTimer: typeof setTimeout;
   /** Those that have not come back, in the order in which they began. */
-  readonly #waiting = new Set<symbol>();
+  readonly #waiting = new Map<symbol, string>();
   #isWatching = false;
   #wasSaid = false;
 
@@ -29,10 +29,10 @@ export class Standstill {
     this.#setTimer = setTimer;
   }
 
-  /** Has an eye on time until the call comes back. */
-  async watch<Result>(call: () => Promise<Result>): Promise<Result> {
+  /** Has an eye on time until the call comes back. @param what names it */
+  async watch<Result>(what: string, call: () => Promise<Result>): Promise<Result> {
     const waiting = Symbol("call");
-    this.#waiting.add(waiting);
+    this.#waiting.set(waiting, what);
     this.#look();
     try {
       return await call();
@@ -44,17 +44,19 @@ export class Standstill {
   #look(): void {
     if (this.#isWatching || this.#wasSaid) return;
     this.#isWatching = true;
-    const [oldest] = this.#waiting;
+    const [oldest] = this.#waiting.keys();
     const before = this.#clock.monotonic();
     const timer = this.#setTimer(() => {
       this.#isWatching = false;
-      const { size } = this.#waiting;
-      if (size === 0) return;
-      const [stillOldest] = this.#waiting;
+      const [first] = this.#waiting;
+      if (first === undefined) return;
+      const [stillOldest, what] = first;
       if (stillOldest !== oldest || this.#clock.monotonic() !== before) return this.#look();
       this.#wasSaid = true;
+      const { size } = this.#waiting;
+      const who = size === 1 ? `${what} waits` : `${size} calls wait, ${what} first of all`;
       this.#say(
-        `A test cluster stands still: ${size === 1 ? "a call waits" : `${size} calls wait`}, and virtual time has not ` +
+        `A test cluster stands still: ${who}, and virtual time has not ` +
           `moved for ${LOOK_AFTER_MS / 1_000} s. What sleeps, is put off or is repeated later needs cluster.advance(): begin the call, ` +
           "let time pass, and await it then.",
       );

@@ -181,11 +181,17 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   };
   const patience = new Patience(clock);
   const standstill = new Standstill(clock, (hint) => process.emitWarning(hint));
-  const face = clusterOf(client.member, (call, isLong) => {
+  const face = clusterOf(client.member, (call, target, isLong) => {
     if (!isPatient) return call();
-    return standstill.watch(isLong ? call : () => patience.attend(call));
+    const what = `${target.contract.name}/${target.entityId}.${target.tag}`;
+    const outcome = standstill.watch(what, isLong ? call : () => patience.attend(call));
+    return outcome.catch(async (error: unknown) => {
+      await leaving;
+      throw error;
+    });
   });
   let stopping: Promise<void> | undefined;
+  let leaving: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     setFaults({});
     network.heal();
@@ -198,6 +204,12 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   const checkOpen = (): void => {
     if (stopping !== undefined)
       throw new TestClusterError("The test cluster is shut down: make another one with createTestCluster()");
+  };
+  // Calls that nobody awaits any more fail after the test has: some runners show the first failure alone.
+  const leave = (): Promise<void> => {
+    const left = shutdown();
+    leaving ??= left.then(realTurn);
+    return left;
   };
   return {
     ...face,
@@ -214,8 +226,9 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
       await clock.advance(milliseconds(duration, "advance"));
     },
     register(...more) {
-      registrations.push(...more);
       for (const each of everyone) if (each.isAlive) each.member.register(...more);
+      // Not what was refused, which would keep runners from being restarted.
+      registrations.push(...more);
     },
     async crash(index) {
       // One that was revived a moment ago dies, too.
@@ -257,8 +270,15 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     skew: (index, by) => runner(index).skew(offsetOf(by)),
     faults: setFaults,
     shutdown,
-    [Symbol.asyncDispose]: shutdown,
+    [Symbol.asyncDispose]: leave,
   };
+}
+
+/** The platform's own, also after a test's framework exchanged it. */
+const setRealImmediate = setImmediate;
+
+function realTurn(): Promise<void> {
+  return new Promise((resolve) => void setRealImmediate(resolve));
 }
 
 /** A duration that may be negative. @throws {ConfigError} */

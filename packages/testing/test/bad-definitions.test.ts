@@ -158,6 +158,14 @@ describe("a definition that contradicts itself", () => {
     await expect(createCluster({ register: [Desk as never] })).rejects.toThrow(
       /register got the definition "Desk" and not its implementation/u,
     );
+    const group = defineRpcGroup({ name: "G", rpcs: {} });
+    for (const given of [group, group.implement({}), defineActivityGroup({ name: "A", activities: {} })])
+      await expect(createCluster({ register: [given as never] })).rejects.toThrow(
+        "register got a group: give it to implement() of the entity or workflow that has it",
+      );
+    await expect(createCluster({ register: [null as never] })).rejects.toThrow(
+      "register takes what implement()",
+    );
   });
 
   it.each<[string, () => unknown, RegExp]>([

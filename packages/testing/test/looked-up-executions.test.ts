@@ -84,6 +84,8 @@ describe("what is asked of an execution that storage has to find first", () => {
       void ask(handle, limits).catch((error: unknown) => ends.push(error));
     await cluster.advance("2s");
     expect(ends).toEqual([expect.any(TimeoutError)]);
+    expect(String(ends)).toContain("The look-up of workflow:Waiting/a.execute gave no reply");
+    expect(String(ends)).toContain("It changes nothing: repeat it,");
     controller.abort();
     await cluster.advance("1s");
     expect(ends).toEqual([expect.any(TimeoutError), expect.any(InterruptedError)]);

@@ -1,7 +1,7 @@
 // What the log has of an outage: a line when it begins, few while it goes on, one when it is over, and each request that it left
 // in doubt.
 
-import { defineEntity, rpc, type Logger } from "@holdfast/core";
+import { DeadLetteredError, defineEntity, rpc, type Logger } from "@holdfast/core";
 import { createTestCluster, type BackendFaultOptions, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -180,5 +180,29 @@ describe("the log of a runner", () => {
     cluster.faults({});
     await cluster.advance("15s");
     expect(counted(lines.info)).toMatchObject({ "No reply is left that could not be looked up": 2 });
+  });
+
+  it("names a dead letter that could not be recorded, with fewer lines than there are tries", async () => {
+    const { logger, lines } = listener();
+    const { promise, reject } = Promise.withResolvers<string>();
+    const failing = Echo.implement({ keep: () => promise });
+    await using cluster = await createTestCluster({
+      register: [failing],
+      logger,
+      storageMessageMaxRetries: 0,
+    });
+    const kept = cluster.entity(Echo, "e").keep("x");
+    const outcome = expect(kept).rejects.toThrow(DeadLetteredError);
+    await cluster.advance("1s");
+    cluster.faults(NO_STORAGE);
+    reject(Object.assign(new Error("not now"), { retryable: true }));
+    await cluster.advance("60s");
+    const letters = (level: "warn" | "debug"): number =>
+      lines[level].filter(({ message }) => message === "A dead letter could not be recorded").length;
+    expect(letters("warn")).toBeGreaterThan(1);
+    expect(letters("warn")).toBeLessThan(letters("debug"));
+    cluster.faults({});
+    await cluster.advance("15s");
+    await outcome;
   });
 });

@@ -1,6 +1,7 @@
 import {
   ConfigError,
   defineEntity,
+  DefinitionError,
   rpc,
   type Cluster,
   type EntityImplementation,
@@ -221,6 +222,29 @@ describe("a test cluster", () => {
     await cluster.shutdown();
     await expect(cluster.restart(0)).rejects.toThrow(/is shut down: make another one/);
     expect(() => cluster.revive(0)).toThrow(TestClusterError);
+  });
+
+  it("restarts runners after a registration that was refused", async () => {
+    await using cluster = await createTestCluster({ register: [counter()] });
+    expect(() => cluster.register(Counter as never)).toThrow(DefinitionError);
+    await cluster.crash(0);
+    await cluster.restart(0);
+    await expect(cluster.entity(Counter, "c").increment(1)).resolves.toBe(1);
+  });
+
+  it("has calls that are left under way fail after the test has, whose failure they would hide", async () => {
+    const failures: string[] = [];
+    const { promise: failed, resolve } = Promise.withResolvers<void>();
+    const test = async (): Promise<void> => {
+      await using cluster = await createTestCluster({ register: [counter()] });
+      const call = cluster.entity(Counter, "c").wait();
+      call.catch((error: Error) => failures.push(error.name)).finally(resolve);
+      await cluster.advance("1s");
+      throw new Error("an assertion");
+    };
+    await test().catch((error: Error) => failures.push(error.message));
+    await failed;
+    expect(failures).toEqual(["an assertion", "InterruptedError"]);
   });
 
   it("does not start a runner that runs already", async () => {

@@ -51,7 +51,7 @@ export async function withinLimits<Read>(
   const limit = new Promise<never>((_resolve, reject) => {
     if (timeoutMs !== null) {
       const timer = clock.setTimer(timeoutMs, () =>
-        reject(new TimeoutError({ what, timeoutMs, hasKey: true })),
+        reject(new TimeoutError({ what: `The look-up of ${what}`, timeoutMs, isRead: true })),
       );
       stops.push(() => timer.cancel());
     }

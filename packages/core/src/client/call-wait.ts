@@ -17,6 +17,8 @@ export interface CallWaitParts {
 export interface CallOrigin extends Origin {
   /** How much of the call's `timeout` was over before it was made, in whole milliseconds. Default 0. */
   readonly passedMs?: number;
+  /** Whether it changes nothing, as a query. Default false. */
+  readonly isRead?: boolean;
 }
 
 /** Once a limit is reached, the request is abandoned. A class: for each call one object is less than its closures. */
@@ -89,9 +91,9 @@ export abstract class LimitedWait {
 
   #limit(timeoutMs: number): Timer {
     const hasKey = this.envelope.deduplicationKey !== null;
-    const leftMs = Math.max(0, timeoutMs - (this.#origin.passedMs ?? 0));
-    return this.#clock.setTimer(leftMs, () =>
-      this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs, hasKey })),
+    const { passedMs = 0, isRead = false } = this.#origin;
+    return this.#clock.setTimer(Math.max(0, timeoutMs - passedMs), () =>
+      this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs, hasKey, isRead })),
     );
   }
 

@@ -194,7 +194,11 @@ export function workflowHandle(
       const { input: schema, output } = contract.queries[name] as AnyQuery;
       await parse(schema, input, `The query ${name} of ${workflow}`);
       const { passedMs } = await knownWithin(options);
-      const answer = await caller.call({ ...to(QUERY), passedMs }, { name, payload: input }, options);
+      const answer = await caller.call(
+        { ...to(QUERY), passedMs, isRead: true },
+        { name, payload: input },
+        options,
+      );
       return parse(output, answer, `The answer of ${name}`);
     },
     async cancel(reason = "no reason was given") {

@@ -68,7 +68,11 @@ export interface Cluster extends AsyncDisposable {
  * Awaits a call of an entity, or the start of an execution; a test cluster lets time pass meanwhile. The end of an execution
  * may take days: `isLong`.
  */
-export type Attend = <Result>(call: () => Promise<Result>, isLong: boolean) => Promise<Result>;
+export type Attend = <Result>(
+  call: () => Promise<Result>,
+  target: CallTarget,
+  isLong: boolean,
+) => Promise<Result>;
 
 /** @param attend null: nobody does anything while calls are under way */
 export function clusterOf(member: Member, attend: Attend | null = null): Cluster {
@@ -140,16 +144,18 @@ export function clusterOf(member: Member, attend: Attend | null = null): Cluster
 /** @param isLong whether the call of this target may take days */
 function attendedCaller(caller: Caller, attend: Attend, isLong: (target: CallTarget) => boolean): Caller {
   return {
-    call: (target, input, options) => attend(() => caller.call(target, input, options), isLong(target)),
-    notify: (target, input, options) => attend(() => caller.notify(target, input, options), false),
+    call: (target, input, options) =>
+      attend(() => caller.call(target, input, options), target, isLong(target)),
+    notify: (target, input, options) => attend(() => caller.notify(target, input, options), target, false),
     stream(target, input, options) {
       const elements = caller.stream(target, input, options);
       return new Elements(
-        () => attend(() => elements.next(), false),
+        () => attend(() => elements.next(), target, false),
         async () => elements.return?.(),
       );
     },
-    lookUpByKey: (target, key, limits) => attend(() => caller.lookUpByKey(target, key, limits), false),
+    lookUpByKey: (target, key, limits) =>
+      attend(() => caller.lookUpByKey(target, key, limits), target, false),
   };
 }
 

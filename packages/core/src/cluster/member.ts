@@ -17,7 +17,13 @@ import type { ClusterSettings } from "./config.ts";
 import { guardedEvents, type ClusterEvents } from "./events.ts";
 import { describeState, type MemberState } from "./member-state.ts";
 import { DRAIN_GRACE_MS, openParts, PROTOCOL_VERSION, type MemberBasis, type Parts } from "./parts.ts";
-import { byShardGroup, checkRegistrations, describeRegistration, type Registration } from "./registration.ts";
+import {
+  byShardGroup,
+  checkRegistrations,
+  describeRegistration,
+  type Registered,
+  type Registration,
+} from "./registration.ts";
 import { Switchboard } from "./switchboard.ts";
 
 export interface MemberOptions extends MemberBasis {
@@ -48,7 +54,7 @@ export class Member {
   readonly #options: MemberOptions;
   readonly backends: BackendWatch;
   readonly #switchboard: Switchboard;
-  readonly #registrations: Registration[] = [];
+  readonly #registrations: Registered[] = [];
   #state: MemberState = "created";
   #parts: Parts | null = null;
   #starting: Promise<void> | null = null;
@@ -103,20 +109,20 @@ export class Member {
 
   /** @throws {DefinitionError} two registrations of one kind have one name, or what is given is no implementation */
   register(...registrations: readonly Registration[]): void {
-    checkRegistrations([...this.#registrations, ...registrations]);
-    this.#registrations.push(...registrations);
+    const added = checkRegistrations(registrations, this.#registrations);
+    this.#registrations.push(...added);
     if (this.#parts === null) return;
-    for (const registration of registrations) this.#parts.registry.add(registration);
+    for (const registration of added) this.#parts.registry.add(registration);
     void this.#parts.lease.publish();
-    if (this.#state === "running") this.#tellUnhosted(registrations);
+    if (this.#state === "running") this.#tellUnhosted(added);
   }
 
-  get registrations(): readonly Registration[] {
+  get registrations(): readonly Registered[] {
     return this.#registrations;
   }
 
   /** What of these is for shard groups that no runner hosts: it waits until one does. */
-  unhosted(registrations: readonly Registration[] = this.#registrations): readonly UnhostedGroup[] {
+  unhosted(registrations: readonly Registered[] = this.#registrations): readonly UnhostedGroup[] {
     const router = this.#parts?.router;
     if (router === undefined || this.settings.role === "client") return [];
     return [...byShardGroup(registrations)]
@@ -124,7 +130,7 @@ export class Member {
       .map(([shardGroup, registered]) => ({ shardGroup, registered: registered.map(describeRegistration) }));
   }
 
-  #tellUnhosted(registrations: readonly Registration[]): void {
+  #tellUnhosted(registrations: readonly Registered[]): void {
     for (const unhosted of this.unhosted(registrations))
       this.#options.logger.warn("What is registered waits until a runner hosts its shard group", unhosted);
   }

@@ -1,40 +1,71 @@
 import type { CronDefinition } from "../define/cron.ts";
-import type { EntityImplementation } from "../define/entity.ts";
+import type { DefinitionMistake, EntityImplementation } from "../define/entity.ts";
 import type { SingletonDefinition } from "../define/singleton.ts";
 import type { WorkflowImplementation } from "../define/workflow.ts";
 import { DefinitionError } from "../errors/config.ts";
 
-/** What `register` takes. */
-export type Registration =
-  | EntityImplementation
-  | WorkflowImplementation
-  | SingletonDefinition
-  | CronDefinition;
+/** What is registered. */
+export type Registered = EntityImplementation | WorkflowImplementation | SingletonDefinition | CronDefinition;
 
-/** @throws {DefinitionError} two of one kind have one name, or something is no implementation */
-export function checkRegistrations(registrations: readonly Registration[]): void {
-  const seen = new Set<string>();
-  for (const registration of registrations) {
-    const kind: unknown =
-      typeof registration === "object" && registration !== null ? registration.kind : undefined;
-    if (kind === "entity-definition" || kind === "workflow-definition") {
-      throw new DefinitionError(
-        `register got the definition "${nameOf(registration)}" and not its implementation: pass what implement() returns.`,
-      );
-    }
-    if (kind !== "entity" && kind !== "workflow" && kind !== "singleton" && kind !== "cron") {
-      throw new DefinitionError(
-        "register takes what implement(), defineSingleton() and defineCron() return.",
-      );
-    }
+/** What `register` takes. No value has one of the last two types: they say in the editor what is wrong with what is given. */
+export type Registration =
+  | Registered
+  | (DefinitionMistake<"This is a definition: register what its implement() returns"> & {
+      readonly kind: "entity-definition" | "workflow-definition";
+      readonly name: string;
+    })
+  | (DefinitionMistake<"This is a group: register what implement() of its entity or workflow returns"> & {
+      readonly kind: "rpc-group" | "rpc-group-implementation" | "activity-group";
+    });
+
+/**
+ * The registrations, to be added to others.
+ *
+ * @throws {DefinitionError} two of one kind have one name, or something is no implementation
+ */
+export function checkRegistrations(
+  registrations: readonly Registration[],
+  others: readonly Registered[],
+): readonly Registered[] {
+  const seen = new Set(others.map(describeRegistration));
+  return registrations.map((registration) => {
+    checkRegistration(registration);
     const key = describeRegistration(registration);
     if (seen.has(key)) throw new DefinitionError(`The ${key} is registered twice.`);
     seen.add(key);
+    return registration;
+  });
+}
+
+function checkRegistration(
+  registration: Registration | null | undefined,
+): asserts registration is Registered {
+  switch (registration?.kind) {
+    case "entity":
+    case "workflow":
+    case "singleton":
+    case "cron":
+      return;
+    case "entity-definition":
+    case "workflow-definition":
+      throw new DefinitionError(
+        `register got the definition "${registration.name}" and not its implementation: pass what implement() returns.`,
+      );
+    case "rpc-group":
+    case "rpc-group-implementation":
+    case "activity-group":
+      throw new DefinitionError(
+        "register got a group: give it to implement() of the entity or workflow that has it, and pass what that returns.",
+      );
+    default:
+      throw new DefinitionError(
+        "register takes what implement(), defineSingleton() and defineCron() return.",
+      );
   }
 }
 
 /** The entity types, hidden ones included, that these serve. */
-export function entityTypesOf(registrations: readonly Registration[]): readonly string[] {
+export function entityTypesOf(registrations: readonly Registered[]): readonly string[] {
   return registrations.flatMap((registration) => {
     switch (registration.kind) {
       case "entity":
@@ -51,17 +82,17 @@ export function entityTypesOf(registrations: readonly Registration[]): readonly 
 
 /** What belongs to each shard group of these. */
 export function byShardGroup(
-  registrations: readonly Registration[],
-): ReadonlyMap<string, readonly Registration[]> {
+  registrations: readonly Registered[],
+): ReadonlyMap<string, readonly Registered[]> {
   return Map.groupBy(registrations, shardGroupOf);
 }
 
 /** For people: `cron "cleanup"`. */
-export function describeRegistration(registration: Registration): string {
+export function describeRegistration(registration: Registered): string {
   return `${registration.kind} "${nameOf(registration)}"`;
 }
 
-function shardGroupOf(registration: Registration): string {
+function shardGroupOf(registration: Registered): string {
   switch (registration.kind) {
     case "entity":
       return registration.contract.shardGroup;
@@ -73,6 +104,6 @@ function shardGroupOf(registration: Registration): string {
   }
 }
 
-function nameOf(registration: Registration): string {
+function nameOf(registration: Registered): string {
   return "contract" in registration ? registration.contract.name : registration.name;
 }

@@ -8,10 +8,16 @@ import type { WorkflowHandle } from "../client/workflow-handle.ts";
 import type { Logger } from "../contract/logger.ts";
 import { rpc } from "../contract/rpc.ts";
 import type { Cluster } from "../cluster/cluster.ts";
-import { activity, defineActivityGroup, type ActivityContext, type ActivityGroup } from "./activity-group.ts";
+import {
+  activity,
+  defineActivityGroup,
+  type ActivityContext,
+  type ActivityGroup,
+  type AnyActivities,
+} from "./activity-group.ts";
 import { defineEntity } from "./entity.ts";
 import type { WorkflowContext } from "./workflow-context.ts";
-import { defineWorkflow, type WorkflowImplementation } from "./workflow.ts";
+import { defineWorkflow, type ContextOf, type WorkflowImplementation } from "./workflow.ts";
 
 declare const cluster: Pick<Cluster, "workflow" | "entity">;
 
@@ -246,7 +252,31 @@ describe("a workflow's code", () => {
     OrderWorkflow.implement({ groups: [Inventory, Payments, Stock], execute });
     OrderWorkflow.implement({ groups: [Payments, Stock], execute });
     const unknown: ActivityGroup = Stock;
-    OrderWorkflow.implement({ groups: [unknown, Payments], activities: own, execute });
+    OrderWorkflow.implement({ groups: [unknown, Payments, unknown], activities: own, execute });
+    const anyActivities: AnyActivities = own;
+    OrderWorkflow.implement({ groups: [Inventory, unknown], activities: anyActivities, execute });
+    // @ts-expect-error both groups have a "reserve"
+    OrderWorkflow.implement({ groups: [unknown, Inventory, Stock], execute });
+  });
+
+  it("may name its context by hand, which gives it no activities", () => {
+    const own = { pack: activity(async (_ctx, n: number) => n) };
+    OrderWorkflow.implement({
+      groups: [Inventory],
+      execute: async (ctx: WorkflowContext, { orderId }) => ({
+        orderId: orderId + ctx.executionId,
+        status: "completed",
+      }),
+    });
+    type Context = ContextOf<typeof OrderWorkflow, typeof own & typeof Inventory.activities>;
+    const execute = async (ctx: Context, { orderId, itemCount }: Request): Promise<Result> => {
+      expectTypeOf(await ctx.activities.pack(itemCount)).toEqualTypeOf<number>();
+      expectTypeOf(await ctx.activities.reserve(orderId, itemCount)).toEqualTypeOf<string>();
+      return { orderId, status: "completed" };
+    };
+    OrderWorkflow.implement({ groups: [Inventory], activities: own, execute });
+    // @ts-expect-error there is no activity "pack"
+    OrderWorkflow.implement({ groups: [Inventory], execute });
   });
 
   it("has no activities where none were given", () => {

@@ -88,21 +88,29 @@ type ActivitiesOfGroups<Groups extends readonly AnyActivityGroup[]> = Groups ext
   ? First & ActivitiesOfGroups<Rest>
   : unknown;
 
-/** The names that more than one activity has. Of a group whose names are not known as types nothing is said. */
+/** The names that more than one activity has. Of activities whose names are not known as types nothing is said. */
 type ActivityClashes<Own, Groups extends readonly AnyActivityGroup[]> = Groups extends readonly [
   ActivityGroup<infer First>,
   ...infer Rest extends readonly AnyActivityGroup[],
 ]
-  ?
-      | (string extends keyof First ? never : keyof First & (keyof Own | keyof ActivitiesOfGroups<Rest>))
-      | ActivityClashes<Own, Rest>
+  ? (KnownNames<First> & KnownNames<Own & ActivitiesOfGroups<Rest>>) | ActivityClashes<Own, Rest>
   : never;
+type KnownNames<Activities> = keyof {
+  [Name in keyof Activities as Name extends string ? (string extends Name ? never : Name) : never]: true;
+};
 
 type WithoutClashes<Own, Groups extends readonly AnyActivityGroup[]> = [
   ActivityClashes<Own, Groups>,
 ] extends [never]
   ? unknown
   : DefinitionMistake<`Two activities are named "${ActivityClashes<Own, Groups> & string}": rename one of them`>;
+
+/** Own activities are those that are given: not those of a context that the code names by hand. */
+type ContextOfCode<
+  T extends WorkflowTypes,
+  Own extends AnyActivities,
+  Groups extends readonly AnyActivityGroup[],
+> = WorkflowContext<NoInfer<Own> & ActivitiesOfGroups<Groups>, T["signals"], T["callerInput"]>;
 
 /** A workflow as callers import it. */
 export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowContract<T> {
@@ -116,19 +124,10 @@ export interface WorkflowDefinition<T extends WorkflowTypes> extends WorkflowCon
       readonly groups?: Groups & WithoutClashes<Own, Groups>;
       readonly activities?: Own;
       /** A property and no method: TypeScript lets a method take an input that has more than there is. */
-      readonly execute: (
-        ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"], T["callerInput"]>,
-        input: T["input"],
-      ) => Promise<T["output"]>;
+      readonly execute: (ctx: ContextOfCode<T, Own, Groups>, input: T["input"]) => Promise<T["output"]>;
       /** The code of earlier versions, for executions that began with it; `""` for those that began before there were any. */
       readonly versions?: Readonly<
-        Record<
-          string,
-          (
-            ctx: WorkflowContext<Own & ActivitiesOfGroups<Groups>, T["signals"], T["callerInput"]>,
-            input: T["input"],
-          ) => Promise<T["output"]>
-        >
+        Record<string, (ctx: ContextOfCode<T, Own, Groups>, input: T["input"]) => Promise<T["output"]>>
       >;
     } & QueriesOf<T["queries"]>,
   ): WorkflowImplementation;

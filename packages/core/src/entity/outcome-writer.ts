@@ -172,7 +172,8 @@ export class OutcomeWriter {
         return { type: "dead", error, attempts: request.attempts };
       } catch (failure) {
         if (failure instanceof FencedError) return { type: "fenced" };
-        retries.warn(request, "A dead letter could not be recorded", failure);
+        const level = retries.isSparse(failures) ? "warn" : "debug";
+        retries.log(level, request, "A dead letter could not be recorded", failure);
       }
     }
   }

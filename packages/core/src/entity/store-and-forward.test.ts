@@ -16,6 +16,7 @@ let clock: VirtualClock;
 let messages: MessageStorage;
 let outgoing: OutgoingRequests;
 let said: string[];
+let logged: string[];
 let owner: string | undefined;
 let forward: (each: Outgoing) => void;
 let way: StoreAndForward;
@@ -27,6 +28,7 @@ beforeEach(async () => {
   ({ messages } = await createMemoryBackend().storage.open({ clock, random: new SeededRandom(1) }));
   outgoing = new OutgoingRequests();
   said = [];
+  logged = [];
   owner = "owner";
   isServed = false;
   forward = ({ envelope }) => void said.push(`${envelope.requestId} is forwarded`);
@@ -37,7 +39,12 @@ function wayOver(storage: MessageStorage): StoreAndForward {
   return new StoreAndForward({
     messages: storage,
     clock,
-    logger: { debug() {}, info() {}, warn() {}, error() {} },
+    logger: {
+      debug() {},
+      info: (message) => void logged.push(message),
+      warn: (message) => void logged.push(message),
+      error() {},
+    },
     sendRetryCount: 2,
     pollIntervalMs: POLL_MS,
     outgoing,
@@ -186,12 +193,16 @@ describe("a request that an owner refused, and may have accepted before (S3)", (
     const finding = Promise.all([asked, left].map((each) => broken.leave(each, refusal)));
     await clock.advance(60_000);
     expect(said).toEqual([]);
+    // Not for each of the 240 tries.
+    const failed = "A request could not be looked up; it is tried again";
+    expect(logged).toEqual([failed, failed, failed]);
     outgoing.take("r2");
     isBroken = false;
     await clock.advance(POLL_MS);
     await finding;
     expect(said).toEqual(["r1 failed: UnknownRpcError"]);
     expect([asked.isStoring, left.isStoring]).toEqual([false, false]);
+    expect(logged.slice(3)).toEqual(["Requests are looked up again"]);
   });
 
   it("is sent to the next owner, of whatever address, and not to the same one again", async () => {

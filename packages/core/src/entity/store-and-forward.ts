@@ -50,6 +50,8 @@ export class StoreAndForward {
   readonly #options: StoreAndForwardOptions;
   /** Of replies that are looked up. */
   readonly #outage: Outage;
+  /** Of requests that are looked up before they are stored. */
+  readonly #unfound: Outage;
   /** Shards for which this sender stored a request that their owner may not have seen, and the last such store (S1). */
   readonly #storedFor = new Map<ShardId, number>();
   #stores = 0;
@@ -60,6 +62,7 @@ export class StoreAndForward {
     this.#options = options;
     const { clock, logger } = options;
     this.#outage = new Outage({ clock, logger, ended: "No reply is left that could not be looked up" });
+    this.#unfound = new Outage({ clock, logger, ended: "Requests are looked up again" });
   }
 
   /** Whether it is stored where its owner does not have its code: in a rolling deploy another member has, or will. */
@@ -161,15 +164,17 @@ export class StoreAndForward {
    * @throws why the last of them failed
    */
   async #find(envelope: Envelope, retries: number): Promise<RequestState | null | undefined> {
-    const { messages, clock, pollIntervalMs, logger, outgoing } = this.#options;
+    const { messages, clock, pollIntervalMs, outgoing } = this.#options;
     const { requestId, address, tag, deduplicationKey: key } = envelope;
     for (let failures = 0; outgoing.has(requestId) && !this.#isClosed; failures += 1) {
       try {
         const [own] = await messages.lookUp([requestId]);
-        return own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
+        const found = own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
+        this.#unfound.succeeded();
+        return found;
       } catch (error) {
         if (failures >= retries) throw error;
-        logger.warn("A request could not be looked up; it is tried again", {
+        this.#unfound.failed("A request could not be looked up; it is tried again", {
           requestId,
           error: String(error),
         });

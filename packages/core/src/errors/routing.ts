@@ -128,17 +128,19 @@ export class TimeoutError extends HoldfastError {
 
   /**
    * `hasKey`: whether a repetition with the same key is the same request. Also where the caller gave none, as of a signal and of
-   * a workflow's step: those who have none to repeat are to read on. Default: false.
+   * a workflow's step: those who have none to repeat are to read on. Default: false. `isRead`: whether it changes nothing, as a
+   * query. Default: false.
    */
-  constructor(call: { what: string; timeoutMs: number; hasKey?: boolean }, options?: ErrorOptions) {
-    const harmless = "only if that is harmless";
-    const repeat =
-      call.hasKey === true ? `repeat it with the same key, or else ${harmless}` : `repeat it ${harmless}`;
-    super(
-      `${call.what} gave no reply within ${call.timeoutMs} ms. It may have run, in part or whole: ` +
-        `${repeat}, or give it a longer timeout.`,
-      options,
-    );
+  constructor(
+    call: { what: string; timeoutMs: number; hasKey?: boolean; isRead?: boolean },
+    options?: ErrorOptions,
+  ) {
+    const { what, timeoutMs, hasKey = false, isRead = false } = call;
+    const key = hasKey ? "with the same key, or else " : "";
+    const repeat = isRead
+      ? "It changes nothing: repeat it"
+      : `It may have run, in part or whole: repeat it ${key}only if that is harmless`;
+    super(`${what} gave no reply within ${timeoutMs} ms. ${repeat}, or give it a longer timeout.`, options);
   }
 }
 

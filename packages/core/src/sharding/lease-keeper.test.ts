@@ -18,6 +18,8 @@ interface Leased {
   readonly weights: number[];
   /** Why leases were lost. */
   readonly losses: string[];
+  /** Messages at level info and above. */
+  readonly logged: string[];
   /** What must end before a lost lease does has ended. */
   readonly endsWhatRan: () => void;
   setWeight(to: number): void;
@@ -27,6 +29,7 @@ interface Leased {
 function leaseIn(held: Set<string>): Leased {
   const weights: number[] = [];
   const losses: string[] = [];
+  const logged: string[] = [];
   const ending = Promise.withResolvers<void>();
   const clock = new VirtualClock();
   const view = clock.view();
@@ -44,7 +47,12 @@ function leaseIn(held: Set<string>): Leased {
     storage: storage as RunnerStorage,
     clock: view,
     random: new SeededRandom(1),
-    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+    logger: {
+      debug: ignore,
+      info: (message) => void logged.push(message),
+      warn: (message) => void logged.push(message),
+      error: ignore,
+    },
     ttlMs: TTL_MS,
     refreshIntervalMs: TTL_MS / 3,
     record: (runnerId) => ({
@@ -63,7 +71,7 @@ function leaseIn(held: Set<string>): Leased {
     observed: (call) => call(),
   });
   const setWeight = (to: number): void => void (weight = to);
-  return { lease, clock, view, storage, weights, losses, endsWhatRan: ending.resolve, setWeight };
+  return { lease, clock, view, storage, weights, losses, logged, endsWhatRan: ending.resolve, setWeight };
 }
 
 describe("a lease", () => {
@@ -73,6 +81,25 @@ describe("a lease", () => {
     setWeight(0);
     await lease.publish();
     expect(weights).toEqual([1, 0]);
+    lease.abandon();
+  });
+
+  it("whose record cannot be published is published by a refresh, with few lines in the log until then", async () => {
+    const { lease, clock, storage, weights, logged, setWeight } = leaseIn(new Set());
+    await lease.join();
+    const { register } = storage;
+    storage.register = async () => Promise.reject(new Error("no records now"));
+    setWeight(0);
+    for (let second = 0; second < 60; second += 1) {
+      await lease.publish();
+      await clock.advance(1_000);
+    }
+    const failed = "The changed record could not be published; the next refresh does it";
+    expect(logged).toEqual([failed, failed]);
+    storage.register = register;
+    await clock.advance(TTL_MS / 3);
+    expect(weights).toEqual([1, 0]);
+    expect(logged.slice(2)).toEqual(["The changed record is published"]);
     lease.abandon();
   });
 

@@ -48,6 +48,8 @@ export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   /** Of refreshes and, once the lease is lost, of joining again. */
   readonly #outage: Outage;
+  /** Of records that changed. */
+  readonly #unpublished: Outage;
   #runnerId: string;
   /** Monotonic time from which the lease can have run out, or null while there is none. */
   #deadline: number | null = null;
@@ -64,6 +66,7 @@ export class LeaseKeeper {
     this.#options = options;
     const { clock, logger } = options;
     this.#outage = new Outage({ clock, logger, ended: "The lease is held and refreshed again" });
+    this.#unpublished = new Outage({ clock, logger, ended: "The changed record is published" });
     this.#runnerId = options.random.id();
   }
 
@@ -164,17 +167,18 @@ export class LeaseKeeper {
 
   /** Under a lease that the store has just said to be held. Never rejects. */
   async #publishNow(): Promise<void> {
-    const { clock, storage, record, ttlMs, observed, logger } = this.#options;
+    const { clock, storage, record, ttlMs, observed } = this.#options;
     if (this.#closed || !this.isHeld()) return;
     const sentAt = clock.monotonic();
     const runnerId = this.#runnerId;
     this.#isUnpublished = false;
     try {
       await observed(() => storage.register(record(runnerId, false), ttlMs));
+      this.#unpublished.succeeded();
       if (runnerId === this.#runnerId && this.isHeld()) this.#extend(sentAt);
     } catch (error) {
       this.#isUnpublished = true;
-      logger.warn("The changed record could not be published; the next refresh does it", {
+      this.#unpublished.failed("The changed record could not be published; the next refresh does it", {
         error: String(error),
       });
     }
