@@ -4,6 +4,7 @@
 //       looks in a row was lost: of a persisted stream it is asked for again, and the reading of another one fails.
 //   W2  At each look it says how far it came: its last word may have been lost, and a producer that hears nothing takes it
 //       for gone.
+//   W3  What fails the wait ends its limits, too: what came before is given out first, however long its reader takes.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import { answerOf } from "../contract/answers.ts";
@@ -53,7 +54,7 @@ export class StreamWait extends LimitedWait implements DeliveryListener {
     });
   }
 
-  /** Sends the request. Call `end` after it, whatever comes. */
+  /** Sends the request. Once this has returned, call `end` at last, whatever comes. */
   begin(): void {
     this.send(this);
     this.#lookLater();

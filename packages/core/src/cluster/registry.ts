@@ -1,5 +1,5 @@
-// Registry: what is registered on a member, and what it becomes: entities of the host, singletons and crons of theirs; and the
-// contexts that their code is given.
+// Registry: what is registered on a member, and what has it run: the host of entities, that of singletons, or that of crons. Makes
+// the contexts that their code is given.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { RequestState } from "../adapter/message-storage.ts";

@@ -1,4 +1,4 @@
-// LookUps: the turns of look-ups in storage that so many may ask for at once as find a mailbox full.
+// LookUps: has look-ups in storage take turns, since as many may be asked for at once as find a mailbox full.
 //
 //   U1  Few are made at a time: the work of all other entities needs storage, too.
 //   U2  Where storage was silent for one, those behind it are not made: each would wait for its deadline, time and again.
@@ -27,7 +27,10 @@ export class LookUps {
     return this.#lanes.take(async () => (this.#silences === silencesBefore ? lookUp() : unmade()));
   }
 
-  /** Makes a look-up, and notes whether storage was silent. Rejects with what that rejects with. */
+  /**
+   * Makes a look-up, in its turn or out of turn, and notes whether storage was silent: those that wait for their turn go by that
+   * (U2). Rejects with what the look-up rejects with.
+   */
   async observed(lookUp: () => Promise<void>): Promise<void> {
     const askedAt = this.#clock.monotonic();
     try {

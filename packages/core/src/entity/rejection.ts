@@ -1,6 +1,6 @@
 // Rejection: how a runner says that it refuses a request, and the error that this becomes for who sent it.
 //
-// A refusal's detail is a text whose meaning depends on its code. Members of other versions read it: it stays as it is.
+// A refusal's detail is a text whose meaning depends on its code. What is made here is read here, also by other versions.
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { plainIssues } from "../contract/issues.ts";
