@@ -54,17 +54,6 @@ export class UnreadValue extends Error {
   }
 }
 
-/** The same parser. @throws {UnreadValue} where it throws */
-export function marked(parse: (text: string) => unknown): (text: string) => unknown {
-  return (text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      throw new UnreadValue(error);
-    }
-  };
-}
-
 /**
  * What became of a statement, from the driver's error.
  *

@@ -14,7 +14,7 @@ import type {
 } from "pg";
 import type { LaterNative, SqlStatement } from "./driver.ts";
 import { laterClient } from "./later-client.ts";
-import { isOutdated, marked } from "./errors.ts";
+import { isOutdated, UnreadValue } from "./errors.ts";
 import { guardedClient, transactionOver } from "./guarded-client.ts";
 import type { PostgresSettings } from "./options.ts";
 import type {
@@ -174,10 +174,11 @@ class PgConnection implements ServerConnection {
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
     const name = this.#settings.prepare && params.length > 0 ? this.#names.of(text) : undefined;
+    const parsers = new KeptParsers(this.#client);
     try {
-      return await this.#send<Row>(text, [...params], name, undefined, {
-        getTypeParser: (type, format) => marked(this.#client.getTypeParser(type, format)),
-      });
+      const result = await this.#send<Row>(text, [...params], name, undefined, parsers);
+      if (parsers.unread !== null) throw parsers.unread;
+      return result;
     } catch (error) {
       if (name !== undefined && isOutdated(error)) {
         this.#names.renew();
@@ -231,6 +232,29 @@ class PgConnection implements ServerConnection {
       rows: (result?.rows ?? []) as Row[],
       rowCount: result?.rowCount ?? 0,
       command: result?.command ?? "",
+    };
+  }
+}
+
+/**
+ * A session's parsers for one statement. What one throws is kept until the server has answered: that it refused the statement, or
+ * is gone, `pg` would not say any more.
+ */
+class KeptParsers implements CustomTypesConfig {
+  unread: UnreadValue | null = null;
+  readonly getTypeParser: CustomTypesConfig["getTypeParser"];
+
+  constructor(client: PoolClient) {
+    this.getTypeParser = (type, format) => {
+      const parse = client.getTypeParser(type, format);
+      return (value: string) => {
+        try {
+          return parse(value);
+        } catch (error) {
+          this.unread ??= new UnreadValue(error);
+          return null;
+        }
+      };
     };
   }
 }

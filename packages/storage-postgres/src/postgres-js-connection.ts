@@ -22,7 +22,7 @@ import type {
 import { nameArrays } from "./postgres-js-native.ts";
 import type { ServerResult } from "./server-connection.ts";
 import { StatementNames } from "./statement-names.ts";
-import { marked } from "./errors.ts";
+import { UnreadValue } from "./errors.ts";
 import { parserOf, textOf } from "./value-text.ts";
 
 export interface PostgresJsConnectionOptions {
@@ -39,6 +39,14 @@ export interface PostgresJsConnectionOptions {
 
 /** The type `unknown`: the server finds out by itself, and postgres.js has no opinion on it. */
 const UNKNOWN_TYPE = 705;
+/** Of more postgres.js finds out between two messages to the server. */
+const MOST_PARAMETERS = 65_533;
+
+interface Column {
+  readonly name: string;
+  readonly parse: (text: string) => unknown;
+}
+
 export class PostgresJsConnection {
   readonly isPipelined: boolean = true;
   readonly #options: PostgresJsConnectionOptions;
@@ -107,6 +115,7 @@ export class PostgresJsConnection {
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
     if (params.length === 0) return this.script(text);
+    if (params.length > MOST_PARAMETERS) throw tooMany(params.length);
     return this.#sendWith(text, params, this.#names.of(text) !== undefined);
   }
 
@@ -203,24 +212,35 @@ export class PostgresJsConnection {
   }
 }
 
+/** As a server says that a statement is at fault, and not the session. */
+function tooMany(count: number): Error {
+  const message = `postgres.js takes ${MOST_PARAMETERS} parameters at most, not ${count}: give lists, and read them with unnest()`;
+  return Object.assign(new Error(message), { code: "54023", severity: "ERROR" });
+}
+
 function isMany(results: PostgresJsResult | PostgresJsResult[]): results is PostgresJsResult[] {
   // A result is an array, too, of rows: it says its command.
   return !("command" in results);
 }
 
+/** @throws {UnreadValue} a parser of the user's threw */
 function rowsOf<Row>(result: PostgresJsResult | undefined): Row[] {
-  const columns = (result?.columns ?? []).map(({ name, type }) => ({ name, parse: marked(parserOf(type)) }));
-  return (result ?? []).map((values) => {
-    const row: Record<string, unknown> = {};
-    for (const [at, { name, parse }] of columns.entries()) {
-      const value = values[at] ?? null;
-      row[name] =
-        value === null
-          ? null
-          : parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString());
-    }
-    return row as Row;
-  });
+  const columns = (result?.columns ?? []).map(({ name, type }) => ({ name, parse: parserOf(type) }));
+  try {
+    return (result ?? []).map((values) => rowOf<Row>(columns, values));
+  } catch (error) {
+    throw new UnreadValue(error);
+  }
+}
+
+function rowOf<Row>(columns: readonly Column[], values: PostgresJsResult[number]): Row {
+  const row: Record<string, unknown> = {};
+  for (const [at, { name, parse }] of columns.entries()) {
+    const value = values[at] ?? null;
+    row[name] =
+      value === null ? null : parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString());
+  }
+  return row as Row;
 }
 
 function ignore(): void {

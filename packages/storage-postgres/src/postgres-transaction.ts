@@ -14,6 +14,7 @@ import type { LaterNative, SqlResult, SqlStatement, SqlTransaction } from "./dri
 import {
   failureOf,
   isAborted,
+  isPlainError,
   isRefusedCommit,
   isTransient,
   persistenceError,
@@ -78,7 +79,8 @@ export class PostgresTransaction implements StorageTransaction {
     try {
       return await transaction.query<Row>(text, given);
     } catch (error) {
-      this.#failedWith ??= failureOf(error, true).message;
+      // What a parser of the user's threw is no failure of the statement.
+      if (isPlainError(error)) this.#failedWith ??= failureOf(error, true).message;
       throw error;
     }
   }

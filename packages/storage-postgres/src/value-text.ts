@@ -1,6 +1,7 @@
 // Value text: how users' values go to PostgreSQL as text and come back, as the package `pg` has it, so that a statement
 // gives the same on every driver.
 
+import { isDate } from "node:util/types";
 import pgTypes from "pg-types";
 
 /** The arrays that PostgreSQL has of its own common types, by the type of their elements. */
@@ -49,14 +50,33 @@ export function pgliteOptions(): {
  * between two messages to the server, and taken for the loss of the session.
  */
 export function givenValues(params: readonly unknown[]): readonly unknown[] {
-  return params.map((value) => {
+  // Not `map`: of a list of a class of its own it makes another of that class.
+  return Array.from(params, (value) => {
     if (typeof value !== "object" || value === null) return value;
     // Of bytes, times, and what says itself what it is to PostgreSQL, each client library has a form of its own.
-    if (ArrayBuffer.isView(value) || value instanceof Date) return value;
-    if (Array.isArray(value)) return givenValues(value);
+    if (ArrayBuffer.isView(value)) return Buffer.from(bytesOf(value));
+    if (isTime(value)) return copyOf(value);
+    if (Array.isArray(value)) return listed(value);
     const text = textOf(value);
     return "toPostgres" in value ? value : text;
   });
+}
+
+/** In a list `pg` takes what says itself what it is for text, also where it is null, or bytes. */
+function listed(values: readonly unknown[]): readonly unknown[] {
+  return Array.from(givenValues(values), (value) =>
+    typeof value === "object" && value !== null && "toPostgres" in value ? textOf(value) : value,
+  );
+}
+
+/** One of a class of its own may have a zone of its own, which a copy would not have. */
+function copyOf(time: Date): Date {
+  return Object.getPrototypeOf(time) === Date.prototype ? new Date(time) : time;
+}
+
+/** Also one of another realm, as of a sandbox. */
+function isTime(value: object): value is Date {
+  return value instanceof Date || isDate(value);
 }
 
 /** A parameter as PostgreSQL reads it, whatever its type there. */
@@ -64,7 +84,7 @@ export function textOf(value: unknown): string | null {
   if (value === null || value === undefined) return null;
   if (typeof value !== "object") return (value as { toString(): string }).toString();
   if (ArrayBuffer.isView(value)) return `\\x${hexOf(value)}`;
-  if (value instanceof Date) return dateText(value);
+  if (isTime(value)) return dateText(value);
   if (Array.isArray(value)) return arrayText(value);
   if ("toPostgres" in value && typeof value.toPostgres === "function") {
     return textOf(value.toPostgres(textOf) as unknown);
@@ -73,7 +93,7 @@ export function textOf(value: unknown): string | null {
 }
 
 function arrayText(values: readonly unknown[]): string {
-  const elements = values.map((value) => {
+  const elements = Array.from(values, (value) => {
     if (value === null || value === undefined) return "NULL";
     if (Array.isArray(value)) return arrayText(value);
     return `"${(textOf(value) ?? "").replaceAll(/["\\]/g, "\\$&")}"`;
@@ -95,6 +115,11 @@ function two(value: number): string {
   return String(Math.floor(value)).padStart(2, "0");
 }
 
-function hexOf({ buffer, byteOffset, byteLength }: ArrayBufferView): string {
-  return Buffer.from(buffer, byteOffset, byteLength).toString("hex");
+function hexOf(view: ArrayBufferView): string {
+  return bytesOf(view).toString("hex");
+}
+
+/** The bytes themselves, and no copy. */
+function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }

@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm";
 import type { PGlite } from "@electric-sql/pglite";
 import type { StorageAdapter } from "@holdfast/core/adapter";
 import pg from "pg";
@@ -91,13 +92,17 @@ function values(adapter: () => StorageAdapter): void {
       const transaction = begin(session.messages);
       const order = { cents: 0 };
       const parts: unknown[] = [0, order];
-      const params: unknown[] = [0, order, parts];
+      const bytes = Uint8Array.of(0);
+      const time = new Date(0);
+      const params: unknown[] = [0, order, parts, bytes, time];
       const reading = [1, 2, 3].map((cents) => {
         params[0] = cents;
         parts[0] = cents;
         order.cents = cents;
+        bytes[0] = cents;
+        time.setTime(cents);
         return transaction.query(
-          "SELECT $1::int AS cents, $2::jsonb AS order, $3::jsonb[]::text AS parts",
+          "SELECT $1::int AS cents, $2::jsonb AS order, $3::jsonb[]::text AS parts, $4::bytea::text AS bytes, $5::timestamptz",
           params,
         );
       });
@@ -107,8 +112,38 @@ function values(adapter: () => StorageAdapter): void {
           cents,
           order: { cents },
           parts: `{${cents},"{\\"cents\\": ${cents}}"}`,
+          bytes: `\\x0${cents}`,
+          timestamptz: new Date(cents),
         })),
       );
+      await transaction.rollback();
+    } finally {
+      await session.close();
+    }
+  });
+
+  it("takes times of another realm, lists of a class of their own, and lists of what says itself what it is", async () => {
+    class Tags extends Array<string> {
+      constructor(text: string) {
+        super();
+        this.push(...text.split(","));
+      }
+    }
+    const says = (value: unknown) => ({ toPostgres: () => value });
+    const session = await adapter().open(services());
+    try {
+      const transaction = begin(session.messages);
+      const { rows } = await transaction.query(
+        "SELECT $1::timestamptz AS time, $2::text[] AS tags, $3::bytea[]::text AS bytes",
+        [
+          runInNewContext(`new Date(${NOON.getTime()})`),
+          new Tags("a,b"),
+          [says(null), says(Buffer.of(0, 255)), says("\\x01"), runInNewContext("undefined")],
+        ],
+      );
+      expect(rows).toEqual([
+        { time: NOON, tags: ["a", "b"], bytes: String.raw`{NULL,"\\x00ff","\\x01",NULL}` },
+      ]);
       await transaction.rollback();
     } finally {
       await session.close();
@@ -161,6 +196,22 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)("tx.query thr
   const adapter = () => postgres({ driver, connectionString: url ?? "", schema, poolSize: 2 });
   values(adapter);
 
+  it.each([65_534, 70_000])("refuses %i parameters where that is too many, and goes on", async (count) => {
+    const session = await adapter().open(services());
+    try {
+      const transaction = begin(session.messages);
+      await transaction.query("SAVEPOINT whole", []);
+      const query = transaction.query("SELECT 1", Array<number>(count).fill(1));
+      await expect(query).rejects.toMatchObject({ severity: "ERROR" });
+      expect(transaction.lostWith).toBeNull();
+      await transaction.query("ROLLBACK TO SAVEPOINT whole", []);
+      expect((await transaction.query("SELECT $1::int AS value", [5])).rows).toEqual([{ value: 5 }]);
+      await transaction.rollback();
+    } finally {
+      await session.close();
+    }
+  });
+
   it.each([[[]], [[1]]])(
     "gives what a parser of the user's throws, and goes on, with the parameters %j",
     async (params) => {
@@ -180,7 +231,24 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)("tx.query thr
         expect(await reading.catch((error: unknown) => error)).toBe(refusal);
         expect(transaction.lostWith).toBeNull();
         expect((await transaction.query("SELECT 5 AS value", [])).rows).toEqual([{ value: 5 }]);
-        await transaction.rollback();
+        // Those behind it are answered each for itself.
+        const both = await Promise.allSettled([
+          transaction.query("SELECT '5'::money AS value FROM generate_series(1, $1::int)", [3]),
+          transaction.query("SELECT $1::int AS value FROM generate_series(1, 2)", [6]),
+        ]);
+        expect(both).toMatchObject([{ reason: refusal }, { value: { rows: [{ value: 6 }, { value: 6 }] } }]);
+        // What the server refuses has spoilt the transaction, whatever came of the rows before that.
+        await transaction.query("SAVEPOINT whole", []);
+        const spoiling = transaction.query(
+          "SELECT '5'::money, 1 / (2 - n) FROM generate_series(1, 2) n",
+          params.slice(1),
+        );
+        await expect(spoiling).rejects.toThrow("division by zero");
+        await transaction.query("ROLLBACK TO SAVEPOINT whole", []);
+        // It is not what the transaction cannot commit for.
+        await expect(transaction.query("SELECT 1 / 0", [])).rejects.toThrow("division by zero");
+        const record = { name: "record", text: "SELECT 1", values: [] };
+        await expect(transaction.commitAfter(record)).rejects.toThrow(/failed \(22012: division by zero\)/u);
       } finally {
         await session.close();
         pg.types.setTypeParser(MONEY, before);

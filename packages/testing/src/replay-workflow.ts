@@ -37,7 +37,8 @@ export async function replayWorkflow(
   if (journal.workflow !== name)
     throw new ConfigError({ option: "journal", got: journal.workflow, takes: `a journal of ${name}` });
   const { input, entries, inbox } = journal;
-  const isWhole = Array.isArray(entries) && entries.every(isEntry) && Array.isArray(inbox);
+  const isWhole =
+    Array.isArray(entries) && entries.every(isEntry) && Array.isArray(inbox) && inbox.every(isObject);
   if (typeof input !== "string" || !isWhole)
     throw new ConfigError({
       option: "journal",
@@ -48,6 +49,10 @@ export async function replayWorkflow(
 }
 
 /** What was edited by hand, or is of another file, may be anything. */
-function isEntry(entry: Partial<ExportedJournal["entries"][number]> | null): boolean {
-  return typeof entry === "object" && typeof entry?.event === "object";
+function isEntry(entry: unknown): boolean {
+  return isObject(entry) && "event" in entry && isObject(entry.event);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }

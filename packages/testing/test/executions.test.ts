@@ -293,11 +293,12 @@ describe("the error of a failed execution", () => {
     const long = `insert of ${"x".repeat(60_000)}`;
     const failing = Doomed.implement({
       execute: async (ctx) => {
-        ctx.onCompensate("take it back", () => {
-          throw new Error(long);
-        });
+        for (const name of ["take it back", "tell them"])
+          ctx.onCompensate(name, () => {
+            throw new Error(long);
+          });
         return ctx.run("pay", () => {
-          throw Object.assign(new Error(long), { code: "E_PAY", rows: [long], table: "payments" });
+          throw Object.assign(new Error(long), { code: 7, rows: [long], table: "payments" });
         });
       },
     });
@@ -309,11 +310,35 @@ describe("the error of a failed execution", () => {
     expect(error).toMatchObject({
       message: expect.stringMatching(/too large.*The execution .* of Doomed failed: insert of x/),
       executionId: handle.executionId,
-      failedCompensations: [
-        { name: "take it back", reason: expect.stringMatching(/^insert of x{1,2000}…$/) },
-      ],
-      cause: { name: "Error", code: "E_PAY", message: expect.stringMatching(/^insert of x{1,200}…$/) },
+      failedCompensations: ["tell them", "take it back"].map((name) => ({
+        name,
+        reason: expect.stringMatching(/^insert of x{1,2000}…$/),
+      })),
+      cause: {
+        name: "Error",
+        code: "7",
+        message: expect.stringMatching(/^insert of x{1,200}…$/),
+        data: { table: "payments", code: 7 },
+      },
     });
+    expect(error.cause).not.toHaveProperty("data.rows");
+  });
+
+  it("has all of its causes where they fit without their fields", async () => {
+    const failing = Doomed.implement({
+      execute: async () => {
+        let error = new Error("the first");
+        for (let level = 1; level <= 7; level += 1)
+          error = Object.assign(new Error("x".repeat(2_000), { cause: error }), { detail: "漢".repeat(100) });
+        throw error;
+      },
+    });
+    await using cluster = await createTestCluster({ register: [failing], seed: 1, maxPayloadBytes: 4_000 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1s");
+    let first = await errorOf(handle.result());
+    while (first.cause instanceof Error) first = first.cause;
+    expect(first.message).toBe("the first");
   });
 
   it("is whole where it fits without its stacks", async () => {

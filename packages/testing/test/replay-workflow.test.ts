@@ -151,8 +151,12 @@ describe("replayWorkflow", () => {
   it("refuses what is no journal of this workflow, and code without its version", async () => {
     const { completed } = await journals();
     await expect(replayWorkflow(trip, {} as never)).rejects.toThrow(ConfigError);
-    for (const entry of [null, {}, "0"]) {
+    for (const entry of [null, {}, "0", { event: null }]) {
       const damaged = { ...completed, entries: [...completed.entries, entry as never] };
+      await expect(replayWorkflow(trip, damaged)).rejects.toThrow(ConfigError);
+    }
+    for (const message of [null, "0", undefined]) {
+      const damaged = { ...completed, inbox: [message as never] };
       await expect(replayWorkflow(trip, damaged)).rejects.toThrow(ConfigError);
     }
     await expect(replayWorkflow(Trip as never, completed)).rejects.toThrow(/"implementation".*implement\(\)/);

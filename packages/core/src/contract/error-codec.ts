@@ -22,6 +22,7 @@ const OWN_CLASSES: ReadonlyMap<string, ErrorClass> = new Map(
 );
 /** So much of each text is left of an error that is too large. */
 const SHORT = 200;
+const FIELDS = "an error's fields";
 const NAMED_FIELDS: ReadonlySet<string> = new Set(["name", "message", "code", "stack", "cause"]);
 
 /** The field of an error that went in the place of an answer, which is recorded as it was: asked for again under its key, it may fit. */
@@ -65,8 +66,8 @@ function encode(thrown: Error, options: EncodeOptions, depth: number): EncodedEr
 }
 
 /**
- * An error as it is told where it is too large as it is: its texts and those of its causes are cut, and stacks are left out, and
- * fields that take more than `mostData` together.
+ * An error as it is told where it is too large as it is: its texts and those of its causes are cut, and left out are stacks, and
+ * of each one's fields those that do not fit into `mostData` with the ones before them.
  */
 export function shortened(error: EncodedError, mostData: number): EncodedError {
   const { name, className, message, code, data, cause } = error;
@@ -77,9 +78,23 @@ export function shortened(error: EncodedError, mostData: number): EncodedError {
     message: short(message),
     code: code === null ? null : short(code),
     stack: null,
-    data: data === null || data.length > mostData ? null : data,
+    data: data === null || data.length <= mostData ? data : smallFields(data, mostData),
     cause: cause === null ? null : shortened(cause, mostData),
   };
+}
+
+/** Of an error's fields those that there is room for, in their order. */
+function smallFields(data: string, most: number): string | null {
+  let left = most;
+  const fields = Object.entries(decodePayload(data, FIELDS) as Record<string, unknown>).filter(
+    ([key, value]) => {
+      const length = key.length + encodePayload(value, FIELDS).length;
+      if (length > left) return false;
+      left -= length;
+      return true;
+    },
+  );
+  return fields.length === 0 ? null : encodePayload(Object.fromEntries(fields), FIELDS);
 }
 
 /** The beginning of a text that is too long. */
@@ -183,7 +198,7 @@ function encodeFields(of: object, code: unknown): string | null {
   if (errors !== null && fields["errors"] === undefined) fields["errors"] = errors;
   // Beside its text, so that a number is one again.
   if (typeof code === "number") fields["code"] = code;
-  return Object.keys(fields).length === 0 ? null : encodePayload(fields, "an error's fields");
+  return Object.keys(fields).length === 0 ? null : encodePayload(fields, FIELDS);
 }
 
 /** What an AggregateError was made of, which `Promise.any` says nowhere else: of each what it says itself. Null: it is none. */
@@ -206,7 +221,7 @@ function aggregated(thrown: object): readonly object[] | null {
 
 function decodeFields(data: string | null): Readonly<Record<string, unknown>> {
   if (data === null) return {};
-  const fields = Object.entries(decodePayload(data, "an error's fields") as Record<string, unknown>);
+  const fields = Object.entries(decodePayload(data, FIELDS) as Record<string, unknown>);
   return Object.fromEntries(fields.filter(([key, value]) => isField(key) || isNumericCode(key, value)));
 }
 

@@ -11,8 +11,11 @@ export interface ErrorLimits {
   readonly maxPayloadBytes: number;
 }
 
-/** Of an error that is too large, and of each of its causes, the fields stay that take this part of the limit at most. */
-const PART_FOR_FIELDS = 32;
+/**
+ * What the fields of an error that is too large, and those of each of its causes, may take of the limit: the first share with which
+ * it fits. An error of the library's needs its own, as what was not undone.
+ */
+const SHARES_FOR_FIELDS: readonly number[] = [1 / 2, 1 / 8, 1 / 32, 0];
 
 type FailedExit = Exit & { ok: false };
 
@@ -37,8 +40,11 @@ export function failedExit(
   const size = `${textOf(whole).length} characters`;
   const what = `The error of ${describeCall(envelope)} was too large to send (${size})`;
   const message = `${what}. It began: ${short(whole.message)}`;
-  const shorter = { ...shortened(withoutStacks, maxPayloadBytes / PART_FOR_FIELDS), message };
-  return { ok: false, error: fits(shorter) ? shorter : { ...shorter, data: null, cause: null } };
+  for (const share of SHARES_FOR_FIELDS) {
+    const shorter = { ...shortened(withoutStacks, maxPayloadBytes * share), message };
+    if (fits(shorter)) return { ok: false, error: shorter };
+  }
+  return { ok: false, error: { ...shortened(withoutStacks, 0), message, cause: null } };
 }
 
 function textOf(error: EncodedError): string {
