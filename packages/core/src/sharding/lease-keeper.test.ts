@@ -156,6 +156,39 @@ describe("a lease", () => {
     lease.abandon();
   });
 
+  it("that was over in a process that stood still does not come back by the answer to a second try to join (L2)", async () => {
+    const { lease, clock, view, storage, losses } = leaseIn(new Set());
+    await lease.join();
+    storage.refresh = () => new Promise(() => undefined);
+    const tries: PromiseWithResolvers<void>[] = [];
+    storage.register = () => {
+      const answered = Promise.withResolvers<void>();
+      tries.push(answered);
+      return answered.promise;
+    };
+    const tried = async (times: number): Promise<void> => {
+      while (tries.length < times) await clock.advance(100);
+    };
+    // The second one begins as the first is given up for slow, the third as that fails.
+    await tried(2);
+    tries[0]?.reject(new Error("no answer"));
+    await tried(3);
+    tries[1]?.resolve();
+    await clock.settle();
+    const second = lease.runnerId;
+    expect(lease.isHeld()).toBe(true);
+    view.pause();
+    while (lease.isHeld()) await clock.advance(1);
+    tries[2]?.resolve();
+    await clock.settle();
+    expect(lease.isHeld()).toBe(false);
+    view.resume();
+    await clock.settle();
+    expect(losses).toHaveLength(2);
+    expect(lease.runnerId).not.toBe(second);
+    lease.abandon();
+  });
+
   it("that is lost is ended in its store once what ran under it has ended, so that its shards are free", async () => {
     const held = new Set<string>();
     const { lease, clock, storage, endsWhatRan } = leaseIn(held);

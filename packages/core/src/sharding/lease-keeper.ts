@@ -94,6 +94,8 @@ export class LeaseKeeper {
     this.#isUnpublished = isOnTrial;
     await observed(() => storage.register(record(runnerId, isOnTrial), ttlMs));
     if (this.#closed || runnerId !== this.#runnerId) return;
+    // What an earlier try took is over by now, and its timer is about to say so (L2).
+    if (this.#deadline !== null && !this.isHeld()) return;
     if (clock.monotonic() >= this.#endOf(sentAt)) {
       throw new PersistenceError({
         operation: "register",

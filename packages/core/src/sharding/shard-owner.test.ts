@@ -13,18 +13,26 @@ const DEBOUNCE_MS = 3_000;
 /** A way on which what is sent waits while it is closed. */
 class Way {
   #waiting: PromiseWithResolvers<void> | null = null;
+  #isClosed = false;
 
   close(): void {
     this.#waiting ??= Promise.withResolvers();
+    this.#isClosed = true;
+  }
+
+  /** What is sent from now on overtakes what waits. */
+  letPass(): void {
+    this.#isClosed = false;
   }
 
   open(): void {
     this.#waiting?.resolve();
     this.#waiting = null;
+    this.#isClosed = false;
   }
 
   async passed(): Promise<void> {
-    await this.#waiting?.promise;
+    if (this.#isClosed) await this.#waiting?.promise;
   }
 }
 
@@ -32,6 +40,7 @@ class Way {
 class Stage {
   readonly clock = new VirtualClock();
   readonly log: string[] = [];
+  readonly toAcquire = new Way();
   readonly toRelease = new Way();
   readonly toClaim = new Way();
   readonly toDrain = new Way();
@@ -45,11 +54,13 @@ class Stage {
   constructor() {
     const ignore = (): void => undefined;
     const runners: Pick<RunnerStorage, "acquireShards" | "releaseShards"> = {
-      acquireShards: async (runnerId, shardIds) =>
-        shardIds.filter((shardId) => {
+      acquireShards: async (runnerId, shardIds) => {
+        await this.toAcquire.passed();
+        return shardIds.filter((shardId) => {
           if (!this.leases.has(shardId)) this.leases.set(shardId, runnerId);
           return this.leases.get(shardId) === runnerId;
-        }),
+        });
+      },
       releaseShards: async (runnerId, shardIds) => {
         await this.toRelease.passed();
         this.failingReleases -= 1;
@@ -196,6 +207,41 @@ describe("a shard", () => {
     expect(stage.owner.owned).toEqual([B, A]);
     // Without a lease another runner could serve it, too.
     expect(stage.leases.get(A)).toBe("one");
+  });
+
+  it("is not released once more while its release is on the way: the later one would free what is leased anew", async () => {
+    const stage = await serving(A, B);
+    stage.toRelease.close();
+    await stage.assign(B);
+    stage.toRelease.letPass();
+    // Detached: all that is leased here is given back. Then attached again.
+    stage.owner.dropAll("storage is out of reach");
+    await stage.assign();
+    await stage.assign(A, B);
+    stage.toRelease.open();
+    await stage.clock.advance(1_000);
+    expect(stage.owner.owned).toEqual([B, A]);
+    expect(stage.leases).toEqual(
+      new Map([
+        [B, "one"],
+        [A, "one"],
+      ]),
+    );
+  });
+
+  it("that is leased by a call that lands behind its release, when nobody waits for it, is freed all the same (S4)", async () => {
+    const stage = await serving(B);
+    stage.toAcquire.close();
+    await stage.assign(A, B);
+    stage.toAcquire.letPass();
+    // Detached: all that may be leased here is given back. Once it is attached again, the shard is another runner's.
+    stage.owner.dropAll("storage is out of reach");
+    await stage.assign();
+    await stage.assign(B);
+    stage.toAcquire.open();
+    await stage.clock.advance(1_000);
+    expect(stage.owner.owned).toEqual([B]);
+    expect(stage.leases).toEqual(new Map([[B, "one"]]));
   });
 
   it("that is another runner's by the time at which it is claimed is given up again", async () => {

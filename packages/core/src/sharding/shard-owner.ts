@@ -9,7 +9,7 @@
 //       everything is dropped: a backend that does not answer must not keep what is leased here from being freed.
 //   S4  A shard that may be leased to this runner, and is neither held nor wanted, is freed, however often that takes: its
 //       lease would not run out by itself while this runner is a member. Not before what must end first has ended there. And
-//       it is not leased anew while its release is on the way.
+//       it is neither leased anew nor released once more while its release is on the way.
 //   S5  Shards are given up after the debounce only, so that they move once when several runners come. They are taken as
 //       soon as they are free: nobody else serves them.
 
@@ -237,7 +237,9 @@ export class ShardOwner {
     if (!lease.isHeld()) return;
     const runnerId = lease.runnerId;
     // Where something has to end first, a little later (S4).
-    const strays = this.#strays(runnerId).filter((shardId) => !guest.isEnding(shardId));
+    const strays = this.#strays(runnerId).filter(
+      (shardId) => !guest.isEnding(shardId) && this.#freeing.get(shardId) !== runnerId,
+    );
     await this.#free(runnerId, strays);
     if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
     this.#expect(this.#missing());
@@ -247,9 +249,14 @@ export class ShardOwner {
     try {
       // Noted before: whatever the outcome, they may be leased now.
       for (const shardId of asked) this.#leased.add(shardId);
-      const leased = await this.#unlessDropped(runners.acquireShards(runnerId, asked));
+      const acquiring = runners.acquireShards(runnerId, asked);
+      const leased = await this.#unlessDropped(acquiring);
       if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
-      if (leased === null) return this.#retryMissing(runnerId);
+      if (leased === null) {
+        const landed = (): void => this.#leasedLate(runnerId, asked);
+        acquiring.then(landed, landed);
+        return this.#retryMissing(runnerId);
+      }
       if (leased.length > 0) {
         const epochs = await this.#unlessDropped(messages.claimShards(leased));
         if (this.#stopped || !lease.isHeld() || runnerId !== lease.runnerId) return;
@@ -285,6 +292,13 @@ export class ShardOwner {
     } finally {
       this.#stopWaiting = undefined;
     }
+  }
+
+  /** An acquisition that was not waited for may have landed behind a release: then it is these shards' lease (S4). */
+  #leasedLate(runnerId: string, shardIds: readonly ShardId[]): void {
+    if (this.#lessee !== runnerId) return;
+    for (const shardId of shardIds) this.#leased.add(shardId);
+    this.#retry();
   }
 
   #retryMissing(runnerId: string): void {

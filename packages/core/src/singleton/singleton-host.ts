@@ -121,7 +121,7 @@ class SingletonTask {
   /** Stops that are waited for. */
   #stops = 0;
   /** Resolves when none of them is waited for any more. */
-  #stopped: Promise<unknown> = Promise.resolve();
+  #stopped: Promise<void> = Promise.resolve();
   /** Resolves when all that was ever started has ended. Never rejects. */
   #ended: Promise<void> = Promise.resolve();
 
@@ -150,14 +150,15 @@ class SingletonTask {
     this.#ended = this.#ended.then(() => this.#runRepeatedly({ signal: tenure.signal, fence }));
   }
 
-  get stopped(): Promise<unknown> {
+  get stopped(): Promise<void> {
     return this.#stopped;
   }
 
   async stop(why: string): Promise<void> {
     if (this.#tenure === null) return;
     const stopping = this.#stop(this.#tenure, why);
-    this.#stopped = Promise.all([this.#stopped, stopping]);
+    const before = this.#stopped;
+    this.#stopped = stopping.then(() => before);
     await stopping;
   }
 
