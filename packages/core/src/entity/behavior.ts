@@ -75,6 +75,8 @@ export interface EntityBehavior {
   readonly mayRunAhead?: boolean;
   /** Whether an entity has nothing in memory but its requests: then it leaves with the last of them. Not given: it may have. */
   readonly keepsNothing?: boolean;
+  /** Handles a stored request whose input gave this error. Null, or not given: the error is its reply. */
+  unread?(error: unknown, tag: string): Handler | null;
   /** One of its requests is about to become a dead letter. May be called again for it: by the next owner, or where it rejects. */
   burying?(address: EntityAddress): Promise<void>;
   /** Why it is in vain to wait for a request that was put off here under this fence. Null, or not given: it is not. */

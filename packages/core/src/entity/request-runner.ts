@@ -272,8 +272,7 @@ export class RequestRunner {
     request.isRunning = true;
     let attempt: Attempt;
     try {
-      if (request.inputError !== null) throw request.inputError;
-      const handler = handlerOf(request, activation.handlers());
+      const handler = handlerOf(request, activation);
       const returned = handler(request.input, call);
       if (request.rpc.stream || request.rpc.output !== undefined || isThenable(returned))
         return this.#awaited(returned, request, activation, resultOf);
@@ -406,8 +405,14 @@ function isThenable(value: unknown): boolean {
   return "then" in value && typeof value.then === "function";
 }
 
-/** @throws {UnknownRpcError} */
-function handlerOf({ envelope }: HostedRequest, handlers: Handlers): Handler {
+/** @throws {UnknownRpcError} @throws what its input gave */
+function handlerOf({ envelope, inputError }: HostedRequest, activation: Activation): Handler {
+  if (inputError !== null) {
+    const unread = activation.behavior.unread?.(inputError, envelope.tag) ?? null;
+    if (unread === null) throw inputError;
+    return unread;
+  }
+  const handlers: Handlers = activation.handlers();
   const handler = Object.hasOwn(handlers, envelope.tag) ? handlers[envelope.tag] : undefined;
   if (handler !== undefined) return handler;
   const { entityType } = envelope.address;

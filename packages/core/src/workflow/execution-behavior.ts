@@ -27,6 +27,7 @@ import {
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { Call, EntityBehavior, Handler, Handlers } from "../entity/behavior.ts";
 import { DefinitionError } from "../errors/config.ts";
+import { SerializationError } from "../errors/storage.ts";
 import { ExecutionRunner } from "./execution-runner.ts";
 import type { ExecutionServices } from "./execution-services.ts";
 import { recordedRun } from "./recorded-run.ts";
@@ -106,6 +107,12 @@ export function executionBehavior(
     countsCutAttempt: true,
     keepsNothing: true,
     handlers,
+    // Another release may have stored it. A message stays in the inbox for the copy that can read it.
+    unread(error, tag) {
+      if (!(error instanceof SerializationError)) return null;
+      if (tag === EXECUTE) return (_input, call) => runner.parkUnread(call, error);
+      return tag === SIGNAL || tag === CANCEL ? receive : null;
+    },
     burying: (address) => runner.wakeWatchersOf(address),
     failureOf: ({ address, tag }, fence) =>
       tag === EXECUTE ? runner.parked.failureOf(address.entityId, fence) : null,

@@ -40,6 +40,7 @@ import {
   recordedRun,
   seedOf,
   unconsumed,
+  unreadableJournal,
   type RecordedRun,
 } from "./recorded-run.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
@@ -109,7 +110,11 @@ export class ExecutionRunner {
         : await this.#services.storage.readExecution(key, EXECUTION_TAGS);
       // An earlier attempt is on the count, or left something: copies that left in order recorded all they had begun.
       const isFirst = call.attempt === 1 && stored.entries.length === 0;
-      if (stored.entries.length === 0) stored = await this.#begin(call, key, stored);
+      if (stored.entries.length === 0) {
+        const begun = await this.#begin(call, key, stored);
+        if (begun instanceof DefinitionError) return this.#park(call, begun, false);
+        stored = begun;
+      }
       for (;;) {
         const run = readableRun(stored);
         if (run instanceof DefinitionError) return this.#park(call, run, false);
@@ -176,8 +181,15 @@ export class ExecutionRunner {
     await storage.appendJournal(key, settling, fence, null);
   }
 
-  /** What a new execution has in its journal before its first step: its version, or what a fork takes over. */
-  async #begin(call: Call, key: ExecutionKey, stored: StoredExecution): Promise<StoredExecution> {
+  /**
+   * What a new execution has in its journal before its first step: its version, or what a fork takes over, or why this release cannot
+   * read that.
+   */
+  async #begin(
+    call: Call,
+    key: ExecutionKey,
+    stored: StoredExecution,
+  ): Promise<StoredExecution | DefinitionError> {
     const { storage } = this.#services;
     const { entityType } = key;
     const fork = call.envelope.headers[FORK_HEADER];
@@ -193,7 +205,8 @@ export class ExecutionRunner {
       const origin = await storage.readExecution({ entityType, executionId: originId }, EXECUTION_TAGS);
       if (origin.entries.length === 0 && (await this.#services.lookUp(entityType, originId)) === null)
         throw new UnknownExecutionError({ workflow: name, executionId: originId });
-      const run = recordedRun(origin);
+      const run = readableRun(origin);
+      if (run instanceof DefinitionError) return run;
       if (run.number !== number)
         throw new Error(`The execution ${originId} has continued as new since it was forked. Fork it again.`);
       const seed = seedOf(requestId, run);
@@ -275,7 +288,8 @@ export class ExecutionRunner {
     end: Exclude<ExecutionEnd, { type: "continued" }>,
   ): Promise<unknown> {
     if (end.type === "diverged") return this.#park(call, end.error, end.isCertain);
-    if (end.type === "unreadable") return this.#park(call, end.error, false);
+    // What came may have stopped it at work, of which nothing is recorded.
+    if (end.type === "unreadable") return this.#park(call, end.error, false, true);
     this.parked.leave(execution.id, call.fence);
     switch (end.type) {
       case "suspended":
@@ -339,15 +353,25 @@ export class ExecutionRunner {
     return new WorkflowFailedError({ workflow, executionId, reason, failedCompensations }, { cause });
   }
 
+  /** Its input cannot be read here, by this release: a journal that it has is not to end with that. */
+  parkUnread(call: Call, cause: unknown): Suspension {
+    return this.#park(call, unreadableJournal(cause), false);
+  }
+
   /** A matter of deploying: it waits, and its journal stays as it is. `isTold`: those who wait for its end get the error. */
-  #park({ envelope, fence, attempt }: Call, error: Error, isTold: boolean): Suspension {
+  #park(
+    { envelope, fence, attempt }: Call,
+    error: Error,
+    isTold: boolean,
+    mayHaveBegun: boolean = attempt > 1,
+  ): Suspension {
     if (this.#services.replayOnly) throw error;
     const executionId = envelope.address.entityId;
     const encoded = encodeError(error, { exposeStacks: false });
     const until = this.parked.park(executionId, fence, { error: encoded, isTold });
     this.#services.logger.error("An execution waits for fixed code", { executionId, error: error.message });
     // An earlier attempt may have begun what it did not record.
-    return new Suspension(until, attempt > 1 ? 1 : 0, isTold ? encoded : null);
+    return new Suspension(until, mayHaveBegun ? 1 : 0, isTold ? encoded : null);
   }
 
   /** Has those woken who wait for the end of an execution that is to be a dead letter. */

@@ -171,6 +171,7 @@ export class Execution {
       ask: (kind, name) => this.#ask(kind, name),
       append: (entry) => void this.#recorder.append(entry),
       diverge: (error) => this.#diverge(error),
+      unreadable: (cause) => this.#unreadable(cause),
     });
     return this.#instant;
   }
@@ -319,7 +320,7 @@ export class Execution {
         try {
           read = readOutcome(kind, name, event, [...(request.errors ?? []), ...this.#options.errors]);
         } catch (cause) {
-          return this.#stop({ type: "unreadable", error: unreadableJournal(cause) });
+          return void this.#unreadable(cause);
         }
         this.#cancellation.closed(open, read.error);
         if (open.isSilenced) return unheard?.(event, place);
@@ -523,6 +524,12 @@ export class Execution {
 
   #diverge(error: NonDeterminismError, isCertain: boolean = true): NonDeterminismError {
     this.#stop({ type: "diverged", error, isCertain });
+    return error;
+  }
+
+  #unreadable(cause: unknown): DefinitionError {
+    const error = unreadableJournal(cause);
+    this.#stop({ type: "unreadable", error });
     return error;
   }
 

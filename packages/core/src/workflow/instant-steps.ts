@@ -5,6 +5,7 @@
 
 import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/payload.ts";
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
+import type { DefinitionError } from "../errors/config.ts";
 import type { NonDeterminismError } from "../errors/workflow.ts";
 import type { Asked, Replay } from "./replay.ts";
 
@@ -19,6 +20,8 @@ export interface InstantStepsOptions {
   readonly append: (entry: Omit<JournalEntry, "ordinal">) => void;
   /** Stops the execution. Returns the error. */
   readonly diverge: (error: NonDeterminismError) => NonDeterminismError;
+  /** Stops the execution: another release recorded what this one cannot read. Returns the error. */
+  readonly unreadable: (cause: unknown) => DefinitionError;
 }
 
 export class InstantSteps {
@@ -37,9 +40,13 @@ export class InstantSteps {
 
   /** A value taken once, at once, and the same in every replay. */
   value<Value>(name: string, take: () => Value): Value {
-    const { maxPayloadBytes } = this.#options;
+    const { maxPayloadBytes, unreadable } = this.#options;
     const text = this.#take("value", name, () => encodeBoundedPayload(take(), name, maxPayloadBytes));
-    return decodePayload(text, name) as Value;
+    try {
+      return decodePayload(text, name) as Value;
+    } catch (cause) {
+      throw unreadable(cause);
+    }
   }
 
   /** Something that the journal notes at this place. @param text is kept as it is */

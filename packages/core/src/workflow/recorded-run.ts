@@ -5,8 +5,8 @@
 
 import type { StoredExecution } from "../adapter/workflow-storage.ts";
 import { decodePayload, encodePayload } from "../contract/payload.ts";
-import { CANCEL, SIGNAL, type Watcher } from "../contract/workflow-contract.ts";
-import type { JournalEntry, JournalEvent } from "../data/journal-entry.ts";
+import { CANCEL, SIGNAL, WATCH, type Watcher } from "../contract/workflow-contract.ts";
+import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
 import { DefinitionError } from "../errors/config.ts";
 
 export type FailedEvent = Extract<JournalEvent, { type: "failed" }>;
@@ -94,6 +94,31 @@ const NOTHING: RecordedRun = {
   consumed: new Set(),
 };
 
+const KINDS: Readonly<Record<StepKind, true>> = {
+  activity: true,
+  run: true,
+  sleep: true,
+  rpc: true,
+  child: true,
+  signal: true,
+  value: true,
+  patch: true,
+  compensate: true,
+  state: true,
+  attributes: true,
+  continue: true,
+  cancel: true,
+  fork: true,
+  version: true,
+  resume: true,
+};
+const EVENTS: Readonly<Record<JournalEvent["type"], true>> = {
+  begun: true,
+  "attempt-failed": true,
+  completed: true,
+  failed: true,
+};
+
 /** @throws {DefinitionError} the journal has something of another release's that this one cannot read */
 export function recordedRun(stored: StoredExecution): RecordedRun {
   try {
@@ -115,6 +140,8 @@ export function unreadableJournal(cause: unknown): DefinitionError {
 
 function runIn(stored: StoredExecution): RecordedRun {
   const { entries: all } = stored;
+  for (const { tag, payload } of stored.inbox)
+    if (tag === WATCH || tag === CANCEL) decodePayload(payload, "A message to an execution");
   if (all.length === 0) return NOTHING;
   const begin = all.findLastIndex(({ kind }) => kind === "continue");
   const start = begin === -1 ? null : runStartOf(all[begin] as JournalEntry);
@@ -131,7 +158,16 @@ function runIn(stored: StoredExecution): RecordedRun {
   let failedAt = Number.POSITIVE_INFINITY;
   let isResumed = false;
   const usedUp = new Set<string>();
+  /** What an attempt left to the next one, by the position of their step. */
+  const heartbeats = new Map<number, string>();
+  // The runner decodes it later, where that it cannot would be a failure of the code's.
+  if (start !== null) decodePayload(start.input, "The input of a run");
   for (const { kind, ordinal, position, event } of entries) {
+    checkKnown(kind, event);
+    if (event.type === "attempt-failed") {
+      if (event.lastHeartbeat === undefined) heartbeats.delete(position);
+      else heartbeats.set(position, event.lastHeartbeat);
+    } else if (event.type !== "begun") heartbeats.delete(position);
     if (kind === "signal") {
       const requestId = signalTakenBy(event);
       if (requestId !== null) consumed.add(requestId);
@@ -155,6 +191,7 @@ function runIn(stored: StoredExecution): RecordedRun {
     }
     if (kind === "version") version = decodePayload(event.value, "A version") as string | null;
   }
+  for (const details of heartbeats.values()) decodePayload(details, "The last heartbeat of an activity");
   return {
     number: start?.number ?? 0,
     input: start?.input ?? null,
@@ -174,6 +211,12 @@ function runIn(stored: StoredExecution): RecordedRun {
     firstState,
     consumed,
   };
+}
+
+/** What is passed over may have ended a step, which would be done once more. @throws it is none of this release's */
+function checkKnown(kind: string, { type }: { readonly type: string }): void {
+  if (!Object.hasOwn(KINDS, kind)) throw new Error(`It does not know entries of the kind "${kind}"`);
+  if (!Object.hasOwn(EVENTS, type)) throw new Error(`It does not know events of the type "${type}"`);
 }
 
 /** How many steps the code had asked for when this one failed. */
