@@ -63,7 +63,7 @@ export type { Cluster, EntityClientOptions } from "./cluster/cluster.ts";
 export type { ClusterOptions } from "./cluster/config.ts";
 export type { ClusterEvents } from "./cluster/events.ts";
 export type { DeadLetterInfo, DeadLetterQuery, DeadLetters } from "./cluster/dead-letters.ts";
-export type { Registration } from "./cluster/registration.ts";
+export type { Registrable, Registration } from "./cluster/registration.ts";
 export type {
   ClusterCheck,
   ClusterChecks,

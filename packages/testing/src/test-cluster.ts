@@ -11,7 +11,7 @@ import {
   type ClusterHealth,
   type ClusterStatus,
   type Logger,
-  type Registration,
+  type Registrable,
 } from "@holdfast/core";
 import { ConfigError, milliseconds, type Duration } from "@holdfast/core/adapter";
 import { clusterOf, SeededRandom, VirtualClock, type Member } from "@holdfast/core/internal";
@@ -91,6 +91,8 @@ const OF_EVERY_MEMBER = ["runnerJoined", "runnerLeft"] as const;
 /** Starting and stopping takes virtual time; this much at the most, and two leases. */
 const LONGEST_MS = 300_000;
 const STEP_MS = 50;
+/** How long a call that failed while runners leave is not told of. A runner that waits for nothing has left by then. */
+const UNTOLD_MS = 1_000;
 
 /** Starts a cluster on virtual time. Every shard has its owner when it resolves. @throws {ConfigError} @throws {DefinitionError} */
 export async function createTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
@@ -131,7 +133,7 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
     );
   });
   const everyone = [client, ...runners];
-  const registrations: Registration[] = [...register];
+  const registrations: Registrable[] = [...register];
   const events = new EventEmitter<ClusterEvents>();
 
   const withTime = async (work: Promise<unknown>): Promise<void> => {
@@ -182,22 +184,23 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   const patience = new Patience(clock);
   const standstill = new Standstill(clock, (hint) => process.emitWarning(hint));
   const face = clusterOf(client.member, (call, target, isLong) => {
-    if (!isPatient) return call();
     const what = `${target.contract.name}/${target.entityId}.${target.tag}`;
-    const outcome = standstill.watch(what, isLong ? call : () => patience.attend(call));
+    const outcome = isPatient ? standstill.watch(what, isLong ? call : () => patience.attend(call)) : call();
     return outcome.catch(async (error: unknown) => {
-      await leaving;
+      await toldOf();
       throw error;
     });
   });
   let stopping: Promise<void> | undefined;
   let leaving: Promise<void> | undefined;
+  let haveRunnersLeft = false;
   const stop = async (): Promise<void> => {
     setFaults({});
     network.heal();
     // Whoever was revived a moment ago leaves, too.
     await clock.settle();
     await withTime(Promise.all(runners.map((each) => each.shutdown())));
+    haveRunnersLeft = true;
     await withTime(client.shutdown());
   };
   const shutdown = (): Promise<void> => (stopping ??= stop());
@@ -208,8 +211,14 @@ export async function createTestCluster(options: TestClusterOptions = {}): Promi
   // Calls that nobody awaits any more fail after the test has: some runners show the first failure alone.
   const leave = (): Promise<void> => {
     const left = shutdown();
-    leaving ??= left.then(realTurn);
+    leaving ??= left.then(realTurn, realTurn);
     return left;
+  };
+  /** Resolves when a call that failed may say so: where runners do not leave, their own code may be waiting to hear it. */
+  const toldOf = async (): Promise<void> => {
+    if (leaving === undefined) return;
+    await Promise.race([leaving, wait(clock, UNTOLD_MS)]);
+    if (haveRunnersLeft) await leaving;
   };
   return {
     ...face,

@@ -4,7 +4,7 @@ import type {
   ClusterOptions,
   ClusterStatus,
   MemoryBackend,
-  Registration,
+  Registrable,
 } from "@holdfast/core";
 import {
   createMember,
@@ -133,7 +133,7 @@ export class TestRunner {
   }
 
   /** Starts the process: with a new identity, and none of what the last one had in memory. */
-  async start(register: readonly Registration[], observe: (member: Member) => void): Promise<void> {
+  async start(register: readonly Registrable[], observe: (member: Member) => void): Promise<void> {
     if (!this.isDown) throw new TestClusterError(`${this.address} runs already: crash it first`);
     const own = this.#optionsOf(this) ?? {};
     const { clock, random, backend, network, tamper, options } = this.#world;

@@ -8,7 +8,7 @@ import {
   type HandlerContext,
 } from "@holdfast/core";
 import { createTestCluster, TestClusterError, type TestCluster } from "@holdfast/testing";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 const Counter = defineEntity({
   name: "Counter",
@@ -232,19 +232,79 @@ describe("a test cluster", () => {
     await expect(cluster.entity(Counter, "c").increment(1)).resolves.toBe(1);
   });
 
-  it("has calls that are left under way fail after the test has, whose failure they would hide", async () => {
-    const failures: string[] = [];
-    const { promise: failed, resolve } = Promise.withResolvers<void>();
-    const test = async (): Promise<void> => {
-      await using cluster = await createTestCluster({ register: [counter()] });
-      const call = cluster.entity(Counter, "c").wait();
-      call.catch((error: Error) => failures.push(error.name)).finally(resolve);
+  it.each([true, false])(
+    "has calls that are left under way fail after the test has, whose failure they would hide (isPatient: %s)",
+    async (isPatient) => {
+      const failures: string[] = [];
+      const { promise: failed, resolve } = Promise.withResolvers<void>();
+      const test = async (): Promise<void> => {
+        await using cluster = await createTestCluster({ register: [counter()], isPatient });
+        const call = cluster.entity(Counter, "c").wait();
+        call.catch((error: Error) => failures.push(error.name)).finally(resolve);
+        await cluster.advance("1s");
+        throw new Error("an assertion");
+      };
+      await test().catch((error: Error) => failures.push(error.message));
+      await failed;
+      expect(failures).toEqual(["an assertion", "InterruptedError"]);
+    },
+  );
+
+  it("lets handlers end whose own calls fail while it leaves", async () => {
+    const Till = defineEntity({ name: "Till", rpcs: { pay: rpc<void, string>({ persisted: true }) } });
+    let test: TestCluster | undefined;
+    const refusing = Counter.implement({
+      increment: () => 0,
+      get: () => 0,
+      async wait() {
+        await test?.sleep(5_000);
+        throw new Error("refused");
+      },
+    });
+    const till = Till.implement({
+      pay: async () =>
+        test
+          ?.entity(Counter, "c")
+          .wait()
+          .then(
+            () => "paid",
+            ({ message }: Error) => message,
+          ) ?? "no cluster",
+    });
+    const said: string[] = [];
+    {
+      await using cluster = await createTestCluster({ register: [refusing, till] });
+      test = cluster;
+      void cluster
+        .entity(Till, "t")
+        .pay()
+        .then(
+          (reply) => said.push(reply),
+          (error: Error) => said.push(error.name),
+        );
       await cluster.advance("1s");
-      throw new Error("an assertion");
-    };
-    await test().catch((error: Error) => failures.push(error.message));
-    await failed;
-    expect(failures).toEqual(["an assertion", "InterruptedError"]);
+    }
+    said.push("left");
+    expect(said).toEqual(["refused", "left"]);
+  });
+
+  it("fails once where it cannot be left", async () => {
+    const Stuck = defineEntity({ name: "Stuck", rpcs: { work: rpc<void, void>({ uninterruptible: true }) } });
+    const cluster = await createTestCluster({
+      register: [Stuck.implement({ work: () => new Promise<void>(() => undefined) })],
+      entityTerminationTimeout: "2 hours",
+    });
+    void cluster.entity(Stuck, "s").work();
+    await cluster.advance("1s");
+    const unhandled: unknown[] = [];
+    const hear = (error: unknown): void => void unhandled.push(error);
+    process.on("unhandledRejection", hear);
+    onTestFinished(() => void process.off("unhandledRejection", hear));
+    await expect(cluster[Symbol.asyncDispose]()).rejects.toThrow(TestClusterError);
+    // What nobody handles is told of within a turn.
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    expect(unhandled).toEqual([]);
   });
 
   it("does not start a runner that runs already", async () => {

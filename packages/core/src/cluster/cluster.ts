@@ -15,7 +15,7 @@ import { ConfigError } from "../errors/config.ts";
 import { deadLetters, type DeadLetters } from "./dead-letters.ts";
 import type { ClusterEvents } from "./events.ts";
 import type { Member } from "./member.ts";
-import type { Registration } from "./registration.ts";
+import type { Registrable } from "./registration.ts";
 import {
   healthOf,
   metricsOf,
@@ -46,7 +46,7 @@ export interface Cluster extends AsyncDisposable {
   /** The typed client of a workflow. */
   readonly workflow: WorkflowClients;
   /** Adds implementations, also while it runs. @throws {DefinitionError} */
-  register(...registrations: readonly Registration[]): void;
+  register(...registrations: readonly Registrable[]): void;
   /** Resolves when this runner is a member and holds its shards. @throws {PersistenceError} a backend cannot be reached */
   start(): Promise<void>;
   /**

@@ -8,7 +8,7 @@ import { checkOptionNames, type OptionNames } from "../contract/option-names.ts"
 import { DEFAULT_MAX_PAYLOAD_BYTES } from "../contract/payload.ts";
 import { ConfigError } from "../errors/config.ts";
 import { checkRetention } from "../singleton/retention.ts";
-import type { Registration } from "./registration.ts";
+import type { Registrable } from "./registration.ts";
 
 /** What `createCluster` takes. Every option has a default. */
 export interface ClusterOptions {
@@ -19,7 +19,7 @@ export interface ClusterOptions {
   /** How members reach each other: an adapter or a URL. Default `"memory:"`, which reaches nobody but itself. */
   readonly transport?: TransportAdapter | string;
   /** Implementations to host: entities, workflows, singletons, crons. `cluster.register()` adds more. */
-  readonly register?: readonly Registration[];
+  readonly register?: readonly Registrable[];
   /** `"client"` sends and hosts nothing. Default `"runner"`. */
   readonly role?: "runner" | "client";
   /** Shards in each group, 1 to 65,536. The same on every member, for good. Default 300. */

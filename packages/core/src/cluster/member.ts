@@ -21,13 +21,13 @@ import {
   byShardGroup,
   checkRegistrations,
   describeRegistration,
-  type Registered,
   type Registration,
+  type Registrable,
 } from "./registration.ts";
 import { Switchboard } from "./switchboard.ts";
 
 export interface MemberOptions extends MemberBasis {
-  readonly registrations: readonly Registration[];
+  readonly registrations: readonly Registrable[];
 }
 
 /** A shard group without a runner, and what is registered for it. */
@@ -54,7 +54,7 @@ export class Member {
   readonly #options: MemberOptions;
   readonly backends: BackendWatch;
   readonly #switchboard: Switchboard;
-  readonly #registrations: Registered[] = [];
+  readonly #registrations: Registration[] = [];
   #state: MemberState = "created";
   #parts: Parts | null = null;
   #starting: Promise<void> | null = null;
@@ -108,7 +108,7 @@ export class Member {
   }
 
   /** @throws {DefinitionError} two registrations of one kind have one name, or what is given is no implementation */
-  register(...registrations: readonly Registration[]): void {
+  register(...registrations: readonly Registrable[]): void {
     const added = checkRegistrations(registrations, this.#registrations);
     this.#registrations.push(...added);
     if (this.#parts === null) return;
@@ -117,12 +117,12 @@ export class Member {
     if (this.#state === "running") this.#tellUnhosted(added);
   }
 
-  get registrations(): readonly Registered[] {
+  get registrations(): readonly Registration[] {
     return this.#registrations;
   }
 
   /** What of these is for shard groups that no runner hosts: it waits until one does. */
-  unhosted(registrations: readonly Registered[] = this.#registrations): readonly UnhostedGroup[] {
+  unhosted(registrations: readonly Registration[] = this.#registrations): readonly UnhostedGroup[] {
     const router = this.#parts?.router;
     if (router === undefined || this.settings.role === "client") return [];
     return [...byShardGroup(registrations)]
@@ -130,7 +130,7 @@ export class Member {
       .map(([shardGroup, registered]) => ({ shardGroup, registered: registered.map(describeRegistration) }));
   }
 
-  #tellUnhosted(registrations: readonly Registered[]): void {
+  #tellUnhosted(registrations: readonly Registration[]): void {
     for (const unhosted of this.unhosted(registrations))
       this.#options.logger.warn("What is registered waits until a runner hosts its shard group", unhosted);
   }

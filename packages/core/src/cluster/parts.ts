@@ -32,7 +32,7 @@ import type { ClusterSettings } from "./config.ts";
 import type { ClusterEvents } from "./events.ts";
 import { guardedTransport } from "./guarded-transport.ts";
 import type { MemberState } from "./member-state.ts";
-import { entityTypesOf, type Registered } from "./registration.ts";
+import { entityTypesOf, type Registration } from "./registration.ts";
 import { Registry } from "./registry.ts";
 import type { Switchboard } from "./switchboard.ts";
 
@@ -56,7 +56,7 @@ export interface MemberFace {
   readonly backends: BackendWatch;
   readonly switchboard: Switchboard;
   readonly state: () => MemberState;
-  readonly registrations: () => readonly Registered[];
+  readonly registrations: () => readonly Registration[];
   /** Why no call can be made now, or null. */
   readonly closed: (fromInside: boolean) => string | null;
 }

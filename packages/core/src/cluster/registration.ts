@@ -4,12 +4,16 @@ import type { SingletonDefinition } from "../define/singleton.ts";
 import type { WorkflowImplementation } from "../define/workflow.ts";
 import { DefinitionError } from "../errors/config.ts";
 
-/** What is registered. */
-export type Registered = EntityImplementation | WorkflowImplementation | SingletonDefinition | CronDefinition;
-
-/** What `register` takes. No value has one of the last two types: they say in the editor what is wrong with what is given. */
+/** What is registered: what `implement()`, `defineSingleton()` and `defineCron()` return. */
 export type Registration =
-  | Registered
+  | EntityImplementation
+  | WorkflowImplementation
+  | SingletonDefinition
+  | CronDefinition;
+
+/** What `register` takes: registrations. No value has one of the other types: they say in the editor what is wrong. */
+export type Registrable =
+  | Registration
   | (DefinitionMistake<"This is a definition: register what its implement() returns"> & {
       readonly kind: "entity-definition" | "workflow-definition";
       readonly name: string;
@@ -24,9 +28,9 @@ export type Registration =
  * @throws {DefinitionError} two of one kind have one name, or something is no implementation
  */
 export function checkRegistrations(
-  registrations: readonly Registration[],
-  others: readonly Registered[],
-): readonly Registered[] {
+  registrations: readonly Registrable[],
+  others: readonly Registration[],
+): readonly Registration[] {
   const seen = new Set(others.map(describeRegistration));
   return registrations.map((registration) => {
     checkRegistration(registration);
@@ -38,8 +42,8 @@ export function checkRegistrations(
 }
 
 function checkRegistration(
-  registration: Registration | null | undefined,
-): asserts registration is Registered {
+  registration: Registrable | null | undefined,
+): asserts registration is Registration {
   switch (registration?.kind) {
     case "entity":
     case "workflow":
@@ -65,7 +69,7 @@ function checkRegistration(
 }
 
 /** The entity types, hidden ones included, that these serve. */
-export function entityTypesOf(registrations: readonly Registered[]): readonly string[] {
+export function entityTypesOf(registrations: readonly Registration[]): readonly string[] {
   return registrations.flatMap((registration) => {
     switch (registration.kind) {
       case "entity":
@@ -82,17 +86,17 @@ export function entityTypesOf(registrations: readonly Registered[]): readonly st
 
 /** What belongs to each shard group of these. */
 export function byShardGroup(
-  registrations: readonly Registered[],
-): ReadonlyMap<string, readonly Registered[]> {
+  registrations: readonly Registration[],
+): ReadonlyMap<string, readonly Registration[]> {
   return Map.groupBy(registrations, shardGroupOf);
 }
 
 /** For people: `cron "cleanup"`. */
-export function describeRegistration(registration: Registered): string {
+export function describeRegistration(registration: Registration): string {
   return `${registration.kind} "${nameOf(registration)}"`;
 }
 
-function shardGroupOf(registration: Registered): string {
+function shardGroupOf(registration: Registration): string {
   switch (registration.kind) {
     case "entity":
       return registration.contract.shardGroup;
@@ -104,6 +108,6 @@ function shardGroupOf(registration: Registered): string {
   }
 }
 
-function nameOf(registration: Registered): string {
+function nameOf(registration: Registration): string {
   return "contract" in registration ? registration.contract.name : registration.name;
 }

@@ -31,7 +31,7 @@ import { retentionSingleton } from "../singleton/retention.ts";
 import { SingletonHost } from "../singleton/singleton-host.ts";
 import type { ClusterSettings } from "./config.ts";
 import { CronHost } from "./cron-host.ts";
-import type { Registered } from "./registration.ts";
+import type { Registration } from "./registration.ts";
 
 /** A handler's signal is made when it is asked for. */
 const SIGNAL = liveProperty((call: Call) => call.signal);
@@ -91,7 +91,7 @@ export class Registry {
     return this.#singletons.running;
   }
 
-  add(registration: Registered): void {
+  add(registration: Registration): void {
     switch (registration.kind) {
       case "entity":
         this.#options.host.register(registration.bind((call) => this.#handlerContext(call)));

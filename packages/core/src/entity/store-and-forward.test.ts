@@ -202,7 +202,27 @@ describe("a request that an owner refused, and may have accepted before (S3)", (
     await finding;
     expect(said).toEqual(["r1 failed: UnknownRpcError"]);
     expect([asked.isStoring, left.isStoring]).toEqual([false, false]);
-    expect(logged.slice(3)).toEqual(["Requests are looked up again"]);
+    expect(logged.slice(3)).toEqual(["No request is left that could not be looked up"]);
+  });
+
+  it("is no outage any more once nobody waits for it, and one while another cannot be looked up", async () => {
+    const failing = new Set(["r1", "r2"]);
+    const lookUp: MessageStorage["lookUp"] = async (ids) => {
+      if (ids.some((id) => failing.has(id)))
+        throw new PersistenceError({ operation: "lookUp", outcome: "not-written", detail: "broken" });
+      return messages.lookUp(ids);
+    };
+    const broken = wayOver({ ...messages, lookUp });
+    const finding = ["r1", "r2", "r3"].map((id) => broken.leave(ask(id), refusal));
+    await clock.advance(POLL_MS * 4);
+    failing.delete("r2");
+    await clock.advance(POLL_MS * 4);
+    const failed = "A request could not be looked up; it is tried again";
+    expect(logged).toEqual([failed]);
+    outgoing.take("r1");
+    await clock.advance(POLL_MS);
+    await Promise.all(finding);
+    expect(logged.slice(1)).toEqual(["No request is left that could not be looked up"]);
   });
 
   it("is sent to the next owner, of whatever address, and not to the same one again", async () => {

@@ -52,6 +52,8 @@ export class StoreAndForward {
   readonly #outage: Outage;
   /** Of requests that are looked up before they are stored. */
   readonly #unfound: Outage;
+  /** Those that could not be until now. */
+  readonly #unfoundIds = new Set<string>();
   /** Shards for which this sender stored a request that their owner may not have seen, and the last such store (S1). */
   readonly #storedFor = new Map<ShardId, number>();
   #stores = 0;
@@ -62,7 +64,7 @@ export class StoreAndForward {
     this.#options = options;
     const { clock, logger } = options;
     this.#outage = new Outage({ clock, logger, ended: "No reply is left that could not be looked up" });
-    this.#unfound = new Outage({ clock, logger, ended: "Requests are looked up again" });
+    this.#unfound = new Outage({ clock, logger, ended: "No request is left that could not be looked up" });
   }
 
   /** Whether it is stored where its owner does not have its code: in a rolling deploy another member has, or will. */
@@ -166,20 +168,24 @@ export class StoreAndForward {
   async #find(envelope: Envelope, retries: number): Promise<RequestState | null | undefined> {
     const { messages, clock, pollIntervalMs, outgoing } = this.#options;
     const { requestId, address, tag, deduplicationKey: key } = envelope;
-    for (let failures = 0; outgoing.has(requestId) && !this.#isClosed; failures += 1) {
-      try {
-        const [own] = await messages.lookUp([requestId]);
-        const found = own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
-        this.#unfound.succeeded();
-        return found;
-      } catch (error) {
-        if (failures >= retries) throw error;
-        this.#unfound.failed("A request could not be looked up; it is tried again", {
-          requestId,
-          error: String(error),
-        });
-        await sleep(clock, pollIntervalMs);
+    try {
+      for (let failures = 0; outgoing.has(requestId) && !this.#isClosed; failures += 1) {
+        try {
+          const [own] = await messages.lookUp([requestId]);
+          return own ?? (key === null ? null : await messages.lookUpByKey(address, tag, key));
+        } catch (error) {
+          if (failures >= retries) throw error;
+          this.#unfoundIds.add(requestId);
+          this.#unfound.failed("A request could not be looked up; it is tried again", {
+            requestId,
+            error: String(error),
+          });
+          await sleep(clock, pollIntervalMs);
+        }
       }
+    } finally {
+      this.#unfoundIds.delete(requestId);
+      if (this.#unfoundIds.size === 0) this.#unfound.succeeded();
     }
     return undefined;
   }

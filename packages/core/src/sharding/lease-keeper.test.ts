@@ -103,6 +103,25 @@ describe("a lease", () => {
     lease.abandon();
   });
 
+  it("whose record could not be published is published by the next lease, too", async () => {
+    const held = new Set<string>();
+    const { lease, clock, storage, logged } = leaseIn(held);
+    await lease.join();
+    const { register } = storage;
+    storage.register = async () => Promise.reject(new Error("no records now"));
+    await lease.publish();
+    storage.register = register;
+    held.clear();
+    await clock.advance(TTL_MS / 3);
+    expect(lease.isHeld()).toBe(true);
+    expect(logged).toEqual([
+      "The changed record could not be published; the next refresh does it",
+      "The lease is lost; joining again under a new identity",
+      "The changed record is published",
+    ]);
+    lease.abandon();
+  });
+
   it("that its store has lost does not come back by being published (L2)", async () => {
     const held = new Set<string>();
     const { lease } = leaseIn(held);

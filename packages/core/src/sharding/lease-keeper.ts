@@ -108,6 +108,7 @@ export class LeaseKeeper {
     this.#extend(sentAt);
     this.#schedule(refreshIntervalMs);
     if (this.#isUnpublished) void this.#publishNow();
+    else this.#unpublished.succeeded();
     if (isNew) this.#options.joined();
   }
 

@@ -1,4 +1,4 @@
-import type { Registration } from "@holdfast/core";
+import type { Registrable } from "@holdfast/core";
 import type { Duration } from "@holdfast/core/adapter";
 import type { TestCluster } from "../test-cluster.ts";
 import type { RunnerOptions } from "../test-runner.ts";
@@ -20,7 +20,7 @@ export interface Scenario {
 /** A scenario in one run: what the cluster registers, what it is asked, and what has to hold. */
 export interface ScenarioRun {
   /** What every runner registers, or what each one does: code that is to take time takes that of its process. */
-  readonly register: readonly Registration[] | ((process: SimulatedProcess) => readonly Registration[]);
+  readonly register: readonly Registrable[] | ((process: SimulatedProcess) => readonly Registrable[]);
   /** Options of the cluster that the scenario needs. */
   readonly options?: Omit<RunnerOptions, "register">;
   /** Gives the cluster its work, while faults happen. A call that never comes back is a violation. */

@@ -3,7 +3,7 @@
 //   S1  The run is decided by its seed, its plan, and which of its operations are done: so is the hash of its trace.
 
 import { createHash } from "node:crypto";
-import type { Registration } from "@holdfast/core";
+import type { Registrable } from "@holdfast/core";
 import { ConfigError } from "@holdfast/core/adapter";
 import { SeededRandom } from "@holdfast/core/internal";
 import { settled } from "../settled.ts";
@@ -118,8 +118,8 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
   };
   const run = checkRun(scenario.start(sim));
   const witness = new StorageWitness();
-  const registered: (readonly Registration[])[] = [];
-  const registrations = (index: number, runner: TestRunner): readonly Registration[] => {
+  const registered: (readonly Registrable[])[] = [];
+  const registrations = (index: number, runner: TestRunner): readonly Registrable[] => {
     // Singletons and crons run, and ask for the time, before the cluster is whole.
     early ??= runner;
     if (typeof run.register !== "function") return run.register;
