@@ -5,7 +5,7 @@ import type { InboxMessage, JournalEntry, PendingPage } from "@holdfast/core/ada
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { tampering } from "./tampering.ts";
+import { Door, tampering } from "./tampering.ts";
 
 const Order = defineWorkflow({
   name: "Order",
@@ -234,6 +234,100 @@ it.each(["input", "watcher"])("an execution waits for a release that can read it
   isOfLater = false;
   await cluster.advance("2 minutes");
   expect(await order.poll()).toBe("shipped 1");
+});
+
+it("an execution that continues as new waits for a release that can read what came meanwhile", async () => {
+  let isOfLater = false;
+  const packing = Promise.withResolvers<void>();
+  const packed = Promise.withResolvers<void>();
+  let shipped = 0;
+  await using cluster = await createTestCluster({
+    runners: 1,
+    register: [
+      Order.implement({
+        async execute(ctx, id) {
+          if (id === "1") {
+            await ctx.run("pack", () => {
+              packing.resolve();
+              return packed.promise;
+            });
+            return ctx.continueAsNew("1, packed");
+          }
+          await ctx.run("ship", () => void (shipped += 1));
+          return `shipped ${id}`;
+        },
+      }),
+    ],
+    tamper: tampering(({ workflows }) => ({
+      workflows: {
+        async readExecution(...given) {
+          const { entries, inbox } = await workflows.readExecution(...given);
+          const watch = { requestId: "w", tag: "watch", payload: LATER };
+          return { entries, inbox: isOfLater ? [...inbox, watch] : inbox };
+        },
+      },
+    })),
+  });
+  const order = await cluster.workflow(Order).start("1");
+  await packing.promise;
+  isOfLater = true;
+  packed.resolve();
+  await cluster.advance("5 minutes");
+  expect(await order.poll()).toBeUndefined();
+  isOfLater = false;
+  await cluster.advance("2 minutes");
+  expect(await order.poll()).toBe("shipped 1, packed");
+  expect(shipped).toBe(1);
+});
+
+it("an execution that was cancelled before it began waits for a release that can read that", async () => {
+  const Versioned = defineWorkflow({
+    name: "Versioned",
+    key: (id: string) => id,
+    hashKey: false,
+    version: "1",
+  });
+  let isOfLater = true;
+  const beginning = new Door();
+  beginning.close();
+  await using cluster = await createTestCluster({
+    runners: 1,
+    register: [Versioned.implement({ execute: (ctx) => ctx.sleep("1 hour") })],
+    tamper: tampering(({ messages, workflows }) => ({
+      messages: {
+        // By its sender, who does not reach the runner.
+        async saveRequest(envelope, ...given) {
+          if (envelope.tag === "cancel") await messages.saveRequest(envelope, 0, null);
+          return messages.saveRequest(envelope, ...given);
+        },
+        async readPending(...given) {
+          const page = await messages.readPending(...given);
+          return isOfLater ? withPayloadOfLater(page, "cancel") : page;
+        },
+      },
+      workflows: {
+        async appendJournal(...given) {
+          await beginning.passed();
+          return workflows.appendJournal(...given);
+        },
+        async readExecution(...given) {
+          const { entries, inbox } = await workflows.readExecution(...given);
+          if (!isOfLater) return { entries, inbox };
+          const later = inbox.map((each) => (each.tag === "cancel" ? { ...each, payload: LATER } : each));
+          return { entries, inbox: later };
+        },
+      },
+    })),
+  });
+  const order = await cluster.workflow(Versioned).start("1");
+  await order.cancel("no more");
+  await cluster.advance("20s");
+  beginning.open();
+  await cluster.advance("5 minutes");
+  expect(await order.poll()).toBeUndefined();
+  isOfLater = false;
+  await cluster.advance("2 minutes");
+  await expect(order.poll()).rejects.toThrow(/no more/u);
 });
 
 it("a fork waits for a release that can read the journal of its origin", async () => {

@@ -42,6 +42,8 @@ class Stage {
   readonly log: string[] = [];
   readonly toAcquire = new Way();
   readonly toRelease = new Way();
+  /** Where the answers to releases come. */
+  readonly fromRelease = new Way();
   readonly toClaim = new Way();
   readonly toDrain = new Way();
   readonly leases = new Map<ShardId, string>();
@@ -67,6 +69,7 @@ class Stage {
         if (this.failingReleases >= 0) throw new Error("the lease store is away");
         for (const shardId of shardIds)
           if (this.leases.get(shardId) === runnerId) this.leases.delete(shardId);
+        await this.fromRelease.passed();
       },
     };
     const messages: Pick<MessageStorage, "claimShards"> = {
@@ -242,6 +245,21 @@ describe("a shard", () => {
     await stage.clock.advance(1_000);
     expect(stage.owner.owned).toEqual([B]);
     expect(stage.leases).toEqual(new Map([[B, "one"]]));
+  });
+
+  it("that is leased by a call that lands behind its release, and answers before it, is freed all the same (S4)", async () => {
+    const stage = await serving(B);
+    stage.toAcquire.close();
+    await stage.assign(A, B);
+    stage.owner.dropAll("storage is out of reach");
+    stage.fromRelease.close();
+    await stage.assign();
+    stage.toAcquire.open();
+    await stage.clock.settle();
+    expect(stage.leases).toEqual(new Map([[A, "one"]]));
+    stage.fromRelease.open();
+    await stage.clock.advance(1_000);
+    expect(stage.leases).toEqual(new Map());
   });
 
   it("that is another runner's by the time at which it is claimed is given up again", async () => {

@@ -320,12 +320,16 @@ export class ShardOwner {
   /** Frees shards and tells their next owners. Those that could not be freed are tried again. */
   async #free(runnerId: string, shardIds: readonly ShardId[]): Promise<void> {
     if (shardIds.length === 0) return;
-    for (const shardId of shardIds) this.#freeing.set(shardId, runnerId);
+    for (const shardId of shardIds) {
+      this.#freeing.set(shardId, runnerId);
+      // Before: an acquisition may land behind the release, and is noted while the answer to that is on its way.
+      if (this.#lessee === runnerId) this.#leased.delete(shardId);
+    }
     try {
       await this.#options.runners.releaseShards(runnerId, shardIds);
-      if (this.#lessee === runnerId) for (const shardId of shardIds) this.#leased.delete(shardId);
       this.#options.released(shardIds);
     } catch (error) {
+      if (this.#lessee === runnerId) for (const shardId of shardIds) this.#leased.add(shardId);
       this.#freeOutage.failed("Shards could not be freed; trying again", {
         shards: shardIds.length,
         error: String(error),

@@ -116,13 +116,13 @@ export class ExecutionRunner {
         stored = begun;
       }
       for (;;) {
-        const run = readableRun(stored);
+        const messages = [...stored.inbox, ...copy.early];
+        const run = readableRun({ ...stored, inbox: messages });
         if (run instanceof DefinitionError) return this.#park(call, run, false);
         const { version } = run;
         if (!this.#code.versions.has(version))
           return this.#park(call, new DefinitionError(this.#unknownVersion(version)), false);
         const hasNotBegun = isFirst && run.number === 0 && run.entries.every(({ position }) => position < 0);
-        const messages = [...stored.inbox, ...copy.early];
         const cancel = hasNotBegun ? messages.find(({ tag }) => tag === CANCEL) : undefined;
         // Nothing of it has run, and nothing need.
         if (cancel !== undefined) return await this.#endUnbegun(executionId, messages, cancel);
@@ -272,7 +272,10 @@ export class ExecutionRunner {
   async #trim(call: Call, key: ExecutionKey): Promise<StoredExecution> {
     const { storage, clock } = this.#services;
     const before = await storage.readExecution(key, EXECUTION_TAGS);
-    const { firstOrdinal, consumed } = recordedRun(before);
+    const run = readableRun(before);
+    // The next run waits for a release that can.
+    if (run instanceof DefinitionError) return before;
+    const { firstOrdinal, consumed } = run;
     const trim = {
       belowOrdinal: firstOrdinal,
       requestIds: [...consumed],
