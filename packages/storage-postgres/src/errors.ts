@@ -100,6 +100,11 @@ export function failureOfCommit(error: unknown): SqlFailure {
   );
 }
 
+/** An error as a server has it that says that a statement is at fault, and not the session. */
+export function plainError(message: string, sqlState: string): Error {
+  return Object.assign(new Error(message), { code: sqlState, severity: "ERROR" });
+}
+
 /** Classes of SQLSTATEs with which a session may end: from those of connections to internal errors. */
 const MAY_END_SESSION = /^(?:08|28|3D|53|57P|58|F0|XX|25P0[34])/;
 
@@ -128,7 +133,7 @@ export function isForgotten(error: unknown): boolean {
   return sqlStateOf(error) === "26000";
 }
 
-/** Whether the server takes no writes on this session. */
+/** Whether the server takes no writes on this session, or in this transaction. */
 export function isReadOnly(error: unknown): boolean {
   return sqlStateOf(error) === "25006";
 }
@@ -163,6 +168,16 @@ export function isTransient(error: unknown): boolean {
 /** Whether a prepared statement failed since its table was altered: it can be prepared anew. */
 export function isOutdated(error: unknown): boolean {
   return sqlStateOf(error) === "0A000" && fieldOf(error, "routine") === "RevalidateCachedQuery";
+}
+
+/**
+ * Whether a statement may have failed since a column's type changed after it was prepared: its parameters keep the types that they
+ * had then, so that it does not fit the table any more, or a value does not fit its parameter (the server's CONTEXT names that).
+ */
+export function mayBeOutdated(error: unknown): boolean {
+  const sqlState = sqlStateOf(error) ?? "";
+  if (/^42(?:804|846|883|725|P18)$/.test(sqlState)) return true;
+  return sqlState.startsWith("22") && /\$\d/.test(fieldOf(error, "where") ?? "");
 }
 
 /** @param operation the method of the interface that failed */

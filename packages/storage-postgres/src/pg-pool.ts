@@ -188,6 +188,13 @@ class PgConnection implements ServerConnection {
     }
   }
 
+  isPrepared(text: string): boolean {
+    const name = this.#settings.prepare ? this.#names.of(text) : undefined;
+    if (name === undefined) return false;
+    const { connection } = this.#client as unknown as { connection?: { parsedStatements?: object } };
+    return String(this.#prepared.of(name, text).name) in (connection?.parsedStatements ?? {});
+  }
+
   async run<Row>({ name, text, values }: SqlStatement): Promise<ServerResult<Row>> {
     return this.#send(text, [...values], this.#settings.prepare ? name : undefined);
   }

@@ -1,9 +1,18 @@
 import type { PersistenceError } from "@holdfast/core/adapter";
 import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
-import { failureOf, failureOfCommit, lostTransaction, SqlFailure, undone } from "./errors.ts";
+import {
+  failureOf,
+  failureOfCommit,
+  isTransient,
+  lostTransaction,
+  plainError,
+  SqlFailure,
+  undone,
+} from "./errors.ts";
 import { guardedClient, transactionOver } from "./guarded-client.ts";
 import type { PGliteInstance, PGliteNative } from "./options.ts";
-import { pgliteOptions } from "./value-text.ts";
+import { readsInput } from "./transaction-control.ts";
+import { pgliteOptions, textOf } from "./value-text.ts";
 
 export interface PGliteTransactionOptions {
   /** Does not count once `native` was asked for: what is done through it is not seen here. */
@@ -91,14 +100,21 @@ export class PGliteTransaction implements SqlTransaction {
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
     if (this.#lostWith !== null) throw this.#lostWith;
+    // PGlite would wait for it with all of the process.
+    if (readsInput(text))
+      throw plainError("COPY FROM STDIN has nobody to read from: see '/dev/blob' of PGlite", "0A000");
     const native = await this.#open();
     try {
-      const { rows, affectedRows } = await native.query<Row>(text, [...params], VALUES);
+      // As text: of a type of the user's PGlite makes what JavaScript does.
+      const { rows, affectedRows } = await native.query<Row>(text, params.map(textOf), VALUES);
       // Of a read PGlite says 0: what it counts is writes.
       return {
         rows,
         rowCount: affectedRows === undefined || affectedRows === 0 ? rows.length : affectedRows,
       };
+    } catch (error) {
+      // As on a server.
+      throw isTransient(error) ? Object.assign(error as Error, { retryable: true }) : error;
     } finally {
       this.#watchIdle();
     }

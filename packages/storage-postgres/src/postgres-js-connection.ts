@@ -22,7 +22,7 @@ import type {
 import { nameArrays } from "./postgres-js-native.ts";
 import type { ServerResult } from "./server-connection.ts";
 import { StatementNames } from "./statement-names.ts";
-import { UnreadValue } from "./errors.ts";
+import { plainError, UnreadValue } from "./errors.ts";
 import { parserOf, textOf } from "./value-text.ts";
 
 export interface PostgresJsConnectionOptions {
@@ -58,6 +58,7 @@ export class PostgresJsConnection {
   readonly #underWay = new Set<(reason: Error) => void>();
   /** Not the names: postgres.js has its own. Which texts are prepared, that is. */
   readonly #names = new StatementNames();
+  readonly #prepared = new Set<string>();
   #socket: Socket | null = null;
   #processId: number | null = null;
   /** Why the session is over; null: it is not. */
@@ -116,7 +117,14 @@ export class PostgresJsConnection {
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
     if (params.length === 0) return this.script(text);
     if (params.length > MOST_PARAMETERS) throw tooMany(params.length);
-    return this.#sendWith(text, params, this.#names.of(text) !== undefined);
+    const isPrepared = this.#names.of(text) !== undefined;
+    const result = await this.#sendWith<Row>(text, params, isPrepared);
+    if (isPrepared && this.#options.prepare) this.#prepared.add(text);
+    return result;
+  }
+
+  isPrepared(text: string): boolean {
+    return this.#prepared.has(text);
   }
 
   async run<Row>({ text, values }: SqlStatement): Promise<ServerResult<Row>> {
@@ -168,9 +176,9 @@ export class PostgresJsConnection {
   #refuseCopy(stream: Duplex): Error {
     stream.on("error", ignore);
     const message = "COPY goes through `native` of the transaction, and not through `query`";
-    // As a server says that a statement is at fault, and not the session, and then that its transaction cannot go on.
-    this.end(Object.assign(new Error(message), { code: "25P02", severity: "ERROR" }));
-    return Object.assign(new Error(message), { code: "0A000", severity: "ERROR" });
+    // And then that its transaction cannot go on.
+    this.end(plainError(message, "25P02"));
+    return plainError(message, "0A000");
   }
 
   async #openSocket({ host, port, path }: PostgresJsParsed): Promise<Socket> {
@@ -215,7 +223,7 @@ export class PostgresJsConnection {
 /** As a server says that a statement is at fault, and not the session. */
 function tooMany(count: number): Error {
   const message = `postgres.js takes ${MOST_PARAMETERS} parameters at most, not ${count}: give lists, and read them with unnest()`;
-  return Object.assign(new Error(message), { code: "54023", severity: "ERROR" });
+  return plainError(message, "54023");
 }
 
 function isMany(results: PostgresJsResult | PostgresJsResult[]): results is PostgresJsResult[] {

@@ -207,6 +207,10 @@ class LentConnection implements ServerConnection {
     }
   }
 
+  isPrepared(text: string): boolean {
+    return this.#connection.isPrepared(text);
+  }
+
   run<Row>(statement: SqlStatement): Promise<ServerResult<Row>> {
     return this.#connection.run(statement);
   }

@@ -15,12 +15,15 @@ import {
   failureOf,
   isAborted,
   isPlainError,
+  isReadOnly,
   isRefusedCommit,
   isTransient,
   persistenceError,
   SqlFailure,
+  undone,
 } from "./errors.ts";
 import { TRANSACTION_KIND, transactionOver } from "./guarded-client.ts";
+import { takesRole } from "./transaction-control.ts";
 import { givenValues } from "./value-text.ts";
 
 export class PostgresTransaction implements StorageTransaction {
@@ -38,6 +41,7 @@ export class PostgresTransaction implements StorageTransaction {
   #rollingBack: Promise<void> | null = null;
   /** The first statement that failed, for the message of a commit that cannot be. */
   #failedWith: string | null = null;
+  #tookRole = false;
 
   /**
    * @param ended called once when it is over
@@ -75,6 +79,7 @@ export class PostgresTransaction implements StorageTransaction {
   /** Runs a statement. Rejects with the driver's own error where the statement is at fault. @throws {PersistenceError} */
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
     const given = givenValues(params);
+    this.#tookRole ||= takesRole(text);
     const transaction = await this.begin();
     try {
       return await transaction.query<Row>(text, given);
@@ -111,10 +116,16 @@ export class PostgresTransaction implements StorageTransaction {
     this.#over();
     const transaction = await this.#beginOnce();
     try {
+      if (this.#tookRole) await giveRoleBack(transaction);
       await transaction.commitAfter(statement);
     } catch (error) {
       const failure = failureOf(error, true);
       if (isRefusedCommit(failure)) throw refusedCommit(failure);
+      if (isReadOnly(failure)) {
+        // It began as one that writes, which a server that takes no writes refuses.
+        const why = "it was made READ ONLY, and the record of what ran is written in it";
+        throw new TransactionUnavailableError({ wanted: TRANSACTION_KIND, why }, { cause: failure.cause });
+      }
       if (!isAborted(failure)) throw failure;
       const why =
         `a statement in the handler's transaction failed (${this.#failedWith ?? "one sent through the driver's own client"}) and the ` +
@@ -158,6 +169,15 @@ export class PostgresTransaction implements StorageTransaction {
 
   #assertOpen(): void {
     if (this.#isOver) throw transactionOver();
+  }
+}
+
+/** The record is the library's, and written with its own rights. @throws {SqlFailure} nothing of the transaction is written */
+async function giveRoleBack(transaction: SqlTransaction): Promise<void> {
+  try {
+    await transaction.script("RESET SESSION AUTHORIZATION; RESET ROLE");
+  } catch (error) {
+    throw undone(error);
   }
 }
 

@@ -24,6 +24,8 @@ export interface ServerConnection {
   script<Row>(text: string, deadlineMs?: number): Promise<ServerResult<Row>>;
   /** Runs a user's statement. @throws {UnreadValue} a parser of the user's threw, and the session goes on */
   query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>>;
+  /** Whether a user's statement with this text was prepared on this session before now. */
+  isPrepared(text: string): boolean;
   /** Runs one of our own, prepared where that is on. */
   run<Row>(statement: SqlStatement): Promise<ServerResult<Row>>;
   /**

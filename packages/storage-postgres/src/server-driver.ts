@@ -36,6 +36,9 @@ const RETIREMENT_MS = 5_000;
 const RETIREMENT_PAUSE_MS = 100;
 /** Until then most answers have come, and a lease has time for another try. */
 const SILENCE_MS = 3_000;
+/** How long a text that fails has the pool renewed no second time, and of how many texts that is kept. */
+const NEXT_RENEWAL_MS = 60_000;
+const MOST_OUTDATED = 200;
 /** Who does nothing for so many seconds while somebody waits stands still. */
 const IDLE_S = 1;
 
@@ -51,6 +54,8 @@ export class ServerDriver implements SqlDriver {
   readonly #listener: Listener;
   readonly #transactions: Turnstile;
   readonly #underWay = new Set<Promise<unknown>>();
+  /** When each text of users' last had the pool renewed, as one whose parameters' types may have changed. */
+  readonly #outdatedAt = new Map<string, number>();
   /** How often the pool was renewed. */
   #renewals = 0;
   /** Whether what stands between makes up the server processes that sessions have, as PgBouncer does in each of its modes. */
@@ -172,6 +177,20 @@ export class ServerDriver implements SqlDriver {
     this.#pool.renew();
   }
 
+  /**
+   * Sessions keep the types that the parameters of a text had when it was prepared there. New ones have it prepared anew, once in a
+   * while: it may as well have been the value that is wrong.
+   */
+  #outdated(text: string, renewals: number): boolean {
+    if (renewals !== this.#renewals) return true;
+    const now = performance.now();
+    if (now - (this.#outdatedAt.get(text) ?? -Infinity) < NEXT_RENEWAL_MS) return false;
+    if (this.#outdatedAt.size >= MOST_OUTDATED) this.#outdatedAt.clear();
+    this.#outdatedAt.set(text, now);
+    this.#renewSince(renewals);
+    return true;
+  }
+
   /** BEGIN, the statement and COMMIT leave together: still one trip where the connection is pipelined. */
   async #runPooled<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
     const transaction = this.#transaction(await this.#connect(), () => undefined, false);
@@ -181,10 +200,12 @@ export class ServerDriver implements SqlDriver {
   #transaction(connection: ServerConnection, released: () => void, isPatient: boolean): ServerTransaction {
     // What a proxy does not know of a session's settings it leaves away.
     const begin = beginText(this.#settings, !this.#isProxied && this.#settings.pool === undefined);
+    const renewals = this.#renewals;
     return new ServerTransaction(connection, {
       begin: this.#isProxied ? `${begin}; SELECT pg_backend_pid() AS pid` : begin,
       saysProcess: this.#isProxied,
       released,
+      outdated: (text) => this.#outdated(text, renewals),
       retire: (processId) => this.#retire(processId, isPatient),
     });
   }

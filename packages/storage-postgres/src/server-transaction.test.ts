@@ -45,6 +45,10 @@ class FakeSession implements ServerConnection {
     return answer("INSERT");
   }
 
+  isPrepared(): boolean {
+    return false;
+  }
+
   async run<Row>({ text }: { text: string }): Promise<ServerResult<Row>> {
     this.sent.push(text);
     if (this.refuses !== null) throw this.refuses;
@@ -74,6 +78,7 @@ function begin(
     begin: "BEGIN",
     saysProcess,
     released: () => (left += 1),
+    outdated: () => false,
     retire: async (processId) => retired.push(processId) > 0,
   });
   return { transaction, left: () => left, retired };

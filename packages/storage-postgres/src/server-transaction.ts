@@ -18,6 +18,7 @@ import {
   isSpoilt,
   isTransient,
   lostTransaction,
+  mayBeOutdated,
   SqlFailure,
   undone,
   UnreadValue,
@@ -30,6 +31,8 @@ export interface ServerTransactionOptions {
   readonly saysProcess: boolean;
   /** Called once, when the session is free or ended. */
   readonly released: () => void;
+  /** The types of a text's parameters may have changed. Returns whether the next attempt has it prepared anew. */
+  readonly outdated: (text: string) => boolean;
   /** Ends a server process whose session was lost. Resolves to whether it is surely gone. */
   readonly retire: (processId: number | null) => Promise<boolean>;
 }
@@ -72,6 +75,7 @@ export class ServerTransaction implements SqlTransaction {
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
     if (this.#unbegun !== null) throw this.#lostWith ?? this.#unbegun;
+    const wasPrepared = params.length > 0 && this.#connection.isPrepared(text);
     try {
       const [, { rows, rowCount }] = await Promise.all([
         this.#begun,
@@ -86,7 +90,10 @@ export class ServerTransaction implements SqlTransaction {
       this.#isSpoilt ||= isSpoilt(error);
       // The same statements again may well pass: told to whoever runs the handler, and the user still sees the code. What we
       // prepared is forgotten by a session on which another handler deallocated it.
-      const isRepeated = isTransient(error) || (params.length > 0 && isForgotten(error));
+      const isRepeated =
+        isTransient(error) ||
+        (params.length > 0 && isForgotten(error)) ||
+        (wasPrepared && mayBeOutdated(error) && this.#options.outdated(text));
       if (isRepeated) throw Object.assign(error as Error, { retryable: true });
       throw error;
     }

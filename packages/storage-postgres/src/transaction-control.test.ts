@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { transactionCommandOf } from "./transaction-control.ts";
+import { readsInput, takesRole, transactionCommandOf } from "./transaction-control.ts";
 
 describe("a statement", () => {
   it.each([
@@ -17,6 +17,8 @@ describe("a statement", () => {
     ["insert into a values (1);\nROLLBACK", "ROLLBACK"],
     ["insert into a values (1); -- done\nCOMMIT", "COMMIT"],
     ["insert into a values (1); end", "end"],
+    [String.raw`select E'\'', 'x'; commit; select 'y'`, "commit"],
+    ["select 1 as a$b$; commit; select 2 as c$b$", "commit"],
   ])("begins or ends a transaction: %s", (text, command) => {
     expect(transactionCommandOf(text)).toBe(command);
   });
@@ -31,6 +33,9 @@ describe("a statement", () => {
     "select 1 -- commit",
     "insert into memos values ('it''s paid; commit')",
     "-- first; commit\nselect 1",
+    String.raw`insert into memos values (E'don\'t; commit')`,
+    String.raw`insert into memos values (e'\\', 'done; commit')`,
+    "do $größe$ begin perform 1; end; $größe$",
     "create procedure p() language plpgsql as $$ begin perform 1; commit; end $$",
     "create function f() returns int begin atomic select 1; select 2; end",
     "-- commit",
@@ -44,5 +49,34 @@ describe("a statement", () => {
     "",
   ])("leaves it as it is: %s", (text) => {
     expect(transactionCommandOf(text)).toBeNull();
+  });
+});
+
+describe("a statement that takes on another role", () => {
+  it.each([
+    "set role tenant",
+    "SET LOCAL ROLE 'tenant'",
+    "-- of this tenant\nset session role tenant",
+    "select 1; set local session authorization tenant",
+    "select set_config('role', $1, true)",
+  ])("is known: %s", (text) => {
+    expect(takesRole(text)).toBe(true);
+  });
+
+  it.each([
+    "update users set role = $1",
+    "select 'set role x'",
+    "alter role x set role y",
+    "set local app.tenant = 'a'",
+  ])("is none: %s", (text) => {
+    expect(takesRole(text)).toBe(false);
+  });
+});
+
+describe("a statement that reads what is sent to it", () => {
+  it("is a COPY FROM STDIN", () => {
+    expect(readsInput("/* all */ copy public.a (b) from stdin with (format csv)")).toBe(true);
+    expect(readsInput("copy a from '/dev/blob'")).toBe(false);
+    expect(readsInput("select 'copy a from stdin'")).toBe(false);
   });
 });

@@ -42,6 +42,31 @@ describe("a transaction on PGlite", () => {
     await storage.close();
   });
 
+  it("refuses COPY FROM STDIN, for which PGlite would have the process wait for ever", async () => {
+    const storage = await open({});
+    const transaction = begin(storage);
+    await transaction.query("CREATE TEMPORARY TABLE copied (id int) ON COMMIT DROP", []);
+    const copying = transaction.query("COPY copied (id) FROM STDIN", []);
+    await expect(copying).rejects.toMatchObject({ code: "0A000" });
+    expect((await transaction.query("SELECT count(*) AS count FROM copied", [])).rows).toEqual([
+      { count: "0" },
+    ]);
+    await transaction.rollback();
+    await storage.close();
+  });
+
+  it("says of what was in another one's way that it may be attempted again, as a server's does", async () => {
+    const storage = await open({});
+    const transaction = begin(storage);
+    const raising = transaction.query(
+      "DO $$ BEGIN RAISE EXCEPTION 'later' USING ERRCODE = '40001'; END $$",
+      [],
+    );
+    await expect(raising).rejects.toMatchObject({ code: "40001", retryable: true });
+    await transaction.rollback();
+    await storage.close();
+  });
+
   it("is not taken for idle while it is used through the driver's own transaction", async () => {
     const storage = await open({ idleTransactionTimeout: 20 });
     const transaction = begin(storage);

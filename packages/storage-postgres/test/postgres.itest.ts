@@ -522,6 +522,40 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         expect(await Promise.all([read(), read(), read()])).toEqual([0, 0, 0]);
       });
 
+      it.each([
+        ["int", "bigint", "INSERT INTO altered (v) VALUES ($1)", "1", "3000000000"],
+        ["text", "jsonb", "INSERT INTO altered (v) VALUES ($1)", "x", '"x"'],
+        ["text", "uuid", "SELECT v FROM altered WHERE v = $1", "x", "b5e6c1f2-0000-4000-8000-000000000001"],
+      ])(
+        "prepares it again after %s became %s, whose parameters had the type from before: %s",
+        async (before, after, text, valueBefore, valueAfter) => {
+          const { messages } = await open();
+          const table = `${backend.schema}.altered`;
+          await backend.sql(`CREATE TABLE ${table} (v ${before})`);
+          const run = async (value: string): Promise<unknown> => {
+            const transaction = begin(messages);
+            try {
+              await transaction.query(text.replace("altered", table), [value]);
+              return "done";
+            } catch (error) {
+              return error;
+            } finally {
+              await transaction.rollback();
+            }
+          };
+          const several = (value: string): Promise<unknown[]> =>
+            Promise.all([run(value), run(value), run(value)]);
+          expect(await several(valueBefore)).toEqual(["done", "done", "done"]);
+          await backend.sql(`ALTER TABLE ${table} ALTER COLUMN v TYPE ${after} USING NULL`);
+          for (const first of await several(valueAfter))
+            if (first !== "done") expect(first).toMatchObject({ retryable: true });
+          expect(await several(valueAfter)).toEqual(["done", "done", "done"]);
+          // A value that is wrong is a failure, now and at once, and has nobody prepare anything.
+          const isPlain = (error: unknown): boolean => error instanceof Error && !("retryable" in error);
+          if (after === "jsonb") expect((await several("{")).map(isPlain)).toEqual([true, true, true]);
+        },
+      );
+
       it("goes on after a statement that failed behind a savepoint", async () => {
         const { messages } = await open();
         const fence = await claim(messages);

@@ -21,7 +21,10 @@ const Account = defineEntity({
   name: "Account",
   rpcs: {
     deposit: rpc<
-      { amount: number; ends: "reply" | "throw" | "swallow" | "commit" | "value" | "params" | "text" },
+      {
+        amount: number;
+        ends: "reply" | "throw" | "swallow" | "commit" | "value" | "params" | "text" | "role" | "read";
+      },
       number
     >({
       persisted: true,
@@ -107,6 +110,8 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
       if (ends === "value") await tx.query("SELECT $1::jsonb", [{ cents: 5n }]);
       if (ends === "params") await tx.query("SELECT $1::int", { cents: 5 } as never);
       if (ends === "text") await tx.query({ text: "SELECT 1" } as never);
+      if (ends === "role") await tx.query("/* tenant */ SET LOCAL ROLE pg_monitor");
+      if (ends === "read") await tx.query("SET TRANSACTION READ ONLY");
       if (ends === "throw") throw new Error("no deposit after all");
       return rows[0]?.balance ?? 0;
     },
@@ -162,6 +167,16 @@ function transactions(storage: () => StorageAdapter, sql: () => Sql, table: stri
         await expect(ada.deposit({ amount: 7, ends }, { timeout: "20s" })).rejects.toThrow(message);
         expect(deposited).toBe(before + 1);
       }
+      expect(await balance("ada")).toBe(5);
+      // A role without rights on the library's tables is given back before the record.
+      const beforeRole = deposited;
+      expect(
+        await cluster.entity(Account, "tenant").deposit({ amount: 7, ends: "role" }, { timeout: "20s" }),
+      ).toBe(7);
+      expect(await balance("tenant")).toBe(7);
+      // What can have no record is refused, and not attempted again.
+      await expect(ada.deposit({ amount: 7, ends: "read" }, { timeout: "20s" })).rejects.toThrow(/READ ONLY/);
+      expect(deposited).toBe(beforeRole + 2);
       expect(await balance("ada")).toBe(5);
       // A handler that goes on after a statement failed cannot commit: it is told so, at once and once for all.
       const swallow = () => ada.deposit({ amount: 7, ends: "swallow" }, { idempotencyKey: "swallowed" });

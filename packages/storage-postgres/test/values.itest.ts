@@ -173,6 +173,27 @@ function values(adapter: () => StorageAdapter): void {
     }
   });
 
+  it("takes arrays of types of the user's", async () => {
+    const session = await adapter().open(services());
+    try {
+      const transaction = begin(session.messages);
+      const type = newSchema();
+      await transaction.query(`CREATE TYPE ${type}_mood AS ENUM ('sad', 'ok')`, []);
+      await transaction.query(`CREATE DOMAIN ${type}_cents AS int CHECK (value >= 0)`, []);
+      const { rows } = await transaction.query(
+        `SELECT $1::${type}_mood[]::text AS moods, $2::${type}_cents[]::text AS cents`,
+        [
+          ["ok", "sad"],
+          [5, 6],
+        ],
+      );
+      expect(rows).toEqual([{ moods: "{ok,sad}", cents: "{5,6}" }]);
+      await transaction.rollback();
+    } finally {
+      await session.close();
+    }
+  });
+
   it("counts what a statement wrote or read", async () => {
     const session = await adapter().open(services());
     try {
