@@ -1,4 +1,4 @@
-import type { Envelope, JournalEntry, ShardId } from "@holdfast/core/adapter";
+import type { EncodedError, Envelope, JournalEntry, JournalEvent, ShardId } from "@holdfast/core/adapter";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SqlFailure } from "./errors.ts";
@@ -176,6 +176,41 @@ describe("the group committer", () => {
     expect(await afterwards).toEqual({ type: "done" });
   });
 
+  it.each<[string, (id: number, error: EncodedError) => WriteOp]>([
+    [
+      "replies",
+      (id, error) => ({
+        type: "reply",
+        reply: { requestId: `${id}`, exit: { ok: false, error } },
+        fence: { shardId: `default:${id}`, epoch: 1 },
+      }),
+    ],
+    [
+      "dead letters",
+      (id, error) => ({
+        type: "dead",
+        requestId: `${id}`,
+        letter: { error, attempts: 1, deadSince: 0 },
+        fence: { shardId: `default:${id}`, epoch: 1 },
+      }),
+    ],
+    [
+      "failed attempts",
+      (id, error) => journal(`${id}`, 0, { type: "attempt-failed", attempt: 1, error, retryAt: 0 }),
+    ],
+    [
+      "heartbeats",
+      (id, { message: lastHeartbeat }) =>
+        journal(`${id}`, 0, { type: "attempt-failed", attempt: 1, error: FAILED, retryAt: 0, lastHeartbeat }),
+    ],
+  ])("puts no more into a group than it may carry, whatever is large: %s", async (_what, write) => {
+    const { writer, committer } = make();
+    const error = { ...FAILED, message: "x".repeat(1024 * 1024) };
+    for (let id = 0; id < 20; id += 1) void writeTo(committer, write(id, error));
+    await turn();
+    expect(writer.groups[0]?.ops.length).toBeLessThan(5);
+  });
+
   it("is drained once nothing waits and nothing is under way", async () => {
     const { writer, committer } = make();
     await committer.drained();
@@ -295,6 +330,16 @@ function request(requestId: string, shardId: ShardId, entityId: string): WriteOp
   return { type: "request", envelope, attempts: 0, fence: { shardId, epoch: 1 } };
 }
 
+const FAILED: EncodedError = {
+  name: "Error",
+  message: "failed",
+  code: null,
+  stack: null,
+  data: null,
+  cause: null,
+  own: false,
+};
+
 function reply(requestId: string, shardId: ShardId): WriteOp {
   return {
     type: "reply",
@@ -303,13 +348,17 @@ function reply(requestId: string, shardId: ShardId): WriteOp {
   };
 }
 
-function journal(executionId: string, ordinal: number): WriteOp {
+function journal(
+  executionId: string,
+  ordinal: number,
+  event: JournalEvent = { type: "completed", value: "1" },
+): WriteOp {
   const entry: JournalEntry = {
     ordinal,
     position: ordinal,
     kind: "run",
     name: "step",
-    event: { type: "completed", value: "1" },
+    event,
   };
   return {
     type: "journal",

@@ -5,6 +5,7 @@ import type {
   ExecutionKey,
   Fence,
   JournalEntry,
+  JournalEvent,
   Reply,
 } from "@holdfast/core/adapter";
 
@@ -107,22 +108,41 @@ export function sizeOf(op: WriteOp): number {
     case "request":
       return lengthOf(op.envelope.payload) + (op.reply === undefined ? 0 : sizeOfReply(op.reply));
     case "journal":
-      return op.entries.reduce(
-        (size, { event }) => size + (event.type === "completed" ? lengthOf(event.value) : 200),
-        0,
-      );
+      return op.entries.reduce((size, { event }) => size + sizeOfEvent(event), 0);
     case "chunk":
       return lengthOf(op.chunk.value);
     case "reply":
       return sizeOfReply(op.reply);
-    case "update":
     case "dead":
+      return sizeOfError(op.letter.error);
+    case "update":
       return 200;
   }
 }
 
 function sizeOfReply({ exit }: Reply): number {
-  return exit.ok ? lengthOf(exit.value) : 200;
+  return exit.ok ? lengthOf(exit.value) : sizeOfError(exit.error);
+}
+
+function sizeOfEvent(event: JournalEvent): number {
+  switch (event.type) {
+    case "completed":
+      return lengthOf(event.value);
+    case "begun":
+      return 200 + (event.detail?.length ?? 0);
+    case "failed":
+      return sizeOfError(event.error);
+    case "attempt-failed":
+      return sizeOfError(event.error) + (event.lastHeartbeat?.length ?? 0);
+  }
+}
+
+/** An error may be as large as a payload, with what it says, its stack, its fields and its causes. */
+function sizeOfError(error: EncodedError): number {
+  let size = 200;
+  for (let at: EncodedError | null | undefined = error; at != null; at = at.cause)
+    size += lengthOf(at.message) + (at.stack?.length ?? 0) + (at.data?.length ?? 0);
+  return size;
 }
 
 /** Against its type a text may be missing: then the database refuses the write, and only that. */

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import {
   activity,
   ConfigError,
@@ -7,12 +8,14 @@ import {
   RemoteError,
   rpc,
   UnknownExecutionError,
+  WorkflowCancelledError,
   WorkflowFailedError,
   type WorkflowContext,
 } from "@holdfast/core";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
+import { tampering } from "./tampering.ts";
 
 async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   const got: Item[] = [];
@@ -297,9 +300,7 @@ describe("the error of a failed execution", () => {
           ctx.onCompensate(name, () => {
             throw new Error(long);
           });
-        return ctx.run("pay", () => {
-          throw Object.assign(new Error(long), { code: 7, rows: [long], table: "payments" });
-        });
+        throw Object.assign(new Error(long), { code: 7, rows: [long], table: "payments" });
       },
     });
     await using cluster = await createTestCluster({ register: [failing], seed: 1, maxPayloadBytes: 100_000 });
@@ -391,6 +392,106 @@ describe("the error of a failed execution", () => {
     await cluster.advance("1s");
     await expect(handle.result()).resolves.toBe("second bank");
     expect(done).toEqual(["first bank", "second bank", "second bank"]);
+  });
+});
+
+describe("a listing of executions", () => {
+  it.each([
+    ["small", 10, [10, 100]],
+    ["large", 1_000_000, [10, 8, 8, 8]],
+  ])("reads pages that have room in memory: of %s inputs", async (_what, size, pages) => {
+    const Kept = defineWorkflow<string, void>({ name: "Kept" });
+    const kept = Kept.implement({ execute: async () => undefined });
+    const asked: number[] = [];
+    await using cluster = await createTestCluster({
+      register: [kept],
+      seed: 1,
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          listExecutions(query) {
+            if (query.executionId === null) asked.push(query.limit);
+            return workflows.listExecutions(query);
+          },
+        },
+      })),
+    });
+    for (let number = 10; number < 40; number += 1)
+      await cluster.workflow(Kept).start(`${number}${"x".repeat(size)}`);
+    const found: string[] = [];
+    for await (const { input } of cluster.workflow(Kept).list()) found.push(input.slice(0, 2));
+    expect(found.toSorted()).toEqual(Array.from({ length: 30 }, (_, index) => `${index + 10}`));
+    expect(asked).toEqual(pages);
+  });
+});
+
+describe("an error in a journal", () => {
+  const Doomed = defineWorkflow<string, string>({ name: "Doomed" });
+  const LARGE = `The bank said ${"漢".repeat(40_000)}`;
+  const cut = (error: unknown): void => {
+    expect(error).toMatchObject({
+      name: "RangeError",
+      code: "E_BANK",
+      message: expect.stringMatching(
+        /^An error was too large to record .* It began: The bank said 漢{1,200}…$/u,
+      ),
+      data: { bank: "north" },
+    });
+  };
+
+  it("takes no more than a payload may, at each attempt and at the end, and is the same live and in replay", async () => {
+    const caught: unknown[] = [];
+    const failing = Doomed.implement({
+      async execute(ctx) {
+        const failed = await ctx
+          .run("pay", { retries: 2, initialInterval: "1s" }, (): string => {
+            throw Object.assign(new RangeError(LARGE), { code: "E_BANK", bank: "north", response: LARGE });
+          })
+          .catch((error: unknown) => error);
+        caught.push(failed);
+        await ctx.sleep("1 hour");
+        return "went on";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [failing], seed: 1, maxPayloadBytes: 20_000 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1 minute");
+    const { entries } = await handle.exportJournal();
+    const recorded = entries.filter(({ name }) => name === "pay");
+    expect(recorded.map(({ event }) => event.type)).toEqual(["attempt-failed", "attempt-failed", "failed"]);
+    for (const entry of recorded) expect(Buffer.byteLength(JSON.stringify(entry.event))).toBeLessThan(20_500);
+    await cluster.crash(0);
+    await cluster.restart(0);
+    await cluster.advance("2 hours");
+    await expect(handle.result()).resolves.toBe("went on");
+    expect(caught).toHaveLength(2);
+    for (const error of caught) cut(error);
+  });
+});
+
+describe("a cancelled execution", () => {
+  it("has its id, a reason and what was not undone, however long the reason is", async () => {
+    const Doomed = defineWorkflow<string, string>({ name: "Doomed" });
+    const waiting = Doomed.implement({
+      async execute(ctx) {
+        ctx.onCompensate("take it back", () => {
+          throw new Error("it is spent");
+        });
+        await ctx.sleep("1 hour");
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [waiting], seed: 1, maxPayloadBytes: 20_000 });
+    const handle = await cluster.workflow(Doomed).start("a");
+    await cluster.advance("1s");
+    await handle.cancel(`It is over ${"x".repeat(15_000)}`);
+    await cluster.advance("1s");
+    const error: unknown = await handle.result().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(WorkflowCancelledError);
+    expect(error).toMatchObject({
+      executionId: handle.executionId,
+      reason: expect.stringMatching(/^It is over x{1,200}…$/),
+      failedCompensations: [{ name: "take it back", reason: "it is spent" }],
+    });
   });
 });
 

@@ -44,7 +44,10 @@ const FILTER_NAMES: OptionNames<ExecutionFilter> = {
   attributes: true,
   limit: true,
 };
-const PAGE = 100;
+const FIRST_PAGE = 10;
+const LARGEST_PAGE = 100;
+/** What a page of inputs is to take at most, in characters, as far as the one before tells: it is in memory as a whole. */
+const PAGE_SIZE = 8 * 1_024 * 1_024;
 const STATUSES: readonly ExecutionStatus[] = [
   "pending",
   "running",
@@ -82,16 +85,24 @@ export async function* listExecutions(
     attributes,
   };
   let after: string | null = null;
+  let most = FIRST_PAGE;
   for (let left = limit; left > 0;) {
-    const page = Math.min(PAGE, left);
+    const page = Math.min(most, left);
     const records: readonly ExecutionRecord[] = await access
       .workflows()
       .listExecutions({ ...query, limit: page, after });
     for (const record of records) yield summaryOf(contract, record);
     if (records.length < page) return;
     left -= records.length;
+    most = sizeOfNext(records);
     after = records.at(-1)?.envelope.requestId ?? null;
   }
+}
+
+/** So many executions as have about the largest size that a page may have, if they are like these. */
+function sizeOfNext(records: readonly ExecutionRecord[]): number {
+  const largest = records.reduce((size, { envelope }) => Math.max(size, envelope.payload.length), 1);
+  return Math.max(1, Math.min(LARGEST_PAGE, Math.floor(PAGE_SIZE / largest)));
 }
 
 /** What storage knows of one execution, or null. */

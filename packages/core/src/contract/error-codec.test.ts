@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { EncodedError } from "../data/encoded-error.ts";
@@ -7,6 +8,7 @@ import { RemoteError } from "../errors/remote-error.ts";
 import { InvalidInputError, MailboxFullError } from "../errors/routing.ts";
 import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { WorkflowFailedError } from "../errors/workflow.ts";
+import { encodeBoundedError } from "./bounded-error.ts";
 import { decodeError, encodeError } from "./error-codec.ts";
 import { isRetryable } from "./retryable.ts";
 import type { ErrorClass } from "./rpc.ts";
@@ -345,6 +347,58 @@ describe("an error that travels", () => {
           Object.defineProperty(thrown, key, { value, enumerable: true });
         expect(travel(thrown)).toBeInstanceOf(Error);
       }),
+    );
+  });
+});
+
+describe("an error that is too large", () => {
+  const MOST_BYTES = 20_000;
+  const LARGE = "漢".repeat(MOST_BYTES);
+  const arrivedOf = (thrown: unknown): Error => {
+    const limits = { exposeStacks: true, maxPayloadBytes: MOST_BYTES };
+    const encoded = encodeBoundedError(thrown, limits, { name: "It", purpose: "send" });
+    expect(Buffer.byteLength(JSON.stringify({ ok: false, error: encoded }))).toBeLessThanOrEqual(MOST_BYTES);
+    return decodeError(encoded, []);
+  };
+
+  it("keeps those of its fields that are not, as they are", () => {
+    const id = "x".repeat(300);
+    const thrown = Object.assign(new Error("no"), { response: LARGE, status: 502, id, rows: [LARGE] });
+    expect(arrivedOf(thrown)).toMatchObject({ data: { status: 502, id } });
+    expect((arrivedOf(thrown) as RemoteError).data).not.toHaveProperty("response");
+  });
+
+  it("has, of the library's own, every field that its class has", () => {
+    const failedCompensations = Array.from({ length: 300 }, (_, index) => ({
+      name: `${index}`,
+      reason: LARGE,
+    }));
+    const failed = arrivedOf(
+      new WorkflowFailedError({ workflow: "Order", executionId: "1", reason: LARGE, failedCompensations }),
+    );
+    expect(failed).toMatchObject({ executionId: "1", retryable: false });
+    const told = (failed as WorkflowFailedError).failedCompensations;
+    expect(told.length).toBeGreaterThan(0);
+    expect(told[0]).toEqual({ name: "0", reason: expect.stringMatching(/^漢{200}…$/u) as string });
+    const issues = Array.from({ length: 3_000 }, (_, index) => ({ message: "wrong", path: [index] }));
+    const invalid = arrivedOf(new InvalidInputError({ of: "Counter.add", issues })) as InvalidInputError;
+    expect(invalid.issues[0]).toEqual({ message: "wrong", path: [0] });
+  });
+
+  it("is within the limit whatever it holds (property)", () => {
+    const size = fc.integer({ min: 0, max: 2 * MOST_BYTES });
+    fc.assert(
+      fc.property(fc.array(size, { minLength: 1, maxLength: 5 }), size, size, (causes, field, text) => {
+        let thrown: Error | undefined;
+        for (const length of causes)
+          thrown = Object.assign(new Error("é".repeat(length), { cause: thrown }), {
+            name: "\u0001".repeat(text),
+            field: '"'.repeat(field),
+            ["k".repeat(text)]: 1,
+          });
+        arrivedOf(thrown);
+      }),
+      { numRuns: 50 },
     );
   });
 });

@@ -67,7 +67,7 @@ function encode(thrown: Error, options: EncodeOptions, depth: number): EncodedEr
 
 /**
  * An error as it is told where it is too large as it is: its texts and those of its causes are cut, and left out are stacks, and
- * of each one's fields those that do not fit into `mostData` with the ones before them.
+ * of each one's fields those that do not fit into `mostData`.
  */
 export function shortened(error: EncodedError, mostData: number): EncodedError {
   const { name, className, message, code, data, cause } = error;
@@ -78,23 +78,46 @@ export function shortened(error: EncodedError, mostData: number): EncodedError {
     message: short(message),
     code: code === null ? null : short(code),
     stack: null,
-    data: data === null || data.length <= mostData ? data : smallFields(data, mostData),
+    data: data === null || data.length <= mostData ? data : smallFields(data, mostData, error.own),
     cause: cause === null ? null : shortened(cause, mostData),
   };
 }
 
-/** Of an error's fields those that there is room for, in their order. */
-function smallFields(data: string, most: number): string | null {
+/**
+ * Of an error's fields those that there is room for, the small ones first. Of those of the library's own errors the beginning stays
+ * of the others: who catches one counts on what its class says that it has.
+ */
+function smallFields(data: string, most: number, isOwn: boolean): string | null {
+  const sizeOf = (value: unknown): number => encodePayload(value, FIELDS).length;
+  const sized = Object.entries(decodePayload(data, FIELDS) as Record<string, unknown>)
+    .map(([key, value]) => ({ key, value, size: sizeOf(value) }))
+    .toSorted((a, b) => a.size - b.size);
+  const fields: [key: string, value: unknown][] = [];
   let left = most;
-  const fields = Object.entries(decodePayload(data, FIELDS) as Record<string, unknown>).filter(
-    ([key, value]) => {
-      const length = key.length + encodePayload(value, FIELDS).length;
-      if (length > left) return false;
-      left -= length;
-      return true;
-    },
-  );
+  for (const { key, value, size } of sized) {
+    const room = left - key.length;
+    const kept = size > room && isOwn ? shortenedValue(value, room) : value;
+    const keptSize = sizeOf(kept);
+    if (keptSize > room) continue;
+    fields.push([key, kept]);
+    left = room - keptSize;
+  }
   return fields.length === 0 ? null : encodePayload(Object.fromEntries(fields), FIELDS);
+}
+
+/** With the beginning of each text, and of lists so much as there is room for. */
+function shortenedValue(value: unknown, most: number): unknown {
+  if (typeof value === "string") return short(value);
+  if (Array.isArray(value)) {
+    let left = most;
+    const items = value.map((item) => shortenedValue(item, most));
+    const isOver = (item: unknown): boolean => (left -= encodePayload(item, FIELDS).length + 1) < 2;
+    const end = items.findIndex(isOver);
+    return end === -1 ? items : items.slice(0, end);
+  }
+  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, shortenedValue(item, most)]));
 }
 
 /** The beginning of a text that is too long. */

@@ -191,6 +191,20 @@ describe("a payload", () => {
 });
 
 describe("a bounded payload", () => {
+  it("is refused as too large also where no text is as long as it would be", () => {
+    const bytes = new Uint8Array(450_000_000);
+    expect(() => encodeBoundedPayload({ file: bytes }, "The input of Desk/a.note", 1_024)).toThrow(
+      /^The input of Desk\/a\.note takes \d+ bytes, more than the limit of 1024\./u,
+    );
+    // What V8 throws where texts that are long are put together.
+    const many = {
+      get texts(): never {
+        throw new RangeError("Invalid string length");
+      },
+    };
+    expect(() => encodeBoundedPayload(many, "It", 1_024)).toThrow(PayloadTooLargeError);
+  });
+
   it("may have as many bytes as the limit, counted in UTF-8", () => {
     expect(encodeBoundedPayload("x".repeat(8), "It", 10)).toHaveLength(10);
     expect(encodeBoundedPayload("ä".repeat(4), "It", 10)).toHaveLength(6);

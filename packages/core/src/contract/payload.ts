@@ -7,6 +7,7 @@
 // No name of a field that JSON escapes is written as one: V8 13.6 takes {"a":1,"\"":2} for {"a":1,"\\":2} if it has met the latter
 // shape before, since it compares what it expects with the text before it is unescaped. Such fields are a list under "$".
 
+import { Buffer, constants } from "node:buffer";
 import { PayloadTooLargeError, SerializationError } from "../errors/storage.ts";
 import { disregardAll } from "./call-back.ts";
 import { takesAtMost } from "./key.ts";
@@ -42,9 +43,26 @@ export function encodePayload(value: unknown, what: What): string {
 
 /** Like `encodePayload`, and refuses text over `limitBytes` (UTF-8). @throws {PayloadTooLargeError} */
 export function encodeBoundedPayload(value: unknown, what: What, limitBytes: number): string {
-  const text = encodePayload(value, what);
+  let text: string;
+  try {
+    text = encodePayload(value, what);
+  } catch (error) {
+    if (!isTooLong(error)) throw error;
+    // How long it would be is not known.
+    const { MAX_STRING_LENGTH: longest } = constants;
+    const sizes = { payloadBytes: longest + 1, limitBytes: Math.min(limitBytes, longest) };
+    throw new PayloadTooLargeError({ what: nameOf(what), ...sizes }, { cause: error });
+  }
   if (takesAtMost(text, limitBytes)) return text;
   throw new PayloadTooLargeError({ what: nameOf(what), payloadBytes: Buffer.byteLength(text), limitBytes });
+}
+
+/** Whether a text was to be made that is longer than there are any. */
+function isTooLong(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return (
+    ("code" in error && error.code === "ERR_STRING_TOO_LONG") || error.message === "Invalid string length"
+  );
 }
 
 /** @throws {SerializationError} `text` was not made by `encodePayload` */

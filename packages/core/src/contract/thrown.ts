@@ -4,6 +4,8 @@ import { encodeError } from "./error-codec.ts";
 
 /** So far down its causes an error is looked at. */
 const MOST = 8;
+/** So much of it the log shows, in characters. */
+const MOST_SHOWN = 16_384;
 
 /** What was thrown, where it can be asked what it is and what it says; else an Error that says that it cannot. */
 export function readable(thrown: unknown): unknown {
@@ -27,8 +29,12 @@ export function withCauses(thrown: unknown): readonly Error[] {
   return found;
 }
 
-/** What the log shows of whatever a user's code threw, also of what is no Error: its stack, or its name and message. */
+/**
+ * What the log shows of whatever a user's code threw, also of what is no Error: its stack, or its name and message, as far as a
+ * line may go.
+ */
 export function describeThrown(thrown: unknown): string {
   const { name, message, stack } = encodeError(thrown, { exposeStacks: true });
-  return stack ?? `${name}: ${message}`;
+  const whole = stack ?? `${name}: ${message}`;
+  return whole.length > MOST_SHOWN ? `${whole.slice(0, MOST_SHOWN)}…` : whole;
 }

@@ -9,13 +9,17 @@ import type { WireMessage } from "../data/wire-message.ts";
 import { InterruptedError } from "../errors/routing.ts";
 import { DeadLetteredError, type PayloadTooLargeError } from "../errors/storage.ts";
 
+/** So much of what its last attempt failed with a dead letter's caller is told, in characters. */
+const MOST_OF_A_REASON = 2_000;
+
 /** The reply to a request that is a dead letter. */
 export function deadReply(
   requestId: string,
   envelope: Envelope,
-  letter: { attempts: number; reason: string },
+  { attempts, reason: whole }: { attempts: number; reason: string },
 ): Reply {
-  const error = new DeadLetteredError({ requestId, what: describeCall(envelope), ...letter });
+  const reason = whole.length > MOST_OF_A_REASON ? `${whole.slice(0, MOST_OF_A_REASON)}…` : whole;
+  const error = new DeadLetteredError({ requestId, what: describeCall(envelope), attempts, reason });
   return { requestId, exit: { ok: false, error: encodeError(error, { exposeStacks: false }) } };
 }
 
@@ -47,10 +51,11 @@ export function failure(requestId: string, error: EncodedError): WireMessage {
 }
 
 /**
- * What goes in the place of an answer that does not fit through: the handler has run, and its caller must not wait for ever. Null: it
- * is no answer.
+ * What goes in the place of an answer that does not fit through: the handler has run, and its caller must not wait for ever. Of a
+ * refusal it is the same without its details. Null: it is no answer.
  */
 export function inPlaceOf(message: WireMessage, error: PayloadTooLargeError): WireMessage | null {
+  if (message.type === "rejected") return message.detail === "" ? null : { ...message, detail: "" };
   const requestId =
     message.type === "reply"
       ? message.reply.requestId

@@ -8,16 +8,17 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
-import { encodeError } from "../contract/error-codec.ts";
+import { encodeBoundedError, type ErrorLimits } from "../contract/bounded-error.ts";
 import { isRetryable } from "../contract/retryable.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
+import { describeCall } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { Reply } from "../data/reply.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { FencedError, PersistenceError, TransactionUnavailableError } from "../errors/storage.ts";
 import { endOf } from "./answers.ts";
 import type { Counters } from "./counters.ts";
-import { failedExit, type ErrorLimits } from "./failed-exit.ts";
+import { failedExit } from "./failed-exit.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { Retries } from "./retries.ts";
 import { MOVED, REOPENED, type RunResult } from "./run-result.ts";
@@ -151,7 +152,9 @@ export class OutcomeWriter {
 
   /** Makes it a dead letter, with the error of its last attempt. Never rejects. */
   async bury(request: HostedRequest, fence: Fence, error: unknown): Promise<RunResult> {
-    const { messages, clock, exposeStacks, counters, retries } = this.#options;
+    const { messages, clock, counters, retries } = this.#options;
+    const what = { name: () => `The error of ${describeCall(request.envelope)}`, purpose: "keep" };
+    const encoded = encodeBoundedError(error, this.#options, what);
     for (let failures = 0; ; failures += 1) {
       if (failures > 0) await retries.pause(request, failures);
       if (request.hasMoved()) return MOVED;
@@ -160,7 +163,7 @@ export class OutcomeWriter {
         if (failures > 0 && (await this.#waitsAnew(request, request.attempts - 1))) return REOPENED;
         await messages.saveDeadLetter(
           request.id,
-          { error: encodeError(error, { exposeStacks }), attempts: request.attempts, deadSince: clock.now() },
+          { error: encoded, attempts: request.attempts, deadSince: clock.now() },
           fence,
         );
         counters.deadLettered += 1;

@@ -2,8 +2,10 @@
 //
 // A refusal's detail is a text whose meaning depends on its code. What is made here is read here, also by other versions.
 
+import { Buffer } from "node:buffer";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { plainIssues } from "../contract/issues.ts";
+import { plainIssues, type PlainIssue } from "../contract/issues.ts";
+import { takesAtMost } from "../contract/key.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Rejected, WireMessage } from "../data/wire-message.ts";
@@ -40,22 +42,52 @@ export function chunksUnread(requestId: string): WireMessage {
   };
 }
 
-/** The detail of an UNKNOWN_ENTITY or UNKNOWN_RPC rejection: the names that are known. */
+/** So many bytes of details a refusal has: each transport carries that, whatever it says. */
+const MOST_DETAIL_BYTES = 16 * 1_024;
+/** Of an issue's message so many characters are told where all together are too large. */
+const MOST_OF_AN_ISSUE = 1_000;
+
+/** The detail of an UNKNOWN_ENTITY or UNKNOWN_RPC rejection: the names that are known, or the first of very many. */
 export function knownNames(names: Iterable<string>): string {
-  return [...names].join("\n");
+  return firstOf([...names]).join("\n");
 }
 
-/** The detail of an INVALID_INPUT rejection: the schema's issues as JSON. Never throws, whatever the schema threw or gave. */
+/**
+ * The detail of an INVALID_INPUT rejection: the schema's issues as JSON, or the first of very many: a long list may have one for
+ * each of its items, and more than a transport carries. Never throws, whatever the schema threw or gave.
+ */
 export function describeInvalidInput(thrown: unknown): string {
   let message = "it could not be parsed";
   try {
     const issues = thrown instanceof InvalidInputError ? thrown.issues : [];
-    if (issues.length > 0) return JSON.stringify(plainIssues(issues));
+    if (issues.length > 0) return describeIssues(plainIssues(issues));
     if (isHoldfastError(thrown)) ({ message } = thrown);
   } catch {
     // A proxy, or issues with getters: no more can be said of it, and its sender is not to wait for ever.
   }
   return JSON.stringify([{ message }]);
+}
+
+function describeIssues(issues: readonly PlainIssue[]): string {
+  const whole = JSON.stringify(issues);
+  if (takesAtMost(whole, MOST_DETAIL_BYTES)) return whole;
+  const told = firstOf(issues.map(shorterIssue));
+  const left = issues.length - told.length;
+  return `[${[...told, ...(left === 0 ? [] : [JSON.stringify({ message: `and ${left} more` })])].join(",")}]`;
+}
+
+/** As JSON; without its path where that alone is long. */
+function shorterIssue({ message: whole, ...rest }: PlainIssue): string {
+  const message = whole.length > MOST_OF_AN_ISSUE ? `${whole.slice(0, MOST_OF_AN_ISSUE)}…` : whole;
+  const text = JSON.stringify({ message, ...rest });
+  return text.length > 2 * MOST_OF_AN_ISSUE ? JSON.stringify({ message }) : text;
+}
+
+/** The first of these texts, as many as a refusal has room for. */
+function firstOf(texts: readonly string[]): readonly string[] {
+  let left = MOST_DETAIL_BYTES;
+  const end = texts.findIndex((text) => (left -= Buffer.byteLength(text) + 1) < 0);
+  return end === -1 ? texts : texts.slice(0, end);
 }
 
 /** The error that a caller gets for a runner's refusal. */

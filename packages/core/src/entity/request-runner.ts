@@ -15,6 +15,7 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { Random } from "../adapter/random.ts";
+import type { ErrorLimits } from "../contract/bounded-error.ts";
 import type { AbortWatch } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
 import type { AnyRpc } from "../contract/rpc.ts";
@@ -43,7 +44,7 @@ import { acceptedInput } from "./asked-rpc.ts";
 import { Suspension, type Call, type EntityBehavior, type Handler, type Handlers } from "./behavior.ts";
 import { BriefRpcs } from "./brief-rpcs.ts";
 import type { Counters } from "./counters.ts";
-import { exitOfThrown, failedExit, interruption, type ErrorLimits } from "./failed-exit.ts";
+import { exitOfThrown, failedExit, interruption } from "./failed-exit.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { OutcomeWriter } from "./outcome-writer.ts";
 import { Retries } from "./retries.ts";

@@ -6,7 +6,6 @@
 import { backoffMs, OWN_RETRIES } from "../clock/backoff.ts";
 import { withCauses } from "../contract/thrown.ts";
 import { isAnswer } from "../contract/answers.ts";
-import { encodeError } from "../contract/error-codec.ts";
 import {
   couldNotBegin,
   MOST_WITHOUT_TRANSACTION,
@@ -83,7 +82,7 @@ export class ActivityStep {
       scope.record(this.#step, {
         type: "attempt-failed",
         attempt: number,
-        error: encodeError(error, scope),
+        error: scope.encoded(error),
         retryAt,
         ...(heartbeat.details === undefined ? {} : { lastHeartbeat: heartbeat.details }),
       });

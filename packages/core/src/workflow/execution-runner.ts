@@ -32,6 +32,7 @@ import { Execution } from "./execution.ts";
 import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd } from "./execution-options.ts";
 import type { ExecutionServices } from "./execution-services.ts";
+import { partsOf } from "./journal-parts.ts";
 import { BEGUN } from "./journal.ts";
 import { Parked } from "./parked.ts";
 import {
@@ -162,7 +163,7 @@ export class ExecutionRunner {
   async #writeRest(execution: Execution, { fence }: Call, key: ExecutionKey): Promise<void> {
     await execution.settled();
     const { unwritten } = execution;
-    if (unwritten.length > 0) await this.#services.storage.appendJournal(key, unwritten, fence, null);
+    for (const part of partsOf(unwritten)) await this.#services.storage.appendJournal(key, part, fence, null);
   }
 
   /** Sees to it that what an earlier copy or run here has sent is there, or never will be (journal.ts, J6). */
@@ -178,7 +179,7 @@ export class ExecutionRunner {
     // forgotten for it may come late, too, and finds its ordinal taken.
     const anewAt = stored.entries.findLast(({ kind }) => ANEW.has(kind))?.ordinal ?? -1;
     const settling = missing.map((entry) => (entry.ordinal <= anewAt ? nothingInPlaceOf(entry) : entry));
-    await storage.appendJournal(key, settling, fence, null);
+    for (const part of partsOf(settling)) await storage.appendJournal(key, part, fence, null);
   }
 
   /**

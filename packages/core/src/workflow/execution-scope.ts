@@ -3,9 +3,10 @@
 import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import type { Abort } from "../contract/abort.ts";
-import { encodeError } from "../contract/error-codec.ts";
+import { encodeBoundedError } from "../contract/bounded-error.ts";
 import { encodeBoundedPayload } from "../contract/payload.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { JournalEvent } from "../data/journal-entry.ts";
 import type { OpenStep } from "./cancellation.ts";
@@ -108,7 +109,11 @@ export class ExecutionScope implements StepScope {
   }
 
   failed(error: unknown): Outcome & { readonly type: "failed" } {
-    return { type: "failed", error: encodeError(error, this) };
+    return { type: "failed", error: this.encoded(error) };
+  }
+
+  encoded(error: unknown): EncodedError {
+    return encodeBoundedError(error, this, { name: "An error", purpose: "record" });
   }
 
   keyOf(place: string): string {

@@ -72,6 +72,26 @@ function journalOf(entries: readonly JournalEntry[] = []): {
 }
 
 describe("a journal", () => {
+  it("writes what is very much in parts, in order, and loses none where one of them fails", async () => {
+    const { journal, writes, end, failures } = journalOf();
+    const large = { type: "completed", value: "x".repeat(3_000_000) } as const;
+    const huge = { type: "completed", value: "x".repeat(9_000_000) } as const;
+    const failed = { type: "failed", error: { ...ERROR, message: "x".repeat(3_000_000) } } as const;
+    const events = [undefined, large, failed, large, large, huge, large, large, large];
+    for (const [ordinal, event] of events.entries()) journal.append(entry(ordinal, ordinal, event));
+    let isDurable = false;
+    void journal.durable().then(() => (isDurable = true));
+    for (let count = 0; count < 4; count += 1) await end();
+    const sent = (): (readonly number[])[] => writes.map(({ entries }) => entries);
+    expect(sent()).toEqual([[0], [1, 2], [3, 4], [5], [6, 7]]);
+    expect(isDurable).toBe(false);
+    const lost = new PersistenceError({ operation: "appendJournal", outcome: "not-written", detail: "x" });
+    await end(lost);
+    expect(failures).toEqual([lost]);
+    expect(sent()).toHaveLength(5);
+    expect(journal.unwritten.map(({ ordinal }) => ordinal)).toEqual([6, 7, 8]);
+  });
+
   it("knows of each step what is recorded of it", () => {
     const { journal } = journalOf([
       entry(0, 0, { type: "begun", dueAt: 500, detail: null }),

@@ -4,7 +4,7 @@
 //   J2  `durable()` resolves when everything appended before is. A side effect waits for it; pure code does not.
 //   J3  A write that failed, whatever its outcome, ends this copy of the execution: the next one reads what is there.
 //   J4  What is appended becomes durable in order, without gaps: one write is under way, and what comes meanwhile goes
-//       in the next. So whatever an entry followed from is there if the entry is.
+//       in the next, or in those that follow where it is very much. So whatever an entry followed from is there if the entry is.
 //   J5  Who reads the journal for the next copy waits for `settled()` of this one: what was still under way then would be
 //       missed, done again, and recorded twice.
 //   J6  A write of which nobody knows whether it happened may still happen, as late as after the next copy has read. So that one
@@ -21,6 +21,7 @@ import type { Fence } from "../data/epoch.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
 import { PersistenceError } from "../errors/storage.ts";
+import { firstPartOf } from "./journal-parts.ts";
 
 /** What is recorded of one step. */
 export interface RecordedStep {
@@ -160,9 +161,10 @@ export class Journal {
    * Starts a write in the turn of its append, so that storage can group it with those of others. No loop that awaits: each
    * execution under way would keep one in memory.
    */
-  #write(entries: readonly JournalEntry[]): void {
+  #write(waiting: readonly JournalEntry[]): void {
     const { storage, execution, fence } = this.#options;
-    this.#waiting = null;
+    const entries = firstPartOf(waiting);
+    this.#waiting = entries.length === waiting.length ? null : waiting.slice(entries.length);
     this.#sent = entries;
     try {
       this.#writing = storage

@@ -5,6 +5,7 @@ import type { Random } from "../adapter/random.ts";
 import type { Abort } from "../contract/abort.ts";
 import type { ErrorClass } from "../contract/rpc.ts";
 import type { StorageTransaction } from "../contract/transaction.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { JournalEvent, StepKind } from "../data/journal-entry.ts";
 import type { TransactionUnavailableError } from "../errors/storage.ts";
@@ -94,6 +95,8 @@ export interface StepScope {
   /** The outcome of a step that came to this value. @throws {SerializationError} @throws {PayloadTooLargeError} */
   completed(value: unknown, name: string): Outcome;
   failed(error: unknown): Outcome & { readonly type: "failed" };
+  /** An error as it is recorded: no larger than a payload may be. */
+  encoded(error: unknown): EncodedError;
   /** Names the step at a place (places.ts) for others: the same however often it is repeated. */
   keyOf(place: string): string;
   /** The place at which a call is made: another one where it was answered with an error, and the execution was resumed. */
