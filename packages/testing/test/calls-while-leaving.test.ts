@@ -4,6 +4,7 @@
 import { defineEntity, defineWorkflow, InterruptedError, rpc, type HandlerContext } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { Door, tampering } from "./tampering.ts";
 
 const Order = defineEntity({
   name: "Order",
@@ -106,6 +107,41 @@ describe("a handler of a shard that is about to move", () => {
     gate.open();
     await cluster.advance("1 minute");
     await expect(placed).resolves.toBe("sum: 6");
+  });
+
+  it("calls an entity of which storage had not been read yet when the shard was about to move", async () => {
+    const [gate, reading] = [new Gate(), new Door()];
+    reading.close();
+    const order = Order.implement({
+      async place(id: string, ctx: HandlerContext) {
+        await gate.passed;
+        return ctx.entity(Cart, id).emptyKept(id);
+      },
+      placeKept: echo,
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [order, Cart.implement({ empty: echo, emptyKept: echo })],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async readPending(...args) {
+            await reading.passed();
+            return messages.readPending(...args);
+          },
+        },
+      })),
+    });
+    let placed: unknown = null;
+    void cluster
+      .entity(Order, "u1")
+      .place("u1")
+      .then((said) => (placed = said), String);
+    await stopOwner(cluster);
+    reading.open();
+    await cluster.advance("50ms");
+    gate.open();
+    await cluster.advance("1s");
+    expect(placed).toBe("u1");
   });
 
   it("is not cut where a runner joins", async () => {

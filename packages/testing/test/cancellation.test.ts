@@ -9,6 +9,7 @@ import {
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import { tampering } from "./tampering.ts";
 
 type Code = (ctx: WorkflowContext) => Promise<unknown>;
 
@@ -135,6 +136,34 @@ describe("a cancelled execution", () => {
     await handle.cancel("no more");
     expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
     expect(log).toEqual(["cleaned", "up"]);
+  });
+
+  it("writes down one cancellation, however often it is asked for and it is replayed", async () => {
+    const Slow = defineWorkflow<string, void>({ name: "Slow", key: (id) => id, hashKey: false });
+    const slow = Slow.implement({
+      execute: (ctx) => ctx.sleep("30 days").catch(() => ctx.sleep("1 minute")),
+    });
+    let written = 0;
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [slow],
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          async appendJournal(key, entries, ...rest) {
+            written += entries.filter(({ kind }) => kind === "cancel").length;
+            return workflows.appendJournal(key, entries, ...rest);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Slow).start("1");
+    await cluster.advance("2s");
+    await handle.cancel("no more");
+    await cluster.advance("10s");
+    await handle.cancel("once more");
+    await cluster.advance("1 minute");
+    expect(await handle.describe()).toMatchObject({ status: "completed" });
+    expect(written).toBe(1);
   });
 
   it("may come to a result all the same", async () => {

@@ -420,6 +420,29 @@ describe("a runner that leaves in order", () => {
   });
 });
 
+it.each(["handed over", "lost"])(
+  "who waits for what sleeps is answered by the next owner of a shard that is %s",
+  async (what) => {
+    const nap = Nap.implement({ execute: (ctx) => ctx.sleep("2 minutes") });
+    await using cluster = await createTestCluster({ runners: 2, register: [nap] });
+    if (what === "handed over") {
+      await cluster.crash(1);
+      await cluster.advance("1 minute");
+    }
+    let awake = 0;
+    for (let n = 0; n < 12; n += 1)
+      void cluster
+        .workflow(Nap)
+        .execute(`n${n}`)
+        .then(() => (awake += 1), String);
+    await cluster.advance("10s");
+    if (what === "handed over") await cluster.restart(1);
+    else cluster.faults({ leaseErrorBeforeEffect: 1 }, [0]);
+    await cluster.advance("3 minutes");
+    expect(awake).toBe(12);
+  },
+);
+
 describe("a request that is being accepted when its shard is drained", () => {
   let seen: string[];
   beforeEach(() => {
@@ -461,6 +484,66 @@ describe("a request that is being accepted when its shard is drained", () => {
     await leaving;
     await expect(replies).resolves.toEqual(calls.map(() => "kept"));
     expect(await cluster.deadLetters.list()).toEqual([]);
+  });
+
+  it("is handled once, where its shard goes, although it waited for a read that ends before the next claim", async () => {
+    const [reading, claiming, working] = [new Door(), new Door(), new Door()];
+    const ran: string[] = [];
+    const work = Echo.implement({
+      say: (text) => text,
+      async keep(text) {
+        ran.push(text);
+        await working.passed();
+        return text;
+      },
+      count,
+      countKept: count,
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [work],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async readPending(...args) {
+            await reading.passed();
+            return messages.readPending(...args);
+          },
+          async claimShards(...args) {
+            await claiming.passed();
+            return messages.claimShards(...args);
+          },
+        },
+      })),
+    });
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    const each = Array.from({ length: 12 }, (_, n) => cluster.entity(Echo, `e${n}`));
+    // What their sender stores itself has it tell the owner to read first.
+    cluster.faults({ drop: 1 });
+    const stored = each.map(({ keep }) => keep.notify("stored"));
+    await cluster.advance("1 minute");
+    await Promise.all(stored);
+    cluster.faults({});
+    // It can be reached again.
+    await cluster.advance("10s");
+    reading.close();
+    claiming.close();
+    working.close();
+    ran.length = 0;
+    const sent = each.map(({ keep }, n) => keep(`${n}`));
+    await cluster.advance("50ms");
+    const restarted = cluster.restart(1);
+    await cluster.advance("5s");
+    expect(owned(cluster)[0]).toBeLessThan(300);
+    reading.open();
+    await cluster.advance("1s");
+    claiming.open();
+    await cluster.advance("10s");
+    working.open();
+    await cluster.advance("10s");
+    expect(await Promise.all(sent)).toEqual(each.map((_, n) => `${n}`));
+    expect(ran.toSorted((a, b) => Number(a) - Number(b))).toEqual(each.map((_, n) => `${n}`));
+    await restarted;
   });
 
   it("has made none either where the runner crashes while another handler goes on", async () => {

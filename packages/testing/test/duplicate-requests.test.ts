@@ -158,3 +158,165 @@ describe("a request that turns out to be a duplicate", () => {
     expect(await Promise.all(results)).toEqual(["ada slept", "ada slept"]);
   });
 });
+
+const Line = defineEntity({
+  name: "Line",
+  rpcs: {
+    keep: rpc<string, string>({ persisted: true, primaryKey: (text) => text }),
+    ask: rpc<string, string>(),
+  },
+});
+
+/** One line. What the write of "again" comes to waits at a door, as do the write of "late" itself and what is read. */
+async function line() {
+  const [saving, writing, reading] = [new Door(), new Door(), new Door()];
+  const ran: string[] = [];
+  const take = (text: string): string => {
+    ran.push(text);
+    return text;
+  };
+  const cluster = await createTestCluster({
+    register: [Line.implement({ keep: take, ask: take })],
+    tamper: tampering(({ messages }) => ({
+      messages: {
+        async saveRequest(envelope, ...rest) {
+          if (envelope.deduplicationKey === "late") await writing.passed();
+          const saved = await messages.saveRequest(envelope, ...rest);
+          if (envelope.deduplicationKey === "again") await saving.passed();
+          return saved;
+        },
+        async readPending(...args) {
+          const read = await messages.readPending(...args);
+          if (read.requests.length > 0) await reading.passed();
+          return read;
+        },
+      },
+    })),
+  });
+  const { keep, ask } = cluster.entity(Line, "l");
+  const due = (): Date => new Date(cluster.now() + 1_000);
+  return {
+    cluster,
+    saving,
+    writing,
+    reading,
+    ran,
+    keep,
+    ask,
+    due,
+    [Symbol.asyncDispose]: () => cluster.shutdown(),
+  };
+}
+
+describe("what came behind a request that turns out to be a duplicate", () => {
+  it("is handled after it, if storage has that from before, due and not read yet (INV-4)", async () => {
+    await using test = await line();
+    const { cluster, saving, reading, ran, keep, due } = test;
+    await keep.notify("again", { deliverAt: due() });
+    reading.close();
+    await cluster.advance("2s");
+    saving.close();
+    const sent = [keep.notify("again"), keep.notify("next")];
+    await cluster.advance("50ms");
+    saving.open();
+    await cluster.advance("50ms");
+    reading.open();
+    await cluster.advance("1s");
+    await Promise.all(sent);
+    expect(ran).toEqual(["again", "next"]);
+  });
+
+  it("is handled before what a read brings that left it out (INV-4)", async () => {
+    await using test = await line();
+    const { cluster, saving, reading, ran, keep, due } = test;
+    await keep("again");
+    saving.close();
+    const sent = [keep.notify("again"), keep.notify("next")];
+    await cluster.advance("50ms");
+    await keep.notify("later", { deliverAt: due() });
+    reading.close();
+    await cluster.advance("2s");
+    saving.open();
+    await cluster.advance("50ms");
+    reading.open();
+    await cluster.advance("1s");
+    await Promise.all(sent);
+    expect(ran).toEqual(["again", "next", "later"]);
+  });
+
+  it("is not overtaken while it is read anew, whenever its own write is done (INV-4)", async () => {
+    await using test = await line();
+    const { cluster, saving, writing, reading, ran, keep } = test;
+    await keep("again");
+    saving.close();
+    writing.close();
+    const sent = [keep.notify("again"), keep.notify("late")];
+    await cluster.advance("50ms");
+    saving.open();
+    await cluster.advance("50ms");
+    reading.close();
+    writing.open();
+    await cluster.advance("50ms");
+    sent.push(keep.notify("next"));
+    await cluster.advance("50ms");
+    reading.open();
+    await cluster.advance("1s");
+    await Promise.all(sent);
+    expect(ran).toEqual(["again", "late", "next"]);
+  });
+
+  it("keeps its place if it is volatile", async () => {
+    await using test = await line();
+    const { cluster, saving, ran, keep, ask } = test;
+    await keep("again");
+    saving.close();
+    const sent = [keep("again"), ask("asked")];
+    await cluster.advance("50ms");
+    saving.open();
+    await cluster.advance("1s");
+    expect(ran).toEqual(["again", "asked"]);
+    expect(await Promise.all(sent)).toEqual(["again", "asked"]);
+  });
+});
+
+it("a request of which a copy comes while it is stored runs once", async () => {
+  const door = new Door();
+  const ran: string[] = [];
+  const pair = Pair.implement({
+    async keep(text) {
+      ran.push(text);
+      await cluster.sleep(1_000);
+      return text;
+    },
+  });
+  await using cluster = await createTestCluster({ register: [pair], tamper: atTheDoor(door) });
+  door.close();
+  cluster.faults({ duplicate: 1 });
+  const kept = cluster.entity(Pair, "p").keep("kept", { idempotencyKey: "1" });
+  await cluster.advance("50ms");
+  cluster.faults({});
+  door.open();
+  await cluster.advance("5s");
+  expect(ran).toEqual(["kept"]);
+  expect(await kept).toBe("kept");
+});
+
+it("a request that is read while its acceptance is on its way runs once", async () => {
+  const door = new Door();
+  const ran: string[] = [];
+  const pair = Pair.implement({
+    keep(text) {
+      ran.push(text);
+      return text;
+    },
+  });
+  await using cluster = await createTestCluster({ register: [pair], tamper: atTheDoor(door) });
+  door.close();
+  const kept = cluster.entity(Pair, "p").keep("kept", { idempotencyKey: "1" });
+  // Longer than from one poll to the next.
+  await cluster.advance("2s");
+  door.open();
+  await cluster.advance("1s");
+  expect(ran).toEqual(["kept"]);
+  expect(await kept).toBe("kept");
+});

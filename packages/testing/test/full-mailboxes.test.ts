@@ -64,6 +64,57 @@ describe("a call with a key at a full mailbox", () => {
     },
   );
 
+  it("is answered where the shard is another runner's by the time at which storage says what has its key", async () => {
+    const asking = new Door();
+    await using test = await desk({ runners: 2 }, (messages) => ({
+      async lookUpByKey(...args) {
+        const found = await messages.lookUpByKey(...args);
+        await asking.passed();
+        return found;
+      },
+    }));
+    const { cluster, charge, door } = test;
+    const first = await test.fill();
+    asking.close();
+    let answer: unknown = null;
+    void charge({ id: "waits" }).then((said) => (answer = said));
+    await cluster.advance("50ms");
+    const owner = cluster.runners.findIndex(({ metrics }) => metrics.snapshot()["activations"] === 1);
+    cluster.faults({ leaseErrorBeforeEffect: 1 }, [owner]);
+    await cluster.advance("1 minute"); // runnerLockTtl is 30s
+    asking.open();
+    await cluster.advance("1s");
+    door.open();
+    door.letPass();
+    await cluster.advance("10s");
+    expect(await Promise.all(first)).toEqual(["runs", "waits"]);
+    expect(answer).toBe("waits");
+  });
+
+  it("that joins what is due and not read yet is not overtaken by what its sender sends next (INV-4)", async () => {
+    const reading = new Door();
+    await using test = await desk({}, (messages) => ({
+      async readPending(...args) {
+        await reading.passed();
+        return messages.readPending(...args);
+      },
+    }));
+    const { cluster, charge, door } = test;
+    await charge.notify({ id: "known" }, { deliverAt: new Date(cluster.now() + 1_000) });
+    const first = await test.fill();
+    reading.close();
+    await cluster.advance("2s");
+    await charge.notify({ id: "known" });
+    door.open();
+    await cluster.advance("50ms");
+    const next = charge.notify({ id: "next" });
+    await cluster.advance("50ms");
+    reading.open();
+    await cluster.advance("1s");
+    await Promise.all([...first, next]);
+    expect(test.ran).toEqual(["runs", "waits", "known", "next"]);
+  });
+
   it("is told of no refusal where a request of its key is being stored", async () => {
     const storing = new Door();
     await using test = await desk({}, (messages) => ({
@@ -88,6 +139,56 @@ describe("a call with a key at a full mailbox", () => {
     expect(await Promise.all(calls)).toEqual(["runs", "later", "waits", "waits", "later"]);
     expect(test.ran).toEqual(["runs", "waits", "later"]);
   });
+
+  it.each(["before storage is asked, and is there when it has answered", "while storage is asked"])(
+    "is told of no refusal where a request of its key goes to storage %s",
+    async (when) => {
+      const [asking, writing] = [new Door(), new Door()];
+      await using test = await desk({}, (messages) => ({
+        async lookUpByKey(...args) {
+          const found = await messages.lookUpByKey(...args);
+          await asking.passed();
+          return found;
+        },
+        async saveRequest(envelope, ...rest) {
+          if (envelope.deduplicationKey === "new") await writing.passed();
+          return messages.saveRequest(envelope, ...rest);
+        },
+      }));
+      const { cluster, charge, door } = test;
+      const call = (id: string): Promise<string> => charge({ id }).catch(String);
+      const isBefore = when.startsWith("before");
+      const calls: Promise<unknown>[] = [];
+      asking.close();
+      writing.close();
+      door.close();
+      for (const id of isBefore ? ["runs"] : ["runs", "waits", "new"]) {
+        calls.push(call(id));
+        await cluster.advance("50ms");
+      }
+      if (!isBefore) {
+        door.open();
+        door.close();
+        await cluster.advance("50ms");
+      }
+      calls.push(call("new"));
+      await cluster.advance("50ms");
+      if (isBefore) {
+        calls.push(call("new"));
+        await cluster.advance("50ms");
+        writing.open();
+        await cluster.advance("50ms");
+      }
+      asking.open();
+      await cluster.advance("50ms");
+      writing.open();
+      door.open();
+      door.letPass();
+      await cluster.advance("10s");
+      const said = isBefore ? ["runs", "new", "new"] : ["runs", "waits", "new", "new"];
+      expect(await Promise.all(calls)).toEqual(said);
+    },
+  );
 
   it("is told of no refusal where storage cannot be asked for its key", async () => {
     let isAway = false;
@@ -190,5 +291,41 @@ describe("a call with a key at a full mailbox", () => {
     door.open();
     await cluster.advance("1s");
     expect(await Promise.all(first)).toEqual(["runs", "waits"]);
+  });
+});
+
+describe("an entity for whose stored requests there was no room", () => {
+  it("takes no other one before them, although there is some by now (INV-4)", async () => {
+    const door = new Door();
+    const ran: string[] = [];
+    const Box = defineEntity({
+      name: "Box",
+      mailboxCapacity: 4,
+      rpcs: { put: rpc<string, void>({ persisted: true }) },
+    });
+    const box = Box.implement({
+      async put(what) {
+        ran.push(what);
+        await door.passed();
+      },
+    });
+    await using cluster = await createTestCluster({ register: [box] });
+    const { put } = cluster.entity(Box, "b");
+    const deliverAt = new Date(cluster.now() + 1_000);
+    const stored = ["1", "2", "3", "4", "5", "6"];
+    for (const what of stored) await put.notify(what, { deliverAt });
+    door.close();
+    await cluster.advance("2s");
+    door.open();
+    door.close();
+    await cluster.advance("50ms");
+    expect(ran).toEqual(["1", "2"]);
+    const other = put("7").catch(String);
+    await cluster.advance("50ms");
+    door.open();
+    door.letPass();
+    await cluster.advance("1s");
+    expect(ran).toEqual(stored);
+    expect(await other).toEqual(FULL);
   });
 });

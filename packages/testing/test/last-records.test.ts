@@ -187,6 +187,36 @@ describe.each([
   });
 });
 
+it("the last result of a completed execution is there where its write and that of the end both fail at first", async () => {
+  const order = Order.implement({ execute: (ctx) => ctx.run("pay", () => "paid") });
+  let [entries, replies] = [0, 0];
+  await using cluster = await createTestCluster({
+    register: [order],
+    tamper: tampering(({ workflows, messages }) => ({
+      workflows: {
+        async appendJournal(...args) {
+          entries += 1;
+          if (entries > 1) return workflows.appendJournal(...args);
+          await codeEnds();
+          throw notWritten("appendJournal");
+        },
+      },
+      messages: {
+        async saveReply(...args) {
+          replies += 1;
+          if (replies === 1) throw notWritten("saveReply");
+          return messages.saveReply(...args);
+        },
+      },
+    })),
+  });
+  const handle = await cluster.workflow(Order).start();
+  await cluster.advance("10s");
+  await handle.result();
+  expect(replies).toBe(2);
+  expect((await handle.describe()).steps).toMatchObject([{ name: "pay", status: "completed" }]);
+});
+
 it("the last result of a completed execution that is slow to be written holds up no answer", async () => {
   const order = Order.implement({ execute: (ctx) => ctx.run("pay", () => "paid") });
   await using cluster = await createTestCluster({

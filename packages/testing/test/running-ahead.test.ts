@@ -3,6 +3,8 @@
 import { defineEntity, rpc, type EntityImplementation } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import * as z from "zod";
+import { Door } from "./tampering.ts";
 
 const Till = defineEntity({
   name: "Till",
@@ -196,6 +198,71 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
     expect(await call).toBe(1);
     await cluster.advance("30s");
     expect(rung).toEqual([1]);
+  });
+
+  it("runs once although its input is parsed for so long that its sender stores it itself", async () => {
+    const parsing = new Door();
+    const input = z.number().refine(() => parsing.passed().then(() => true));
+    const Parser = defineEntity({ name: "Parser", rpcs: { add: rpc({ input, persisted: true }) } });
+    const Plain = defineEntity({ name: "Parser", rpcs: { add: rpc<number, void>({ persisted: true }) } });
+    const added: number[] = [];
+    const parser = Parser.implement({ add: (amount) => void added.push(amount) });
+    await using cluster = await createTestCluster({ register: [parser] });
+    const { add } = cluster.entity(Plain, "p");
+    await add(1);
+    await cluster.advance("2s");
+    parsing.close();
+    const call = add(2);
+    await cluster.advance("1ms");
+    parsing.letPass();
+    cluster.faults({ drop: 1 });
+    await cluster.advance("12s");
+    cluster.faults({});
+    await cluster.advance("5s");
+    await call;
+    parsing.open();
+    await cluster.advance("5s");
+    expect(added).toEqual([1, 2]);
+  });
+
+  it("runs once although its sender's own runner has its shard when the first answer is lost", async () => {
+    const rung: number[] = [];
+    const till: EntityImplementation = Till.implement({
+      ring(amount) {
+        rung.push(amount);
+        return amount;
+      },
+      refuse: () => undefined,
+      count: (amount) => amount,
+    });
+    const Clerk = defineEntity({ name: "Clerk", rpcs: { sell: rpc<number, number>() } });
+    const sold: number[] = [];
+    const clerk = Clerk.implement({
+      sell(amount, ctx) {
+        sold.push(amount);
+        return ctx.entity(Till, `${amount}`).ring(amount);
+      },
+    });
+    const idle = Clerk.implement({ sell: () => 0 });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      perRunner: (index) => ({ register: [till, index === 0 ? idle : clerk] }),
+    });
+    const amounts = Array.from({ length: 12 }, (_, index) => index);
+    const sellAll = () => Promise.all(amounts.map((n) => cluster.entity(Clerk, `c${n}`).sell(n)));
+    await sellAll();
+    await Promise.all(amounts.map((n) => cluster.entity(Till, `${n}`).ring(n)));
+    await cluster.advance("2s");
+    sold.length = rung.length = 0;
+    cluster.cut([0], [1]);
+    const selling = sellAll();
+    await cluster.advance("50ms");
+    const leaving = cluster.runners[0]?.shutdown();
+    await cluster.advance("10s");
+    await leaving;
+    await selling;
+    expect(sold.length).toBeGreaterThan(0);
+    expect(rung.toSorted((one, other) => one - other)).toEqual(sold.toSorted((one, other) => one - other));
   });
 
   it("runs once although it comes late to an owner that had lost its shard meanwhile", async () => {

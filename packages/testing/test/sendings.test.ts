@@ -3,6 +3,8 @@
 import { defineEntity, rpc } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
+import * as z from "zod";
+import { Door } from "./tampering.ts";
 
 const Clerk = defineEntity({
   name: "Clerk",
@@ -80,5 +82,33 @@ describe("a volatile request", () => {
       await Promise.all(answers);
       expect([...asked].filter(([, times]) => times > 1)).toEqual([]);
     }
+  });
+
+  it("whose shard leaves while its input is parsed runs where the shard goes", async () => {
+    const parsing = new Door();
+    const input = z.string().refine(() => parsing.passed().then(() => true));
+    const Parser = defineEntity({ name: "Parser", rpcs: { ask: rpc({ input }) } });
+    const Plain = defineEntity({ name: "Parser", rpcs: { ask: rpc<string, void>() } });
+    let made = 0;
+    const parser = Parser.implement(() => {
+      made += 1;
+      return { ask: () => undefined };
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [parser] });
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    const ids = Array.from({ length: 20 }, (_, index) => `${index}`);
+    const askAll = () => Promise.all(ids.map((id) => cluster.entity(Plain, id).ask(id)));
+    parsing.close();
+    const asked = askAll();
+    await cluster.advance("50ms");
+    const restarted = cluster.restart(1);
+    await cluster.advance("10s");
+    parsing.open();
+    await cluster.advance("5s");
+    await asked;
+    await askAll();
+    expect(made, "each of them in one place").toBe(ids.length);
+    await restarted;
   });
 });

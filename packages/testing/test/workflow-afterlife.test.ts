@@ -13,6 +13,7 @@ import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
 import { createTestCluster, replayWorkflow } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
+import { notWritten, tampering } from "./tampering.ts";
 
 const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
 /** The one execution of it is "runs"; its input is how many runs were before. */
@@ -140,6 +141,51 @@ describe("an execution that is a dead letter, and is dropped", () => {
     await expect(next.poll()).resolves.toBe("second is number 2, paid by bob");
     expect(done).toEqual(["reserve first", "reserve second", "ship second"]);
     expect(await cluster.deadLetters.list()).toEqual([]);
+  });
+
+  it("leaves no signal behind whose reply could not be recorded, in the way of those of the next one", async () => {
+    let isLost = false;
+    let fails = false;
+    const Sale = defineWorkflow({
+      name: "Sale",
+      input: z.string(),
+      output: z.string(),
+      key: () => "sale",
+      hashKey: false,
+      signals: { pay: z.string() },
+    });
+    const sale = Sale.implement({ execute: async (ctx, of) => `${of}, paid by ${await ctx.signal("pay")}` });
+    await using cluster = await createTestCluster({
+      register: [sale],
+      storageMessageMaxRetries: 0,
+      tamper: tampering(({ messages, workflows }) => ({
+        messages: {
+          async saveReply(...args) {
+            if (fails) throw notWritten("saveReply");
+            return messages.saveReply(...args);
+          },
+        },
+        workflows: {
+          async readExecution(...args) {
+            if (isLost) throw notWritten("readExecution");
+            return workflows.readExecution(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Sale).start("first");
+    await cluster.advance("10s");
+    isLost = fails = true;
+    await handle.signal("pay", "ann");
+    await cluster.advance("1 minute");
+    const [letter] = await cluster.deadLetters.list();
+    await expect(cluster.deadLetters.drop(letter?.requestId ?? "")).resolves.toBe(true);
+    isLost = fails = false;
+    await cluster.advance("1 minute");
+    const next = await cluster.workflow(Sale).start("second");
+    await next.signal("pay", "bob");
+    await cluster.advance("10s");
+    await expect(next.poll()).resolves.toBe("second, paid by bob");
   });
 
   it("is no entity whose rpc bears the same name: of that one the letter alone goes", async () => {

@@ -384,6 +384,47 @@ describe("an execution that is cancelled after an attempt of which nothing could
   });
 });
 
+describe("a persisted call that an execution had made when it failed beside it", () => {
+  it("is awaited although the execution is resumed and cancelled at once, and can be undone", async () => {
+    const log: string[] = [];
+    const answering = new Door();
+    const Bank = defineEntity({ name: "Bank", rpcs: { note: rpc<string, void>({ persisted: true }) } });
+    const bank = Bank.implement({
+      async note(what) {
+        log.push(what);
+        await answering.passed();
+      },
+    });
+    const work = Parent.implement({
+      async execute(ctx) {
+        const charge = async (): Promise<void> => {
+          await ctx.entity(Bank, "1").note("charged");
+          ctx.onCompensate("undo", () => ctx.entity(Bank, "1").note("undone"));
+        };
+        const check = ctx.run("check", () => Promise.reject(new Error("not yet")));
+        await Promise.all([charge(), check]);
+        return "kept";
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [bank, work] });
+    answering.close();
+    const handle = await cluster.workflow(Parent).start("1");
+    await cluster.advance("1s");
+    expect(await handle.describe()).toMatchObject({ status: "failed" });
+    answering.open();
+    await cluster.advance("1s");
+    await cluster.crash(0);
+    await handle.resume();
+    const cancelling = handle.cancel("not wanted");
+    await cluster.advance("1 minute");
+    await cancelling;
+    await cluster.restart(0);
+    await cluster.advance("1 minute");
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    expect(log).toEqual(["charged", "undone"]);
+  });
+});
+
 describe("an execution of which an attempt was begun, and nothing recorded", () => {
   /** Undoes what it has begun; its step goes on for ever. */
   function endless() {
@@ -460,6 +501,43 @@ describe("an execution of which an attempt was begun, and nothing recorded", () 
     await cluster.advance("1 minute");
     await cancelling;
     await cluster.restart(0);
+    await cluster.advance("1 minute");
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    expect(log).toEqual(["charged", "undone"]);
+  });
+
+  it("is undone when it was cut short with its shard, and is cancelled before the next one", async () => {
+    const { log, bank, execute } = endless();
+    const [writing, reading] = [new Door(), new Door()];
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [bank, Parent.implement({ execute })],
+      storageMessageMaxRetries: 0,
+      entityTerminationTimeout: "1s",
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          async appendJournal(...args) {
+            await writing.passed();
+            return workflows.appendJournal(...args);
+          },
+          async readExecution(...args) {
+            await reading.passed();
+            return workflows.readExecution(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Parent).start("1");
+    await cluster.advance("1s");
+    expect(log).toEqual(["charged"]);
+    writing.close();
+    reading.close();
+    const owner = cluster.runners.find((runner) => runner.metrics.snapshot()["activations"] === 1);
+    void owner?.shutdown();
+    await cluster.advance("5s");
+    await handle.cancel("not wanted");
+    writing.open();
+    reading.open();
     await cluster.advance("1 minute");
     expect(await handle.describe()).toMatchObject({ status: "cancelled" });
     expect(log).toEqual(["charged", "undone"]);

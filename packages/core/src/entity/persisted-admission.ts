@@ -128,7 +128,6 @@ export class PersistedAdmission {
         return void refuse(arrival, "NOT_ASSIGNED", "the shard was claimed by another runner");
       }
       // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
-      shard.markUnreadFor(address);
       void this.#options.wake();
       refuse(arrival, "PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
     }
@@ -140,7 +139,7 @@ export class PersistedAdmission {
     { shard, behavior, rpc }: Destination,
     { isFree }: Activation,
   ): boolean {
-    const { requestId, expects, deduplicationKey, readPendingFirst, address } = envelope;
+    const { requestId, expects, deduplicationKey, address } = envelope;
     return (
       behavior.mayRunAhead === true &&
       isFirst &&
@@ -148,7 +147,6 @@ export class PersistedAdmission {
       !hasLeft &&
       expects === "reply" &&
       deduplicationKey === null &&
-      !readPendingFirst &&
       this.#options.isBrief(behavior, rpc) &&
       (peer === HERE || requestId >= shard.firstId) &&
       // Nothing runs of what storage cannot take.

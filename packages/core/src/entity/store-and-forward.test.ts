@@ -274,6 +274,22 @@ describe("the owner of a shard for which a request was stored", () => {
     expect(way.readsUpTo(send("next"))).not.toBeNull();
   });
 
+  it("is told again where it took one while the write was under way: it may have read before that", async () => {
+    const { promise: written, resolve: write } = Promise.withResolvers<void>();
+    way = wayOver({
+      ...messages,
+      saveRequest: (...args) => written.then(() => messages.saveRequest(...args)),
+    });
+    const storing = way.store(send("stored"));
+    const meanwhile = send("meanwhile");
+    meanwhile.readsUpTo = way.readsUpTo(meanwhile);
+    expect(meanwhile.readsUpTo).not.toBeNull();
+    way.takenIn(meanwhile);
+    write();
+    await storing;
+    expect(way.readsUpTo(send("next"))).not.toBeNull();
+  });
+
   it("is told nothing for other shards, nor of what is stored itself", async () => {
     const stored = send("stored");
     await way.store(stored);

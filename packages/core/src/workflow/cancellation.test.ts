@@ -41,6 +41,25 @@ describe("a cancellation", () => {
     expect(cancellation.takeUnheard()).toBeNull();
   });
 
+  it("is heard of from an old wait, too, where nothing is at work (C3)", () => {
+    const cancellation = new Cancellation();
+    opened(cancellation, "wait");
+    const { step } = opened(cancellation, "work");
+    cancellation.closed(step, null);
+    cancellation.deliver(error);
+    expect([cancellation.isHeard, cancellation.isTold]).toEqual([true, true]);
+  });
+
+  it("that its code did not hear of is not told to what compensates it (C4)", async () => {
+    const cancellation = new Cancellation();
+    const { step } = opened(cancellation, "work");
+    cancellation.deliver(error);
+    const failure = new Error("its own");
+    cancellation.closed(step, failure);
+    await cancellation.windDown(failure);
+    expect(cancellation.takeUnheard()).toBeNull();
+  });
+
   it("is heard of from a wait beside work that is as new as the last result (C3)", () => {
     const cancellation = new Cancellation();
     opened(cancellation, "wait");
