@@ -39,6 +39,46 @@ it.each(["a statement", "the driver's own client"])(
   },
 );
 
+it.each(["a commit", "a rollback"])(
+  "has read which role it had before it takes on another one, and keeps the order until %s (T2)",
+  async (end) => {
+    const sent: string[] = [];
+    const begun: SqlTransaction = {
+      native: null,
+      lostWith: null,
+      query: async <Row>(text: string) => {
+        sent.push(text);
+        const rows = [{ user: "login", role: "app" }];
+        return { rows: rows as Row[], rowCount: 1 };
+      },
+      script: async () => undefined,
+      commitAfter: async ({ text }) => {
+        sent.push(text);
+        return { rows: [], rowCount: 0 };
+      },
+      rollback: async () => void sent.push("rollback"),
+    };
+    const transaction = new PostgresTransaction(
+      async () => begun,
+      () => undefined,
+      () => undefined,
+    );
+    const asked = ["first", "set local role tenant", "second", "set local role other", "third"];
+    const left = asked.map((text) => transaction.query(text, []));
+    const reading = expect.stringContaining("current_setting") as string;
+    const writing = expect.stringContaining("set_config") as string;
+    const before = ["first", reading, ...asked.slice(1)];
+    if (end === "a commit") {
+      await transaction.commitAfter({ name: "reply", text: "reply", values: [] });
+      expect(sent).toEqual([...before, writing, "reply"]);
+    } else {
+      await transaction.rollback();
+      expect(sent).toEqual([...before, "rollback"]);
+    }
+    await Promise.all(left);
+  },
+);
+
 describe("a COMMIT that the server refused (T4)", () => {
   /** What comes of a commit that fails with this. */
   async function commit(failure: SqlFailure): Promise<unknown> {

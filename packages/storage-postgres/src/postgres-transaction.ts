@@ -26,6 +26,12 @@ import { TRANSACTION_KIND, transactionOver } from "./guarded-client.ts";
 import { takesRole } from "./transaction-control.ts";
 import { givenValues } from "./value-text.ts";
 
+/** What a session runs as. */
+interface Roles {
+  readonly user: string;
+  readonly role: string;
+}
+
 export class PostgresTransaction implements StorageTransaction {
   readonly kind: string = TRANSACTION_KIND;
   readonly #begin: () => Promise<SqlTransaction>;
@@ -41,7 +47,8 @@ export class PostgresTransaction implements StorageTransaction {
   #rollingBack: Promise<void> | null = null;
   /** The first statement that failed, for the message of a commit that cannot be. */
   #failedWith: string | null = null;
-  #tookRole = false;
+  /** Those from before it took on another role; null: it took on none, or could not. */
+  #roles: Promise<Roles | null> | null = null;
 
   /**
    * @param ended called once when it is over
@@ -79,8 +86,10 @@ export class PostgresTransaction implements StorageTransaction {
   /** Runs a statement. Rejects with the driver's own error where the statement is at fault. @throws {PersistenceError} */
   async query<Row>(text: string, params: readonly unknown[]): Promise<SqlResult<Row>> {
     const given = givenValues(params);
-    this.#tookRole ||= takesRole(text);
     const transaction = await this.begin();
+    if (takesRole(text)) this.#roles = rolesBefore(this.#roles, transaction);
+    // Read first, and one by one: what follows keeps its place.
+    if (this.#roles !== null) await this.#roles;
     try {
       return await transaction.query<Row>(text, given);
     } catch (error) {
@@ -116,7 +125,7 @@ export class PostgresTransaction implements StorageTransaction {
     this.#over();
     const transaction = await this.#beginOnce();
     try {
-      if (this.#tookRole) await giveRoleBack(transaction);
+      if (this.#roles !== null) await giveBack(await this.#roles, transaction);
       await transaction.commitAfter(statement);
     } catch (error) {
       const failure = failureOf(error, true);
@@ -143,6 +152,7 @@ export class PostgresTransaction implements StorageTransaction {
   async #rollback(): Promise<void> {
     this.#over();
     const transaction = await this.#beginning?.catch(() => null);
+    if (this.#roles !== null) await this.#roles;
     await transaction?.rollback();
   }
 
@@ -172,10 +182,40 @@ export class PostgresTransaction implements StorageTransaction {
   }
 }
 
-/** The record is the library's, and written with its own rights. @throws {SqlFailure} nothing of the transaction is written */
-async function giveRoleBack(transaction: SqlTransaction): Promise<void> {
+/** @param known what was read before */
+async function rolesBefore(
+  known: Promise<Roles | null> | null,
+  transaction: SqlTransaction,
+): Promise<Roles | null> {
+  return (await known) ?? rolesOf(transaction);
+}
+
+/** Null where a statement failed before: then what follows takes on no role, either. */
+async function rolesOf(transaction: SqlTransaction): Promise<Roles | null> {
   try {
-    await transaction.script("RESET SESSION AUTHORIZATION; RESET ROLE");
+    const { rows } = await transaction.query<Roles>(
+      `SELECT pg_catalog.current_setting('session_authorization') AS "user", pg_catalog.current_setting('role') AS role`,
+      [],
+    );
+    return rows[0] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The record is the library's, and written with its own rights. A session may have been given a role when it was made, which RESET
+ * would not come back to. @throws {SqlFailure} nothing of the transaction is written
+ */
+async function giveBack(roles: Roles | null, transaction: SqlTransaction): Promise<void> {
+  if (roles === null) return;
+  // Of null it makes what RESET does: the user of PGlite's session has no name. A user that stays is not set again: the
+  // role hangs on it.
+  const text = `SELECT CASE WHEN pg_catalog.current_setting('session_authorization') <> $1
+      THEN pg_catalog.set_config('session_authorization', nullif($1, ''), false) END,
+    pg_catalog.set_config('role', nullif($2, ''), false)`;
+  try {
+    await transaction.query(text, [roles.user, roles.role]);
   } catch (error) {
     throw undone(error);
   }

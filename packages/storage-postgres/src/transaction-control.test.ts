@@ -19,6 +19,12 @@ describe("a statement", () => {
     ["insert into a values (1); end", "end"],
     [String.raw`select E'\'', 'x'; commit; select 'y'`, "commit"],
     ["select 1 as a$b$; commit; select 2 as c$b$", "commit"],
+    [String.raw`select E'it''s \'', 'x'; commit; select 'y'`, "commit"],
+    ["select 1 as é$b$; commit; select 2 as é$b$", "commit"],
+    [String.raw`select journée'\'; commit; select ''`, "commit"],
+    ["/* /* */ ' */ commit --'", "commit"],
+    ["select 1 -- done\r; commit", "commit"],
+    ["select $a$ $A$ $a$; commit; select $a$ $a$", "commit"],
   ])("begins or ends a transaction: %s", (text, command) => {
     expect(transactionCommandOf(text)).toBe(command);
   });
@@ -35,6 +41,10 @@ describe("a statement", () => {
     "-- first; commit\nselect 1",
     String.raw`insert into memos values (E'don\'t; commit')`,
     String.raw`insert into memos values (e'\\', 'done; commit')`,
+    String.raw`insert into memos values (E'it''s paid, don\'t; commit')`,
+    String.raw`select e'it''s; commit \``,
+    "/* off: /* on */ commit; */ select 1 /* /* */ ; end",
+    "do $Body$ begin execute $body$ select 1 $body$; end; $Body$",
     "do $größe$ begin perform 1; end; $größe$",
     "create procedure p() language plpgsql as $$ begin perform 1; commit; end $$",
     "create function f() returns int begin atomic select 1; select 2; end",

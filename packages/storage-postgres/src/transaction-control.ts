@@ -1,17 +1,17 @@
 /**
- * Literals, quoted names, comments and bodies. What is not closed goes on to the end: so each place is read once. Words come along,
- * and stay: a `$` within one begins no body.
+ * Literals, quoted names, comments and bodies; of a comment that may have others within, its beginning. What is not closed goes on
+ * to the end: so each place is read once. Words come along, and stay: a `$` within one begins no body.
  */
 const OPAQUE = new RegExp(
   [
-    /\be'[^'\\]*(?:\\[\s\S][^'\\]*)*(?:'|$)|'[^']*'|"[^"]*"/,
-    /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/,
-    /\$([a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$[\s\S]*?(?:\$\1\$|$)/,
-    /[a-z_][\w$]*/,
+    /[eE]'[^'\\]*(?:(?:\\[\s\S]?|'')[^'\\]*)*(?:'|$)|'[^']*'|"[^"]*"/,
+    /--[^\n\r]*|\/\*/,
+    /\$([a-zA-Z_\u0080-\uffff][\w\u0080-\uffff]*)?\$[\s\S]*?(?:\$\1\$|$)/,
+    /[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*/,
   ]
     .map(({ source }) => source)
     .join("|"),
-  "gi",
+  "g",
 );
 
 /**
@@ -49,5 +49,27 @@ export function readsInput(text: string): boolean {
 }
 
 function plainText(text: string): string {
-  return text.replace(OPAQUE, (part) => (/^[a-z_]/i.test(part) && !/^e'/i.test(part) ? part : " "));
+  let plain = "";
+  let from = 0;
+  // Also where the search of an earlier text threw.
+  OPAQUE.lastIndex = 0;
+  for (let found = OPAQUE.exec(text); found !== null; found = OPAQUE.exec(text)) {
+    const [part] = found;
+    plain += text.slice(from, found.index) + (/^[\w\u0080-\uffff](?!')/.test(part) ? part : " ");
+    if (part === "/*") OPAQUE.lastIndex = endOfComment(text, OPAQUE.lastIndex);
+    from = OPAQUE.lastIndex;
+  }
+  return plain + text.slice(from);
+}
+
+/** Comments have comments within. */
+function endOfComment(text: string, from: number): number {
+  const edges = /\/\*|\*\//g;
+  edges.lastIndex = from;
+  for (let depth = 1; depth > 0;) {
+    const edge = edges.exec(text);
+    if (edge === null) return text.length;
+    depth += edge[0] === "/*" ? 1 : -1;
+  }
+  return edges.lastIndex;
 }
