@@ -352,6 +352,14 @@ describe("an error that travels", () => {
 });
 
 describe("an error that is too large", () => {
+  it("stays what it is where a field fits by itself, and no deeper", () => {
+    let deep: unknown = "end";
+    for (let depth = 0; depth < 201; depth += 1) deep = [deep];
+    const thrown = Object.assign(new RangeError("no"), { deep, status: 502 });
+    const encoded = encodeError(thrown, { exposeStacks: false });
+    expect(encoded).toMatchObject({ name: "RangeError", message: "no", data: '{"status":502}' });
+  });
+
   const MOST_BYTES = 20_000;
   const LARGE = "漢".repeat(MOST_BYTES);
   const arrivedOf = (thrown: unknown): Error => {

@@ -211,7 +211,8 @@ function encodeFields(of: object, code: unknown): string | null {
     if (!isField(key)) continue;
     try {
       const value: unknown = of[key as keyof typeof of];
-      encodePayload(value, key);
+      // As it will be: one level deeper than by itself.
+      encodePayload({ [key]: value }, key);
       fields[key] = value;
     } catch {
       // One field that cannot travel (a socket, a request object) must not lose the error itself.
