@@ -1,6 +1,6 @@
 // What a runner does that is cut off from storage, from the lease store, or from both.
 
-import { defineEntity, defineSingleton, rpc, type Duration } from "@holdfast/core";
+import { defineEntity, defineSingleton, rpc, type Duration, type SingletonDefinition } from "@holdfast/core";
 import { createTestCluster, type BackendFaultOptions, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 
@@ -103,19 +103,24 @@ describe("a runner with detachmentEnabled that alone cannot reach", () => {
   });
 });
 
+/** A singleton that says when it begins and ends, and goes on for a while after it is told to end. */
+function leaderThatEnds(events: string[], goOn: () => Promise<void>): SingletonDefinition {
+  return defineSingleton({
+    name: "leader",
+    async run(ctx) {
+      events.push(`${ctx.fencingToken} begins`);
+      await new Promise<void>((resolve) => ctx.signal.addEventListener("abort", () => resolve()));
+      await goOn();
+      events.push(`${ctx.fencingToken} ends`);
+    },
+  });
+}
+
 describe("a singleton of a runner that detaches", () => {
   it("ends there before it begins elsewhere, and holds up no other shard", async () => {
     const events: string[] = [];
-    const leader = defineSingleton({
-      name: "leader",
-      async run(ctx) {
-        events.push(`${ctx.fencingToken} begins`);
-        await new Promise<void>((resolve) => ctx.signal.addEventListener("abort", () => resolve()));
-        // What it has begun, it brings to its end.
-        await cluster.sleep(4_000);
-        events.push(`${ctx.fencingToken} ends`);
-      },
-    });
+    // What it has begun, it brings to its end.
+    const leader = leaderThatEnds(events, () => cluster.sleep(4_000));
     await using cluster = await createTestCluster({
       runners: 2,
       register: [leader, echo],
@@ -137,16 +142,8 @@ describe("a singleton of a runner that detaches", () => {
 describe("a singleton of a runner that loses its lease", () => {
   it("ends there before it begins elsewhere, although the lease store can be reached again by then", async () => {
     const events: string[] = [];
-    const leader = defineSingleton({
-      name: "leader",
-      async run(ctx) {
-        events.push(`${ctx.fencingToken} begins`);
-        await new Promise<void>((resolve) => ctx.signal.addEventListener("abort", () => resolve()));
-        // Less than what is left of the lease's term.
-        await cluster.sleep(2_000);
-        events.push(`${ctx.fencingToken} ends`);
-      },
-    });
+    // Less than what is left of the lease's term.
+    const leader = leaderThatEnds(events, () => cluster.sleep(2_000));
     // Under this seed the shard does not come back to the runner that has lost it.
     await using cluster = await createTestCluster({ runners: 2, register: [leader], seed: 2 });
     const runs = (): readonly boolean[] =>

@@ -149,6 +149,19 @@ describe("a runner that stood still past its lease", () => {
   });
 });
 
+/** The runner at work is stopped for longer than its lease lasts, and then finds the answer that it waited for. */
+async function standStill(cluster: TestCluster, answer: Door, taken: () => void): Promise<void> {
+  const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
+  await cluster.pause(stale);
+  // The next owner gets its answers at once.
+  answer.letPass();
+  await cluster.advance("45s"); // runnerLockTtl is 30s
+  taken();
+  answer.open();
+  await cluster.resume(stale);
+  await cluster.advance("10s");
+}
+
 /**
  * Ann's runner is stopped while it waits for an answer before it begins her booking; another one carries it out. Then the
  * first goes on. Returns how often her booking was begun.
@@ -179,15 +192,7 @@ async function bookAfterStandstill(awaited: "saveRequest" | "recordAttempt", see
   const deliverAt = new Date(cluster.now() + (awaited === "recordAttempt" ? 100 : 0));
   const ann = cluster.entity(Flight, "LH1").book({ passenger: "Ann" }, { deliverAt });
   await cluster.advance("1s");
-  const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
-  await cluster.pause(stale);
-  // The next owner gets its answers at once.
-  answer.letPass();
-  await cluster.advance("45s"); // runnerLockTtl is 30s
-  expect(begun).toBe(1);
-  answer.open();
-  await cluster.resume(stale);
-  await cluster.advance("10s");
+  await standStill(cluster, answer, () => expect(begun).toBe(1));
   await ann;
   return begun;
 }
@@ -233,15 +238,7 @@ async function stepAfterStandstill(what: string, seed: number): Promise<number> 
   const starting = cluster.workflow(Boarding).start();
   await cluster.advance("1s");
   const handle = await starting;
-  const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
-  await cluster.pause(stale);
-  // The next owner gets its answers at once.
-  answer.letPass();
-  await cluster.advance("45s"); // runnerLockTtl is 30s
-  expect(begun).toBe(1);
-  answer.open();
-  await cluster.resume(stale);
-  await cluster.advance("10s");
+  await standStill(cluster, answer, () => expect(begun).toBe(1));
   expect(await handle.poll()).toBe("on board");
   return begun;
 }
@@ -278,15 +275,7 @@ async function tickAfterStandstill(seed: number): Promise<number> {
   isSaving = false;
   await cluster.advance("2s");
   expect(isSaving).toBe(true);
-  const stale = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
-  await cluster.pause(stale);
-  // The next owner gets its answers at once.
-  answer.letPass();
-  await cluster.advance("45s"); // runnerLockTtl is 30s
-  expect(begun).toBe(1);
-  answer.open();
-  await cluster.resume(stale);
-  await cluster.advance("10s");
+  await standStill(cluster, answer, () => expect(begun).toBe(1));
   return begun;
 }
 

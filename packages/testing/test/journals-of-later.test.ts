@@ -1,11 +1,18 @@
 // Journals of a later release, which an earlier one comes upon in a rolling deploy, or after it was rolled back.
 
 import { activity, defineWorkflow } from "@holdfast/core";
-import type { InboxMessage, JournalEntry, PendingPage } from "@holdfast/core/adapter";
+import type {
+  InboxMessage,
+  JournalEntry,
+  OpenStorage,
+  PendingPage,
+  StoredExecution,
+  WorkflowStorage,
+} from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { Door, tampering } from "./tampering.ts";
+import { Door, tampering, type Tampered } from "./tampering.ts";
 
 const Order = defineWorkflow({
   name: "Order",
@@ -17,6 +24,7 @@ const Order = defineWorkflow({
 });
 /** A value that this release cannot read. */
 const LATER = '{"$":["Later","1"]}';
+const WATCH_OF_LATER: InboxMessage = { requestId: "w", tag: "watch", payload: LATER };
 
 it.each<[string, JournalEntry["kind"], string]>([
   ["a resumption of another shape", "resume", '{"later":[1]}'],
@@ -47,12 +55,9 @@ it.each<[string, JournalEntry["kind"], string]>([
       ],
       tamper: tampering(({ workflows }) => ({
         workflows: {
-          async readExecution(...given) {
-            const stored = await workflows.readExecution(...given);
-            return isOfLater
-              ? { ...stored, entries: [...stored.entries, entry(stored.entries.length)] }
-              : stored;
-          },
+          readExecution: reading(workflows, ({ entries, inbox }) =>
+            isOfLater ? { entries: [...entries, entry(entries.length)], inbox } : { entries, inbox },
+          ),
         },
       })),
     });
@@ -92,13 +97,12 @@ it.each(["recorded", "was sent"])(
       ],
       tamper: tampering(({ workflows }) => ({
         workflows: {
-          async readExecution(...given) {
-            const { entries, inbox } = await workflows.readExecution(...given);
+          readExecution: reading(workflows, ({ entries, inbox }) => {
             if (!isOfLater) return { entries, inbox };
             return how === "recorded"
               ? { entries: entries.map(entryOfLater), inbox }
               : { entries, inbox: inbox.map(messageOfLater) };
-          },
+          }),
         },
       })),
     });
@@ -176,10 +180,10 @@ it.each<[string, (entries: readonly JournalEntry[]) => readonly JournalEntry[]]>
     ],
     tamper: tampering(({ workflows }) => ({
       workflows: {
-        async readExecution(...given) {
-          const { entries, inbox } = await workflows.readExecution(...given);
-          return { entries: isOfLater ? ofLater(entries) : entries, inbox };
-        },
+        readExecution: reading(workflows, ({ entries, inbox }) => ({
+          entries: isOfLater ? ofLater(entries) : entries,
+          inbox,
+        })),
       },
     })),
   });
@@ -216,11 +220,10 @@ it.each(["input", "watcher"])("an execution waits for a release that can read it
         },
       },
       workflows: {
-        async readExecution(...given) {
-          const { entries, inbox } = await workflows.readExecution(...given);
-          const watch = { requestId: "w", tag: "watch", payload: LATER };
-          return { entries, inbox: isOfLater && what === "watcher" ? [...inbox, watch] : inbox };
-        },
+        readExecution: reading(workflows, ({ entries, inbox }) => ({
+          entries,
+          inbox: isOfLater && what === "watcher" ? [...inbox, WATCH_OF_LATER] : inbox,
+        })),
       },
     })),
   });
@@ -260,11 +263,10 @@ it("an execution that continues as new waits for a release that can read what ca
     ],
     tamper: tampering(({ workflows }) => ({
       workflows: {
-        async readExecution(...given) {
-          const { entries, inbox } = await workflows.readExecution(...given);
-          const watch = { requestId: "w", tag: "watch", payload: LATER };
-          return { entries, inbox: isOfLater ? [...inbox, watch] : inbox };
-        },
+        readExecution: reading(workflows, ({ entries, inbox }) => ({
+          entries,
+          inbox: isOfLater ? [...inbox, WATCH_OF_LATER] : inbox,
+        })),
       },
     })),
   });
@@ -293,31 +295,19 @@ it("an execution that was cancelled before it began waits for a release that can
   await using cluster = await createTestCluster({
     runners: 1,
     register: [Versioned.implement({ execute: (ctx) => ctx.sleep("1 hour") })],
-    tamper: tampering(({ messages, workflows }) => ({
-      messages: {
-        // By its sender, who does not reach the runner.
-        async saveRequest(envelope, ...given) {
-          if (envelope.tag === "cancel") await messages.saveRequest(envelope, 0, null);
-          return messages.saveRequest(envelope, ...given);
+    tamper: tampering((storage) => {
+      const { messages, workflows } = storedOfLater("cancel", storage, () => isOfLater);
+      return {
+        messages,
+        workflows: {
+          ...workflows,
+          async appendJournal(...given) {
+            await beginning.passed();
+            return storage.workflows.appendJournal(...given);
+          },
         },
-        async readPending(...given) {
-          const page = await messages.readPending(...given);
-          return isOfLater ? withPayloadOfLater(page, "cancel") : page;
-        },
-      },
-      workflows: {
-        async appendJournal(...given) {
-          await beginning.passed();
-          return workflows.appendJournal(...given);
-        },
-        async readExecution(...given) {
-          const { entries, inbox } = await workflows.readExecution(...given);
-          if (!isOfLater) return { entries, inbox };
-          const later = inbox.map((each) => (each.tag === "cancel" ? { ...each, payload: LATER } : each));
-          return { entries, inbox: later };
-        },
-      },
-    })),
+      };
+    }),
   });
   const order = await cluster.workflow(Versioned).start("1");
   await order.cancel("no more");
@@ -374,27 +364,7 @@ describe("a signal that was stored and that this release cannot read", () => {
     const cluster = await createTestCluster({
       runners: 1,
       register: [Order.implement({ execute })],
-      tamper: tampering(({ messages, workflows }) => ({
-        messages: {
-          // By its sender, who does not reach the runner.
-          async saveRequest(envelope, ...given) {
-            if (envelope.tag === "signal") await messages.saveRequest(envelope, 0, null);
-            return messages.saveRequest(envelope, ...given);
-          },
-          async readPending(...given) {
-            const page = await messages.readPending(...given);
-            return isOfLater ? withPayloadOfLater(page, "signal") : page;
-          },
-        },
-        workflows: {
-          async readExecution(...given) {
-            const { entries, inbox } = await workflows.readExecution(...given);
-            if (!isOfLater) return { entries, inbox };
-            const later = inbox.map((each) => (each.tag === "signal" ? { ...each, payload: LATER } : each));
-            return { entries, inbox: later };
-          },
-        },
-      })),
+      tamper: tampering((storage) => storedOfLater("signal", storage, () => isOfLater)),
     });
     const order = await cluster.workflow(Order).start("1");
     return { cluster, order, upgrade: () => void (isOfLater = false) };
@@ -438,6 +408,41 @@ describe("a signal that was stored and that this release cannot read", () => {
     expect(cleanedUp).toBe(1);
   });
 });
+
+/** Executions are read with something in them that is not there. */
+function reading(
+  workflows: WorkflowStorage,
+  change: (stored: StoredExecution) => StoredExecution,
+): WorkflowStorage["readExecution"] {
+  return async (...given) => change(await workflows.readExecution(...given));
+}
+
+/** A message to an execution is stored by its sender, who does not reach the runner, and has a payload of a later release's. */
+function storedOfLater(
+  tag: string,
+  { messages, workflows }: OpenStorage,
+  isOfLater: () => boolean,
+): Required<Tampered> {
+  return {
+    messages: {
+      async saveRequest(envelope, ...given) {
+        if (envelope.tag === tag) await messages.saveRequest(envelope, 0, null);
+        return messages.saveRequest(envelope, ...given);
+      },
+      async readPending(...given) {
+        const page = await messages.readPending(...given);
+        return isOfLater() ? withPayloadOfLater(page, tag) : page;
+      },
+    },
+    workflows: {
+      readExecution: reading(workflows, ({ entries, inbox }) => {
+        if (!isOfLater()) return { entries, inbox };
+        const later = inbox.map((each) => (each.tag === tag ? { ...each, payload: LATER } : each));
+        return { entries, inbox: later };
+      }),
+    },
+  };
+}
 
 /** Those of requests with this tag. */
 function withPayloadOfLater(page: PendingPage, tag: string): PendingPage {

@@ -10,6 +10,7 @@ import * as config from "../errors/config.ts";
 import * as routing from "../errors/routing.ts";
 import * as storage from "../errors/storage.ts";
 import * as workflow from "../errors/workflow.ts";
+import { beginningOf } from "./beginning.ts";
 import { plainIssues } from "./issues.ts";
 import { decodePayload, encodePayload } from "./payload.ts";
 import type { ErrorClass } from "./rpc.ts";
@@ -122,7 +123,7 @@ function shortenedValue(value: unknown, most: number): unknown {
 
 /** The beginning of a text that is too long. */
 export function short(whole: string): string {
-  return whole.length > SHORT ? `${whole.slice(0, SHORT)}…` : whole;
+  return beginningOf(whole, SHORT);
 }
 
 /** A property of what a user's code threw. One that cannot be read must not lose the error itself. */

@@ -1,5 +1,6 @@
 // Thrown: whatever came out of code of the user's. A proxy, or a class with getters of its own, may throw again at each look.
 
+import { beginningOf } from "./beginning.ts";
 import { encodeError } from "./error-codec.ts";
 
 /** So far down its causes an error is looked at. */
@@ -35,6 +36,5 @@ export function withCauses(thrown: unknown): readonly Error[] {
  */
 export function describeThrown(thrown: unknown): string {
   const { name, message, stack } = encodeError(thrown, { exposeStacks: true });
-  const whole = stack ?? `${name}: ${message}`;
-  return whole.length > MOST_SHOWN ? `${whole.slice(0, MOST_SHOWN)}…` : whole;
+  return beginningOf(stack ?? `${name}: ${message}`, MOST_SHOWN);
 }

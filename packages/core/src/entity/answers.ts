@@ -1,6 +1,7 @@
 // Answers: the replies that a runner makes itself, in place of what a handler said. How it refuses is in rejection.ts.
 
 import type { RequestState } from "../adapter/message-storage.ts";
+import { beginningOf } from "../contract/beginning.ts";
 import { encodeError, UNSENT } from "../contract/error-codec.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import { describeCall, type Envelope } from "../data/envelope.ts";
@@ -18,7 +19,7 @@ export function deadReply(
   envelope: Envelope,
   { attempts, reason: whole }: { attempts: number; reason: string },
 ): Reply {
-  const reason = whole.length > MOST_OF_A_REASON ? `${whole.slice(0, MOST_OF_A_REASON)}…` : whole;
+  const reason = beginningOf(whole, MOST_OF_A_REASON);
   const error = new DeadLetteredError({ requestId, what: describeCall(envelope), attempts, reason });
   return { requestId, exit: { ok: false, error: encodeError(error, { exposeStacks: false }) } };
 }

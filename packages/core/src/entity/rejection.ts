@@ -4,6 +4,7 @@
 
 import { Buffer } from "node:buffer";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { beginningOf } from "../contract/beginning.ts";
 import { plainIssues, type PlainIssue } from "../contract/issues.ts";
 import { takesAtMost } from "../contract/key.ts";
 import { entityKey } from "../data/entity-address.ts";
@@ -78,7 +79,7 @@ function describeIssues(issues: readonly PlainIssue[]): string {
 
 /** As JSON; without its path where that alone is long. */
 function shorterIssue({ message: whole, ...rest }: PlainIssue): string {
-  const message = whole.length > MOST_OF_AN_ISSUE ? `${whole.slice(0, MOST_OF_AN_ISSUE)}…` : whole;
+  const message = beginningOf(whole, MOST_OF_AN_ISSUE);
   const text = JSON.stringify({ message, ...rest });
   return text.length > 2 * MOST_OF_AN_ISSUE ? JSON.stringify({ message }) : text;
 }

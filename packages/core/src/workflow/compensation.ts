@@ -1,5 +1,6 @@
 // Compensations: what undoes an execution's work, in reverse order, once its code has failed.
 
+import { beginningOf } from "../contract/beginning.ts";
 import { encodeError } from "../contract/error-codec.ts";
 import { encodePayload } from "../contract/payload.ts";
 import type { FailedCompensation } from "../errors/workflow.ts";
@@ -61,5 +62,5 @@ function reasonOf(failure: unknown): string {
   } catch {
     reason = encodeError(failure, { exposeStacks: false }).message;
   }
-  return reason.length > MOST_OF_A_REASON ? `${reason.slice(0, MOST_OF_A_REASON)}…` : reason;
+  return beginningOf(reason, MOST_OF_A_REASON);
 }
