@@ -170,6 +170,14 @@ describe("a journal", () => {
     expect(journal.writing).toBeNull();
   });
 
+  it("never writes what waited behind a write that failed (J4)", async () => {
+    const { journal, writes, end } = journalOf();
+    for (const ordinal of [0, 1]) journal.append(entry(ordinal, ordinal));
+    await end(new Error("no"));
+    journal.append(entry(2, 2));
+    expect(writes.map(({ entries }) => entries)).toEqual([[0], [2]]);
+  });
+
   it("is settled when nothing is under way any more, whatever came of it (J5)", async () => {
     const { journal, ends } = journalOf();
     const transaction: StorageTransaction = { kind: "test", rollback: async () => undefined };
