@@ -7,5 +7,7 @@ export default defineConfig({
   platform: "node",
   dts: false,
   sourcemap: true,
+  // The sources are in the package as they are.
+  esbuildOptions: (options) => void (options.sourcesContent = false),
   clean: true,
 });
