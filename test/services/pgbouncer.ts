@@ -10,8 +10,10 @@ import { findProgram, removeFolder, run, serviceFolder, startProgram, type Servi
 export interface PgBouncerOptions {
   /** Connections to the server. Default: 10. */
   readonly poolSize?: number;
-  /** Default: `transaction`. In `session` mode it takes our settings of a session, and leaves them away. */
+  /** Default: `transaction`. */
   readonly mode?: "transaction" | "session";
+  /** Whether it takes our settings of a session, and leaves them away, or refuses them. Default: in `session` mode. */
+  readonly ignoresSettings?: boolean;
 }
 
 const OURS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
@@ -19,8 +21,8 @@ const OURS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_
 /** @throws {Error} no way worked; says what was tried and why each failed */
 export async function startPgBouncer(postgresUrl: string, options: PgBouncerOptions = {}): Promise<Service> {
   const given = process.env["TEST_PGBOUNCER_URL"];
-  // That one is in transaction mode.
-  if (given !== undefined && given !== "" && options.mode !== "session") {
+  // That one is in transaction mode, and ignores nothing.
+  if (given !== undefined && given !== "" && options.mode !== "session" && options.ignoresSettings !== true) {
     return { url: given, how: "TEST_PGBOUNCER_URL", stop: () => Promise.resolve() };
   }
   const failures: string[] = [];
@@ -38,7 +40,7 @@ export async function startPgBouncer(postgresUrl: string, options: PgBouncerOpti
 
 async function fromProgram(
   postgresUrl: string,
-  { poolSize = 10, mode = "transaction" }: PgBouncerOptions,
+  { poolSize = 10, mode = "transaction", ignoresSettings = mode === "session" }: PgBouncerOptions,
 ): Promise<Service> {
   const program = findProgram("pgbouncer", ["/usr/sbin"]);
   if (program === undefined) throw new Error("there is no program pgbouncer");
@@ -61,7 +63,7 @@ async function fromProgram(
       "max_client_conn = 500",
       // Seconds: how long it leaves a server alone that it could not reach.
       "server_login_retry = 0.2",
-      ...(mode === "session" ? [`ignore_startup_parameters = ${OURS.join(", ")}`] : []),
+      ...(ignoresSettings ? [`ignore_startup_parameters = ${OURS.join(", ")}`] : []),
     ];
     const file = `${folder}/pgbouncer.ini`;
     await writeFile(file, `${settings.join("\n")}\n`, { mode: 0o644 });

@@ -1,6 +1,12 @@
 // Errors: the drivers' errors turned into ours. None of theirs gets out, save to a handler for a statement of its own.
 
-import { FencedError, PersistenceError, SerializationError, type Fence } from "@holdfast/core/adapter";
+import {
+  ConfigError,
+  FencedError,
+  PersistenceError,
+  SerializationError,
+  type Fence,
+} from "@holdfast/core/adapter";
 
 /** The first of our own SQLSTATEs, HF001 and so on, which the functions of the schema raise in a transaction that must not commit. */
 export const FENCED_STATE = "HF001";
@@ -138,6 +144,11 @@ export function isReadOnly(error: unknown): boolean {
   return sqlStateOf(error) === "25006";
 }
 
+/** Whether the server has no room on its disk: the storage's failure, and not the statement's. */
+export function isDiskFull(error: unknown): boolean {
+  return sqlStateOf(error) === "53100";
+}
+
 /** Whether a statement failed since one before it in its transaction had. */
 export function isAborted(error: unknown): boolean {
   return sqlStateOf(error) === "25P02";
@@ -187,6 +198,32 @@ export function persistenceError(operation: string, error: unknown): Persistence
   return new PersistenceError(
     { operation, outcome: failure.outcome, detail: failure.message },
     { cause: failure },
+  );
+}
+
+/** What PgBouncer says to settings that a session is made with, ours among them. */
+const REFUSED_SETTING =
+  /unsupported startup parameter: (?:statement|lock|idle_in_transaction_session)_timeout/;
+
+/** What `open` rejects with where no session could be had, or none that is kept. */
+export function openingError(error: unknown): ConfigError | PersistenceError {
+  if (error instanceof ConfigError) return error;
+  if (REFUSED_SETTING.test(describe(error))) return poolerConfig(error);
+  return persistenceError("open", error);
+}
+
+/** The server is behind a pooler, which was not said. */
+export function poolerConfig(cause?: unknown): ConfigError {
+  return new ConfigError(
+    {
+      option: "pooler",
+      got: "left out",
+      takes: '"transaction", since a pooler such as PgBouncer is between',
+      hint:
+        "In session mode leave it out, and have PgBouncer ignore_startup_parameters = statement_timeout, lock_timeout, " +
+        "idle_in_transaction_session_timeout.",
+    },
+    { cause },
   );
 }
 

@@ -6,7 +6,7 @@ import {
   type OpenRunners,
   type OpenStorage,
 } from "@holdfast/core/adapter";
-import { persistenceError } from "./errors.ts";
+import { openingError } from "./errors.ts";
 import { migrate } from "./migrations.ts";
 import type { CommonSettings, PostgresSettings } from "./options.ts";
 import { PostgresMessageStorage } from "./postgres-message-storage.ts";
@@ -19,7 +19,7 @@ import type { ServerPool } from "./server-connection.ts";
 import { ServerDriver } from "./server-driver.ts";
 import { WakeUps } from "./wake-ups.ts";
 
-/** @throws {PersistenceError} @throws {AdapterNotInstalledError} */
+/** @throws {PersistenceError} @throws {ConfigError} @throws {AdapterNotInstalledError} */
 export async function openPostgres(
   settings: PostgresSettings,
   services: AdapterServices,
@@ -27,7 +27,7 @@ export async function openPostgres(
   return storageOn(await connect(settings), settings, services);
 }
 
-/** Members and leases alone. @throws {PersistenceError} @throws {AdapterNotInstalledError} */
+/** Members and leases alone. @throws {PersistenceError} @throws {ConfigError} @throws {AdapterNotInstalledError} */
 export async function openPostgresRunners(
   settings: PostgresSettings,
   services: AdapterServices,
@@ -69,7 +69,7 @@ async function connect(settings: PostgresSettings): Promise<SqlDriver> {
   const driver = new ServerDriver(pool, pooler === null ? pool : past, settings);
   try {
     await driver.meet().catch((error: unknown) => {
-      throw persistenceError("open", error);
+      throw openingError(error);
     });
     await migrate(driver, settings.schema);
     return driver;

@@ -3,6 +3,7 @@ import type { SqlResult, SqlStatement, SqlTransaction } from "./driver.ts";
 import {
   failureOf,
   failureOfCommit,
+  isDiskFull,
   isTransient,
   lostTransaction,
   plainError,
@@ -114,6 +115,7 @@ export class PGliteTransaction implements SqlTransaction {
       };
     } catch (error) {
       // As on a server.
+      if (isDiskFull(error)) throw (this.#lostWith ??= lostTransaction(error));
       throw isTransient(error) ? Object.assign(error as Error, { retryable: true }) : error;
     } finally {
       this.#watchIdle();

@@ -20,7 +20,7 @@ import type {
   SqlStatement,
   SqlTransaction,
 } from "./driver.ts";
-import { failureOf, isPlainError, isReadOnly, isSpoilt, SqlFailure } from "./errors.ts";
+import { failureOf, isPlainError, isReadOnly, isSpoilt, poolerConfig, SqlFailure } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import type { PostgresSettings } from "./options.ts";
 import type { ServerConnection, ServerPool } from "./server-connection.ts";
@@ -76,15 +76,35 @@ export class ServerDriver implements SqlDriver {
     this.#transactions = new Turnstile(Math.max(1, forTransactions));
   }
 
-  /** Finds out whether the server is behind a proxy. To be called before anything else. @throws {SqlFailure} */
+  /**
+   * Finds out whether the server is behind a proxy. To be called before anything else.
+   *
+   * @throws {SqlFailure} @throws {ConfigError} behind one that keeps no sessions, and not told so
+   */
   async meet(): Promise<void> {
     if (this.#isProxied) return;
     const connection = await this.#connect();
-    const { rows } = await this.#run<{ pid: number }>(
-      { name: "holdfast_meet", text: "SELECT pg_backend_pid() AS pid", values: [], isRead: true },
-      connection,
-    );
-    this.#isProxied = rows[0]?.pid !== connection.processId;
+    let isUsable = false;
+    try {
+      const processId = await processOf(connection);
+      this.#isProxied = processId !== connection.processId;
+      if (this.#isProxied && this.#pool.size > 1) await this.#assertOther(processId);
+      isUsable = true;
+    } finally {
+      connection.release(isUsable);
+    }
+  }
+
+  /** While a session is there, a proxy that keeps sessions gives its server process to no other one. @throws {ConfigError} */
+  async #assertOther(processId: number | undefined): Promise<void> {
+    const other = await this.#connect();
+    let isUsable = false;
+    try {
+      if ((await processOf(other)) === processId) throw poolerConfig();
+      isUsable = true;
+    } finally {
+      other.release(isUsable);
+    }
   }
 
   async run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
@@ -152,9 +172,9 @@ export class ServerDriver implements SqlDriver {
     );
   }
 
-  async #run<Row>(statement: SqlStatement, lent?: ServerConnection): Promise<SqlResult<Row>> {
+  async #run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
     const renewals = this.#renewals;
-    const connection = lent ?? (await this.#connect());
+    const connection = await this.#connect();
     try {
       const { rows, rowCount } = await connection.run<Row>(statement);
       connection.release(true);
@@ -244,9 +264,11 @@ export class ServerDriver implements SqlDriver {
     const connection = await this.#connect();
     try {
       // The time-out makes the function wait until the process is gone. Another user's process is none of ours: that of a session is
-      // the user's who logged in, whatever role it took on.
+      // the user's who logged in, whatever role it took on. One whose commit waits for a synchronous standby is left to wait: if it
+      // were ended, everybody would see what the standby may not have, and that would be lost when the standby takes over.
       const { rows } = await connection.query<{ gone: boolean }>(
-        `SELECT coalesce(bool_and(pg_terminate_backend(pid, ${TERMINATION_MS})), true) AS gone
+        `SELECT coalesce(bool_and(CASE WHEN wait_event = 'SyncRep' THEN false
+             ELSE pg_terminate_backend(pid, ${TERMINATION_MS}) END), true) AS gone
            FROM pg_stat_activity WHERE pid = $1 AND usename = session_user AND pid <> pg_backend_pid()`,
         [processId],
       );
@@ -279,4 +301,10 @@ export class ServerDriver implements SqlDriver {
       this.#underWay.delete(work);
     }
   }
+}
+
+/** The server process that carries out what a session asks for now. Not prepared: it may be another one each time. */
+async function processOf(connection: ServerConnection): Promise<number | undefined> {
+  const { rows } = await connection.script<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+  return rows[0]?.pid;
 }

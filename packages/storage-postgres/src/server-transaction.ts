@@ -13,6 +13,7 @@ import {
   failureOf,
   failureOfCommit,
   isAborted,
+  isDiskFull,
   isForgotten,
   isPlainError,
   isSpoilt,
@@ -86,7 +87,8 @@ export class ServerTransaction implements SqlTransaction {
       // Where a part of what begins it was refused, so was this, for that alone.
       await this.#begun.catch(() => undefined);
       if (this.#unbegun === null && error instanceof UnreadValue) throw error.thrown;
-      if (this.#unbegun !== null || !isPlainError(error)) throw (this.#lostWith ??= lostTransaction(error));
+      if (this.#unbegun !== null || !isPlainError(error) || isDiskFull(error))
+        throw (this.#lostWith ??= lostTransaction(error));
       this.#isSpoilt ||= isSpoilt(error);
       // The same statements again may well pass: told to whoever runs the handler, and the user still sees the code. What we
       // prepared is forgotten by a session on which another handler deallocated it.
