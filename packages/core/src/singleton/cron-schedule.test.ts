@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { DefinitionError } from "../errors/config.ts";
 import { CronSchedule } from "./cron-schedule.ts";
 
@@ -80,6 +80,12 @@ describe("a cron schedule", () => {
     const of = (name: string): number => new CronSchedule({ ...fields, name }).next(0);
     expect(of("a")).toBe(of("a"));
     expect(new Set(["a", "b", "c", "d"].map(of)).size).toBeGreaterThan(1);
+  });
+
+  it("asks for no calendar of a zone in UTC, where thousands of them would take seconds to make", () => {
+    using calendars = vi.spyOn(Intl, "DateTimeFormat");
+    expect(instants(schedule("0 3 * * *"), "2026-03-01T12:00:00Z", 1)).toEqual(["2026-03-02T03:00:00Z"]);
+    expect(calendars).not.toHaveBeenCalled();
   });
 
   it("goes by the wall clock of its time zone", () => {
