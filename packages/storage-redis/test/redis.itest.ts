@@ -5,6 +5,7 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 import { redisStorage, type RedisStorageOptions } from "../src/index.ts";
+import { SCRIPTS } from "../src/script.ts";
 import { keysOf, services } from "./backends.ts";
 import { claim, due, entry, ORDER, ordinalsOf, request, succeeded } from "./work.ts";
 
@@ -42,6 +43,18 @@ async function open(options: RedisStorageOptions = {}): Promise<OpenStorage> {
 function prefix(): string {
   return `case-${cases}`;
 }
+
+/** Reads what is pending, and returns how many elements its commands gave. */
+const COUNTED_READ = `
+local real, elements = redis, 0
+local redis = setmetatable({ call = function(...)
+  local answer = real.call(...)
+  if type(answer) == 'table' then elements = elements + #answer end
+  return answer
+end }, { __index = real })
+local function read() ${SCRIPTS.readPending.source} end
+read()
+return elements`;
 
 /** What makes a request a dead letter. */
 const NO = {
@@ -436,6 +449,23 @@ describe("what is pending", () => {
       expect(page.more).toBe(true);
       excludingSequences.push(...saved.slice(from, from + limit).map(({ sequence }) => sequence));
     }
+  });
+
+  it("is read as far as a page needs it, however much of it there is", async () => {
+    const shardIds = Array.from({ length: 20 }, (_, index) => `default:${index}` as const);
+    const session = await open();
+    /** How much Redis hands to the script for one page of as many requests to each of 200 entities. */
+    const lookedAt = async (each: number): Promise<number> => {
+      const requests = Array.from({ length: each * 200 }, (_, index) => {
+        const shardId = shardIds[index % 20] ?? "default:0";
+        return request({ address: { entityType: "Counter", entityId: String(index % 200), shardId } });
+      });
+      await Promise.all(requests.map((saved) => session.messages.saveRequest(saved, 0, null)));
+      const args = ["1000", "10", String(shardIds.length), ...shardIds, "0", "0"];
+      return Number(await admin.eval(COUNTED_READ, 1, `{${prefix()}}:`, ...args));
+    };
+    const few = await lookedAt(2);
+    expect(await lookedAt(58)).toBeLessThan(4 * few);
   });
 
   it("passes over a full entity's long queue, and over what the caller holds", async () => {

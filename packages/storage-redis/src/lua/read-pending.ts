@@ -58,52 +58,56 @@ for _, shard in ipairs(shards) do
 end
 
 -- What was found, each as its sequence and its id. One more than the limit is enough to know that there is more: what comes
--- after 'bound' is not looked at. It is sorted once there is twice as much, not again for each entity.
-local found, bound = {}, math.huge
+-- after the last of them is neither looked at nor read. It is sorted once there is twice as much, not again for each entity.
+local found, up_to = {}, '+inf'
 local early = {}
 local function keep_first()
   if #found <= 2 * limit + 2 then return end
   table.sort(found, function(a, b) return a[1] < b[1] end)
   for index = #found, limit + 2, -1 do found[index] = nil end
-  bound = found[limit + 1][1]
+  up_to = string.format('%.0f', found[limit + 1][1])
 end
+
+-- No two have the same sequence, so that a page begins behind the last one of the page before it.
+local function page_of(key, after) return redis.call('ZRANGEBYSCORE', key, after, up_to, 'WITHSCORES', 'LIMIT', 0, 100) end
 
 local function search_queue(shard, entity)
   local queue = queue_key(shard, entity)
-  local count, first = 0, 0
+  local count, after = 0, '-inf'
   while true do
-    local page = redis.call('ZRANGE', queue, first, first + 99, 'WITHSCORES')
+    local page = page_of(queue, after)
     for index = 1, #page, 2 do
-      local id, sequence = page[index], tonumber(page[index + 1])
-      if count > limit or sequence > bound then return end
-      if not held[page[index + 1]] then
+      local id, sequence = page[index], page[index + 1]
+      if count > limit then return end
+      if not held[sequence] then
         local due = redis.call('HGET', request_key(id), 'due')
         if due ~= '' and tonumber(due) > now then
           early[#early + 1] = {id, shard, entity, due}
         else
           count = count + 1
-          found[#found + 1] = {sequence, id}
+          found[#found + 1] = {tonumber(sequence), id}
         end
       end
     end
     if #page < 200 then return end
-    first = first + 100
+    after = '(' .. page[200]
   end
 end
 
 local function search(shard)
-  local first = 0
+  local after = '-inf'
   while true do
-    local heads = redis.call('ZRANGE', base .. 'heads:' .. shard, first, first + 99, 'WITHSCORES')
+    local heads = page_of(base .. 'heads:' .. shard, after)
     for index = 1, #heads, 2 do
-      if tonumber(heads[index + 1]) > bound then return end
+      -- It may have come nearer since they were read.
+      if tonumber(heads[index + 1]) > tonumber(up_to) then return end
       if not full[heads[index]] then
         search_queue(shard, heads[index])
         keep_first()
       end
     end
     if #heads < 200 then return end
-    first = first + 100
+    after = '(' .. heads[200]
   end
 end
 for _, shard in ipairs(shards) do search(shard) end
