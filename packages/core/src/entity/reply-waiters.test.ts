@@ -123,4 +123,32 @@ describe("those who wait for a reply", () => {
     expect(told).toEqual(["a rejected", "c rejected"]);
     expect(["r1", "r2", "r3"].map((requestId) => waiters.has(requestId))).toEqual([false, true, false]);
   });
+
+  it("of other shards are not looked at when one leaves, however many they are", () => {
+    const { waiters, told, answer } = waitersOf();
+    let looks = 0;
+    for (let count = 0; count < 50; count += 1) {
+      const waiter = { ...asking("a", `r${count}`), answer: answer("a") };
+      const shardId = { get: () => ((looks += 1), "default:1" as const) };
+      waiters.add(`r${count}`, Object.defineProperty(waiter, "shardId", shardId));
+    }
+    waiters.add("other", { ...asking("a", "other", "default:2"), answer: answer("b") });
+    looks = 0;
+    waiters.settleShards(new Set<ShardId>(["default:2"]), () => REPLY);
+    expect([told, looks]).toEqual([["b reply"], 0]);
+  });
+
+  it("leave with each of the shards for which they wait, and with none once they wait no more", () => {
+    const { waiters, told, answer } = waitersOf();
+    waiters.add("r1", { ...asking("a", "r1", "default:1"), answer: answer("a") });
+    waiters.add("r1", { ...asking("b", "r2", "default:2"), answer: answer("b") });
+    waiters.add("r3", { ...asking("a", "r3", "default:1"), answer: answer("c") });
+    waiters.leave("r3");
+    waiters.remove("r1", asking("a", "r1", "default:1"));
+    waiters.settleShards(new Set<ShardId>(["default:1"]), () => REPLY);
+    expect(told).toEqual([]);
+    waiters.settleShards(new Set<ShardId>(["default:2"]), () => REPLY);
+    expect(told).toEqual(["b reply"]);
+    expect(["r1", "r3"].map((requestId) => waiters.has(requestId))).toEqual([false, false]);
+  });
 });

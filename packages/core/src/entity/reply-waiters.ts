@@ -4,7 +4,8 @@
 // a peer, the id under which it asked, and the way to it; what it is sent is a wire message, also in this very process.
 //
 // Not all that is waited for is in memory: a suspended or scheduled request is with storage. Its waiters, too, leave with
-// the shard, or they would wait for ever at a runner that will never hear of the reply.
+// the shard, or they would wait for ever at a runner that will never hear of the reply. Shards leave one by one, of hundreds, and
+// each looks at its own alone.
 
 import { BriefMap } from "../data/brief-map.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -31,12 +32,15 @@ export interface Waiter extends Asking {
 
 export class ReplyWaiters {
   readonly #byRequest = new BriefMap<Waiter[]>();
+  /** The requests that are waited for, by the shards of those who wait. */
+  readonly #byShard = new Map<ShardId, BriefMap<true>>();
   /** Of those who asked under another id than that of the request that they wait for. */
   readonly #awaited = new Map<string, string>();
 
   /** Whoever asks again under the same id waits once, by the newer way. */
   add(requestId: string, waiter: Waiter): void {
     if (waiter.requestId !== requestId) this.#awaited.set(waiter.requestId, requestId);
+    this.#ofShard(waiter.shardId).set(requestId, true);
     const waiters = this.#byRequest.get(requestId);
     if (waiters === undefined) {
       this.#byRequest.set(requestId, [waiter]);
@@ -88,6 +92,7 @@ export class ReplyWaiters {
     const waiters = this.#byRequest.get(requestId);
     if (waiters === undefined) return;
     this.#byRequest.delete(requestId);
+    for (const { shardId } of waiters) this.#byShard.get(shardId)?.delete(requestId);
     if (this.#awaited.size > 0) for (const waiter of waiters) this.#awaited.delete(waiter.requestId);
     for (const waiter of waiters) waiter.answer(message);
   }
@@ -101,10 +106,11 @@ export class ReplyWaiters {
 
   /** Tells all who wait for requests of these shards, who wait no more. */
   settleShards(shardIds: ReadonlySet<ShardId>, messageFor: (requestId: string) => WireMessage): void {
-    const settled = [...this.#byRequest.entries()].filter(([, waiters]) =>
-      waiters.some(({ shardId }) => shardIds.has(shardId)),
-    );
-    for (const [requestId] of settled) this.settle(requestId, messageFor(requestId));
+    for (const shardId of shardIds) {
+      const requests = this.#byShard.get(shardId);
+      this.#byShard.delete(shardId);
+      for (const requestId of requests?.keys() ?? []) this.settle(requestId, messageFor(requestId));
+    }
   }
 
   /** The requests for which nobody waits any more now that this peer is gone. */
@@ -117,11 +123,26 @@ export class ReplyWaiters {
     return abandoned;
   }
 
+  #ofShard(shardId: ShardId): BriefMap<true> {
+    let requests = this.#byShard.get(shardId);
+    if (requests === undefined) {
+      requests = new BriefMap();
+      this.#byShard.set(shardId, requests);
+    }
+    return requests;
+  }
+
   #keep(requestId: string, stays: (waiter: Waiter) => boolean): void {
     const before = this.#byRequest.get(requestId);
     if (before === undefined) return;
     const waiters = before.filter(stays);
-    for (const waiter of before) if (!waiters.includes(waiter)) this.#awaited.delete(waiter.requestId);
+    if (waiters.length === before.length) return;
+    for (const waiter of before) {
+      if (waiters.includes(waiter)) continue;
+      this.#awaited.delete(waiter.requestId);
+      if (!waiters.some(({ shardId }) => shardId === waiter.shardId))
+        this.#byShard.get(waiter.shardId)?.delete(requestId);
+    }
     if (waiters.length === 0) this.#byRequest.delete(requestId);
     else this.#byRequest.set(requestId, waiters);
   }
