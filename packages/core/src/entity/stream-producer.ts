@@ -30,6 +30,8 @@ export interface StreamProducerOptions {
 
 /** A consumer says how far it is every 2 s: one that says nothing for so long does not read any more. */
 const CONSUMER_SILENT_MS = 10_000;
+/** No chunk has this index: who reads from here on is told how many are kept, and gets none of them. Storages have 32 bits for it. */
+const BEHIND_ALL = 2 ** 31 - 1;
 
 export class StreamProducer {
   readonly #options: StreamProducerOptions;
@@ -64,7 +66,7 @@ export class StreamProducer {
     window.whenStalled = () => {
       if (latest !== null) tell(request, { type: "chunk", chunk: latest });
     };
-    const saved = request.envelope.persisted ? (await messages.readChunks(request.id, 0)).saved : 0;
+    const saved = request.envelope.persisted ? (await messages.readChunks(request.id, BEHIND_ALL)).saved : 0;
     request.chunkCount = saved;
     let index = 0;
     const stopWatching = this.#watchReader(request, window);
