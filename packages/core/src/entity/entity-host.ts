@@ -121,7 +121,7 @@ export class EntityHost {
       isBrief: (behavior, rpc) => this.#runner.isBrief(behavior, rpc),
       forget: (request, activation) => this.#forget(request, activation),
       fenced: (shardId) => this.#fence(shardId),
-      wake: () => this.#inbox.wake(),
+      wake: (shardId) => this.#inbox.wake(shardId),
       noteDue: (at) => this.#inbox.noteDue(at),
     };
     this.#admission = new Admission(admission);

@@ -86,4 +86,57 @@ describe("an inbox", () => {
     await inbox.wake();
     expect(asked).toEqual([["default:1", "default:2"], ["default:1"], ["default:1"]]);
   });
+
+  it("reads new work of a shard behind what waits there, and not behind the backlog of all others", async () => {
+    const waiting = Array.from({ length: 20_000 }, (_, sequence) => ({
+      sequence,
+      shardId: sequence % 100 === 7 ? ("default:2" as const) : ("default:1" as const),
+    }));
+    const admitted: number[] = [];
+    let pages = 0;
+    let before = 0;
+    const readPending: MessageStorage["readPending"] = ({ shardIds, limit, excludingSequences }) => {
+      pages += 1;
+      if (pages === 2) {
+        waiting.push({ sequence: 20_000, shardId: "default:2" });
+        void inbox.wake("default:2");
+      }
+      const held = new Set(excludingSequences);
+      const left = waiting.filter(
+        ({ sequence, shardId }) => shardIds.includes(shardId) && !held.has(sequence),
+      );
+      const requests = left.slice(0, limit).map(
+        ({ sequence, shardId }) =>
+          ({
+            envelope: { requestId: `r${sequence}`, address: { shardId } },
+            sequence,
+            attempts: 0,
+          }) as unknown as PendingRequest,
+      );
+      return Promise.resolve({ requests, more: left.length > requests.length, nextDueAt: null });
+    };
+    const inbox = inboxOf({
+      messages: { readPending } as MessageStorage,
+      begin: () => ({
+        shardIds: ["default:1", "default:2"],
+        covers: () => true,
+        caughtUp: () => undefined,
+      }),
+      held: () => ({ sequences: admitted, full: [] }),
+      admit: ({ sequence }) => {
+        if (sequence === 20_000) before = pages;
+        admitted.push(sequence);
+        return null;
+      },
+    });
+    await inbox.wake();
+    expect(before).toBeLessThan(5);
+    expect(admitted.toSorted((a, b) => a - b)).toEqual(waiting.map(({ sequence }) => sequence));
+    for (const shardId of ["default:1", "default:2"]) {
+      const mine = new Set(
+        waiting.filter((each) => each.shardId === shardId).map(({ sequence }) => sequence),
+      );
+      expect(admitted.filter((sequence) => mine.has(sequence))).toEqual([...mine]);
+    }
+  });
 });

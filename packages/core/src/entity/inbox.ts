@@ -22,6 +22,8 @@ import type { Counters } from "./counters.ts";
 const PAGE = 256;
 /** Storage may look through all that is pending for each page, so few large ones cost a deep backlog less. */
 const LARGEST_PAGE = 1_024;
+/** Of so many shards new work comes first at a time. Where it is of all of them, their backlogs are read one after the other. */
+const FIRST_AT_ONCE = 8;
 
 /** One reading of everything due on the shards served when it began. */
 export interface Sweep {
@@ -66,6 +68,8 @@ export class Inbox {
   #limit = PAGE;
   #reading: Promise<void> | null = null;
   #readAgain = false;
+  /** Shards with new work, which waits behind their backlogs, and not behind those of all others. */
+  readonly #hurried = new Set<ShardId>();
   #poll: Timer | undefined;
   #due: Timer | undefined;
   #dueAt: number | null = null;
@@ -87,9 +91,14 @@ export class Inbox {
     this.#due?.cancel();
   }
 
-  /** There may be work. Resolves when a read that began after this call is done. Never rejects. */
-  async wake(): Promise<void> {
+  /**
+   * There may be work. Resolves when a read that began after this call is done. Never rejects.
+   *
+   * @param shardId that of a request that was stored just now: its shard comes first while there is a backlog
+   */
+  async wake(shardId?: ShardId): Promise<void> {
     this.#readAgain = true;
+    if (shardId !== undefined) this.#hurried.add(shardId);
     const under = this.#reading;
     if (under !== null) {
       // That read may have begun before the work was there; the one that follows it has not.
@@ -130,8 +139,9 @@ export class Inbox {
       const sweep = this.#options.begin();
       if (sweep.shardIds.length === 0) continue;
       try {
-        let more = true;
-        while (more && !this.#isClosed) more = await this.#readPage(sweep);
+        while ((await this.#readPage(sweep, sweep.shardIds)) && !this.#isClosed)
+          await this.#readHurried(sweep);
+        this.#hurried.clear();
         sweep.caughtUp();
         this.#outage.succeeded();
       } catch (error) {
@@ -145,10 +155,19 @@ export class Inbox {
     }
   }
 
-  async #readPage(sweep: Sweep): Promise<boolean> {
+  /** A page of shards with new work, in their turn. Each is read in order all the same, and that is all an entity asks for (INV-4). */
+  async #readHurried(sweep: Sweep): Promise<void> {
+    const first = [...this.#hurried].slice(0, FIRST_AT_ONCE);
+    if (first.length === 0) return;
+    // Before: work may come while the page is read, which that passes over.
+    for (const shardId of first) this.#hurried.delete(shardId);
+    if (await this.#readPage(sweep, first)) for (const shardId of first) this.#hurried.add(shardId);
+  }
+
+  async #readPage(sweep: Sweep, of: readonly ShardId[]): Promise<boolean> {
     const { messages, clock, counters } = this.#options;
     // What is left of a shard that was given up is never taken: it would be read again and again, and nothing else.
-    const shardIds = sweep.shardIds.filter((shardId) => sweep.covers(shardId));
+    const shardIds = of.filter((shardId) => sweep.covers(shardId));
     if (shardIds.length === 0) return false;
     const held = this.#options.held();
     if (held.full.length > 0) this.#limit = Math.min(this.#limit, PAGE);

@@ -12,6 +12,7 @@ import { encodeError } from "../contract/error-codec.ts";
 import type { BriefMap } from "../data/brief-map.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import { isPatient, type Envelope } from "../data/envelope.ts";
+import type { ShardId } from "../data/shard-id.ts";
 import type { Activation } from "./activation.ts";
 import { absent, endOf, failure, readdress } from "./answers.ts";
 import { refuse, refuseFull, type Arrival } from "./arrival.ts";
@@ -36,8 +37,8 @@ export interface JoiningOptions {
   readonly behaviors: ReadonlyMap<string, EntityBehavior>;
   /** The shard, while this request for it is admitted here. */
   readonly admittingShard: (arrival: Pick<Arrival, "envelope" | "isNested">) => HostedShard | undefined;
-  /** Has storage's pending requests read. Resolves when a read that began after this call is done. */
-  readonly wake: () => Promise<void>;
+  /** Has storage's pending requests read, those of this shard first. Resolves when a read that began after this call is done. */
+  readonly wake: (shardId?: ShardId) => Promise<void>;
 }
 
 export class Joining {

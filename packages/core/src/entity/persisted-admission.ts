@@ -109,7 +109,7 @@ export class PersistedAdmission {
       this.#options.counters.accepted += 1;
       if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
       if (isLater && envelope.deliverAt !== null) return this.#options.noteDue(envelope.deliverAt);
-      if (straight === null) return void this.#options.wake();
+      if (straight === null) return void this.#options.wake(address.shardId);
       request.sequence = saved.sequence;
       request.isAccepted = true;
       // Put back meanwhile, with what was in front of it: it is read in its turn.
