@@ -91,6 +91,22 @@ describe("a child", () => {
     expect(endedAt - ended).toBeLessThan(1_500);
   });
 
+  it("that sleeps wakes each of the parents that wait for it", async () => {
+    const { register } = family((ctx) => ctx.child(Ship).execute({ order: "o1", takes: "3h" }));
+    await using cluster = await createTestCluster({ register });
+    const child = await cluster.workflow(Ship).start({ order: "o1", takes: "3h" });
+    await cluster.advance("20 minutes");
+    const endedAt: number[] = [];
+    for (const id of ["p", "q"]) {
+      const parent = await cluster.workflow(Parent).start(id);
+      void parent.result().then(() => endedAt.push(cluster.now()));
+    }
+    await cluster.advance("3h");
+    const ended = (await child.describe()).endedAt?.getTime() ?? Number.NaN;
+    expect(endedAt).toHaveLength(2);
+    expect(Math.max(...endedAt) - ended).toBeLessThan(1_500);
+  });
+
   it("is awaited beside others, joined by its key, and its parent's steps say which it is", async () => {
     const { log, register } = family(async (ctx) => {
       const started = await ctx.child(Ship).start({ order: "a", takes: "5s" });

@@ -13,7 +13,7 @@ import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
 import { createTestCluster, replayWorkflow } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { notWritten, tampering } from "./tampering.ts";
+import { Door, notWritten, tampering } from "./tampering.ts";
 
 const Work = defineWorkflow<string, string>({ name: "Work", key: (id) => id, hashKey: false });
 /** The one execution of it is "runs"; its input is how many runs were before. */
@@ -51,6 +51,69 @@ describe("a fork", () => {
     const another = await fork.fork({ fromStep: 0 });
     await cluster.advance("1s");
     expect(await another.query("state")).toBe("of the first run");
+  });
+
+  it("takes over nothing of a run that began after it was asked for", async () => {
+    const done: string[] = [];
+    const runs = Runs.implement({
+      async execute(ctx, before) {
+        await ctx.run("note", () => void done.push(`run ${before} of ${ctx.executionId}`));
+        await ctx.signal("go");
+        return ctx.continueAsNew(before + 1);
+      },
+    });
+    const door = new Door();
+    let reads = Number.NaN;
+    await using cluster = await createTestCluster({
+      register: [runs],
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          async readExecution(...args) {
+            // The fork's caller looks first, and then the fork.
+            if ((reads += 1) === 2) await door.passed();
+            return workflows.readExecution(...args);
+          },
+        },
+      })),
+    });
+    const origin = await cluster.workflow(Runs).start(0);
+    await cluster.advance("1s");
+    door.close();
+    reads = 0;
+    const forking = origin.fork({ fromStep: 1 });
+    await cluster.advance("1s");
+    const fork = await forking;
+    await origin.signal("go", null);
+    await cluster.advance("1s");
+    expect(done).toEqual(["run 0 of runs", "run 1 of runs"]);
+    door.open();
+    await cluster.advance("1s");
+    await expect(fork.result()).rejects.toThrow("has continued as new since it was forked. Fork it again.");
+    expect(done).toHaveLength(2);
+  });
+
+  it("takes over nothing that its origin did once it was cancelled", async () => {
+    const done: string[] = [];
+    const work = Work.implement({
+      async execute(ctx) {
+        await ctx.run("order", () => void done.push("ordered"));
+        await ctx.sleep("1 hour").catch(() => undefined);
+        await ctx.run("clean up", () => void done.push("cleaned up"));
+        return "over";
+      },
+    });
+    await using cluster = await createTestCluster({ register: [work] });
+    const origin = await cluster.workflow(Work).start("1");
+    await cluster.advance("5s");
+    await origin.cancel();
+    await cluster.advance("5s");
+    expect(done).toEqual(["ordered", "cleaned up"]);
+    const refused = await origin.fork({ fromStep: 3 }).catch((reason: unknown) => reason);
+    expect(refused).toBeInstanceOf(ConfigError);
+    expect(refused).toMatchObject({ option: "fromStep" });
+    await origin.fork({ fromStep: 2 });
+    await cluster.advance("2 hours");
+    expect(done).toEqual(["ordered", "cleaned up", "cleaned up"]);
   });
 
   it("can be of an execution that failed before its first step", async () => {
@@ -222,7 +285,7 @@ describe("an execution that goes on as new", () => {
     const runs = Runs.implement({
       async execute(ctx, before) {
         if (before === 50) return before;
-        await ctx.sleep("1 hour").catch(() => undefined);
+        await ctx.sleep("10 minutes").catch(() => undefined);
         return ctx.continueAsNew(before + 1);
       },
     });
@@ -232,6 +295,8 @@ describe("an execution that goes on as new", () => {
     await handle.cancel();
     await cluster.advance("1 minute");
     expect(await handle.describe()).toMatchObject({ status: "suspended", continuations: 1 });
+    await cluster.advance("20 minutes");
+    expect(await handle.describe()).toMatchObject({ status: "suspended", continuations: 3 });
   });
 
   it("takes a signal once that is sent again under its key to a later run", async () => {
@@ -248,6 +313,8 @@ describe("an execution that goes on as new", () => {
       async execute(ctx, before) {
         const payment = await ctx.signal("pay");
         await ctx.run("take", () => void taken.push(payment));
+        // The signal's own reply is recorded by the time this run is forgotten.
+        await ctx.sleep("100ms");
         return ctx.continueAsNew(before + 1);
       },
     });
@@ -296,7 +363,8 @@ describe("a child that retention forgot", () => {
     retention: "1 minute",
   });
 
-  it("is not run again by a parent that waited for fixed code meanwhile", async () => {
+  /** The parent waits for fixed code, while its child ends and is forgotten. */
+  async function forgotten() {
     let charges = 0;
     let name = "right";
     const child = Brief.implement({
@@ -312,7 +380,7 @@ describe("a child that retention forgot", () => {
         return ctx.child(Brief).execute();
       },
     });
-    await using cluster = await createTestCluster({ register: [child, parent] });
+    const cluster = await createTestCluster({ register: [child, parent] });
     const handle = await cluster.workflow(Work).start("p");
     await cluster.advance("1 minute");
     name = "wrong";
@@ -320,12 +388,34 @@ describe("a child that retention forgot", () => {
     expect((await handle.describe()).waitsForCode).toContain("diverges at step 0");
     expect(charges).toBe(1);
     await expect(cluster.workflow(Brief).poll("c")).resolves.toBeUndefined();
-    name = "right";
-    await cluster.advance("10 minutes");
-    const error = await handle.result().catch((reason: unknown) => reason);
+    return {
+      cluster,
+      handle,
+      charges: () => charges,
+      mend: () => void (name = "right"),
+      [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+    };
+  }
+
+  it("is not run again by a parent that waited for fixed code meanwhile", async () => {
+    await using test = await forgotten();
+    test.mend();
+    await test.cluster.advance("10 minutes");
+    const error = await test.handle.result().catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(WorkflowFailedError);
     expect(error).toMatchObject({ cause: expect.any(UnknownExecutionError) });
-    expect(charges).toBe(1);
+    expect(test.charges()).toBe(1);
+  });
+
+  it("keeps nobody from its key where such a parent is cancelled", async () => {
+    await using test = await forgotten();
+    await test.handle.cancel();
+    test.mend();
+    while ((await test.handle.describe()).status !== "cancelled") await test.cluster.advance("1s");
+    const next = await test.cluster.workflow(Brief).start();
+    await test.cluster.advance("6 minutes");
+    await expect(next.result()).resolves.toBe("charged");
+    expect(test.charges()).toBe(2);
   });
 
   it("leaves the next execution of its key alone when its parent is cancelled", async () => {

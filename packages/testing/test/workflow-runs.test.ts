@@ -43,6 +43,21 @@ describe("code that asks to continue as new and returns without waiting for it",
     expect(await handle.describe()).toMatchObject({ status: "completed", continuations: 2 });
   });
 
+  it("goes on with what it asked for first, where it asks twice", async () => {
+    const meter = Meter.implement({
+      async execute(ctx, { reading }) {
+        if (reading > 1) return `ended at ${reading}`;
+        void ctx.continueAsNew({ reading: 2 });
+        return ctx.continueAsNew({ reading: 3 });
+      },
+    });
+    await using cluster = await createTestCluster({ register: [meter] });
+    const handle = await cluster.workflow(Meter).start({ reading: 1 });
+    await cluster.advance("1 second");
+    expect(await handle.poll()).toBe("ended at 2");
+    expect(await handle.describe()).toMatchObject({ continuations: 1 });
+  });
+
   it("fails where the next run cannot be given its input", async () => {
     const meter = Meter.implement({
       async execute(ctx, { reading }) {

@@ -138,17 +138,15 @@ function childWorkflow(
     const calls = callsOf(parts, contract, executionId, input);
     // Also where the start was recorded by an earlier copy.
     if (isCancelledWithIt) children.started(calls);
+    const ended = (): void => children.ended(calls);
     return childHandle(parts, contract, calls, () => {
       const result = step(
         `${contract.name}.result`,
         { does: "join", isDetached: detached },
         async () => calls,
       );
-      // Also where its end was recorded by an earlier copy.
-      result.then(
-        () => children.ended(calls),
-        () => (execution.cancelledBy === null ? children.ended(calls) : undefined),
-      );
+      // Also where its end was recorded by an earlier copy. Once it is cancelled, all were told already.
+      result.then(ended, ended);
       return result;
     });
   };

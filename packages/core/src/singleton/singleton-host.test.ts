@@ -120,12 +120,15 @@ describe("a singleton whose shard leaves", () => {
     acquire();
     await clock.settle();
     let dropped = false;
+    let ended = false;
     const dropping = host.drain(SHARD).then(() => (dropped = true));
+    const ending = host.ended().then(() => (ended = true));
     expect(scopes[0]?.signal.aborted).toBe(true);
     await clock.advance(2 * SECOND);
-    expect(dropped).toBe(false);
+    expect([dropped, ended, host.isStopping(SHARD)]).toEqual([false, false, true]);
     await clock.advance(SECOND);
-    await dropping;
+    await Promise.all([dropping, ending]);
+    expect(host.isStopping(SHARD)).toBe(false);
     expect(log).toEqual([]);
     expect(host.running).toEqual([]);
     expect(clock.pending()).toBe(0);
@@ -139,6 +142,15 @@ describe("a singleton whose shard leaves", () => {
     await host.drain(SHARD);
     await clock.advance(10 * MINUTE);
     expect(starts).toEqual([0]);
+  });
+
+  it("is not started where it is registered after that", async () => {
+    const { clock, host, starts, register, acquire } = hostOf(untilAborted);
+    acquire();
+    await host.drain(SHARD);
+    register();
+    await clock.advance(MINUTE);
+    expect(starts).toEqual([]);
   });
 
   it("is not started at all when the shard leaves at once", async () => {
@@ -158,6 +170,7 @@ describe("a singleton whose shard leaves", () => {
     const dropping = host.drain(SHARD);
     await clock.advance(15 * SECOND);
     await dropping;
+    expect(host.isStopping(SHARD)).toBe(false);
     expect(log).toEqual([
       expect.stringContaining('error: The singleton "leader" goes on 15000 ms after its signal was aborted'),
     ]);

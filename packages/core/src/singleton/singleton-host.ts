@@ -156,10 +156,9 @@ class SingletonTask {
 
   async stop(why: string): Promise<void> {
     if (this.#tenure === null) return;
-    const stopping = this.#stop(this.#tenure, why);
-    const before = this.#stopped;
-    this.#stopped = stopping.then(() => before);
-    await stopping;
+    // No sooner than those before: it waits for all that they wait for, and gives up later.
+    this.#stopped = this.#stop(this.#tenure, why);
+    await this.#stopped;
   }
 
   async #stop(tenure: AbortController, why: string): Promise<void> {

@@ -53,7 +53,6 @@ export async function childStep(step: Step, scope: StepScope, child: ChildOfStep
   try {
     calls = await child.calls();
   } catch (error) {
-    child.known(null);
     return void (await step.settle(scope.failed(error), null));
   }
   if (child.does !== "join") {

@@ -23,6 +23,7 @@ describe("the children of an execution that is cancelled", () => {
   it("are all told before anybody who asks goes on (D1)", async () => {
     const children = new Children(scope(), () => false);
     const telling = Promise.withResolvers<void>();
+    const tellingOfLate = Promise.withResolvers<void>();
     children.started({ address: addressOf("1"), cancel: () => telling.promise });
     children.cancel("enough");
     const over: string[] = [];
@@ -32,7 +33,11 @@ describe("the children of an execution that is cancelled", () => {
     });
     await new SystemClock().nextTurn();
     expect(over).toEqual([]);
+    children.started({ address: addressOf("late"), cancel: () => tellingOfLate.promise });
     telling.resolve();
+    await new SystemClock().nextTurn();
+    expect(over).toEqual([]);
+    tellingOfLate.resolve();
     await Promise.all(asked);
     expect(over).toEqual(["the next run", "the end"]);
   });

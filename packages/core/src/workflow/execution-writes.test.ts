@@ -35,6 +35,18 @@ describe("a failed write", () => {
     expect(await stage.run()).toEqual({ type: "completed", value: [1, 2, 3] });
   });
 
+  it("lets code that goes on by itself record nothing more (E4)", async () => {
+    const stage = new ExecutionStage(async (ctx) => {
+      if (stage.copies === 1) void stage.pass(50).then(() => ctx.setState("late"));
+      return ctx.run("a", () => 1);
+    });
+    stage.faults.set(1, "not-written");
+    await stage.activate();
+    await stage.clock.advance(100);
+    expect(stage.journal).toEqual([]);
+    expect(await stage.run()).toEqual({ type: "completed", value: 1 });
+  });
+
   it("lets no other copy begin before what else is under way has ended (INV-3)", async () => {
     const stage = new ExecutionStage(async (ctx) =>
       Promise.all([
