@@ -295,30 +295,67 @@ describe("a call with a key at a full mailbox", () => {
 });
 
 describe("an entity for whose stored requests there was no room", () => {
-  it("takes no other one before them, although there is some by now (INV-4)", async () => {
-    const door = new Door();
+  const stored = ["1", "2", "3", "4", "5", "6"];
+
+  /** One with room for four besides the one that runs, for which six were stored, and read. */
+  async function box() {
+    const [door, reading] = [new Door(), new Door()];
     const ran: string[] = [];
     const Box = defineEntity({
       name: "Box",
       mailboxCapacity: 4,
       rpcs: { put: rpc<string, void>({ persisted: true }) },
     });
-    const box = Box.implement({
+    const implementation = Box.implement({
       async put(what) {
         ran.push(what);
         await door.passed();
       },
     });
-    await using cluster = await createTestCluster({ register: [box] });
+    const cluster = await createTestCluster({
+      register: [implementation],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async readPending(...args) {
+            await reading.passed();
+            return messages.readPending(...args);
+          },
+        },
+      })),
+    });
     const { put } = cluster.entity(Box, "b");
     const deliverAt = new Date(cluster.now() + 1_000);
-    const stored = ["1", "2", "3", "4", "5", "6"];
     for (const what of stored) await put.notify(what, { deliverAt });
     door.close();
     await cluster.advance("2s");
-    door.open();
-    door.close();
+    /** What runs ends, and the next one begins. */
+    const next = async (): Promise<void> => {
+      door.open();
+      door.close();
+      await cluster.advance("50ms");
+    };
+    return { cluster, door, reading, ran, put, next, [Symbol.asyncDispose]: () => cluster.shutdown() };
+  }
+
+  it("takes no new one before them where there is room, and they are not read yet (INV-4)", async () => {
+    await using test = await box();
+    const { cluster, door, reading, ran, put, next } = test;
+    reading.close();
+    for (let ended = 0; ended < 4; ended += 1) await next();
+    const other = put.notify("7");
     await cluster.advance("50ms");
+    door.open();
+    door.letPass();
+    reading.open();
+    await cluster.advance("2s");
+    await other;
+    expect(ran).toEqual([...stored, "7"]);
+  });
+
+  it("takes no other one before them, although there is some by now (INV-4)", async () => {
+    await using test = await box();
+    const { cluster, door, ran, put, next } = test;
+    await next();
     expect(ran).toEqual(["1", "2"]);
     const other = put("7").catch(String);
     await cluster.advance("50ms");

@@ -112,6 +112,19 @@ describe("an entity that leaves memory", () => {
     expect(test.warnedOf).toContain("Cart/c");
   });
 
+  it("keeps what fresh handlers have when callbacks of those before them end at last", async () => {
+    await using test = await started(65_000, 1);
+    await untilItLeaves(test);
+    const { cluster, table } = test;
+    const cart = cluster.entity(Cart, "c");
+    const added = cart.add(1);
+    await cluster.advance("62s");
+    expect(await added).toBe(1);
+    await cart.add(1);
+    await cluster.advance("5s");
+    expect([await cart.total(), table.size]).toEqual([2, 0]);
+  });
+
   it.each(["it is idle", "its shard moves"])(
     "has an aborted signal once its callbacks had their time, and writes nothing over its successor, where %s",
     async (why) => {

@@ -46,6 +46,53 @@ describe("a handler that ends with a wrapped error", () => {
   });
 });
 
+describe("a handler whose transaction could not begin", () => {
+  /** One attempt may fail. Of all that are made the first `times` find no connection. */
+  async function begun(times: number) {
+    const lost = notWritten("a transaction");
+    const attempts: number[] = [];
+    const desk = Desk.implement({
+      write(_input, ctx) {
+        transactionScopeOf(ctx, "test").open("test");
+        attempts.push(ctx.attempt);
+        if (attempts.length <= times) throw lost;
+        return "written";
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [desk],
+      storageMessageMaxRetries: 1,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          beginTransaction: () => ({
+            kind: "test",
+            lostWith: lost,
+            couldNotBegin: true,
+            rollback: async () => undefined,
+          }),
+          saveReply: (reply, fence) => messages.saveReply(reply, fence, null),
+        },
+      })),
+    });
+    const written = cluster
+      .entity(Desk, "a")
+      .write()
+      .catch((error: unknown) => (error as Error).name);
+    await cluster.advance("1 hour");
+    return { came: await written, attempts };
+  }
+
+  it("is attempted again, which counts for nothing", async () => {
+    expect(await begun(5)).toEqual({ came: "written", attempts: [1, 2, 3, 4, 5, 6] });
+  });
+
+  it("is a dead letter at last all the same", async () => {
+    const { came, attempts } = await begun(Number.POSITIVE_INFINITY);
+    expect(came).toBe("DeadLetteredError");
+    expect(attempts).toHaveLength(100 + 2);
+  });
+});
+
 describe("a cron's run that ends with an error", () => {
   it.each([
     ["is repeated for the same instant where its transaction was lost with it", "its own", [1, 2]],

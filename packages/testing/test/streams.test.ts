@@ -209,6 +209,59 @@ describe("a persisted stream", () => {
     await expect(reading).resolves.toEqual(upTo(150));
   });
 
+  it("gives nobody an element before it is kept", async () => {
+    const keeping = new Door();
+    keeping.close();
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [new Numbers().implementation],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveChunk(...args) {
+            await keeping.passed();
+            return messages.saveChunk(...args);
+          },
+        },
+      })),
+    });
+    const got: number[] = [];
+    const reading = collect(cluster.entity(Source, "s").keep(3), got);
+    await cluster.advance("5s");
+    expect(got).toEqual([]);
+    keeping.open();
+    await cluster.advance("5s");
+    expect(await reading).toEqual(upTo(3));
+  });
+
+  it("has what its first attempt kept, although its reader gets what the next one yields first", async () => {
+    const doors = [new Door(), new Door()];
+    for (const door of doors) door.close();
+    let attempts = 0;
+    const Twice = defineEntity({
+      name: "Twice",
+      rpcs: { read: rpc<void, number>({ stream: true, persisted: true }) },
+    });
+    const twice = Twice.implement({
+      async *read() {
+        const attempt = (attempts += 1);
+        await doors[attempt - 1]?.passed();
+        for (let n = 0; n < 3 * attempt; n += 1) yield attempt;
+        if (attempt === 1) throw Object.assign(new Error("once more"), { retryable: true });
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [twice] });
+    const reading = collect(cluster.entity(Twice, "t").read());
+    await cluster.advance("1s");
+    cluster.faults({ drop: 1 });
+    doors[0]?.open();
+    await cluster.advance("500ms");
+    expect(attempts).toBe(2);
+    cluster.faults({});
+    doors[1]?.open();
+    await cluster.advance("1 minute");
+    expect(await reading).toEqual([1, 1, 1, 2, 2, 2]);
+  });
+
   it.each([0, 2, 4])(
     "is whole up to its handler's error although it is in doubt whether element %i was kept",
     async (at) => {
@@ -255,6 +308,30 @@ describe("a persisted stream", () => {
       await cluster.advance("5 minutes");
       expect(await failure).toMatchObject({ message: "the source ran dry" });
       expect(got).toEqual(upTo(30));
+    },
+  );
+
+  it.each([1, 2, 3])(
+    "is whole up to its handler's error for who comes later, although that overtakes it, with seed %i",
+    async (seed) => {
+      await using cluster = await createTestCluster({
+        runners: 2,
+        register: [new Numbers().implementation],
+        seed,
+      });
+      const read = async (into: number[]): Promise<unknown> => {
+        const reading = collect(
+          cluster.entity(Source, "s").keepToBreak(8, { idempotencyKey: "k" }),
+          into,
+        ).catch((error: unknown) => error);
+        await cluster.advance("1s");
+        return reading;
+      };
+      await read([]);
+      cluster.faults({ delay: ["0ms", "100ms"] });
+      const got: number[] = [];
+      expect(await read(got)).toMatchObject({ message: "the source ran dry" });
+      expect(got).toEqual(upTo(8));
     },
   );
 

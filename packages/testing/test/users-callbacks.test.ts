@@ -36,6 +36,22 @@ it.each([
   expect(await cluster.entity(Desk, "a").ring()).toBe("rung");
 });
 
+it("an entity whose handlers could not be made calls none of the callbacks that they were to have", async () => {
+  const left: number[] = [];
+  let made = 0;
+  const desk = Desk.implement((entity) => {
+    const number = (made += 1);
+    entity.onEvict(() => void left.push(number));
+    if (number === 1) throw new Error("not yet");
+    return { ring: () => "rung" };
+  });
+  await using cluster = await createTestCluster({ register: [desk] });
+  await expect(cluster.entity(Desk, "a").ring()).rejects.toThrow("not yet");
+  expect(await cluster.entity(Desk, "a").ring()).toBe("rung");
+  await cluster.advance("1 minute");
+  expect(left).toEqual([2]);
+});
+
 it.each<[string, (error: Error) => unknown]>([
   [
     "throws",

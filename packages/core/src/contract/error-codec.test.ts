@@ -147,6 +147,9 @@ describe("an error that travels", () => {
     const thrown = Object.assign(new Error("I am not"), { name: "FencedError" });
     expect(travel(thrown)).toBeInstanceOf(RemoteError);
     expect(travel(thrown)).toMatchObject({ name: "FencedError", message: "I am not" });
+    const further = travel(travel(thrown));
+    expect(further, "when it travels on").toBeInstanceOf(RemoteError);
+    expect(isRetryable(further)).toBe(false);
   });
 
   it("stays what it is when it travels on", () => {
@@ -201,6 +204,7 @@ describe("an error that travels", () => {
       retry: () => undefined,
       port: 5,
     });
+    Object.defineProperty(thrown, "__proto__", { value: { host: "h" }, enumerable: true });
     expect(travel(thrown)).toMatchObject({ message: "x", data: { port: 5 } });
     expect(Object.keys((travel(thrown) as RemoteError).data)).toEqual(["port"]);
   });
@@ -243,6 +247,14 @@ describe("an error that travels", () => {
     expect(travel(full)).toBeInstanceOf(MailboxFullError);
     const plain = new MailboxFullError({ entity: "Desk/a", capacity: 3 });
     expect(travel(plain, [TooMany])).not.toBeInstanceOf(TooMany);
+  });
+
+  it("is the library's own although a class is listed that is named as its own class, and has nothing to do with it", () => {
+    class TooMany extends MailboxFullError {}
+    const Alien = { TooMany: class extends Error {} }.TooMany;
+    const full = new TooMany({ entity: "Desk/a", capacity: 3 });
+    expect(travel(full, [Alien])).toBeInstanceOf(MailboxFullError);
+    expect(travel(new Alien("x"), [Alien])).toBeInstanceOf(Alien);
   });
 
   it("keeps the issues of any schema library: what each says, and where", () => {
@@ -391,6 +403,11 @@ describe("an error that is too large", () => {
     const issues = Array.from({ length: 3_000 }, (_, index) => ({ message: "wrong", path: [index] }));
     const invalid = arrivedOf(new InvalidInputError({ of: "Counter.add", issues })) as InvalidInputError;
     expect(invalid.issues[0]).toEqual({ message: "wrong", path: [0] });
+  });
+
+  it("is within the limit with what stands around it, where it nearly fits", () => {
+    for (let length = MOST_BYTES - 300; length < MOST_BYTES; length += 1)
+      arrivedOf(new Error("x".repeat(length)));
   });
 
   it("is within the limit whatever it holds (property)", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { MessageStorage } from "../adapter/message-storage.ts";
+import type { MessageStorage, PendingPage } from "../adapter/message-storage.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { PendingRequest } from "../data/envelope.ts";
 import { Counters } from "./counters.ts";
@@ -48,7 +48,101 @@ async function readBacklog(
   return { asked, admitted };
 }
 
+/** An inbox each of whose reads is answered when its test says so, and what it admitted. */
+function readingInbox(options: Partial<InboxOptions> = {}) {
+  const clock = new VirtualClock();
+  const reads: ((page: PendingPage) => Promise<void>)[] = [];
+  const admitted: string[] = [];
+  const readPending: MessageStorage["readPending"] = () =>
+    new Promise((resolve) =>
+      reads.push((page) => {
+        resolve(page);
+        return clock.settle();
+      }),
+    );
+  const inbox = inboxOf({
+    clock,
+    messages: { readPending } as MessageStorage,
+    begin: () => ({ shardIds: ["default:1"], covers: () => true, caughtUp: () => undefined }),
+    admit({ envelope }) {
+      admitted.push(envelope.requestId);
+      return null;
+    },
+    ...options,
+  });
+  return { clock, inbox, reads, admitted };
+}
+
+function pageOf(requestIds: readonly string[], more: boolean = false): PendingPage {
+  const requests = requestIds.map((requestId, sequence) => ({
+    envelope: { requestId, address: { shardId: "default:1" } },
+    sequence,
+    attempts: 0,
+  })) as unknown as readonly PendingRequest[];
+  return { requests, more, nextDueAt: null };
+}
+
 describe("an inbox", () => {
+  it("takes nothing that ended or was put off while it was read, and takes it from a later page (I2)", async () => {
+    const { inbox, reads, admitted } = readingInbox();
+    const reading = inbox.wake();
+    inbox.settled("a");
+    await reads[0]?.(pageOf(["a", "b"], true));
+    expect(admitted).toEqual(["b"]);
+    await reads[1]?.(pageOf(["a"]));
+    await reading;
+    expect(admitted).toEqual(["b", "a"]);
+  });
+
+  it("takes nothing of a shard that left while it was read (I2)", async () => {
+    let covers = true;
+    const { inbox, reads, admitted } = readingInbox({
+      begin: () => ({ shardIds: ["default:1"], covers: () => covers, caughtUp: () => undefined }),
+    });
+    const reading = inbox.wake();
+    covers = false;
+    await reads[0]?.(pageOf(["a"]));
+    await reading;
+    expect(admitted).toEqual([]);
+  });
+
+  it("reads once more for whoever wakes it while it reads, who waits for that", async () => {
+    const { inbox, reads } = readingInbox();
+    void inbox.wake();
+    let isRead = false;
+    for (let n = 0; n < 3; n += 1) void inbox.wake().then(() => (isRead = true));
+    await reads[0]?.(pageOf([]));
+    expect([reads.length, isRead]).toEqual([2, false]);
+    await reads[1]?.(pageOf([]));
+    expect([reads.length, isRead]).toEqual([2, true]);
+  });
+
+  it("reads when the earliest of those that it heard of falls due, and each poll interval", async () => {
+    const { clock, inbox, reads } = readingInbox({ pollIntervalMs: 60_000 });
+    const at = (ms: number): number => clock.now() + ms;
+    void inbox.wake();
+    await reads[0]?.({ ...pageOf([]), nextDueAt: at(20_000) });
+    inbox.noteDue(at(10_000));
+    inbox.noteDue(at(30_000));
+    await clock.advance(9_999);
+    expect(reads).toHaveLength(1);
+    await clock.advance(1);
+    expect(reads).toHaveLength(2);
+    await reads[1]?.({ ...pageOf([]), nextDueAt: at(10_000) });
+    await clock.advance(10_000);
+    expect(reads).toHaveLength(3);
+    await reads[2]?.(pageOf([]));
+    inbox.start();
+    for (const count of [4, 5]) {
+      await clock.advance(60_000);
+      expect(reads).toHaveLength(count);
+      await reads[count - 1]?.(pageOf([]));
+    }
+    inbox.stop();
+    await clock.advance(120_000);
+    expect(reads).toHaveLength(5);
+  });
+
   it("reads a backlog in pages that grow, up to a bound", async () => {
     const { asked, admitted } = await readBacklog(5_000, Number.POSITIVE_INFINITY);
     expect(admitted).toEqual(Array.from({ length: 5_000 }, (_, sequence) => sequence));

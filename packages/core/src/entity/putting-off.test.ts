@@ -5,6 +5,8 @@ import { VirtualClock } from "../clock/virtual-clock.ts";
 import { Abort } from "../contract/abort.ts";
 import { rpc } from "../contract/rpc.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
+import type { ShardId } from "../data/shard-id.ts";
+import { FencedError } from "../errors/storage.ts";
 import { Activation } from "./activation.ts";
 import { Counters } from "./counters.ts";
 import { HostedRequest } from "./hosted-request.ts";
@@ -27,7 +29,9 @@ async function running() {
 
   const answered = Promise.withResolvers<void>();
   const reschedule = messages.reschedule.bind(messages);
+  let isFenced = false;
   messages.reschedule = async (requestId, schedule, under) => {
+    if (isFenced) throw new FencedError({ ...fence, current: epoch + 1 });
     await reschedule(requestId, schedule, under);
     if (schedule.deliverAt !== null && schedule.deliverAt > clock.now()) await answered.promise;
   };
@@ -37,6 +41,7 @@ async function running() {
     { attempts: 1, attemptIsRecorded: true, isAccepted: true },
   );
   const requests = new Map([[request.id, request]]);
+  const refused: ShardId[] = [];
   const puttingOff = new PuttingOff({
     messages,
     clock,
@@ -55,7 +60,7 @@ async function running() {
       admit: async () => undefined,
       observed: (call) => call(),
     }),
-    fenced: () => undefined,
+    fenced: (shardId) => void refused.push(shardId),
     forget: ({ id }) => void requests.delete(id),
   });
   const activation = new Activation({
@@ -71,6 +76,10 @@ async function running() {
   return {
     clock,
     requests,
+    /** Shards of which storage refused a write. */
+    refused,
+    /** Another runner claims the shard. */
+    fence: () => void (isFenced = true),
     answer: () => answered.resolve(),
     putOff: (until: number | null = null) => puttingOff.putOff(request, activation, new Suspension(until)),
     hasten: () => puttingOff.hasten({ requestId: request.id, attempts: 1 }, fence),
@@ -112,6 +121,18 @@ describe("a request that is being put off", () => {
     expect(await hastening).toBe(true);
     await putOff;
     expect(test.requests.size).toBe(0);
+  });
+
+  it("is not sure to run where its shard is another runner's by then: whoever hastens it tries again (P1)", async () => {
+    const test = await running();
+    const putOff = test.putOff();
+    await test.clock.settle();
+    const hastening = test.hasten();
+    test.fence();
+    test.answer();
+    await expect(hastening).rejects.toMatchObject({ name: "PersistenceError", outcome: "not-written" });
+    await putOff;
+    expect([test.refused, test.requests.size]).toEqual([[REQUEST.address.shardId], 0]);
   });
 
   it.each([0, 1, 2, 3, 4, 5, 6, 7, 8])(

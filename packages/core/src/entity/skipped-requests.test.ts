@@ -71,6 +71,14 @@ describe("requests that no code handles", () => {
     expect(read(skipped)).toEqual({ named: 2 * MOST + 1, entities: [] });
   });
 
+  it("are all forgotten where entity types are registered: code here may handle them", () => {
+    const skipped = tooMany();
+    skipped.clear();
+    expect(skipped.isEmpty).toBe(true);
+    add(skipped, A, MOST);
+    expect(skipped.isLeftOut(A), "what is forgotten counts no more").toBe(false);
+  });
+
   it("are forgotten with their shard", () => {
     const skipped = tooMany();
     skipped.forgetShard(A.shardId);

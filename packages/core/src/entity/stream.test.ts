@@ -45,6 +45,37 @@ describe("the producer of a stream", () => {
     await producing;
   });
 
+  it("has room again for as much as its consumer took, and no more", async () => {
+    const window = new ChunkWindow();
+    const quarter = CHUNK_WINDOW_CHARACTERS / 4;
+    let sent = 0;
+    void (async () => {
+      for (; sent < 20; sent += 1) await window.room(sent, quarter);
+    })();
+    for (const taken of [0, 1, 2, 3, 7]) {
+      window.acknowledge(taken);
+      await turn();
+      expect(sent).toBe(taken + 4);
+    }
+    window.close();
+  });
+
+  it("waits for none of what it sent while nobody read", async () => {
+    const window = new ChunkWindow();
+    let sent = 0;
+    const produce = async (upTo: number): Promise<void> => {
+      for (; sent < upTo; sent += 1) await window.room(sent, CHUNK_WINDOW_CHARACTERS);
+    };
+    const producing = produce(3);
+    await turn();
+    expect(sent).toBe(1);
+    window.unread();
+    await producing;
+    // Who comes asks for what is kept, and has taken nothing yet.
+    window.acknowledge(0);
+    await produce(4);
+  });
+
   it("does not wait for who does not read, until a consumer is heard of", async () => {
     const window = new ChunkWindow();
     let sent = 0;
@@ -142,6 +173,14 @@ describe("the consumer of a stream", () => {
     expect(acknowledged.at(-1)).toBe(CHUNK_WINDOW);
   });
 
+  it("acknowledges at once what is half of what may be under way, and counts anew from there", async () => {
+    const { queue, acknowledged } = queueOf();
+    const large = "x".repeat(CHUNK_WINDOW_CHARACTERS / 4);
+    for (let index = 0; index < 5; index += 1) queue.push({ requestId: "r", index, value: large });
+    for (let taken = 0; taken < 5; taken += 1) await queue.take();
+    expect(acknowledged).toEqual([2, 4]);
+  });
+
   it("does not acknowledge what nobody took", async () => {
     const { queue, acknowledged } = queueOf();
     for (let index = 0; index < 3 * CHUNK_WINDOW; index += 1) queue.push(chunk(index));
@@ -181,6 +220,20 @@ describe("the consumer of a stream", () => {
     expect(queue.hasGapStill()).toBe(false);
     queue.push(chunk(2));
     expect(queue.hasGapStill()).toBe(false);
+    expect([await queue.take(), await queue.take()]).toEqual(["value 2", "value 3"]);
+    queue.push(chunk(3));
+    expect(queue.hasGapStill()).toBe(false);
+    expect(queue.hasGapStill(), "what it has taken came twice").toBe(false);
+  });
+
+  it("waits no more once its reader left, and has nothing more for it", async () => {
+    const { queue } = queueOf();
+    const waiting = queue.take();
+    await turn();
+    queue.leave();
+    expect(await waiting).toBeUndefined();
+    queue.push(chunk(0));
+    expect(await queue.take()).toBeUndefined();
   });
 
   it("gets the chunks that came before a failure, then the first failure", async () => {

@@ -17,6 +17,8 @@ class Peers {
     { address: "b", runnerId: "2" },
   ];
   pings = 0;
+  /** The nonces of pings, by address. */
+  readonly sent = new Map<string, string[]>();
   missing = 0;
   readonly health = new PeerHealth({
     clock: this.view,
@@ -25,6 +27,7 @@ class Peers {
     peers: () => this.runners,
     ping: (address, nonce) => {
       this.pings += 1;
+      this.sent.set(address, [...(this.sent.get(address) ?? []), nonce]);
       if (!this.silent.has(address)) this.view.setTimer(this.answerMs, () => this.health.pong(nonce));
     },
     changed: (address, isReachable) =>
@@ -75,6 +78,18 @@ describe("peer health", () => {
     peers.silent.delete("b");
     await peers.clock.advance(6 * INTERVAL_MS);
     expect(peers.changes).toEqual(["b is silent", "b answers"]);
+  });
+
+  it("does not take answers to old pings, nor one that comes twice, for those of a peer that answers", async () => {
+    const peers = new Peers();
+    peers.silent.add("b");
+    peers.health.start();
+    await peers.clock.advance(30 * INTERVAL_MS);
+    const [first, latest] = [peers.sent.get("b")?.slice(0, 5) ?? [], peers.sent.get("b")?.slice(-2) ?? []];
+    for (const nonce of [...first, latest[0], latest[0]]) peers.health.pong(nonce ?? "");
+    expect(peers.health.isReachable("b")).toBe(false);
+    peers.health.pong(latest[1] ?? "");
+    expect(peers.health.isReachable("b")).toBe(true);
   });
 
   it("forgets peers that left, and knows them anew when they are back", async () => {

@@ -47,10 +47,16 @@ class Stage {
   readonly toClaim = new Way();
   readonly toDrain = new Way();
   readonly leases = new Map<ShardId, string>();
+  /** What a sender's requests may wait for. */
+  readonly expected = new Set<ShardId>();
+  /** Where something that was dropped goes on. */
+  readonly ending = new Set<ShardId>();
   runnerId = "one";
+  isHeld = true;
   target: readonly ShardId[] = [];
   failingReleases = 0;
-  #epoch = 0;
+  /** The latest epoch that was claimed. */
+  epoch = 0;
   readonly owner: ShardOwner;
 
   constructor() {
@@ -75,13 +81,13 @@ class Stage {
     const messages: Pick<MessageStorage, "claimShards"> = {
       claimShards: async (shardIds) => {
         await this.toClaim.passed();
-        return shardIds.map(() => (this.#epoch += 1));
+        return shardIds.map(() => (this.epoch += 1));
       },
     };
     const runnerId = (): string => this.runnerId;
     this.owner = new ShardOwner({
       lease: {
-        isHeld: () => true,
+        isHeld: () => this.isHeld,
         get runnerId() {
           return runnerId();
         },
@@ -91,11 +97,14 @@ class Stage {
       clock: this.clock,
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
       guest: {
-        expect: ignore,
-        unexpect: ignore,
-        take: ({ shardId, epoch }) => void this.log.push(`${shardId} is served under ${epoch}`),
+        expect: (shardIds) => shardIds.forEach((shardId) => this.expected.add(shardId)),
+        unexpect: (shardIds) => shardIds.forEach((shardId) => this.expected.delete(shardId)),
+        take: ({ shardId, epoch }) => {
+          this.expected.delete(shardId);
+          this.log.push(`${shardId} is served under ${epoch}`);
+        },
         isIdle: () => true,
-        isEnding: () => false,
+        isEnding: (shardId) => this.ending.has(shardId),
         drain: () => this.toDrain.passed(),
         drop: (shardIds) => void this.log.push(`${shardIds.join(" and ")} dropped`),
       },
@@ -127,6 +136,8 @@ async function serving(...shardIds: readonly ShardId[]): Promise<Stage> {
 describe("a shard", () => {
   it("that another runner's claim took from its owner is claimed again, if it is still to be there", async () => {
     const stage = await serving(A);
+    stage.owner.fenced(A);
+    // Another write that was under way.
     stage.owner.fenced(A);
     expect(stage.owner.owned).toEqual([]);
     await stage.clock.advance(1_000);
@@ -271,6 +282,80 @@ describe("a shard", () => {
     await stage.clock.settle();
     expect(stage.owner.owned).toEqual([]);
     expect(stage.leases.has(A)).toBe(false);
+  });
+
+  describe.each([
+    ["its lease is over", (stage: Stage) => void (stage.isHeld = false)],
+    ["its runner has another lease", (stage: Stage) => void (stage.runnerId = "two")],
+    ["its runner stops", (stage: Stage) => void stage.owner.stop()],
+  ])("where %s meanwhile", (_what, happens) => {
+    it("is not served after all once it is claimed (S1)", async () => {
+      const stage = new Stage();
+      stage.toClaim.close();
+      await stage.assign(A);
+      happens(stage);
+      stage.toClaim.open();
+      await stage.clock.settle();
+      expect([stage.owner.owned, stage.log]).toEqual([[], []]);
+    });
+
+    it("is not claimed once it is leased, as it may be its next owner's by then (S3)", async () => {
+      const stage = new Stage();
+      stage.toAcquire.close();
+      await stage.assign(A);
+      happens(stage);
+      stage.toAcquire.open();
+      await stage.clock.settle();
+      expect(stage.epoch).toBe(0);
+    });
+
+    it("is not leased once others are freed that had to be before (S3)", async () => {
+      const stage = await serving(B);
+      stage.owner.dropAll("storage is out of reach");
+      stage.toRelease.close();
+      await stage.assign(A);
+      happens(stage);
+      stage.toRelease.open();
+      await stage.clock.settle();
+      expect(stage.leases).toEqual(new Map());
+    });
+  });
+
+  it("that was dropped is freed once what goes on there has ended, and not before (S4)", async () => {
+    const stage = await serving(A);
+    stage.ending.add(A);
+    stage.owner.dropAll("storage is out of reach");
+    await stage.assign();
+    await stage.clock.advance(10_000);
+    expect(stage.leases.get(A)).toBe("one");
+    stage.ending.clear();
+    await stage.clock.advance(1_000);
+    expect(stage.leases).toEqual(new Map());
+  });
+
+  it.each([
+    ["everything is dropped", (stage: Stage) => stage.owner.dropAll("the lease is over")],
+    ["its runner stops", (stage: Stage) => void stage.owner.stop()],
+  ])("is expected until %s, and nobody waits for it any more", async (_what, happens) => {
+    const stage = await serving(A);
+    stage.toClaim.close();
+    await stage.assign(A, B);
+    const settled = stage.owner.settled();
+    expect(stage.expected).toEqual(new Set([B]));
+    happens(stage);
+    expect(stage.expected).toEqual(new Set());
+    await stage.owner.stop();
+    await settled;
+  });
+
+  it("that is on the move leaves its runner ready, which it is not without any", async () => {
+    const stage = await serving(A);
+    expect(stage.owner.hasServedAll).toBe(true);
+    stage.toClaim.close();
+    await stage.assign(A, B);
+    expect(stage.owner.hasServedAll).toBe(true);
+    stage.owner.dropAll("the lease is over");
+    expect(stage.owner.hasServedAll).toBe(false);
   });
 
   it("is given up after the debounce only, and taken without it (S5)", async () => {

@@ -263,7 +263,7 @@ export class ShardOwner {
         if (epochs === null) return this.#retryMissing(runnerId);
         for (const [index, shardId] of leased.entries()) {
           const epoch = epochs[index];
-          if (epoch === undefined || this.#held.has(shardId)) continue;
+          if (epoch === undefined) continue;
           this.#held.set(shardId, "serving");
           guest.take({ shardId, epoch });
           this.#options.acquired(shardId);
@@ -334,7 +334,6 @@ export class ShardOwner {
         shards: shardIds.length,
         error: String(error),
       });
-      this.#retry();
     } finally {
       for (const shardId of shardIds)
         if (this.#freeing.get(shardId) === runnerId) this.#freeing.delete(shardId);
