@@ -4,6 +4,7 @@
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { Cancellation } from "./cancellation.ts";
 import { BEGUN } from "./journal.ts";
+import type { Progress } from "./progress.ts";
 import type { Recorder } from "./recorder.ts";
 
 const LASTING_MS = 5_000;
@@ -12,20 +13,19 @@ export class BegunSteps {
   readonly #clock: Clock;
   readonly #cancellation: Pick<Cancellation, "open">;
   readonly #recorder: Pick<Recorder, "append">;
-  readonly #mayRecord: () => boolean;
+  readonly #progress: Readonly<Progress>;
   #timer: Timer | null = null;
 
-  /** @param mayRecord whether the replay is over, and the execution is not */
   constructor(
     clock: Clock,
     cancellation: Pick<Cancellation, "open">,
     recorder: Pick<Recorder, "append">,
-    mayRecord: () => boolean,
+    progress: Readonly<Progress>,
   ) {
     this.#clock = clock;
     this.#cancellation = cancellation;
     this.#recorder = recorder;
-    this.#mayRecord = mayRecord;
+    this.#progress = progress;
   }
 
   /** A step begins to be done. One timer for all that are: most executions are over sooner. */
@@ -35,7 +35,7 @@ export class BegunSteps {
 
   /** Records it of those of which that is not known. */
   record(): void {
-    if (!this.#mayRecord()) return;
+    if (this.#progress.isOver || !this.#progress.isCaughtUp) return;
     for (const open of this.#cancellation.open) {
       if (!open.hasBegun || open.isRecorded) continue;
       open.isRecorded = true;

@@ -7,6 +7,7 @@ import { outsideBody } from "./activity-body.ts";
 import type { Cancellation } from "./cancellation.ts";
 import type { DeliveryQueue } from "./delivery-queue.ts";
 import type { ExecutionOptions } from "./execution-options.ts";
+import type { Progress } from "./progress.ts";
 import type { Recorder } from "./recorder.ts";
 
 export interface CancelRequestParts {
@@ -14,9 +15,7 @@ export interface CancelRequestParts {
   readonly recorder: Recorder;
   readonly queue: DeliveryQueue;
   readonly cancellation: Cancellation;
-  /** Whether nothing of this run counts any more. */
-  readonly isOver: () => boolean;
-  readonly isStopped: () => boolean;
+  readonly progress: Readonly<Progress>;
 }
 
 export class CancelRequest {
@@ -44,9 +43,9 @@ export class CancelRequest {
 
   /** One came: the first that is recorded counts. */
   take(reason: string): void {
-    const { options, recorder, isOver } = this.#parts;
+    const { options, recorder, progress } = this.#parts;
     const { cancellation, wasCancelled } = options.run;
-    if (isOver() || wasCancelled || cancellation !== null || this.#arriving !== null) return;
+    if (progress.isOver || wasCancelled || cancellation !== null || this.#arriving !== null) return;
     const event = { type: "completed", value: encodePayload(reason, "A reason") } as const;
     this.#arriving = new Promise((resolve) =>
       recorder.deliver({ position: -1, kind: "cancel", name: "cancel", event }, () => {
@@ -57,8 +56,8 @@ export class CancelRequest {
   }
 
   #arrive(reason: string): void {
-    const { options, cancellation, isStopped } = this.#parts;
-    if (isStopped()) return;
+    const { options, cancellation, progress } = this.#parts;
+    if (progress.isStopped) return;
     const { workflow, call } = options;
     const error = new WorkflowCancelledError({
       workflow,

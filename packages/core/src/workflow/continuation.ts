@@ -3,6 +3,7 @@
 import type { Cancellation } from "./cancellation.ts";
 import type { ExecutionEnd, ExecutionOptions } from "./execution-options.ts";
 import type { Journal } from "./journal.ts";
+import type { Progress } from "./progress.ts";
 import { continueEntry, type RunStart } from "./recorded-run.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Residence } from "./residence.ts";
@@ -18,7 +19,7 @@ export interface ContinuationParts {
   readonly cancellation: Cancellation;
   /** Resolves when what is recorded is durable; never where the run is over or has to leave. */
   readonly ready: () => Promise<void> | undefined;
-  readonly isOver: () => boolean;
+  readonly progress: Progress;
   /** The encoded state that the next run goes on with. */
   readonly state: () => string | null;
   readonly failed: (error: unknown) => void;
@@ -27,15 +28,9 @@ export interface ContinuationParts {
 
 export class Continuation {
   readonly #parts: ContinuationParts;
-  #hasBegun = false;
 
   constructor(parts: ContinuationParts) {
     this.#parts = parts;
-  }
-
-  /** Whether the next run is about to be recorded: what this one comes to after that is nobody's. */
-  get hasBegun(): boolean {
-    return this.#hasBegun;
   }
 
   /** Never rejects. @param position of the step that asked for it */
@@ -53,9 +48,9 @@ export class Continuation {
   }
 
   async #record(position: number, prepared: Pick<RunStart, "input" | "children">): Promise<void> {
-    const { options, journal, recorder, cancellation, ready, isOver, state, end } = this.#parts;
+    const { options, journal, recorder, cancellation, ready, progress, state, end } = this.#parts;
     await ready();
-    if (isOver()) return;
+    if (progress.isOver) return;
     const { run, version } = options;
     const start: RunStart = {
       ...prepared,
@@ -67,7 +62,7 @@ export class Continuation {
     };
     const entry = continueEntry(journal.takeOrdinal(), position, start);
     // From here on nothing of this run may come behind the entry: it would be taken for the next one's.
-    this.#hasBegun = true;
+    progress.isSuperseded = true;
     journal.append(entry);
     await journal.durable();
     end({ type: "continued" });

@@ -7,6 +7,7 @@ import type { Clock, Timer } from "../adapter/clock.ts";
 import type { AbortWatch } from "../contract/abort.ts";
 import type { DeliveryQueue } from "./delivery-queue.ts";
 import type { Journal } from "./journal.ts";
+import type { Progress } from "./progress.ts";
 import type { Replay } from "./replay.ts";
 import type { Residence } from "./residence.ts";
 
@@ -23,8 +24,7 @@ export interface DepartureParts {
   readonly leaving: AbortWatch;
   /** It only looks whether its code fits the journal. */
   readonly replayOnly: boolean;
-  readonly isStopped: () => boolean;
-  readonly isCaughtUp: () => boolean;
+  readonly progress: Readonly<Progress>;
   /** Everything that is recorded has reached the code. */
   readonly catchUp: () => void;
   /** Records of what has begun that it has. */
@@ -46,9 +46,9 @@ export class Departure {
 
   /** Something changed: looks soon. */
   check(): void {
-    const { clock, isStopped, isCaughtUp } = this.#parts;
-    if (this.#isLooking || isStopped()) return;
-    if (isCaughtUp() && this.#stays) return;
+    const { clock, progress } = this.#parts;
+    if (this.#isLooking || progress.isStopped) return;
+    if (progress.isCaughtUp && this.#stays) return;
     this.#isLooking = true;
     clock.afterTurn(this.#look);
   }
@@ -79,8 +79,8 @@ export class Departure {
   }
 
   #leaveIfIdle(): void {
-    const { isStopped, leaving, leave, replay, replayOnly, residence, recordBegun, journal } = this.#parts;
-    if (isStopped() || this.#isAtWork) return;
+    const { progress, leaving, leave, replay, replayOnly, residence, recordBegun, journal } = this.#parts;
+    if (progress.isStopped || this.#isAtWork) return;
     if (leaving.isAborted) return leave(0);
     if (!replay.isOver) return this.#watchStall();
     if (replayOnly) return leave(null);
@@ -94,11 +94,11 @@ export class Departure {
   /** The replay does nothing. Unless the code awaits something of its own, it waits for what will never come. */
   #watchStall(): void {
     if (this.#stalled !== null) return;
-    const { clock, replay, isStopped, stuck } = this.#parts;
+    const { clock, replay, progress, stuck } = this.#parts;
     const { position } = replay;
     this.#stalled = clock.setTimer(STALLED_MS, () => {
       this.#stalled = null;
-      if (isStopped() || replay.isOver) return;
+      if (progress.isStopped || replay.isOver) return;
       if (replay.position === position) stuck();
       else this.check();
     });

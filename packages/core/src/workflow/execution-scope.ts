@@ -12,6 +12,7 @@ import type { JournalEvent } from "../data/journal-entry.ts";
 import type { OpenStep } from "./cancellation.ts";
 import type { ExecutionOptions } from "./execution-options.ts";
 import type { Outcome } from "./journal.ts";
+import type { Progress } from "./progress.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Residence } from "./residence.ts";
 import type { Step, StepScope, WaitOutcome } from "./step.ts";
@@ -21,8 +22,7 @@ export interface ExecutionScopeParts {
   readonly stopped: Abort;
   readonly residence: Residence;
   readonly recorder: Recorder;
-  /** Whether nothing of this run counts any more. */
-  readonly isOver: () => boolean;
+  readonly progress: Readonly<Progress>;
   readonly stop: (error: unknown) => void;
   readonly ready: () => Promise<void> | undefined;
 }
@@ -34,13 +34,13 @@ export class ExecutionScope implements StepScope {
   readonly #options: ExecutionOptions;
   readonly #residence: Residence;
   readonly #recorder: Recorder;
-  readonly #isOver: () => boolean;
+  readonly #progress: Readonly<Progress>;
 
   constructor(parts: ExecutionScopeParts) {
     this.#options = parts.options;
     this.#residence = parts.residence;
     this.#recorder = parts.recorder;
-    this.#isOver = parts.isOver;
+    this.#progress = parts.progress;
     this.stopped = parts.stopped;
     this.stop = parts.stop;
     this.ready = parts.ready;
@@ -100,7 +100,7 @@ export class ExecutionScope implements StepScope {
 
   record({ position, kind, name, open }: Step, event: JournalEvent): void {
     open.isRecorded = true;
-    if (!this.#isOver()) this.#recorder.append({ position, kind, name, event });
+    if (!this.#progress.isOver) this.#recorder.append({ position, kind, name, event });
   }
 
   completed(value: unknown, name: string): Outcome {

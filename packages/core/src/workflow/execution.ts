@@ -39,6 +39,7 @@ import { ExecutionScope } from "./execution-scope.ts";
 import { InstantSteps } from "./instant-steps.ts";
 import { Journal, type Outcome } from "./journal.ts";
 import { Places } from "./places.ts";
+import { Progress } from "./progress.ts";
 import { signalValueOf, unreadableJournal } from "./recorded-run.ts";
 import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
 import { Replay, type Asked } from "./replay.ts";
@@ -54,6 +55,7 @@ const WARNED_PART = 0.8;
 
 export class Execution {
   readonly #options: ExecutionOptions;
+  readonly #progress = new Progress();
   readonly #journal: Journal;
   readonly #queue: DeliveryQueue;
   readonly #residence: Residence;
@@ -68,11 +70,9 @@ export class Execution {
   readonly #recorder: Recorder;
   readonly #begun: BegunSteps;
   readonly #departure: Departure;
-  #isCaughtUp = false;
   /** Work of steps that are not recorded whole, in the order in which the code asked for them. */
   readonly #whenCaughtUp: (() => void)[] = [];
   #log: Logger | null = null;
-  #isStopped = false;
   #isCompensating = false;
   #overflow: ((error: unknown) => void) | null = null;
   #end: ((end: ExecutionEnd) => void) | null = null;
@@ -83,8 +83,8 @@ export class Execution {
   constructor(options: ExecutionOptions) {
     this.#options = options;
     const { call, storage, run, clock } = options;
+    const progress = this.#progress;
     const check = (): void => this.#departure.check();
-    const isOver = (): boolean => this.#isOver;
     const { entityId } = call.envelope.address;
     this.#journal = new Journal({
       storage,
@@ -98,7 +98,7 @@ export class Execution {
     });
     this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
     this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), check);
-    this.#recorder = new Recorder(this.#journal, this.#queue, run, isOver);
+    this.#recorder = new Recorder(this.#journal, this.#queue, run, progress);
     this.#places = new Places(run.failedAt);
     this.#residence = new Residence(clock, check);
     this.scope = new ExecutionScope({
@@ -106,12 +106,11 @@ export class Execution {
       stopped: this.#stopped,
       residence: this.#residence,
       recorder: this.#recorder,
-      isOver,
+      progress,
       stop: this.#stopBy,
       ready: this.#ready,
     });
-    const mayRecord = (): boolean => !this.#isOver && this.#isCaughtUp;
-    this.#begun = new BegunSteps(clock, this.#cancellation, this.#recorder, mayRecord);
+    this.#begun = new BegunSteps(clock, this.#cancellation, this.#recorder, progress);
     this.#departure = new Departure({
       clock,
       replay: this.#replay,
@@ -120,8 +119,7 @@ export class Execution {
       residence: this.#residence,
       leaving: call.leaving,
       replayOnly: options.replayOnly,
-      isStopped: () => this.#isStopped,
-      isCaughtUp: () => this.#isCaughtUp,
+      progress,
       catchUp: () => this.#catchUp(),
       recordBegun: () => this.#begun.record(),
       leave: (until) => this.#stop({ type: "suspended", until }),
@@ -132,8 +130,7 @@ export class Execution {
       recorder: this.#recorder,
       queue: this.#queue,
       cancellation: this.#cancellation,
-      isOver,
-      isStopped: () => this.#isStopped,
+      progress,
     });
     this.#arrivals = new Arrivals(options.inbox, run.consumed, (reason) => this.#cancelRequest.take(reason));
   }
@@ -148,7 +145,7 @@ export class Execution {
   }
 
   get isStopped(): boolean {
-    return this.#isStopped;
+    return this.#progress.isStopped;
   }
 
   get signals(): SignalBuffer {
@@ -167,7 +164,7 @@ export class Execution {
       replay: this.#replay,
       maxPayloadBytes: this.#options.maxPayloadBytes,
       state: this.#options.run.state,
-      isStopped: () => this.#isOver,
+      progress: this.#progress,
       ask: (kind, name) => this.#ask(kind, name),
       append: (entry) => void this.#recorder.append(entry),
       diverge: (error) => this.#diverge(error),
@@ -254,7 +251,7 @@ export class Execution {
     return new Promise((resolve) => {
       this.#end = resolve;
       call.aborted.whenAborted(this.#stopBy);
-      if (this.#isStopped) return;
+      if (this.#progress.isStopped) return;
       call.leaving.whenAborted(this.#prepareToLeave);
       code().then(
         (value) => this.#finish({ type: "completed", value }),
@@ -285,7 +282,7 @@ export class Execution {
 
   /** Takes a message that came for it. Returns false where it is over: then the next copy finds it in the inbox. */
   receive(message: InboxMessage): boolean {
-    if (this.#isStopped) return false;
+    if (this.#progress.isStopped) return false;
     return this.#reads(() => this.#arrivals.add(message));
   }
 
@@ -304,7 +301,7 @@ export class Execution {
     const outcome = new Promise<unknown>((resolve, reject) => {
       const refused = misplaced(this.scope, `The step ${name}`);
       if (refused !== null) reject(refused);
-      const asked = this.#isOver || refused !== null ? null : this.#tryAsk(kind, name);
+      const asked = this.#progress.isOver || refused !== null ? null : this.#tryAsk(kind, name);
       if (asked === null) return unheard?.(null, "");
       const { position, step: recorded } = asked;
       const place = this.#places.next(position, request);
@@ -315,7 +312,7 @@ export class Execution {
       open.isRecorded = recorded !== undefined;
       this.#cancellation.opened(open);
       const hand = (event: Outcome): void => {
-        if (this.#isOver) return;
+        if (this.#progress.isOver) return;
         let read: Read;
         try {
           read = readOutcome(kind, name, event, [...(request.errors ?? []), ...this.#options.errors]);
@@ -338,7 +335,8 @@ export class Execution {
       // Copies that left memory in order have recorded what they had begun; those that crashed were an attempt. What is recorded
       // of a step goes when it is to be done anew.
       const { call, run } = this.#options;
-      const isFresh = recorded === undefined && this.#isCaughtUp && call.attempt === 1 && !run.isResumed;
+      const isFresh =
+        recorded === undefined && this.#progress.isCaughtUp && call.attempt === 1 && !run.isResumed;
       const step: Step = { position, place, kind, name, recorded, isFresh, open, settle };
       const work = (): void => {
         // It only waited, and was cut before this copy came to it.
@@ -360,7 +358,7 @@ export class Execution {
     const error = misplaced(this.scope, "continueAsNew");
     if (error !== null) return unattended(Promise.reject(error));
     const over = new Promise<never>(() => undefined);
-    if (this.#isOver) return over;
+    if (this.#progress.isOver) return over;
     const asked = this.#tryAsk("continue", "continueAsNew");
     if (asked === null) return over;
     this.#continuation ??= new Continuation({
@@ -370,7 +368,7 @@ export class Execution {
       residence: this.#residence,
       cancellation: this.#cancellation,
       ready: this.#ready,
-      isOver: () => this.#isOver,
+      progress: this.#progress,
       state: () => this.state,
       failed: (thrown) => this.#overflow?.(thrown),
       end: (end) => this.#stop(end),
@@ -393,7 +391,7 @@ export class Execution {
   /** What a step's work throws is the step's failure, unless it is storage that fails or refuses: the next copy reads on (J3). */
   async #fail(step: Step, error: unknown): Promise<void> {
     try {
-      if (this.#isStopped || error instanceof PersistenceError || error instanceof FencedError)
+      if (this.#progress.isStopped || error instanceof PersistenceError || error instanceof FencedError)
         return this.#stop({ type: "stopped", error });
       await step.settle(this.scope.failed(error), null);
     } catch (failure) {
@@ -412,11 +410,6 @@ export class Execution {
     const asked = this.#replay.position;
     this.#places.failed(asked);
     return { ...event, asked };
-  }
-
-  /** Whether nothing of this run counts any more. */
-  get #isOver(): boolean {
-    return this.#isStopped || this.#continuation?.hasBegun === true;
   }
 
   /** The code begins. `whenCancelled` is told why it is cancelled, before the code is. */
@@ -443,7 +436,7 @@ export class Execution {
     if (kind !== "patch") this.#cancellation.asks();
     if (asked instanceof NonDeterminismError) throw this.#diverge(asked);
     if (this.#replay.isOver && !this.isReplaying) this.#catchUp();
-    if (replayOnly && asked.step === undefined && (this.#isCaughtUp || INSTANT.has(kind))) {
+    if (replayOnly && asked.step === undefined && (this.#progress.isCaughtUp || INSTANT.has(kind))) {
       this.#stop({ type: "suspended", until: null });
       throw new Error("The journal ends here");
     }
@@ -467,14 +460,14 @@ export class Execution {
   }
 
   #onceCaughtUp(work: () => void): void {
-    if (this.#isCaughtUp && !this.#options.replayOnly) work();
+    if (this.#progress.isCaughtUp && !this.#options.replayOnly) work();
     else this.#whenCaughtUp.push(work);
   }
 
   /** The replay is over: what waits for that goes on, and what came meanwhile is taken. */
   #catchUp(): void {
-    if (this.#isCaughtUp || this.#isStopped) return;
-    this.#isCaughtUp = true;
+    if (this.#progress.isCaughtUp || this.#progress.isStopped) return;
+    this.#progress.isCaughtUp = true;
     // Where it only looks whether the code fits, what is not recorded is not done.
     if (this.#options.replayOnly) return;
     if (!this.#reads(() => this.#arrivals.open())) return;
@@ -501,7 +494,7 @@ export class Execution {
     const { leaving } = this.#options.call;
     const isUsual =
       this.#cancelRequest.arriving === null &&
-      !this.#isStopped &&
+      !this.#progress.isStopped &&
       !leaving.isAborted &&
       this.#options.call.mayBegin();
     return isUsual ? undefined : this.#onceCancelled();
@@ -511,7 +504,7 @@ export class Execution {
     // What was asked for before a cancellation that is on its way does not begin any more.
     await this.#cancelRequest.arriving;
     const { call } = this.#options;
-    if (this.#isStopped || call.leaving.isAborted) this.#residence.end();
+    if (this.#progress.isStopped || call.leaving.isAborted) this.#residence.end();
     // In a process that stood still: it stays as it is until its shard is dropped, which is soon.
     else if (call.mayBegin()) return;
     await new Promise<never>(() => undefined);
@@ -534,8 +527,8 @@ export class Execution {
   }
 
   #stop(end: ExecutionEnd): void {
-    if (this.#isStopped) return;
-    this.#isStopped = true;
+    if (this.#progress.isStopped) return;
+    this.#progress.isStopped = true;
     this.#options.call.aborted.forget(this.#stopBy);
     this.#options.call.leaving.forget(this.#prepareToLeave);
     this.#queue.stop();

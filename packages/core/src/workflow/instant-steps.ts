@@ -7,6 +7,7 @@ import { decodePayload, encodeBoundedPayload, encodePayload } from "../contract/
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
 import type { DefinitionError } from "../errors/config.ts";
 import type { NonDeterminismError } from "../errors/workflow.ts";
+import type { Progress } from "./progress.ts";
 import type { Asked, Replay } from "./replay.ts";
 
 export interface InstantStepsOptions {
@@ -14,7 +15,7 @@ export interface InstantStepsOptions {
   readonly maxPayloadBytes: number;
   /** The encoded state that is recorded, or null. */
   readonly state: string | null;
-  readonly isStopped: () => boolean;
+  readonly progress: Readonly<Progress>;
   /** The next step's position, and what is recorded of it. @throws where the execution stopped for it */
   readonly ask: (kind: StepKind, name: string) => Asked;
   readonly append: (entry: Omit<JournalEntry, "ordinal">) => void;
@@ -62,7 +63,7 @@ export class InstantSteps {
 
   /** Whether the code behind the patch `id` is to run: in executions that did not pass here before it was there, it is not. */
   patched(id: string): boolean {
-    if (this.#options.isStopped()) return false;
+    if (this.#options.progress.isOver) return false;
     const recorded = this.#options.replay.askForPatch(id);
     if (recorded !== null) return recorded;
     this.#take("patch", id, () => encodePayload(true, id));
@@ -70,12 +71,12 @@ export class InstantSteps {
   }
 
   #take(kind: StepKind, name: string, take: () => string): string {
-    const { ask, append, diverge, isStopped, replay } = this.#options;
+    const { ask, append, diverge, progress, replay } = this.#options;
     const { position, step } = ask(kind, name);
     if (step?.outcome?.event.type === "completed") return step.outcome.event.value;
     if (!replay.isOver) throw diverge(replay.unaskedStep());
     const value = take();
-    if (!isStopped()) append({ position, kind, name, event: { type: "completed", value } });
+    if (!progress.isOver) append({ position, kind, name, event: { type: "completed", value } });
     return value;
   }
 }

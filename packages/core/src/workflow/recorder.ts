@@ -8,6 +8,7 @@ import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
 import { TransactionUnavailableError } from "../errors/storage.ts";
 import type { DeliveryQueue } from "./delivery-queue.ts";
 import type { Journal, Outcome } from "./journal.ts";
+import type { Progress } from "./progress.ts";
 import { signalTakenBy, type RecordedRun } from "./recorded-run.ts";
 import type { Settle } from "./step.ts";
 
@@ -35,16 +36,16 @@ export function recordedOrdinals(journal: Journal, run: RecordedRun): readonly n
 export class Recorder {
   readonly #journal: Journal;
   readonly #queue: DeliveryQueue;
-  readonly #isStopped: () => boolean;
+  readonly #progress: Readonly<Progress>;
   /** Signals of the inbox that this run or an earlier one was given: when this copy began, and since. */
   readonly #consumedBefore: Iterable<string>;
   readonly #consumed: string[] = [];
 
-  constructor(journal: Journal, queue: DeliveryQueue, run: RecordedRun, isStopped: () => boolean) {
+  constructor(journal: Journal, queue: DeliveryQueue, run: RecordedRun, progress: Readonly<Progress>) {
     this.#journal = journal;
     this.#queue = queue;
     this.#consumedBefore = run.consumed;
-    this.#isStopped = isStopped;
+    this.#progress = progress;
   }
 
   get consumed(): readonly string[] {
@@ -69,7 +70,7 @@ export class Recorder {
   /** Writes down a step's outcome, in `transaction` if it has one, and hands it out in its turn. */
   settle(outcome: EntryOfOutcome, transaction: StorageTransaction | null, hand: Hand): ReturnType<Settle> {
     if (transaction !== null) return this.#commit(outcome, transaction, hand);
-    if (!this.#isStopped()) this.deliver(outcome, () => hand(outcome.event));
+    if (!this.#progress.isOver) this.deliver(outcome, () => hand(outcome.event));
     return undefined;
   }
 
@@ -78,7 +79,7 @@ export class Recorder {
     transaction: StorageTransaction,
     hand: Hand,
   ): Promise<TransactionUnavailableError | undefined> {
-    if (this.#isStopped()) {
+    if (this.#progress.isOver) {
       await transaction.rollback();
       return undefined;
     }
