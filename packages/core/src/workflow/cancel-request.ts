@@ -11,7 +11,7 @@ import type { Progress } from "./progress.ts";
 import type { Recorder } from "./recorder.ts";
 
 export interface CancelRequestParts {
-  readonly options: Pick<ExecutionOptions, "workflow" | "run" | "call">;
+  readonly options: Pick<ExecutionOptions, "contract" | "run" | "call">;
   readonly recorder: Recorder;
   readonly queue: DeliveryQueue;
   readonly cancellation: Cancellation;
@@ -58,9 +58,9 @@ export class CancelRequest {
   #arrive(reason: string): void {
     const { options, cancellation, progress } = this.#parts;
     if (progress.isStopped) return;
-    const { workflow, call } = options;
+    const { contract, call } = options;
     const error = new WorkflowCancelledError({
-      workflow,
+      workflow: contract.name,
       executionId: call.envelope.address.entityId,
       reason,
     });

@@ -12,7 +12,7 @@ import type { Residence } from "./residence.ts";
 export type Prepare = () => Promise<Pick<RunStart, "input" | "children">>;
 
 export interface ContinuationParts {
-  readonly options: Pick<ExecutionOptions, "run" | "version">;
+  readonly options: Pick<ExecutionOptions, "contract" | "run">;
   readonly journal: Journal;
   readonly recorder: Recorder;
   readonly residence: Residence;
@@ -51,11 +51,11 @@ export class Continuation {
     const { options, journal, recorder, cancellation, ready, progress, state, end } = this.#parts;
     await ready();
     if (progress.isOver) return;
-    const { run, version } = options;
+    const { contract, run } = options;
     const start: RunStart = {
       ...prepared,
       number: run.number + 1,
-      version,
+      version: contract.version,
       state: state(),
       consumed: recorder.consumed,
       isCancelled: run.wasCancelled || cancellation.isHeard,

@@ -1,5 +1,5 @@
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
-import type { ErrorClass } from "../contract/rpc.ts";
+import type { AnyWorkflowContract } from "../contract/workflow-contract.ts";
 import type { JournalEntry } from "../data/journal-entry.ts";
 import type { Call } from "../entity/behavior.ts";
 import type { DefinitionError } from "../errors/config.ts";
@@ -8,15 +8,13 @@ import type { ExecutionServices } from "./execution-services.ts";
 import type { RecordedRun } from "./recorded-run.ts";
 
 /** What one run of a workflow's code over its journal stands on. */
-export interface ExecutionOptions extends Omit<ExecutionServices, "lookUp" | "isHosted" | "hasten" | "wake"> {
-  readonly workflow: string;
-  readonly version: string | null;
+export interface ExecutionOptions {
+  readonly services: ExecutionServices;
+  readonly contract: AnyWorkflowContract;
   readonly call: Call;
   readonly run: RecordedRun;
   /** What came and is in no run's journal. */
   readonly inbox: readonly InboxMessage[];
-  readonly maxSteps: number;
-  readonly errors: readonly ErrorClass[];
   /** What the next copy has to write before it reads (journal.ts, J6). */
   readonly unsettled: (entries: readonly JournalEntry[]) => void;
 }

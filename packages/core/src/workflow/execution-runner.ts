@@ -9,7 +9,6 @@ import {
   FORK_HEADER,
   EXECUTION_TAGS,
   WATCH,
-  errorsOf,
   type AnyWorkflowContract,
   type ForkOrigin,
   type Watcher,
@@ -239,17 +238,13 @@ export class ExecutionRunner {
   }
 
   #executionOf(call: Call, run: RecordedRun, stored: StoredExecution): Execution {
-    const { name, version, maxSteps } = this.#contract;
     return new Execution({
-      ...this.#services,
-      workflow: name,
-      version,
-      maxSteps,
+      services: this.#services,
+      contract: this.#contract,
       call,
       run,
       inbox: unconsumed(stored, run),
       unsettled: (entries) => this.#unsettled.add(call.fence, call.envelope.requestId, entries),
-      errors: errorsOf(this.#contract),
     });
   }
 

@@ -47,11 +47,11 @@ export class ExecutionScope implements StepScope {
   }
 
   get clock(): Clock {
-    return this.#options.clock;
+    return this.#options.services.clock;
   }
 
   get random(): Random {
-    return this.#options.random;
+    return this.#options.services.random;
   }
 
   get executionId(): string {
@@ -59,11 +59,11 @@ export class ExecutionScope implements StepScope {
   }
 
   get exposeStacks(): boolean {
-    return this.#options.exposeStacks;
+    return this.#options.services.exposeStacks;
   }
 
   get maxPayloadBytes(): number {
-    return this.#options.maxPayloadBytes;
+    return this.#options.services.maxPayloadBytes;
   }
 
   get fence(): Fence {
@@ -71,11 +71,11 @@ export class ExecutionScope implements StepScope {
   }
 
   get beginTransaction(): (() => StorageTransaction) | undefined {
-    return this.#options.beginTransaction;
+    return this.#options.services.beginTransaction;
   }
 
   warn(message: string, error: Error): void {
-    this.#options.logger.warn(message, { executionId: this.executionId, error: String(error) });
+    this.#options.services.logger.warn(message, { executionId: this.executionId, error: String(error) });
   }
 
   isStopped(): boolean {

@@ -18,8 +18,7 @@ import { Abort } from "../contract/abort.ts";
 import { decodeError } from "../contract/error-codec.ts";
 import { quietLog, withFields, type Logger } from "../contract/logger.ts";
 import { decodePayload } from "../contract/payload.ts";
-import type { ErrorClass } from "../contract/rpc.ts";
-import type { OpenStepInfo, Watcher } from "../contract/workflow-contract.ts";
+import { errorsOf, type OpenStepInfo, type Watcher } from "../contract/workflow-contract.ts";
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
 import { DefinitionError } from "../errors/config.ts";
 import { InterruptedError } from "../errors/routing.ts";
@@ -82,7 +81,8 @@ export class Execution {
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
-    const { call, storage, run, clock } = options;
+    const { services, contract, call, run } = options;
+    const { storage, clock, replayOnly } = services;
     const progress = this.#progress;
     const check = (): void => this.#departure.check();
     const { entityId } = call.envelope.address;
@@ -96,7 +96,7 @@ export class Execution {
       failed: this.#stopBy,
       unsettled: options.unsettled,
     });
-    this.#replay = new Replay({ workflow: options.workflow, executionId: entityId, journal: this.#journal });
+    this.#replay = new Replay({ workflow: contract.name, executionId: entityId, journal: this.#journal });
     this.#queue = new DeliveryQueue(clock, recordedOrdinals(this.#journal, run), check);
     this.#recorder = new Recorder(this.#journal, this.#queue, run, progress);
     this.#places = new Places(run.failedAt);
@@ -118,7 +118,7 @@ export class Execution {
       journal: this.#journal,
       residence: this.#residence,
       leaving: call.leaving,
-      replayOnly: options.replayOnly,
+      replayOnly,
       progress,
       catchUp: () => this.#catchUp(),
       recordBegun: () => this.#begun.record(),
@@ -162,7 +162,7 @@ export class Execution {
     this.checkAsker(what);
     this.#instant ??= new InstantSteps({
       replay: this.#replay,
-      maxPayloadBytes: this.#options.maxPayloadBytes,
+      maxPayloadBytes: this.#options.services.maxPayloadBytes,
       state: this.#options.run.state,
       progress: this.#progress,
       ask: (kind, name) => this.#ask(kind, name),
@@ -191,7 +191,7 @@ export class Execution {
   /** Silent while recorded results are on their way. */
   get log(): Logger {
     this.#log ??= quietLog(
-      withFields(this.#options.logger, { executionId: this.id }),
+      withFields(this.#options.services.logger, { executionId: this.id }),
       () => this.isReplaying,
     );
     return this.#log;
@@ -315,7 +315,7 @@ export class Execution {
         if (this.#progress.isOver) return;
         let read: Read;
         try {
-          read = readOutcome(kind, name, event, [...(request.errors ?? []), ...this.#options.errors]);
+          read = this.#read(request, event);
         } catch (cause) {
           return void this.#unreadable(cause);
         }
@@ -346,6 +346,14 @@ export class Execution {
       this.#onceCaughtUp(work);
     });
     return unattended(outcome);
+  }
+
+  /** @throws it was recorded by another release, in a way that this one cannot read */
+  #read({ kind, name, errors = [] }: StepRequest, event: Outcome): Read {
+    if (event.type === "failed")
+      return { error: decodeError(event.error, [...errors, ...errorsOf(this.#options.contract)]) };
+    const text = kind === "signal" ? signalValueOf(event.value) : event.value;
+    return { error: null, value: decodePayload(text, () => `The result of ${name}`) };
   }
 
   /** Whether the code asked for the next run: what it returns after that is nobody's. */
@@ -406,7 +414,7 @@ export class Execution {
    * which the step did not fail at once, has asked for all of that before a failure, and may have sent it.
    */
   async #onceAsked(event: Extract<Outcome, { type: "failed" }>): Promise<Outcome> {
-    await this.#options.clock.nextTurn();
+    await this.#options.services.clock.nextTurn();
     const asked = this.#replay.position;
     this.#places.failed(asked);
     return { ...event, asked };
@@ -425,7 +433,8 @@ export class Execution {
 
   /** The next step's position, and what is recorded of it (E1). @throws {NonDeterminismError} after stopping: it is another */
   #ask(kind: StepKind, name: string): Asked {
-    const { workflow, maxSteps, logger, replayOnly } = this.#options;
+    const { services, contract } = this.#options;
+    const { name: workflow, maxSteps } = contract;
     if (this.#replay.position >= maxSteps && !this.#isCompensating && kind !== "continue") {
       const error = new JournalFullError({ workflow, executionId: this.id, maxSteps });
       this.#overflow?.(error);
@@ -436,13 +445,13 @@ export class Execution {
     if (kind !== "patch") this.#cancellation.asks();
     if (asked instanceof NonDeterminismError) throw this.#diverge(asked);
     if (this.#replay.isOver && !this.isReplaying) this.#catchUp();
-    if (replayOnly && asked.step === undefined && (this.#progress.isCaughtUp || INSTANT.has(kind))) {
+    if (services.replayOnly && asked.step === undefined && (this.#progress.isCaughtUp || INSTANT.has(kind))) {
       this.#stop({ type: "suspended", until: null });
       throw new Error("The journal ends here");
     }
     if (asked.step === undefined && asked.position === Math.floor(maxSteps * WARNED_PART)) {
       const fields = { workflow, executionId: this.id, steps: asked.position, maxSteps };
-      logger.warn(
+      services.logger.warn(
         "An execution comes near the most steps that its journal may have; use continueAsNew",
         fields,
       );
@@ -460,7 +469,7 @@ export class Execution {
   }
 
   #onceCaughtUp(work: () => void): void {
-    if (this.#progress.isCaughtUp && !this.#options.replayOnly) work();
+    if (this.#progress.isCaughtUp && !this.#options.services.replayOnly) work();
     else this.#whenCaughtUp.push(work);
   }
 
@@ -469,7 +478,7 @@ export class Execution {
     if (this.#progress.isCaughtUp || this.#progress.isStopped) return;
     this.#progress.isCaughtUp = true;
     // Where it only looks whether the code fits, what is not recorded is not done.
-    if (this.#options.replayOnly) return;
+    if (this.#options.services.replayOnly) return;
     if (!this.#reads(() => this.#arrivals.open())) return;
     // In the order in which the code asked, and before what it asks for now.
     for (const work of this.#whenCaughtUp.splice(0)) work();
@@ -542,10 +551,3 @@ export class Execution {
 
 /** What the code is handed of a step. */
 type Read = { readonly error: Error } | { readonly error: null; readonly value: unknown };
-
-/** @throws it was recorded by another release, in a way that this one cannot read */
-function readOutcome(kind: StepKind, name: string, event: Outcome, errors: readonly ErrorClass[]): Read {
-  if (event.type === "failed") return { error: decodeError(event.error, errors) };
-  const text = kind === "signal" ? signalValueOf(event.value) : event.value;
-  return { error: null, value: decodePayload(text, () => `The result of ${name}`) };
-}
