@@ -28,7 +28,8 @@ import { ExecutionStateError, UnknownExecutionError } from "../errors/workflow.t
 import { checkKey, hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
-import { forkableUpTo, recordedRun } from "../workflow/recorded-run.ts";
+import { forkableUpTo } from "../workflow/fork.ts";
+import { recordedRun } from "../workflow/recorded-run.ts";
 import { resumeEntry, resumption } from "../workflow/resumption.ts";
 import type { CallLimits } from "./call-limits.ts";
 import type { CallOptions } from "./call-options.ts";

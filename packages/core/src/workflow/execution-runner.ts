@@ -31,16 +31,16 @@ import { Execution } from "./execution.ts";
 import { executionKeyOf } from "./execution-key.ts";
 import type { ExecutionEnd } from "./execution-options.ts";
 import type { ExecutionServices } from "./execution-services.ts";
+import { forkEntries } from "./fork.ts";
 import { partsOf } from "./journal-parts.ts";
 import { BEGUN } from "./journal.ts";
 import { Parked } from "./parked.ts";
 import {
-  branchesOf,
-  forkEntries,
   recordedRun,
   seedOf,
   unconsumed,
   unreadableJournal,
+  versionEntry,
   type RecordedRun,
 } from "./recorded-run.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
@@ -190,46 +190,47 @@ export class ExecutionRunner {
     key: ExecutionKey,
     stored: StoredExecution,
   ): Promise<StoredExecution | DefinitionError> {
-    const { storage } = this.#services;
-    const { entityType } = key;
     const fork = call.envelope.headers[FORK_HEADER];
-    const { name } = this.#contract;
+    if (fork !== undefined) return this.#beginFork(JSON.parse(fork) as ForkOrigin, call, key, stored);
+    const { storage } = this.#services;
+    const { version } = this.#contract;
+    if (version === null) return stored;
     // Code that has a version records it before its first step: an attempt that left nothing may have been of code without one.
-    const mayHaveBegun = fork === undefined && call.attempt > 1 && this.#code.versions.has(null);
-    let version = mayHaveBegun ? null : this.#contract.version;
-    if (fork === undefined && this.#contract.version === null) return stored;
-    const entries: JournalEntry[] = [];
-    if (fork !== undefined) {
-      const { executionId: originId, requestId, number, fromStep } = JSON.parse(fork) as ForkOrigin;
-      // An origin without a journal had not asked for anything: then there is nothing to take over.
-      const origin = await storage.readExecution({ entityType, executionId: originId }, EXECUTION_TAGS);
-      if (origin.entries.length === 0 && (await this.#services.lookUp(entityType, originId)) === null)
-        throw new UnknownExecutionError({ workflow: name, executionId: originId });
-      const run = readableRun(origin);
-      if (run instanceof DefinitionError) return run;
-      if (run.number !== number)
-        throw new Error(`The execution ${originId} has continued as new since it was forked. Fork it again.`);
-      const seed = seedOf(requestId, run);
-      const branches = branchesOf(run, fromStep, call.envelope.requestId);
-      // It goes on with the code that its origin began with, or continued with.
-      if (origin.entries.length > 0) version = run.version;
-      const start = { executionId: originId, fromStep, seed, branches, state: run.firstState };
-      entries.push(...forkEntries(start, run));
-    }
-    if ((version !== null || mayHaveBegun) && !entries.some(({ kind }) => kind === "version")) {
-      entries.push({
-        ordinal: entries.length,
-        position: -1,
-        kind: "version",
-        name: "version",
-        event: { type: "completed", value: JSON.stringify(version) },
-      });
-    }
+    const mayHaveBegun = call.attempt > 1 && this.#code.versions.has(null);
+    const entries = [versionEntry(0, mayHaveBegun ? null : version)];
     await storage.appendJournal(key, entries, call.fence, null);
     if (!mayHaveBegun) return { ...stored, entries };
     // The version that the attempt before has sent may have come late, and first: then it counts.
     const recorded = await storage.readExecution(key, EXECUTION_TAGS);
     return { ...stored, entries: recorded.entries };
+  }
+
+  /** The same of a fork. */
+  async #beginFork(
+    origin: ForkOrigin,
+    call: Call,
+    key: ExecutionKey,
+    stored: StoredExecution,
+  ): Promise<StoredExecution | DefinitionError> {
+    const { storage, lookUp } = this.#services;
+    const { entityType } = key;
+    const { executionId } = origin;
+    const { name: workflow, version } = this.#contract;
+    const storedOrigin = await storage.readExecution({ entityType, executionId }, EXECUTION_TAGS);
+    // An origin without a journal had not asked for anything: then there is nothing to take over.
+    const isBlank = storedOrigin.entries.length === 0;
+    if (isBlank && (await lookUp(entityType, executionId)) === null)
+      throw new UnknownExecutionError({ workflow, executionId });
+    const run = readableRun(storedOrigin);
+    if (run instanceof DefinitionError) return run;
+    if (run.number !== origin.number)
+      throw new Error(
+        `The execution ${executionId} has continued as new since it was forked. Fork it again.`,
+      );
+    // It goes on with the code that its origin began with, or continued with.
+    const entries = forkEntries(origin, run, call.envelope.requestId, isBlank ? version : run.version);
+    await storage.appendJournal(key, entries, call.fence, null);
+    return { ...stored, entries };
   }
 
   #unknownVersion(version: string | null): string {

@@ -39,12 +39,13 @@ import { InstantSteps } from "./instant-steps.ts";
 import { Journal, type Outcome } from "./journal.ts";
 import { Places } from "./places.ts";
 import { Progress } from "./progress.ts";
-import { signalValueOf, unreadableJournal } from "./recorded-run.ts";
+import { unreadableJournal } from "./recorded-run.ts";
 import { INSTANT, Recorder, recordedOrdinals } from "./recorder.ts";
 import { Replay, type Asked } from "./replay.ts";
 import { Residence } from "./residence.ts";
 import type { SignalBuffer } from "./signal-buffer.ts";
 import type { Perform, Settle, Step, StepRequest, StepScope } from "./step.ts";
+import { signalValueOf } from "./taken-signal.ts";
 import { unattended } from "./unattended.ts";
 
 /** Why what an execution left behind is to end. One for all: no stack of it says anything. */

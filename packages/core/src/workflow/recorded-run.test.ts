@@ -1,15 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { encodePayload } from "../contract/payload.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
-import {
-  branchesOf,
-  continueEntry,
-  encodeSignal,
-  forkEntries,
-  recordedRun,
-  seedOf,
-  unconsumed,
-} from "./recorded-run.ts";
+import { continueEntry, recordedRun, unconsumed } from "./recorded-run.ts";
+import { encodeSignal } from "./taken-signal.ts";
 
 function entry(ordinal: number, position: number, kind: StepKind, event: JournalEvent): JournalEntry {
   return { ordinal, position, kind, name: kind, event };
@@ -78,46 +71,5 @@ describe("a recorded run", () => {
       });
       expect([...run.consumed], "those that are gone are forgotten").toEqual(["s1"]);
     }
-  });
-});
-
-describe("a fork", () => {
-  it("takes over what has ended before its step, in order, with its origin's chance", () => {
-    const run = recordedRun({
-      entries: [
-        entry(0, -1, "version", completed("1")),
-        entry(1, 0, "sleep", { type: "begun", dueAt: 5, detail: null }),
-        entry(2, 1, "run", completed(1)),
-        entry(3, 2, "sleep", { type: "begun", dueAt: 9, detail: null }),
-        entry(4, 0, "sleep", { type: "completed", value: "null" }),
-        entry(5, -1, "cancel", completed("enough")),
-        entry(6, 3, "run", completed(3)),
-      ],
-      inbox: [],
-    });
-    const branches = branchesOf(run, 3, "fork");
-    const origin = { executionId: "origin", fromStep: 3, seed: seedOf("origin", run), branches };
-    const entries = forkEntries(origin, run);
-    expect(entries.map(({ ordinal, position, kind }) => [ordinal, position, kind])).toEqual([
-      [0, -1, "fork"],
-      [1, -1, "version"],
-      [2, 0, "sleep"],
-      [3, 1, "run"],
-      [4, 0, "sleep"],
-    ]);
-    const forked = recordedRun({ entries, inbox: [] });
-    expect([seedOf("fork", forked), seedOf("origin", run)]).toEqual(["origin", "origin"]);
-    expect(seedOf("x", { number: 2, seed: null })).not.toBe(seedOf("x", { number: 1, seed: null }));
-  });
-
-  it("asks anew for what its origin had asked for beside a failure that it takes over", () => {
-    const failed = (asked: number): JournalEvent => ({ type: "failed", error: ERROR, asked });
-    const run = recordedRun({
-      entries: [entry(0, 0, "run", completed(1)), entry(1, 1, "run", failed(5))],
-      inbox: [],
-    });
-    const origin = { executionId: "origin", fromStep: 2, seed: "origin", branches: [] };
-    expect(forkEntries(origin, run).at(-1)?.event).toEqual(failed(2));
-    expect(forkEntries({ ...origin, fromStep: 7 }, run).at(-1)?.event).toEqual(failed(5));
   });
 });

@@ -8,6 +8,7 @@ import { decodePayload, encodePayload } from "../contract/payload.ts";
 import { CANCEL, SIGNAL, WATCH, type Watcher } from "../contract/workflow-contract.ts";
 import type { JournalEntry, JournalEvent, StepKind } from "../data/journal-entry.ts";
 import { DefinitionError } from "../errors/config.ts";
+import { signalTakenBy } from "./taken-signal.ts";
 
 export type FailedEvent = Extract<JournalEvent, { type: "failed" }>;
 
@@ -40,6 +41,16 @@ export interface Resumed {
 export interface Branch {
   readonly from: number;
   readonly label: string;
+}
+
+/** What the first entry of a fork says. */
+export interface ForkStart {
+  readonly executionId: string;
+  readonly fromStep: number;
+  readonly seed: string;
+  readonly branches: readonly Branch[];
+  /** The encoded state that its origin's run began with. Those of earlier versions have none. */
+  readonly state?: string | null;
 }
 
 export interface RecordedRun {
@@ -230,74 +241,21 @@ export function continueEntry(ordinal: number, position: number, start: RunStart
   return { ordinal, position, kind: "continue", name: "continueAsNew", event: { type: "completed", value } };
 }
 
+/** The entry that says which version of the code began a run. */
+export function versionEntry(ordinal: number, version: string | null): JournalEntry {
+  const value = JSON.stringify(version);
+  return { ordinal, position: -1, kind: "version", name: "version", event: { type: "completed", value } };
+}
+
 function runStartOf({ event }: JournalEntry): RunStart | null {
   return event.type === "completed"
     ? (decodePayload(event.value, "The beginning of a run") as RunStart)
     : null;
 }
 
-/** What the first entry of a fork says. */
-export interface ForkStart {
-  readonly executionId: string;
-  readonly fromStep: number;
-  readonly seed: string;
-  readonly branches: readonly Branch[];
-  /** The encoded state that its origin's run began with. Those of earlier versions have none. */
-  readonly state?: string | null;
-}
-
-/** The first entries of a fork: where it comes from, and what it takes over, which has ended. */
-export function forkEntries(origin: ForkStart, run: RecordedRun): readonly JournalEntry[] {
-  const ended = new Set(
-    run.entries.flatMap(({ position, event }) =>
-      event.type === "completed" || event.type === "failed" ? [position] : [],
-    ),
-  );
-  const taken = run.entries
-    .filter(({ position }) => position >= 0 && position < origin.fromStep && ended.has(position))
-    .map((entry) => ({ ...entry, event: askedBefore(entry.event, origin.fromStep) }));
-  const value = encodePayload(origin, "The origin of a fork");
-  const first: JournalEntry = {
-    ordinal: 0,
-    position: -1,
-    kind: "fork",
-    name: "fork",
-    event: { type: "completed", value },
-  };
-  const version = run.entries.filter(({ kind }) => kind === "version");
-  return [first, ...version, ...taken].map((entry, ordinal) => ({ ...entry, ordinal }));
-}
-
 /** Seeds the chance of a run: other for each, and a fork's is its origin's. */
 export function seedOf(requestId: string, run: Pick<RecordedRun, "number" | "seed">): string {
   return run.seed ?? (run.number === 0 ? requestId : `${requestId}\n#${run.number}`);
-}
-
-/** What was asked for after the steps that a fork takes over, it asks for anew: the failure may come before that now. */
-function askedBefore(event: JournalEvent, fromStep: number): JournalEvent {
-  if (event.type !== "failed" || event.asked === undefined) return event;
-  return { ...event, asked: Math.min(event.asked, fromStep) };
-}
-
-/** The branches of a fork that takes over the steps of a run before `fromStep`. */
-export function branchesOf(run: RecordedRun, fromStep: number, requestId: string): readonly Branch[] {
-  return [...run.branches.filter(({ from }) => from < fromStep), { from: fromStep, label: requestId }];
-}
-
-/** A signal as the step that was given it keeps it. */
-export function encodeSignal(requestId: string, value: string): string {
-  return JSON.stringify([requestId, value]);
-}
-
-/** The encoded value that the code was given. */
-export function signalValueOf(recorded: string): string {
-  return (JSON.parse(recorded) as [string, string])[1];
-}
-
-/** Which message of the inbox an event of a signal's step says that it took. */
-export function signalTakenBy(event: JournalEntry["event"]): string | null {
-  if (event.type === "completed") return (JSON.parse(event.value) as [string, string])[0];
-  return event.type === "failed" ? (event.signal ?? null) : null;
 }
 
 /** What of the inbox no run was given. */
@@ -306,16 +264,4 @@ export function unconsumed(stored: StoredExecution, run: RecordedRun): StoredExe
     if (tag === CANCEL) return !run.wasCancelled;
     return tag !== SIGNAL || !run.consumed.has(requestId);
   });
-}
-
-/**
- * The position up to which another execution can take over the steps of a run: what was asked for after a cancellation
- * followed from that, which a fork does not have.
- */
-export function forkableUpTo(run: RecordedRun): number {
-  const { cancellation, entries } = run;
-  const asked = entries.reduce((most, { position }) => Math.max(most, position + 1), 0);
-  if (cancellation === null) return asked;
-  const before = entries.filter(({ ordinal }) => ordinal < cancellation.ordinal);
-  return before.reduce((most, { position }) => Math.max(most, position + 1), 0);
 }

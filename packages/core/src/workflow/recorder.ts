@@ -9,8 +9,9 @@ import { TransactionUnavailableError } from "../errors/storage.ts";
 import type { DeliveryQueue } from "./delivery-queue.ts";
 import type { Journal, Outcome } from "./journal.ts";
 import type { Progress } from "./progress.ts";
-import { signalTakenBy, type RecordedRun } from "./recorded-run.ts";
+import type { RecordedRun } from "./recorded-run.ts";
 import type { Settle } from "./step.ts";
+import { signalTakenBy } from "./taken-signal.ts";
 
 /** Steps whose result is there as soon as they are asked for: they wait for no place. */
 export const INSTANT: ReadonlySet<StepKind> = new Set([

@@ -1,8 +1,8 @@
 import { encodePayload } from "../contract/payload.ts";
 import { SignalTimeoutError } from "../errors/workflow.ts";
-import { encodeSignal } from "./recorded-run.ts";
 import type { ReceivedSignal, SignalBuffer } from "./signal-buffer.ts";
 import type { Step, StepScope } from "./step.ts";
+import { encodeSignal } from "./taken-signal.ts";
 import { dueTimeOf } from "./timer-step.ts";
 
 export interface SignalWait {

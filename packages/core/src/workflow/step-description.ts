@@ -6,7 +6,7 @@ import type { ErrorClass } from "../contract/rpc.ts";
 import type { OpenStepInfo } from "../contract/workflow-contract.ts";
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
 import { stepsOf, type RecordedStep } from "./journal.ts";
-import { signalValueOf } from "./recorded-run.ts";
+import { signalValueOf } from "./taken-signal.ts";
 
 /** One step that an execution's code asked for, as far as it is recorded or its owner says. */
 export interface StepDescription {
