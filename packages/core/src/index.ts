@@ -101,7 +101,8 @@ export type {
   WorkflowClients,
   WorkflowStarter,
 } from "./client/workflow-client.ts";
-export type { ForkOptions, QueryInput, QueryOutput, WorkflowHandle } from "./client/workflow-handle.ts";
+export type { ForkOptions } from "./client/fork-execution.ts";
+export type { QueryInput, QueryOutput, WorkflowHandle } from "./client/workflow-handle.ts";
 export type { ExecutionDescription } from "./client/execution-description.ts";
 export type { ExecutionFilter, ExecutionSummary } from "./client/execution-listing.ts";
 export type { AttributeValue, ExecutionStatus } from "./data/execution-record.ts";

@@ -15,8 +15,8 @@ export interface CallWaitParts {
 
 /** What is said of a call besides its limits. */
 export interface CallOrigin extends Origin {
-  /** How much of the call's `timeout` was over before it was made, in whole milliseconds. Default 0. */
-  readonly passedMs?: number;
+  /** Since when its `timeout` counts (monotonic), where something was asked first. Default: since it is sent. */
+  readonly begunAt?: number;
   /** Whether it changes nothing, as a query. Default false. */
   readonly isRead?: boolean;
 }
@@ -91,7 +91,8 @@ export abstract class LimitedWait {
 
   #limit(timeoutMs: number): Timer {
     const hasKey = this.envelope.deduplicationKey !== null;
-    const { passedMs = 0, isRead = false } = this.#origin;
+    const { begunAt, isRead = false } = this.#origin;
+    const passedMs = begunAt === undefined ? 0 : Math.floor(this.#clock.monotonic() - begunAt);
     return this.#clock.setTimer(Math.max(0, timeoutMs - passedMs), () =>
       this.#abandon(new TimeoutError({ what: describeCall(this.envelope), timeoutMs, hasKey, isRead })),
     );

@@ -1,21 +1,12 @@
 import { decodeError } from "../contract/error-codec.ts";
 import { decodePayload } from "../contract/payload.ts";
-import {
-  EXECUTE,
-  EXECUTION_TAGS,
-  INSPECT,
-  errorsOf,
-  type AnyWorkflowContract,
-  type Inspection,
-} from "../contract/workflow-contract.ts";
+import { INSPECT, errorsOf, type Inspection } from "../contract/workflow-contract.ts";
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
 import { recordedRun } from "../workflow/recorded-run.ts";
 import { describeSteps, type StepDescription } from "../workflow/step-description.ts";
-import type { Caller } from "./caller.ts";
-import type { ExecutionAccess } from "./execution-access.ts";
-import { knownExecution, summaryOf, type ExecutionSummary } from "./execution-listing.ts";
+import type { AddressedExecution } from "./addressed-execution.ts";
+import { summaryOf, type ExecutionSummary } from "./execution-listing.ts";
 import { outcome } from "./execution-outcome.ts";
-import { executionTarget } from "./execution-target.ts";
 
 /** What is known of an execution. */
 export interface ExecutionDescription<Input = unknown, Output = unknown> extends ExecutionSummary<Input> {
@@ -40,25 +31,18 @@ const INSPECTED_FOR = "2s";
 /** Due times beyond are none: something else wakes the execution. */
 const FAR_FUTURE = 8.6e15;
 
-export async function describeExecution(
-  caller: Caller,
-  access: ExecutionAccess,
-  contract: AnyWorkflowContract,
-  executionId: string,
-): Promise<ExecutionDescription> {
-  const record = await knownExecution(access, contract, executionId);
-  const entityType = contract.entity.name;
-  const run = recordedRun(
-    await access.workflows().readExecution({ entityType, executionId }, EXECUTION_TAGS),
-  );
+export async function describeExecution(execution: AddressedExecution): Promise<ExecutionDescription> {
+  const { access, contract } = execution;
+  const record = await execution.record();
+  const run = recordedRun(await execution.stored());
   const summary = summaryOf(contract, record);
   const { dueAt } = record;
-  const inspection = record.endedAt === null ? await inspect(caller, contract, executionId) : null;
+  const inspection = record.endedAt === null ? await inspect(execution) : null;
   const parked = inspection?.parked ?? null;
   return {
     ...summary,
     ...(run.input === null ? {} : { input: decodePayload(run.input, `The input of ${contract.name}`) }),
-    ...(record.endedAt === null ? {} : await ended(caller, contract, executionId)),
+    ...(record.endedAt === null ? {} : await ended(execution)),
     ...(parked === null ? {} : { waitsForCode: parked.message, error: decodeError(parked, []) }),
     ...(dueAt === null || dueAt > FAR_FUTURE ? {} : { wakesAt: new Date(dueAt) }),
     ...(run.version === null ? {} : { version: run.version }),
@@ -67,14 +51,10 @@ export async function describeExecution(
   };
 }
 
-export async function exportJournal(
-  access: ExecutionAccess,
-  contract: AnyWorkflowContract,
-  executionId: string,
-): Promise<ExportedJournal> {
-  const record = await knownExecution(access, contract, executionId);
-  const entityType = contract.entity.name;
-  const stored = await access.workflows().readExecution({ entityType, executionId }, EXECUTION_TAGS);
+export async function exportJournal(execution: AddressedExecution): Promise<ExportedJournal> {
+  const { access, contract, executionId } = execution;
+  const record = await execution.record();
+  const stored = await execution.stored();
   const [state] = await access.messages().lookUp([record.envelope.requestId]);
   const exit = state?.state === "answered" ? state.reply.exit : null;
   return {
@@ -89,30 +69,24 @@ export async function exportJournal(
 }
 
 async function ended(
-  caller: Caller,
-  contract: AnyWorkflowContract,
-  executionId: string,
+  execution: AddressedExecution,
 ): Promise<{ readonly result?: unknown; readonly error?: Error }> {
-  const state = await caller.lookUpByKey(executionTarget(contract, executionId, EXECUTE), EXECUTE);
+  const state = await execution.lookUp();
   // It was resumed this moment.
   if (state === null || state.state === "pending") return {};
   if (state.state === "dead") return { error: decodeError(state.deadLetter.error, []) };
   try {
-    return { result: await outcome(contract, state) };
+    return { result: await outcome(execution.contract, state) };
   } catch (error) {
     return { error: error instanceof Error ? error : new Error(String(error)) };
   }
 }
 
 /** What its owner says. Null: it is out of reach, or nobody serves it; what storage says is true all the same. */
-export async function inspect(
-  caller: Caller,
-  contract: AnyWorkflowContract,
-  executionId: string,
-): Promise<Inspection | null> {
-  const target = executionTarget(contract, executionId, INSPECT);
+export async function inspect(execution: AddressedExecution): Promise<Inspection | null> {
+  const limits = { timeout: INSPECTED_FOR };
   try {
-    return (await caller.call(target, null, { timeout: INSPECTED_FOR })) as Inspection;
+    return (await execution.caller.call(execution.to(INSPECT), null, limits)) as Inspection;
   } catch {
     return null;
   }

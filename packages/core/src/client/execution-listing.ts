@@ -7,7 +7,6 @@ import { EXECUTE, type AnyWorkflowContract } from "../contract/workflow-contract
 import type { AttributeValue, ExecutionRecord, ExecutionStatus } from "../data/execution-record.ts";
 import { timeOfRequestId } from "../data/request-id.ts";
 import { ConfigError } from "../errors/config.ts";
-import { UnknownExecutionError } from "../errors/workflow.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
 
 /** What `list` is asked for: executions to which all of it applies. */
@@ -114,17 +113,6 @@ export async function executionRecord(
   const query = { ...allOf(contract, access.now()), executionId, limit: 1, after: null };
   const [record] = await access.workflows().listExecutions(query);
   return record ?? null;
-}
-
-/** The same of one that is taken to be there. @throws {UnknownExecutionError} storage does not know it */
-export async function knownExecution(
-  access: ExecutionAccess,
-  contract: AnyWorkflowContract,
-  executionId: string,
-): Promise<ExecutionRecord> {
-  const record = await executionRecord(access, contract, executionId);
-  if (record === null) throw new UnknownExecutionError({ workflow: contract.name, executionId });
-  return record;
 }
 
 export function summaryOf(contract: AnyWorkflowContract, record: ExecutionRecord): ExecutionSummary {

@@ -2,48 +2,33 @@
 
 import { copyOf } from "../contract/copy-of.ts";
 import type { InputArguments } from "../contract/input-arguments.ts";
-import { decodePayload } from "../contract/payload.ts";
 import { parse, type SchemaInput } from "../contract/schema.ts";
 import {
   CANCEL,
   cancellationKey,
   EXECUTE,
-  EXECUTION_TAGS,
-  FORK_HEADER,
   QUERY,
   SIGNAL,
-  WAKE,
   hasSignal,
   type AnyQuery,
   type AnyWorkflowContract,
-  type ForkOrigin,
   type WorkflowTypes,
 } from "../contract/workflow-contract.ts";
-import type { RequestState } from "../adapter/message-storage.ts";
-import { CANCELLED_CODE } from "../data/execution-record.ts";
 import { JOINING_HEADER } from "../data/envelope.ts";
 import { ConfigError } from "../errors/config.ts";
 import { InterruptedError } from "../errors/routing.ts";
-import { ExecutionStateError, UnknownExecutionError } from "../errors/workflow.ts";
+import { UnknownExecutionError } from "../errors/workflow.ts";
 import { checkKey, hashOf } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
 import type { ExportedJournal } from "../workflow/exported-journal.ts";
-import { forkableUpTo } from "../workflow/fork.ts";
-import { recordedRun } from "../workflow/recorded-run.ts";
-import { resumeEntry, resumption } from "../workflow/resumption.ts";
-import type { CallLimits } from "./call-limits.ts";
+import { AddressedExecution } from "./addressed-execution.ts";
 import type { CallOptions } from "./call-options.ts";
-import type { CallTarget, Caller } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
-import {
-  describeExecution,
-  exportJournal,
-  inspect,
-  type ExecutionDescription,
-} from "./execution-description.ts";
-import { executionRecord, knownExecution } from "./execution-listing.ts";
+import { describeExecution, exportJournal, type ExecutionDescription } from "./execution-description.ts";
 import { outcome } from "./execution-outcome.ts";
-import { executionTarget } from "./execution-target.ts";
+import { forkExecution, type ForkOptions } from "./fork-execution.ts";
+import { resumeExecution } from "./resume-execution.ts";
 
 /** What a query takes. */
 export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
@@ -53,17 +38,8 @@ export type QueryOutput<Q extends AnyQuery> = NonNullable<Q["types"]>["output"];
 type WaitingOptions = Pick<CallOptions, "timeout" | "signal">;
 /** Options of `signal`. */
 type SignalOptions = Pick<CallOptions, "idempotencyKey" | "timeout" | "signal">;
-/** Options of `fork`. */
-export interface ForkOptions {
-  /** The position of the first step that is not taken over; 0 takes over none. */
-  readonly fromStep: number;
-  /** Of the new execution; no execution may have it. Default: one is made. */
-  readonly executionId?: string;
-}
-
 const WAITING_OPTION_NAMES: OptionNames<WaitingOptions> = { timeout: true, signal: true };
 const SIGNAL_OPTION_NAMES: OptionNames<SignalOptions> = { idempotencyKey: true, timeout: true, signal: true };
-const FORK_OPTION_NAMES: OptionNames<ForkOptions> = { fromStep: true, executionId: true };
 
 /** One execution. */
 export interface WorkflowHandle<T extends WorkflowTypes> {
@@ -129,39 +105,23 @@ export function workflowHandle(
   executionId: string,
 ): WorkflowHandle<WorkflowTypes> {
   const { name: workflow } = contract;
-  const to = (tag: string): CallTarget => executionTarget(contract, executionId, tag);
-  const known = async (limits?: CallLimits): Promise<RequestState> => {
-    const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE, limits);
-    if (state === null) throw new UnknownExecutionError({ workflow, executionId });
-    return state;
-  };
-  /** Also how much of the call's time-out that took. */
-  const knownWithin = async (
-    limits: CallLimits,
-  ): Promise<{ readonly state: RequestState; readonly passedMs: number }> => {
-    const begun = access.monotonic();
-    const state = await known(limits);
-    return { state, passedMs: Math.floor(access.monotonic() - begun) };
-  };
+  const execution = new AddressedExecution(caller, access, contract, executionId);
   const isGone = (): Promise<boolean> =>
-    caller.lookUpByKey(to(EXECUTE), EXECUTE).then(
+    execution.lookUp().then(
       (state) => state === null,
       () => false,
     );
-  const refuse = async (what: string, hint: string): Promise<ExecutionStateError> => {
-    const status = (await executionRecord(access, contract, executionId))?.status ?? "completed";
-    return new ExecutionStateError({ workflow, executionId, status, what, hint });
-  };
   return {
     executionId,
     async result(options = {}) {
       checkOptionNames(options, WAITING_OPTION_NAMES);
-      const { state, passedMs } = await knownWithin(options);
+      const begunAt = access.monotonic();
+      const state = await execution.known(options);
       if (state.state !== "pending") return outcome(contract, state);
       // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
       const joining = { ...options, headers: { [JOINING_HEADER]: "" } };
       const output = await caller
-        .call({ ...to(EXECUTE), passedMs }, undefined, joining)
+        .call({ ...execution.to(EXECUTE), begunAt }, undefined, joining)
         .catch(async (error: unknown) => {
           const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
           if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
@@ -170,7 +130,7 @@ export function workflowHandle(
       return parse(contract.output, output, `The result of ${workflow}`);
     },
     async poll() {
-      const state = await caller.lookUpByKey(to(EXECUTE), EXECUTE);
+      const state = await execution.lookUp();
       return state === null || state.state === "pending" ? undefined : outcome(contract, state);
     },
     async signal(name, given, optionsGiven = {}) {
@@ -182,10 +142,14 @@ export function workflowHandle(
       await parse(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
       const { idempotencyKey: key, ...waiting } = options;
       const idempotencyKey = key === undefined ? access.newId() : signalKey(name, key);
-      const { state, passedMs } = await knownWithin(waiting);
-      if (state.state !== "pending")
-        throw await refuse(`The signal "${name}"`, "Nobody is left to take it: start a new execution.");
-      const target = { ...to(SIGNAL), isKept: true, passedMs };
+      const begunAt = access.monotonic();
+      const { state } = await execution.known(waiting);
+      if (state !== "pending")
+        throw await execution.refusal(
+          `The signal "${name}"`,
+          "Nobody is left to take it: start a new execution.",
+        );
+      const target = { ...execution.to(SIGNAL), isKept: true, begunAt };
       await caller.notify(target, { name, payload }, { ...waiting, idempotencyKey });
     },
     async query(name, given?: unknown, optionsGiven = {}) {
@@ -194,9 +158,10 @@ export function workflowHandle(
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
       const { input: schema, output } = contract.queries[name] as AnyQuery;
       await parse(schema, input, `The query ${name} of ${workflow}`);
-      const { passedMs } = await knownWithin(options);
+      const begunAt = access.monotonic();
+      await execution.known(options);
       const answer = await caller.call(
-        { ...to(QUERY), passedMs, isRead: true },
+        { ...execution.to(QUERY), begunAt, isRead: true },
         { name, payload: input },
         options,
       );
@@ -205,70 +170,17 @@ export function workflowHandle(
     async cancel(reason = "no reason was given") {
       if (typeof reason !== "string")
         throw new ConfigError({ option: "reason", got: reason, takes: "a string" });
-      const { state, requestId } = await known();
+      const { state, requestId } = await execution.known();
       if (state !== "pending") return;
-      await caller.notify({ ...to(CANCEL), isKept: true }, reason, {
+      await caller.notify({ ...execution.to(CANCEL), isKept: true }, reason, {
         idempotencyKey: cancellationKey(requestId),
       });
     },
-    describe: () => describeExecution(caller, access, contract, executionId),
-    async resume() {
-      const state = await known();
-      if (state.state === "dead") {
-        const address = await access.messages().requeueDeadLetter(state.requestId, EXECUTION_TAGS.execution);
-        if (address !== null) access.wakeOwner(address.shardId);
-        return;
-      }
-      const what = "resume()";
-      const failed = "It takes an execution that has failed; fork() takes any.";
-      if (state.state === "pending") {
-        const isParked = (await inspect(caller, contract, executionId))?.parked;
-        if (isParked) return caller.notify({ ...to(WAKE), isKept: true }, null);
-      }
-      if (state.state === "pending" || state.reply.exit.ok) throw await refuse(what, failed);
-      const { error } = state.reply.exit;
-      if (error.code === CANCELLED_CODE) throw await refuse(what, failed);
-      const key = { entityType: contract.entity.name, executionId };
-      const stored = await access.workflows().readExecution(key, EXECUTION_TAGS);
-      const resumed = resumption(stored, error);
-      if (resumed === null)
-        throw await refuse(
-          what,
-          "Its compensations have run, and what they undid would be missing: fork() it, or start a new execution.",
-        );
-      const changes = { forget: resumed.forget, entry: resumeEntry(stored, resumed) };
-      const address = await access.workflows().reopenExecution(key, state.requestId, changes);
-      if (address === null) throw await refuse(what, "Somebody else resumed it.");
-      access.wakeOwner(address.shardId);
-    },
-    async fork(options) {
-      checkOptionNames(options, FORK_OPTION_NAMES);
-      const { fromStep, executionId: chosen } = options;
-      const { envelope } = await knownExecution(access, contract, executionId);
-      const { requestId, payload } = envelope;
-      const key = { entityType: contract.entity.name, executionId };
-      const run = recordedRun(await access.workflows().readExecution(key, EXECUTION_TAGS));
-      const last = forkableUpTo(run);
-      if (!Number.isInteger(fromStep) || fromStep < 0 || fromStep > last) {
-        const takes = `a step's position, 0 to ${last}${run.cancellation === null ? "" : ": what it did after its cancellation is no part of a fork"}`;
-        throw new ConfigError({ option: "fromStep", got: fromStep, takes });
-      }
-      const forked = chosen === undefined ? access.newId() : checkKey(chosen, "executionId");
-      if (chosen !== undefined && (await executionRecord(access, contract, chosen)) !== null)
-        throw new ConfigError({ option: "executionId", got: chosen, takes: "an id that no execution has" });
-      const headers = {
-        [FORK_HEADER]: JSON.stringify({
-          executionId,
-          requestId,
-          number: run.number,
-          fromStep,
-        } satisfies ForkOrigin),
-      };
-      const input = decodePayload(run.input ?? payload, `The input of ${workflow}`);
-      await caller.notify({ ...to(EXECUTE), entityId: forked }, input, { headers });
-      return workflowHandle(caller, access, contract, forked);
-    },
-    exportJournal: () => exportJournal(access, contract, executionId),
+    describe: () => describeExecution(execution),
+    resume: () => resumeExecution(execution),
+    fork: async (options) =>
+      workflowHandle(caller, access, contract, await forkExecution(execution, options)),
+    exportJournal: () => exportJournal(execution),
   };
 }
 
