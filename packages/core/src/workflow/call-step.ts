@@ -2,8 +2,8 @@ import { backoffMs, OWN_RETRIES } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
 import { Abort } from "../contract/abort.ts";
 import { isAnswer } from "../contract/answers.ts";
-import { isHoldfastError } from "../errors/holdfast-error.ts";
-import { ClusterClosedError, InterruptedError } from "../errors/routing.ts";
+import { InterruptedError } from "../errors/routing.ts";
+import { mayBeSentAgain } from "./insist.ts";
 import type { Outcome } from "./journal.ts";
 import type { Step, StepScope } from "./step.ts";
 
@@ -80,29 +80,4 @@ function isCausedBy(error: unknown, cancellation: Error): boolean {
 
 function failed(error: unknown, scope: StepScope, place: string): Outcome {
   return isAnswer(error) ? { ...scope.failed(error), answered: place } : scope.failed(error);
-}
-
-/** Makes a call that may be repeated until it gets an answer. Never rejects. After the execution's end it may come to anything. */
-export async function insist<Result>(
-  scope: Pick<StepScope, "clock" | "random" | "stopped" | "isStopped">,
-  call: () => Promise<Result>,
-): Promise<{ readonly ok: true; readonly value: Result } | { readonly ok: false; readonly error: unknown }> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return { ok: true, value: await call() };
-    } catch (error) {
-      if (scope.isStopped() || !mayBeSentAgain(error, true)) return { ok: false, error };
-    }
-    await sleep(scope.clock, backoffMs(OWN_RETRIES, attempt, scope.random), scope.stopped.signal);
-  }
-}
-
-/** Whether a call that failed so is made again by the execution itself, instead of failing in its code. */
-function mayBeSentAgain(error: unknown, isJoinable: boolean): boolean {
-  // What a handler came to is its answer, whatever that says of itself: of a volatile rpc, too, which is not to run again.
-  if (!isHoldfastError(error) || isAnswer(error)) return false;
-  // The member is on its way out: the execution will be, too.
-  if (error instanceof ClusterClosedError) return true;
-  // A volatile rpc that was cut short may have run: that is for the code to decide.
-  return error.retryable && (isJoinable || error.name !== "InterruptedError");
 }

@@ -9,8 +9,8 @@
 
 import { within } from "../clock/within.ts";
 import type { Watcher } from "../contract/workflow-contract.ts";
-import { insist } from "./call-step.ts";
 import type { OpenStep } from "./cancellation.ts";
+import { insist, type Insisted } from "./insist.ts";
 import type { Step, StepScope } from "./step.ts";
 
 /** So long a child's end is waited for in memory alone. */
@@ -87,15 +87,13 @@ export async function childStep(step: Step, scope: StepScope, child: ChildOfStep
   await step.settle(ended.ok ? scope.completed(ended.value, step.name) : scope.failed(ended.error), null);
 }
 
-type Ended = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
-
 /** Waits for the child's end: in memory, then where the execution may leave. Null: the step was cut, and only waited. */
-async function join(open: OpenStep, scope: StepScope, calls: ChildCalls): Promise<Ended | null> {
-  const ending: Promise<Ended> = insist(scope, () => calls.join(scope.stopped.signal));
+async function join(open: OpenStep, scope: StepScope, calls: ChildCalls): Promise<Insisted<unknown> | null> {
+  const ending = insist(scope, () => calls.join(scope.stopped.signal));
   if (await scope.joinably(() => within(scope.clock, ending, RESIDENT_MS))) return ending;
   const watched = await scope.joinably(() => insist(scope, () => calls.watch()));
   if (!watched.ok) return watched;
-  const outcome = await scope.message<Ended>(null, open, (take) => {
+  const outcome = await scope.message<Insisted<unknown>>(null, open, (take) => {
     void ending.then(take);
     return () => undefined;
   });

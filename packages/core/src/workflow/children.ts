@@ -8,8 +8,8 @@
 
 import type { Watcher } from "../contract/workflow-contract.ts";
 import { removeFrom } from "../data/remove-from.ts";
-import { insist } from "./call-step.ts";
 import type { ChildCalls } from "./child-step.ts";
+import { insist } from "./insist.ts";
 import type { StepScope } from "./step.ts";
 
 /** A child as far as it can be cancelled. */

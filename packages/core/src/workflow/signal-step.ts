@@ -1,5 +1,6 @@
 import { encodePayload } from "../contract/payload.ts";
 import { SignalTimeoutError } from "../errors/workflow.ts";
+import type { Outcome } from "./journal.ts";
 import type { ReceivedSignal, SignalBuffer } from "./signal-buffer.ts";
 import type { Step, StepScope } from "./step.ts";
 import { encodeSignal } from "./taken-signal.ts";
@@ -29,26 +30,23 @@ export async function signalStep(step: Step, scope: StepScope, wait: SignalWait)
     });
     return void (await step.settle(scope.failed(error), null));
   }
-  const { requestId, payload } = outcome.message;
-  const parsed = await parse(wait, payload);
+  const taken = await outcomeOf(wait, scope, outcome.message);
   // A cancellation that is on its way reaches the code first, and then it would never see the signal.
   await scope.ready();
   if (step.open.cutBy !== null) return signals.giveBack(outcome.message);
-  if (parsed.ok) {
-    await step.settle({ type: "completed", value: encodeSignal(requestId, parsed.value) }, null);
-    return;
-  }
-  // It was taken all the same: the next step gets the next signal.
-  await step.settle({ ...scope.failed(parsed.error), signal: requestId }, null);
+  await step.settle(taken, null);
 }
 
-async function parse(
-  { name, parse: parsed }: SignalWait,
-  payload: unknown,
-): Promise<{ readonly ok: true; readonly value: string } | { readonly ok: false; readonly error: unknown }> {
+/** What a signal is to the code. One that does not fit was taken all the same: the next step gets the next signal. */
+async function outcomeOf(
+  { name, parse }: SignalWait,
+  scope: StepScope,
+  { requestId, payload }: ReceivedSignal,
+): Promise<Outcome> {
   try {
-    return { ok: true, value: encodePayload(await parsed(payload), `The signal ${name}`) };
+    const value = encodePayload(await parse(payload), `The signal ${name}`);
+    return { type: "completed", value: encodeSignal(requestId, value) };
   } catch (error) {
-    return { ok: false, error };
+    return { ...scope.failed(error), signal: requestId };
   }
 }
