@@ -87,23 +87,29 @@ export function failureOf(error: unknown, wasSent: boolean, isSettled = false): 
   );
 }
 
-/** The failure of a transaction that surely did not commit. */
+/** The failure of what surely wrote nothing. */
 export function undone(error: unknown): SqlFailure {
-  const { sqlState, message, serverDetail, constraint } = failureOf(error, false);
-  return new SqlFailure(
-    { outcome: "not-written", sqlState, message, serverDetail, constraint },
-    { cause: error },
-  );
+  return failureKnown(error, { outcome: "not-written" });
+}
+
+/** The failure of a transaction of which nobody knows whether it committed. */
+export function unsure(error: unknown, isSettled: boolean): SqlFailure {
+  return failureKnown(error, { outcome: "unknown", isSettled });
 }
 
 /** What became of a transaction whose last statement had passed, from what COMMIT failed with. */
 export function failureOfCommit(error: unknown): SqlFailure {
-  const { outcome, sqlState, message, serverDetail, constraint } = failureOf(error, true);
-  const isOfCommit = outcome === "not-written";
-  return new SqlFailure(
-    { outcome, sqlState, message, serverDetail, constraint, isOfCommit },
-    { cause: error },
-  );
+  const { outcome } = failureOf(error, true);
+  return failureKnown(error, { outcome, isOfCommit: outcome === "not-written" });
+}
+
+/** A failure of which more is known than its error says. */
+function failureKnown(
+  error: unknown,
+  known: Pick<SqlFailure, "outcome"> & Partial<Pick<SqlFailure, "isSettled" | "isOfCommit">>,
+): SqlFailure {
+  const { sqlState, message, serverDetail, constraint } = failureOf(error, true);
+  return new SqlFailure({ sqlState, message, serverDetail, constraint, ...known }, { cause: error });
 }
 
 /** An error as a server has it that says that a statement is at fault, and not the session. */

@@ -2,7 +2,15 @@
 
 import { TransactionUnavailableError, type Clock, type Epoch, type Fence } from "@holdfast/core/adapter";
 import type { SqlDriver, SqlListener, SqlStatement, SqlTransaction, SqlValue } from "./driver.ts";
-import { closedError, failureOf, FENCED_STATE, fencedError, persistenceError, SqlFailure } from "./errors.ts";
+import {
+  closedError,
+  failureOf,
+  FENCED_STATE,
+  fencedError,
+  persistenceError,
+  SqlFailure,
+  undone,
+} from "./errors.ts";
 import { Gate } from "./gate.ts";
 import { GroupCommitter, type PendingWrite } from "./group-committer.ts";
 import type { CommonSettings } from "./options.ts";
@@ -119,11 +127,7 @@ export class PostgresSession {
     try {
       return (await this.driver.run<Row>({ ...statement, isRead: true })).rows;
     } catch (error) {
-      const { sqlState, message } = failureOf(error, false);
-      throw persistenceError(
-        operation,
-        new SqlFailure({ outcome: "not-written", sqlState, message }, { cause: error }),
-      );
+      throw persistenceError(operation, undone(error));
     }
   }
 
@@ -210,13 +214,7 @@ export class PostgresSession {
     }
     if (epoch !== fence.epoch) throw fencedError(fence, epoch);
     if (isThere) return;
-    throw persistenceError(
-      operation,
-      new SqlFailure(
-        { outcome: "not-written", sqlState: lost.sqlState, message: lost.message },
-        { cause: lost },
-      ),
-    );
+    throw persistenceError(operation, undone(lost));
   }
 
   /** Calls `listener` for the notifications of a channel. Resolves to what ends that. @throws {PersistenceError} */

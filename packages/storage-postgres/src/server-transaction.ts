@@ -20,9 +20,10 @@ import {
   isTransient,
   lostTransaction,
   mayBeOutdated,
-  SqlFailure,
   undone,
   UnreadValue,
+  unsure,
+  type SqlFailure,
 } from "./errors.ts";
 import type { ServerConnection, ServerResult } from "./server-connection.ts";
 
@@ -216,10 +217,4 @@ export class ServerTransaction implements SqlTransaction {
     this.#connection.release(isUsable && !this.#isSpoilt);
     this.#options.released();
   }
-}
-
-/** The failure of a transaction of which nobody knows whether it committed. */
-function unsure(error: unknown, isSettled: boolean): SqlFailure {
-  const { sqlState, message } = failureOf(error, true);
-  return new SqlFailure({ outcome: "unknown", sqlState, message, isSettled }, { cause: error });
 }
