@@ -169,14 +169,16 @@ class PgConnection implements ServerConnection {
   }
 
   async script<Row>(text: string, deadlineMs?: number): Promise<ServerResult<Row>> {
-    return this.#send(text, undefined, undefined, deadlineMs);
+    return this.#send({ text, query_timeout: deadlineMs ?? this.#settings.statementDeadlineMs });
   }
 
   async query<Row>(text: string, params: readonly unknown[]): Promise<ServerResult<Row>> {
     const name = this.#settings.prepare && params.length > 0 ? this.#names.of(text) : undefined;
     const parsers = new KeptParsers(this.#client);
+    const config = this.#configOf(text, name);
+    config.types = parsers;
     try {
-      const result = await this.#send<Row>(text, [...params], name, undefined, parsers);
+      const result = await this.#send<Row>(config, [...params]);
       if (parsers.unread !== null) throw parsers.unread;
       return result;
     } catch (error) {
@@ -196,7 +198,7 @@ class PgConnection implements ServerConnection {
   }
 
   async run<Row>({ name, text, values }: SqlStatement): Promise<ServerResult<Row>> {
-    return this.#send(text, [...values], this.#settings.prepare ? name : undefined);
+    return this.#send(this.#configOf(text, this.#settings.prepare ? name : undefined), [...values]);
   }
 
   /**
@@ -222,16 +224,13 @@ class PgConnection implements ServerConnection {
   }
 
   /** @param name under which it is prepared */
-  async #send<Row>(
-    text: string,
-    values: unknown[] | undefined,
-    name: string | undefined,
-    deadlineMs = this.#settings.statementDeadlineMs,
-    types?: CustomTypesConfig,
-  ): Promise<ServerResult<Row>> {
-    const config: TimedConfig =
-      name === undefined ? { text, query_timeout: deadlineMs } : this.#prepared.of(name, text);
-    if (types !== undefined) config.types = types;
+  #configOf(text: string, name: string | undefined): TimedConfig {
+    return name === undefined
+      ? { text, query_timeout: this.#settings.statementDeadlineMs }
+      : this.#prepared.of(name, text);
+  }
+
+  async #send<Row>(config: TimedConfig, values?: unknown[]): Promise<ServerResult<Row>> {
     this.#gather();
     const results = (await this.#client.query(config, values)) as QueryResult | QueryResult[];
     const result = Array.isArray(results) ? results.at(-1) : results;
