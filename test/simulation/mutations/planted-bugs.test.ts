@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseSync } from "oxc-parser";
 import { describe, expect, it } from "vitest";
 import { PLANTED_BUGS } from "./planted-bugs.ts";
 import { plant } from "./sandbox.ts";
@@ -12,11 +13,16 @@ describe("the list of planted bugs", () => {
     expect(PLANTED_BUGS.length).toBeGreaterThanOrEqual(24);
   });
 
-  it.each(PLANTED_BUGS.map((bug) => [bug.name, bug] as const))("plants once: %s", (_name, bug) => {
-    const source = readFileSync(join(SOURCES, bug.file), "utf8");
-    expect(source.split(bug.find)).toHaveLength(2);
-    expect(plant(source, bug)).not.toBe(source);
-  });
+  it.each(PLANTED_BUGS.map((bug) => [bug.name, bug] as const))(
+    "plants once, and can run: %s",
+    (_name, bug) => {
+      const source = readFileSync(join(SOURCES, bug.file), "utf8");
+      expect(source.split(bug.find)).toHaveLength(2);
+      const planted = plant(source, bug);
+      expect(planted).not.toBe(source);
+      expect(parseSync(bug.file, planted, { showSemanticErrors: true }).errors).toEqual([]);
+    },
+  );
 
   it("refuses a bug whose place is not there, or is there twice", () => {
     const bug = { name: "b", breaks: "", file: "f.ts", find: "one", replace: "$& two", scenarios: [] };

@@ -66,7 +66,7 @@ export const REQUESTS: readonly PlantedBug[] = [
     breaks: "at most once",
     file: "entity/delivery.ts",
     find: "    outgoing.target = null;\n    if (!envelope.persisted) {\n",
-    replace: "    outgoing.target = null;\n    if (!envelope.persisted && this.#isClosed) {\n",
+    replace: "    outgoing.target = null;\n    if (!envelope.persisted && this.#closedAs !== null) {\n",
     scenarios: ["storms"],
   },
   {
