@@ -69,13 +69,18 @@ export const DRAIN_GRACE_MS = 5_000;
 const SHORTEST_PING_MS = 250;
 const LONGEST_PING_MS = 60_000;
 
-/** What exists while a member runs. */
-export interface Parts {
+/** What the adapters have opened. */
+interface OpenAdapters {
   readonly storage: OpenStorage;
-  readonly messages: MessageStorage;
+  /** Null: members and leases are the storage's own. */
   readonly openRunners: OpenRunners | null;
   readonly runners: RunnerStorage;
   readonly transport: Transport;
+}
+
+/** What exists while a member runs. */
+export interface Parts extends OpenAdapters {
+  readonly messages: MessageStorage;
   readonly address: string;
   readonly lease: LeaseKeeper;
   readonly router: Router;
@@ -96,10 +101,13 @@ export async function openParts(basis: MemberBasis, member: MemberFace): Promise
   let openRunners: OpenRunners | null = null;
   let transport: Transport | null = null;
   try {
-    const ownRunners = hasOwnRunners(basis) ? storage.runners : null;
-    openRunners = ownRunners === null ? await (basis.runners ?? basis.defaultRunners).open(services) : null;
+    let runners = hasOwnRunners(basis) ? storage.runners : null;
+    if (runners === null) {
+      openRunners = await (basis.runners ?? basis.defaultRunners).open(services);
+      ({ runners } = openRunners);
+    }
     transport = guardedTransport(await basis.transport.open(services), basis.logger);
-    return await wire(basis, member, storage, openRunners, ownRunners ?? openRunners?.runners, transport);
+    return await wire(basis, member, { storage, openRunners, runners, transport });
   } catch (error) {
     await transport?.close(0).catch(() => undefined);
     await openRunners?.close().catch(() => undefined);
@@ -115,17 +123,10 @@ function hasOwnRunners({ storage, runners }: MemberBasis): boolean {
   );
 }
 
-async function wire(
-  basis: MemberBasis,
-  member: MemberFace,
-  storage: OpenStorage,
-  openRunners: OpenRunners | null,
-  runners: RunnerStorage | undefined,
-  transport: Transport,
-): Promise<Parts> {
+async function wire(basis: MemberBasis, member: MemberFace, opened: OpenAdapters): Promise<Parts> {
   const { settings, clock, random, logger } = basis;
   const { counters, events, backends, switchboard } = member;
-  if (runners === undefined) throw new Error("No runner storage was opened");
+  const { storage, runners, transport } = opened;
   const { messages } = storage;
   const leaseIsHeld = (): boolean => lease.isHeld() && !backends.isDetached;
   const host = new EntityHost({
@@ -277,11 +278,8 @@ async function wire(
     },
   });
   return {
-    storage,
+    ...opened,
     messages,
-    openRunners,
-    runners,
-    transport,
     address,
     lease,
     router,
