@@ -14,7 +14,7 @@ import {
   SIGNAL,
   WATCH,
   type AnyWorkflowContract,
-  type SignalMessage,
+  type NamedMessage,
 } from "../src/contract/workflow-contract.ts";
 import { WorkflowCancelledError, WorkflowFailedError } from "../src/errors/workflow.ts";
 import type { Crashable } from "./execution-stage.ts";
@@ -90,7 +90,7 @@ export class OutsideWorld {
     const child = this.#child(target.entityId);
     if (target.tag === CANCEL) this.#cancel(child, String(input));
     else if (target.tag === WATCH) this.#watch(child, `watch ${child.id} ${options.idempotencyKey}`);
-    else if (target.tag === SIGNAL) await this.#signal(child.id, input as SignalMessage, options);
+    else if (target.tag === SIGNAL) await this.#signal(child.id, input as NamedMessage, options);
     else throw new Error(`A child is not told "${target.tag}" so`);
     return undefined;
   }
@@ -226,7 +226,7 @@ export class OutsideWorld {
     throw new WorkflowFailedError({ workflow, executionId: id, reason: `${input.label} failed` });
   }
 
-  #signal(id: string, { name, payload }: SignalMessage, { idempotencyKey }: CallOptions): Promise<void> {
+  #signal(id: string, { name, payload }: NamedMessage, { idempotencyKey }: CallOptions): Promise<void> {
     return this.#answer(
       `signal ${name} ${String(payload)} ${idempotencyKey}`,
       5 + this.#ownMs(id),

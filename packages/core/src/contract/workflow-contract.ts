@@ -70,7 +70,7 @@ export type AnyWorkflowContract = WorkflowContract<any>;
 
 /** The tags of an execution's entity: it is the first one, and the others are what reaches it from outside. */
 export const EXECUTE = "execute";
-/** A SignalMessage. Each has a deduplication key of its own. */
+/** A NamedMessage. Each has a deduplication key of its own. */
 export const SIGNAL = "signal";
 /** The reason. The first one counts. */
 export const CANCEL = "cancel";
@@ -78,7 +78,7 @@ export const CANCEL = "cancel";
 export const WATCH = "watch";
 /** What the execution waits for may have come. */
 export const WAKE = "wake";
-/** A SignalMessage, too: the payload is the input. Answered from the execution's state. */
+/** A NamedMessage: the payload is the input. Answered from the execution's state. */
 export const QUERY = "query";
 /** What its owner knows of the execution beyond its journal. */
 export const INSPECT = "inspect";
@@ -93,7 +93,7 @@ export const EXECUTION_TAGS: { readonly execution: string; readonly inbox: reado
 export const QUEUED_TAGS: ReadonlySet<string> = new Set([SIGNAL, CANCEL, WATCH, WAKE]);
 
 /** A signal or a query on its way. */
-export interface SignalMessage {
+export interface NamedMessage {
   readonly name: string;
   readonly payload: unknown;
 }

@@ -6,7 +6,7 @@
 
 import type { InboxMessage } from "../adapter/workflow-storage.ts";
 import { decodePayload } from "../contract/payload.ts";
-import { CANCEL, SIGNAL, WATCH, type SignalMessage, type Watcher } from "../contract/workflow-contract.ts";
+import { CANCEL, SIGNAL, WATCH, type NamedMessage, type Watcher } from "../contract/workflow-contract.ts";
 import { unreadableJournal } from "./recorded-run.ts";
 import { SignalBuffer } from "./signal-buffer.ts";
 
@@ -62,7 +62,7 @@ export class Arrivals {
 
   #take({ requestId, tag, payload }: InboxMessage): void {
     const input = contentOf(payload);
-    if (tag === SIGNAL) this.signals.add({ requestId, ...(input as SignalMessage) });
+    if (tag === SIGNAL) this.signals.add({ requestId, ...(input as NamedMessage) });
     else if (tag === CANCEL) this.#cancelled(String(input));
   }
 }

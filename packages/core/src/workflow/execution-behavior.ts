@@ -21,7 +21,7 @@ import {
   WATCH,
   type AnyWorkflowContract,
   type Inspection,
-  type SignalMessage,
+  type NamedMessage,
   type Watcher,
 } from "../contract/workflow-contract.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
@@ -57,7 +57,7 @@ export function executionBehavior(
     } else if (state?.state === "pending") await services.hasten(state, fence);
   };
   const query = async (input: unknown, { envelope }: Call): Promise<unknown> => {
-    const { name, payload } = input as SignalMessage;
+    const { name, payload } = input as NamedMessage;
     const definition = contract.queries[name];
     const answer = code.queries.get(name);
     const what = `The query ${name} of ${contract.name}`;
