@@ -57,6 +57,31 @@ describe("the body of an activity", () => {
     expect((await handle.describe()).steps.map(({ name }) => name)).toEqual(["outer", "sleep"]);
   });
 
+  it("is refused a child's result, and that child is still cancelled with its parent", async () => {
+    const long = Part.implement({
+      async execute(ctx) {
+        await ctx.sleep("1h");
+        return "slept";
+      },
+    });
+    const work = Work.implement({
+      async execute(ctx) {
+        const child = await ctx.child(Part).start("p");
+        await ctx.run("outer", async ({ workflow, executionId }) => {
+          await expect(child.result()).rejects.toThrow(DefinitionError);
+          await workflow(Work).get(executionId).cancel("no");
+        });
+        await ctx.sleep("1 minute");
+        return "done";
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [work, long] });
+    const handle = await cluster.workflow(Work).start("1");
+    await cluster.advance("10s");
+    await expect(handle.result()).rejects.toThrow(WorkflowCancelledError);
+    expect(await cluster.workflow(Part).get("p").describe()).toMatchObject({ status: "cancelled" });
+  });
+
   it("may cancel its own execution: what listens for that may ask for steps", async () => {
     const work = Work.implement({
       async execute(ctx) {

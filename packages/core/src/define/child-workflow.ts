@@ -146,7 +146,10 @@ function childWorkflow(
         async () => calls,
       );
       // Also where its end was recorded by an earlier copy. Once it is cancelled, all were told already.
-      result.then(ended, ended);
+      result.then(ended, (error: unknown) => {
+        // The body of an activity that asks is refused, and hears nothing of the child.
+        if (!(error instanceof DefinitionError)) ended();
+      });
       return result;
     });
   };
