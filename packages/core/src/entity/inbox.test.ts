@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { MessageStorage, PendingPage } from "../adapter/message-storage.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { PendingRequest } from "../data/envelope.ts";
+import type { ShardId } from "../data/shard-id.ts";
 import { Counters } from "./counters.ts";
 import { Inbox, type InboxOptions } from "./inbox.ts";
 
@@ -232,5 +233,94 @@ describe("an inbox", () => {
       );
       expect(admitted.filter((sequence) => mine.has(sequence))).toEqual([...mine]);
     }
+  });
+
+  it.each([
+    { taken: "while a page is read that is not the last of its sweep", first: 5_000 },
+    { taken: "while the last page of a sweep is read", first: 10 },
+  ])("reads new work of a shard first that was taken $taken", async ({ first }) => {
+    const shards: ShardId[] = ["default:1"];
+    const waiting = Array.from({ length: 20_000 }, (_, sequence) => ({
+      sequence,
+      shardId: (sequence < first ? "default:1" : "default:3") as ShardId,
+    }));
+    const admitted: number[] = [];
+    const caughtUp: (readonly ShardId[])[] = [];
+    let pages = 0;
+    let before = 0;
+    const readPending: MessageStorage["readPending"] = async ({ shardIds, limit, excludingSequences }) => {
+      const held = new Set(excludingSequences);
+      const left = waiting.filter(
+        ({ sequence, shardId }) => shardIds.includes(shardId) && !held.has(sequence),
+      );
+      pages += 1;
+      await Promise.resolve();
+      if (pages === 1) {
+        shards.push("default:2", "default:3");
+        waiting.push({ sequence: 20_000, shardId: "default:2" });
+        void inbox.wake();
+        void inbox.wake("default:2");
+      }
+      const requests = left.slice(0, limit).map(
+        ({ sequence, shardId }) =>
+          ({
+            envelope: { requestId: `r${sequence}`, address: { shardId } },
+            sequence,
+            attempts: 0,
+          }) as unknown as PendingRequest,
+      );
+      return { requests, more: left.length > requests.length, nextDueAt: null };
+    };
+    const inbox = inboxOf({
+      messages: { readPending } as MessageStorage,
+      begin: () => {
+        const shardIds = [...shards];
+        return {
+          shardIds,
+          covers: (shardId) => shardIds.includes(shardId),
+          caughtUp: () => caughtUp.push(shardIds),
+        };
+      },
+      held: () => ({ sequences: admitted, full: [] }),
+      admit: ({ sequence }) => {
+        if (sequence === 20_000) before = pages;
+        admitted.push(sequence);
+        return null;
+      },
+    });
+    await inbox.wake();
+    expect(before).toBeLessThan(5);
+    expect(admitted).toHaveLength(20_001);
+    expect(caughtUp.at(-1)).toEqual(["default:1", "default:2", "default:3"]);
+    // Not before all of it was read.
+    expect(caughtUp).toHaveLength(first > 1_000 ? 1 : 2);
+  });
+
+  it("reads on for what is here when a shard with new work leaves, and reads no page once it is stopped", async () => {
+    const asked: (readonly ShardId[])[] = [];
+    let isHere = true;
+    let caughtUp = 0;
+    const readPending: MessageStorage["readPending"] = async ({ shardIds }) => {
+      asked.push(shardIds);
+      await Promise.resolve();
+      if (asked.length === 1) {
+        void inbox.wake("default:2");
+        isHere = false;
+      }
+      if (asked.length === 4) void inbox.wake("default:1");
+      if (asked.length === 5) inbox.stop();
+      return { requests: [], more: asked.length < 10, nextDueAt: null };
+    };
+    const inbox = inboxOf({
+      messages: { readPending } as MessageStorage,
+      begin: () => ({
+        shardIds: isHere ? ["default:1", "default:2"] : ["default:1"],
+        covers: (shardId) => shardId === "default:1" || isHere,
+        caughtUp: () => (caughtUp += 1),
+      }),
+    });
+    await inbox.wake();
+    expect(asked).toEqual([["default:1", "default:2"], ...Array.from({ length: 4 }, () => ["default:1"])]);
+    expect(caughtUp).toBe(0);
   });
 });

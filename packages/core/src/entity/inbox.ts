@@ -139,10 +139,8 @@ export class Inbox {
       const sweep = this.#options.begin();
       if (sweep.shardIds.length === 0) continue;
       try {
-        while ((await this.#readPage(sweep, sweep.shardIds)) && !this.#isClosed)
-          await this.#readHurried(sweep);
-        this.#hurried.clear();
-        sweep.caughtUp();
+        if (await this.#readThrough(sweep)) sweep.caughtUp();
+        else this.#readAgain = true;
         this.#outage.succeeded();
       } catch (error) {
         // It may have been too much to read in time.
@@ -155,7 +153,24 @@ export class Inbox {
     }
   }
 
-  /** A page of shards with new work, in their turn. Each is read in order all the same, and that is all an entity asks for (INV-4). */
+  /** Reads all of it. False: not all. It was stopped, or shards with new work came or left, as a new one knows. */
+  async #readThrough(sweep: Sweep): Promise<boolean> {
+    // Those that left.
+    for (const shardId of this.#hurried) if (!sweep.covers(shardId)) this.#hurried.delete(shardId);
+    while (!this.#isClosed) {
+      const before = [...this.#hurried];
+      if (!(await this.#readPage(sweep, sweep.shardIds))) {
+        // Work that came while that page was read is not in it, and may wait behind what came with other shards since.
+        for (const shardId of before) this.#hurried.delete(shardId);
+        return true;
+      }
+      if (![...this.#hurried].every((shardId) => sweep.covers(shardId))) return false;
+      await this.#readHurried(sweep);
+    }
+    return false;
+  }
+
+  /** A page of shards with new work, in their turn. Each is read in order all the same: no entity asks for more (INV-4). */
   async #readHurried(sweep: Sweep): Promise<void> {
     const first = [...this.#hurried].slice(0, FIRST_AT_ONCE);
     if (first.length === 0) return;
