@@ -94,7 +94,8 @@ export class PostgresTransaction implements StorageTransaction {
       return await transaction.query<Row>(text, given);
     } catch (error) {
       // What a parser of the user's threw is no failure of the statement.
-      if (isPlainError(error)) this.#failedWith ??= failureOf(error, true).message;
+      if (isPlainError(error) || error === transaction.lostWith)
+        this.#failedWith ??= failureOf(error, true).message;
       throw error;
     }
   }

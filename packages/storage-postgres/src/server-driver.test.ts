@@ -71,6 +71,66 @@ describe("a session whose statement the server refuses", () => {
   });
 });
 
+describe("a commit of which nobody heard", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  it.each([
+    ["is settled by a standby that answers soon after", 3, true],
+    ["stays unknown where none does", Infinity, false],
+  ])("is left to wait for its standby, and %s", async (_, goneAt, isSettled) => {
+    let asked = 0;
+    const connect = () =>
+      ({
+        isPipelined: true,
+        processId: 7,
+        script: async (text: string) => {
+          if (text === "COMMIT") throw new Error("Connection terminated unexpectedly");
+          return { rows: [], rowCount: 0, command: "BEGIN" };
+        },
+        run: async () => ({ rows: [], rowCount: 0, command: "SELECT" }),
+        query: async () => ({ rows: [{ gone: (asked += 1) >= goneAt }], rowCount: 1, command: "SELECT" }),
+        seal: () => undefined,
+        release: () => undefined,
+      }) as unknown as ServerConnection;
+    const driver = new ServerDriver(poolOf(connect), null, postgresSettings({}));
+    const transaction = await driver.begin();
+    const committing = transaction.commitAfter({ name: "reply", text: "reply", values: [] });
+    const failure = committing.catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await failure).toMatchObject({ outcome: "unknown", isSettled });
+  });
+});
+
+describe("a proxy that makes up the server processes of sessions", () => {
+  const session = (pid: number) =>
+    ({
+      processId: 7,
+      script: async () => ({ rows: [{ pid }], rowCount: 1, command: "SELECT" }),
+      release: () => undefined,
+    }) as unknown as ServerConnection;
+  /** Lends these, and then none. */
+  const poolWith = (...pids: number[]) =>
+    poolOf(() => {
+      const pid = pids.shift();
+      if (pid === undefined) throw new Error("no connection became free");
+      return session(pid);
+    });
+
+  it("is refused where it gives the process of one session to another", async () => {
+    const driver = new ServerDriver(poolWith(1, 1), null, postgresSettings({}));
+    await expect(driver.meet()).rejects.toMatchObject({ code: "CONFIG", option: "pooler" });
+  });
+
+  it.each([
+    ["each session has its own", [1, 2]],
+    ["there is no second session to be had, as where others wait for theirs", [1]],
+  ])("is taken where %s", async (_, pids) => {
+    const driver = new ServerDriver(poolWith(...pids), null, postgresSettings({}));
+    await expect(driver.meet()).resolves.toBeUndefined();
+  });
+});
+
 describe("urgent statements whose sessions are silent", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());

@@ -97,7 +97,9 @@ export class ServerDriver implements SqlDriver {
 
   /** While a session is there, a proxy that keeps sessions gives its server process to no other one. @throws {ConfigError} */
   async #assertOther(processId: number | undefined): Promise<void> {
-    const other = await this.#connect();
+    // Where none is to be had, they are kept: by who shares the pool and waits for a second one itself, or by the proxy.
+    const other = await this.#connect().catch(() => null);
+    if (other === null) return;
     let isUsable = false;
     try {
       if ((await processOf(other)) === processId) throw poolerConfig();
@@ -242,7 +244,7 @@ export class ServerDriver implements SqlDriver {
    * Sees to it that a server process whose connection was lost writes nothing any more. Resolves to whether it is surely
    * gone. Never rejects: where it cannot be known, the outcome stays unknown.
    *
-   * @param isPatient waits for a server that starts again
+   * @param isPatient waits for a server that starts again, and for the standby that a commit waits for
    */
   async #retire(processId: number | null, isPatient: boolean): Promise<boolean> {
     if (processId === null) return false;
@@ -252,11 +254,17 @@ export class ServerDriver implements SqlDriver {
       const leftMs = givesUpAt - performance.now();
       if (leftMs <= 0) return false;
       try {
-        return await within(this.#terminate(processId), leftMs, "the server process could not be ended");
+        const isGone = await within(
+          this.#terminate(processId),
+          leftMs,
+          "the server process could not be ended",
+        );
+        if (isGone) return true;
       } catch {
-        if (!isPatient) return false;
-        await new Promise((resolve) => setTimeout(resolve, RETIREMENT_PAUSE_MS));
+        // Asked again, too.
       }
+      if (!isPatient) return false;
+      await new Promise((resolve) => setTimeout(resolve, RETIREMENT_PAUSE_MS));
     }
   }
 

@@ -24,11 +24,20 @@ describe.skipIf(url === null).each(DRIVERS)("a server whose disk is full (53100)
   let cluster: Cluster;
 
   const insert = `INSERT INTO ${payments} VALUES ($1)`;
-  const Account = defineEntity({ name: "Account", rpcs: { pay: rpc<void, string>({ persisted: true }) } });
+  const Account = defineEntity({
+    name: "Account",
+    rpcs: { pay: rpc<void, string>({ persisted: true }), payOrNot: rpc<void, string>({ persisted: true }) },
+  });
   const account = Account.implement({
     async pay(_input, ctx) {
       await postgresTx(ctx).query(insert, [ctx.entityId]);
       return "paid";
+    },
+    async payOrNot(_input, ctx) {
+      await postgresTx(ctx)
+        .query(insert, [ctx.entityId])
+        .catch(() => undefined);
+      return "paid or not";
     },
   });
   const Payment = defineWorkflow<{ id: string }, string>({ name: "Payment", key: ({ id }) => id });
@@ -46,7 +55,7 @@ describe.skipIf(url === null).each(DRIVERS)("a server whose disk is full (53100)
     // The first two writes of each payment find no room: a sequence counts on where a transaction is rolled back.
     await admin.query(`
       CREATE TABLE ${payments} (id text NOT NULL);
-      CREATE SEQUENCE ${payments}_entity; CREATE SEQUENCE ${payments}_activity;
+      CREATE SEQUENCE ${payments}_entity; CREATE SEQUENCE ${payments}_activity; CREATE SEQUENCE ${payments}_swallowing;
       CREATE FUNCTION ${payments}_full() RETURNS trigger LANGUAGE plpgsql AS $fn$ BEGIN
         IF nextval('${payments}_' || NEW.id) <= 2 THEN
           RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';
@@ -70,7 +79,7 @@ describe.skipIf(url === null).each(DRIVERS)("a server whose disk is full (53100)
     await admin.query(
       `DROP TABLE ${payments}; DROP FUNCTION ${payments}_full; DROP SCHEMA ${schema} CASCADE`,
     );
-    await admin.query(`DROP SEQUENCE ${payments}_entity; DROP SEQUENCE ${payments}_activity`);
+    await admin.query(`DROP SEQUENCE ${payments}_entity, ${payments}_activity, ${payments}_swallowing`);
     await admin.end();
   });
 
@@ -80,6 +89,12 @@ describe.skipIf(url === null).each(DRIVERS)("a server whose disk is full (53100)
   it("has a handler attempted again, and its writes are there once", async () => {
     await expect(cluster.entity(Account, "entity").pay(undefined, { timeout: "20s" })).resolves.toBe("paid");
     expect(await paid("entity")).toEqual([{ id: "entity" }]);
+  });
+
+  it("says why its transaction cannot commit where a handler goes on all the same", async () => {
+    await expect(
+      cluster.entity(Account, "swallowing").payOrNot(undefined, { timeout: "20s" }),
+    ).rejects.toThrow("could not extend file");
   });
 
   it("fails no activity, although it has no retries", async () => {

@@ -228,4 +228,57 @@ describe("a handler whose connection is lost when it commits", () => {
     expect(begun).toBe(expected);
     expect(effects).toEqual([expected]);
   });
+
+  it.each(["its commit is under way, and holds the request", "storage cannot be asked for it at first"])(
+    "is not begun again where %s (INV-3)",
+    async (what) => {
+      let begun = 0;
+      let refusals = 2;
+      let isLost = false;
+      let commit: (() => Promise<unknown>) | null = null;
+      const refuse = (operation: string): void => {
+        if (isLost && refusals > 0) {
+          refusals -= 1;
+          throw notWritten(operation);
+        }
+      };
+      const desk = Desk.implement({
+        write(_input, ctx) {
+          transactionScopeOf(ctx, "test").open("test");
+          begun += 1;
+          return `written in attempt ${ctx.attempt}`;
+        },
+      });
+      await using cluster = await createTestCluster({
+        register: [desk],
+        tamper: tampering(({ messages }) => ({
+          messages: {
+            beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+            async saveReply(reply, fence) {
+              if (isLost) return messages.saveReply(reply, fence, null);
+              commit = () => messages.saveReply(reply, fence, null);
+              if (!what.startsWith("its commit")) await commit();
+              isLost = true;
+              throw inDoubt("saveReply");
+            },
+            async recordAttempt(requestId, attempts, fence) {
+              if (what.startsWith("its commit")) {
+                refuse("recordAttempt");
+                if (isLost) await commit?.();
+              }
+              await messages.recordAttempt(requestId, attempts, fence);
+            },
+            async lookUp(requestIds) {
+              if (!what.startsWith("its commit")) refuse("lookUp");
+              return messages.lookUp(requestIds);
+            },
+          },
+        })),
+      });
+      const written = cluster.entity(Desk, "a").write();
+      await cluster.advance("20s");
+      expect(await written).toBe("written in attempt 1");
+      expect(begun).toBe(1);
+    },
+  );
 });

@@ -113,6 +113,8 @@ export class OutcomeWriter {
             this.#options.paying(fence, this.#payLate(request.owed, request));
           return { type: "answered", reply: recorded };
         }
+        // A commit of which nobody heard may still be under way, and holds the request: what changes nothing waits for its end.
+        await messages.recordAttempt(request.id, request.attempts, fence);
         const [state] = await messages.lookUp([request.id]);
         return state?.state === "answered"
           ? { type: "answered", reply: state.reply }
@@ -131,10 +133,12 @@ export class OutcomeWriter {
         }
         const level = retries.isSparse(failures) ? "warn" : "debug";
         retries.log(level, request, "A reply could not be recorded", error);
-        if (transaction !== null && isStorages && error.outcome === "not-written")
-          return { type: "not-recorded", error };
-        // What it then fails with is only that it cannot be asked.
-        if (failures === 0) lostWith = error;
+        // What it fails with after the first time is only that it cannot be asked.
+        if (failures === 0) {
+          if (transaction !== null && isStorages && error.outcome === "not-written")
+            return { type: "not-recorded", error };
+          lostWith = error;
+        }
         // Retention, or the execution that it was for, may have forgotten it: then nothing is left to record.
         if (await this.#isForgotten(request)) return MOVED;
       }
