@@ -281,4 +281,42 @@ describe("a handler whose connection is lost when it commits", () => {
       expect(begun).toBe(1);
     },
   );
+
+  it("is not begun again where its reply was seen late, and forgotten by then (INV-3)", async () => {
+    let begun = 0;
+    let isForgotten = false;
+    let commit: (() => Promise<unknown>) | null = null;
+    const desk = Desk.implement({
+      write(_input, ctx) {
+        transactionScopeOf(ctx, "test").open("test");
+        begun += 1;
+        return "written";
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [desk],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          async saveReply(reply, fence) {
+            if (commit !== null) return messages.saveReply(reply, fence, null);
+            commit = () => messages.saveReply(reply, fence, null);
+            throw inDoubt("saveReply");
+          },
+          async recordAttempt(requestId, attempts, fence) {
+            if (commit !== null) {
+              await commit();
+              isForgotten = true;
+            }
+            await messages.recordAttempt(requestId, attempts, fence);
+          },
+          lookUp: async (requestIds) => (isForgotten ? [] : messages.lookUp(requestIds)),
+        },
+      })),
+    });
+    await cluster.entity(Desk, "a").write.notify();
+    await cluster.advance("20s");
+    expect(isForgotten).toBe(true);
+    expect(begun).toBe(1);
+  });
 });

@@ -108,7 +108,11 @@ export interface MessageStorage {
   /** Reads due, unanswered requests. Takes nothing: what keeps another from running them is the caller's ownership. */
   readPending(query: PendingQuery): Promise<PendingPage>;
 
-  /** Records that attempt number `attempts` begins. Durable when it resolves. Does nothing if the request is not pending. */
+  /**
+   * Records that attempt number `attempts` begins. Durable when it resolves. Does nothing if the request is not pending. Waits for
+   * a transaction that is about to record its reply, of which nobody may hear any more, or rejects: once it resolves, `lookUp`
+   * says what came of that.
+   */
   recordAttempt(requestId: string, attempts: number, fence: Fence): Promise<void>;
 
   /** Puts a pending request off to `deliverAt` (wall time; null: due now) and sets its count of attempts. Does nothing if it is not pending. */

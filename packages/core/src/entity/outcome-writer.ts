@@ -116,7 +116,9 @@ export class OutcomeWriter {
         // A commit of which nobody heard may still be under way, and holds the request: what changes nothing waits for its end.
         await messages.recordAttempt(request.id, request.attempts, fence);
         const [state] = await messages.lookUp([request.id]);
-        return state?.state === "answered"
+        // A commit that waited for longer than replies are kept is forgotten as soon as it is seen.
+        if (state === undefined) return MOVED;
+        return state.state === "answered"
           ? { type: "answered", reply: state.reply }
           : { type: "not-recorded", error: notCommitted(lostWith) };
       } catch (error) {
