@@ -6,6 +6,10 @@
 //   L1  A statement that waits longer than its deadline is taken out of the queue and fails: surely nothing was written.
 //   L2  A transaction that does nothing for longer than its limit is rolled back, and the session goes to the next.
 //   L3  So is one that takes too long in all, whatever it does.
+//
+// It works on this very thread, and its promises wait for nothing.
+//
+//   L4  A turn of the event loop lies between two who have the session: timers, leases and sockets wait for one at the most.
 
 import type {
   LaterNative,
@@ -20,6 +24,9 @@ import { laterClient } from "./later-client.ts";
 import type { PGliteInstance, PGliteSettings } from "./options.ts";
 import { PGLITE_METHODS, PGliteTransaction } from "./pglite-transaction.ts";
 import type { Turnstile } from "./turnstile.ts";
+
+/** The platform's own, also after a test's framework exchanged it. */
+const afterTurn = setImmediate;
 
 export class PGliteDriver implements SqlDriver {
   readonly lanes: number = 1;
@@ -113,7 +120,7 @@ export class PGliteDriver implements SqlDriver {
 
   async #enter(patienceMs: number): Promise<() => void> {
     const leave = await this.#session.enter(patienceMs);
-    if (leave !== null) return leave;
+    if (leave !== null) return () => void afterTurn(leave);
     throw new SqlFailure({
       outcome: "not-written",
       sqlState: null,

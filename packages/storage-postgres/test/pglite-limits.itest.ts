@@ -132,3 +132,38 @@ describe("PGlite in a folder", () => {
 function begin({ messages }: OpenStorage): PostgresTransaction {
   return messages.beginTransaction?.() as PostgresTransaction;
 }
+
+describe("statements on PGlite without a pause between them", () => {
+  const STATEMENTS = 50;
+
+  it.each([
+    [
+      "one after the other",
+      async ({ messages }: OpenStorage) => {
+        for (let each = 0; each < STATEMENTS; each += 1) await messages.readChunks(`nobody's ${each}`, 0);
+      },
+    ],
+    [
+      "all at once",
+      ({ messages }: OpenStorage) =>
+        Promise.all(
+          Array.from({ length: STATEMENTS }, (_, each) => messages.readChunks(`nobody's ${each}`, 0)),
+        ),
+    ],
+  ])("let the rest of the process have its turn after each, sent %s", async (_how, send) => {
+    const instance = await freshPGlite();
+    const storage = await pglite({ instance, schema: newSchema() }).open(services());
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(count);
+    };
+    count();
+    await send(storage);
+    isOver = true;
+    expect(turns).toBeGreaterThanOrEqual(STATEMENTS - 1);
+    await storage.close();
+    await instance.close();
+  });
+});

@@ -165,3 +165,34 @@ describe("an execution that leaves memory while its call waits to be made again"
     expect(getEventListeners(signal, "abort").length).toBeLessThanOrEqual(1);
   });
 });
+
+describe("a runner that shuts down with many entities in memory", () => {
+  it("lets others have their turn between those of some shards and those of the next", async () => {
+    const entities = 600;
+    const evictedInTurn: number[] = [0];
+    const signals: (() => AbortSignal)[] = [];
+    const kept = Cart.implement((entity) => {
+      signals.push(() => entity.signal);
+      entity.onEvict(() => void (evictedInTurn[evictedInTurn.length - 1]! += 1));
+      return { add: (amount) => amount, total: () => 0 };
+    });
+    const cluster = await createTestCluster({ runners: 1, register: [kept], shardsPerGroup: 300 });
+    await Promise.all(
+      Array.from({ length: entities }, (_, each) => cluster.entity(Cart, `c${each}`).total()),
+    );
+    let isOver = false;
+    const count = (): void => {
+      evictedInTurn.push(0);
+      if (!isOver) setImmediate(count);
+    };
+    count();
+    await cluster.shutdown();
+    isOver = true;
+    const evicted = evictedInTurn.reduce((sum, each) => sum + each, 0);
+    expect(evicted).toBe(entities);
+    expect(Math.max(...evictedInTurn)).toBeLessThan(entities / 2);
+    // Asked for only now.
+    const { aborted, reason } = signals.at(-1)?.() ?? {};
+    expect([aborted, reason]).toMatchObject([true, { code: "INTERRUPTED" }]);
+  });
+});

@@ -65,7 +65,8 @@ export async function withinLimits<Read>(
   try {
     return await Promise.race([limit, read(left.signal)]);
   } finally {
-    left.abort();
+    // Without a reason it would make an error, for nobody.
+    left.abort(null);
     for (const stop of stops) stop();
   }
 }

@@ -34,4 +34,33 @@ describe("an abort", () => {
     const signal = signalOf(new Abort()) as AbortSignal;
     expect([signal.aborted, signal.reason]).toEqual([true, "over"]);
   });
+
+  it.each([
+    ["reason", (abort: Abort) => abort.reason],
+    ["signal", (abort: Abort) => abort.signal.reason as unknown],
+    ["callback", (abort: Abort) => reasonsTold(abort)[0]],
+  ])("makes a reason only when somebody asks for its %s, and once", (_what, ask) => {
+    const abort = new Abort();
+    let made = 0;
+    abort.abortFor(() => `made ${(made += 1)}`);
+    abort.abortFor(() => "another");
+    abort.abort("another");
+    expect([abort.isAborted, made]).toEqual([true, 0]);
+    expect([ask(abort), ask(abort), abort.reason, made]).toEqual(["made 1", "made 1", "made 1", 1]);
+  });
+
+  it("tells who waits already the reason at once", () => {
+    const [watched, signalled] = [new Abort(), new Abort()];
+    const told = reasonsTold(watched);
+    const { signal } = signalled;
+    for (const abort of [watched, signalled]) abort.abortFor(() => "over");
+    expect([told, signal.reason]).toEqual([["over"], "over"]);
+  });
 });
+
+/** What a callback is told. */
+function reasonsTold(abort: Abort): readonly unknown[] {
+  const told: unknown[] = [];
+  abort.whenAborted((reason) => told.push(reason));
+  return told;
+}

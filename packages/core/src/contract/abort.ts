@@ -9,7 +9,9 @@ export type AbortWatch = Omit<Abort, "abort">;
  */
 export class Abort {
   #controller: AbortController | null = null;
-  #aborted: { readonly reason: unknown } | null = null;
+  #aborted: { reason: unknown } | null = null;
+  /** Makes the reason, while nobody has asked for it. */
+  #makeReason: (() => unknown) | null = null;
   /**
    * Mostly none or one, which a set would take a new table for whenever it leaves. On a shard there is one for each execution
    * in memory.
@@ -22,13 +24,17 @@ export class Abort {
 
   /** What it was aborted with. */
   get reason(): unknown {
+    if (this.#aborted !== null && this.#makeReason !== null) {
+      this.#aborted.reason = this.#makeReason();
+      this.#makeReason = null;
+    }
     return this.#aborted?.reason;
   }
 
   get signal(): AbortSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController();
-      if (this.#aborted !== null) this.#controller.abort(this.#aborted.reason);
+      if (this.#aborted !== null) this.#controller.abort(this.reason);
     }
     return this.#controller.signal;
   }
@@ -41,9 +47,18 @@ export class Abort {
     while (this.#whenAborted !== null && this.#whenAborted.length > 0) this.#whenAborted.shift()?.(reason);
   }
 
+  /** The same with a reason that is made when somebody asks for it, or waits for it already: an error is dear, for its stack. */
+  abortFor(makeReason: () => unknown): void {
+    if (this.#aborted !== null) return;
+    if (this.#controller !== null || (this.#whenAborted !== null && this.#whenAborted.length > 0))
+      return this.abort(makeReason());
+    this.#aborted = { reason: undefined };
+    this.#makeReason = makeReason;
+  }
+
   /** `callback`, which must not throw, is told the reason when it is aborted, at once if it was; unless it is forgotten. */
   whenAborted(callback: (reason: unknown) => void): void {
-    if (this.#aborted !== null) callback(this.#aborted.reason);
+    if (this.#aborted !== null) callback(this.reason);
     else if (this.#whenAborted === null) this.#whenAborted = [callback];
     else this.#whenAborted.push(callback);
   }

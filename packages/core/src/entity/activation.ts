@@ -159,7 +159,8 @@ export class Activation {
 
   /** Aborts the entity's signal. Where its shard is lost that is before its callbacks run, so that they know. */
   abort(why: string): void {
-    this.#abort?.abort(new InterruptedError({ what: `The work of ${entityKey(this.address)}`, why }));
+    const { address } = this;
+    this.#abort?.abortFor(() => new InterruptedError({ what: `The work of ${entityKey(address)}`, why }));
   }
 
   async #callBack(report: (error: unknown) => void): Promise<void> {

@@ -85,6 +85,8 @@ export class ShardDeparture {
       // Before the next owner can have it: what is left behind is told by the entity's signal not to write any more.
       for (const activation of shard.activations.values()) activation.leave();
     }
+    // Where many entities leave, the lease is refreshed and peers are answered before the next shards' do (hand-over.ts).
+    if (shard.activations.size > 0) await this.#options.clock.nextTurn();
     if (this.#options.shards.get(shardId) !== shard) return;
     this.#options.shards.delete(shardId);
     this.#releaseWaiters([shardId]);
