@@ -7,16 +7,16 @@ import {
   WorkflowFailedError,
   type WorkflowContext,
 } from "@holdfast/core";
-import { createTestCluster, type TestCluster } from "@holdfast/testing";
+import { createTestCluster, type TestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
-import { tampering } from "./tampering.ts";
+import { inDoubt, tampering } from "./tampering.ts";
 
 type Code = (ctx: WorkflowContext) => Promise<unknown>;
 
 /** A workflow of whatever code, and a log of what happened outside. */
 async function started(
   code: (ctx: WorkflowContext<Activities>) => Promise<unknown>,
-  more: { readonly runners?: number; readonly seed?: number } = {},
+  more: Pick<TestClusterOptions, "runners" | "seed" | "tamper"> = {},
 ) {
   const log: string[] = [];
   const activities = activitiesOf(log);
@@ -267,6 +267,48 @@ describe("a cancelled execution", () => {
     await handle.cancel();
     expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
     expect(new Set(log)).toEqual(new Set(["c began", "c undone"]));
+  });
+
+  it("hears what a call came to that it had sent, and of which nobody knew whether it was stored", async () => {
+    let isAway = true;
+    const heard: string[] = [];
+    await using test = await started(
+      async (ctx) => {
+        heard.push(
+          await ctx
+            .entity(Sales, "s")
+            .add(1)
+            .then(
+              () => "its result",
+              (error: Error) => error.name,
+            ),
+        );
+        await ctx.sleep("1 day");
+      },
+      {
+        tamper: tampering(({ messages }) => ({
+          messages: {
+            async saveRequest(envelope, ...rest) {
+              const saved = await messages.saveRequest(envelope, ...rest);
+              if (isAway && envelope.tag === "add") throw inDoubt("saveRequest");
+              return saved;
+            },
+            async lookUp(ids) {
+              if (isAway) throw inDoubt("lookUp");
+              return messages.lookUp(ids);
+            },
+          },
+        })),
+      },
+    );
+    const { cluster, log, handle } = test;
+    await cluster.advance("10s");
+    await handle.cancel();
+    await cluster.advance("1 minute");
+    expect(heard).toEqual([]);
+    isAway = false;
+    expect(await cancelled(cluster, handle)).toBeInstanceOf(WorkflowCancelledError);
+    expect([heard, log]).toEqual([["its result"], ["sold 1"]]);
   });
 
   it("takes those children with it that its code asks for in one go with the step that tells it", async () => {

@@ -72,7 +72,7 @@ it("is there as soon as the last attempt failed, and every attempt is told of on
     "An attempt failed and is repeated",
     "A request is a dead letter now",
   ]);
-  expect(cluster.metrics.snapshot()).toMatchObject({ retried: 2 });
+  expect(cluster.metrics.snapshot()).toMatchObject({ retried: 2, deadLettered: 1 });
 });
 
 describe("a parent whose child becomes a dead letter", () => {
@@ -85,11 +85,13 @@ describe("a parent whose child becomes a dead letter", () => {
   });
   const Parent = defineWorkflow<string, string>({ name: "Parent", key: (id) => id, hashKey: false });
   const parent = Parent.implement({
-    execute: (ctx) =>
-      ctx
+    execute: (ctx, id) => {
+      if (id === "sleeper") void ctx.sleep("1 day");
+      return ctx
         .child(Kid)
         .execute("k")
-        .then(String, (error: Error) => error.name),
+        .then(String, (error: Error) => error.name);
+    },
   });
   const kidThat = (methods: (storage: OpenStorage) => Tampered): TestClusterOptions => ({
     register: [kid, parent],
@@ -131,6 +133,33 @@ describe("a parent whose child becomes a dead letter", () => {
     expect(refused).toBe(2);
     expect(await handle.poll()).toBe("DeadLetteredError");
   });
+
+  it.each(["waiter", "sleeper"])(
+    "looks by itself in the end where nobody can tell it: a %s",
+    async (parentId) => {
+      let isAway = true;
+      await using cluster = await createTestCluster(
+        kidThat(({ workflows }) => ({
+          workflows: {
+            readExecution(execution, tags) {
+              const isToTell = execution.executionId === "k" && !("requestId" in execution);
+              return isToTell && isAway
+                ? Promise.reject(notWritten("readExecution"))
+                : workflows.readExecution(execution, tags);
+            },
+          },
+        })),
+      );
+      const handle = await cluster.workflow(Parent).start(parentId);
+      await cluster.advance("2 minutes");
+      expect(await cluster.deadLetters.list()).toHaveLength(1);
+      isAway = false;
+      await cluster.advance("5 minutes");
+      expect(await handle.poll(), "nobody told it").toBeUndefined();
+      await cluster.advance("1 hour");
+      expect(await handle.poll()).toBe("DeadLetteredError");
+    },
+  );
 
   it("is told although the child's runner dies as soon as the dead letter is written", async () => {
     await using cluster = await createTestCluster(

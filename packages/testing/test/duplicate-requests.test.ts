@@ -18,6 +18,12 @@ const Pair = defineEntity({
   rpcs: { keep: rpc<string, string>({ persisted: true }) },
 });
 
+const Trio = defineEntity({
+  name: "Trio",
+  concurrency: 3,
+  rpcs: { keep: rpc<string, string>({ persisted: true }) },
+});
+
 const Pay = defineEntity({
   name: "Pay",
   rpcs: { charge: rpc<{ id: string }, string>({ persisted: true, primaryKey: ({ id }) => id }) },
@@ -84,6 +90,42 @@ describe("a request that turns out to be a duplicate", () => {
     const replies = await Promise.all(calls);
     expect(replies.slice(0, 2)).toEqual(["first", "second"]);
     expect(ran).toEqual(["first", "second", "fails"]);
+  });
+
+  it("costs that none either where another one in front of it turns out to be one after it was read again", async () => {
+    const doors: Readonly<Record<string, Door>> = { slow: new Door(), fast: new Door() };
+    const ran: string[] = [];
+    const trio = Trio.implement({
+      keep(text) {
+        ran.push(text);
+        return text;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [trio],
+      storageMessageMaxRetries: 0,
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(envelope, ...rest) {
+            const saved = await messages.saveRequest(envelope, ...rest);
+            await doors[envelope.payload.includes("slow") ? "slow" : "fast"]?.passed();
+            return saved;
+          },
+        },
+      })),
+    });
+    const keep = (text: string): Promise<string> =>
+      cluster.entity(Trio, "t").keep(text, { idempotencyKey: text });
+    await Promise.all([keep("slow"), keep("fast")]);
+    for (const door of Object.values(doors)) door.close();
+    const calls = ["slow", "fast", "new"].map(keep);
+    await cluster.advance("50ms");
+    for (const door of [doors["fast"], doors["slow"]]) {
+      door?.open();
+      await cluster.advance("1s");
+    }
+    expect(await Promise.all(calls)).toEqual(["slow", "fast", "new"]);
+    expect(ran).toEqual(["slow", "fast", "new"]);
   });
 
   it("gets the reply of what was under way when storage looked, and is answered when that is heard", async () => {

@@ -1,6 +1,6 @@
-// Handlers and crons whose transaction could not begin, or lost its session, below the error that they end with.
+// Handlers, activities and crons whose transaction could not begin, or lost its session, below the error that they end with.
 
-import { defineCron, defineEntity, rpc, TransactionUnavailableError } from "@holdfast/core";
+import { defineCron, defineEntity, defineWorkflow, rpc, TransactionUnavailableError } from "@holdfast/core";
 import { transactionScopeOf } from "@holdfast/core/adapter";
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -91,6 +91,63 @@ describe("a handler whose transaction could not begin", () => {
     expect(came).toBe("DeadLetteredError");
     expect(attempts).toHaveLength(100 + 2);
   });
+});
+
+it("an activity whose transaction could not begin is attempted again, which counts for nothing", async () => {
+  const lost = notWritten("a transaction");
+  const attempts: number[] = [];
+  const begunAt = new Set<number>();
+  const Write = defineWorkflow<void, string>({ name: "Write", key: () => "w" });
+  const write = Write.implement({
+    execute: (ctx) =>
+      ctx.run("write", (activity) => {
+        transactionScopeOf(activity, "test").open("test");
+        attempts.push(activity.attempt);
+        begunAt.add(cluster.now());
+        if (attempts.length <= 5) throw lost;
+        return "written";
+      }),
+  });
+  await using cluster = await createTestCluster({
+    register: [write],
+    storageMessageMaxRetries: 1,
+    tamper: tampering(({ messages, workflows }) => ({
+      messages: {
+        beginTransaction: () => ({
+          kind: "test",
+          lostWith: lost,
+          couldNotBegin: true,
+          rollback: async () => undefined,
+        }),
+        saveReply: (reply, fence) => messages.saveReply(reply, fence, null),
+      },
+      workflows: {
+        appendJournal: (execution, entries, fence) =>
+          workflows.appendJournal(execution, entries, fence, null),
+      },
+    })),
+  });
+  const handle = await cluster.workflow(Write).start();
+  await cluster.advance("1 minute");
+  expect([await handle.poll(), attempts]).toEqual(["written", [1, 2, 3, 4, 5, 6]]);
+  expect(begunAt.size, "with pauses between them").toBe(6);
+});
+
+it("an activity that had no transaction, and fails with an error of storage, has failed like any other", async () => {
+  const attempts: number[] = [];
+  const Write = defineWorkflow<void, string>({ name: "Write", key: () => "w" });
+  const write = Write.implement({
+    execute: (ctx) =>
+      ctx.run("write", { retries: 1 }, ({ attempt }) => {
+        attempts.push(attempt);
+        if (attempts.length === 1) throw notWritten("what it asked for elsewhere");
+        return "written";
+      }),
+  });
+  await using cluster = await createTestCluster({ register: [write] });
+  const handle = await cluster.workflow(Write).start();
+  await cluster.advance("1 minute");
+  expect([await handle.poll(), attempts]).toEqual(["written", [1, 2]]);
 });
 
 describe("a cron's run that ends with an error", () => {

@@ -93,6 +93,27 @@ describe("a signal", () => {
     for (const handle of handles) await expect(handle.result()).resolves.toEqual(["X", "Y"]);
   });
 
+  it("keeps the execution in memory that it was given to, for what its code awaits of its own then", async () => {
+    const Slow = defineWorkflow<string, string>({
+      name: "Slow",
+      key: (id) => id,
+      hashKey: false,
+      signals: { go: z.string() },
+    });
+    const slow = Slow.implement({
+      async execute(ctx) {
+        const by = await ctx.signal("go");
+        await test.sleep(5_000);
+        return by;
+      },
+    });
+    await using test = await createTestCluster({ register: [slow] });
+    const handle = await test.workflow(Slow).start("1");
+    await handle.signal("go", "kim");
+    await test.advance("6s");
+    await expect(handle.poll()).resolves.toBe("kim");
+  });
+
   it("that is sent again under its key counts once", async () => {
     await using test = await cluster();
     const handle = await test.workflow(Approval).start({ id: "1", waits: 2 });

@@ -340,6 +340,22 @@ describe("a request that was accepted by an owner that is gone", () => {
     expect(handled).toEqual(["a later"]);
   });
 
+  it("is handled although its rpc is protected by now, also where its sender stored it and an owner began it", async () => {
+    const handled: string[] = [];
+    let code: EntityImplementation = shop(handled, new Promise(() => undefined));
+    await using cluster = await withoutOwner(changing(() => code));
+    const call = watched(cluster.entityClient("Shop").sendPersisted("a", "buy", "begun"));
+    await cluster.advance("5s");
+    await cluster.restart(0);
+    await cluster.advance("5s");
+    await cluster.crash(0);
+    code = grown(handled);
+    await cluster.advance("40s");
+    await cluster.restart(0);
+    await cluster.advance("10s");
+    expect([handled, call.outcome]).toEqual([["a begun"], "bought begun"]);
+  });
+
   it("keeps no process from its end where its code is gone", async () => {
     await using cluster = await withoutOwner(shop([]), { entityTerminationTimeout: "1 hour" });
     const call = watched(cluster.entityClient("Shop").sendPersisted("a", "sell", 1));
@@ -428,5 +444,34 @@ describe("a stored request whose input is still being parsed when its shard leav
     parser.open();
     await cluster.advance("30s");
     expect(handled).toEqual(["kept"]);
+  });
+});
+
+describe("a stored request whose input is still being parsed when its entity leaves memory", () => {
+  it("is handled by the life of it that is there by then, and by no second one beside that (INV-5)", async () => {
+    const parser = new Door();
+    const input = z.string().refine(() => parser.passed().then(() => true));
+    const Slow = defineEntity({
+      name: "Slow",
+      maxIdleTime: "1s",
+      rpcs: { keep: rpc({ input, persisted: true }), look: rpc<void, void>() },
+    });
+    let lives = 0;
+    const handled: string[] = [];
+    const slow = Slow.implement(() => {
+      lives += 1;
+      const life = lives;
+      return { keep: (text) => void handled.push(`${text} by ${life}`), look: () => undefined };
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [slow] });
+    const entity = cluster.entity(Slow, "a");
+    await entity.keep.notify("kept", { deliverAt: new Date(cluster.now() + 1_000) });
+    parser.close();
+    await cluster.advance("10s");
+    await entity.look();
+    parser.open();
+    await cluster.advance("100ms");
+    await entity.look();
+    expect([handled, lives]).toEqual([["kept by 1"], 1]);
   });
 });

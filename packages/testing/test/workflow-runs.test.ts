@@ -14,6 +14,7 @@ import {
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
+import { tampering } from "./tampering.ts";
 
 /** Of the idempotency keys among these, all of one execution, what tells them apart. */
 function placesOf(ids: readonly string[]): readonly string[] {
@@ -152,7 +153,7 @@ describe("a loop that starts a child in each run and awaits none", () => {
     Plan.implement({
       async execute(ctx, month) {
         await ctx.child(Invoice).start({ id: `${month}`, takes: month === 1 ? "10 hours" : "1s" });
-        await ctx.sleep("1 minute");
+        if (month > 1) await ctx.sleep("1 minute");
         return ctx.continueAsNew(month + 1);
       },
     }),
@@ -175,6 +176,30 @@ describe("a loop that starts a child in each run and awaits none", () => {
     const invoices = cluster.workflow(Invoice);
     expect(await invoices.get("1").describe()).toMatchObject({ status: "cancelled" });
     expect(await invoices.get("2").describe()).toMatchObject({ status: "completed" });
+  });
+
+  it("cancels them also where it is cancelled between two runs", async () => {
+    let cancel: (() => Promise<void>) | null = null;
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register,
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          async trimExecution(...args) {
+            await workflows.trimExecution(...args);
+            await cancel?.();
+            cancel = null;
+          },
+        },
+      })),
+    });
+    const handle = cluster.workflow(Plan).get("plan");
+    cancel = () => handle.cancel();
+    await cluster.workflow(Plan).start(1);
+    await cluster.advance("3 minutes");
+    expect(cancel).toBeNull();
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    expect(await cluster.workflow(Invoice).get("1").describe()).toMatchObject({ status: "cancelled" });
   });
 });
 

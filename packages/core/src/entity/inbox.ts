@@ -100,11 +100,8 @@ export class Inbox {
     this.#readAgain = true;
     if (shardId !== undefined) this.#hurried.add(shardId);
     const under = this.#reading;
-    if (under !== null) {
-      // That read may have begun before the work was there; the one that follows it has not.
-      await under;
-      if (this.#reading === null && !this.#readAgain) return;
-    }
+    // That read may have begun before the work was there; the one that follows it has not.
+    if (under !== null) await under;
     this.#reading ??= this.#readAll().finally(() => (this.#reading = null));
     await this.#reading;
   }

@@ -6,7 +6,7 @@ import { Abort } from "../contract/abort.ts";
 import { rpc } from "../contract/rpc.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { FencedError } from "../errors/storage.ts";
+import { FencedError, PersistenceError } from "../errors/storage.ts";
 import { Activation } from "./activation.ts";
 import { Counters } from "./counters.ts";
 import { HostedRequest } from "./hosted-request.ts";
@@ -30,8 +30,15 @@ async function running() {
   const answered = Promise.withResolvers<void>();
   const reschedule = messages.reschedule.bind(messages);
   let isFenced = false;
+  let isAway = false;
+  const refusedAt: number[] = [];
   messages.reschedule = async (requestId, schedule, under) => {
     if (isFenced) throw new FencedError({ ...fence, current: epoch + 1 });
+    // Who never pauses comes to an end, too.
+    if (isAway && refusedAt.length < 100) {
+      refusedAt.push(clock.monotonic());
+      throw new PersistenceError({ operation: "reschedule", outcome: "not-written", detail: "told to" });
+    }
     await reschedule(requestId, schedule, under);
     if (schedule.deliverAt !== null && schedule.deliverAt > clock.now()) await answered.promise;
   };
@@ -81,6 +88,12 @@ async function running() {
     /** Another runner claims the shard. */
     fence: () => void (isFenced = true),
     answer: () => answered.resolve(),
+    /** Storage is out of reach, or back. */
+    setAway: (is: boolean) => void (isAway = is),
+    /** When it was asked while it was. */
+    refusedAt,
+    /** Its shard moves. */
+    move: () => request.end("moved", "its shard moved"),
     putOff: (until: number | null = null) => puttingOff.putOff(request, activation, new Suspension(until)),
     hasten: () => puttingOff.hasten({ requestId: request.id, attempts: 1 }, fence),
     /** When storage has it due. */
@@ -133,6 +146,41 @@ describe("a request that is being put off", () => {
     await expect(hastening).rejects.toMatchObject({ name: "PersistenceError", outcome: "not-written" });
     await putOff;
     expect([test.refused, test.requests.size]).toEqual([[REQUEST.address.shardId], 0]);
+  });
+
+  it("is made due by tries ever further apart where storage is out of reach as it is hastened (P1)", async () => {
+    const test = await running();
+    const putOff = test.putOff();
+    await test.clock.settle();
+    let isSure = false;
+    const hastening = test.hasten().then(() => (isSure = true));
+    test.setAway(true);
+    test.answer();
+    await test.clock.advance(20_000);
+    expect(isSure).toBe(false);
+    const pauses = test.refusedAt.slice(1).map((at, index) => at - (test.refusedAt[index] ?? 0));
+    expect(pauses.length).toBeGreaterThan(3);
+    expect(pauses).toEqual(pauses.toSorted((a, b) => a - b));
+    expect(pauses.at(-1)).toBeGreaterThan(pauses[0] ?? Number.NaN);
+    test.setAway(false);
+    await test.clock.advance(20_000);
+    expect([isSure, await test.isDue(), test.requests.size]).toEqual([true, true, 0]);
+    await Promise.all([putOff, hastening]);
+  });
+
+  it("is not sure to run where its shard moves while storage is out of reach, and is not tried any more (P1)", async () => {
+    const test = await running();
+    const putOff = test.putOff();
+    await test.clock.settle();
+    const hastening = test.hasten();
+    test.setAway(true);
+    test.answer();
+    await test.clock.settle();
+    test.move();
+    await expect(hastening).rejects.toMatchObject({ name: "PersistenceError", outcome: "not-written" });
+    await putOff;
+    await test.clock.advance(20_000);
+    expect([test.requests.size, test.refusedAt.length]).toEqual([0, 1]);
   });
 
   it.each([0, 1, 2, 3, 4, 5, 6, 7, 8])(

@@ -130,10 +130,7 @@ export class Attempt implements AttemptScope {
    */
   run(body: AttemptBody): Promise<AttemptOutcome> {
     const { stopped } = this.#scope;
-    if (stopped.isAborted) {
-      this.transactions.close();
-      return Promise.resolve({ type: "failed", error: stopped.reason });
-    }
+    if (stopped.isAborted) return Promise.resolve({ type: "failed", error: stopped.reason });
     return new Promise((resolve) => {
       this.#resolve = resolve;
       stopped.whenAborted(this.#leaveBehind);

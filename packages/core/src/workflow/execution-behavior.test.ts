@@ -159,13 +159,18 @@ describe("an execution that waits", () => {
     expect(stage.clock.now()).toBe(began + 1_600);
   });
 
-  it("stays for what its code awaits of its own beside a timer that it has asked for", async () => {
+  it("stays for what its code awaits of its own beside a timer that it has asked for, each time anew", async () => {
     const stage = new ExecutionStage(async (ctx) => {
       const tooLate = ctx.sleep("1 hour");
       await stage.pass(900);
-      return Promise.race([ctx.activities.take("a"), tooLate]);
+      await ctx.activities.take("a");
+      await stage.pass(900);
+      const b = await Promise.race([ctx.activities.take("b"), tooLate]);
+      await stage.pass(900);
+      return b;
     });
-    expect(await stage.activate()).toEqual({ type: "completed", value: "a" });
+    expect(await stage.activate()).toEqual({ type: "completed", value: "b" });
+    expect(stage.clock.pending(), "nothing of it stays").toBe(0);
   });
 
   it("stays for a sleep of less than a second", async () => {
