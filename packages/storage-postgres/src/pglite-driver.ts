@@ -9,7 +9,8 @@
 //
 // It works on this very thread, and its promises wait for nothing.
 //
-//   L4  A turn of the event loop lies between two who have the session: timers, leases and sockets wait for one at the most.
+//   L4  A turn of the event loop lies between two who have the session: timers and sockets wait for one at the most.
+//   L5  What is urgent is next: a lease is refreshed whatever waits, also as many transactions as take longer than it lasts.
 
 import type {
   LaterNative,
@@ -106,8 +107,8 @@ export class PGliteDriver implements SqlDriver {
     await this.#closed();
   }
 
-  async #run<Row>({ text, values }: SqlStatement): Promise<SqlResult<Row>> {
-    const leave = await this.#enter(this.#settings.statementDeadlineMs);
+  async #run<Row>({ text, values, isUrgent }: SqlStatement): Promise<SqlResult<Row>> {
+    const leave = await this.#enter(this.#settings.statementDeadlineMs, isUrgent);
     try {
       const { rows, affectedRows } = await this.#instance.query<Row>(text, [...values]);
       return { rows, rowCount: affectedRows ?? rows.length };
@@ -118,8 +119,8 @@ export class PGliteDriver implements SqlDriver {
     }
   }
 
-  async #enter(patienceMs: number): Promise<() => void> {
-    const leave = await this.#session.enter(patienceMs);
+  async #enter(patienceMs: number, isUrgent?: boolean): Promise<() => void> {
+    const leave = await this.#session.enter(patienceMs, isUrgent);
     if (leave !== null) return () => void afterTurn(leave);
     throw new SqlFailure({
       outcome: "not-written",

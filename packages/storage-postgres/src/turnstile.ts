@@ -1,4 +1,4 @@
-/** Lets at most `capacity` in at a time, in the order in which they came. Who waits too long is turned away. */
+/** Lets at most `capacity` in at a time, as they came; who is urgent is next. Who waits too long is turned away. */
 export class Turnstile {
   readonly #capacity: number;
   readonly #waiting: (() => void)[] = [];
@@ -9,7 +9,7 @@ export class Turnstile {
   }
 
   /** Resolves to what lets the next one in, to be called once; further calls do nothing. Null: nobody left in time. */
-  async enter(patienceMs: number): Promise<(() => void) | null> {
+  async enter(patienceMs: number, isUrgent = false): Promise<(() => void) | null> {
     if (this.#inside < this.#capacity) {
       this.#inside += 1;
       return this.#leaver();
@@ -23,7 +23,8 @@ export class Turnstile {
         this.#waiting.splice(this.#waiting.indexOf(admit), 1);
         resolve(null);
       }, patienceMs);
-      this.#waiting.push(admit);
+      if (isUrgent) this.#waiting.unshift(admit);
+      else this.#waiting.push(admit);
     });
   }
 

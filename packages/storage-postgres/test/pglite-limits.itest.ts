@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { PGlite } from "@electric-sql/pglite";
 import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { member } from "../../../test/member.ts";
 import { freshPGlite } from "../../../test/services/fresh-pglite.ts";
 import { pglite, type PGliteNative, type PGliteOptions } from "../src/index.ts";
 import type { PostgresTransaction } from "../src/postgres-transaction.ts";
@@ -105,6 +106,30 @@ describe("a transaction on PGlite", () => {
       await storage.close();
     },
   );
+});
+
+describe("a lease on PGlite", () => {
+  it("is refreshed before all else that waits for the session", async () => {
+    const instance = await freshPGlite();
+    const storage = await pglite({ instance, schema: newSchema() }).open(services());
+    await storage.runners?.register(member("r1"), 60_000);
+    const [first, second] = [begin(storage), begin(storage)];
+    await first.begin();
+    const ended: string[] = [];
+    const waiting = [
+      storage.messages.readChunks("nobody's", 0).then(() => ended.push("statement")),
+      second.begin().then(() => {
+        ended.push("transaction");
+        return second.rollback();
+      }),
+      storage.runners?.refresh("r1").then((held) => ended.push(held)),
+    ];
+    await first.rollback();
+    await Promise.all(waiting);
+    expect(ended).toEqual(["held", "statement", "transaction"]);
+    await storage.close();
+    await instance.close();
+  });
 });
 
 describe("PGlite in a folder", () => {

@@ -94,4 +94,11 @@ describe("a SystemClock", () => {
     await turn;
     expect(log).toEqual(["microtask", "turn"]);
   });
+
+  it("ends a turn also while a test's framework keeps the platform's back", async () => {
+    vi.useFakeTimers();
+    const clock = new SystemClock();
+    await clock.nextTurn();
+    await new Promise<void>((resolve) => clock.afterTurn(resolve));
+  });
 });

@@ -1,7 +1,7 @@
 import { removeFrom } from "../data/remove-from.ts";
 
 /** An Abort for those who only watch it. */
-export type AbortWatch = Omit<Abort, "abort">;
+export type AbortWatch = Omit<Abort, "abort" | "abortFor">;
 
 /**
  * What an AbortController does, for what is rarely aborted and whose signal is rarely asked for: the signal is made when it
