@@ -1,6 +1,6 @@
 import type { EncodedError, Envelope, JournalEntry, JournalEvent, ShardId } from "@holdfast/core/adapter";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { SqlFailure } from "./errors.ts";
 import { GroupCommitter } from "./group-committer.ts";
 import { lineOf, type WriteOp, type WriteResult } from "./write-op.ts";
@@ -32,6 +32,16 @@ describe("the group committer", () => {
     expect(writer.names(0)).toEqual(["a:0", "b", "c:0"]);
     writer.groups[0]?.finish();
     expect(await Promise.all(writes)).toEqual([{ type: "done" }, { type: "done" }, { type: "done" }]);
+  });
+
+  it("writes also while a test's framework keeps the platform's turns back", async () => {
+    const { writer, committer } = make();
+    vi.useFakeTimers();
+    void writeTo(committer, journal("a", 0));
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    vi.useRealTimers();
+    await turn();
+    expect(writer.names(0)).toEqual(["a:0"]);
   });
 
   it("joins what goes on at the end of the turn: an execution ends there after its last step", async () => {

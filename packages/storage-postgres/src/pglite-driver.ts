@@ -12,6 +12,7 @@
 //   L4  A turn of the event loop lies between two who have the session: timers and sockets wait for one at the most.
 //   L5  What is urgent is next: a lease is refreshed whatever waits, also as many transactions as take longer than it lasts.
 
+import { setImmediate } from "node:timers";
 import type {
   LaterNative,
   SqlDriver,

@@ -4,6 +4,7 @@
 // of their own, which never crashes and whose storage never fails.
 
 import { EventEmitter } from "node:events";
+import { setImmediate } from "node:timers";
 import {
   createMemoryBackend,
   type Cluster,

@@ -371,9 +371,15 @@ describe("a handler whose connection is lost when it commits", () => {
         },
       })),
     });
-    await cluster.entity(Desk, "a").write.notify();
+    const heard = cluster
+      .entity(Desk, "a")
+      .write(undefined, { timeout: "1 day" })
+      .then(String, (error: Error) => error.message);
     await cluster.advance("20s");
     expect(isForgotten).toBe(true);
     expect(begun).toBe(1);
+    expect(await Promise.race([heard, cluster.advance("1 hour").then(() => "nothing")])).toContain(
+      "is forgotten",
+    );
   });
 });

@@ -95,6 +95,14 @@ describe("a SystemClock", () => {
     expect(log).toEqual(["microtask", "turn"]);
   });
 
+  it("ends a turn also where it was loaded while a test's framework kept the platform's back", async () => {
+    vi.resetModules();
+    vi.useFakeTimers();
+    const { SystemClock: Loaded } = await import("./system-clock.ts");
+    vi.useRealTimers();
+    await new Loaded().nextTurn();
+  });
+
   it("ends a turn also while a test's framework keeps the platform's back", async () => {
     vi.useFakeTimers();
     const clock = new SystemClock();

@@ -9,6 +9,7 @@
 //   V3  Wall and monotonic time move together; only `setWall` and a view's offset part them, and only in wall time.
 //   V4  A timer of a paused view fires after the resume, never before, and none is lost. One of a stopped view never fires.
 
+import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "../adapter/clock.ts";
 import { BinaryHeap } from "./binary-heap.ts";
 

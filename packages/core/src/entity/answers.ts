@@ -87,3 +87,8 @@ export function absent(envelope: Envelope): InterruptedError {
   const why = "its request is in storage no longer: it was dropped, or is forgotten";
   return new InterruptedError({ what: describeCall(envelope), why });
 }
+
+/** To who waits for such a request. */
+export function absence(envelope: Envelope): WireMessage {
+  return failure(envelope.requestId, encodeError(absent(envelope), { exposeStacks: false }));
+}

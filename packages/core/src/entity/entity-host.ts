@@ -22,7 +22,7 @@ import type { WireMessage } from "../data/wire-message.ts";
 import type { Activation } from "./activation.ts";
 import { Activations } from "./activations.ts";
 import { Admission, type AdmissionOptions, type RequestMessage } from "./admission.ts";
-import { deadReply, failure, replyMessage } from "./answers.ts";
+import { absence, deadReply, failure, replyMessage } from "./answers.ts";
 import type { EntityBehavior, Suspension } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import { Eviction } from "./eviction.ts";
@@ -372,6 +372,10 @@ export class EntityHost {
         return undefined;
       case "reopened":
         this.#leaveToStorage(request, activation);
+        return undefined;
+      case "forgotten":
+        this.#forget(request, activation);
+        this.#settle(request, absence(request.envelope));
         return undefined;
       case "moved":
         this.#forget(request, activation);

@@ -8,13 +8,12 @@
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
-import { encodeError } from "../contract/error-codec.ts";
 import type { BriefMap } from "../data/brief-map.ts";
 import type { EncodedError } from "../data/encoded-error.ts";
 import { isPatient, type Envelope } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Activation } from "./activation.ts";
-import { absent, endOf, failure, readdress } from "./answers.ts";
+import { absence, endOf, failure, readdress } from "./answers.ts";
 import { refuse, refuseFull, type Arrival } from "./arrival.ts";
 import type { EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
@@ -159,7 +158,7 @@ export class Joining {
 
   /** What it only joins is not there, or is forgotten by now. */
   #answerAbsent({ envelope, answer }: Arrival): void {
-    answer(failure(envelope.requestId, encodeError(absent(envelope), { exposeStacks: false })));
+    answer(absence(envelope));
   }
 
   /** Why it is in vain to wait for a request that was put off. Null: it is not, or who asks waits all the same. */

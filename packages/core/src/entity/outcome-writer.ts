@@ -21,7 +21,7 @@ import type { Counters } from "./counters.ts";
 import { failedExit } from "./failed-exit.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import type { Retries } from "./retries.ts";
-import { MOVED, REOPENED, type RunResult } from "./run-result.ts";
+import { FORGOTTEN, MOVED, REOPENED, type RunResult } from "./run-result.ts";
 
 export interface OutcomeWriterOptions extends ErrorLimits {
   readonly messages: MessageStorage;
@@ -117,7 +117,7 @@ export class OutcomeWriter {
         await messages.recordAttempt(request.id, request.attempts, fence);
         const [state] = await messages.lookUp([request.id]);
         // A commit that waited for longer than replies are kept is forgotten as soon as it is seen.
-        if (state === undefined) return MOVED;
+        if (state === undefined) return FORGOTTEN;
         return state.state === "answered"
           ? { type: "answered", reply: state.reply }
           : { type: "not-recorded", error: notCommitted(lostWith) };
@@ -142,7 +142,7 @@ export class OutcomeWriter {
           lostWith = error;
         }
         // Retention, or the execution that it was for, may have forgotten it: then nothing is left to record.
-        if (await this.#isForgotten(request)) return MOVED;
+        if (await this.#isForgotten(request)) return FORGOTTEN;
       }
     }
   }

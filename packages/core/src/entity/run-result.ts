@@ -11,8 +11,11 @@ export type RunResult =
   | { readonly type: "fenced" }
   /** Its outcome was recorded, and taken back: it waits in storage. */
   | { readonly type: "reopened" }
+  /** Storage has nothing of it any more. */
+  | { readonly type: "forgotten" }
   /** It ran, and may not be stored. */
   | { readonly type: "unstored"; readonly detail: string };
 
 export const REOPENED: Extract<RunResult, { type: "reopened" }> = { type: "reopened" };
+export const FORGOTTEN: Extract<RunResult, { type: "forgotten" }> = { type: "forgotten" };
 export const MOVED: Extract<RunResult, { type: "moved" }> = { type: "moved" };
