@@ -12,7 +12,7 @@
 //   G4  After an append to a journal failed, none passes that was called before the failure was told.
 //   G5  Every write is settled once, with its result or with why it has none.
 
-import { setImmediate } from "node:timers";
+import { afterTurn } from "./after-turn.ts";
 import { mayBeOneRow, SqlFailure } from "./errors.ts";
 import {
   lineOf,
@@ -29,9 +29,6 @@ import {
 const SHARED_FROM_ROWS = 100;
 /** What a group may carry, in characters; one write alone may carry more. */
 const MAX_GROUP_SIZE = 4 * 1024 * 1024;
-
-/** The platform's own, also after a test's framework exchanged it. */
-const afterTurn = setImmediate;
 
 export interface GroupCommitterOptions {
   readonly lanes: number;

@@ -12,7 +12,7 @@
 //   L4  A turn of the event loop lies between two who have the session: timers and sockets wait for one at the most.
 //   L5  What is urgent is next: a lease is refreshed whatever waits, also as many transactions as take longer than it lasts.
 
-import { setImmediate } from "node:timers";
+import { afterTurn } from "./after-turn.ts";
 import type {
   LaterNative,
   SqlDriver,
@@ -26,9 +26,6 @@ import { laterClient } from "./later-client.ts";
 import type { PGliteInstance, PGliteSettings } from "./options.ts";
 import { PGLITE_METHODS, PGliteTransaction } from "./pglite-transaction.ts";
 import type { Turnstile } from "./turnstile.ts";
-
-/** The platform's own, also after a test's framework exchanged it. */
-const afterTurn = setImmediate;
 
 export class PGliteDriver implements SqlDriver {
   readonly lanes: number = 1;

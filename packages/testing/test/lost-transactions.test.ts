@@ -8,6 +8,22 @@ import { inDoubt, notWritten, tampering } from "./tampering.ts";
 
 const Desk = defineEntity({ name: "Desk", rpcs: { write: rpc<void, string>({ persisted: true }) } });
 
+/** Begins one whose session lives. */
+const beginTransaction = () => ({ kind: "test", lostWith: null, rollback: async () => undefined });
+
+/** A desk that writes in a transaction, and how often it has begun to. */
+function countingDesk() {
+  let begun = 0;
+  const desk = Desk.implement({
+    write(_input, ctx) {
+      transactionScopeOf(ctx, "test").open("test");
+      begun += 1;
+      return `written in attempt ${ctx.attempt}`;
+    },
+  });
+  return { desk, begun: () => begun };
+}
+
 describe("a handler that ends with a wrapped error", () => {
   it.each([
     ["is attempted again where its transaction was lost with the cause", "its own", 2],
@@ -198,7 +214,7 @@ describe("a handler whose transaction is refused when it commits", () => {
       register: [desk],
       tamper: tampering(({ messages }) => ({
         messages: {
-          beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          beginTransaction,
           async saveReply(reply, fence) {
             saved += 1;
             const cause = Object.assign(new Error("could not serialize"), retryable ? { retryable } : {});
@@ -229,7 +245,7 @@ describe("a handler whose transaction is refused when it commits", () => {
       storageMessageMaxRetries: 1,
       tamper: tampering(() => ({
         messages: {
-          beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          beginTransaction,
           async saveReply() {
             const cause = Object.assign(new Error("could not serialize"), { retryable: true });
             throw new TransactionUnavailableError({ wanted: "test", why: "it was refused" }, { cause });
@@ -249,22 +265,15 @@ describe("a handler whose connection is lost when it commits", () => {
     ["is not begun again where storage has its reply (INV-3)", true, 1],
     ["is begun again where it has not, and only then (INV-3)", false, 2],
   ])("%s", async (_what, hasCommitted, expected) => {
-    let begun = 0;
+    const { desk, begun } = countingDesk();
     const over = new Set<unknown>();
     /** What committed. */
     const effects: number[] = [];
-    const desk = Desk.implement({
-      write(_input, ctx) {
-        transactionScopeOf(ctx, "test").open("test");
-        begun += 1;
-        return `written in attempt ${ctx.attempt}`;
-      },
-    });
     await using cluster = await createTestCluster({
       register: [desk],
       tamper: tampering(({ messages }) => ({
         messages: {
-          beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          beginTransaction,
           async saveReply(reply, fence, transaction) {
             if (transaction === null || over.has(transaction))
               throw new TransactionUnavailableError({ wanted: "test", why: "it is over" });
@@ -272,7 +281,7 @@ describe("a handler whose connection is lost when it commits", () => {
             const isLost = over.size === 1;
             if (isLost && !hasCommitted) throw inDoubt("saveReply");
             const saved = await messages.saveReply(reply, fence, null);
-            effects.push(begun);
+            effects.push(begun());
             if (isLost) throw inDoubt("saveReply");
             return saved;
           },
@@ -282,14 +291,14 @@ describe("a handler whose connection is lost when it commits", () => {
     const written = cluster.entity(Desk, "a").write();
     await cluster.advance("10s");
     expect(await written).toBe(`written in attempt ${expected}`);
-    expect(begun).toBe(expected);
+    expect(begun()).toBe(expected);
     expect(effects).toEqual([expected]);
   });
 
   it.each(["its commit is under way, and holds the request", "storage cannot be asked for it at first"])(
     "is not begun again where %s (INV-3)",
     async (what) => {
-      let begun = 0;
+      const { desk, begun } = countingDesk();
       let refusals = 2;
       let isLost = false;
       let commit: (() => Promise<unknown>) | null = null;
@@ -299,18 +308,11 @@ describe("a handler whose connection is lost when it commits", () => {
           throw notWritten(operation);
         }
       };
-      const desk = Desk.implement({
-        write(_input, ctx) {
-          transactionScopeOf(ctx, "test").open("test");
-          begun += 1;
-          return `written in attempt ${ctx.attempt}`;
-        },
-      });
       await using cluster = await createTestCluster({
         register: [desk],
         tamper: tampering(({ messages }) => ({
           messages: {
-            beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+            beginTransaction,
             async saveReply(reply, fence) {
               if (isLost) return messages.saveReply(reply, fence, null);
               commit = () => messages.saveReply(reply, fence, null);
@@ -335,26 +337,19 @@ describe("a handler whose connection is lost when it commits", () => {
       const written = cluster.entity(Desk, "a").write();
       await cluster.advance("20s");
       expect(await written).toBe("written in attempt 1");
-      expect(begun).toBe(1);
+      expect(begun()).toBe(1);
     },
   );
 
   it("is not begun again where its reply was seen late, and forgotten by then (INV-3)", async () => {
-    let begun = 0;
+    const { desk, begun } = countingDesk();
     let isForgotten = false;
     let commit: (() => Promise<unknown>) | null = null;
-    const desk = Desk.implement({
-      write(_input, ctx) {
-        transactionScopeOf(ctx, "test").open("test");
-        begun += 1;
-        return "written";
-      },
-    });
     await using cluster = await createTestCluster({
       register: [desk],
       tamper: tampering(({ messages }) => ({
         messages: {
-          beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          beginTransaction,
           async saveReply(reply, fence) {
             if (commit !== null) return messages.saveReply(reply, fence, null);
             commit = () => messages.saveReply(reply, fence, null);
@@ -377,7 +372,7 @@ describe("a handler whose connection is lost when it commits", () => {
       .then(String, (error: Error) => error.message);
     await cluster.advance("20s");
     expect(isForgotten).toBe(true);
-    expect(begun).toBe(1);
+    expect(begun()).toBe(1);
     expect(await Promise.race([heard, cluster.advance("1 hour").then(() => "nothing")])).toContain(
       "is forgotten",
     );

@@ -1,9 +1,6 @@
-import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "../adapter/clock.ts";
+import { platformTurn } from "./platform-turn.ts";
 import { TimerList } from "./timer-list.ts";
-
-/** The platform's own, also after a test's framework exchanged it: a cluster of real time shuts down then, too. */
-const nextTurn = setImmediate;
 
 /** The machine's own time. */
 export class SystemClock implements Clock {
@@ -31,11 +28,11 @@ export class SystemClock implements Clock {
 
   nextTurn(): Promise<void> {
     return new Promise((resolve) => {
-      nextTurn(resolve);
+      platformTurn(resolve);
     });
   }
 
   afterTurn(fire: () => void): void {
-    nextTurn(fire);
+    platformTurn(fire);
   }
 }

@@ -9,18 +9,15 @@
 //   V3  Wall and monotonic time move together; only `setWall` and a view's offset part them, and only in wall time.
 //   V4  A timer of a paused view fires after the resume, never before, and none is lost. One of a stopped view never fires.
 
-import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "../adapter/clock.ts";
 import { BinaryHeap } from "./binary-heap.ts";
+import { platformTurn } from "./platform-turn.ts";
 
 /** 2030-01-01T00:00:00Z: a moment that nobody takes for the real time by mistake. */
 const DEFAULT_START = 1_893_456_000_000;
 
 /** So many real turns are let pass before all counts as quiet: enough for a step or two of the platform's own. */
 const QUIET_TURNS = 2;
-
-/** The platform's own, also after a test's framework exchanged it for one that waits to be told: vi.useFakeTimers() does. */
-const nextTurn = setImmediate;
 
 /** Code that asks for one turn after the other would keep time from moving for ever. */
 const MOST_TURNS = 100_000;
@@ -178,7 +175,7 @@ export class VirtualClock implements Clock {
   #pump(): void {
     if (this.#pumping || this.#advances > 0) return;
     this.#pumping = true;
-    nextTurn(() => {
+    platformTurn(() => {
       this.#pumping = false;
       if (this.#advances === 0) void this.advance(0);
     });
@@ -198,12 +195,12 @@ export class VirtualClock implements Clock {
             ),
           );
         } else if (turns < QUIET_TURNS || this.#turnsAskedFor > 0) {
-          nextTurn(turn);
+          platformTurn(turn);
         } else {
           resolve();
         }
       };
-      nextTurn(turn);
+      platformTurn(turn);
     });
   }
 }
@@ -330,7 +327,7 @@ function firesBefore(a: VirtualTimer, b: VirtualTimer): boolean {
 /** All microtasks of this turn are over when it resolves. */
 function realTurn(): Promise<void> {
   return new Promise((resolve) => {
-    nextTurn(resolve);
+    platformTurn(resolve);
   });
 }
 

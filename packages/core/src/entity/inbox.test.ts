@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { MessageStorage, PendingPage } from "../adapter/message-storage.ts";
+import type { MessageStorage, PendingPage, PendingQuery } from "../adapter/message-storage.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
 import type { PendingRequest } from "../data/envelope.ts";
@@ -20,6 +20,34 @@ function inboxOf(options: Pick<InboxOptions, "messages" | "begin"> & Partial<Inb
   });
 }
 
+interface Waiting {
+  readonly sequence: number;
+  readonly shardId: ShardId;
+}
+
+/** Those of what waits that a query is for. */
+function leftOf(
+  waiting: readonly Waiting[],
+  { shardIds, excludingSequences }: PendingQuery,
+): readonly Waiting[] {
+  const held = new Set(excludingSequences);
+  return waiting.filter(({ sequence, shardId }) => shardIds.includes(shardId) && !held.has(sequence));
+}
+
+function pending(requestId: string, { sequence, shardId }: Waiting): PendingRequest {
+  return {
+    envelope: { requestId, address: { shardId } },
+    sequence,
+    attempts: 0,
+  } as unknown as PendingRequest;
+}
+
+/** The first of what is left, as storage gives it. */
+function firstOf(left: readonly Waiting[], limit: number): PendingPage {
+  const requests = left.slice(0, limit).map((each) => pending(`r${each.sequence}`, each));
+  return { requests, more: left.length > requests.length, nextDueAt: null };
+}
+
 /** Reads all of a backlog once, from a storage that gives no page with more requests than `longest`, with these without room. */
 async function readBacklog(
   count: number,
@@ -30,16 +58,11 @@ async function readBacklog(
   const admitted: number[] = [];
   const readPending: MessageStorage["readPending"] = ({ limit, excludingSequences }) => {
     asked.push(limit);
-    const left = Array.from({ length: count }, (_, sequence) => sequence).slice(excludingSequences.length);
-    const requests = left.slice(0, Math.min(limit, longest)).map(
-      (sequence) =>
-        ({
-          envelope: { requestId: `r${sequence}`, address: { shardId: "default:1" } },
-          sequence,
-          attempts: 0,
-        }) as unknown as PendingRequest,
-    );
-    return Promise.resolve({ requests, more: left.length > requests.length, nextDueAt: null });
+    const left = Array.from({ length: count }, (_, sequence) => ({
+      sequence,
+      shardId: "default:1" as const,
+    }));
+    return Promise.resolve(firstOf(left.slice(excludingSequences.length), Math.min(limit, longest)));
   };
   const inbox = inboxOf({
     messages: { readPending } as MessageStorage,
@@ -77,11 +100,9 @@ function readingInbox(options: Partial<InboxOptions> = {}) {
 }
 
 function pageOf(requestIds: readonly string[], more: boolean = false): PendingPage {
-  const requests = requestIds.map((requestId, sequence) => ({
-    envelope: { requestId, address: { shardId: "default:1" } },
-    sequence,
-    attempts: 0,
-  })) as unknown as readonly PendingRequest[];
+  const requests = requestIds.map((requestId, sequence) =>
+    pending(requestId, { sequence, shardId: "default:1" }),
+  );
   return { requests, more, nextDueAt: null };
 }
 
@@ -215,25 +236,14 @@ describe("an inbox", () => {
     const admitted: number[] = [];
     let pages = 0;
     let before = 0;
-    const readPending: MessageStorage["readPending"] = ({ shardIds, limit, excludingSequences }) => {
+    const readPending: MessageStorage["readPending"] = (query) => {
       pages += 1;
       if (pages === 2) {
         waiting.push({ sequence: 20_000, shardId: "default:2" });
         void inbox.wake("default:2");
       }
-      const held = new Set(excludingSequences);
-      const left = waiting.filter(
-        ({ sequence, shardId }) => shardIds.includes(shardId) && !held.has(sequence),
-      );
-      const requests = left.slice(0, limit).map(
-        ({ sequence, shardId }) =>
-          ({
-            envelope: { requestId: `r${sequence}`, address: { shardId } },
-            sequence,
-            attempts: 0,
-          }) as unknown as PendingRequest,
-      );
-      return Promise.resolve({ requests, more: left.length > requests.length, nextDueAt: null });
+      const left = leftOf(waiting, query);
+      return Promise.resolve(firstOf(left, query.limit));
     };
     const inbox = inboxOf({
       messages: { readPending } as MessageStorage,
@@ -273,11 +283,8 @@ describe("an inbox", () => {
     const caughtUp: (readonly ShardId[])[] = [];
     let pages = 0;
     let before = 0;
-    const readPending: MessageStorage["readPending"] = async ({ shardIds, limit, excludingSequences }) => {
-      const held = new Set(excludingSequences);
-      const left = waiting.filter(
-        ({ sequence, shardId }) => shardIds.includes(shardId) && !held.has(sequence),
-      );
+    const readPending: MessageStorage["readPending"] = async (query) => {
+      const left = leftOf(waiting, query);
       pages += 1;
       await Promise.resolve();
       if (pages === 1) {
@@ -286,15 +293,7 @@ describe("an inbox", () => {
         void inbox.wake();
         void inbox.wake("default:2");
       }
-      const requests = left.slice(0, limit).map(
-        ({ sequence, shardId }) =>
-          ({
-            envelope: { requestId: `r${sequence}`, address: { shardId } },
-            sequence,
-            attempts: 0,
-          }) as unknown as PendingRequest,
-      );
-      return { requests, more: left.length > requests.length, nextDueAt: null };
+      return firstOf(left, query.limit);
     };
     const inbox = inboxOf({
       messages: { readPending } as MessageStorage,

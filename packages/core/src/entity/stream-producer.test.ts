@@ -1,27 +1,13 @@
 import { describe, expect, it, vi } from "vitest";
+import { sampleRequest } from "../../test/sample-request.ts";
 import { SeededRandom } from "../clock/seeded-random.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import { rpc } from "../contract/rpc.ts";
-import type { Envelope } from "../data/envelope.ts";
 import { createMemoryBackend } from "../memory/memory-backend.ts";
 import { HostedRequest } from "./hosted-request.ts";
 import { StreamProducer } from "./stream-producer.ts";
 
-const envelope: Envelope = {
-  requestId: "r1",
-  address: { entityType: "Log", entityId: "a", shardId: "default:1" },
-  tag: "lines",
-  payload: "{}",
-  headers: {},
-  persisted: true,
-  expects: "reply",
-  deduplicationKey: null,
-  deliverAt: null,
-  uninterruptible: false,
-  fromInside: false,
-  sender: "caller",
-  readPendingFirst: false,
-};
+const envelope = sampleRequest({ tag: "lines", persisted: true });
 
 describe("a persisted stream that is begun again", () => {
   it("reads none of the chunks that are kept of it, and goes on behind them", async () => {
