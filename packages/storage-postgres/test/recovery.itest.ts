@@ -12,29 +12,14 @@ import {
   type OpenStorage,
 } from "@holdfast/core/adapter";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startPgBouncer } from "../../../test/services/pgbouncer.ts";
-import { startOwnPostgres } from "../../../test/services/postgres.ts";
-import { postgres, type PostgresOptions } from "../src/index.ts";
+import { postgres } from "../src/index.ts";
 import { serverBackend, services } from "./backends.ts";
+import { startBreakableServer, WAYS } from "./breakable-server.ts";
 import { begin, claim, NO_INBOX, request, succeeded } from "./work.ts";
 
-const server = await startOwnPostgres({ durable: true }).catch((error: unknown) => {
-  if (process.env["CI"] === "true") throw error;
-  console.warn(`\nTests that break a PostgreSQL do not run.\n${String(error)}\n`);
-  return null;
-});
-const bouncer = server === null ? null : await startPgBouncer(server.url).catch(() => null);
-afterAll(async () => {
-  await bouncer?.stop();
-  await server?.stop();
-});
+const { server, bouncer, stop } = await startBreakableServer();
+afterAll(stop);
 
-const WAYS: readonly { readonly name: string; readonly options: PostgresOptions }[] = [
-  { name: "pg", options: { driver: "pg" } },
-  { name: "postgres.js", options: { driver: "postgres.js" } },
-  { name: "PgBouncer and pg", options: { driver: "pg", pooler: "transaction" } },
-  { name: "PgBouncer and postgres.js", options: { driver: "postgres.js", pooler: "transaction" } },
-];
 const CALLERS = 12;
 const BREAKS = 6;
 

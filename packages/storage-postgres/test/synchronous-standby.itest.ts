@@ -4,31 +4,17 @@
 import pg from "pg";
 import { createCluster, createMemoryBackend, defineEntity, rpc } from "@holdfast/core";
 import { afterAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import { startPgBouncer } from "../../../test/services/pgbouncer.ts";
-import { startOwnPostgres } from "../../../test/services/postgres.ts";
-import { postgres, postgresTx, type PostgresOptions } from "../src/index.ts";
+import { postgres, postgresTx } from "../src/index.ts";
 import { newSchema, services } from "./backends.ts";
+import { startBreakableServer, WAYS } from "./breakable-server.ts";
 import { begin, claim, request, succeeded } from "./work.ts";
 
-const server = await startOwnPostgres({ durable: true }).catch((error: unknown) => {
-  if (process.env["CI"] === "true") throw error;
-  console.warn(`\nTests that break a PostgreSQL do not run.\n${String(error)}\n`);
-  return null;
-});
-const bouncer = server === null ? null : await startPgBouncer(server.url).catch(() => null);
+const { server, bouncer, stop } = await startBreakableServer();
 const admin = new pg.Pool({ connectionString: server?.url ?? "", max: 1 });
 afterAll(async () => {
   await admin.end();
-  await bouncer?.stop();
-  await server?.stop();
+  await stop();
 });
-
-const WAYS: readonly { readonly name: string; readonly options: PostgresOptions }[] = [
-  { name: "pg", options: { driver: "pg" } },
-  { name: "postgres.js", options: { driver: "postgres.js" } },
-  { name: "PgBouncer and pg", options: { driver: "pg", pooler: "transaction" } },
-  { name: "PgBouncer and postgres.js", options: { driver: "postgres.js", pooler: "transaction" } },
-];
 
 /** Commits wait for a standby of this name; none: for nobody. */
 async function waitFor(standby: string): Promise<void> {
