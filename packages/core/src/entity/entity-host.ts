@@ -121,7 +121,8 @@ export class EntityHost {
       isBrief: (behavior, rpc) => this.#runner.isBrief(behavior, rpc),
       forget: (request, activation) => this.#forget(request, activation),
       fenced: (shardId) => this.#fence(shardId),
-      wake: (shardId) => this.#inbox.wake(shardId),
+      wake: (shardId) => void this.#inbox.wake(shardId),
+      read: (shardId) => this.#inbox.read(shardId),
       noteDue: (at) => this.#inbox.noteDue(at),
     };
     this.#admission = new Admission(admission);
@@ -132,7 +133,10 @@ export class EntityHost {
     });
     this.#inbox = new Inbox({
       ...options,
-      begin: () => this.#shards.beginRead(options.clock.monotonic()),
+      begin: (shardIds) =>
+        shardIds === undefined
+          ? this.#shards.beginRead(options.clock.monotonic())
+          : this.#shards.beginReadOf(shardIds),
       held: () => this.#shards.held(this.#requests),
       admit: (pending, withoutRoom) => stored.admit(pending, withoutRoom),
     });
@@ -402,7 +406,7 @@ export class EntityHost {
 
   #forget(request: HostedRequest, activation: Activation): void {
     if (this.#requests.get(request.id) === request) this.#requests.delete(request.id);
-    this.#inbox.settled(request.id);
+    this.#inbox.settled(request.envelope);
     // It may have held up what came behind it while its acceptance was awaited (M3).
     if (activation.mailbox.remove(request)) this.#activations.madeRoom(activation);
     this.#activations.leaveIfDone(activation);

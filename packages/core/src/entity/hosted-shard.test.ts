@@ -1,6 +1,8 @@
 import type { SaveRequestResult } from "../adapter/message-storage.ts";
 import { describe, expect, it } from "vitest";
 import { BriefMap } from "../data/brief-map.ts";
+import type { Activation } from "./activation.ts";
+import type { HostedRequest } from "./hosted-request.ts";
 import { HostedShard } from "./hosted-shard.ts";
 import { HostedShards } from "./hosted-shards.ts";
 import { SkippedRequests } from "./skipped-requests.ts";
@@ -78,5 +80,32 @@ describe("a shard", () => {
     shards.forgetSkipped();
     expect(shard?.isUnread).toBe(true);
     expect(shards.held(new BriefMap()).sequences).toEqual([]);
+  });
+
+  it("takes what begins at once and nothing that would wait, where payloads take more than there is room for", () => {
+    const entity = (entityId: string) => ({ entityType: "Shop", entityId, shardId: "default:1" }) as const;
+    const activation = (entityId: string, isFree: boolean) =>
+      ({ address: entity(entityId), isFull: false, isFree }) as Partial<Activation> as Activation;
+    const shards = new HostedShards(() => true, 10);
+    shards.add({ shardId: "default:1", epoch: 1 }, 0);
+    const shard = shards.get("default:1");
+    shard?.activations.set("Shop/busy", activation("busy", false));
+    shard?.activations.set("Shop/free", activation("free", true));
+    const requests = new BriefMap<HostedRequest>();
+    const hold = (sequence: number | null, payload: string): void =>
+      void requests.set(payload, { sequence, envelope: { payload } } as HostedRequest);
+    hold(7, "1234567");
+    hold(null, "890");
+    const sweep = shards.beginRead(0);
+    expect(shards.held(requests)).toEqual({ sequences: [7], full: [], payload: 10, room: 10 });
+    hold(8, "ab");
+    expect(shards.held(requests)).toEqual({
+      sequences: [7, 8],
+      full: [entity("busy")],
+      payload: 12,
+      room: 10,
+    });
+    sweep.caughtUp();
+    expect(shard?.isUnread, "something of it may have been left out").toBe(true);
   });
 });

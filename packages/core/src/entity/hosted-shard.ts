@@ -152,12 +152,17 @@ export class HostedShard {
     return this.activations.get(activation.key) === activation && this.activations.delete(activation.key);
   }
 
-  /** Entities whose stored requests cannot be taken now: no room, no code, or held back. A read without the former leaves it unread. */
-  unready(): readonly EntityAddress[] {
+  /**
+   * Entities whose stored requests cannot be taken now: no room, no code, or held back. A read without the former leaves it unread.
+   *
+   * @param mayNotWait there is no room for what would not begin at once
+   */
+  unready(mayNotWait: boolean): readonly EntityAddress[] {
     // Nearly all shards of an idle runner, twice a second.
     if (this.activations.size + this.#unserved.size + this.#heldBack.size === 0) return NONE;
     const full: EntityAddress[] = [];
-    for (const activation of this.activations.current) if (activation.isFull) full.push(activation.address);
+    for (const activation of this.activations.current)
+      if (activation.isFull || (mayNotWait && !activation.isFree)) full.push(activation.address);
     if (full.length > 0) this.#leftSomeOut = true;
     return [...full, ...this.#unserved.values(), ...this.#heldBack.values()];
   }

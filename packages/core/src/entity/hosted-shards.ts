@@ -1,5 +1,6 @@
 // HostedShards: the shards that are here, those that are on their way here, and what a read of storage asks of them.
 
+import { getHeapStatistics } from "node:v8";
 import type { BriefMap } from "../data/brief-map.ts";
 import type { Envelope } from "../data/envelope.ts";
 import type { Fence } from "../data/epoch.ts";
@@ -10,17 +11,25 @@ import type { Held, Sweep } from "./inbox.ts";
 import { Parking } from "./parking.ts";
 import { SkippedRequests } from "./skipped-requests.ts";
 
+/** A payload is there as it came and as its handler gets it. So this is a seventh of the heap, or more where inputs have many parts. */
+const ROOM = getHeapStatistics().heap_size_limit / 16;
+
 export class HostedShards {
   readonly #shards = new Map<ShardId, HostedShard>();
   readonly #skipped = new SkippedRequests();
   readonly #parking = new Parking();
   readonly #leaseIsHeld: () => boolean;
+  readonly #room: number;
   /** Counts the readings of storage. */
   #sweeps = 0;
 
-  /** @param leaseIsHeld whether this runner's lease is held at this moment */
-  constructor(leaseIsHeld: () => boolean) {
+  /**
+   * @param leaseIsHeld whether this runner's lease is held at this moment
+   * @param room for how many characters of payloads there is room in memory
+   */
+  constructor(leaseIsHeld: () => boolean, room: number = ROOM) {
     this.#leaseIsHeld = leaseIsHeld;
+    this.#room = room;
   }
 
   get(shardId: ShardId): HostedShard | undefined {
@@ -86,37 +95,48 @@ export class HostedShards {
    * @param now monotonic time
    */
   beginRead(now: number): Sweep {
-    this.#sweeps += 1;
     this.#skipped.beginRead(now);
-    const sweep = this.#sweeps;
-    const shards: HostedShard[] = [];
-    const shardIds: ShardId[] = [];
-    for (const shard of this.#shards.values()) {
-      if (!shard.isServing) continue;
-      shard.beginRead(sweep);
-      shards.push(shard);
-      shardIds.push(shard.fence.shardId);
-    }
+    return this.#sweep([...this.#shards.values()]);
+  }
+
+  /** It is about to be read for those alone that are served of these. */
+  beginReadOf(shardIds: readonly ShardId[]): Sweep {
+    return this.#sweep(shardIds.flatMap((shardId) => this.#shards.get(shardId) ?? []));
+  }
+
+  #sweep(of: readonly HostedShard[]): Sweep {
+    this.#sweeps += 1;
+    const number = this.#sweeps;
+    const shards = of.filter(({ isServing }) => isServing);
+    for (const shard of shards) shard.beginRead(number);
     return {
-      shardIds,
-      covers: (shardId) => this.served(shardId)?.isReadBy(sweep) === true,
+      number,
+      shardIds: shards.map(({ fence }) => fence.shardId),
+      covers: (shardId) => this.served(shardId)?.isReadBy(number) === true,
       caughtUp: () => {
-        for (const shard of shards) shard.endRead(sweep);
+        for (const shard of shards) shard.endRead(number);
       },
     };
   }
 
-  /** What a read is to leave out: what is in memory, has no room there, or has no code here. */
+  /**
+   * What a read is to leave out: what is in memory, has no room there, or has no code here; and where there is too much, what
+   * would only wait. What those wait for that are at work has nothing to do itself, or ends.
+   */
   held(requests: BriefMap<HostedRequest>): Held {
     const sequences: number[] = [];
-    for (const request of requests.current) if (request.sequence !== null) sequences.push(request.sequence);
+    let payload = 0;
+    for (const { sequence, envelope } of requests.current) {
+      if (sequence !== null) sequences.push(sequence);
+      payload += envelope.payload.length;
+    }
     for (const sequence of this.#skipped.sequences()) sequences.push(sequence);
     const full = [...this.#skipped.entities()];
     for (const shard of this.#shards.values()) {
-      const unready = shard.unready();
+      const unready = shard.unready(payload > this.#room);
       // Nearly always nothing, of hundreds of shards.
       if (unready.length > 0) full.push(...unready);
     }
-    return { sequences, full };
+    return { sequences, full, payload, room: this.#room };
   }
 }

@@ -2,18 +2,37 @@ import { describe, expect, it } from "vitest";
 import type { MessageStorage, PendingPage, PendingQuery } from "../adapter/message-storage.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
-import type { PendingRequest } from "../data/envelope.ts";
+import type { Envelope, PendingRequest } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import { Counters } from "./counters.ts";
+import { HostedShards } from "./hosted-shards.ts";
 import { Inbox, type InboxOptions } from "./inbox.ts";
 
-function inboxOf(options: Pick<InboxOptions, "messages" | "begin"> & Partial<InboxOptions>): Inbox {
+const ROOMY = { payload: 0, room: 1 };
+
+/** The shards of a runner, as its inbox asks for them. */
+function shardsOf(...shardIds: readonly ShardId[]) {
+  const shards = new HostedShards(() => true);
+  const add = (shardId: ShardId): void => shards.add({ shardId, epoch: 1 }, 0);
+  for (const shardId of shardIds) add(shardId);
+  const begin: InboxOptions["begin"] = (of) =>
+    of === undefined ? shards.beginRead(0) : shards.beginReadOf(of);
+  return {
+    begin,
+    add,
+    drop: (shardId: ShardId) => shards.delete(shardId),
+    isRead: (shardId: ShardId) => shards.get(shardId)?.isUnread === false,
+  };
+}
+
+function inboxOf(options: Pick<InboxOptions, "messages"> & Partial<InboxOptions>): Inbox {
   return new Inbox({
     clock: new VirtualClock(),
     logger: { debug() {}, info() {}, warn() {}, error() {} },
     counters: new Counters(),
     pollIntervalMs: 1_000,
-    held: () => ({ sequences: [], full: [] }),
+    begin: shardsOf("default:1").begin,
+    held: () => ({ sequences: [], full: [], ...ROOMY }),
     admit: () => null,
     observed: (call) => call(),
     ...options,
@@ -66,8 +85,7 @@ async function readBacklog(
   };
   const inbox = inboxOf({
     messages: { readPending } as MessageStorage,
-    begin: () => ({ shardIds: ["default:1"], covers: () => true, caughtUp: () => undefined }),
-    held: () => ({ sequences: admitted, full }),
+    held: () => ({ sequences: admitted, full, ...ROOMY }),
     admit: ({ sequence }) => Promise.resolve(void admitted.push(sequence)),
   });
   await inbox.wake();
@@ -89,7 +107,6 @@ function readingInbox(options: Partial<InboxOptions> = {}) {
   const inbox = inboxOf({
     clock,
     messages: { readPending } as MessageStorage,
-    begin: () => ({ shardIds: ["default:1"], covers: () => true, caughtUp: () => undefined }),
     admit({ envelope }) {
       admitted.push(envelope.requestId);
       return null;
@@ -110,7 +127,7 @@ describe("an inbox", () => {
   it("takes nothing that ended or was put off while it was read, and takes it from a later page (I2)", async () => {
     const { inbox, reads, admitted } = readingInbox();
     const reading = inbox.wake();
-    inbox.settled("a");
+    inbox.settled({ requestId: "a", payload: "" } as Envelope);
     await reads[0]?.(pageOf(["a", "b"], true));
     expect(admitted).toEqual(["b"]);
     await reads[1]?.(pageOf(["a"]));
@@ -119,12 +136,10 @@ describe("an inbox", () => {
   });
 
   it("takes nothing of a shard that left while it was read (I2)", async () => {
-    let covers = true;
-    const { inbox, reads, admitted } = readingInbox({
-      begin: () => ({ shardIds: ["default:1"], covers: () => covers, caughtUp: () => undefined }),
-    });
+    const shards = shardsOf("default:1");
+    const { inbox, reads, admitted } = readingInbox({ begin: shards.begin });
     const reading = inbox.wake();
-    covers = false;
+    shards.drop("default:1");
     await reads[0]?.(pageOf(["a"]));
     await reading;
     expect(admitted).toEqual([]);
@@ -192,7 +207,6 @@ describe("an inbox", () => {
           return limit > 3 ? Promise.reject(new Error("too much in the time")) : Promise.resolve(pageOf([]));
         },
       } as Partial<MessageStorage> as MessageStorage,
-      begin: () => ({ shardIds: ["default:1"], covers: () => true, caughtUp: () => undefined }),
     });
     for (let times = 0; times < 10 && (asked.at(-1) ?? 4) > 3; times += 1) await inbox.wake();
     expect(asked.at(-1)).toBeLessThanOrEqual(3);
@@ -213,17 +227,13 @@ describe("an inbox", () => {
     const asked: (readonly string[])[] = [];
     const readPending: MessageStorage["readPending"] = ({ shardIds }) => {
       asked.push(shardIds);
+      if (asked.length === 1) shards.drop("default:2");
+      if (asked.length === 3) shards.drop("default:1");
       // Pages that come to no end, as where nobody else takes what is left.
       return Promise.resolve({ requests: [], more: asked.length < 10, nextDueAt: null });
     };
-    const inbox = inboxOf({
-      messages: { readPending } as MessageStorage,
-      begin: () => ({
-        shardIds: ["default:1", "default:2"],
-        covers: (shardId) => asked.length < (shardId === "default:1" ? 3 : 1),
-        caughtUp: () => undefined,
-      }),
-    });
+    const shards = shardsOf("default:1", "default:2");
+    const inbox = inboxOf({ messages: { readPending } as MessageStorage, begin: shards.begin });
     await inbox.wake();
     expect(asked).toEqual([["default:1", "default:2"], ["default:1"], ["default:1"]]);
   });
@@ -247,12 +257,8 @@ describe("an inbox", () => {
     };
     const inbox = inboxOf({
       messages: { readPending } as MessageStorage,
-      begin: () => ({
-        shardIds: ["default:1", "default:2"],
-        covers: () => true,
-        caughtUp: () => undefined,
-      }),
-      held: () => ({ sequences: admitted, full: [] }),
+      begin: shardsOf("default:1", "default:2").begin,
+      held: () => ({ sequences: admitted, full: [], ...ROOMY }),
       admit: ({ sequence }) => {
         if (sequence === 20_000) before = pages;
         admitted.push(sequence);
@@ -274,13 +280,12 @@ describe("an inbox", () => {
     { taken: "while a page is read that is not the last of its sweep", first: 5_000 },
     { taken: "while the last page of a sweep is read", first: 10 },
   ])("reads new work of a shard first that was taken $taken", async ({ first }) => {
-    const shards: ShardId[] = ["default:1"];
+    const shards = shardsOf("default:1");
     const waiting = Array.from({ length: 20_000 }, (_, sequence) => ({
       sequence,
       shardId: (sequence < first ? "default:1" : "default:3") as ShardId,
     }));
     const admitted: number[] = [];
-    const caughtUp: (readonly ShardId[])[] = [];
     let pages = 0;
     let before = 0;
     const readPending: MessageStorage["readPending"] = async (query) => {
@@ -288,7 +293,8 @@ describe("an inbox", () => {
       pages += 1;
       await Promise.resolve();
       if (pages === 1) {
-        shards.push("default:2", "default:3");
+        shards.add("default:2");
+        shards.add("default:3");
         waiting.push({ sequence: 20_000, shardId: "default:2" });
         void inbox.wake();
         void inbox.wake("default:2");
@@ -297,15 +303,8 @@ describe("an inbox", () => {
     };
     const inbox = inboxOf({
       messages: { readPending } as MessageStorage,
-      begin: () => {
-        const shardIds = [...shards];
-        return {
-          shardIds,
-          covers: (shardId) => shardIds.includes(shardId),
-          caughtUp: () => caughtUp.push(shardIds),
-        };
-      },
-      held: () => ({ sequences: admitted, full: [] }),
+      begin: shards.begin,
+      held: () => ({ sequences: admitted, full: [], ...ROOMY }),
       admit: ({ sequence }) => {
         if (sequence === 20_000) before = pages;
         admitted.push(sequence);
@@ -315,36 +314,124 @@ describe("an inbox", () => {
     await inbox.wake();
     expect(before).toBeLessThan(10);
     expect(admitted).toHaveLength(20_001);
-    expect(caughtUp.at(-1)).toEqual(["default:1", "default:2", "default:3"]);
-    // Not before all of it was read.
-    expect(caughtUp).toHaveLength(first > 1_000 ? 1 : 2);
+    for (const shardId of ["default:1", "default:2", "default:3"] as const)
+      expect(shards.isRead(shardId)).toBe(true);
   });
 
   it("reads on for what is here when a shard with new work leaves, and reads no page once it is stopped", async () => {
     const asked: (readonly ShardId[])[] = [];
-    let isHere = true;
-    let caughtUp = 0;
+    const shards = shardsOf("default:1", "default:2");
     const readPending: MessageStorage["readPending"] = async ({ shardIds }) => {
       asked.push(shardIds);
       await Promise.resolve();
       if (asked.length === 1) {
         void inbox.wake("default:2");
-        isHere = false;
+        shards.drop("default:2");
       }
       if (asked.length === 4) void inbox.wake("default:1");
       if (asked.length === 5) inbox.stop();
       return { requests: [], more: asked.length < 10, nextDueAt: null };
     };
-    const inbox = inboxOf({
-      messages: { readPending } as MessageStorage,
-      begin: () => ({
-        shardIds: isHere ? ["default:1", "default:2"] : ["default:1"],
-        covers: (shardId) => shardId === "default:1" || isHere,
-        caughtUp: () => (caughtUp += 1),
-      }),
-    });
+    const inbox = inboxOf({ messages: { readPending } as MessageStorage, begin: shards.begin });
     await inbox.wake();
     expect(asked).toEqual([["default:1", "default:2"], ...Array.from({ length: 4 }, () => ["default:1"])]);
-    expect(caughtUp).toBe(0);
+    expect(shards.isRead("default:1")).toBe(false);
+  });
+
+  it("tells who waits for one shard when that is read, and not when the backlogs of all others are", async () => {
+    const waiting = Array.from({ length: 20_000 }, (_, sequence) => ({
+      sequence,
+      shardId: sequence % 20 === 0 ? ("default:2" as const) : ("default:1" as const),
+    }));
+    const shards = shardsOf("default:1", "default:2");
+    const admitted: number[] = [];
+    const waits: { readonly ofMine: number; readonly isRead: boolean; readonly ofAll: number }[] = [];
+    const readPending: MessageStorage["readPending"] = async (query) => {
+      const left = leftOf(waiting, query);
+      await Promise.resolve();
+      if (waits.length === 0 && admitted.length === 0) {
+        waiting.push({ sequence: 20_000, shardId: "default:2" });
+        void inbox.read("default:2").then(() =>
+          waits.push({
+            ofMine: admitted.filter((sequence) => sequence % 20 === 0).length,
+            isRead: shards.isRead("default:2"),
+            ofAll: admitted.length,
+          }),
+        );
+      }
+      return firstOf(left, query.limit);
+    };
+    const inbox = inboxOf({
+      messages: { readPending } as MessageStorage,
+      begin: shards.begin,
+      held: () => ({ sequences: admitted, full: [], ...ROOMY }),
+      admit: ({ sequence }) => (admitted.push(sequence), null),
+    });
+    await inbox.wake();
+    expect(waits).toEqual([{ ofMine: 1_001, isRead: true, ofAll: expect.any(Number) }]);
+    expect(waits[0]?.ofAll).toBeLessThan(10_000);
+    expect(admitted).toHaveLength(20_001);
+  });
+
+  it("keeps nobody waiting for one shard whose read fails, or which left", async () => {
+    const shards = shardsOf("default:1");
+    const inbox = inboxOf({
+      messages: {
+        readPending: () => Promise.reject(new Error("out of reach")),
+      } as Partial<MessageStorage> as MessageStorage,
+      begin: shards.begin,
+    });
+    await inbox.read("default:1");
+    shards.drop("default:1");
+    await inbox.read("default:1");
+    inbox.stop();
+    await inbox.read("default:1");
+  });
+
+  it("waits with the next page for room, and not for ever (I4)", async () => {
+    let payload = 13;
+    const held = () => ({ sequences: [], full: [], payload, room: 10 });
+    const { clock, inbox, reads } = readingInbox({ held });
+    void inbox.wake();
+    await reads[0]?.(pageOf(["a"], true));
+    inbox.settled({ requestId: "a", payload: "12" } as Envelope);
+    await clock.settle();
+    expect(reads).toHaveLength(1);
+    inbox.settled({ requestId: "b", payload: "3" } as Envelope);
+    await clock.settle();
+    expect(reads).toHaveLength(2);
+    await reads[1]?.(pageOf(["c"], true));
+    await clock.advance(1_000);
+    expect(reads).toHaveLength(3);
+    payload = 1_000;
+    await reads[2]?.(pageOf(["d"], true));
+    await clock.advance(1_000);
+    expect(reads).toHaveLength(4);
+    payload = 10;
+    await reads[3]?.(pageOf(["e"], true));
+    await clock.advance(1_000);
+    expect(reads, "much more slowly").toHaveLength(4);
+    await clock.advance(60_000);
+    expect(reads).toHaveLength(5);
+    await reads[4]?.(pageOf(["f"], true));
+    expect(reads).toHaveLength(6);
+  });
+
+  it("reads what it left out for want of room as soon as there is some, and nothing once it is stopped", async () => {
+    const { clock, inbox, reads } = readingInbox({
+      held: () => ({ sequences: [], full: [], payload: 12, room: 10 }),
+    });
+    void inbox.wake();
+    await reads[0]?.(pageOf(["a"]));
+    expect(reads).toHaveLength(1);
+    inbox.settled({ requestId: "a", payload: "12" } as Envelope);
+    await clock.settle();
+    expect(reads).toHaveLength(2);
+    void reads[1]?.(pageOf(["b"], true));
+    const reading = inbox.wake();
+    await clock.settle();
+    inbox.stop();
+    await reading;
+    expect(reads).toHaveLength(2);
   });
 });

@@ -8,13 +8,17 @@
 //   I2  What ended or was put off while a read was under way is not taken from that read's answer, which is older.
 //       Nor is what concerns a shard that left and came back meanwhile: the read left out what was in memory before.
 //   I3  A shard counts as read once a read that began after its claim came back without more to come.
+//   I4  While there is no room for more payloads, pages come slowly, and the more slowly the less room there is. But they come: a
+//       request that takes the room may wait for what is still in storage.
+//   I5  Shards with new work, or whose work somebody waits for, are read aside while there is more of all: a page of those after
+//       each of the others. Each in order all the same: no entity asks for more (INV-4).
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, PendingPage } from "../adapter/message-storage.ts";
 import { Outage } from "../clock/outage.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { EntityAddress } from "../data/entity-address.ts";
-import type { PendingRequest } from "../data/envelope.ts";
+import type { Envelope, PendingRequest } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Counters } from "./counters.ts";
 
@@ -22,14 +26,19 @@ import type { Counters } from "./counters.ts";
 const PAGE = 256;
 /** Storage may look through all that is pending for each page, so few large ones cost a deep backlog less. */
 const LARGEST_PAGE = 1_024;
-/** Of so many shards new work comes first at a time. Where it is of all of them, their backlogs are read one after the other. */
-const FIRST_AT_ONCE = 8;
+/** So many shards are read aside at a time. Where it is all of them, their backlogs are read one after the other. */
+const ASIDE_AT_ONCE = 8;
+/** How long the next page waits for room, which it is read without then. Doubled for each time that what is too much takes all of it. */
+const PACE_MS = 500;
+const SLOWEST_PACE_MS = 30_000;
 
-/** One reading of everything due on the shards served when it began. */
+/** One reading of everything due on some shards that were served when it began. */
 export interface Sweep {
+  /** They grow. */
+  readonly number: number;
   /** Empty: nothing is read. */
   readonly shardIds: readonly ShardId[];
-  /** Whether the shard has been served without a break since the sweep began (I2). */
+  /** Whether the shard has been served without a break since the sweep began, and no other sweep of it began meanwhile (I2). */
   covers(shardId: ShardId): boolean;
   /** Everything due on them was read and offered to `admit`. */
   caughtUp(): void;
@@ -39,6 +48,17 @@ export interface Sweep {
 export interface Held {
   readonly sequences: readonly number[];
   readonly full: readonly EntityAddress[];
+  /** How many characters the payloads in memory have. */
+  readonly payload: number;
+  /** How many there is room for. */
+  readonly room: number;
+}
+
+/** Somebody waits until a shard was read by a sweep after this one. */
+interface Awaited {
+  readonly shardId: ShardId;
+  readonly after: number;
+  readonly resolve: () => void;
 }
 
 export interface InboxOptions {
@@ -47,7 +67,8 @@ export interface InboxOptions {
   readonly logger: Logger;
   readonly counters: Counters;
   readonly pollIntervalMs: number;
-  readonly begin: () => Sweep;
+  /** @param shardIds of those alone that are served of these. Not given: of all */
+  readonly begin: (shardIds?: readonly ShardId[]) => Sweep;
   /** What is held here of these shards already. */
   readonly held: () => Held;
   /**
@@ -65,11 +86,21 @@ export class Inbox {
   readonly #outage: Outage;
   /** What ended or was put off since the read under way began (I2). */
   #settled = new Set<string>();
+  /** How many characters were too much when the last read began, as far as they have not left memory since. */
+  #excess = 0;
+  #pace = PACE_MS;
+  /** Ends the wait for room. */
+  #roomMade: (() => void) | null = null;
   #limit = PAGE;
   #reading: Promise<void> | null = null;
   #readAgain = false;
-  /** Shards with new work, which waits behind their backlogs, and not behind those of all others. */
+  /** Shards that are to be read aside. */
   readonly #hurried = new Set<ShardId>();
+  /** Sweeps of such, each with more to come, in their turns. */
+  #aside: Sweep[] = [];
+  /** The number of the sweep that began last. */
+  #latest = 0;
+  readonly #awaited = new Set<Awaited>();
   #poll: Timer | undefined;
   #due: Timer | undefined;
   #dueAt: number | null = null;
@@ -89,12 +120,13 @@ export class Inbox {
     this.#isClosed = true;
     this.#poll?.cancel();
     this.#due?.cancel();
+    this.#roomMade?.();
   }
 
   /**
    * There may be work. Resolves when a read that began after this call is done. Never rejects.
    *
-   * @param shardId that of a request that was stored just now: its shard comes first while there is a backlog
+   * @param shardId that of a request that was stored just now: its shard is read aside
    */
   async wake(shardId?: ShardId): Promise<void> {
     this.#readAgain = true;
@@ -106,9 +138,24 @@ export class Inbox {
     await this.#reading;
   }
 
+  /** Resolves when a read of this shard that began after this call is done, or cannot be. Never rejects. */
+  async read(shardId: ShardId): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const awaited = { shardId, after: this.#latest, resolve };
+    this.#awaited.add(awaited);
+    await Promise.race([promise, this.wake(shardId)]);
+    this.#awaited.delete(awaited);
+  }
+
   /** A request left this runner's memory: it ended, or was put off. */
-  settled(requestId: string): void {
+  settled({ requestId, payload }: Envelope): void {
     if (this.#reading !== null) this.#settled.add(requestId);
+    if (this.#excess <= 0) return;
+    this.#excess -= payload.length;
+    if (this.#excess > 0) return;
+    this.#roomMade?.();
+    // What was left out because it had something to do.
+    void this.wake();
   }
 
   /** Something falls due at this wall time. */
@@ -133,11 +180,12 @@ export class Inbox {
   async #readAll(): Promise<void> {
     while (this.#readAgain && !this.#isClosed) {
       this.#readAgain = false;
-      const sweep = this.#options.begin();
+      const sweep = this.#begin();
+      // Those that left.
+      for (const shardId of this.#hurried) if (!sweep.covers(shardId)) this.#hurried.delete(shardId);
       if (sweep.shardIds.length === 0) continue;
       try {
-        if (await this.#readThrough(sweep)) sweep.caughtUp();
-        else this.#readAgain = true;
+        await this.#readThrough(sweep);
         this.#outage.succeeded();
       } catch (error) {
         // It may have been too much to read in time.
@@ -150,38 +198,59 @@ export class Inbox {
     }
   }
 
-  /** Reads all of it. False: not all. It was stopped, or shards with new work came or left, as a new one knows. */
-  async #readThrough(sweep: Sweep): Promise<boolean> {
-    // Those that left.
-    for (const shardId of this.#hurried) if (!sweep.covers(shardId)) this.#hurried.delete(shardId);
-    while (!this.#isClosed) {
-      const before = [...this.#hurried];
-      if (!(await this.#readPage(sweep, sweep.shardIds))) {
-        // Work that came while that page was read is not in it, and may wait behind what came with other shards since.
-        for (const shardId of before) this.#hurried.delete(shardId);
-        return true;
+  #begin(shardIds?: readonly ShardId[]): Sweep {
+    const sweep = this.#options.begin(shardIds);
+    this.#latest = sweep.number;
+    return sweep;
+  }
+
+  /** Reads all of it, and of what is hurried meanwhile. */
+  async #readThrough(sweep: Sweep): Promise<void> {
+    // Of a read that failed: this sweep is of their shards, too.
+    this.#aside = [];
+    for (let more = true; !this.#isClosed && (more || this.#aside.length > 0);) {
+      if (more) {
+        const before = [...this.#hurried];
+        more = await this.#readPage(sweep);
+        // Work that came while its last page was read is not in it, and may wait behind what came with other shards since.
+        if (!more) for (const shardId of before) if (sweep.covers(shardId)) this.#hurried.delete(shardId);
       }
-      if (![...this.#hurried].every((shardId) => sweep.covers(shardId))) return false;
-      await this.#readHurried(sweep);
+      if (more || this.#aside.length > 0) await this.#readAside();
     }
-    return false;
   }
 
-  /** A page of shards with new work, in their turn. Each is read in order all the same: no entity asks for more (INV-4). */
-  async #readHurried(sweep: Sweep): Promise<void> {
-    const first = [...this.#hurried].slice(0, FIRST_AT_ONCE);
-    if (first.length === 0) return;
-    // Before: work may come while the page is read, which that passes over.
-    for (const shardId of first) this.#hurried.delete(shardId);
-    if (await this.#readPage(sweep, first)) for (const shardId of first) this.#hurried.add(shardId);
+  /** Resolves once so much has left memory as was too much, or when it is time for the next page all the same (I4). */
+  async #room(): Promise<void> {
+    if (this.#excess <= 0 || this.#isClosed) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#options.clock.setTimer(this.#pace, resolve);
+    this.#roomMade = resolve;
+    await promise;
+    this.#roomMade = null;
+    timer.cancel();
   }
 
-  async #readPage(sweep: Sweep, of: readonly ShardId[]): Promise<boolean> {
+  /** A page of shards that are hurried, in their turn. */
+  async #readAside(): Promise<void> {
+    const fresh = [...this.#hurried]
+      .filter((shardId) => !this.#aside.some((sweep) => sweep.covers(shardId)))
+      .slice(0, ASIDE_AT_ONCE);
+    // Before the page: work may come while that is read, which passes it over.
+    for (const shardId of fresh) this.#hurried.delete(shardId);
+    if (fresh.length > 0) this.#aside.push(this.#begin(fresh));
+    const sweep = this.#aside.shift();
+    if (sweep !== undefined && (await this.#readPage(sweep))) this.#aside.push(sweep);
+  }
+
+  /** Whether there is more, and room for it by now, or time. */
+  async #readPage(sweep: Sweep): Promise<boolean> {
     const { messages, clock, counters } = this.#options;
     // What is left of a shard that was given up is never taken: it would be read again and again, and nothing else.
-    const shardIds = of.filter((shardId) => sweep.covers(shardId));
-    if (shardIds.length === 0) return false;
+    const shardIds = sweep.shardIds.filter((shardId) => sweep.covers(shardId));
+    if (shardIds.length === 0) return this.#caughtUp(sweep);
     const held = this.#options.held();
+    this.#excess = held.payload - held.room;
+    this.#pace = Math.min(SLOWEST_PACE_MS, PACE_MS * 2 ** (this.#excess / held.room));
     if (held.full.length > 0) this.#limit = Math.min(this.#limit, PAGE);
     this.#settled.clear();
     counters.polls += 1;
@@ -204,6 +273,15 @@ export class Inbox {
     // A page of large requests is shorter than was asked for, and so is the next one.
     if (page.more) this.#limit = Math.min(LARGEST_PAGE, Math.max(1, page.requests.length * 2));
     if (page.nextDueAt !== null) this.noteDue(page.nextDueAt);
-    return page.more;
+    if (!page.more) return this.#caughtUp(sweep);
+    await this.#room();
+    return true;
+  }
+
+  #caughtUp(sweep: Sweep): false {
+    sweep.caughtUp();
+    for (const { shardId, after, resolve } of this.#awaited)
+      if (sweep.number > after && sweep.covers(shardId)) resolve();
+    return false;
   }
 }

@@ -36,8 +36,8 @@ export interface JoiningOptions {
   readonly behaviors: ReadonlyMap<string, EntityBehavior>;
   /** The shard, while this request for it is admitted here. */
   readonly admittingShard: (arrival: Pick<Arrival, "envelope" | "isNested">) => HostedShard | undefined;
-  /** Has storage's pending requests read, those of this shard first. Resolves when a read that began after this call is done. */
-  readonly wake: (shardId?: ShardId) => Promise<void>;
+  /** Has storage's pending requests read, of this shard before those of others. */
+  readonly wake: (shardId?: ShardId) => void;
 }
 
 export class Joining {
@@ -78,7 +78,7 @@ export class Joining {
     if (isDue && !this.#options.requests.has(existing.requestId)) {
       // Its sender believes it accepted, and what it sends next must not overtake it (A2).
       shard.markUnreadFor(envelope.address);
-      void this.#options.wake();
+      this.#options.wake();
     }
     this.#protect(existing.requestId, envelope);
     if (envelope.expects === "acceptance") return answer({ type: "accepted", requestId: envelope.requestId });
@@ -89,7 +89,7 @@ export class Joining {
     if (inVain !== null) return toSender(failure(existing.requestId, inVain));
     if (!(await this.join(arrival, existing.requestId, toSender))) return;
     if (this.#options.requests.has(existing.requestId)) return;
-    void this.#options.wake();
+    this.#options.wake();
     // It may have ended since storage said that it is pending, before anybody waited.
     const [state] = await this.#options.messages.lookUp([existing.requestId]);
     if (state === undefined || state.state === "pending") return;

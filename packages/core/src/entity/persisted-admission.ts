@@ -28,6 +28,8 @@ export interface PersistedAdmissionOptions extends JoiningOptions {
   readonly forget: (request: HostedRequest, activation: Activation) => void;
   /** Storage refused a write for this shard. */
   readonly fenced: (shardId: ShardId) => void;
+  /** Resolves when a read of this shard's pending requests that began after this call is done, or cannot be. */
+  readonly read: (shardId: ShardId) => Promise<void>;
   /** Something falls due at this wall time. */
   readonly noteDue: (at: number) => void;
 }
@@ -51,7 +53,7 @@ export class PersistedAdmission {
       arrival.isFirst = false;
       // If the read fails, the shard stays unread, and the request is only stored (A2).
       shard.markUnread();
-      await this.#options.wake();
+      await this.#options.read(envelope.address.shardId);
       if (this.#options.admittingShard(arrival) !== shard)
         return void refuse(arrival, "NOT_ASSIGNED", "the shard moved");
       if (arrival.hasLeft && !envelope.uninterruptible) return;
@@ -109,13 +111,13 @@ export class PersistedAdmission {
       this.#options.counters.accepted += 1;
       if (envelope.expects === "acceptance") answer({ type: "accepted", requestId: request.id });
       if (isLater && envelope.deliverAt !== null) return this.#options.noteDue(envelope.deliverAt);
-      if (straight === null) return void this.#options.wake(address.shardId);
+      if (straight === null) return this.#options.wake(address.shardId);
       request.sequence = saved.sequence;
       request.isAccepted = true;
       // Put back meanwhile, with what was in front of it: it is read in its turn.
       if (this.#options.requests.get(request.id) !== request) {
         shard.markUnreadFor(address);
-        return void this.#options.wake();
+        return this.#options.wake();
       }
       request.isNew = request.attemptIsRecorded;
       // While it was stored the shard may have been drained: then the mailbox was emptied, and it waits in storage.
@@ -128,7 +130,7 @@ export class PersistedAdmission {
         return void refuse(arrival, "NOT_ASSIGNED", "the shard was claimed by another runner");
       }
       // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
-      void this.#options.wake();
+      this.#options.wake();
       refuse(arrival, "PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
     }
   }
@@ -171,6 +173,6 @@ export class PersistedAdmission {
     }
     shard.holdBack(activation.address);
     this.#options.forget(request, activation);
-    if (behind.length > 0) void this.#options.wake();
+    if (behind.length > 0) this.#options.wake();
   }
 }

@@ -36,7 +36,7 @@ export interface ShardDepartureOptions {
   readonly shards: HostedShards;
   readonly requests: BriefMap<HostedRequest>;
   readonly waiters: ReplyWaiters;
-  readonly inbox: Pick<Inbox, "settled" | "wake">;
+  readonly inbox: Pick<Inbox, "settled" | "read">;
   /** Tells all who wait for a request, who wait no more. */
   readonly settle: (request: HostedRequest, message: WireMessage) => void;
   readonly evict: (activation: Activation) => Promise<void>;
@@ -60,7 +60,7 @@ export class ShardDeparture {
     if (shard === undefined) return;
     // Of what is not known to be all here, nothing that a handler calls could be taken (INV-4).
     if (shard.isUnread && isAtWork(shard)) {
-      await within(this.#options.clock, this.#options.inbox.wake(), LONGEST_READ_MS);
+      await within(this.#options.clock, this.#options.inbox.read(shardId), LONGEST_READ_MS);
       if (this.#options.shards.get(shardId) !== shard) return;
     }
     const mayCall = isAtWork(shard);
@@ -174,7 +174,7 @@ export class ShardDeparture {
   /** A request leaves memory unanswered (L2): those who wait ask elsewhere, or learn that it may have run in part. */
   #release(request: HostedRequest, reason: string): void {
     this.#options.requests.delete(request.id);
-    this.#options.inbox.settled(request.id);
+    this.#options.inbox.settled(request.envelope);
     const { persisted } = request.envelope;
     if (persisted || !request.isRunning) {
       return this.#options.settle(request, notHere(request.id, persisted ? ACCEPTED_BEFORE : reason));
