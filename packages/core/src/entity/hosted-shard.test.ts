@@ -93,7 +93,7 @@ describe("a shard", () => {
     shard?.activations.set("Shop/free", activation("free", true));
     const requests = new BriefMap<HostedRequest>();
     const hold = (sequence: number | null, payload: string): void =>
-      void requests.set(payload, { sequence, envelope: { payload } } as HostedRequest);
+      requests.set(payload, { sequence, envelope: { payload } } as HostedRequest);
     hold(7, "1234567");
     hold(null, "890");
     const sweep = shards.beginRead(0);
