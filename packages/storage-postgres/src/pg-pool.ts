@@ -37,6 +37,8 @@ export interface PgModule {
 const CLIENT_METHODS: readonly string[] = ["query"];
 /** Connections whose error event is listened to: one without a listener would end the process. */
 const GUARDED = new WeakSet<PoolClient>();
+/** What each connection ended with that ended while nothing was under way on it, as when a transaction did nothing for too long. */
+const ENDED_WITH = new WeakMap<PoolClient, Error>();
 /** A session that only listens learns from this that it is lost; the systems' own delay is two hours. */
 const KEEP_ALIVE_MS = 30_000;
 
@@ -130,7 +132,9 @@ export class PgPool implements ServerPool {
     if (!this.#seenIn.has(client)) this.#seenIn.set(client, this.#generation);
     if (GUARDED.has(client)) return;
     GUARDED.add(client);
-    client.on("error", ignore);
+    client.on("error", (error) => {
+      if (!ENDED_WITH.has(client)) ENDED_WITH.set(client, error);
+    });
   };
 }
 
@@ -232,7 +236,13 @@ class PgConnection implements ServerConnection {
 
   async #send<Row>(config: TimedConfig, values?: unknown[]): Promise<ServerResult<Row>> {
     this.#gather();
-    const results = (await this.#client.query(config, values)) as QueryResult | QueryResult[];
+    let results: QueryResult | QueryResult[];
+    try {
+      results = await this.#client.query(config, values);
+    } catch (error) {
+      // Of what is sent after that `pg` says no more than that it could not be.
+      throw hasSeverity(error) ? error : (ENDED_WITH.get(this.#client) ?? error);
+    }
     const result = Array.isArray(results) ? results.at(-1) : results;
     return {
       rows: (result?.rows ?? []) as Row[],
@@ -320,6 +330,11 @@ function withPassword(options: PoolConfig): PoolConfig {
 /** A client's socket, or undefined for a client that has none. */
 function streamOf(client: object): Partial<Duplex> | undefined {
   return (client as { connection?: { stream?: Partial<Duplex> } }).connection?.stream;
+}
+
+/** Whether the server said it. */
+function hasSeverity(error: unknown): boolean {
+  return error instanceof Error && "severity" in error;
 }
 
 function ignore(): void {
