@@ -11,7 +11,7 @@ import {
   SAVE_DEAD_LETTER,
 } from "./lua/dead-letters.ts";
 import { ENTER_SESSION } from "./lua/enter-session.ts";
-import { WRITE, WRITE_WHEN_FULL } from "./lua/fence.ts";
+import { SENDER } from "./lua/fence.ts";
 import { FORGET_ANSWERED } from "./lua/forget-answered.ts";
 import { LIST_EXECUTIONS } from "./lua/list-executions.ts";
 import { LOOK_UP, LOOK_UP_BY_KEY } from "./lua/look-up.ts";
@@ -34,7 +34,7 @@ export interface Script {
 
 function script(source: string): Script {
   const sha = createHash("sha1").update(source).digest("hex");
-  return { source, sha, isWrite: source.startsWith(WRITE) || source.startsWith(WRITE_WHEN_FULL) };
+  return { source, sha, isWrite: source.startsWith(SENDER) };
 }
 
 /** One for each method of the interfaces that needs one, and what sessions and pending requests need besides. */

@@ -8,14 +8,14 @@ export async function dangersOf(redis: Redis, timeoutMs: number): Promise<readon
   const silence = new Promise<readonly (string | null)[]>((resolve) => {
     late = setTimeout(resolve, timeoutMs, []);
   });
-  const names = ["appendonly", "save", "maxmemory", "maxmemory-policy"];
-  const answers = Promise.all(names.map((name) => setting(redis, name)));
-  const [appendOnly, save, maxMemory, policy = null] = await Promise.race([answers, silence]);
+  const [appendOnly, save, maxMemory, policy = null] = await Promise.race([settings(redis), silence]);
   clearTimeout(late);
   const dangers: string[] = [];
   if (appendOnly === "no") {
     const loss =
-      save === "" ? "everything that is stored" : "everything that was stored since its last snapshot";
+      save === ""
+        ? "everything that is stored"
+        : "everything that was stored since its last snapshot, if any";
     dangers.push(
       `Redis keeps no append-only file: a restart loses ${loss}. Set "appendonly yes", or take Redis for volatile.`,
     );
@@ -29,7 +29,25 @@ export async function dangersOf(redis: Redis, timeoutMs: number): Promise<readon
   return dangers;
 }
 
-/** Null where the server does not tell: managed ones often refuse CONFIG. */
+/** `appendonly`, `save`, `maxmemory` and `maxmemory-policy`. Null where the server does not tell. */
+async function settings(redis: Redis): Promise<readonly (string | null)[]> {
+  const names = ["appendonly", "save", "maxmemory", "maxmemory-policy"];
+  const told = await Promise.all(names.map((name) => setting(redis, name)));
+  if (!told.includes(null)) return told;
+  // Managed servers often refuse CONFIG. INFO says the same, but for snapshots.
+  const info = await redis.info().catch(() => "");
+  const field = (name: string): string | null =>
+    new RegExp(`^${name}:(?<value>[^\\r\\n]*)`, "mu").exec(info)?.groups?.["value"] ?? null;
+  const appendOnly = field("aof_enabled");
+  const said = [
+    appendOnly === null ? null : appendOnly === "1" ? "yes" : "no",
+    null,
+    field("maxmemory"),
+    field("maxmemory_policy"),
+  ];
+  return told.map((value, index) => value ?? said[index] ?? null);
+}
+
 async function setting(redis: Redis, name: string): Promise<string | null> {
   try {
     const answer = await redis.config("GET", name);

@@ -1,7 +1,8 @@
 // A whole member on Redis, and a Redis that is killed under it.
 
 import { activity, createCluster, defineEntity, defineWorkflow, rpc, type Cluster } from "@holdfast/core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startOwnRedis, type OwnRedis } from "../../../test/services/redis.ts";
 
 const Counter = defineEntity({
@@ -67,6 +68,54 @@ describe("a cluster on Redis", () => {
       if (index % 10 === 5) await redis.control.restart();
     }
     expect(await Promise.all(results)).toEqual(ids.map((id) => `reserved ${id}, label ${id}`));
+  });
+
+  it("attempts an execution that finds no memory for a step again once there is room, and not before", async () => {
+    const admin = new Redis(redis.url);
+    onTestFinished(async () => {
+      await admin.config("SET", "maxmemory", "0");
+      admin.disconnect();
+    });
+    let charges = 0;
+    const charging = Promise.withResolvers<void>();
+    const isFull = Promise.withResolvers<void>();
+    const waiting = Promise.withResolvers<void>();
+    const Payment = defineWorkflow<{ id: string }, string>({ name: "Payment", key: ({ id }) => id });
+    const payment = Payment.implement({
+      async execute(ctx) {
+        await ctx.run("charge", async () => {
+          charges += 1;
+          charging.resolve();
+          await isFull.promise;
+        });
+        return ctx.run("book", async () => "booked");
+      },
+    });
+    const quiet = (): void => undefined;
+    await using cluster = await createCluster({
+      storage: `${redis.url}/0?prefix=full`,
+      register: [payment],
+      shardsPerGroup: 1,
+      shardRebalanceDebounce: 0,
+      storageMessageMaxRetries: 1,
+      logger: {
+        debug: quiet,
+        info: quiet,
+        warn: (message) => {
+          if (message === "An attempt could not be recorded") waiting.resolve();
+        },
+        error: quiet,
+      },
+    });
+    await cluster.start();
+    const result = cluster.workflow(Payment).execute({ id: "1" });
+    await charging.promise;
+    await admin.config("SET", "maxmemory", "1");
+    isFull.resolve();
+    await Promise.race([waiting.promise, result]);
+    await admin.config("SET", "maxmemory", "0");
+    expect(await result).toBe("booked");
+    expect(charges).toBe(2);
   });
 
   it("finds everything again after its own restart", async () => {

@@ -221,8 +221,8 @@ describe("a session", () => {
     await heard;
     await workflows.appendJournal(ORDER, [entry(0)], fence, null);
     expect((await messages.readPending(due())).requests).toHaveLength(1);
-    // It may not read the settings.
-    expect(said).toEqual([]);
+    // It may not read the settings, but what the server says of itself.
+    expect(said).toEqual([expect.stringContaining("appendonly yes")]);
   });
 
   it("is written to by a user without the channel, who hears no wake-ups", async () => {
@@ -263,9 +263,9 @@ describe("a server whose settings endanger what is stored", () => {
     await admin.config("SET", "maxmemory-policy", "noeviction");
   });
 
-  const warnings = async (): Promise<string[]> => {
+  const warnings = async (options: RedisStorageOptions = {}): Promise<string[]> => {
     const said: string[] = [];
-    await open({ onWarning: (message) => said.push(message) });
+    await open({ ...options, onWarning: (message) => said.push(message) });
     return said;
   };
 
@@ -289,6 +289,13 @@ describe("a server whose settings endanger what is stored", () => {
     expect(await warnings()).toHaveLength(1);
     await admin.config("SET", "maxmemory-policy", "allkeys-lru");
     expect(await warnings()).toContainEqual(expect.stringContaining("maxmemory-policy is allkeys-lru"));
+    // Managed ones often refuse CONFIG.
+    const user = `user-${cases}`;
+    await admin.call("ACL", "SETUSER", user, "on", ">word", "~*", "&*", "+@all", "-config");
+    const url = redis.url.replace("redis://", `redis://${user}:word@`);
+    expect(await warnings({ url })).toContainEqual(
+      expect.stringContaining("maxmemory-policy is allkeys-lru"),
+    );
   });
 
   it("refuses writes when its memory is full, whole, and takes them again later", async () => {

@@ -20,6 +20,18 @@ local function keep_link(session, link) return redis.pcall('SET', link_key(sessi
 /** Deletes nothing, as the first write of a script: what follows it is not refused for lack of memory. Says nothing of a refusal. */
 export const MAKE_WAY = "redis.pcall('HDEL', META, 'none')\n";
 
+/** With what each of these scripts begins: it takes off ARGV from whom it comes. */
+export const SENDER: string = `${BASE}${LINK}
+local seen, incarnation = tonumber(table.remove(ARGV)), table.remove(ARGV)
+local link, session = tonumber(table.remove(ARGV)), table.remove(ARGV)
+local latest = tonumber(redis.call('GET', link_key(session)) or '0')
+if latest > link then return redis.error_reply('STALE it came over a connection that was lost') end
+local meta = redis.call('HMGET', META, 'incarnation', 'position')
+if meta[1] and (meta[1] ~= incarnation or tonumber(meta[2] or '0') < seen) then
+  return redis.error_reply('STALE the server has other data than those that were entered')
+end
+`;
+
 /**
  * The beginning of each script that changes what is stored. It counts, so that a loss can be told (enter-session.ts). The last of
  * ARGV, which the rest of the script does not see: the session, the number of the connection on which this was sent, the
@@ -41,17 +53,13 @@ export const WRITE: string = write("");
  */
 export const WRITE_WHEN_FULL: string = write(MAKE_WAY);
 
+/** The same of what does so under a condition in Lua, and else waits for room. */
+export function writeWhenFullIf(condition: string): string {
+  return write(`if ${condition} then ${MAKE_WAY.trimEnd()} end\n`);
+}
+
 function write(first: string): string {
-  return `${BASE}${LINK}
-local seen, incarnation = tonumber(table.remove(ARGV)), table.remove(ARGV)
-local link, session = tonumber(table.remove(ARGV)), table.remove(ARGV)
-local latest = tonumber(redis.call('GET', link_key(session)) or '0')
-if latest > link then return redis.error_reply('STALE it came over a connection that was lost') end
-local meta = redis.call('HMGET', META, 'incarnation', 'position')
-if meta[1] and (meta[1] ~= incarnation or tonumber(meta[2] or '0') < seen) then
-  return redis.error_reply('STALE the server has other data than those that were entered')
-end
-${first}redis.call('HINCRBY', META, 'position', 1)
+  return `${SENDER}${first}redis.call('HINCRBY', META, 'position', 1)
 if latest < link then keep_link(session, link) end
 
 -- Nil where the write may pass, else the answer that refuses it: the epoch at which the shard is, or nothing.
