@@ -93,26 +93,33 @@ describe("a signal", () => {
     for (const handle of handles) await expect(handle.result()).resolves.toEqual(["X", "Y"]);
   });
 
-  it("keeps the execution in memory that it was given to, for what its code awaits of its own then", async () => {
-    const Slow = defineWorkflow<string, string>({
-      name: "Slow",
-      key: (id) => id,
-      hashKey: false,
-      signals: { go: z.string() },
-    });
-    const slow = Slow.implement({
-      async execute(ctx) {
-        const by = await ctx.signal("go");
-        await test.sleep(5_000);
-        return by;
-      },
-    });
-    await using test = await createTestCluster({ register: [slow] });
-    const handle = await test.workflow(Slow).start("1");
-    await handle.signal("go", "kim");
-    await test.advance("6s");
-    await expect(handle.poll()).resolves.toBe("kim");
-  });
+  it.each(["is there already", "comes in time"])(
+    "keeps the execution in memory that it was given to, for what its code awaits of its own then: it %s",
+    async (when) => {
+      const Slow = defineWorkflow<string, string>({
+        name: "Slow",
+        key: (id) => id,
+        hashKey: false,
+        signals: { go: z.string() },
+      });
+      let begun = 0;
+      const slow = Slow.implement({
+        async execute(ctx) {
+          begun += 1;
+          if (when === "is there already") await test.sleep(500);
+          const by = await ctx.signal("go", { timeout: "1 hour" });
+          await test.sleep(5_000);
+          return by;
+        },
+      });
+      await using test = await createTestCluster({ register: [slow] });
+      const handle = await test.workflow(Slow).start("1");
+      await handle.signal("go", "kim");
+      await test.advance("6s");
+      await expect(handle.poll()).resolves.toBe("kim");
+      expect(begun, "it left memory for no time-out that is over").toBe(1);
+    },
+  );
 
   it("that is sent again under its key counts once", async () => {
     await using test = await cluster();

@@ -173,6 +173,20 @@ describe("while no member serves the child's type", () => {
     expect(test.charged).toEqual([]);
   });
 
+  it("who cancels the parent has its end at once where that does not wait for its child's", async () => {
+    await using test = await shop();
+    const { cluster, deploy } = test;
+    const parent = await cluster.workflow(Parent).start("starter");
+    await cluster.advance("1 minute");
+    await deploy("parent");
+    await parent.cancel("changed my mind");
+    await cluster.advance("1 minute");
+    expect(await parent.describe()).toMatchObject({ status: "cancelled" });
+    await deploy("ship");
+    await cluster.advance("1 minute");
+    expect(await cluster.workflow(Ship).get("o1").describe()).toMatchObject({ status: "cancelled" });
+  });
+
   it("an execution of it is signalled, awaited and started again as the one that it is", async () => {
     await using test = await shop();
     const { cluster, deploy } = test;

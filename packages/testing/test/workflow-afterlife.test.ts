@@ -134,6 +134,34 @@ describe("a fork", () => {
     await expect(fork.result()).resolves.toBe("done");
   });
 
+  it("has its id for its caller once it is durable, and not before", async () => {
+    const work = Work.implement({ execute: async (ctx, id) => ctx.run("step", () => id) });
+    const door = new Door();
+    await using cluster = await createTestCluster({
+      register: [work],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(...args) {
+            await door.passed();
+            return messages.saveRequest(...args);
+          },
+        },
+      })),
+    });
+    const handle = await cluster.workflow(Work).start("one");
+    await cluster.advance("1s");
+    door.close();
+    const ids: string[] = [];
+    const forking = handle
+      .fork({ fromStep: 0, executionId: "two" })
+      .then((fork) => ids.push(fork.executionId));
+    await cluster.advance("1s");
+    expect(ids).toEqual([]);
+    door.open();
+    await forking;
+    expect(ids).toEqual(["two"]);
+  });
+
   it("is refused the id of another execution, which stays as it is", async () => {
     const work = Work.implement({
       async execute(ctx, id) {
@@ -438,6 +466,37 @@ describe("a child that retention forgot", () => {
     await cluster.advance("5s");
     await expect(next.result()).resolves.toBe("done");
   });
+
+  it.each(["execute", "result"] as const)(
+    "leaves the next execution of its key alone that goes on, where its parent had its end by %s()",
+    async (how) => {
+      const child = Brief.implement({
+        async execute(ctx) {
+          await ctx.sleep("5 minutes");
+          return "done";
+        },
+      });
+      const parent = Work.implement({
+        async execute(ctx) {
+          const brief = ctx.child(Brief);
+          await (how === "execute" ? brief.execute() : brief.start().then((started) => started.result()));
+          // In memory meanwhile: a copy that replays its end has started nothing.
+          await ctx.run("work", () => cluster.sleep(600_000));
+          return ctx.run("more", () => "all done");
+        },
+      });
+      await using cluster = await createTestCluster({ register: [child, parent] });
+      const handle = await cluster.workflow(Work).start("p");
+      await cluster.advance("10 minutes");
+      const next = await cluster.workflow(Brief).start();
+      await cluster.advance("1 minute");
+      await expect(next.poll(), "it goes on").resolves.toBeUndefined();
+      await handle.cancel();
+      await cluster.advance("270s");
+      expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+      await expect(next.result()).resolves.toBe("done");
+    },
+  );
 });
 
 describe("a child whose result its parent's journal cannot hold", () => {

@@ -335,6 +335,58 @@ describe("a persisted call whose outcome the crash of its execution lost", () =>
     expect(await handle.describe()).toMatchObject({ status: "cancelled" });
     expect(log).toEqual(["charged", "refunded receipt"]);
   });
+
+  it("is awaited also where the execution was cancelled while it waited for code of its version", async () => {
+    const log: string[] = [];
+    const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ persisted: true }) } });
+    const bank = Bank.implement({
+      charge() {
+        log.push("charged");
+        return "receipt";
+      },
+    });
+    const versioned = (version: string) =>
+      defineWorkflow<string, string>({ name: "Versioned", key: (id) => id, hashKey: false, version });
+    const execute = async (ctx: WorkflowContext): Promise<string> => {
+      const receipt = await ctx.entity(Bank, "1").charge();
+      ctx.onCompensate("refund", () => ctx.run("refund", () => void log.push(`refunded ${receipt}`)));
+      await ctx.sleep("1 hour");
+      return "kept";
+    };
+    const one = versioned("1").implement({ execute });
+    let code = one;
+    const door = new Door();
+    await using cluster = await createTestCluster({
+      runners: 1,
+      register: [bank, { ...one, bind: (services: never) => code.bind(services) }],
+      tamper: tampering(({ workflows }) => ({
+        workflows: {
+          async appendJournal(key, entries, ...rest) {
+            if (entries.some(({ name }) => name === "Bank.charge")) await door.passed();
+            return workflows.appendJournal(key, entries, ...rest);
+          },
+        },
+      })),
+    });
+    const deploy = async (next: typeof one): Promise<void> => {
+      code = next;
+      await cluster.crash(0);
+      door.letPass();
+      await cluster.restart(0);
+      await cluster.advance("2 minutes");
+    };
+    door.close();
+    const handle = await cluster.workflow(versioned("1")).start("1");
+    await cluster.advance("1s");
+    expect(log).toEqual(["charged"]);
+    await deploy(versioned("2").implement({ execute: async () => "new" }));
+    expect(await handle.describe()).toMatchObject({ waitsForCode: expect.any(String) });
+    await handle.cancel("not wanted");
+    await cluster.advance("1 minute");
+    await deploy(versioned("2").implement({ execute: async () => "new", versions: { "1": execute } }));
+    expect(await handle.describe()).toMatchObject({ status: "cancelled" });
+    expect(log).toEqual(["charged", "refunded receipt"]);
+  });
 });
 
 describe("an execution that is cancelled after an attempt of which nothing could be recorded", () => {

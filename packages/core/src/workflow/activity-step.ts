@@ -56,7 +56,6 @@ export class ActivityStep {
       const outcome = await attempt.run(this.#activity.body);
       let error: unknown;
       if (outcome.type === "completed") {
-        if (scope.isStopped()) return rollBack(outcome.transaction);
         const settled = this.#settle(outcome.value, outcome.transaction);
         if (settled === undefined) return;
         error = await settled;

@@ -41,6 +41,22 @@ describe("the children of an execution that is cancelled", () => {
     await Promise.all(asked);
     expect(over).toEqual(["the next run", "the end"]);
   });
+
+  it("are waited for until it is known of each whether it was started, however often that is said of others (D1)", async () => {
+    const children = new Children(scope(), () => false);
+    const told: string[] = [];
+    const childOf = (id: string) => ({ address: addressOf(id), cancel: async () => void told.push(id) });
+    const [known, late] = [children.asking(), children.asking()];
+    for (let times = 0; times < 2; times += 1) known(childOf("1"));
+    children.cancel("enough");
+    let isOver = false;
+    const telling = children.told().then(() => (isOver = true));
+    await new SystemClock().nextTurn();
+    expect(isOver).toBe(false);
+    late(childOf("late"));
+    await telling;
+    expect(told).toEqual(["1", "late"]);
+  });
 });
 
 describe("the children of earlier runs", () => {

@@ -94,11 +94,10 @@ export class Departure {
   /** The replay does nothing. Unless the code awaits something of its own, it waits for what will never come. */
   #watchStall(): void {
     if (this.#stalled !== null) return;
-    const { clock, replay, progress, stuck } = this.#parts;
+    const { clock, replay, stuck } = this.#parts;
     const { position } = replay;
     this.#stalled = clock.setTimer(STALLED_MS, () => {
       this.#stalled = null;
-      if (progress.isStopped || replay.isOver) return;
       if (replay.position === position) stuck();
       else this.check();
     });

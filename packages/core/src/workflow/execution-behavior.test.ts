@@ -93,6 +93,27 @@ describe("code that diverges from the journal", () => {
     expect(stage.committed).toEqual(["b"]);
   });
 
+  it.each<[string, (...args: Parameters<Program>) => void]>([
+    ["takes the time", (ctx) => void ctx.now()],
+    ["sets its state", (ctx) => ctx.setState("new")],
+    ["sets its attributes", (ctx) => ctx.setAttributes({ tenant: "a" })],
+  ])(
+    "changes nothing where it %s in place of a step that had begun, unknown to the journal",
+    async (_what, instead) => {
+      const stage = new ExecutionStage(async (ctx) =>
+        Promise.all([ctx.activities.take("slow", 500), ctx.activities.take("quick")]),
+      );
+      stage.faults.set(1, "crash-after");
+      expect(await stage.activate()).toEqual({ type: "crashed" });
+      stage.program = async (ctx, ...rest) => {
+        instead(ctx, ...rest);
+        return ctx.activities.take("quick");
+      };
+      expect(await stage.activate()).toEqual({ type: "suspended", until: expect.any(Number) });
+      expect(stage.journal.map(({ position, name }) => [position, name])).toEqual([[1, "take"]]);
+    },
+  );
+
   it("is looked at less and less often, and at once again after it went on", async () => {
     const stage = await recorded();
     const { program } = stage;

@@ -71,6 +71,19 @@ describe("what settles while an execution goes on as new", () => {
     expect(stage.committed).toEqual([]);
     expect(stage.storage.written.map(({ name }) => name)).toEqual(["take", "continueAsNew"]);
   });
+
+  it("has its transaction rolled back", async () => {
+    const stage = new ExecutionStage(async (ctx, _stage, input) => {
+      if (input === "again") return "done";
+      void ctx.activities.commit("loser", 1_500);
+      await ctx.activities.take("winner", 1_000);
+      return ctx.continueAsNew("again");
+    });
+    stage.slowWrites.set(2, 2_000);
+    expect(await stage.activate()).toEqual({ type: "completed", value: "done" });
+    expect(stage.transactions.map(({ isRolledBack }) => isRolledBack)).toEqual([true]);
+    expect(stage.committed).toEqual([]);
+  });
 });
 
 describe("a cancellation that comes after a crash before the first entry of the journal", () => {
@@ -88,6 +101,32 @@ describe("a cancellation that comes after a crash before the first entry of the 
     stage.begin(2);
     expect(await stage.settle()).toMatchObject({ type: "failed", error: expect.any(WorkflowCancelledError) });
     expect(stage.attempts).toContain("undo charge#1");
+  });
+});
+
+describe("a cancellation whose code had gone on with its clean-up in a journal of before", () => {
+  it("is not told to it half-way", async () => {
+    const stage = new ExecutionStage(async (ctx) => {
+      const ends: string[] = [];
+      for (const step of ["work", "clean", "up"]) {
+        const end = ctx.run(step, () => `${step} is done`);
+        ends.push(await end.catch((error: unknown) => `${step}: ${String(error)}`));
+      }
+      return ends;
+    });
+    const kinds = [
+      ["cancel", -1, "cancel"],
+      ["run", 0, "work"],
+      ["run", 1, "clean"],
+    ] as const;
+    for (const [ordinal, [kind, position, name]] of kinds.entries()) {
+      const value = encodePayload(`${name} was done`, name);
+      stage.storage.journal.push({ ordinal, position, kind, name, event: { type: "completed", value } });
+    }
+    expect(await stage.activate()).toEqual({
+      type: "completed",
+      value: ["work was done", "clean was done", "up is done"],
+    });
   });
 });
 

@@ -3,7 +3,7 @@
 //   W1  A result gets its place among the others when it is recorded, live and in replay alike (delivery-queue.ts).
 //   W2  Nothing is handed out that could not be recorded.
 
-import type { StorageTransaction } from "../contract/transaction.ts";
+import { rollBack, type StorageTransaction } from "../contract/transaction.ts";
 import type { JournalEntry, StepKind } from "../data/journal-entry.ts";
 import { TransactionUnavailableError } from "../errors/storage.ts";
 import type { DeliveryQueue } from "./delivery-queue.ts";
@@ -81,7 +81,7 @@ export class Recorder {
     hand: Hand,
   ): Promise<TransactionUnavailableError | undefined> {
     if (this.#progress.isOver) {
-      await transaction.rollback();
+      await rollBack(transaction);
       return undefined;
     }
     const { event } = outcome;
