@@ -229,6 +229,88 @@ describe("a handler of a shard that is about to move", () => {
     expect(handled).toEqual(["first", "second"]);
   });
 
+  it("does not overtake what was accepted before for the same entity, and is read by its next owner", async () => {
+    const [gate, reading] = [new Gate(), new Door()];
+    const handled: string[] = [];
+    const order = Order.implement({
+      place: async (_text: string, ctx: HandlerContext) => {
+        const cart = ctx.entity(Cart, ctx.entityId);
+        await cart.emptyKept.notify("first");
+        await gate.passed;
+        await cart.emptyKept.notify("second");
+        return "placed";
+      },
+      placeKept: echo,
+    });
+    const note = (text: string): string => {
+      handled.push(text);
+      return text;
+    };
+    const cart = Cart.implement({ empty: note, emptyKept: note });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      shardsPerGroup: 2,
+      register: [order, cart],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async readPending(...args) {
+            await reading.passed();
+            return messages.readPending(...args);
+          },
+        },
+      })),
+    });
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    reading.close();
+    const restarted = cluster.restart(1);
+    await cluster.advance("10s");
+    const placed = cluster.entity(Order, "u2").place("");
+    await cluster.advance("1s");
+    void cluster.runners[1]?.shutdown();
+    // It waits for what storage has of its shard, for a while.
+    await cluster.advance("5s");
+    gate.open();
+    await cluster.advance("1s");
+    reading.open();
+    await cluster.advance("1 minute");
+    await restarted;
+    await expect(placed).resolves.toBe("placed");
+    expect(handled).toEqual(["first", "second"]);
+  });
+
+  it("does not overtake what waited behind another handler, and was put back", async () => {
+    const [gate, slow] = [new Gate(), new Gate()];
+    const handled: string[] = [];
+    const order = Order.implement({
+      place: async (_text: string, ctx: HandlerContext) => {
+        await gate.passed;
+        await ctx.entity(Cart, ctx.entityId).emptyKept.notify("third");
+        return "placed";
+      },
+      placeKept: echo,
+    });
+    const cart = Cart.implement({
+      empty: echo,
+      emptyKept: async (text) => {
+        if (text === "first") await slow.passed;
+        handled.push(text);
+        return text;
+      },
+    });
+    await using cluster = await createTestCluster({ runners: 2, register: [order, cart] });
+    const placed = cluster.entity(Order, "u1").place("");
+    await cluster.entity(Cart, "u1").emptyKept.notify("first");
+    await cluster.entity(Cart, "u1").emptyKept.notify("second");
+    await stopOwner(cluster);
+    gate.open();
+    await cluster.advance("1s");
+    slow.open();
+    await cluster.advance("1 minute");
+    await expect(placed).resolves.toBe("placed");
+    expect(handled).toEqual(["first", "second", "third"]);
+  });
+
   it.each(["volatile", "persisted", "workflow"] as const)("tells and starts: %s", async (kind) => {
     const gate = new Gate();
     const told: string[] = [];

@@ -286,26 +286,29 @@ describe("what came behind a request that turns out to be a duplicate", () => {
     expect(ran).toEqual(["again", "next", "later"]);
   });
 
-  it("is not overtaken while it is read anew, whenever its own write is done (INV-4)", async () => {
-    await using test = await line();
-    const { cluster, saving, writing, reading, ran, keep } = test;
-    await keep("again");
-    saving.close();
-    writing.close();
-    const sent = [keep.notify("again"), keep.notify("late")];
-    await cluster.advance("50ms");
-    saving.open();
-    await cluster.advance("50ms");
-    reading.close();
-    writing.open();
-    await cluster.advance("50ms");
-    sent.push(keep.notify("next"));
-    await cluster.advance("50ms");
-    reading.open();
-    await cluster.advance("1s");
-    await Promise.all(sent);
-    expect(ran).toEqual(["again", "late", "next"]);
-  });
+  it.each(["before it is put back", "after"])(
+    "is not overtaken while it is read anew, its own write being done %s (INV-4)",
+    async (when) => {
+      await using test = await line();
+      const { cluster, saving, writing, reading, ran, keep } = test;
+      await keep("again");
+      saving.close();
+      if (when === "after") writing.close();
+      const sent = [keep.notify("again"), keep.notify("late")];
+      await cluster.advance("50ms");
+      reading.close();
+      saving.open();
+      await cluster.advance("50ms");
+      writing.open();
+      await cluster.advance("50ms");
+      sent.push(keep.notify("next"));
+      await cluster.advance("50ms");
+      reading.open();
+      await cluster.advance("1s");
+      await Promise.all(sent);
+      expect(ran).toEqual(["again", "late", "next"]);
+    },
+  );
 
   it("keeps its place if it is volatile", async () => {
     await using test = await line();
@@ -343,22 +346,44 @@ it("a request of which a copy comes while it is stored runs once", async () => {
   expect(await kept).toBe("kept");
 });
 
-it("a request that is read while its acceptance is on its way runs once", async () => {
-  const door = new Door();
-  const ran: string[] = [];
-  const pair = Pair.implement({
-    keep(text) {
-      ran.push(text);
-      return text;
-    },
-  });
-  await using cluster = await createTestCluster({ register: [pair], tamper: atTheDoor(door) });
-  door.close();
-  const kept = cluster.entity(Pair, "p").keep("kept", { idempotencyKey: "1" });
-  // Longer than from one poll to the next.
-  await cluster.advance("2s");
-  door.open();
-  await cluster.advance("1s");
-  expect(ran).toEqual(["kept"]);
-  expect(await kept).toBe("kept");
-});
+it.each(["is under way", "has ended"])(
+  "a request that is read while its acceptance is on its way runs once, also if it %s when the read comes back",
+  async (state) => {
+    const [accepting, reading] = [new Door(), new Door()];
+    const ran: string[] = [];
+    const pair = Pair.implement({
+      keep(text) {
+        ran.push(text);
+        return text;
+      },
+    });
+    await using cluster = await createTestCluster({
+      register: [pair],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(...args) {
+            const saved = await messages.saveRequest(...args);
+            await accepting.passed();
+            return saved;
+          },
+          async readPending(...args) {
+            const read = await messages.readPending(...args);
+            if (read.requests.length > 0) await reading.passed();
+            return read;
+          },
+        },
+      })),
+    });
+    accepting.close();
+    if (state === "has ended") reading.close();
+    const kept = cluster.entity(Pair, "p").keep("kept", { idempotencyKey: "1" });
+    // Longer than from one poll to the next.
+    await cluster.advance("2s");
+    accepting.open();
+    await cluster.advance("1s");
+    reading.open();
+    await cluster.advance("1s");
+    expect(ran).toEqual(["kept"]);
+    expect(await kept).toBe("kept");
+  },
+);

@@ -135,6 +135,35 @@ describe("the caller of a persisted request", () => {
     expect(attempts).toBe(3);
   });
 
+  it("leaves between two attempts, as the last of those who wait: it is attempted again", async () => {
+    const first = Promise.withResolvers<void>();
+    let attempts = 0;
+    const slow = Slow.implement({
+      async keep(input) {
+        attempts += 1;
+        if (attempts === 1) await first.promise;
+        if (attempts < 3) throw Object.assign(new Error("busy"), { retryable: true });
+        return input;
+      },
+      lose: (input) => input,
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [slow] });
+    const { keep } = cluster.entity(Slow, "s");
+    const sender = settled(keep("kept", { idempotencyKey: "k", timeout: "1s" }));
+    await cluster.advance("100ms");
+    const abort = new AbortController();
+    const other = settled(keep("kept", { idempotencyKey: "k", signal: abort.signal }));
+    // The sender leaves while the handler is at it, which is the other's from then on.
+    await cluster.advance("2s");
+    first.resolve();
+    await cluster.advance("5ms");
+    abort.abort();
+    await cluster.advance("5s");
+    await expect(Promise.all([sender, other])).resolves.toEqual(["TimeoutError", "InterruptedError"]);
+    await expect(keep("kept", { idempotencyKey: "k" })).resolves.toBe("kept");
+    expect(attempts).toBe(3);
+  });
+
   it("leaves before it streams: its elements are kept for who asks again", async () => {
     const COUNT = 100;
     const Lines = defineEntity({
@@ -198,6 +227,47 @@ describe("the caller of a request that runs", () => {
     },
   );
 
+  it("leaves, and had only joined what its sender does not wait for: that goes on", async () => {
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
+    const slow = cluster.entity(Slow, "s");
+    await slow.keep.notify("once", { idempotencyKey: "k" });
+    const joined = settled(slow.keep("once", { idempotencyKey: "k", timeout: "1s" }));
+    await cluster.advance("2s");
+    await expect(joined).resolves.toBe("TimeoutError");
+    const again = slow.keep("once", { idempotencyKey: "k" });
+    await cluster.advance("1s");
+    handled.release();
+    await expect(again).resolves.toBe("once");
+    expect(handled.ran).toEqual(["once"]);
+  });
+
+  it("leaves, and had joined one whose sender left before it began: that goes on", async () => {
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
+    const slow = cluster.entity(Slow, "s");
+    const joined = (): Promise<unknown> => settled(slow.keep("once", { idempotencyKey: "k", timeout: "1s" }));
+    const first = slow.keep("first");
+    await cluster.advance("100ms");
+    const sender = joined();
+    // Both wait for it then, and the other one still does when it begins.
+    await cluster.advance("900ms");
+    const other = joined();
+    await cluster.advance("500ms");
+    handled.release();
+    await cluster.advance("2s");
+    await expect(Promise.all([first, sender, other])).resolves.toEqual([
+      "first",
+      "TimeoutError",
+      "TimeoutError",
+    ]);
+    const again = slow.keep("once", { idempotencyKey: "k" });
+    await cluster.advance("1s");
+    handled.release();
+    await expect(again).resolves.toBe("once");
+    expect(handled.ran).toEqual(["first", "once"]);
+  });
+
   it.each([
     ["after", "2s", "1s", "0ms"],
     ["before", "1s", "2s", "0ms"],
@@ -222,6 +292,51 @@ describe("the caller of a request that runs", () => {
       await expect(again).resolves.toBe("cut");
     },
   );
+});
+
+describe("a process that called, and is dead", () => {
+  it("has its volatile request interrupted that runs, and none of those handled that wait", async () => {
+    const handled = await slowCluster();
+    await using cluster = handled.cluster;
+    const Relay = defineEntity({
+      name: "Relay",
+      concurrency: 0,
+      rpcs: { lose: rpc<{ to: string; text: string }, string>() },
+    });
+    cluster.register(Relay.implement({ lose: ({ to, text }, ctx) => ctx.entity(Slow, to).lose(text) }));
+    const nameOn = (index: number): string => {
+      const parts = cluster.runners[index]?.member.parts;
+      const names = Array.from({ length: 100 }, (_, n) => `${n}`);
+      return names.find((name) => parts?.host.serves(parts.router.shardOf("default", name)) === true) ?? "";
+    };
+    const [relay, to] = [cluster.entity(Relay, nameOn(0)), nameOn(1)];
+    const calls = ["first", "second"].map((text) => settled(relay.lose({ to, text })));
+    await cluster.advance("1s");
+    await cluster.crash(0);
+    await cluster.advance("1 minute");
+    const next = cluster.entity(Slow, to).lose("next");
+    await cluster.advance("1s");
+    handled.release();
+    await expect(next).resolves.toBe("next");
+    expect(handled.ran).toEqual(["first", "next"]);
+    await Promise.all(calls);
+  });
+});
+
+describe("a volatile request that runs when its shard is lost", () => {
+  it("is handled nowhere else: its caller is told that it may have run in part", async () => {
+    const handled = await slowCluster({ runners: 1 });
+    await using cluster = handled.cluster;
+    const lost = settled(cluster.entity(Slow, "s").lose("lost", { timeout: "10 minutes" }));
+    await cluster.advance("1s");
+    cluster.faults({ leaseErrorBeforeEffect: 1 }, [0]);
+    await cluster.advance("40s");
+    expect(cluster.runners[0]?.shardsOwned).toBe(0);
+    cluster.faults({});
+    await cluster.advance("1 minute");
+    expect(handled.ran).toEqual(["lost"]);
+    await expect(lost).resolves.toBe("InterruptedError");
+  });
 });
 
 describe("the signal of a handler that is to end", () => {

@@ -152,6 +152,42 @@ describe("an entity that leaves memory", () => {
   });
 });
 
+describe("a shard whose entities still leave memory when it comes back to its runner", () => {
+  it("stays there once they have left", async () => {
+    const flushed = Promise.withResolvers<void>();
+    const cart = Cart.implement((entity) => {
+      entity.onEvict(() => flushed.promise);
+      return { add: (amount) => amount, total: () => 7 };
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [cart],
+      entityTerminationTimeout: "10 minutes",
+    });
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    const carts = Array.from({ length: 12 }, (_, n) => cluster.entity(Cart, `${n}`));
+    await Promise.all(carts.map(({ add }) => add(1)));
+    // It is dead before it has all of its shards.
+    const restarted = cluster.restart(1).catch(() => undefined);
+    await cluster.advance("5s");
+    expect(cluster.runners[0]?.status().shards.owned).toBeLessThan(300);
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    cluster.faults({ leaseErrorBeforeEffect: 1 }, [0]);
+    await cluster.advance("40s");
+    cluster.faults({});
+    await cluster.advance("30s");
+    expect(cluster.runners[0]?.status().shards.owned).toBe(300);
+    flushed.resolve();
+    await cluster.advance("1s");
+    const totals = Promise.all(carts.map(({ total }) => total()));
+    await cluster.advance("30s");
+    await expect(totals).resolves.toEqual(carts.map(() => 7));
+    await restarted;
+  });
+});
+
 describe("an execution that leaves memory while its call waits to be made again", () => {
   it("is not kept by the signal that it gave the call", async () => {
     const Away = defineEntity({ name: "Away", shardGroup: "nobody", rpcs: { ask: rpc<void, void>() } });

@@ -253,6 +253,35 @@ describe("a runner that leaves in order", () => {
     expect(begun).toBe(2);
   });
 
+  it.each([0, 1])(
+    "leaves a request of which it cut a handler short as many attempts that may fail: %i, and the last",
+    async (storageMessageMaxRetries) => {
+      let begun = 0;
+      const Stuck = defineEntity({ name: "Stuck", rpcs: { work: rpc<void, number>({ persisted: true }) } });
+      const stuck = Stuck.implement({
+        async work() {
+          begun += 1;
+          if (begun === 1) return new Promise<number>(() => undefined);
+          if (begun <= 1 + storageMessageMaxRetries)
+            throw Object.assign(new Error("busy"), { retryable: true });
+          return begun;
+        },
+      });
+      await using cluster = await createTestCluster({
+        runners: 2,
+        register: [stuck],
+        entityTerminationTimeout: "5s",
+        storageMessageMaxRetries,
+      });
+      const call = cluster.entity(Stuck, "s").work();
+      await cluster.advance("100ms");
+      const leaving = cluster.runners[activeRunner(cluster)]?.shutdown();
+      await cluster.advance("20s");
+      await leaving;
+      await expect(call).resolves.toBe(2 + storageMessageMaxRetries);
+    },
+  );
+
   it("tells its entities to leave memory first", async () => {
     const left: string[] = [];
     const Room = defineEntity({ name: "Room", rpcs: { enter: rpc<void, void>() } });

@@ -12,7 +12,7 @@ import {
 import { createTestCluster, type TestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { Door } from "./tampering.ts";
+import { Door, tampering } from "./tampering.ts";
 
 const Shop = defineEntity({
   name: "Shop",
@@ -444,6 +444,44 @@ describe("a stored request whose input is still being parsed when its shard leav
     parser.open();
     await cluster.advance("30s");
     expect(handled).toEqual(["kept"]);
+  });
+});
+
+describe("a stored request that a read brings which began before its shard left, and came back", () => {
+  it("is not handled once more where another runner has meanwhile", async () => {
+    const reading = new Door();
+    const handled: string[] = [];
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [shop(handled)],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async readPending(...args) {
+            const page = await messages.readPending(...args);
+            if (page.requests.length > 0) await reading.passed();
+            return page;
+          },
+        },
+      })),
+    });
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    reading.close();
+    await cluster.entity(Shop, "s").buy.notify("bread", { deliverAt: new Date(cluster.now() + 1_000) });
+    await cluster.advance("2s");
+    reading.letPass();
+    cluster.faults({ leaseErrorBeforeEffect: 1 }, [0]);
+    const restarted = cluster.restart(1);
+    await cluster.advance("1 minute");
+    await restarted;
+    expect(handled).toEqual(["s bread"]);
+    cluster.faults({});
+    await cluster.crash(1);
+    await cluster.advance("1 minute");
+    expect(cluster.runners[0]?.shardsOwned).toBe(300);
+    reading.open();
+    await cluster.advance("1 minute");
+    expect(handled).toEqual(["s bread"]);
   });
 });
 

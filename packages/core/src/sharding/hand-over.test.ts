@@ -37,7 +37,7 @@ function stage(busy: readonly ShardId[] = []) {
     freeing.shift()?.();
     await clock.advance(0);
   };
-  return { clock, handOver, begun, freed, drained, callEnds };
+  return { clock, handOver, begun, gone, freed, drained, callEnds };
 }
 
 describe("a shard that is given up", () => {
@@ -62,6 +62,14 @@ describe("a shard that is given up", () => {
     expect(begun).toHaveLength(33);
     await clock.advance(1);
     expect(begun).toHaveLength(33 + 32);
+  });
+
+  it("is left as it is where it is not to be given up any more when its turn comes", async () => {
+    const { handOver, begun, gone, drained } = stage();
+    handOver.begin(shardIds(34));
+    gone.add(shardId(32));
+    await drained(shardId(0));
+    expect(begun.slice(32)).toEqual([shardId(33)]);
   });
 
   it("is freed at once, with those that were drained while the last call was under way (W3)", async () => {
