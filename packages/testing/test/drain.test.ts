@@ -443,6 +443,30 @@ it.each(["handed over", "lost"])(
   },
 );
 
+it("a request whose shard leaves between two of its attempts has made no other one there", async () => {
+  const attempts: number[] = [];
+  const Busy = defineEntity({ name: "Busy", rpcs: { keep: rpc<string, string>({ persisted: true }) } });
+  const busy = Busy.implement({
+    keep(text, { attempt }) {
+      attempts.push(attempt);
+      if (attempts.length < 5) throw Object.assign(new Error("busy"), { retryable: true });
+      return text;
+    },
+  });
+  await using cluster = await createTestCluster({
+    runners: 2,
+    register: [busy],
+    entityTerminationTimeout: "100ms",
+  });
+  const kept = cluster.entity(Busy, "b").keep("kept");
+  while (attempts.length < 4) await cluster.advance("10ms");
+  void cluster.runners.find((runner) => runner.metrics.snapshot()["activeEntities"] === 1)?.shutdown();
+  await cluster.advance("1 minute");
+  expect(await kept).toBe("kept");
+  expect(attempts).toHaveLength(5);
+  expect(attempts[4]).toBeLessThanOrEqual(5);
+});
+
 describe("a request that is being accepted when its shard is drained", () => {
   let seen: string[];
   beforeEach(() => {

@@ -1,4 +1,11 @@
-import { defineCron, defineEntity, defineWorkflow, rpc, type EntityImplementation } from "@holdfast/core";
+import {
+  defineCron,
+  defineEntity,
+  defineWorkflow,
+  FencedError,
+  rpc,
+  type EntityImplementation,
+} from "@holdfast/core";
 import type { Fence, OpenStorage, ShardId } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -88,6 +95,73 @@ describe("the epoch of a shard", () => {
     expect(bob).toBe(1);
     expect(ann).toBe(1);
   });
+});
+
+describe("a runner that storage tells that its shard is another's", () => {
+  it.each(["saveRequest", "recordAttempt", "saveReply", "saveDeadLetter"] as const)(
+    "gives it up at once, and does not try for ever, although its lease is good (%s)",
+    async (operation) => {
+      const Line = defineEntity({ name: "Line", rpcs: { keep: rpc<string, string>({ persisted: true }) } });
+      let isCalm = true;
+      let attempts = 0;
+      const line = Line.implement({
+        keep(text) {
+          if (isCalm) return text;
+          attempts += 1;
+          if (operation === "saveDeadLetter" || (operation === "recordAttempt" && attempts === 1))
+            throw Object.assign(new Error("busy"), { retryable: true });
+          return text;
+        },
+      });
+      /** The epochs under which nothing is written any more, by shard. */
+      const refused = new Map<ShardId, number>();
+      const guard = (name: string, fence: Fence | null): void => {
+        if (isCalm || fence === null) return;
+        const { shardId, epoch } = fence;
+        if (name === operation && !refused.has(shardId)) refused.set(shardId, epoch);
+        if (epoch <= (refused.get(shardId) ?? 0)) throw new FencedError({ shardId, epoch, current: null });
+      };
+      await using cluster = await createTestCluster({
+        register: [line],
+        storageMessageMaxRetries: operation === "saveDeadLetter" ? 0 : 2,
+        tamper: tampering(({ messages }) => ({
+          messages: {
+            async saveRequest(envelope, count, fence, ready) {
+              guard("saveRequest", fence);
+              return messages.saveRequest(envelope, count, fence, ready);
+            },
+            async recordAttempt(id, count, fence) {
+              guard("recordAttempt", fence);
+              return messages.recordAttempt(id, count, fence);
+            },
+            async saveReply(reply, fence, transaction) {
+              guard("saveReply", fence);
+              return messages.saveReply(reply, fence, transaction);
+            },
+            async saveDeadLetter(id, letter, fence) {
+              guard("saveDeadLetter", fence);
+              return messages.saveDeadLetter(id, letter, fence);
+            },
+          },
+        })),
+      });
+      // So that the next one runs ahead of its acceptance; one with a key does not.
+      await cluster.entity(Line, "l").keep("first");
+      await cluster.advance("2s");
+      isCalm = false;
+      const options = operation === "saveRequest" ? {} : { idempotencyKey: "k" };
+      const kept = cluster
+        .entity(Line, "l")
+        .keep("next", options)
+        .catch((error: Error) => error.name);
+      await cluster.advance("1 minute");
+      expect(refused.size).toBe(1);
+      expect(await Promise.race([kept, "waits"])).toBe(
+        operation === "saveDeadLetter" ? "DeadLetteredError" : "next",
+      );
+      expect(cluster.runners[0]?.metrics.snapshot()).toMatchObject({ fenced: 1 });
+    },
+  );
 });
 
 describe("a runner that stood still past its lease", () => {

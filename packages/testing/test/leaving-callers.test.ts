@@ -116,6 +116,29 @@ describe("the caller of a persisted request", () => {
     expect(handled.ran).toEqual(["first", "kept"]);
   });
 
+  it.each([
+    ["asks for another attempt then: there is none", true],
+    ["fails for that: it was interrupted", false],
+  ])("leaves while a handler is at it, which %s", async (_what, retryable) => {
+    let attempts = 0;
+    const slow = Slow.implement({
+      async keep(_input, ctx) {
+        attempts += 1;
+        await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+        throw Object.assign(new Error("it was cut short"), { retryable });
+      },
+      lose: (input) => input,
+    });
+    await using cluster = await createTestCluster({ runners: 1, register: [slow] });
+    const { keep } = cluster.entity(Slow, "s");
+    await expect(keep("kept", { idempotencyKey: "k", timeout: "1s" })).rejects.toThrow("gave no reply");
+    await cluster.advance("5s");
+    const came = await keep("kept", { idempotencyKey: "k", timeout: "5s" }).catch((error: unknown) => error);
+    expect(came).toBeInstanceOf(InterruptedError);
+    if (!retryable) expect(came).toMatchObject({ cause: { message: "it was cut short" } });
+    expect(attempts).toBe(1);
+  });
+
   it("leaves between two attempts: it is attempted again", async () => {
     let attempts = 0;
     const slow = Slow.implement({
@@ -445,21 +468,22 @@ describe("a call of a workflow's", () => {
 });
 
 describe("a workflow that joined a request whose sender has left", () => {
-  it.each([
-    ["a", 0],
-    ["a", 1],
-    ["b", 0],
-    ["b", 1],
-  ])(
-    "gets its reply, as %s, although runner %i leaves meanwhile, which may be its own",
-    async (id, leaves) => {
+  it.each(
+    ["under way", "put off"].flatMap((state) =>
+      ["a", "b"].flatMap((id) => [0, 1].map((leaves) => ({ state, id, leaves }))),
+    ),
+  )(
+    "gets the reply of one $state, as $id, although runner $leaves leaves meanwhile, which may be its own",
+    async ({ state, id, leaves }) => {
       const handled = await slowCluster();
       await using cluster = handled.cluster;
       const joins = workflowOf(cluster, (ctx) => ctx.entity(Slow, "s").keep("x", { idempotencyKey: "k" }));
-      const sender = settled(cluster.entity(Slow, "s").keep("x", { idempotencyKey: "k", timeout: "1s" }));
+      const deliverAt = new Date(cluster.now() + (state === "put off" ? 1_000 : 0));
+      const options = { idempotencyKey: "k", timeout: "3s", deliverAt } as const;
+      const sender = settled(cluster.entity(Slow, "s").keep("x", options));
       await cluster.advance("100ms");
       const handle = await joins.start(id);
-      await cluster.advance("2s");
+      await cluster.advance("4s");
       await expect(sender).resolves.toBe("TimeoutError");
       const left = cluster.runners[leaves]?.shutdown();
       await cluster.advance("1 minute");

@@ -1,12 +1,23 @@
 // Handlers, activities and crons whose transaction could not begin, or lost its session, below the error that they end with.
 
-import { defineCron, defineEntity, defineWorkflow, rpc, TransactionUnavailableError } from "@holdfast/core";
-import { transactionScopeOf } from "@holdfast/core/adapter";
-import { createTestCluster } from "@holdfast/testing";
+import {
+  defineCron,
+  defineEntity,
+  defineWorkflow,
+  FencedError,
+  rpc,
+  TransactionUnavailableError,
+} from "@holdfast/core";
+import { transactionScopeOf, type Fence } from "@holdfast/core/adapter";
+import { createTestCluster, type TestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
-import { inDoubt, notWritten, tampering } from "./tampering.ts";
+import { Door, inDoubt, notWritten, tampering } from "./tampering.ts";
 
-const Desk = defineEntity({ name: "Desk", rpcs: { write: rpc<void, string>({ persisted: true }) } });
+const Desk = defineEntity({
+  name: "Desk",
+  concurrency: 0,
+  rpcs: { write: rpc<void, string>({ persisted: true }) },
+});
 
 /** Begins one whose session lives. */
 const beginTransaction = () => ({ kind: "test", lostWith: null, rollback: async () => undefined });
@@ -63,21 +74,23 @@ describe("a handler that ends with a wrapped error", () => {
 });
 
 describe("a handler whose transaction could not begin", () => {
-  /** One attempt may fail. Of all that are made the first `times` find no connection. */
-  async function begun(times: number) {
+  /** So many attempts may fail after the first. Of all that are made the first `times` find no connection. */
+  async function begun(times: number, storageMessageMaxRetries: number) {
     const lost = notWritten("a transaction");
     const attempts: number[] = [];
+    const begunAt = new Set<number>();
     const desk = Desk.implement({
       write(_input, ctx) {
         transactionScopeOf(ctx, "test").open("test");
         attempts.push(ctx.attempt);
+        begunAt.add(cluster.now());
         if (attempts.length <= times) throw lost;
         return "written";
       },
     });
     await using cluster = await createTestCluster({
       register: [desk],
-      storageMessageMaxRetries: 1,
+      storageMessageMaxRetries,
       tamper: tampering(({ messages }) => ({
         messages: {
           beginTransaction: () => ({
@@ -95,15 +108,15 @@ describe("a handler whose transaction could not begin", () => {
       .write()
       .catch((error: unknown) => (error as Error).name);
     await cluster.advance("1 hour");
-    return { came: await written, attempts };
+    return { came: await written, attempts, pauses: begunAt.size - 1 };
   }
 
-  it("is attempted again, which counts for nothing", async () => {
-    expect(await begun(5)).toEqual({ came: "written", attempts: [1, 2, 3, 4, 5, 6] });
+  it.each([0, 1])("is attempted again, which counts for nothing, where %i more may fail", async (retries) => {
+    expect(await begun(5, retries)).toEqual({ came: "written", attempts: [1, 2, 3, 4, 5, 6], pauses: 5 });
   });
 
   it("is a dead letter at last all the same", async () => {
-    const { came, attempts } = await begun(Number.POSITIVE_INFINITY);
+    const { came, attempts } = await begun(Number.POSITIVE_INFINITY, 1);
     expect(came).toBe("DeadLetteredError");
     expect(attempts).toHaveLength(100 + 2);
   });
@@ -376,5 +389,158 @@ describe("a handler whose connection is lost when it commits", () => {
     expect(await Promise.race([heard, cluster.advance("1 hour").then(() => "nothing")])).toContain(
       "is forgotten",
     );
+  });
+});
+
+describe("the transaction of a handler", () => {
+  /** A desk whose transactions say how they ended: by what was saved in them, or rolled back. */
+  async function openedBy(
+    write: (attempt: number, cluster: TestCluster) => Promise<string>,
+    { isRefused, ...config }: TestClusterOptions & { isRefused?: (fence: Fence) => boolean } = {},
+  ) {
+    const ended: string[] = [];
+    let opened = 0;
+    const desk = Desk.implement({
+      write(_input, ctx) {
+        transactionScopeOf(ctx, "test").open("test");
+        return write(ctx.attempt, cluster);
+      },
+    });
+    const cluster: TestCluster = await createTestCluster({
+      register: [desk],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          beginTransaction() {
+            opened += 1;
+            const number = opened;
+            let isOver = false;
+            return {
+              kind: "test",
+              commit() {
+                if (isOver) throw new TransactionUnavailableError({ wanted: "test", why: "it is over" });
+                isOver = true;
+                ended.push(`${number} committed`);
+              },
+              async rollback() {
+                if (!isOver) ended.push(`${number} rolled back`);
+                isOver = true;
+              },
+            };
+          },
+          async saveReply(reply, fence, transaction) {
+            if (isRefused?.(fence) === true) {
+              await transaction?.rollback();
+              throw new FencedError({ ...fence, current: null });
+            }
+            if (transaction !== null) (transaction as unknown as { commit(): void }).commit();
+            return messages.saveReply(reply, fence, null);
+          },
+        },
+      })),
+      ...config,
+    });
+    return { cluster, ended, [Symbol.asyncDispose]: () => cluster.shutdown() };
+  }
+
+  it("is rolled back where that fails, whose error is its reply all the same", async () => {
+    await using test = await openedBy(() => Promise.reject(new Error("refused")));
+    await expect(test.cluster.entity(Desk, "a").write()).rejects.toThrow("refused");
+    expect(test.ended).toEqual(["1 rolled back"]);
+  });
+
+  it("is rolled back where that asks for another attempt, which has one of its own", async () => {
+    await using test = await openedBy(async (attempt) => {
+      if (attempt === 1) throw Object.assign(new Error("busy"), { retryable: true });
+      return "written";
+    });
+    expect(await test.cluster.entity(Desk, "a").write()).toBe("written");
+    expect(test.ended).toEqual(["1 rolled back", "2 committed"]);
+  });
+
+  it("is rolled back where its shard leaves, and not committed by a handler that goes on", async () => {
+    const going = new Door();
+    going.close();
+    await using test = await openedBy(() => going.passed().then(() => "written"), {
+      runners: 2,
+      entityTerminationTimeout: "1s",
+    });
+    const { cluster, ended } = test;
+    const written = cluster.entity(Desk, "a").write();
+    await cluster.advance("1s");
+    const owner = cluster.runners.findIndex((runner) => runner.metrics.snapshot()["activeEntities"] === 1);
+    void cluster.runners[owner]?.shutdown();
+    await cluster.advance("10s");
+    expect(ended).toEqual(["1 rolled back"]);
+    going.open();
+    await cluster.advance("10s");
+    expect(await written).toBe("written");
+    expect(ended).toEqual(["1 rolled back", "2 committed"]);
+  });
+
+  it("is not begun any more by one that was left behind", async () => {
+    const going = new Door();
+    going.close();
+    let begun = 0;
+    const desk = Desk.implement({
+      async write(_input, ctx) {
+        await going.passed();
+        transactionScopeOf(ctx, "test").open("test");
+        return "written";
+      },
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      entityTerminationTimeout: "1s",
+      register: [desk],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          beginTransaction() {
+            begun += 1;
+            return beginTransaction();
+          },
+          saveReply: (reply, fence) => messages.saveReply(reply, fence, null),
+        },
+      })),
+    });
+    const written = cluster.entity(Desk, "a").write();
+    await cluster.advance("1s");
+    void cluster.runners.find((runner) => runner.metrics.snapshot()["activeEntities"] === 1)?.shutdown();
+    await cluster.advance("10s");
+    going.open();
+    await cluster.advance("10s");
+    expect(await written).toBe("written");
+    expect(begun).toBe(1);
+  });
+
+  it("is rolled back where its shard leaves at the very moment at which it is done", async () => {
+    const going = new Door();
+    going.close();
+    const calls = Array.from({ length: 40 }, (_, call) => call);
+    let begun = 0;
+    let refused: number | null = null;
+    await using test = await openedBy(
+      async () => {
+        const microtasks = begun;
+        begun += 1;
+        // The last one is done at once: that its reply is refused is what the shard leaves for.
+        if (microtasks < calls.length - 1) await going.passed();
+        for (let count = 0; count < microtasks; count += 1) await Promise.resolve();
+        return "written";
+      },
+      {
+        isRefused({ epoch }) {
+          refused ??= epoch;
+          going.open();
+          return epoch <= refused;
+        },
+      },
+    );
+    const { cluster, ended } = test;
+    const written = calls.map(() => cluster.entity(Desk, "a").write());
+    await cluster.advance("1 minute");
+    expect(await Promise.all(written)).toEqual(calls.map(() => "written"));
+    expect(begun).toBe(80);
+    expect(ended.filter((end) => end.endsWith("rolled back"))).toHaveLength(40);
+    expect(ended.filter((end) => end.endsWith("committed"))).toHaveLength(40);
   });
 });

@@ -9,6 +9,7 @@ import {
 import { createTestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
+import { tampering } from "./tampering.ts";
 
 const Greeter = defineEntity({
   name: "Greeter",
@@ -54,6 +55,32 @@ describe("a persisted request", () => {
     await expect(Promise.all(replies)).resolves.toEqual(
       ["ada", "bob", "cy", "dee", "eve"].map((name) => `Hello, ${name}`),
     );
+  });
+
+  it("fails where storage cannot keep its reply, whenever it is asked", async () => {
+    let begun = 0;
+    await using cluster = await createTestCluster({
+      register: [
+        Greeter.implement({
+          wave: () => "o/",
+          greet({ name }) {
+            begun += 1;
+            return `Hello, ${name}`;
+          },
+        }),
+      ],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveReply(reply, ...rest) {
+            if (reply.exit.ok) throw new RangeError("it holds what no text does");
+            return messages.saveReply(reply, ...rest);
+          },
+        },
+      })),
+    });
+    const greeted = cluster.entity(Greeter, "ada").greet({ name: "Ada" });
+    await expect(greeted).rejects.toThrow("it holds what no text does");
+    expect(begun).toBe(1);
   });
 
   it("runs once for each key under lost, doubled and late messages and storage errors", async () => {

@@ -153,6 +153,30 @@ describe("retention", () => {
     expect(forgotten).toBe(5);
   });
 
+  it("forgets in one go what there is, in batches that leave others some time, and that grow again", async () => {
+    const batches: { readonly limit: number; readonly at: number }[] = [];
+    await using cluster = await createTestCluster({
+      register: [Job.implement({ execute: async () => 1 })],
+      tamper: tampering(() => ({
+        messages: {
+          async forgetAnswered({ executionTag, limit }) {
+            if (executionTag === undefined) return 0;
+            batches.push({ limit, at: cluster.now() });
+            // One that fails, and then five batches.
+            if (batches.length === 1) throw notWritten("forgetAnswered");
+            return batches.length < 7 ? limit : 0;
+          },
+        },
+      })),
+    });
+    await cluster.advance("1 minute");
+    const [failed, ...sweep] = batches.slice(0, 7);
+    expect([failed, ...sweep].map((batch) => batch?.limit)).toEqual([500, 250, 500, 500, 500, 500, 500]);
+    expect(new Set(sweep.map(({ at }) => at)).size).toBe(6);
+    // The next sweep is seconds away.
+    expect((sweep[5]?.at ?? 0) - (sweep[0]?.at ?? 0)).toBeLessThan(1_000);
+  });
+
   it("finds nothing left of who had watched a child, and was forgotten before it ended", async () => {
     const Part = defineWorkflow<string, void>({ name: "Part", key: (id) => id, hashKey: false });
     const part = Part.implement({ execute: (ctx) => ctx.sleep("20 minutes") });

@@ -1,10 +1,11 @@
 // Persisted requests that run before they are stored, so that one write stores them with their replies.
 
 import { defineEntity, rpc, type EntityImplementation } from "@holdfast/core";
+import { transactionScopeOf } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { Door } from "./tampering.ts";
+import { Door, notWritten, tampering } from "./tampering.ts";
 
 const Till = defineEntity({
   name: "Till",
@@ -99,6 +100,64 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
     expect(new Set(rung)).toEqual(new Set([1, 2, 3]));
     expect(rung.length).toBe(3);
   });
+
+  it.each([
+    ["is stored at the second try", 1, ["1 committed"]],
+    ["cannot be stored, and runs again", 100, ["1 rolled back", "2 committed"]],
+  ])(
+    "has its reply recorded in the transaction that it opens for once, where it %s",
+    async (_what, refusals, expected) => {
+      const ended: string[] = [];
+      let [refused, opened, transacts, isStored] = [Number.POSITIVE_INFINITY, 0, false, false];
+      let beganWhenStored: boolean | null = null;
+      const till: EntityImplementation = Till.implement({
+        ring(amount, ctx) {
+          if (transacts) transactionScopeOf(ctx, "test").open("test");
+          return amount;
+        },
+        refuse: () => undefined,
+        count: (amount) => amount,
+      });
+      await using cluster = await createTestCluster({
+        register: [till],
+        tamper: tampering(({ messages }) => ({
+          messages: {
+            beginTransaction(after) {
+              opened += 1;
+              const number = opened;
+              void Promise.resolve(after).then(() => (beganWhenStored ??= isStored));
+              return { kind: "test", number, rollback: async () => void ended.push(`${number} rolled back`) };
+            },
+            async saveRequest(envelope, attempts, fence, ready) {
+              // Its sender's own, who is no owner, is not refused.
+              if (fence !== null && refused < refusals) {
+                refused += 1;
+                throw notWritten("saveRequest");
+              }
+              const saved = await messages.saveRequest(envelope, attempts, fence, ready);
+              isStored = transacts;
+              return saved;
+            },
+            saveReply(reply, fence, transaction) {
+              if (transaction !== null)
+                ended.push(`${(transaction as { number?: number }).number} committed`);
+              return messages.saveReply(reply, fence, null);
+            },
+          },
+        })),
+      });
+      await cluster.entity(Till, "0").ring(0);
+      await cluster.advance("2s");
+      [refused, transacts] = [0, true];
+      const ringing = watched(cluster.entity(Till, "0").ring(1));
+      await cluster.advance("1 minute");
+      refused = refusals;
+      await cluster.advance("1 minute");
+      expect(ringing.state).toBe(1);
+      expect(ended).toEqual(expected);
+      expect(beganWhenStored, "it may hold the only connection").toBe(refusals === 1);
+    },
+  );
 
   it("keeps its place: what comes behind it runs after it", async () => {
     await using test = await shop();
@@ -198,6 +257,52 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
     expect(await call).toBe(1);
     await cluster.advance("30s");
     expect(rung).toEqual([1]);
+  });
+
+  it("runs once although its sender stored it meanwhile, and its reply is not recorded at the first try", async () => {
+    const storing = new Door();
+    const rung: number[] = [];
+    let refusals = 0;
+    let storedBySender = 0;
+    const till: EntityImplementation = Till.implement({
+      ring(amount) {
+        rung.push(amount);
+        return amount;
+      },
+      refuse: () => undefined,
+      count: (amount) => amount,
+    });
+    await using cluster = await createTestCluster({
+      register: [till],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(envelope, attempts, fence, ready) {
+            if (fence === null) storedBySender += 1;
+            else await storing.passed();
+            return messages.saveRequest(envelope, attempts, fence, ready);
+          },
+          async saveReply(...args) {
+            refusals -= 1;
+            if (refusals >= 0) throw notWritten("saveReply");
+            return messages.saveReply(...args);
+          },
+        },
+      })),
+    });
+    await cluster.entity(Till, "0").ring(0);
+    await cluster.advance("2s");
+    storing.close();
+    const ringing = watched(cluster.entity(Till, "0").ring(1));
+    await cluster.advance("1ms");
+    cluster.faults({ drop: 1 });
+    await cluster.advance("12s");
+    cluster.faults({});
+    expect([rung, storedBySender]).toEqual([[0, 1], 1]);
+    refusals = 1;
+    storing.open();
+    await cluster.advance("1 minute");
+    expect(refusals).toBeLessThanOrEqual(0);
+    expect([rung, ringing.state]).toEqual([[0, 1], 1]);
   });
 
   it("runs once although its input is parsed for so long that its sender stores it itself", async () => {

@@ -487,6 +487,33 @@ describe("a persisted stream", () => {
     expect(numbers.begun).toBe(1);
   });
 
+  it("is given whole, and then its error, to one who comes when it has failed and it cannot be read at first", async () => {
+    let refusals = 0;
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [new Numbers().implementation],
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async readChunks(...args) {
+            if (refusals === 0) return messages.readChunks(...args);
+            refusals -= 1;
+            throw notWritten("readChunks");
+          },
+          // Not known to be taken by whoever read it first.
+          acknowledgeChunks: async () => undefined,
+        },
+      })),
+    });
+    for (let reader = 0; reader < 2; reader += 1) {
+      const got: number[] = [];
+      const reading = collect(cluster.entity(Source, "s").keepToBreak(5, { idempotencyKey: "k" }), got);
+      await expect(reading).rejects.toThrow("the source ran dry");
+      expect(got).toEqual(upTo(5));
+      expect(refusals).toBe(0);
+      refusals = 2;
+    }
+  });
+
   it("is given whole to one who comes before anything of it is acknowledged", async () => {
     const numbers = new Numbers();
     await using cluster = await createTestCluster({ runners: 2, register: [numbers.implementation] });

@@ -70,7 +70,9 @@ describe("a call that is answered while it is sent", () => {
       abort.abort();
       listener.failed(FULL);
     });
-    expect(() => new ReplyWait(wires, REQUEST, options).outcome()).toThrow("its signal was aborted");
+    expect(() => new ReplyWait(wires, REQUEST, options).outcome()).toThrow(
+      "its signal was aborted. It may have run in part",
+    );
     expect(wires.said).toEqual(["sent", "abandoned r1"]);
     expect(wires.clock.timers).toBe(0);
   });
@@ -106,6 +108,17 @@ describe("a call whose signal was aborted before", () => {
     const wires = new Wires((listener) => listener.failed(FULL));
     const wait = new Wait(wires, REQUEST, { signal: AbortSignal.abort() });
     expect(() => wait.outcome()).toThrow("its signal was aborted. It did not run.");
+    expect(wires.said).toEqual([]);
+  });
+});
+
+describe("a call with a key whose signal was aborted before", () => {
+  it("is not sent, and may have run: it may have been sent under its key before", () => {
+    const wires = new Wires();
+    const wait = new ReplyWait(wires, sampleRequest({ deduplicationKey: "k" }), {
+      signal: AbortSignal.abort(),
+    });
+    expect(() => wait.outcome()).toThrow("It may have run in part");
     expect(wires.said).toEqual([]);
   });
 });

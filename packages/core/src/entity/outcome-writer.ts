@@ -63,10 +63,17 @@ export class OutcomeWriter {
       if (request.hasMoved()) return MOVED;
       try {
         const saved = await messages.saveRequest(request.envelope, request.attempts, fence, ready);
-        if (saved.outcome === "duplicate") counters.duplicates += 1;
-        // What is there under its id is this request, from a try whose outcome was unknown, or from its sender.
-        if (saved.outcome === "duplicate" && saved.existing.state !== "pending")
-          return { type: "answered", reply: endOf(saved.existing, request.envelope) };
+        if (saved.outcome === "duplicate") {
+          counters.duplicates += 1;
+          // What is there under its id is this request, from a try whose outcome was unknown, or from its sender.
+          const { existing } = saved;
+          if (existing.state !== "pending")
+            return { type: "answered", reply: endOf(existing, request.envelope) };
+          if (request.hasMoved()) return MOVED;
+          // Its sender recorded no attempt. With none it would be taken for one that waits anew, where its reply fails at first.
+          if (existing.attempts < request.attempts)
+            await messages.recordAttempt(request.id, request.attempts, fence);
+        }
         if (saved.outcome === "accepted") counters.accepted += 1;
         request.sequence = saved.sequence;
         request.isAccepted = true;
@@ -91,7 +98,7 @@ export class OutcomeWriter {
     }
   }
 
-  /** Records a reply, in `transaction` if there is one. Never rejects. */
+  /** Records a reply, in `transaction` if there is one, and then it is no failure. Never rejects. */
   async record(
     request: HostedRequest,
     reply: Reply,
@@ -128,8 +135,8 @@ export class OutcomeWriter {
           retries.warn(request, "A transaction could not commit", error);
           return { type: "not-recorded", error };
         }
-        if (!isStorages && (transaction !== null || reply.exit.ok)) {
-          // The transaction itself cannot commit, for example after a statement in it failed: that is the handler's outcome.
+        if (!isStorages && reply.exit.ok) {
+          // What cannot be kept, as where a statement in its transaction failed, is the handler's outcome.
           const exit = failedExit(request, error, this.#options);
           return this.record(request, { requestId: request.id, exit }, fence, null);
         }
@@ -187,10 +194,10 @@ export class OutcomeWriter {
     }
   }
 
-  /** Whether it waits anew, with so many of the attempts that were made here at most. @throws {PersistenceError} */
+  /** Whether it waits anew, with so many attempts at most: fewer than were made here. @throws {PersistenceError} */
   async #waitsAnew(request: HostedRequest, mostAttempts: number): Promise<boolean> {
     const [state] = await this.#options.messages.lookUp([request.id]);
-    return state?.state === "pending" && state.attempts <= mostAttempts && mostAttempts < request.attempts;
+    return state?.state === "pending" && state.attempts <= mostAttempts;
   }
 
   /** Whether storage surely knows nothing of it any more. */

@@ -138,6 +138,37 @@ describe("those who wait for a reply", () => {
     expect([told, looks]).toEqual([["b reply"], 0]);
   });
 
+  it("may ask again as soon as they are told, and wait for that", () => {
+    const { waiters, told, answer } = waitersOf();
+    const again = () => waiters.add("r1", { ...asking("a", "r2"), answer: answer("again") });
+    waiters.add("r1", { ...asking("a", "r1"), answer: again });
+    waiters.settle("r1", REPLY);
+    expect([waiters.isWaiting("r1"), waiters.isWaiting("r2")]).toEqual([false, true]);
+    waiters.settle("r1", REPLY);
+    expect(told).toEqual(["again reply"]);
+  });
+
+  it("leave nothing with their shard once they are told", () => {
+    const { waiters, answer } = waitersOf();
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("a") });
+    waiters.settle("r1", REPLY);
+    const left: string[] = [];
+    waiters.settleShards(new Set<ShardId>(["default:1"]), (requestId) => {
+      left.push(requestId);
+      return REPLY;
+    });
+    expect(left).toEqual([]);
+  });
+
+  it("leave with their shard, also where another one of it has left before", () => {
+    const { waiters, told, answer } = waitersOf();
+    waiters.add("r1", { ...asking("a", "r1"), answer: answer("a") });
+    waiters.add("r1", { ...asking("b", "r2"), answer: answer("b") });
+    waiters.leave("r2");
+    waiters.settleShards(new Set<ShardId>(["default:1"]), () => REPLY);
+    expect(told).toEqual(["a reply"]);
+  });
+
   it("leave with each of the shards for which they wait, and with none once they wait no more", () => {
     const { waiters, told, answer } = waitersOf();
     waiters.add("r1", { ...asking("a", "r1", "default:1"), answer: answer("a") });

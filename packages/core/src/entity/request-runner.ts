@@ -295,8 +295,7 @@ export class RequestRunner {
     try {
       const { stream, output } = request.rpc;
       const value = stream ? await this.#streams.pipe(returned, request, activation.fence) : await returned;
-      if (output !== undefined && !stream && !(value instanceof Suspension))
-        await parse(output, value, () => replyOf(request));
+      if (output !== undefined && !stream) await parse(output, value, () => replyOf(request));
       attempt = this.#returned(request, value);
     } catch (error) {
       attempt = thrown(error, activation);
