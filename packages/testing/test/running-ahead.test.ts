@@ -1,6 +1,6 @@
 // Persisted requests that run before they are stored, so that one write stores them with their replies.
 
-import { defineEntity, rpc, type EntityImplementation } from "@holdfast/core";
+import { defineEntity, rpc, type EntityImplementation, type HandlerContext } from "@holdfast/core";
 import { transactionScopeOf } from "@holdfast/core/adapter";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
@@ -68,6 +68,11 @@ function watched(call: Promise<unknown>): { state: unknown } {
   return seen;
 }
 
+/** One whose handlers await nothing. */
+function briefTill(ring: (amount: number, ctx: HandlerContext) => number): EntityImplementation {
+  return Till.implement({ ring, refuse: () => undefined, count: (amount) => amount });
+}
+
 describe("a persisted request of an rpc whose handlers are brief", () => {
   it("runs before it is stored, and is answered when it is, after one write", async () => {
     await using test = await shop();
@@ -110,13 +115,9 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
       const ended: string[] = [];
       let [refused, opened, transacts, isStored] = [Number.POSITIVE_INFINITY, 0, false, false];
       let beganWhenStored: boolean | null = null;
-      const till: EntityImplementation = Till.implement({
-        ring(amount, ctx) {
-          if (transacts) transactionScopeOf(ctx, "test").open("test");
-          return amount;
-        },
-        refuse: () => undefined,
-        count: (amount) => amount,
+      const till = briefTill((amount, ctx) => {
+        if (transacts) transactionScopeOf(ctx, "test").open("test");
+        return amount;
       });
       await using cluster = await createTestCluster({
         register: [till],
@@ -264,13 +265,9 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
     const rung: number[] = [];
     let refusals = 0;
     let storedBySender = 0;
-    const till: EntityImplementation = Till.implement({
-      ring(amount) {
-        rung.push(amount);
-        return amount;
-      },
-      refuse: () => undefined,
-      count: (amount) => amount,
+    const till = briefTill((amount) => {
+      rung.push(amount);
+      return amount;
     });
     await using cluster = await createTestCluster({
       register: [till],
@@ -332,13 +329,9 @@ describe("a persisted request of an rpc whose handlers are brief", () => {
 
   it("runs once although its sender's own runner has its shard when the first answer is lost", async () => {
     const rung: number[] = [];
-    const till: EntityImplementation = Till.implement({
-      ring(amount) {
-        rung.push(amount);
-        return amount;
-      },
-      refuse: () => undefined,
-      count: (amount) => amount,
+    const till = briefTill((amount) => {
+      rung.push(amount);
+      return amount;
     });
     const Clerk = defineEntity({ name: "Clerk", rpcs: { sell: rpc<number, number>() } });
     const sold: number[] = [];

@@ -6,6 +6,7 @@ import {
   ExecutionStateError,
   query,
   rpc,
+  type EntityImplementation,
   type WorkflowContext,
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
@@ -286,15 +287,20 @@ describe("a start of a child that is on its way while its parent is taken over a
 });
 
 describe("a persisted call whose outcome the crash of its execution lost", () => {
-  it("is awaited although the execution was cancelled before its next copy, and can be undone", async () => {
-    const log: string[] = [];
-    const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ persisted: true }) } });
-    const bank = Bank.implement({
+  const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ persisted: true }) } });
+
+  function bankThatLogs(log: string[]): EntityImplementation {
+    return Bank.implement({
       charge() {
         log.push("charged");
         return "receipt";
       },
     });
+  }
+
+  it("is awaited although the execution was cancelled before its next copy, and can be undone", async () => {
+    const log: string[] = [];
+    const bank = bankThatLogs(log);
     const work = Parent.implement({
       async execute(ctx) {
         await ctx.run("first", () => 1);
@@ -338,13 +344,7 @@ describe("a persisted call whose outcome the crash of its execution lost", () =>
 
   it("is awaited also where the execution was cancelled while it waited for code of its version", async () => {
     const log: string[] = [];
-    const Bank = defineEntity({ name: "Bank", rpcs: { charge: rpc<void, string>({ persisted: true }) } });
-    const bank = Bank.implement({
-      charge() {
-        log.push("charged");
-        return "receipt";
-      },
-    });
+    const bank = bankThatLogs(log);
     const versioned = (version: string) =>
       defineWorkflow<string, string>({ name: "Versioned", key: (id) => id, hashKey: false, version });
     const execute = async (ctx: WorkflowContext): Promise<string> => {

@@ -365,7 +365,10 @@ describe("an inbox", () => {
       messages: { readPending } as MessageStorage,
       begin: shards.begin,
       held: () => ({ sequences: admitted, full: [], ...ROOMY }),
-      admit: ({ sequence }) => (admitted.push(sequence), null),
+      admit({ sequence }) {
+        admitted.push(sequence);
+        return null;
+      },
     });
     await inbox.wake();
     expect(waits).toEqual([{ ofMine: 1_001, isRead: true, ofAll: expect.any(Number) }]);
