@@ -133,10 +133,8 @@ export class EntityHost {
     });
     this.#inbox = new Inbox({
       ...options,
-      begin: (shardIds) =>
-        shardIds === undefined
-          ? this.#shards.beginRead(options.clock.monotonic())
-          : this.#shards.beginReadOf(shardIds),
+      beginAll: () => this.#shards.beginAll(options.clock.monotonic()),
+      begin: (shardIds) => this.#shards.beginRead(shardIds),
       held: () => this.#shards.held(this.#requests),
       admit: (pending, withoutRoom) => stored.admit(pending, withoutRoom),
     });

@@ -73,7 +73,7 @@ describe("a shard", () => {
     const shards = new HostedShards(() => true);
     shards.add({ shardId: "default:1", epoch: 1 }, 0);
     const shard = shards.get("default:1");
-    shards.beginRead(0).caughtUp();
+    shards.beginRead().caughtUp();
     shards.forgetSkipped();
     expect(shard?.isUnread).toBe(false);
     shard?.skipRequest(1, { entityType: "Shop", entityId: "a", shardId: "default:1" });
@@ -84,19 +84,26 @@ describe("a shard", () => {
 
   it("takes what begins at once and nothing that would wait, where payloads take more than there is room for", () => {
     const entity = (entityId: string) => ({ entityType: "Shop", entityId, shardId: "default:1" }) as const;
-    const activation = (entityId: string, isFree: boolean) =>
-      ({ address: entity(entityId), isFull: false, isFree }) as Partial<Activation> as Activation;
+    const activation = (entityId: string, isFree: boolean, queued?: ReadonlySet<string>) =>
+      ({
+        address: entity(entityId),
+        isFull: false,
+        isFree,
+        behavior: { queued },
+      }) as unknown as Activation;
     const shards = new HostedShards(() => true, 10);
     shards.add({ shardId: "default:1", epoch: 1 }, 0);
     const shard = shards.get("default:1");
     shard?.activations.set("Shop/busy", activation("busy", false));
     shard?.activations.set("Shop/free", activation("free", true));
+    // Its signals have a queue of their own, and it may wait for them.
+    shard?.activations.set("Shop/execution", activation("execution", false, new Set(["signal"])));
     const requests = new BriefMap<HostedRequest>();
     const hold = (sequence: number | null, payload: string): void =>
       requests.set(payload, { sequence, envelope: { payload } } as HostedRequest);
     hold(7, "1234567");
     hold(null, "890");
-    const sweep = shards.beginRead(0);
+    const sweep = shards.beginRead();
     expect(shards.held(requests)).toEqual({ sequences: [7], full: [], payload: 10, room: 10 });
     hold(8, "ab");
     expect(shards.held(requests)).toEqual({
@@ -107,5 +114,23 @@ describe("a shard", () => {
     });
     sweep.caughtUp();
     expect(shard?.isUnread, "something of it may have been left out").toBe(true);
+    expect(shard?.isUnreadFor(entity("busy"))).toBe(true);
+    expect(shard?.isUnreadFor(entity("free")), "calls of all others need not wait behind that").toBe(false);
+    requests.clear();
+    const next = shards.beginRead();
+    expect(shards.held(requests).full).toEqual([]);
+    next.caughtUp();
+    expect(shard?.isUnreadFor(entity("busy"))).toBe(false);
+  });
+
+  it("is not read by what was read while the lease was over", () => {
+    let isHeld = true;
+    const shards = new HostedShards(() => isHeld);
+    shards.add({ shardId: "default:1", epoch: 1 }, 0);
+    const sweep = shards.beginRead();
+    isHeld = false;
+    sweep.caughtUp();
+    isHeld = true;
+    expect(shards.get("default:1")?.isUnread).toBe(true);
   });
 });

@@ -41,7 +41,9 @@ export class HostedShard {
   #storing = 0;
   /** Writes under way that replies followed from which are recorded already. */
   #owed = 0;
-  #leftSomeOut = false;
+  /** Entities that the read under way left out for want of room, and those that the last did that came to its end. */
+  #leavesOut = new Set<string>();
+  #leftOut: ReadonlySet<string> = this.#leavesOut;
   /** The number of the last read that began, and how much it has read once it comes to its end. */
   #sweep = 0;
   #mark = 0;
@@ -58,13 +60,21 @@ export class HostedShard {
 
   /** Whether storage may hold due requests that are not in memory: then new ones queue behind them there. */
   get isUnread(): boolean {
+    return this.#isBehind || this.#leftOut.size > 0;
+  }
+
+  /** Whether it may hold such requests of any entity. */
+  get #isBehind(): boolean {
     return this.#storing > 0 || this.#readUpTo < this.#unreadSince;
   }
 
   /** Whether it may hold such requests of this entity. */
   isUnreadFor(address: EntityAddress): boolean {
-    const isLeft = this.isServing ? this.isUnread : this.#wasUnread || this.#putBack.has(entityKey(address));
-    return isLeft || this.#skipped.isLeftOut(address);
+    const isBehind = this.isServing
+      ? this.#isBehind
+      : this.#wasUnread || this.#putBack.has(entityKey(address));
+    const isLeftOut = this.#leftOut.size > 0 && this.#leftOut.has(entityKey(address));
+    return isBehind || isLeftOut || this.#skipped.isLeftOut(address);
   }
 
   markUnread(): void {
@@ -93,11 +103,11 @@ export class HostedShard {
     }
   }
 
-  /** The read with this number begins. Numbers grow, and the one before is over. */
+  /** The read with this number, of a page, begins. Numbers grow, and the one before is over. */
   beginRead(sweep: number): void {
     this.#sweep = sweep;
     this.#mark = this.#unreadSince;
-    this.#leftSomeOut = false;
+    if (this.#leavesOut.size > 0) this.#leavesOut = new Set();
     if (this.#heldBack.size > 0) this.#heldBack.clear();
   }
 
@@ -106,9 +116,11 @@ export class HostedShard {
     return this.#sweep === sweep;
   }
 
-  /** The read with this number has come to its end. */
+  /** The read with this number had all that there is. */
   endRead(sweep: number): void {
-    if (this.#sweep === sweep && !this.#leftSomeOut) this.#readUpTo = this.#mark;
+    if (this.#sweep !== sweep) return;
+    this.#readUpTo = this.#mark;
+    this.#leftOut = this.#leavesOut;
   }
 
   /** What the read under way still brings of this entity would come out of order: the next one takes it. */
@@ -153,7 +165,7 @@ export class HostedShard {
   }
 
   /**
-   * Entities whose stored requests cannot be taken now: no room, no code, or held back. A read without the former leaves it unread.
+   * Entities whose stored requests cannot be taken now: no room, no code, or held back. A read leaves the former unread.
    *
    * @param mayNotWait there is no room for what would not begin at once
    */
@@ -161,15 +173,18 @@ export class HostedShard {
     // Nearly all shards of an idle runner, twice a second.
     if (this.activations.size + this.#unserved.size + this.#heldBack.size === 0) return NONE;
     const full: EntityAddress[] = [];
-    for (const activation of this.activations.current)
-      if (activation.isFull || (mayNotWait && !activation.isFree)) full.push(activation.address);
-    if (full.length > 0) this.#leftSomeOut = true;
+    for (const { address, behavior, isFull, isFree } of this.activations.current) {
+      // What has a queue of its own is for what is at work: an execution is not to wait for its signals until it ends.
+      if (!isFull && (isFree || !mayNotWait || behavior.queued !== undefined)) continue;
+      full.push(address);
+      this.#leavesOut.add(entityKey(address));
+    }
     return [...full, ...this.#unserved.values(), ...this.#heldBack.values()];
   }
 
   /** It is given up, and these were put back: nothing is admitted any more but what its own handlers call. */
   windDown(putBack: readonly HostedRequest[]): void {
-    this.#wasUnread = this.isUnread;
+    this.#wasUnread = this.#isBehind;
     this.isServing = false;
     this.#isWindingDown = true;
     for (const { envelope } of putBack)

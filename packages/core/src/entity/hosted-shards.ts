@@ -90,31 +90,29 @@ export class HostedShards {
   }
 
   /**
-   * Storage is about to be read for all that are served.
+   * All that is due is about to be read, in as many pages as it takes.
    *
    * @param now monotonic time
    */
-  beginRead(now: number): Sweep {
+  beginAll(now: number): void {
     this.#skipped.beginRead(now);
-    return this.#sweep([...this.#shards.values()]);
   }
 
-  /** It is about to be read for those alone that are served of these. */
-  beginReadOf(shardIds: readonly ShardId[]): Sweep {
-    return this.#sweep(shardIds.flatMap((shardId) => this.#shards.get(shardId) ?? []));
-  }
-
-  #sweep(of: readonly HostedShard[]): Sweep {
+  /** A page is about to be read for those that are served of these. */
+  beginRead(shardIds: Iterable<ShardId> = this.#shards.keys()): Sweep {
     this.#sweeps += 1;
     const number = this.#sweeps;
-    const shards = of.filter(({ isServing }) => isServing);
+    const shards = [...shardIds]
+      .flatMap((shardId) => this.#shards.get(shardId) ?? [])
+      .filter(({ isServing }) => isServing);
     for (const shard of shards) shard.beginRead(number);
     return {
       number,
       shardIds: shards.map(({ fence }) => fence.shardId),
       covers: (shardId) => this.served(shardId)?.isReadBy(number) === true,
       caughtUp: () => {
-        for (const shard of shards) shard.endRead(number);
+        // What was read while the lease was over was not taken.
+        for (const shard of shards) if (this.served(shard.fence.shardId) === shard) shard.endRead(number);
       },
     };
   }

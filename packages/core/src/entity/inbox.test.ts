@@ -15,8 +15,7 @@ function shardsOf(...shardIds: readonly ShardId[]) {
   const shards = new HostedShards(() => true);
   const add = (shardId: ShardId): void => shards.add({ shardId, epoch: 1 }, 0);
   for (const shardId of shardIds) add(shardId);
-  const begin: InboxOptions["begin"] = (of) =>
-    of === undefined ? shards.beginRead(0) : shards.beginReadOf(of);
+  const begin: InboxOptions["begin"] = (of) => shards.beginRead(of);
   return {
     begin,
     add,
@@ -31,6 +30,7 @@ function inboxOf(options: Pick<InboxOptions, "messages"> & Partial<InboxOptions>
     logger: { debug() {}, info() {}, warn() {}, error() {} },
     counters: new Counters(),
     pollIntervalMs: 1_000,
+    beginAll: () => undefined,
     begin: shardsOf("default:1").begin,
     held: () => ({ sequences: [], full: [], ...ROOMY }),
     admit: () => null,
@@ -436,5 +436,91 @@ describe("an inbox", () => {
     inbox.stop();
     await reading;
     expect(reads).toHaveLength(2);
+  });
+
+  it("reads what falls due on a shard that was read aside, while there is more of all", async () => {
+    const waiting = Array.from({ length: 20_000 }, (_, sequence) => ({
+      sequence: sequence + 10,
+      shardId: "default:1" as ShardId,
+    }));
+    const shards = shardsOf("default:1", "default:2");
+    const admitted: number[] = [];
+    let pages = 0;
+    let before = 0;
+    const readPending: MessageStorage["readPending"] = async (query) => {
+      const left = leftOf(waiting, query);
+      pages += 1;
+      await Promise.resolve();
+      if (pages === 1) void inbox.wake("default:2");
+      if (pages === 4) {
+        // As what was put off, or retried: it was stored before all that waits.
+        waiting.unshift({ sequence: 1, shardId: "default:2" });
+        void inbox.wake();
+      }
+      return firstOf(left, query.limit);
+    };
+    const inbox = inboxOf({
+      messages: { readPending } as MessageStorage,
+      begin: shards.begin,
+      held: () => ({ sequences: admitted, full: [], ...ROOMY }),
+      admit: ({ sequence }) => {
+        if (sequence === 1) before = pages;
+        admitted.push(sequence);
+        return null;
+      },
+    });
+    await inbox.wake();
+    expect(before).toBeLessThan(10);
+    expect(admitted).toHaveLength(20_001);
+  });
+
+  it("reads shards that came, however much new work there is on others", async () => {
+    const shards = shardsOf("default:1", "default:2");
+    let pages = 0;
+    let isRead = false;
+    const readPending: MessageStorage["readPending"] = async ({ shardIds }) => {
+      pages += 1;
+      await Promise.resolve();
+      if (shardIds.includes("default:9")) isRead = true;
+      if (pages === 2) {
+        shards.add("default:9");
+        void inbox.wake();
+      }
+      if (pages === 200) inbox.stop();
+      void inbox.wake(pages % 2 === 0 ? "default:1" : "default:2");
+      return { requests: [], more: pages < 4 || shardIds.length === 1, nextDueAt: null };
+    };
+    const inbox = inboxOf({ messages: { readPending } as MessageStorage, begin: shards.begin });
+    await inbox.wake();
+    expect(isRead).toBe(true);
+  });
+
+  it("keeps nobody waiting for a shard that left until the backlogs of the others are read", async () => {
+    const shards = shardsOf("default:1", "default:2");
+    let pages = 0;
+    let before = Number.POSITIVE_INFINITY;
+    const readPending: MessageStorage["readPending"] = async () => {
+      pages += 1;
+      await Promise.resolve();
+      if (pages === 1) void inbox.read("default:2").then(() => (before = Math.min(before, pages)));
+      if (pages === 2) shards.drop("default:2");
+      return { requests: [], more: pages < 100, nextDueAt: null };
+    };
+    const inbox = inboxOf({ messages: { readPending } as MessageStorage, begin: shards.begin });
+    await inbox.wake();
+    expect(before).toBeLessThan(10);
+  });
+
+  it("does not read again for each little that leaves memory while there is no room", async () => {
+    const { clock, inbox, reads } = readingInbox({
+      held: () => ({ sequences: [], full: [], payload: 1_001, room: 1_000 }),
+    });
+    void inbox.wake();
+    for (let n = 0; n < 20; n += 1) {
+      await reads[n]?.(pageOf([]));
+      inbox.settled({ requestId: `c${n}`, payload: "12" } as Envelope);
+      await clock.settle();
+    }
+    expect(reads.length).toBeLessThan(3);
   });
 });

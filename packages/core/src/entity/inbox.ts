@@ -11,7 +11,7 @@
 //   I4  While there is no room for more payloads, pages come slowly, and the more slowly the less room there is. But they come: a
 //       request that takes the room may wait for what is still in storage.
 //   I5  Shards with new work, or whose work somebody waits for, are read aside while there is more of all: a page of those after
-//       each of the others. Each in order all the same: no entity asks for more (INV-4).
+//       each of all, which has what fell due and what came meanwhile. Each in order all the same: no entity asks for more (INV-4).
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, PendingPage } from "../adapter/message-storage.ts";
@@ -31,8 +31,10 @@ const ASIDE_AT_ONCE = 8;
 /** How long the next page waits for room, which it is read without then. Doubled for each time that what is too much takes all of it. */
 const PACE_MS = 500;
 const SLOWEST_PACE_MS = 30_000;
+/** What share of the room has to leave memory, at the least, for what was left out to be read before its time. */
+const LEAST_MADE = 1 / 16;
 
-/** One reading of everything due on some shards that were served when it began. */
+/** The reading of one page of what is due on some shards that were served when it began. */
 export interface Sweep {
   /** They grow. */
   readonly number: number;
@@ -40,7 +42,7 @@ export interface Sweep {
   readonly shardIds: readonly ShardId[];
   /** Whether the shard has been served without a break since the sweep began, and no other sweep of it began meanwhile (I2). */
   covers(shardId: ShardId): boolean;
-  /** Everything due on them was read and offered to `admit`. */
+  /** It had everything due on them, which was offered to `admit`. */
   caughtUp(): void;
 }
 
@@ -67,6 +69,8 @@ export interface InboxOptions {
   readonly logger: Logger;
   readonly counters: Counters;
   readonly pollIntervalMs: number;
+  /** All that is due is about to be read, in as many pages as it takes. */
+  readonly beginAll: () => void;
   /** @param shardIds of those alone that are served of these. Not given: of all */
   readonly begin: (shardIds?: readonly ShardId[]) => Sweep;
   /** What is held here of these shards already. */
@@ -86,7 +90,7 @@ export class Inbox {
   readonly #outage: Outage;
   /** What ended or was put off since the read under way began (I2). */
   #settled = new Set<string>();
-  /** How many characters were too much when the last read began, as far as they have not left memory since. */
+  /** How many characters are still to leave memory for there to be room, of those that were too much when the last read began. */
   #excess = 0;
   #pace = PACE_MS;
   /** Ends the wait for room. */
@@ -96,8 +100,8 @@ export class Inbox {
   #readAgain = false;
   /** Shards that are to be read aside. */
   readonly #hurried = new Set<ShardId>();
-  /** Sweeps of such, each with more to come, in their turns. */
-  #aside: Sweep[] = [];
+  /** Those of which a page was read, and more is to come, in their turns. */
+  #aside: (readonly ShardId[])[] = [];
   /** The number of the sweep that began last. */
   #latest = 0;
   readonly #awaited = new Set<Awaited>();
@@ -180,12 +184,13 @@ export class Inbox {
   async #readAll(): Promise<void> {
     while (this.#readAgain && !this.#isClosed) {
       this.#readAgain = false;
-      const sweep = this.#begin();
+      this.#options.beginAll();
+      const first = this.#begin();
       // Those that left.
-      for (const shardId of this.#hurried) if (!sweep.covers(shardId)) this.#hurried.delete(shardId);
-      if (sweep.shardIds.length === 0) continue;
+      for (const shardId of this.#hurried) if (!first.covers(shardId)) this.#hurried.delete(shardId);
+      if (first.shardIds.length === 0) continue;
       try {
-        await this.#readThrough(sweep);
+        await this.#readThrough(first);
         this.#outage.succeeded();
       } catch (error) {
         // It may have been too much to read in time.
@@ -201,21 +206,23 @@ export class Inbox {
   #begin(shardIds?: readonly ShardId[]): Sweep {
     const sweep = this.#options.begin(shardIds);
     this.#latest = sweep.number;
+    // Those that left are read no more.
+    if (shardIds === undefined)
+      for (const { shardId, resolve } of this.#awaited) if (!sweep.covers(shardId)) resolve();
     return sweep;
   }
 
-  /** Reads all of it, and of what is hurried meanwhile. */
-  async #readThrough(sweep: Sweep): Promise<void> {
-    // Of a read that failed: this sweep is of their shards, too.
-    this.#aside = [];
-    for (let more = true; !this.#isClosed && (more || this.#aside.length > 0);) {
-      if (more) {
-        const before = [...this.#hurried];
-        more = await this.#readPage(sweep);
-        // Work that came while its last page was read is not in it, and may wait behind what came with other shards since.
-        if (!more) for (const shardId of before) if (sweep.covers(shardId)) this.#hurried.delete(shardId);
+  /** Reads all that is due. */
+  async #readThrough(first: Sweep): Promise<void> {
+    for (let sweep = first; !this.#isClosed; sweep = this.#begin()) {
+      const before = [...this.#hurried];
+      if (!(await this.#readPage(sweep))) {
+        // Work that came while the last page was read is not in it, and may wait behind what came with other shards since.
+        for (const shardId of before) if (sweep.covers(shardId)) this.#hurried.delete(shardId);
+        this.#aside = [];
+        return;
       }
-      if (more || this.#aside.length > 0) await this.#readAside();
+      await this.#readAside();
     }
   }
 
@@ -233,24 +240,31 @@ export class Inbox {
   /** A page of shards that are hurried, in their turn. */
   async #readAside(): Promise<void> {
     const fresh = [...this.#hurried]
-      .filter((shardId) => !this.#aside.some((sweep) => sweep.covers(shardId)))
+      .filter((shardId) => !this.#aside.some((shardIds) => shardIds.includes(shardId)))
       .slice(0, ASIDE_AT_ONCE);
     // Before the page: work may come while that is read, which passes it over.
     for (const shardId of fresh) this.#hurried.delete(shardId);
-    if (fresh.length > 0) this.#aside.push(this.#begin(fresh));
-    const sweep = this.#aside.shift();
-    if (sweep !== undefined && (await this.#readPage(sweep))) this.#aside.push(sweep);
+    if (fresh.length > 0) this.#aside.push(fresh);
+    const [shardIds] = this.#aside;
+    if (shardIds === undefined || this.#isClosed) return;
+    const sweep = this.#begin(shardIds);
+    const more = await this.#readPage(sweep);
+    // If it fails, they are in turn again.
+    this.#aside.shift();
+    if (more) this.#aside.push(sweep.shardIds);
   }
 
   /** Whether there is more, and room for it by now, or time. */
   async #readPage(sweep: Sweep): Promise<boolean> {
     const { messages, clock, counters } = this.#options;
-    // What is left of a shard that was given up is never taken: it would be read again and again, and nothing else.
+    // None, where the lease is over at this moment.
     const shardIds = sweep.shardIds.filter((shardId) => sweep.covers(shardId));
     if (shardIds.length === 0) return this.#caughtUp(sweep);
     const held = this.#options.held();
-    this.#excess = held.payload - held.room;
-    this.#pace = Math.min(SLOWEST_PACE_MS, PACE_MS * 2 ** (this.#excess / held.room));
+    const excess = held.payload - held.room;
+    // What calls bring and take with them since counts as leaving, too: not each of them is to have all read again.
+    this.#excess = excess > 0 ? Math.max(excess, held.room * LEAST_MADE) : 0;
+    this.#pace = Math.min(SLOWEST_PACE_MS, PACE_MS * 2 ** (excess / held.room));
     if (held.full.length > 0) this.#limit = Math.min(this.#limit, PAGE);
     this.#settled.clear();
     counters.polls += 1;

@@ -49,7 +49,10 @@ export class PersistedAdmission {
     const { envelope, peer, answer } = arrival;
     // What a handler on this shard waits for must be in memory when the shard is given up (shard-departure.ts).
     const isWaitedFor = arrival.isNested && envelope.expects !== "acceptance";
-    if (envelope.readPendingFirst || (isWaitedFor && shard.isServing && shard.isUnread)) {
+    if (
+      envelope.readPendingFirst ||
+      (isWaitedFor && shard.isServing && shard.isUnreadFor(envelope.address))
+    ) {
       arrival.isFirst = false;
       // If the read fails, the shard stays unread, and the request is only stored (A2).
       shard.markUnread();

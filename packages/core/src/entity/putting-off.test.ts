@@ -62,6 +62,7 @@ async function running() {
       logger,
       counters,
       pollIntervalMs: 500,
+      beginAll: () => undefined,
       begin: () => ({ number: 1, shardIds: [], covers: () => true, caughtUp: () => undefined }),
       held: () => ({ sequences: [], full: [], payload: 0, room: 1 }),
       admit: async () => undefined,
