@@ -21,10 +21,16 @@ describe("an error of the server", () => {
     expect(failureOf(told(code, severity), true)).toMatchObject({ outcome: "not-written", sqlState: code });
   });
 
+  it("leaves its session alive where a routine of its found a statement sent amiss", () => {
+    expect(isPlainError(Object.assign(told("08P01", "ERROR"), { routine: "exec_bind_message" }))).toBe(true);
+  });
+
   it.each([
     ["FATAL", "57P01"],
     ["FATAL", "40001"],
     ["PANIC", "XX000"],
+    // An old PgBouncer whose server crashed.
+    ["ERROR", "08P01"],
     ["ВАЖНО", "57P01"],
     ["致命错误", "08006"],
     ["PANIK", "53300"],

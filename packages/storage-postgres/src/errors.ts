@@ -128,7 +128,8 @@ export function isPlainError(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
   const severity = fieldOf(error, "severity");
   if (sqlState === null || severity === null) return false;
-  if (severity === "ERROR") return true;
+  // Old PgBouncers end a session with an ERROR, also while a COMMIT is under way. Of a server's it names the routine.
+  if (severity === "ERROR") return !sqlState.startsWith("08") || fieldOf(error, "routine") !== null;
   return severity !== "FATAL" && severity !== "PANIC" && !MAY_END_SESSION.test(sqlState);
 }
 

@@ -58,13 +58,14 @@ const ENCODINGS: ReadonlySet<string> = new Set(["UTF8", "SQL_ASCII"]);
 const STEP_DEADLINE_MS = 3_600_000;
 /**
  * How often the server looks, during a step, whether who migrates is still there: else it would go on for one that was killed, up
- * to the deadline, with the table locked, and then take it all back. Some systems' servers cannot look. Servers before version 17
- * have no time-out of transactions, which the user's role may have for its own.
+ * to the deadline, with the table locked, and then take it all back. Some systems' servers cannot look.
  */
 const LOOK_MS = 1_000;
 const STEP_SETTINGS = `SET LOCAL statement_timeout = ${STEP_DEADLINE_MS};
-  DO $do$ BEGIN SET LOCAL client_connection_check_interval = ${LOOK_MS}; EXCEPTION WHEN OTHERS THEN NULL; END $do$;
-  DO $do$ BEGIN SET LOCAL transaction_timeout = 0; EXCEPTION WHEN undefined_object THEN NULL; END $do$`;
+  DO $do$ BEGIN SET LOCAL client_connection_check_interval = ${LOOK_MS}; EXCEPTION WHEN OTHERS THEN NULL; END $do$`;
+/** From the wait for others on. The user's role may have a time-out of transactions for its own, which servers before version 17 lack. */
+const NO_TRANSACTION_TIMEOUT = `DO $do$ BEGIN SET LOCAL transaction_timeout = 0;
+  EXCEPTION WHEN undefined_object THEN NULL; END $do$`;
 /** Names this package's advisory lock among those of others; the second half is made from the schema. */
 const LOCK_CLASS = 0x686f6c64;
 
@@ -110,6 +111,7 @@ async function isLatest(driver: SqlDriver, schema: string): Promise<boolean> {
 async function migrateLocked(driver: SqlDriver, schema: string): Promise<void> {
   const transaction = await driver.begin();
   try {
+    await transaction.script(NO_TRANSACTION_TIMEOUT);
     await lock(transaction, schema);
     await transaction.script(
       `DO $do$ BEGIN IF to_regnamespace('"${schema}"') IS NULL THEN CREATE SCHEMA "${schema}"; END IF; END $do$;

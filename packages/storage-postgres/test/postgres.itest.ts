@@ -666,6 +666,30 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         expect(applied).toEqual(applied.map((_, index) => ({ version: index + 1 })));
       });
 
+      it("waits for who migrates it already for longer than a transaction of its user may take", async ({
+        skip,
+      }) => {
+        const setting = "SELECT 1 FROM pg_settings WHERE name = 'transaction_timeout'";
+        skip((await backend.sql(setting)).length === 0, "PostgreSQL has it since version 17");
+        const other = await connect();
+        try {
+          await other.query("SELECT pg_advisory_lock(x'686f6c64'::int, hashtext($1))", [backend.schema]);
+          const limited = new URL(url ?? "");
+          limited.searchParams.set("options", "-c transaction_timeout=1000");
+          const opening = open({ connectionString: limited.href });
+          opening.catch(() => undefined);
+          const waiting = `SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted
+            AND l.locktype = 'advisory' AND l.objid = hashtext($1)::bit(32)::bigint::oid
+            AND clock_timestamp() - a.xact_start > interval '1500 ms'`;
+          const waits = async (): Promise<number> => (await backend.sql(waiting, [backend.schema])).length;
+          await expect.poll(waits, { timeout: 20_000 }).toBe(1);
+          await other.query("SELECT pg_advisory_unlock_all()");
+          await opening;
+        } finally {
+          await other.end();
+        }
+      });
+
       it("of a later release that this one cannot work beside is refused", async () => {
         await open();
         await backend.sql(`INSERT INTO ${backend.schema}.migrations VALUES (99, 98)`);

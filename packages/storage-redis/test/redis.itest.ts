@@ -335,6 +335,11 @@ describe("a server whose settings endanger what is stored", () => {
     const taken = await claim(next.messages);
     await next.messages.saveReply(succeeded(running.requestId), taken, null);
     expect(await next.messages.lookUp([running.requestId])).toMatchObject([{ state: "answered" }]);
+    await next.messages.recordAttempt(requestId, 1, taken);
+    await expect(next.messages.recordAttempt(requestId, 2, taken)).rejects.toMatchObject({
+      outcome: "not-written",
+      message: expect.stringContaining("OOM"),
+    });
     await next.messages.reschedule(requestId, { deliverAt: null, attempts: 2 }, taken);
     expect(await next.messages.dropDeadLetter(dead.requestId, null)).toBe(true);
     const { entityType } = running.address;

@@ -10,7 +10,7 @@ import {
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
 import { beforeEach, describe, expect, it } from "vitest";
-import { Door, tampering } from "./tampering.ts";
+import { Door, notWritten, tampering } from "./tampering.ts";
 
 const Echo = defineEntity({
   name: "Echo",
@@ -640,5 +640,50 @@ describe("a request that is being accepted when its shard is drained", () => {
     await cluster.advance("10 minutes");
     await slept;
     expect(begun).toBe(24);
+  });
+});
+
+describe("an execution that waits for another attempt", () => {
+  it("holds up no shard that leaves, and goes on with the next owner, also where storage refuses the attempt", async () => {
+    let isFull = false;
+    let begun = 0;
+    const nap = Nap.implement({
+      async execute(ctx) {
+        begun += 1;
+        await ctx.run("step", () => undefined);
+      },
+    });
+    await using cluster = await createTestCluster({
+      runners: 2,
+      register: [nap],
+      tamper: tampering(({ messages, workflows }) => ({
+        messages: {
+          async recordAttempt(requestId, attempts, fence) {
+            if (isFull && attempts > 1) throw notWritten("recordAttempt");
+            await messages.recordAttempt(requestId, attempts, fence);
+          },
+        },
+        workflows: {
+          async appendJournal(...args) {
+            if (isFull) throw notWritten("appendJournal");
+            await workflows.appendJournal(...args);
+          },
+        },
+      })),
+    });
+    isFull = true;
+    const naps = Array.from({ length: 8 }, (_, n) => cluster.workflow(Nap).execute(`n${n}`));
+    const done = Promise.all(naps);
+    await cluster.advance("1 minute");
+    expect(begun).toBe(8);
+    let hasLeft = false;
+    void cluster.runners[0]?.member.shutdown().then(() => (hasLeft = true));
+    // entityTerminationTimeout is 15s.
+    await cluster.advance("5s");
+    expect(hasLeft).toBe(true);
+    isFull = false;
+    await cluster.advance("15s");
+    await done;
+    expect(begun).toBe(16);
   });
 });

@@ -153,20 +153,22 @@ export class RequestRunner {
 
   /** Attempts it until its outcome is recorded, or it is buried. */
   async #runRecorded(request: HostedRequest, activation: Activation): Promise<RunResult> {
-    const { fence } = activation;
+    const { fence, behavior } = activation;
+    // An execution leaves as soon as its shard is about to, also between two attempts: the next owner makes the other one. Not what
+    // is in a queue: what its shard takes still is not to overtake it.
+    const isQueued = behavior.queued?.has(request.envelope.tag) === true;
+    const leaving = behavior.keepsNothing === true && !isQueued ? activation.leaving : null;
     let lastError: unknown = null;
     let uncounted = 0;
     // The one that only tells that it was begun is no failure.
-    const mostRetries = Math.max(
-      activation.behavior.countsCutAttempt === true ? 1 : 0,
-      this.#options.maxRetries,
-    );
+    const mostRetries = Math.max(behavior.countsCutAttempt === true ? 1 : 0, this.#options.maxRetries);
     const isSpent = (): boolean => request.attempts > mostRetries;
     const hasAnother = (): boolean => request.attemptIsRecorded || !isSpent();
     for (let failures = 0; ; failures += 1) {
       if (failures > 0 && hasAnother()) {
         this.#options.counters.retried += 1;
-        await this.#retries.pause(request, failures);
+        await this.#retries.pause(request, failures, leaving);
+        if (leaving?.isAborted === true) return MOVED;
         await this.#parseAnew(request);
       }
       if (request.hasMoved()) return MOVED;

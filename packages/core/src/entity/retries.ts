@@ -4,6 +4,7 @@ import type { Clock } from "../adapter/clock.ts";
 import type { Random } from "../adapter/random.ts";
 import { backoffMs, OWN_RETRIES } from "../clock/backoff.ts";
 import { sleep } from "../clock/sleep.ts";
+import type { AbortWatch } from "../contract/abort.ts";
 import type { Logger } from "../contract/logger.ts";
 import { entityKey } from "../data/entity-address.ts";
 import type { HostedRequest } from "./hosted-request.ts";
@@ -21,12 +22,15 @@ export class Retries {
     this.#options = options;
   }
 
-  /** Waits before the next try, but not after the shard moved. */
-  async pause(request: HostedRequest, failures: number): Promise<void> {
+  /** Waits before the next try, but not after the shard moved, or once it is about to where `leaving` is given. */
+  async pause(request: HostedRequest, failures: number, leaving: AbortWatch | null = null): Promise<void> {
     const { clock, random } = this.#options;
     const { promise: over, resolve } = Promise.withResolvers<void>();
     const timer = clock.setTimer(backoffMs(OWN_RETRIES, failures, random), resolve);
+    const leave = (): void => resolve();
+    leaving?.whenAborted(leave);
     await request.unlessMoved(over, undefined);
+    leaving?.forget(leave);
     timer.cancel();
   }
 
