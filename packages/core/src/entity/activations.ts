@@ -105,7 +105,7 @@ export class Activations {
     shard.checkQuiet();
     if (activation.isBacklogged && activation.mailbox.size * 2 <= activation.mailbox.capacity) {
       activation.isBacklogged = false;
-      shard.markUnread();
+      shard.markUnreadFor(activation.address);
       this.#options.wake();
     }
     this.leaveIfDone(activation);

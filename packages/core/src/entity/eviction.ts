@@ -94,6 +94,8 @@ export class Eviction {
       activation.leave();
     }
     // A request may have come while onEvict ran, and have ended by now: then it stays, with fresh handlers.
-    if (activation.isIdle && activation.idleSince === null) shard.remove(activation);
+    // Or what found no room meanwhile waits in storage: another one would not know of it (INV-4).
+    if (activation.isIdle && activation.idleSince === null && !activation.isBacklogged)
+      shard.remove(activation);
   }
 }

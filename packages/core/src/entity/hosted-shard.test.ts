@@ -1,6 +1,7 @@
 import type { SaveRequestResult } from "../adapter/message-storage.ts";
 import { describe, expect, it } from "vitest";
 import { BriefMap } from "../data/brief-map.ts";
+import type { Envelope } from "../data/envelope.ts";
 import type { Activation } from "./activation.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { HostedShard } from "./hosted-shard.ts";
@@ -121,6 +122,38 @@ describe("a shard", () => {
     expect(shards.held(requests).full).toEqual([]);
     next.caughtUp();
     expect(shard?.isUnreadFor(entity("busy"))).toBe(false);
+  });
+
+  it("has nothing unread of an entity that was all here before a read left it out", () => {
+    const address = { entityType: "Shop", entityId: "busy", shardId: "default:1" } as const;
+    const shard = readShard();
+    const busy = { address, isFull: false, isFree: false, behavior: {} } as unknown as Activation;
+    shard.activations.set("Shop/busy", busy);
+    const readWithoutRoom = (sweep: number): void => {
+      shard.beginRead(sweep);
+      expect(shard.unready(true)).toEqual([address]);
+      shard.endRead(sweep);
+    };
+    readWithoutRoom(2);
+    expect(shard.isUnreadFor(address)).toBe(false);
+    shard.markUnread();
+    readWithoutRoom(3);
+    expect(shard.isUnreadFor(address), "what came may have been for it").toBe(true);
+    readWithoutRoom(4);
+    expect(shard.isUnreadFor(address), "and still waits").toBe(true);
+    read(shard, 5);
+    expect(shard.isUnread).toBe(false);
+  });
+
+  it("takes what its handlers call although reads of others look at what is busy on it, while it is given up", () => {
+    const address = { entityType: "Shop", entityId: "busy", shardId: "default:1" } as const;
+    const shard = readShard();
+    shard.activations.set("Shop/busy", { address, isFull: true, behavior: {} } as unknown as Activation);
+    shard.windDown([]);
+    shard.unready(false);
+    expect(
+      shard.takesNested({ address, persisted: true, readPendingFirst: false } as unknown as Envelope),
+    ).toBe(true);
   });
 
   it("is not read by what was read while the lease was over", () => {

@@ -10,6 +10,7 @@ import { firstIdSince } from "./newest-requests.ts";
 import type { SkippedRequests } from "./skipped-requests.ts";
 
 const NONE: readonly EntityAddress[] = [];
+const NO_KEYS: ReadonlySet<string> = new Set();
 
 /** What a runner keeps of one shard while it owns it. */
 export class HostedShard {
@@ -41,9 +42,10 @@ export class HostedShard {
   #storing = 0;
   /** Writes under way that replies followed from which are recorded already. */
   #owed = 0;
-  /** Entities that the read under way left out for want of room, and those that the last did that came to its end. */
+  /** Entities that the read under way leaves out for want of room. */
   #leavesOut = new Set<string>();
-  #leftOut: ReadonlySet<string> = this.#leavesOut;
+  /** Those of which storage may hold requests since each read left them out that came to its end. */
+  #leftOut = NO_KEYS;
   /** The number of the last read that began, and how much it has read once it comes to its end. */
   #sweep = 0;
   #mark = 0;
@@ -119,8 +121,11 @@ export class HostedShard {
   /** The read with this number had all that there is. */
   endRead(sweep: number): void {
     if (this.#sweep !== sweep) return;
+    // Of what was all here before, storage holds nothing that this read left out.
+    if (this.#readUpTo < this.#mark) this.#leftOut = new Set(this.#leavesOut);
+    else if (this.#leftOut.size > 0)
+      this.#leftOut = new Set([...this.#leftOut].filter((key) => this.#leavesOut.has(key)));
     this.#readUpTo = this.#mark;
-    this.#leftOut = this.#leavesOut;
   }
 
   /** What the read under way still brings of this entity would come out of order: the next one takes it. */
@@ -165,7 +170,8 @@ export class HostedShard {
   }
 
   /**
-   * Entities whose stored requests cannot be taken now: no room, no code, or held back. A read leaves the former unread.
+   * Entities whose stored requests cannot be taken now: no room, no code, or held back. A read leaves unread what was so of the
+   * former.
    *
    * @param mayNotWait there is no room for what would not begin at once
    */

@@ -102,17 +102,21 @@ export class HostedShards {
   beginRead(shardIds: Iterable<ShardId> = this.#shards.keys()): Sweep {
     this.#sweeps += 1;
     const number = this.#sweeps;
-    const shards = [...shardIds]
-      .flatMap((shardId) => this.#shards.get(shardId) ?? [])
-      .filter(({ isServing }) => isServing);
-    for (const shard of shards) shard.beginRead(number);
+    const shards: HostedShard[] = [];
+    // A runner may have tens of thousands, and reads for each request that is only stored.
+    for (const shardId of shardIds) {
+      const shard = this.#shards.get(shardId);
+      if (shard?.isServing !== true) continue;
+      shard.beginRead(number);
+      shards.push(shard);
+    }
     return {
       number,
       shardIds: shards.map(({ fence }) => fence.shardId),
       covers: (shardId) => this.served(shardId)?.isReadBy(number) === true,
       caughtUp: () => {
         // What was read while the lease was over was not taken.
-        for (const shard of shards) if (this.served(shard.fence.shardId) === shard) shard.endRead(number);
+        if (this.#leaseIsHeld()) for (const shard of shards) if (shard.isServing) shard.endRead(number);
       },
     };
   }

@@ -239,9 +239,8 @@ export class Inbox {
 
   /** A page of shards that are hurried, in their turn. */
   async #readAside(): Promise<void> {
-    const fresh = [...this.#hurried]
-      .filter((shardId) => !this.#aside.some((shardIds) => shardIds.includes(shardId)))
-      .slice(0, ASIDE_AT_ONCE);
+    const inTurn = new Set(this.#aside.flat());
+    const fresh = [...this.#hurried].filter((shardId) => !inTurn.has(shardId)).slice(0, ASIDE_AT_ONCE);
     // Before the page: work may come while that is read, which passes it over.
     for (const shardId of fresh) this.#hurried.delete(shardId);
     if (fresh.length > 0) this.#aside.push(fresh);
