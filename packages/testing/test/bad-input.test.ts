@@ -270,6 +270,11 @@ describe("bad input", () => {
       "headers.tenant",
       (test) => test.entity(Desk, "a").note(1, { headers: { tenant: "a\ud800" } }),
     ],
+    [
+      "a header of the library's own",
+      "headers.holdfast-joining",
+      (test) => test.entity(Desk, "a").charge.notify({ cents: 1 }, { headers: { "holdfast-joining": "" } }),
+    ],
     ["null for headers", "headers", (test) => test.entity(Desk, "a").note(1, { headers: null as never })],
     [
       "a Map for headers",

@@ -1,4 +1,4 @@
-// Volatile requests that are sent again, or of which a copy comes late, while their shard leaves and comes back.
+// Requests that are sent again, or of which a copy comes late, while their shard leaves and comes back, or their mailbox is full.
 
 import { defineEntity, rpc } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
@@ -110,5 +110,74 @@ describe("a volatile request", () => {
     await askAll();
     expect(made, "each of them in one place").toBe(ids.length);
     await restarted;
+  });
+});
+
+describe("a persisted request", () => {
+  it("of which a copy comes when there is room did not run where its caller was told that there was none", async () => {
+    const Till = defineEntity({
+      name: "Till",
+      mailboxCapacity: 1,
+      rpcs: { pay: rpc<string, void>({ persisted: true }) },
+    });
+    for (let seed = 1; seed <= 5; seed += 1) {
+      const paid = new Set<string>();
+      await using cluster: TestCluster = await createTestCluster({
+        runners: 1,
+        seed,
+        register: [
+          Till.implement({
+            async pay(what) {
+              paid.add(what);
+              await cluster.sleep(30);
+            },
+          }),
+        ],
+      });
+      cluster.faults({ duplicate: 1, delay: ["0ms", "120ms"] });
+      const refused: string[] = [];
+      for (let n = 0; n < 40; n += 1) {
+        cluster
+          .entity(Till, "a")
+          .pay(`${n}`)
+          .catch(() => refused.push(`${n}`));
+        await cluster.advance("20ms");
+      }
+      cluster.faults({});
+      await cluster.advance("1 minute");
+      expect(refused).not.toEqual([]);
+      expect(refused.filter((what) => paid.has(what))).toEqual([]);
+    }
+  });
+
+  it("is refused under the sending that was refused, so that a copy of that says nothing of the next one", async () => {
+    await using cluster = await createTestCluster({ runners: 1, register: [] });
+    const answers: unknown[] = [];
+    const envelope = {
+      requestId: "1",
+      address: { entityType: "Nobody", entityId: "a", shardId: "default:0" as const },
+      tag: "pay",
+      payload: "1",
+      headers: {},
+      persisted: true,
+      expects: "reply" as const,
+      deduplicationKey: null,
+      deliverAt: null,
+      uninterruptible: false,
+      fromInside: false,
+      sender: "sender",
+      readPendingFirst: false,
+    };
+    for (const sending of [0, 3])
+      cluster.runners[0]?.member.parts.host.receive(
+        { type: "request", envelope, sending },
+        "a peer",
+        (message) => answers.push(message),
+      );
+    const refused = { type: "rejected", requestId: "1", code: "UNKNOWN_ENTITY" };
+    expect(answers).toMatchObject([
+      { ...refused, sending: 0 },
+      { ...refused, sending: 3 },
+    ]);
   });
 });

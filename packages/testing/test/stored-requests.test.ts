@@ -12,7 +12,7 @@ import {
 import { createTestCluster, type TestCluster, type TestClusterOptions } from "@holdfast/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { Door, tampering } from "./tampering.ts";
+import { Door, inDoubt, notWritten, tampering } from "./tampering.ts";
 
 const Shop = defineEntity({
   name: "Shop",
@@ -511,5 +511,91 @@ describe("a stored request whose input is still being parsed when its entity lea
     await cluster.advance("100ms");
     await entity.look();
     expect([handled, lives]).toEqual([["kept by 1"], 1]);
+  });
+});
+
+describe("a request that cannot be stored", () => {
+  /** A cluster of one runner, and its storage, which may be away, and may write the next request without saying so. */
+  async function refusing(handled: string[], gate?: Promise<void>) {
+    const storage = { isAway: false, losesAnswer: false };
+    const cluster = await createTestCluster({
+      runners: 1,
+      perRunner: () => ({ register: [shop(handled, gate)] }),
+      tamper: tampering(({ messages }) => ({
+        messages: {
+          async saveRequest(...args) {
+            const { isAway, losesAnswer } = storage;
+            storage.losesAnswer = false;
+            if (isAway && !losesAnswer) throw notWritten("saveRequest");
+            const saved = await messages.saveRequest(...args);
+            if (losesAnswer) throw inDoubt("saveRequest");
+            return saved;
+          },
+        },
+      })),
+    });
+    return { cluster, storage, [Symbol.asyncDispose]: () => cluster.shutdown() };
+  }
+
+  it("is not said to be unwritten where its owner had accepted it before it died", async () => {
+    const handled: string[] = [];
+    let open = (): void => undefined;
+    await using test = await refusing(handled, new Promise<void>((resolve) => (open = resolve)));
+    const call = watched(test.cluster.entity(Shop, "a").buy("x"));
+    await test.cluster.advance("1s");
+    test.storage.isAway = true;
+    await test.cluster.crash(0);
+    await test.cluster.advance("10s");
+    expect(call.outcome).toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
+    test.storage.isAway = false;
+    open();
+    await test.cluster.restart(0);
+    await test.cluster.advance("1 minute");
+    expect(handled).toContain("a x");
+  });
+
+  it.each(["owner", "sender"])(
+    "nor where the first try of its %s was written, of which nobody heard",
+    async (by) => {
+      const handled: string[] = [];
+      await using test = await refusing(handled);
+      if (by === "sender") {
+        await test.cluster.crash(0);
+        await test.cluster.advance("40s");
+      }
+      Object.assign(test.storage, { isAway: true, losesAnswer: true });
+      const call = watched(test.cluster.entity(Shop, "a").buy("x"));
+      await test.cluster.advance("10s");
+      expect(call.outcome).toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
+      test.storage.isAway = false;
+      if (by === "sender") await test.cluster.restart(0);
+      await test.cluster.advance("1 minute");
+      expect(handled).toEqual(["a x"]);
+    },
+  );
+
+  it("nor where its handler had begun before that", async () => {
+    const handled: string[] = [];
+    await using test = await refusing(handled);
+    await test.cluster.advance("5s");
+    // After some calls it is known to be brief.
+    for (const what of ["1", "2", "3", "4", "5"]) await test.cluster.entity(Shop, what).buy(what);
+    test.storage.isAway = true;
+    const call = watched(test.cluster.entity(Shop, "a").buy("x"));
+    await test.cluster.advance("1 minute");
+    expect(handled).toContain("a x");
+    expect(call.outcome).toMatchObject({ code: "PERSISTENCE", outcome: "unknown" });
+  });
+
+  it("is said to be unwritten where neither its owner nor its sender could write it", async () => {
+    const handled: string[] = [];
+    await using test = await refusing(handled);
+    test.storage.isAway = true;
+    const call = watched(test.cluster.entity(Shop, "a").buy("x"));
+    await test.cluster.advance("10s");
+    expect(call.outcome).toMatchObject({ code: "PERSISTENCE", outcome: "not-written" });
+    test.storage.isAway = false;
+    await test.cluster.advance("1 minute");
+    expect(handled).toEqual([]);
   });
 });

@@ -5,6 +5,8 @@
 //   G2  `undelivered` is told only of what was never written; what was written on a link that ended may have arrived,
 //       and `disconnected` says that it may not have.
 //   G3  The listener hears nothing within `send`, and nothing once `close` resolved.
+//   G4  The links of a start of a peer end before anything of its next start is read: should one end later, what is awaited from
+//       that one would be taken for lost.
 
 import { status } from "@grpc/grpc-js";
 import type {
@@ -125,6 +127,7 @@ export class GrpcTransport implements Transport {
       opened: (hello) => {
         // What comes on this link is the peer's, under the name that it goes by itself.
         peer = hello.address;
+        this.#endOutlived(hello);
       },
       peer: () => peer,
     });
@@ -161,6 +164,7 @@ export class GrpcTransport implements Transport {
       },
       opened: (hello) => {
         peer = hello.address;
+        this.#endOutlived(hello);
         this.#accepted.set(peer, link);
         const current = this.#current.get(peer);
         // One that this member opened and sends on already stays (G1), unless the peer has given it up.
@@ -216,6 +220,12 @@ export class GrpcTransport implements Transport {
     });
     this.#links.add(link);
     return link;
+  }
+
+  /** Ends the link that a former start of this peer opened (G4). */
+  #endOutlived(hello: Hello): void {
+    const accepted = this.#accepted.get(hello.address);
+    if (accepted?.isOfAnotherStart(hello) === true) accepted.close();
   }
 
   /** The peer may reach this member where this one does not reach it. */

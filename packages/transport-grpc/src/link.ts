@@ -98,15 +98,21 @@ export class Link {
     return this.#limitBytes;
   }
 
+  /** Whether it is known to be of another start of the member than this one, so that nothing comes of it any more. */
+  isOfAnotherStart({ instanceId }: Hello): boolean {
+    return this.#peer !== null && this.#peer.instanceId !== instanceId;
+  }
+
   /**
    * Whether a stream that this peer opened now shows that this one is of no use any more: it comes from another start of
    * the member, or from a peer that had this one to send on, and still opened another.
    */
   isSupersededBy(hello: Hello): boolean {
     if (this.#peer === null) return false;
-    const { instanceId, since } = this.#peer;
     // Both ends may have opened one at once. A stream that is opened at that moment is here within the time-out.
-    return hello.instanceId !== instanceId || performance.now() - since > this.#options.helloTimeoutMs;
+    return (
+      this.isOfAnotherStart(hello) || performance.now() - this.#peer.since > this.#options.helloTimeoutMs
+    );
   }
 
   /** Whether the queue had room. `bytes` is no more than `limitBytes` of now. */

@@ -6,6 +6,9 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { freePort } from "../../../test/services/free-port.ts";
+import { Client, credentials, type ClientDuplexStream } from "@grpc/grpc-js";
+import { encodeMessage } from "../src/codec.ts";
+import { encodeHello, packFrame, PROTOCOL_VERSION, service } from "../src/protocol.ts";
 import { Member, ping } from "./member.ts";
 
 /** Starts a member in a process of its own. */
@@ -86,6 +89,18 @@ async function startBehindRelay(): Promise<{ readonly relay: Relay; readonly pee
   return { relay, peer };
 }
 
+/** A stream as a peer opens it. */
+function linkTo(address: string): ClientDuplexStream<Buffer, Buffer> {
+  const client = new Client(address, credentials.createInsecure());
+  onTestFinished(() => client.close());
+  const { path, requestSerialize, responseDeserialize } = service["Connect"] as NonNullable<
+    (typeof service)[string]
+  >;
+  const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  stream.on("error", () => undefined);
+  return stream as ClientDuplexStream<Buffer, Buffer>;
+}
+
 async function untilReached(member: Member, address: string): Promise<void> {
   while (!(await member.reaches(address))) await new Promise((resolve) => setTimeout(resolve, 20));
 }
@@ -129,6 +144,27 @@ describe("a peer that freezes", () => {
     // And what the member sends there goes to the successor.
     expect(await member.reaches(peer.address)).toBe(true);
     expect(successor.received.some(({ type }) => type === "ping")).toBe(true);
+  });
+
+  it("is missed with all of its links before its successor is heard, and not once more after that (G4)", async () => {
+    await using member = await Member.start({ keepAliveMs: 600_000 });
+    const address = "127.0.0.1:1";
+    /** A link that this start of the peer opens, and on which the member has heard it. */
+    const open = async (instanceId: string, nonce: string): Promise<void> => {
+      const stream = linkTo(member.address);
+      const hello = { protocolVersion: PROTOCOL_VERSION, address, instanceId, maxMessageBytes: 0 };
+      stream.write(encodeHello(hello));
+      stream.write(packFrame([encodeMessage(ping(nonce), 1_000)]));
+      await member.until(() =>
+        member.received.some((message) => "nonce" in message && message.nonce === nonce),
+      );
+    };
+    // Where both ends open one at once there are two, and each is sent on by one end.
+    await open("first", "1");
+    await open("first", "2");
+    expect(member.gone).toEqual([]);
+    await open("successor", "3");
+    expect(member.gone).toEqual([address, address]);
   });
 
   it("holds up no memory beyond the bounds: what does not fit comes back as undelivered", async () => {

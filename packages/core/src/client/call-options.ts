@@ -4,7 +4,7 @@ import { checkBoolean } from "../contract/boolean.ts";
 import { timeOf } from "../contract/date.ts";
 import { checkKey } from "../contract/key.ts";
 import { checkOptionNames, type OptionNames } from "../contract/option-names.ts";
-import type { Envelope } from "../data/envelope.ts";
+import { OWN_PREFIX, type Envelope } from "../data/envelope.ts";
 import { ConfigError } from "../errors/config.ts";
 import type { CallLimits } from "./call-limits.ts";
 
@@ -12,7 +12,7 @@ import type { CallLimits } from "./call-limits.ts";
 export interface CallOptions extends CallLimits {
   /** Persisted rpcs: calls of one entity, rpc and key are one request, which runs once and answers all. */
   readonly idempotencyKey?: string | undefined;
-  /** Strings that travel with the request, on the handler's `ctx.headers`. */
+  /** Strings that travel with the request, on the handler's `ctx.headers`. Names with `holdfast-` before them are the library's. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Persisted rpcs: not handled before this time. */
   readonly deliverAt?: Date | undefined;
@@ -72,7 +72,7 @@ export function deliverAtOf({ deliverAt }: CallOptions): number | null {
   return deliverAt === undefined ? null : Math.max(0, timeOf(deliverAt, "deliverAt"));
 }
 
-/** A copy. @throws {ConfigError} they are no texts by name, or too long in all */
+/** A copy. @throws {ConfigError} they are no texts by name, one is the library's own, or they are too long in all */
 export function headersOf({ headers }: CallOptions): Envelope["headers"] {
   if (headers === undefined) return NO_HEADERS;
   // A Map, or the Headers of a web request, would be taken for an object without any.
@@ -82,6 +82,13 @@ export function headersOf({ headers }: CallOptions): Envelope["headers"] {
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value !== "string")
       throw new ConfigError({ option: `headers.${name}`, got: value, takes: "a string" });
+    // They decide what becomes of a request.
+    if (name.startsWith(OWN_PREFIX))
+      throw new ConfigError({
+        option: `headers.${name}`,
+        got: value,
+        takes: `nothing: headers that begin with "${OWN_PREFIX}" are the library's own`,
+      });
     if (!name.isWellFormed() || !value.isWellFormed())
       throw new ConfigError({
         option: `headers.${name}`,

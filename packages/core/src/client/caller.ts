@@ -44,6 +44,8 @@ export interface CallTarget extends CallOrigin {
   readonly fromInside: boolean;
   /** How it is delivered, if not as the rpc says: the untyped client decides by call. */
   readonly persisted?: boolean;
+  /** Headers of the library's own that it goes with. */
+  readonly marks?: Envelope["headers"];
 }
 
 /** Sends requests and hands back decoded, validated outcomes. */
@@ -223,7 +225,7 @@ export class ClusterCaller implements Caller {
     if (!persisted) forbidForVolatile(options);
     return {
       payload: encodeBoundedPayload(input, what, this.#options.maxPayloadBytes),
-      headers: headersOf(options),
+      headers: target.marks === undefined ? headersOf(options) : { ...headersOf(options), ...target.marks },
       persisted,
       givenKey: persisted ? givenKeyOf(options) : null,
       deliverAt: deliverAtOf(options),

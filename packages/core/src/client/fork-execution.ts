@@ -37,6 +37,6 @@ export async function forkExecution(origin: AddressedExecution, options: ForkOpt
   const from: ForkOrigin = { executionId, requestId, number: run.number, fromStep };
   const input = decodePayload(run.input ?? payload, `The input of ${contract.name}`);
   const target = { ...origin.to(EXECUTE), entityId: forked };
-  await caller.notify(target, input, { headers: { [FORK_HEADER]: JSON.stringify(from) } });
+  await caller.notify({ ...target, marks: { [FORK_HEADER]: JSON.stringify(from) } }, input);
   return forked;
 }

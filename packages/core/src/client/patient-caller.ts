@@ -8,7 +8,7 @@ import type { Caller } from "./caller.ts";
 export function patientCaller(caller: Caller): Caller {
   return {
     call: (target, input, options) =>
-      caller.call(target, input, { ...options, headers: { ...options?.headers, [PATIENT_HEADER]: "" } }),
+      caller.call({ ...target, marks: { ...target.marks, [PATIENT_HEADER]: "" } }, input, options),
     notify: (target, input, options) => caller.notify(target, input, options),
     stream: (target, input, options) => caller.stream(target, input, options),
     lookUpByKey: (target, key, limits) => caller.lookUpByKey(target, key, limits),

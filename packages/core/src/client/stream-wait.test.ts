@@ -59,6 +59,19 @@ describe("the elements of a stream that wait for their reader", () => {
     await expect(wait.take()).rejects.toThrow(TimeoutError);
   });
 
+  it.each(["delivery fails", "the time is over"])(
+    "keep nothing busy once %s, also where their reader never comes for them",
+    async (why) => {
+      const { clock, said, chunk, wait } = begun(true, { timeout: "1s" });
+      chunk(0);
+      if (why === "delivery fails") wait.failed(FULL);
+      await clock.advance(1_000);
+      said.length = 0;
+      await clock.advance(60_000);
+      expect(said).toEqual([]);
+    },
+  );
+
   it("are all given out where the end came in time", async () => {
     const { clock, wait, chunk, ends } = begun(true, { timeout: "1s" });
     chunk(0);

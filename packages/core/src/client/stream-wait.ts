@@ -4,7 +4,7 @@
 //       looks in a row was lost: of a persisted stream it is asked for again, and the reading of another one fails.
 //   W2  At each look it says how far it came: its last word may have been lost, and a producer that hears nothing takes it
 //       for gone.
-//   W3  What fails the wait ends its limits, too: what came before is given out first, however long its reader takes.
+//   W3  What fails the wait ends its limits and its looks, too: what came before is given out first, however long its reader takes.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import { answerOf } from "../contract/answers.ts";
@@ -57,7 +57,7 @@ export class StreamWait extends LimitedWait implements DeliveryListener {
   /** Sends the request. Once this has returned, call `end` at last, whatever comes. */
   begin(): void {
     this.send(this);
-    this.#lookLater();
+    if (!this.isOver) this.#lookLater();
   }
 
   /** The next chunk; undefined at the end, and once its reader left. @throws what the stream, or the wait for it, ended with */
@@ -96,6 +96,8 @@ export class StreamWait extends LimitedWait implements DeliveryListener {
   }
 
   protected override fail(error: Error): void {
+    // Its reader may come for what is left much later, or never.
+    this.#timer?.cancel();
     this.#queue.fail(error);
   }
 
@@ -119,7 +121,7 @@ export class StreamWait extends LimitedWait implements DeliveryListener {
   #lookLater(): void {
     this.#timer = this.#parts.clock.setTimer(LOOK_MS, () => {
       this.#look();
-      this.#lookLater();
+      if (!this.isOver) this.#lookLater();
     });
   }
 

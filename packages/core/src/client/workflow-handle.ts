@@ -119,14 +119,12 @@ export function workflowHandle(
       const state = await execution.known(options);
       if (state.state !== "pending") return outcome(contract, state);
       // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
-      const joining = { ...options, headers: { [JOINING_HEADER]: "" } };
-      const output = await caller
-        .call({ ...execution.to(EXECUTE), begunAt }, undefined, joining)
-        .catch(async (error: unknown) => {
-          const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
-          if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
-          throw error;
-        });
+      const joining = { ...execution.to(EXECUTE), begunAt, marks: { [JOINING_HEADER]: "" } };
+      const output = await caller.call(joining, undefined, options).catch(async (error: unknown) => {
+        const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
+        if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
+        throw error;
+      });
       return parse(contract.output, output, `The result of ${workflow}`);
     },
     async poll() {

@@ -1,5 +1,8 @@
 import { entityKey, type EntityAddress } from "./entity-address.ts";
 
+/** What the names of headers begin with that the library gives a request. Callers give it none of these. */
+export const OWN_PREFIX = "holdfast-";
+
 /** The header of a request whose sender is patient. */
 export const PATIENT_HEADER = "holdfast-patient";
 

@@ -6,7 +6,7 @@
 //   A1  A request is admitted only while its shard is served at that very moment: it is asked again after each await.
 //   A2  A persisted request goes straight to its mailbox only if everything accepted before it for that entity is in
 //       memory; else it is only stored, and read back in order (INV-4).
-//   A3  Nothing runs twice because it came twice: not what is volatile and was seen lately, nor what storage knows.
+//   A3  Nothing runs twice because it came twice: not what was seen lately, nor what is persisted and storage knows.
 //   A4  A persisted request runs before it is stored where its sender waits, it came nowhere before and is in no storage, it has
 //       no key to be known by, nothing is in front of it, and its rpc's handlers are brief: it is stored together with its reply.
 
@@ -45,7 +45,7 @@ export class Admission {
   readonly #persisted: PersistedAdmission;
   /** Requests that came and are not admitted or refused yet: their shard is expected, or they are being parsed. */
   readonly #arriving = new BriefMap<Arrival>();
-  /** Sendings of volatile requests that came lately, so that a message that comes twice counts once. */
+  /** Sendings of requests that came lately, so that a message that comes twice counts once. */
   readonly #recent = new RecentIds();
 
   constructor(options: AdmissionOptions) {
@@ -73,13 +73,14 @@ export class Admission {
     peer: string,
     answer: Answer,
   ): void {
-    // The first of two copies has the answer. Persisted requests have it from storage; this process copies nothing.
-    const isCopied = !envelope.persisted && peer !== HERE;
-    if (isCopied && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;
+    // The first of two copies has the answer, and a refusal of one must not be told where the other is accepted. This process
+    // copies nothing.
+    const mayBeCopy = peer !== HERE;
+    if (mayBeCopy && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;
     const arrival: Arrival = {
       envelope,
       peer,
-      answer: isCopied ? toSending(sending, answer) : answer,
+      answer: mayBeCopy ? toSending(sending, answer) : answer,
       readFrom,
       isNested,
       isFirst: envelope.persisted && this.#isFirst(envelope, sending, peer),

@@ -24,6 +24,7 @@ async function sender(
   readonly clock: VirtualClock;
   readonly sent: string[];
   readonly end: unknown[];
+  readonly failures: Error[];
   owner: string | undefined;
   /** Who reads nothing as large as the request. */
   tooSmall: string | null;
@@ -32,8 +33,17 @@ async function sender(
   const clock = new VirtualClock();
   const sent: string[] = [];
   const end: unknown[] = [];
+  const failures: Error[] = [];
   const storage = await createMemoryBackend().storage.open({ clock, random: new SeededRandom(1) });
-  const test = { clock, sent, end, storage, owner: owner ?? undefined, tooSmall: null as string | null };
+  const test = {
+    clock,
+    sent,
+    end,
+    failures,
+    storage,
+    owner: owner ?? undefined,
+    tooSmall: null as string | null,
+  };
   const delivery = new Delivery({
     messages: storage.messages,
     clock,
@@ -58,10 +68,33 @@ async function sender(
     accepted: () => undefined,
     chunk: () => undefined,
     reply: ({ exit }) => void end.push(exit),
-    failed: (error) => void end.push(error.name),
+    failed: (error) => {
+      failures.push(error);
+      end.push(error.name);
+    },
   });
   return Object.assign(test, { delivery });
 }
+
+describe("a call that is under way when its cluster stops", () => {
+  it.each([
+    { owner: "first", persisted: false, mayHaveRun: true },
+    { owner: "first", persisted: true, mayHaveRun: true },
+    { owner: null, persisted: false, mayHaveRun: false },
+    { owner: null, persisted: true, mayHaveRun: false },
+  ])("is told whether it may have run: %o", async ({ owner, persisted, mayHaveRun }) => {
+    const test = await sender(sampleRequest({ persisted }), owner);
+    test.delivery.close("stopped");
+    expect(test.failures).toMatchObject([{ name: "ClusterClosedError", mayHaveRun }]);
+  });
+
+  it("may have run where its sender stored it", async () => {
+    const test = await sender(sampleRequest({ persisted: true }), null);
+    await test.clock.advance(5_000);
+    test.delivery.close("stopped");
+    expect(test.failures).toMatchObject([{ name: "ClusterClosedError", mayHaveRun: true }]);
+  });
+});
 
 describe("a volatile request that was sent on to the next owner", () => {
   it("is not given up for what the one before says when it is asked late (D4)", async () => {

@@ -104,7 +104,8 @@ export class Delivery {
   /** Sends a request. The listener may be called before this returns. */
   send(envelope: Envelope, listener: DeliveryListener, origin?: Origin): void {
     // Its input may have been parsed for as long as the cluster took to close: nobody else would ever tell its caller (D3).
-    if (this.#closedAs !== null) return listener.failed(this.#closed(envelope, this.#closedAs));
+    if (this.#closedAs !== null)
+      return listener.failed(new ClusterClosedError({ what: describeCall(envelope), state: this.#closedAs }));
     const outgoing = newOutgoing(envelope, listener, origin);
     // A clock that was set back makes ids that go on from before: how old such a request is nobody can tell (newest-requests.ts).
     if (envelope.persisted && timeOfRequestId(envelope.requestId) > this.#options.clock.now())
@@ -189,14 +190,12 @@ export class Delivery {
     this.#probe?.cancel();
     this.#storeAndForward.close();
     for (const outgoing of this.#outgoing.values()) {
-      outgoing.retry?.cancel();
-      outgoing.listener.failed(this.#closed(outgoing.envelope, state));
+      const { envelope, target, retry, listener } = outgoing;
+      retry?.cancel();
+      const mayHaveRun = target !== null || mayBeInStorage(outgoing);
+      listener.failed(new ClusterClosedError({ what: describeCall(envelope), state, mayHaveRun }));
     }
     this.#outgoing.clear();
-  }
-
-  #closed(envelope: Envelope, state: string): ClusterClosedError {
-    return new ClusterClosedError({ what: describeCall(envelope), state });
   }
 
   #dispatch(outgoing: Outgoing): void {

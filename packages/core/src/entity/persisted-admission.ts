@@ -9,7 +9,7 @@ import type { AnyRpc } from "../contract/rpc.ts";
 import { isJoining, isPatient } from "../data/envelope.ts";
 import { HERE } from "../data/runner-record.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { FencedError, isNotWritten, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import type { Activations } from "./activations.ts";
 import { refuse, refuseFull, type Arrival, type Destination } from "./arrival.ts";
@@ -18,7 +18,7 @@ import type { HostedRequest } from "./hosted-request.ts";
 import type { HostedShard } from "./hosted-shard.ts";
 import { Joining, type JoiningOptions } from "./joining.ts";
 import { KeysBeingStored } from "./keys-being-stored.ts";
-import { ACCEPTED_BEFORE } from "./rejection.ts";
+import { ACCEPTED_BEFORE, OUT_OF_REACH } from "./rejection.ts";
 
 export interface PersistedAdmissionOptions extends JoiningOptions {
   readonly activations: Activations;
@@ -96,6 +96,7 @@ export class PersistedAdmission {
       straight.mailbox.push(request);
     }
     if (envelope.expects !== "acceptance" && !arrival.hasLeft) this.#options.waiters.add(request.id, waiter);
+    let isThere = false;
     try {
       const save = (): Promise<SaveRequestResult> =>
         this.#beingStored.until(envelope, () =>
@@ -105,6 +106,7 @@ export class PersistedAdmission {
       if (request.attemptIsRecorded) request.accepting = saving;
       const saved = await saving;
       if (saved.outcome === "duplicate") {
+        isThere = true;
         if (straight !== null) this.#withdraw(request, straight, shard);
         this.#options.waiters.remove(request.id, waiter);
         if (this.#options.admittingShard(arrival) !== shard)
@@ -134,7 +136,8 @@ export class PersistedAdmission {
       }
       // Its outcome may be unknown: it may wait in storage now, where only a read finds it.
       this.#options.wake();
-      refuse(arrival, "PERSISTENCE", error instanceof PersistenceError ? error.detail : "the storage failed");
+      const detail = error instanceof PersistenceError ? error.detail : "the storage failed";
+      refuse(arrival, "PERSISTENCE", !isThere && isNotWritten(error) ? OUT_OF_REACH : detail);
     }
   }
 

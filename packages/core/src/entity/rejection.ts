@@ -25,7 +25,7 @@ import { PersistenceError } from "../errors/storage.ts";
 
 /** The detail of a NOT_ASSIGNED rejection of what was accepted, or may have been. */
 export const ACCEPTED_BEFORE = "it was accepted, and its shard is at another runner now";
-/** The detail of a PERSISTENCE rejection by who has not tried to accept anything. */
+/** The detail of a PERSISTENCE rejection by who surely has accepted nothing. */
 export const OUT_OF_REACH = "storage or leases are out of its reach";
 
 /** Whoever asks the shard's next owner finds it. */

@@ -17,6 +17,7 @@ let messages: MessageStorage;
 let outgoing: OutgoingRequests;
 let said: string[];
 let logged: string[];
+let failures: Error[];
 let owner: string | undefined;
 let forward: (each: Outgoing) => void;
 let way: StoreAndForward;
@@ -29,6 +30,7 @@ beforeEach(async () => {
   outgoing = new OutgoingRequests();
   said = [];
   logged = [];
+  failures = [];
   owner = "owner";
   isServed = false;
   forward = ({ envelope }) => void said.push(`${envelope.requestId} is forwarded`);
@@ -54,7 +56,10 @@ function wayOver(storage: MessageStorage): StoreAndForward {
     ownerOf: () => owner,
     serves: () => isServed,
     forward: (each) => forward(each),
-    failed: ({ envelope }, error) => void said.push(`${envelope.requestId} failed: ${error.name}`),
+    failed: ({ envelope }, error) => {
+      failures.push(error);
+      said.push(`${envelope.requestId} failed: ${error.name}`);
+    },
   });
 }
 
@@ -119,6 +124,52 @@ describe("a request that is stored", () => {
     await stored;
     expect(tries).toBe(3);
     expect(said).toEqual(["r1 failed: PersistenceError"]);
+  });
+});
+
+describe("a request that cannot be stored (S4)", () => {
+  /** Stores it with tries that end so, and returns what it failed with. */
+  async function outcomeOf(
+    outcomes: readonly ("unknown" | "not-written")[],
+    mayBeAccepted: boolean,
+  ): Promise<unknown> {
+    const left = [...outcomes];
+    way = wayOver({
+      ...messages,
+      saveRequest: () => {
+        const outcome = left.shift() ?? "unknown";
+        return Promise.reject(new PersistenceError({ operation: "saveRequest", outcome, detail: "broken" }));
+      },
+    });
+    const sent = send("r1");
+    sent.mayBeAccepted = mayBeAccepted;
+    const stored = way.store(sent);
+    await clock.advance(10_000);
+    await stored;
+    return failures;
+  }
+
+  it.each([
+    {
+      of: "a try before the last",
+      outcomes: ["unknown", "not-written", "not-written"],
+      mayBeAccepted: false,
+    },
+    { of: "the last", outcomes: ["not-written", "not-written", "unknown"], mayBeAccepted: false },
+    { of: "an owner", outcomes: ["not-written", "not-written", "not-written"], mayBeAccepted: true },
+  ] as const)(
+    "is not said to be unwritten where that is not known of $of",
+    async ({ outcomes, mayBeAccepted }) => {
+      expect(await outcomeOf(outcomes, mayBeAccepted)).toMatchObject([
+        { name: "PersistenceError", outcome: "unknown", detail: "broken" },
+      ]);
+    },
+  );
+
+  it("is said to be unwritten where it surely is", async () => {
+    expect(await outcomeOf(["not-written", "not-written", "not-written"], false)).toMatchObject([
+      { name: "PersistenceError", outcome: "not-written" },
+    ]);
   });
 });
 
@@ -263,6 +314,19 @@ describe("the owner of a shard for which a request was stored", () => {
     expect(way.readsUpTo(send("next"))).not.toBeNull();
     way.takenIn(after);
     expect(way.readsUpTo(send("next"))).toBeNull();
+  });
+
+  it("is told again where it refused one before it read, whose reply was found in storage", async () => {
+    await way.store(send("first", "key"));
+    await answer("first");
+    await way.store(send("stored"));
+    const refused = send("refused", "key");
+    refused.target = "owner";
+    refused.readsUpTo = way.readsUpTo(refused);
+    await way.leave(refused, { type: "rejected", requestId: "refused", code: "UNKNOWN_RPC", detail: "" });
+    expect(said.at(-1)).toBe("refused is answered, as first");
+    way.takenIn(refused);
+    expect(way.readsUpTo(send("next"))).not.toBeNull();
   });
 
   it("is told again where another one was stored meanwhile", async () => {

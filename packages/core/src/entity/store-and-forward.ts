@@ -6,6 +6,8 @@
 //       (INV-4), whichever of them is lost on the way.
 //   S2  Where the answer of an owner is lost, too, the reply is looked up for as long as anybody waits for it.
 //   S3  An owner that refuses what is in storage handles it later, or answers it there: it is sent to the next owner only.
+//   S4  Who is told that nothing was written may call again under another id. So nobody is told that of a request which an owner
+//       may have accepted, or a try of this sender's may have written.
 
 import type { Clock, Timer } from "../adapter/clock.ts";
 import type { MessageStorage, RequestState } from "../adapter/message-storage.ts";
@@ -16,6 +18,7 @@ import type { EntityAddress } from "../data/entity-address.ts";
 import { asUnseen, isJoining, type Envelope } from "../data/envelope.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { Rejected, RejectionCode } from "../data/wire-message.ts";
+import { isNotWritten, PersistenceError } from "../errors/storage.ts";
 import { absent } from "./answers.ts";
 import { retryDelayMs, type Outgoing } from "./outgoing.ts";
 import type { OutgoingRequests } from "./outgoing-requests.ts";
@@ -84,7 +87,10 @@ export class StoreAndForward {
     if (readsUpTo !== null && this.#storedFor.get(shardId) === readsUpTo) this.#storedFor.delete(shardId);
   }
 
-  /** Stores a request, which accepts it, and tells its owner, if there is one. Never rejects: it fails where it cannot be stored. */
+  /**
+   * Stores a request, which accepts it, and tells its owner, if there is one. Never rejects: it fails where it cannot be stored,
+   * and the last try alone does not say that nothing was (S4).
+   */
   async store(outgoing: Outgoing): Promise<void> {
     const { envelope, listener } = outgoing;
     if (isJoining(envelope)) return this.leave(outgoing, null);
@@ -112,10 +118,11 @@ export class StoreAndForward {
         return;
       } catch (error) {
         failure = error;
+        if (!isNotWritten(error)) outgoing.mayBeAccepted = true;
       }
     }
     outgoing.isStoring = false;
-    this.#options.failed(outgoing, failure instanceof Error ? failure : new Error(String(failure)));
+    this.#options.failed(outgoing, notStored(failure, outgoing));
   }
 
   /**
@@ -130,6 +137,8 @@ export class StoreAndForward {
     // What is streamed meanwhile comes from the owner alone: it is asked again.
     outgoing.leftBy = envelope.expects === "stream" ? null : outgoing.target;
     outgoing.target = null;
+    // Who refuses it may not have read: a reply that is found says nothing of that (S1).
+    outgoing.readsUpTo = null;
     if (outgoing.storedAs !== null || outgoing.isStoring) return;
     outgoing.isStoring = true;
     let state: RequestState | null | undefined;
@@ -260,6 +269,14 @@ export class StoreAndForward {
     this.#stores += 1;
     this.#storedFor.set(shardId, this.#stores);
   }
+}
+
+/** Why a request could not be stored, with what is known of all that was tried before (S4). */
+function notStored(failure: unknown, { mayBeAccepted }: Outgoing): Error {
+  if (!(failure instanceof Error)) return new Error(String(failure));
+  if (!mayBeAccepted || !isNotWritten(failure)) return failure;
+  const { detail } = failure;
+  return new PersistenceError({ operation: "saveRequest", outcome: "unknown", detail }, { cause: failure });
 }
 
 /** Whether a request may be in storage, by this sender or by an owner. */

@@ -164,13 +164,25 @@ export class InterruptedError extends HoldfastError {
   }
 }
 
-/** The cluster was shut down, or is shutting down, and takes no new calls. */
+/**
+ * The cluster was shut down, or is shutting down, and takes no new calls. `mayHaveRun` says whether the call was under way by then:
+ * its request may have been accepted, and be handled by another member yet.
+ */
 export class ClusterClosedError extends HoldfastError {
   override readonly name = "ClusterClosedError";
   readonly code = "CLUSTER_CLOSED";
+  readonly mayHaveRun: boolean;
 
-  constructor(call: { what: string; state: string }, options?: ErrorOptions) {
-    super(`${call.what} is not possible: the cluster is ${call.state}.`, options);
+  constructor(call: { what: string; state: string; mayHaveRun?: boolean }, options?: ErrorOptions) {
+    const { what, state, mayHaveRun = false } = call;
+    super(
+      mayHaveRun
+        ? `${what} has no answer: the cluster is ${state}. It may have been accepted, and run, also later: ` +
+            `repeat it under the same key, or else only if that is harmless.`
+        : `${what} is not possible: the cluster is ${state}.`,
+      options,
+    );
+    this.mayHaveRun = mayHaveRun;
   }
 }
 

@@ -48,6 +48,11 @@ export class PersistenceError extends HoldfastError {
   }
 }
 
+/** Whether a write surely did not happen. */
+export function isNotWritten(error: unknown): error is PersistenceError {
+  return error instanceof PersistenceError && error.outcome === "not-written";
+}
+
 /** A value cannot be stored or sent as it is, or stored data cannot be read. */
 export class SerializationError extends HoldfastError {
   override readonly name = "SerializationError";
