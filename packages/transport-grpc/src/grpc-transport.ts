@@ -224,8 +224,13 @@ export class GrpcTransport implements Transport {
 
   /** Ends the link that a former start of this peer opened (G4). */
   #endOutlived(hello: Hello): void {
-    const accepted = this.#accepted.get(hello.address);
-    if (accepted?.isOfAnotherStart(hello) === true) accepted.close();
+    const { address } = hello;
+    const accepted = this.#accepted.get(address);
+    if (accepted?.isOfAnotherStart(hello) !== true) return;
+    // What waits to be written, as for the next start, would be taken for lost with what is awaited from the former one (G2).
+    for (const message of this.#current.get(address)?.takeUnsent() ?? [])
+      this.#started?.listener.undelivered(address, message);
+    accepted.close();
   }
 
   /** The peer may reach this member where this one does not reach it. */

@@ -122,6 +122,11 @@ export class Link {
     return true;
   }
 
+  /** What was never written, and will not be any more. */
+  takeUnsent(): readonly WireMessage[] {
+    return this.#queue.takeAll();
+  }
+
   /** Sends what is queued, then ends this half; the peer ends the other. */
   end(): void {
     if (this.#state === "closed" || this.#state === "ending") return;
@@ -139,7 +144,7 @@ export class Link {
     this.#state = "closed";
     clearTimeout(this.#helloTimer);
     this.#options.cancel(violation);
-    this.#options.closed({ unsent: this.#queue.takeAll(), wasOpen: this.#wasOpen });
+    this.#options.closed({ unsent: this.takeUnsent(), wasOpen: this.#wasOpen });
   }
 
   #read(bytes: Buffer): void {

@@ -101,6 +101,20 @@ function linkTo(address: string): ClientDuplexStream<Buffer, Buffer> {
   return stream as ClientDuplexStream<Buffer, Buffer>;
 }
 
+/** A link that this start of a peer opens, and on which the member has heard it. */
+async function openLink(
+  member: Member,
+  address: string,
+  instanceId: string,
+  nonce: string,
+): Promise<ClientDuplexStream<Buffer, Buffer>> {
+  const stream = linkTo(member.address);
+  stream.write(encodeHello({ protocolVersion: PROTOCOL_VERSION, address, instanceId, maxMessageBytes: 0 }));
+  stream.write(packFrame([encodeMessage(ping(nonce), 1_000)]));
+  await member.until(() => member.received.some((message) => "nonce" in message && message.nonce === nonce));
+  return stream;
+}
+
 async function untilReached(member: Member, address: string): Promise<void> {
   while (!(await member.reaches(address))) await new Promise((resolve) => setTimeout(resolve, 20));
 }
@@ -149,22 +163,27 @@ describe("a peer that freezes", () => {
   it("is missed with all of its links before its successor is heard, and not once more after that (G4)", async () => {
     await using member = await Member.start({ keepAliveMs: 600_000 });
     const address = "127.0.0.1:1";
-    /** A link that this start of the peer opens, and on which the member has heard it. */
-    const open = async (instanceId: string, nonce: string): Promise<void> => {
-      const stream = linkTo(member.address);
-      const hello = { protocolVersion: PROTOCOL_VERSION, address, instanceId, maxMessageBytes: 0 };
-      stream.write(encodeHello(hello));
-      stream.write(packFrame([encodeMessage(ping(nonce), 1_000)]));
-      await member.until(() =>
-        member.received.some((message) => "nonce" in message && message.nonce === nonce),
-      );
-    };
     // Where both ends open one at once there are two, and each is sent on by one end.
-    await open("first", "1");
-    await open("first", "2");
+    await openLink(member, address, "first", "1");
+    await openLink(member, address, "first", "2");
     expect(member.gone).toEqual([]);
-    await open("successor", "3");
+    await openLink(member, address, "successor", "3");
     expect(member.gone).toEqual([address, address]);
+  });
+
+  it("takes nothing with it that waits for its successor (G4)", async () => {
+    await using member = await Member.start({ keepAliveMs: 600_000 });
+    const address = `127.0.0.1:${await freePort()}`;
+    const current = await openLink(member, address, "first", "1");
+    await openLink(member, address, "first", "2");
+    current.cancel();
+    await member.until(() => member.gone.length === 1);
+    await using successor = await Member.start({ listen: address });
+    member.transport.send(address, ping("queued"));
+    await member.until(() => member.gone.length === 2);
+    expect(member.lost).toEqual([ping("queued")]);
+    expect(await member.reaches(address)).toBe(true);
+    expect(successor.received).not.toContainEqual(ping("queued"));
   });
 
   it("holds up no memory beyond the bounds: what does not fit comes back as undelivered", async () => {

@@ -62,12 +62,14 @@ export function isUnseen({ headers }: Envelope): boolean {
   return UNSEEN_HEADER in headers;
 }
 
-const OWN_HEADERS: readonly string[] = [UNSEEN_HEADER, PATIENT_HEADER, JOINING_HEADER];
-
-/** The headers that its caller gave it. */
+/** The headers that its caller gave it, who may pass them on: without any of the library's own, also of another version. */
 export function givenHeaders({ headers }: Envelope): Readonly<Record<string, string>> {
-  if (!OWN_HEADERS.some((name) => name in headers)) return headers;
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_HEADERS.includes(name)));
+  if (!Object.keys(headers).some(isOwn)) return headers;
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isOwn(name)));
+}
+
+function isOwn(name: string): boolean {
+  return name.startsWith(OWN_PREFIX);
 }
 
 /** A persisted request as storage hands it back to the owner of its shard. */
