@@ -57,8 +57,8 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "a volatile request that came twice runs twice",
     breaks: "at most once",
     file: "entity/admission.ts",
-    find: "if (isCopied && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;",
-    replace: "if (isCopied) this.#recent.add(`${envelope.requestId} ${sending}`);",
+    find: "if (mayBeCopy && !this.#recent.add(`${envelope.requestId} ${sending}`)) return;",
+    replace: "if (mayBeCopy) this.#recent.add(`${envelope.requestId} ${sending}`);",
     scenarios: ["storms"],
   },
   {
