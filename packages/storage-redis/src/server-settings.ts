@@ -1,6 +1,7 @@
 // ServerSettings: what the server's own settings say of how safe data are in it.
 
 import type { Redis } from "ioredis";
+import { infoField } from "./info-field.ts";
 
 /** What is dangerous about a server, as sentences; empty where nothing is, or where it does not say in time. */
 export async function dangersOf(redis: Redis, timeoutMs: number): Promise<readonly string[]> {
@@ -36,14 +37,12 @@ async function settings(redis: Redis): Promise<readonly (string | null)[]> {
   if (!told.includes(null)) return told;
   // Managed servers often refuse CONFIG. INFO says the same, but for snapshots.
   const info = await redis.info().catch(() => "");
-  const field = (name: string): string | null =>
-    new RegExp(`^${name}:(?<value>[^\\r\\n]*)`, "mu").exec(info)?.groups?.["value"] ?? null;
-  const appendOnly = field("aof_enabled");
+  const appendOnly = infoField(info, "aof_enabled");
   const said = [
     appendOnly === null ? null : appendOnly === "1" ? "yes" : "no",
     null,
-    field("maxmemory"),
-    field("maxmemory_policy"),
+    infoField(info, "maxmemory"),
+    infoField(info, "maxmemory_policy", String.raw`[\w-]+`),
   ];
   return told.map((value, index) => value ?? said[index] ?? null);
 }
