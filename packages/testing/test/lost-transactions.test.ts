@@ -19,6 +19,10 @@ const Desk = defineEntity({
   rpcs: { write: rpc<void, string>({ persisted: true }) },
 });
 
+const lost = notWritten("a transaction");
+/** One that could not begin. */
+const neverBegun = { kind: "test", lostWith: lost, couldNotBegin: true, rollback: async () => undefined };
+
 /** Begins one whose session lives. */
 const beginTransaction = () => ({ kind: "test", lostWith: null, rollback: async () => undefined });
 
@@ -41,7 +45,6 @@ describe("a handler that ends with a wrapped error", () => {
     ["has failed where the cause is another's", "another's", 1],
     ["has failed where its error says that it is final", "its own", 1],
   ])("%s", async (what, whose, attempts) => {
-    const lost = notWritten("a transaction");
     const cause = whose === "its own" ? lost : notWritten("what another asked for");
     const isFinal = what.includes("final");
     let begun = 0;
@@ -76,7 +79,6 @@ describe("a handler that ends with a wrapped error", () => {
 describe("a handler whose transaction could not begin", () => {
   /** So many attempts may fail after the first. Of all that are made the first `times` find no connection. */
   async function begun(times: number, storageMessageMaxRetries: number) {
-    const lost = notWritten("a transaction");
     const attempts: number[] = [];
     const begunAt = new Set<number>();
     const desk = Desk.implement({
@@ -93,12 +95,7 @@ describe("a handler whose transaction could not begin", () => {
       storageMessageMaxRetries,
       tamper: tampering(({ messages }) => ({
         messages: {
-          beginTransaction: () => ({
-            kind: "test",
-            lostWith: lost,
-            couldNotBegin: true,
-            rollback: async () => undefined,
-          }),
+          beginTransaction: () => neverBegun,
           saveReply: (reply, fence) => messages.saveReply(reply, fence, null),
         },
       })),
@@ -123,7 +120,6 @@ describe("a handler whose transaction could not begin", () => {
 });
 
 it("an activity whose transaction could not begin is attempted again, which counts for nothing", async () => {
-  const lost = notWritten("a transaction");
   const attempts: number[] = [];
   const begunAt = new Set<number>();
   const Write = defineWorkflow<void, string>({ name: "Write", key: () => "w" });
@@ -142,12 +138,7 @@ it("an activity whose transaction could not begin is attempted again, which coun
     storageMessageMaxRetries: 1,
     tamper: tampering(({ messages, workflows }) => ({
       messages: {
-        beginTransaction: () => ({
-          kind: "test",
-          lostWith: lost,
-          couldNotBegin: true,
-          rollback: async () => undefined,
-        }),
+        beginTransaction: () => neverBegun,
         saveReply: (reply, fence) => messages.saveReply(reply, fence, null),
       },
       workflows: {
@@ -184,7 +175,6 @@ describe("a cron's run that ends with an error", () => {
     ["is repeated for the same instant where its transaction was lost with it", "its own", [1, 2]],
     ["was the only one of its instant where the error is another's", "another's", [1]],
   ])("%s", async (_what, whose, attempts) => {
-    const lost = notWritten("a transaction");
     const runs: [instant: string, attempt: number][] = [];
     const hourly = defineCron({
       name: "hourly",

@@ -6,7 +6,7 @@ import type { Logger } from "../contract/logger.ts";
 import { describeThrown } from "../contract/thrown.ts";
 import { entityKey, type EntityAddress } from "../data/entity-address.ts";
 import { Activation, type ActivationHooks } from "./activation.ts";
-import type { EntityBehavior } from "./behavior.ts";
+import { isQueued, type EntityBehavior } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
 import type { HostedShard } from "./hosted-shard.ts";
 import type { HostedShards } from "./hosted-shards.ts";
@@ -122,8 +122,4 @@ export class Activations {
 function keyOf(behavior: EntityBehavior, address: EntityAddress, tag: string): string {
   // A space is in no name of a type, so no other entity has this key.
   return isQueued(behavior, tag) ? `queued ${entityKey(address)}` : entityKey(address);
-}
-
-function isQueued({ queued }: EntityBehavior, tag: string): boolean {
-  return queued?.has(tag) === true;
 }

@@ -103,6 +103,11 @@ export class Suspension {
   }
 }
 
+/** Whether requests of this tag queue by themselves. */
+export function isQueued({ queued }: EntityBehavior, tag: string): boolean {
+  return queued?.has(tag) === true;
+}
+
 /** The handlers of one entity. */
 export function handlersOf({ handlers }: EntityBehavior, scope: ActivationScope): Handlers {
   return typeof handlers === "function" ? handlers(scope) : handlers;

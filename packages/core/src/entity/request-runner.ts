@@ -41,7 +41,14 @@ import { InterruptedError, UnknownRpcError } from "../errors/routing.ts";
 import { FencedError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import { acceptedInput } from "./asked-rpc.ts";
-import { Suspension, type Call, type EntityBehavior, type Handler, type Handlers } from "./behavior.ts";
+import {
+  isQueued,
+  Suspension,
+  type Call,
+  type EntityBehavior,
+  type Handler,
+  type Handlers,
+} from "./behavior.ts";
 import { BriefRpcs } from "./brief-rpcs.ts";
 import type { Counters } from "./counters.ts";
 import { exitOfThrown, failedExit, interruption } from "./failed-exit.ts";
@@ -156,8 +163,8 @@ export class RequestRunner {
     const { fence, behavior } = activation;
     // An execution leaves as soon as its shard is about to, also between two attempts: the next owner makes the other one. Not what
     // is in a queue: what its shard takes still is not to overtake it.
-    const isQueued = behavior.queued?.has(request.envelope.tag) === true;
-    const leaving = behavior.keepsNothing === true && !isQueued ? activation.leaving : null;
+    const leavesBetween = behavior.keepsNothing === true && !isQueued(behavior, request.envelope.tag);
+    const leaving = leavesBetween ? activation.leaving : null;
     let lastError: unknown = null;
     let uncounted = 0;
     // The one that only tells that it was begun is no failure.
