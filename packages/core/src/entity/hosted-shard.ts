@@ -47,7 +47,7 @@ export class HostedShard {
   /** Those of which storage may hold requests since each read left them out that came to its end. */
   #leftOut = NO_KEYS;
   /** The number of the last read that began, and how much it has read once it comes to its end. */
-  #sweep = 0;
+  #read = 0;
   #mark = 0;
 
   /**
@@ -106,21 +106,21 @@ export class HostedShard {
   }
 
   /** The read with this number, of a page, begins. Numbers grow, and the one before is over. */
-  beginRead(sweep: number): void {
-    this.#sweep = sweep;
+  beginRead(read: number): void {
+    this.#read = read;
     this.#mark = this.#unreadSince;
     if (this.#leavesOut.size > 0) this.#leavesOut = new Set();
     if (this.#heldBack.size > 0) this.#heldBack.clear();
   }
 
   /** Whether it has been served without a break since that read began. */
-  isReadBy(sweep: number): boolean {
-    return this.#sweep === sweep;
+  isReadBy(read: number): boolean {
+    return this.#read === read;
   }
 
   /** The read with this number had all that there is. */
-  endRead(sweep: number): void {
-    if (this.#sweep !== sweep) return;
+  endRead(read: number): void {
+    if (this.#read !== read) return;
     // Of what was all here before, storage holds nothing that this read left out.
     if (this.#readUpTo < this.#mark) this.#leftOut = new Set(this.#leavesOut);
     else if (this.#leftOut.size > 0)

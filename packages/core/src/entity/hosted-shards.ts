@@ -7,7 +7,7 @@ import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
 import type { HostedRequest } from "./hosted-request.ts";
 import { HostedShard } from "./hosted-shard.ts";
-import type { Held, Sweep } from "./inbox.ts";
+import type { Held, PageRead } from "./inbox.ts";
 import { Parking } from "./parking.ts";
 import { SkippedRequests } from "./skipped-requests.ts";
 
@@ -21,7 +21,7 @@ export class HostedShards {
   readonly #leaseIsHeld: () => boolean;
   readonly #room: number;
   /** Counts the readings of storage. */
-  #sweeps = 0;
+  #reads = 0;
 
   /**
    * @param leaseIsHeld whether this runner's lease is held at this moment
@@ -99,12 +99,12 @@ export class HostedShards {
   }
 
   /** A page is about to be read for those that are served of these. */
-  beginRead(shardIds: Iterable<ShardId> = this.#shards.keys()): Sweep {
-    this.#sweeps += 1;
-    const number = this.#sweeps;
+  beginRead(shardIds: Iterable<ShardId> = this.#shards.keys()): PageRead {
+    this.#reads += 1;
+    const number = this.#reads;
     const shards: HostedShard[] = [];
-    // A runner may have tens of thousands, and reads for each request that is only stored.
-    for (const shardId of shardIds) {
+    // A runner may have tens of thousands, and reads for each request that is only stored: the lease is asked for once.
+    for (const shardId of this.#leaseIsHeld() ? shardIds : []) {
       const shard = this.#shards.get(shardId);
       if (shard?.isServing !== true) continue;
       shard.beginRead(number);

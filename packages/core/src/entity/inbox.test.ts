@@ -116,6 +116,33 @@ function readingInbox(options: Partial<InboxOptions> = {}) {
   return { clock, inbox, reads, admitted };
 }
 
+/** An inbox over a backlog, whose test does something once a page was taken, and in which page each was admitted, in that order. */
+function inboxOver(
+  waiting: readonly Waiting[],
+  shards: Pick<InboxOptions, "begin">,
+  taken: (page: number) => void,
+) {
+  const admittedIn = new Map<number, number>();
+  let pages = 0;
+  const readPending: MessageStorage["readPending"] = async (query) => {
+    const left = leftOf(waiting, query);
+    pages += 1;
+    await Promise.resolve();
+    taken(pages);
+    return firstOf(left, query.limit);
+  };
+  const inbox = inboxOf({
+    messages: { readPending } as MessageStorage,
+    begin: shards.begin,
+    held: () => ({ sequences: [...admittedIn.keys()], full: [], ...ROOMY }),
+    admit({ sequence }) {
+      admittedIn.set(sequence, pages);
+      return null;
+    },
+  });
+  return { inbox, admittedIn };
+}
+
 function pageOf(requestIds: readonly string[], more: boolean = false): PendingPage {
   const requests = requestIds.map((requestId, sequence) =>
     pending(requestId, { sequence, shardId: "default:1" }),
@@ -243,30 +270,14 @@ describe("an inbox", () => {
       sequence,
       shardId: sequence % 10 === 7 ? ("default:2" as const) : ("default:1" as const),
     }));
-    const admitted: number[] = [];
-    let pages = 0;
-    let before = 0;
-    const readPending: MessageStorage["readPending"] = (query) => {
-      pages += 1;
-      if (pages === 2) {
-        waiting.push({ sequence: 20_000, shardId: "default:2" });
-        void inbox.wake("default:2");
-      }
-      const left = leftOf(waiting, query);
-      return Promise.resolve(firstOf(left, query.limit));
-    };
-    const inbox = inboxOf({
-      messages: { readPending } as MessageStorage,
-      begin: shardsOf("default:1", "default:2").begin,
-      held: () => ({ sequences: admitted, full: [], ...ROOMY }),
-      admit: ({ sequence }) => {
-        if (sequence === 20_000) before = pages;
-        admitted.push(sequence);
-        return null;
-      },
+    const { inbox, admittedIn } = inboxOver(waiting, shardsOf("default:1", "default:2"), (page) => {
+      if (page !== 1) return;
+      waiting.push({ sequence: 20_000, shardId: "default:2" });
+      void inbox.wake("default:2");
     });
     await inbox.wake();
-    expect(before).toBeLessThan(10);
+    const admitted = [...admittedIn.keys()];
+    expect(admittedIn.get(20_000)).toBeLessThan(10);
     expect(admitted.toSorted((a, b) => a - b)).toEqual(waiting.map(({ sequence }) => sequence));
     for (const shardId of ["default:1", "default:2"]) {
       const mine = new Set(
@@ -277,43 +288,25 @@ describe("an inbox", () => {
   });
 
   it.each([
-    { taken: "while a page is read that is not the last of its sweep", first: 5_000 },
-    { taken: "while the last page of a sweep is read", first: 10 },
+    { taken: "while a page is read that is not the last", first: 5_000 },
+    { taken: "while the last page is read", first: 10 },
   ])("reads new work of a shard first that was taken $taken", async ({ first }) => {
     const shards = shardsOf("default:1");
     const waiting = Array.from({ length: 20_000 }, (_, sequence) => ({
       sequence,
       shardId: (sequence < first ? "default:1" : "default:3") as ShardId,
     }));
-    const admitted: number[] = [];
-    let pages = 0;
-    let before = 0;
-    const readPending: MessageStorage["readPending"] = async (query) => {
-      const left = leftOf(waiting, query);
-      pages += 1;
-      await Promise.resolve();
-      if (pages === 1) {
-        shards.add("default:2");
-        shards.add("default:3");
-        waiting.push({ sequence: 20_000, shardId: "default:2" });
-        void inbox.wake();
-        void inbox.wake("default:2");
-      }
-      return firstOf(left, query.limit);
-    };
-    const inbox = inboxOf({
-      messages: { readPending } as MessageStorage,
-      begin: shards.begin,
-      held: () => ({ sequences: admitted, full: [], ...ROOMY }),
-      admit: ({ sequence }) => {
-        if (sequence === 20_000) before = pages;
-        admitted.push(sequence);
-        return null;
-      },
+    const { inbox, admittedIn } = inboxOver(waiting, shards, (page) => {
+      if (page !== 1) return;
+      shards.add("default:2");
+      shards.add("default:3");
+      waiting.push({ sequence: 20_000, shardId: "default:2" });
+      void inbox.wake();
+      void inbox.wake("default:2");
     });
     await inbox.wake();
-    expect(before).toBeLessThan(10);
-    expect(admitted).toHaveLength(20_001);
+    expect(admittedIn.get(20_000)).toBeLessThan(10);
+    expect(admittedIn.size).toBe(20_001);
     for (const shardId of ["default:1", "default:2", "default:3"] as const)
       expect(shards.isRead(shardId)).toBe(true);
   });
@@ -344,36 +337,22 @@ describe("an inbox", () => {
       shardId: sequence % 20 === 0 ? ("default:2" as const) : ("default:1" as const),
     }));
     const shards = shardsOf("default:1", "default:2");
-    const admitted: number[] = [];
     const waits: { readonly ofMine: number; readonly isRead: boolean; readonly ofAll: number }[] = [];
-    const readPending: MessageStorage["readPending"] = async (query) => {
-      const left = leftOf(waiting, query);
-      await Promise.resolve();
-      if (waits.length === 0 && admitted.length === 0) {
-        waiting.push({ sequence: 20_000, shardId: "default:2" });
-        void inbox.read("default:2").then(() =>
-          waits.push({
-            ofMine: admitted.filter((sequence) => sequence % 20 === 0).length,
-            isRead: shards.isRead("default:2"),
-            ofAll: admitted.length,
-          }),
-        );
-      }
-      return firstOf(left, query.limit);
-    };
-    const inbox = inboxOf({
-      messages: { readPending } as MessageStorage,
-      begin: shards.begin,
-      held: () => ({ sequences: admitted, full: [], ...ROOMY }),
-      admit({ sequence }) {
-        admitted.push(sequence);
-        return null;
-      },
+    const { inbox, admittedIn } = inboxOver(waiting, shards, (page) => {
+      if (page !== 1) return;
+      waiting.push({ sequence: 20_000, shardId: "default:2" });
+      void inbox.read("default:2").then(() =>
+        waits.push({
+          ofMine: [...admittedIn.keys()].filter((sequence) => sequence % 20 === 0).length,
+          isRead: shards.isRead("default:2"),
+          ofAll: admittedIn.size,
+        }),
+      );
     });
     await inbox.wake();
     expect(waits).toEqual([{ ofMine: 1_001, isRead: true, ofAll: expect.any(Number) }]);
     expect(waits[0]?.ofAll).toBeLessThan(10_000);
-    expect(admitted).toHaveLength(20_001);
+    expect(admittedIn.size).toBe(20_001);
   });
 
   it("keeps nobody waiting for one shard whose read fails, or which left", async () => {
@@ -444,34 +423,16 @@ describe("an inbox", () => {
       shardId: "default:1" as ShardId,
     }));
     const shards = shardsOf("default:1", "default:2");
-    const admitted: number[] = [];
-    let pages = 0;
-    let before = 0;
-    const readPending: MessageStorage["readPending"] = async (query) => {
-      const left = leftOf(waiting, query);
-      pages += 1;
-      await Promise.resolve();
-      if (pages === 1) void inbox.wake("default:2");
-      if (pages === 4) {
-        // As what was put off, or retried: it was stored before all that waits.
-        waiting.unshift({ sequence: 1, shardId: "default:2" });
-        void inbox.wake();
-      }
-      return firstOf(left, query.limit);
-    };
-    const inbox = inboxOf({
-      messages: { readPending } as MessageStorage,
-      begin: shards.begin,
-      held: () => ({ sequences: admitted, full: [], ...ROOMY }),
-      admit: ({ sequence }) => {
-        if (sequence === 1) before = pages;
-        admitted.push(sequence);
-        return null;
-      },
+    const { inbox, admittedIn } = inboxOver(waiting, shards, (page) => {
+      if (page === 1) void inbox.wake("default:2");
+      if (page !== 4) return;
+      // As what was put off, or retried: it was stored before all that waits.
+      waiting.unshift({ sequence: 1, shardId: "default:2" });
+      void inbox.wake();
     });
     await inbox.wake();
-    expect(before).toBeLessThan(10);
-    expect(admitted).toHaveLength(20_001);
+    expect(admittedIn.get(1)).toBeLessThan(10);
+    expect(admittedIn.size).toBe(20_001);
   });
 
   it("reads shards that came, however much new work there is on others", async () => {

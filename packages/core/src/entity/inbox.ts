@@ -35,12 +35,12 @@ const SLOWEST_PACE_MS = 30_000;
 const LEAST_MADE = 1 / 16;
 
 /** The reading of one page of what is due on some shards that were served when it began. */
-export interface Sweep {
+export interface PageRead {
   /** They grow. */
   readonly number: number;
   /** Empty: nothing is read. */
   readonly shardIds: readonly ShardId[];
-  /** Whether the shard has been served without a break since the sweep began, and no other sweep of it began meanwhile (I2). */
+  /** Whether the shard has been served without a break since this began, and no other read of it began meanwhile (I2). */
   covers(shardId: ShardId): boolean;
   /** It had everything due on them, which was offered to `admit`. */
   caughtUp(): void;
@@ -56,7 +56,7 @@ export interface Held {
   readonly room: number;
 }
 
-/** Somebody waits until a shard was read by a sweep after this one. */
+/** Somebody waits until a shard was read by a later one than this. */
 interface Awaited {
   readonly shardId: ShardId;
   readonly after: number;
@@ -72,7 +72,7 @@ export interface InboxOptions {
   /** All that is due is about to be read, in as many pages as it takes. */
   readonly beginAll: () => void;
   /** @param shardIds of those alone that are served of these. Not given: of all */
-  readonly begin: (shardIds?: readonly ShardId[]) => Sweep;
+  readonly begin: (shardIds?: readonly ShardId[]) => PageRead;
   /** What is held here of these shards already. */
   readonly held: () => Held;
   /**
@@ -92,7 +92,6 @@ export class Inbox {
   #settled = new Set<string>();
   /** How many characters are still to leave memory for there to be room, of those that were too much when the last read began. */
   #excess = 0;
-  #pace = PACE_MS;
   /** Ends the wait for room. */
   #roomMade: (() => void) | null = null;
   #limit = PAGE;
@@ -102,7 +101,7 @@ export class Inbox {
   readonly #hurried = new Set<ShardId>();
   /** Those of which a page was read, and more is to come, in their turns. */
   #aside: (readonly ShardId[])[] = [];
-  /** The number of the sweep that began last. */
+  /** The number of the read that began last. */
   #latest = 0;
   readonly #awaited = new Set<Awaited>();
   #poll: Timer | undefined;
@@ -203,22 +202,22 @@ export class Inbox {
     }
   }
 
-  #begin(shardIds?: readonly ShardId[]): Sweep {
-    const sweep = this.#options.begin(shardIds);
-    this.#latest = sweep.number;
+  #begin(shardIds?: readonly ShardId[]): PageRead {
+    const read = this.#options.begin(shardIds);
+    this.#latest = read.number;
     // Those that left are read no more.
     if (shardIds === undefined)
-      for (const { shardId, resolve } of this.#awaited) if (!sweep.covers(shardId)) resolve();
-    return sweep;
+      for (const { shardId, resolve } of this.#awaited) if (!read.covers(shardId)) resolve();
+    return read;
   }
 
   /** Reads all that is due. */
-  async #readThrough(first: Sweep): Promise<void> {
-    for (let sweep = first; !this.#isClosed; sweep = this.#begin()) {
+  async #readThrough(first: PageRead): Promise<void> {
+    for (let read = first; !this.#isClosed; read = this.#begin()) {
       const before = [...this.#hurried];
-      if (!(await this.#readPage(sweep))) {
+      if (!(await this.#readPage(read))) {
         // Work that came while the last page was read is not in it, and may wait behind what came with other shards since.
-        for (const shardId of before) if (sweep.covers(shardId)) this.#hurried.delete(shardId);
+        for (const shardId of before) if (read.covers(shardId)) this.#hurried.delete(shardId);
         this.#aside = [];
         return;
       }
@@ -226,11 +225,11 @@ export class Inbox {
     }
   }
 
-  /** Resolves once so much has left memory as was too much, or when it is time for the next page all the same (I4). */
-  async #room(): Promise<void> {
+  /** Resolves once so much has left memory as was too much, or after so long, when the next page comes all the same (I4). */
+  async #room(paceMs: number): Promise<void> {
     if (this.#excess <= 0 || this.#isClosed) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = this.#options.clock.setTimer(this.#pace, resolve);
+    const timer = this.#options.clock.setTimer(paceMs, resolve);
     this.#roomMade = resolve;
     await promise;
     this.#roomMade = null;
@@ -246,24 +245,22 @@ export class Inbox {
     if (fresh.length > 0) this.#aside.push(fresh);
     const [shardIds] = this.#aside;
     if (shardIds === undefined || this.#isClosed) return;
-    const sweep = this.#begin(shardIds);
-    const more = await this.#readPage(sweep);
+    const read = this.#begin(shardIds);
+    const more = await this.#readPage(read);
     // If it fails, they are in turn again.
     this.#aside.shift();
-    if (more) this.#aside.push(sweep.shardIds);
+    if (more) this.#aside.push(read.shardIds);
   }
 
   /** Whether there is more, and room for it by now, or time. */
-  async #readPage(sweep: Sweep): Promise<boolean> {
+  async #readPage(read: PageRead): Promise<boolean> {
     const { messages, clock, counters } = this.#options;
-    // None, where the lease is over at this moment.
-    const shardIds = sweep.shardIds.filter((shardId) => sweep.covers(shardId));
-    if (shardIds.length === 0) return this.#caughtUp(sweep);
+    const { shardIds } = read;
+    if (shardIds.length === 0) return this.#caughtUp(read);
     const held = this.#options.held();
     const excess = held.payload - held.room;
     // What calls bring and take with them since counts as leaving, too: not each of them is to have all read again.
     this.#excess = excess > 0 ? Math.max(excess, held.room * LEAST_MADE) : 0;
-    this.#pace = Math.min(SLOWEST_PACE_MS, PACE_MS * 2 ** (excess / held.room));
     if (held.full.length > 0) this.#limit = Math.min(this.#limit, PAGE);
     this.#settled.clear();
     counters.polls += 1;
@@ -279,22 +276,22 @@ export class Inbox {
     const withoutRoom = new Set<string>();
     for (const pending of page.requests) {
       const { requestId, address } = pending.envelope;
-      if (this.#settled.has(requestId) || !sweep.covers(address.shardId)) continue;
+      if (this.#settled.has(requestId) || !read.covers(address.shardId)) continue;
       const admitted = this.#options.admit(pending, withoutRoom);
       if (admitted !== null) await admitted;
     }
     // A page of large requests is shorter than was asked for, and so is the next one.
     if (page.more) this.#limit = Math.min(LARGEST_PAGE, Math.max(1, page.requests.length * 2));
     if (page.nextDueAt !== null) this.noteDue(page.nextDueAt);
-    if (!page.more) return this.#caughtUp(sweep);
-    await this.#room();
+    if (!page.more) return this.#caughtUp(read);
+    await this.#room(Math.min(SLOWEST_PACE_MS, PACE_MS * 2 ** (excess / held.room)));
     return true;
   }
 
-  #caughtUp(sweep: Sweep): false {
-    sweep.caughtUp();
+  #caughtUp(read: PageRead): false {
+    read.caughtUp();
     for (const { shardId, after, resolve } of this.#awaited)
-      if (sweep.number > after && sweep.covers(shardId)) resolve();
+      if (read.number > after && read.covers(shardId)) resolve();
     return false;
   }
 }

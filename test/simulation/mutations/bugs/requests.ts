@@ -134,8 +134,8 @@ export const REQUESTS: readonly PlantedBug[] = [
     name: "what ended while it was read is taken from the read",
     breaks: "INV-3",
     file: "entity/inbox.ts",
-    find: "if (this.#settled.has(requestId) || !sweep.covers(address.shardId)) continue;",
-    replace: "if (!sweep.covers(address.shardId)) continue;",
+    find: "if (this.#settled.has(requestId) || !read.covers(address.shardId)) continue;",
+    replace: "if (!read.covers(address.shardId)) continue;",
     scenarios: ["bursts", "storms"],
   },
   {
