@@ -1,6 +1,6 @@
 // The errors of ioredis, and what they say of a command.
 
-import { PersistenceError } from "@holdfast/core/adapter";
+import { ConfigError, PersistenceError } from "@holdfast/core/adapter";
 import { STALE } from "./scripts.ts";
 
 /** The server did not answer in time. */
@@ -52,6 +52,19 @@ export function failure(
     { operation: `${operation} (Redis)`, outcome, detail: cause.message.replace(/\.$/u, "") },
     { cause: withoutCommand(cause) },
   );
+}
+
+/** Something is in the way that no other try takes away. */
+export function takenKeys(prefix: string, keys: readonly string[]): ConfigError {
+  const [are, them] = keys.length === 1 ? ["is", "it"] : ["are", "them"];
+  return new ConfigError({
+    option: "runners.prefix",
+    got: prefix,
+    takes: "one under which Redis keeps nothing else",
+    hint:
+      `In Redis ${keys.join(" and ")} ${are} of another type than members and leases are kept in: another application wrote ` +
+      `${them}. Choose another prefix, or delete ${them} if nobody uses ${them}.`,
+  });
 }
 
 /** The driver hangs the command on its errors, arguments and all: that of AUTH is the password. */

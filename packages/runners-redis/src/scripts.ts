@@ -205,6 +205,21 @@ noteChange()
 return finish(1)
 `;
 
+/** Which of the keys hold something of another kind than is kept there. Changes nothing, and takes no right that others do not. */
+export const LIST_TAKEN: string = `
+local found = {
+  redis.pcall('ZSCORE', KEYS[1], ''), redis.pcall('HGET', KEYS[2], ''), redis.pcall('HGET', KEYS[3], ''),
+  redis.pcall('HGET', KEYS[4], ''), redis.pcall('HGET', KEYS[5], ''), redis.pcall('ZSCORE', KEYS[6], ''),
+  redis.pcall('GET', KEYS[7])
+}
+local taken = {}
+for i = 1, #KEYS do
+  local said = type(found[i]) == 'table' and found[i].err or ''
+  if string.find(said, 'WRONGTYPE', 1, true) then taken[#taken + 1] = KEYS[i] end
+end
+return taken
+`;
+
 export const LIST_RUNNERS: string = `${BEGIN}
 local all, listed, unleased = redis.call('HGETALL', records), {}, {}
 for i = 1, #all, 2 do

@@ -161,6 +161,26 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     },
   );
 
+  it.each(["leases", "terms", "records", "shards", "changes", "gone", "version"])(
+    "that has something else at the key of `%s` is not joined: it says what to do, and is left as it is",
+    async (key) => {
+      const server = await start();
+      const sessions = sessionsOn(server.url);
+      const operator = operatorOn(server);
+      const taken = `{${sessions.prefix}:runners}:${key}`;
+      await operator.rpush(taken, "of another application");
+      await expect(sessions.open()).rejects.toMatchObject({
+        name: "ConfigError",
+        option: "runners.prefix",
+        message: expect.stringContaining(taken) as unknown,
+      });
+      expect(await operator.keys("*")).toEqual([taken]);
+      expect(await operator.lrange(taken, 0, -1)).toEqual(["of another application"]);
+      await operator.del(taken);
+      await join(await sessions.open(), "r1");
+    },
+  );
+
   it("that forgot its last writes lets two runners hold a shard, and only the later one's writes count (INV-1)", async () => {
     const server = await start({ extra: ON_DISK });
     const sessions = sessionsOn(server.url);

@@ -32,6 +32,7 @@ import {
 } from "./call-options.ts";
 import { AcceptanceWait, ReplyWait, type CallOrigin } from "./call-wait.ts";
 import { Elements } from "./elements.ts";
+import { AS_LONG_AS_IT_TAKES, SchemaWait } from "./schema-wait.ts";
 import { StreamWait } from "./stream-wait.ts";
 
 /** What is called, and by whom. */
@@ -91,6 +92,8 @@ interface Sent extends Pick<Envelope, "payload" | "headers" | "persisted" | "del
 interface Given extends CallLimits {
   /** The input, or a promise of it. */
   readonly parsed: unknown;
+  /** How long its schemas are waited for. Undefined: as long as they take. */
+  readonly wait: SchemaWait | undefined;
   /** Null: it is refused, once it is parsed. */
   readonly sent: Sent | null;
   readonly refusal: unknown;
@@ -108,15 +111,15 @@ export class ClusterCaller implements Caller {
     const given = this.#take(target, rpc, input, options);
     // Awaited also where it is a value: calls go out in their order, and one made by a handler not on the handler's stack.
     const envelope = this.#envelope(target, rpc, given, await given.parsed, "reply");
-    const replied = new ReplyWait(this.#options, envelope, given, target).outcome();
-    return this.#decode(replied instanceof Promise ? await replied : replied, rpc, target);
+    const replied = new ReplyWait(this.#options, envelope, given, originOf(target, given)).outcome();
+    return this.#decode(replied instanceof Promise ? await replied : replied, rpc, target, given);
   }
 
   async notify(target: CallTarget, input: unknown, options: CallOptions = {}): Promise<void> {
     const rpc = rpcNamed(target.contract, target.tag);
     const given = this.#take(target, rpc, input, options);
     const envelope = this.#envelope(target, rpc, given, await given.parsed, "acceptance");
-    await new AcceptanceWait(this.#options, envelope, given, target).outcome();
+    await new AcceptanceWait(this.#options, envelope, given, originOf(target, given)).outcome();
   }
 
   /** What it was given counts as it is now, and is looked at when the first element is asked for. */
@@ -146,7 +149,7 @@ export class ClusterCaller implements Caller {
     if (left.isAborted) return undefined;
     const envelope = this.#envelope(target, rpc, given, parsed, "stream");
     const what = `A chunk of ${describe(target)}`;
-    const wait = new StreamWait(this.#options, envelope, given, target, rpc?.errors ?? []);
+    const wait = new StreamWait(this.#options, envelope, given, originOf(target, given), rpc?.errors ?? []);
     left.whenAborted(() => wait.leave());
     wait.begin();
     let isComplete = false;
@@ -154,7 +157,7 @@ export class ClusterCaller implements Caller {
       for (;;) {
         const chunk = await wait.take();
         if (chunk === undefined) break;
-        yield await parse(rpc?.output, decodePayload(chunk, what), what);
+        yield await parse(rpc?.output, decodePayload(chunk, what), what, given.wait?.sent());
       }
       isComplete = !left.isAborted;
     } finally {
@@ -189,8 +192,8 @@ export class ClusterCaller implements Caller {
     if (state !== null) throw new ClusterClosedError({ what: describe(target), state });
   }
 
-  /** Refuses a call that cannot be made. Returns its input, parsed; a promise where there is a schema. */
-  #check(target: CallTarget, rpc: AnyRpc | undefined, input: unknown, options: CallOptions): unknown {
+  /** Refuses a call that cannot be made. */
+  #check(target: CallTarget, rpc: AnyRpc | undefined, options: CallOptions): void {
     this.#checkOpen(target);
     checkCallOptions(options);
     if (rpc?.visibility === "protected" && !target.fromInside) {
@@ -198,9 +201,21 @@ export class ClusterCaller implements Caller {
     }
     checkKey(target.entityId, "entityId");
     checkTag(target.tag);
-    // Its key is taken out of it once it is parsed, by when its caller may have changed it.
-    const own = rpc?.primaryKey === undefined ? input : copyOf(input);
-    return parse(rpc?.input, own, () => `The input of ${target.contract.name}.${target.tag}`);
+  }
+
+  /** Undefined: it has no schema, or no limit. */
+  #schemaWait(
+    target: CallTarget,
+    rpc: AnyRpc | undefined,
+    { timeout, signal, idempotencyKey }: CallOptions,
+  ): SchemaWait | undefined {
+    if (rpc?.input === undefined && rpc?.output === undefined) return undefined;
+    if (timeout === undefined && signal === undefined) return undefined;
+    const { isRead = false, begunAt } = target;
+    const isPersisted = target.persisted ?? rpc.persisted;
+    const hasKey = isPersisted && ((idempotencyKey ?? null) !== null || rpc.primaryKey !== undefined);
+    const call = { what: describe(target), timeout, signal, hasKey, isRead, begunAt };
+    return new SchemaWait(this.#options.clock, call);
   }
 
   /**
@@ -208,13 +223,23 @@ export class ClusterCaller implements Caller {
    * Refuses one that cannot be made.
    */
   #take(target: CallTarget, rpc: AnyRpc | undefined, input: unknown, options: CallOptions): Given {
-    const parsed = this.#check(target, rpc, input, options);
+    this.#check(target, rpc, options);
     const { timeout, signal } = options;
+    const wait = this.#schemaWait(target, rpc, options);
+    // Its key is taken out of it once it is parsed, by when its caller may have changed it.
+    const own = rpc?.primaryKey === undefined ? input : copyOf(input);
+    const what = (): string => `The input of ${target.contract.name}.${target.tag}`;
+    const given = {
+      parsed: parse(rpc?.input, own, what, wait ?? AS_LONG_AS_IT_TAKES),
+      timeout,
+      signal,
+      wait,
+    };
     try {
-      return { parsed, timeout, signal, sent: this.#encode(target, rpc, input, options), refusal: null };
+      return { ...given, sent: this.#encode(target, rpc, input, options), refusal: null };
     } catch (refusal) {
       // What its schema says of the input is told first.
-      return { parsed, timeout, signal, sent: null, refusal };
+      return { ...given, sent: null, refusal };
     }
   }
 
@@ -265,15 +290,19 @@ export class ClusterCaller implements Caller {
   }
 
   /** The output, or a promise of it. @throws what the handler failed with */
-  #decode(reply: Reply, rpc: AnyRpc | undefined, target: CallTarget): unknown {
+  #decode(reply: Reply, rpc: AnyRpc | undefined, target: CallTarget, { wait }: Given): unknown {
     if (!reply.exit.ok) throw answerOf(reply.exit.error, rpc?.errors ?? [], describe(target));
     const what = (): string => `The reply of ${describe(target)}`;
-    return parse(rpc?.output, decodePayload(reply.exit.value, what), what);
+    return parse(rpc?.output, decodePayload(reply.exit.value, what), what, wait?.sent());
   }
 }
 
 function describe(target: CallTarget): string {
   return `${target.contract.name}/${target.entityId}.${target.tag}`;
+}
+
+function originOf(target: CallTarget, { wait }: Given): CallOrigin {
+  return wait === undefined ? target : wait.since(target);
 }
 
 function checkTag(tag: unknown): void {

@@ -1,3 +1,4 @@
+import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
 import type { WorkflowStorage } from "../adapter/workflow-storage.ts";
 import type { ShardId } from "../data/shard-id.ts";
@@ -10,8 +11,7 @@ export interface ExecutionAccess {
   readonly wakeOwner: (shardId: ShardId) => void;
   /** Wall time. */
   readonly now: () => number;
-  /** Monotonic time, in milliseconds. */
-  readonly monotonic: () => number;
+  readonly clock: () => Clock;
   /** An id that no other execution has. */
   readonly newId: () => string;
 }

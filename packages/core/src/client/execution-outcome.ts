@@ -1,14 +1,15 @@
 import type { RequestState } from "../adapter/message-storage.ts";
 import { answerOf } from "../contract/answers.ts";
 import { decodePayload } from "../contract/payload.ts";
-import { parse } from "../contract/schema.ts";
+import { parse, type PendingSchema } from "../contract/schema.ts";
 import { errorsOf, type AnyWorkflowContract } from "../contract/workflow-contract.ts";
 import { DeadLetteredError } from "../errors/storage.ts";
 
-/** What an execution came to. Rejects with the error with which it ended. */
+/** What an execution came to. Its output is parsed for as long as `wait` allows. Rejects with the error with which it ended. */
 export async function outcome(
   contract: AnyWorkflowContract,
   state: Exclude<RequestState, { state: "pending" }>,
+  wait?: PendingSchema,
 ): Promise<unknown> {
   if (state.state === "dead") {
     const { requestId, deadLetter } = state;
@@ -25,5 +26,6 @@ export async function outcome(
     contract.output,
     decodePayload(exit.value, `The result of ${contract.name}`),
     `The result of ${contract.name}`,
+    wait,
   );
 }

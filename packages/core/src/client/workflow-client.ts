@@ -18,6 +18,7 @@ import type { CallTarget, Caller } from "./caller.ts";
 import type { ExecutionAccess } from "./execution-access.ts";
 import { listExecutions, type ExecutionFilter, type ExecutionSummary } from "./execution-listing.ts";
 import { executionTarget } from "./execution-target.ts";
+import { AS_LONG_AS_IT_TAKES, schemaWait, type SchemaWait } from "./schema-wait.ts";
 import { workflowHandle, type WorkflowHandle } from "./workflow-handle.ts";
 
 /** Options of `execute` and `start`. */
@@ -77,23 +78,36 @@ function workflowClient(
   const handle = (executionId: string): WorkflowHandle<WorkflowTypes> =>
     workflowHandle(caller, access, contract, executionId);
   const starter = (idOf: (input: unknown) => string): WorkflowStarter<WorkflowTypes> => {
-    const targetOf = async (input: unknown, options: ExecuteOptions = {}): Promise<CallTarget> => {
+    const targetOf = async (
+      input: unknown,
+      options: ExecuteOptions = {},
+    ): Promise<{ target: CallTarget; wait: SchemaWait | undefined }> => {
       checkOptionNames(options, OPTION_NAMES);
-      const parsed = await parse(contract.input, input, `The input of the workflow ${contract.name}`);
-      return executionTarget(contract, idOf(parsed), EXECUTE);
+      // Its key, and so its id, is known once its input is parsed: it may have been started before.
+      const what = `An execution of ${contract.name}`;
+      const wait = schemaWait(access.clock, { ...options, what, hasKey: true });
+      const parsed = await parse(
+        contract.input,
+        input,
+        `The input of the workflow ${contract.name}`,
+        wait ?? AS_LONG_AS_IT_TAKES,
+      );
+      const target = executionTarget(contract, idOf(parsed), EXECUTE);
+      return { target: wait?.since(target) ?? target, wait };
     };
     return {
       async execute(given, optionsGiven) {
         // As they are now: the id is taken out of the input before that is sent.
         const [input, options] = [copyOf(given), copyOf(optionsGiven)];
-        const output = await caller.call(await targetOf(input, options), input, options);
-        return parse(contract.output, output, `The result of ${contract.name}`);
+        const { target, wait } = await targetOf(input, options);
+        const output = await caller.call(target, input, options);
+        return parse(contract.output, output, `The result of ${contract.name}`, wait?.sent());
       },
       async start(given, optionsGiven) {
         const [input, options] = [copyOf(given), copyOf(optionsGiven)];
-        const execution = await targetOf(input, options);
-        await caller.notify(execution, input, options);
-        return handle(execution.entityId);
+        const { target } = await targetOf(input, options);
+        await caller.notify(target, input, options);
+        return handle(target.entityId);
       },
     };
   };

@@ -29,6 +29,7 @@ import { describeExecution, exportJournal, type ExecutionDescription } from "./e
 import { outcome } from "./execution-outcome.ts";
 import { forkExecution, type ForkOptions } from "./fork-execution.ts";
 import { resumeExecution } from "./resume-execution.ts";
+import { AS_LONG_AS_IT_TAKES, schemaWait } from "./schema-wait.ts";
 
 /** What a query takes. */
 export type QueryInput<Q extends AnyQuery> = NonNullable<Q["types"]>["input"];
@@ -115,17 +116,23 @@ export function workflowHandle(
     executionId,
     async result(options = {}) {
       checkOptionNames(options, WAITING_OPTION_NAMES);
-      const begunAt = access.monotonic();
-      const state = await execution.known(options);
-      if (state.state !== "pending") return outcome(contract, state);
-      // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
-      const joining = { ...execution.to(EXECUTE), begunAt, marks: { [JOINING_HEADER]: "" } };
-      const output = await caller.call(joining, undefined, options).catch(async (error: unknown) => {
-        const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
-        if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
-        throw error;
+      const wait = schemaWait(access.clock, {
+        ...options,
+        what: `An execution of ${workflow}`,
+        isRead: true,
       });
-      return parse(contract.output, output, `The result of ${workflow}`);
+      const state = await execution.known(options);
+      if (state.state !== "pending") return outcome(contract, state, wait?.sent());
+      // The execution is known by its key, so this joins it, and its input stays what it was. It may be forgotten meanwhile.
+      const joining = { ...execution.to(EXECUTE), marks: { [JOINING_HEADER]: "" } };
+      const output = await caller
+        .call(wait?.since(joining) ?? joining, undefined, options)
+        .catch(async (error: unknown) => {
+          const mayBeGone = error instanceof InterruptedError && options.signal?.aborted !== true;
+          if (mayBeGone && (await isGone())) throw new UnknownExecutionError({ workflow, executionId });
+          throw error;
+        });
+      return parse(contract.output, output, `The result of ${workflow}`, wait?.sent());
     },
     async poll() {
       const state = await execution.lookUp();
@@ -137,33 +144,32 @@ export function workflowHandle(
       checkOptionNames(options, SIGNAL_OPTION_NAMES);
       const schemas = contract.signals;
       if (!hasSignal(contract, name)) throw unknownName("signal", name, schemas ?? {});
-      await parse(schemas?.[name], payload, `The signal ${name} of ${workflow}`);
       const { idempotencyKey: key, ...waiting } = options;
+      const what = `The signal ${name} of ${workflow}`;
+      const wait = schemaWait(access.clock, { ...waiting, what, hasKey: key !== undefined });
+      await parse(schemas?.[name], payload, what, wait ?? AS_LONG_AS_IT_TAKES);
       const idempotencyKey = key === undefined ? access.newId() : signalKey(name, key);
-      const begunAt = access.monotonic();
       const { state } = await execution.known(waiting);
       if (state !== "pending")
         throw await execution.refusal(
           `The signal "${name}"`,
           "Nobody is left to take it: start a new execution.",
         );
-      const target = { ...execution.to(SIGNAL), isKept: true, begunAt };
-      await caller.notify(target, { name, payload }, { ...waiting, idempotencyKey });
+      const target = { ...execution.to(SIGNAL), isKept: true };
+      await caller.notify(wait?.since(target) ?? target, { name, payload }, { ...waiting, idempotencyKey });
     },
     async query(name, given?: unknown, optionsGiven = {}) {
       const [input, options] = [copyOf(given), copyOf(optionsGiven)];
       checkOptionNames(options, WAITING_OPTION_NAMES);
       if (!Object.hasOwn(contract.queries, name)) throw unknownName("query", name, contract.queries);
       const { input: schema, output } = contract.queries[name] as AnyQuery;
-      await parse(schema, input, `The query ${name} of ${workflow}`);
-      const begunAt = access.monotonic();
+      const what = `The query ${name} of ${workflow}`;
+      const wait = schemaWait(access.clock, { ...options, what, isRead: true });
+      await parse(schema, input, what, wait);
       await execution.known(options);
-      const answer = await caller.call(
-        { ...execution.to(QUERY), begunAt, isRead: true },
-        { name, payload: input },
-        options,
-      );
-      return parse(output, answer, `The answer of ${name}`);
+      const target = { ...execution.to(QUERY), isRead: true };
+      const answer = await caller.call(wait?.since(target) ?? target, { name, payload: input }, options);
+      return parse(output, answer, `The answer of ${name}`, wait?.sent());
     },
     async cancel(reason = "no reason was given") {
       if (typeof reason !== "string")

@@ -166,7 +166,7 @@ function executionsOf(member: Member): ExecutionAccess {
     messages: () => member.parts.executions.messages(),
     wakeOwner: (shardId) => member.parts.executions.wakeOwner(shardId),
     now: () => member.parts.executions.now(),
-    monotonic: () => member.parts.executions.monotonic(),
+    clock: () => member.parts.executions.clock(),
     newId: () => member.parts.executions.newId(),
   };
 }

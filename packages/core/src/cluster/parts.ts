@@ -243,7 +243,7 @@ async function wire(basis: MemberBasis, member: MemberFace, opened: OpenAdapters
     messages: () => messages,
     wakeOwner: (shardId) => delivery.wakeOwner(shardId),
     now: () => clock.now(),
-    monotonic: () => clock.monotonic(),
+    clock: () => clock,
     newId: () => random.id(),
   };
   const registry = new Registry({

@@ -327,6 +327,15 @@ describe("an error that travels", () => {
     expect(arrived.message.length).toBeLessThan(400);
   });
 
+  it.each([
+    ["5n", 5n],
+    ["NaN", Number.NaN],
+    ["1970-01-01T00:00:00.000Z", new Date(0)],
+    ["Invalid Date", new Date(Number.NaN)],
+  ])("that is no Error is shown as it is written: %s", (written, thrown) => {
+    expect(travel(thrown).message).toBe(`Something that is not an Error was thrown: ${written}`);
+  });
+
   it("arrives with what it was made of, also where that is itself, or no Error", () => {
     const errors: unknown[] = [Object.assign(new TypeError("a"), { code: 7 }), "b"];
     const thrown = new AggregateError(errors, "all of them");

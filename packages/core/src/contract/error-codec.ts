@@ -186,12 +186,20 @@ function revive(
 function encodeNonError(thrown: unknown): EncodedError {
   let shown: string;
   try {
-    shown = thrown === undefined ? "undefined" : encodePayload(thrown, "the thrown value");
+    shown = shownAs(thrown);
   } catch {
     shown = `a value of type ${typeof thrown} that cannot be serialised`;
   }
   const message = `Something that is not an Error was thrown: ${shown.length > 200 ? `${shown.slice(0, 200)}…` : shown}`;
   return { name: "NonError", message, code: "NON_ERROR", stack: null, data: null, cause: null, own: false };
+}
+
+/** As it is written in code or in JSON. @throws {SerializationError} it cannot be @throws what its own code throws */
+function shownAs(thrown: unknown): string {
+  if (thrown === undefined || typeof thrown === "number") return String(thrown);
+  if (typeof thrown === "bigint") return `${thrown}n`;
+  if (thrown instanceof Date) return Number.isNaN(thrown.getTime()) ? "Invalid Date" : thrown.toISOString();
+  return encodePayload(thrown, "the thrown value");
 }
 
 /** An error's fields as they travel. */

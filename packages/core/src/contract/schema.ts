@@ -44,20 +44,37 @@ export type SchemaOutput<S> = 0 extends 1 & S
     ? Out
     : void;
 
+/** How long a schema is waited for that does not answer at once. */
+export interface PendingSchema {
+  /** Settles as `pending` does, or rejects before that. */
+  until<Result>(pending: PromiseLike<Result>): Promise<Result>;
+}
+
 /**
  * Parses what came; without a schema it is what it is. A promise only where there is a schema.
  *
  * @param what names it, for the error: "The input of ...", "The reply of ..."
+ * @param wait not given: a schema is waited for as long as it takes
  * @throws {InvalidInputError} says so, and the issues
  */
-export function parse(schema: StandardSchemaV1 | undefined, value: unknown, what: What): unknown {
-  return schema === undefined ? value : validate(schema, value, nameOf(what));
+export function parse(
+  schema: StandardSchemaV1 | undefined,
+  value: unknown,
+  what: What,
+  wait?: PendingSchema,
+): unknown {
+  return schema === undefined ? value : validate(schema, value, nameOf(what), wait);
 }
 
-async function validate(schema: StandardSchemaV1, value: unknown, what: string): Promise<unknown> {
+async function validate(
+  schema: StandardSchemaV1,
+  value: unknown,
+  what: string,
+  wait: PendingSchema | undefined,
+): Promise<unknown> {
   let result = schema["~standard"].validate(value);
   // A promise of any library: taken for a result, it would have no issues.
-  if ("then" in result) result = await result;
+  if ("then" in result) result = await (wait === undefined ? result : wait.until(result));
   if (result.issues !== undefined) throw new InvalidInputError({ what, issues: result.issues });
   return result.value;
 }

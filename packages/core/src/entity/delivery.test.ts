@@ -194,14 +194,39 @@ describe("a persisted request", () => {
     expect(test.end).toEqual([{ ok: true, value: "2" }]);
   });
 
-  it("that nobody has fails where its owner does not read as much", async () => {
-    const test = await sender(persisted, null);
-    test.tooSmall = "first";
-    test.owner = "first";
-    test.delivery.routesChanged();
-    await test.clock.advance(200);
-    expect(test.end).toEqual(["PayloadTooLargeError"]);
-  });
+  it.each([
+    { what: "an owner may have accepted", owner: "former" },
+    { what: "its sender stored", owner: null },
+  ])(
+    "of a stream, which $what, is not said to be nowhere where its owner does not read as much",
+    async (first) => {
+      const test = await sender(sampleRequest({ persisted: true, expects: "stream" }), first.owner);
+      test.tooSmall = "second";
+      if (first.owner !== null) {
+        test.owner = "second";
+        const code = "NOT_ASSIGNED";
+        test.delivery.receive({ type: "rejected", requestId: "r1", code, detail: ACCEPTED_BEFORE });
+      }
+      await test.clock.advance(5_000);
+      test.owner = "second";
+      test.delivery.routesChanged();
+      expect(test.failures).toMatchObject([
+        { name: "PersistenceError", outcome: "unknown", cause: { name: "PayloadTooLargeError" } },
+      ]);
+    },
+  );
+
+  it.each(["reply", "stream"] as const)(
+    "that nobody has (%s) fails where its owner does not read as much",
+    async (expects) => {
+      const test = await sender({ ...persisted, expects }, null);
+      test.tooSmall = "first";
+      test.owner = "first";
+      test.delivery.routesChanged();
+      await test.clock.advance(200);
+      expect(test.end).toEqual(["PayloadTooLargeError"]);
+    },
+  );
 
   it("is at work while it is looked for, whoever left it to storage", async () => {
     const { delivery, end, clock } = await sender(persisted);

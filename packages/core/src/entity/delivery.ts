@@ -38,7 +38,7 @@ import {
 } from "./outgoing.ts";
 import { OutgoingRequests } from "./outgoing-requests.ts";
 import { ACCEPTED_BEFORE, OUT_OF_REACH, rejectionError } from "./rejection.ts";
-import { isLeftToStorage, mayBeInStorage, StoreAndForward } from "./store-and-forward.ts";
+import { isLeftToStorage, maybeStored, mayBeInStorage, StoreAndForward } from "./store-and-forward.ts";
 
 export interface DeliveryOptions {
   readonly messages: MessageStorage;
@@ -69,6 +69,8 @@ export interface DeliveryOptions {
 const TURNED_AWAY_MS = 25;
 const LONGEST_TURNED_AWAY_MS = 400;
 const PROBE_MS = 2_000;
+/** What is said of a stream which an owner may have accepted, and the next one takes nothing as large. */
+const TOO_LARGE_NOW = "it may be there, and its shard's owner now takes no request that is as large";
 /** Probes without any answer after which a peer counts as gone. */
 const PROBES_UNANSWERED = 3;
 
@@ -226,8 +228,10 @@ export class Delivery {
       if (target === HERE && outgoing.isNested) this.#options.deliverHere({ ...message, isNested: true });
       else this.#say(outgoing, message);
     } catch (error) {
-      if (!mayBeInStorage(outgoing) || envelope.expects === "stream")
-        return this.#fail(outgoing, error instanceof Error ? error : new Error(String(error)));
+      const failure = error instanceof Error ? error : new Error(String(error));
+      if (!mayBeInStorage(outgoing)) return this.#fail(outgoing, failure);
+      // Its elements come from its owner alone, which cannot be asked for them.
+      if (envelope.expects === "stream") return this.#fail(outgoing, maybeStored(failure, TOO_LARGE_NOW));
       // The owner before took more at a time than this one, which reads it from storage: its reply is looked up there.
       this.#storeNow(outgoing);
     }

@@ -20,6 +20,8 @@ export class HostedRequest {
   attempts: number;
   /** Whether the next attempt is among `attempts` already: recorded with the acceptance, or one before it did not count. */
   attemptIsRecorded: boolean;
+  /** Whether the last of `attempts` has begun, and neither failed nor come to an outcome that is recorded. */
+  isUnderWay = false;
   /** Null until storage has accepted it, and for volatile requests. */
   sequence: number | null = null;
   isAccepted: boolean;

@@ -156,6 +156,32 @@ describe("a shard", () => {
     ).toBe(true);
   });
 
+  it("takes nothing of its handlers' before which storage is to be read, while it is given up (INV-4)", () => {
+    const address = { entityType: "Shop", entityId: "a", shardId: "default:1" } as const;
+    const shard = readShard();
+    shard.windDown([]);
+    const call = { address, persisted: true, readPendingFirst: true } as unknown as Envelope;
+    expect(shard.takesNested(call)).toBe(false);
+    expect(shard.takesNested({ ...call, persisted: false }), "which has no order").toBe(true);
+  });
+
+  it("takes what its handlers call only while the lease is held", () => {
+    let isHeld = true;
+    const address = { entityType: "Shop", entityId: "a", shardId: "default:1" } as const;
+    const call = { address, persisted: false } as unknown as Envelope;
+    const shards = new HostedShards(() => isHeld);
+    shards.add({ shardId: "default:1", epoch: 1 }, 0);
+    const shard = shards.get("default:1");
+    expect(shards.servedForNested(call)).toBe(shard);
+    isHeld = false;
+    expect(shards.servedForNested(call)).toBeUndefined();
+    isHeld = true;
+    shard?.windDown([]);
+    expect(shards.servedForNested(call)).toBe(shard);
+    isHeld = false;
+    expect(shards.servedForNested(call)).toBeUndefined();
+  });
+
   it("is not read by what was read while the lease was over", () => {
     let isHeld = true;
     const shards = new HostedShards(() => isHeld);

@@ -172,6 +172,7 @@ export class RequestRunner {
     const isSpent = (): boolean => request.attempts > mostRetries;
     const hasAnother = (): boolean => request.attemptIsRecorded || !isSpent();
     for (let failures = 0; ; failures += 1) {
+      request.isUnderWay = false;
       if (failures > 0 && hasAnother()) {
         this.#options.counters.retried += 1;
         await this.#retries.pause(request, failures, leaving);
@@ -192,6 +193,7 @@ export class RequestRunner {
         request.attempts += 1;
       }
       request.attemptIsRecorded = false;
+      request.isUnderWay = true;
       if (!this.#options.leaseIsHeld()) return MOVED;
       const storing = request.isAccepted ? null : this.#outcomes.accept(request, fence);
       request.storing = storing;

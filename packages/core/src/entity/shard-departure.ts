@@ -6,7 +6,8 @@
 //   L2  Everyone who waits for one of their requests is told that it must be asked for elsewhere, or that it may have run in
 //       part.
 //   L3  A handler that is cut short when its shard is drained has made no failed attempt, but its first one counts once, and one that
-//       did not begin none: as far as storage says within two seconds that it was accepted, and takes the count back.
+//       did not begin none: as far as storage says within two seconds that it was accepted, and takes the count back. What failed
+//       before counts.
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -143,7 +144,7 @@ export class ShardDeparture {
       request.end("moved", "the shard moves to another runner");
       this.#release(request, "its shard moves to another runner");
     }
-    const cut = left.filter((request) => request.envelope.persisted && request.attempts > 0);
+    const cut = left.filter(({ envelope }) => envelope.persisted);
     // Who handles it again is to know that it may have been done before, where that leaves it an attempt that may fail.
     const least = this.#options.maxRetries > 1 ? 1 : 0;
     await this.#uncount(cut, shard, ({ envelope }) =>
@@ -152,7 +153,7 @@ export class ShardDeparture {
     await uncounted;
   }
 
-  /** Takes back that an attempt was counted, down to what counts all the same (L3). */
+  /** Takes back that an attempt was counted which has not failed, down to what counts all the same (L3). */
   async #uncount(
     requests: readonly HostedRequest[],
     { fence }: HostedShard,
@@ -164,8 +165,10 @@ export class ShardDeparture {
       const accepted = await request.accepting;
       // It is another acceptance's, and may have been begun under that.
       if (accepted?.outcome === "duplicate") return;
-      // The write that stores what ran ahead is on its way before this one.
-      const attempts = Math.max(least(request), request.attempts - 1);
+      // A write that stores what ran ahead, or records an attempt that did not begin, is on its way before this one.
+      const { attemptIsRecorded, isUnderWay } = request;
+      const attempts =
+        attemptIsRecorded || isUnderWay ? Math.max(least(request), request.attempts - 1) : request.attempts;
       await messages.reschedule(request.id, { deliverAt: null, attempts }, fence);
     });
     await within(clock, Promise.allSettled(corrected), LONGEST_CORRECTION_MS);

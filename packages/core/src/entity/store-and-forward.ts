@@ -275,8 +275,12 @@ export class StoreAndForward {
 function notStored(failure: unknown, { mayBeAccepted }: Outgoing): Error {
   if (!(failure instanceof Error)) return new Error(String(failure));
   if (!mayBeAccepted || !isNotWritten(failure)) return failure;
-  const { detail } = failure;
-  return new PersistenceError({ operation: "saveRequest", outcome: "unknown", detail }, { cause: failure });
+  return maybeStored(failure, failure.detail);
+}
+
+/** What is said of a request that cannot be sent on, or stored, and may have been accepted before (S4). */
+export function maybeStored(cause: Error, detail: string): PersistenceError {
+  return new PersistenceError({ operation: "saveRequest", outcome: "unknown", detail }, { cause });
 }
 
 /** Whether a request may be in storage, by this sender or by an owner. */

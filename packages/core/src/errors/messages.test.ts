@@ -29,6 +29,10 @@ describe("the message of an error says what happened and what to do", () => {
       "Desk/a.ask gave no reply within 5 ms. It changes nothing: repeat it, or give it a longer timeout.",
     ],
     [
+      new TimeoutError({ what: "Desk/a.ask", timeoutMs: 5, mayHaveRun: false }),
+      "Desk/a.ask gave no reply within 5 ms. It did not run: repeat it, or give it a longer timeout.",
+    ],
+    [
       new InterruptedError({ what: "Desk/a.ask", why: "its caller left" }),
       "Desk/a.ask was interrupted: its caller left. It may have run in part: repeat it only if that is harmless.",
     ],

@@ -129,17 +129,18 @@ export class TimeoutError extends HoldfastError {
   /**
    * `hasKey`: whether a repetition with the same key is the same request. Also where the caller gave none, as of a signal and of
    * a workflow's step: those who have none to repeat are to read on. Default: false. `isRead`: whether it changes nothing, as a
-   * query. Default: false.
+   * query. Default: false. `mayHaveRun`: default true.
    */
   constructor(
-    call: { what: string; timeoutMs: number; hasKey?: boolean; isRead?: boolean },
+    call: { what: string; timeoutMs: number; hasKey?: boolean; isRead?: boolean; mayHaveRun?: boolean },
     options?: ErrorOptions,
   ) {
-    const { what, timeoutMs, hasKey = false, isRead = false } = call;
+    const { what, timeoutMs, hasKey = false, isRead = false, mayHaveRun = true } = call;
     const key = hasKey ? "with the same key, or else " : "";
-    const repeat = isRead
-      ? "It changes nothing: repeat it"
-      : `It may have run, in part or whole: repeat it ${key}only if that is harmless`;
+    const effect = mayHaveRun
+      ? `It may have run, in part or whole: repeat it ${key}only if that is harmless`
+      : "It did not run: repeat it";
+    const repeat = isRead ? "It changes nothing: repeat it" : effect;
     super(`${what} gave no reply within ${timeoutMs} ms. ${repeat}, or give it a longer timeout.`, options);
   }
 }
