@@ -68,6 +68,16 @@ describe("a URL", () => {
     expect(() => optionsFromUrl("etcd://me:secret@a?c=1")).not.toThrow("secret");
   });
 
+  it.each(["sec?ret", "sec/ret", "sec?a=1&ret", "sec?ret=1", "s@c?ret", "s@c/ret"])(
+    "is refused with the password %s, which is to be encoded, without showing a piece of it",
+    (password) => {
+      const read = (): unknown => checkOptions(optionsFromUrl(`etcd://me:${password}@a/x`));
+      expect(read).toThrow("etcd: with an @ after a / or a ?");
+      expect(read).toThrow(/%2F and %3F/u);
+      expect(read).not.toThrow(/sec|ret|"a"/u);
+    },
+  );
+
   it("is refused with a percent sign that is no escape in its password", () => {
     expect(() => optionsFromUrl("etcd://me:secret%@a")).toThrow(/%25/u);
     expect(() => optionsFromUrl("etcd://me:secret%@a")).not.toThrow("secret");

@@ -97,9 +97,18 @@ export function optionsFromUrl(url: string): EtcdOptions {
   if (parts === undefined)
     throw new ConfigError({ option: "runners", got: "etcd: in a form that cannot be read", takes: FORM });
   const query = new URLSearchParams(parts["query"] ?? "");
+  const unknown = [...query.keys()].find((name) => !PARAMETERS.has(name));
+  // The @ belongs to a password that holds one of / and ?: what seems to be a prefix or a parameter is a piece of it.
+  if (holdsAt(parts["path"]) || (unknown !== undefined && holdsAt(parts["query"])))
+    throw new ConfigError({
+      option: "runners",
+      got: "etcd: with an @ after a / or a ?",
+      takes: FORM,
+      hint: "Write those of a password as %2F and %3F.",
+    });
+  if (unknown !== undefined)
+    throw new ConfigError({ option: "runners", got: `etcd: with the parameter "${unknown}"`, takes: FORM });
   for (const name of query.keys()) {
-    if (!["tls", "ca", "certificate", "key", "timeoutMs"].includes(name))
-      throw new ConfigError({ option: "runners", got: `etcd: with the parameter "${name}"`, takes: FORM });
     // One of two that differ would turn TLS on, the other off.
     if (query.getAll(name).length > 1)
       throw new ConfigError({ option: "runners", got: `etcd: with "${name}" more than once`, takes: FORM });
@@ -136,8 +145,13 @@ export function optionsFromUrl(url: string): EtcdOptions {
   };
 }
 
+const PARAMETERS: ReadonlySet<string> = new Set(["tls", "ca", "certificate", "key", "timeoutMs"]);
 const FORM =
   '"etcd://[user:password@]host[:port][,host[:port]...][/prefix][?tls=true&ca=FILE&certificate=FILE&key=FILE&timeoutMs=N]"';
+
+function holdsAt(text: string | undefined): boolean {
+  return text?.includes("@") === true;
+}
 
 function credentials(text: string): { username: string; password: string } {
   const [username = "", ...password] = text.split(":");

@@ -28,8 +28,9 @@ export function optionsFromUrl(url: string): RedisRunnersOptions {
   const query = new URLSearchParams(rest.join("?"));
   for (const name of query.keys()) {
     if (PARAMETERS.includes(name)) continue;
-    // A password with a question mark that is not encoded is read as a parameter.
-    const shown = url.lastIndexOf("@") > server.length ? "that is none" : `"${name}"`;
+    // A password with a question mark that is not encoded is read as a parameter, and what follows an & in one that is a parameter.
+    const mayBeSecret = url.lastIndexOf("@") > server.length || query.has("sentinelPassword");
+    const shown = mayBeSecret ? "that is none" : `"${name}"`;
     throw new ConfigError({ option: "runners", got: `redis: with a parameter ${shown}`, takes: FORM });
   }
   const given = (name: string): string | undefined => query.get(name) ?? undefined;

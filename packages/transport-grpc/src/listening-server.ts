@@ -4,8 +4,9 @@ import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-j
 import { loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { ConfigError } from "@holdfast/core/adapter";
-import { HealthImplementation, protoPath as healthProto } from "grpc-health-check";
+import { protoPath as healthProto } from "grpc-health-check";
 import { tokenGate } from "./gate.ts";
+import { HealthService } from "./health.ts";
 import { formatHostPort, type GrpcSettings, type TlsSettings } from "./options.ts";
 import { definitions, SERVICE_NAME, service } from "./protocol.ts";
 
@@ -43,7 +44,7 @@ export function channelOptions({
 export class ListeningServer {
   readonly #settings: GrpcSettings;
   readonly #server: Server;
-  readonly #health = new HealthImplementation({ "": "SERVING", [SERVICE_NAME]: "SERVING" });
+  readonly #health = new HealthService(SERVICE_NAME);
 
   constructor(settings: GrpcSettings, listener: ServerListener) {
     this.#settings = settings;
@@ -84,8 +85,7 @@ export class ListeningServer {
 
   /** Tells load balancers to send nobody here any more. */
   stopServing(): void {
-    this.#health.setStatus("", "NOT_SERVING");
-    this.#health.setStatus(SERVICE_NAME, "NOT_SERVING");
+    this.#health.stopServing();
   }
 
   /** Takes nothing new. Resolves when what is open has ended. */

@@ -73,4 +73,10 @@ describe("a URL", () => {
     expect(() => optionsFromUrl(`grpc://host:1?tokn=${SECRET}`)).toThrow(/"tokn"/u);
     expect(() => optionsFromUrl(`grpc://host:1?tokn=${SECRET}`)).not.toThrow(SECRET);
   });
+
+  it("is refused with a token that has an &, without showing a piece of it", () => {
+    const read = (): unknown => optionsFromUrl(`grpc://host:1?token=${SECRET}&rest`);
+    expect(read).toThrow(/%26/u);
+    expect(read).not.toThrow("rest");
+  });
 });

@@ -166,8 +166,10 @@ export function optionsFromUrl(url: string): GrpcOptions {
     else
       throw new ConfigError({
         option: "transport",
-        got: `grpc: with the parameter "${name}"`,
+        // After a token it may be the end of that one.
+        got: `grpc: with ${query.has("token") ? "a parameter that is none" : `the parameter "${name}"`}`,
         takes: URL_FORM,
+        ...(query.has("token") ? { hint: "Write an & of a token as %26." } : {}),
       });
   }
   return { ...options, ...(Object.keys(tls).length === 0 ? {} : { tls: tls as unknown as GrpcTls }) };

@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Client, credentials } from "@grpc/grpc-js";
+import { service as healthService } from "grpc-health-check";
 import { describe, expect, it } from "vitest";
 import { encodeMessage } from "../src/codec.ts";
 import { Link, type FrameStream } from "../src/link.ts";
@@ -117,6 +118,32 @@ describe(`fuzzed input, seed ${SEED}`, () => {
     expect(friend.gone).toEqual([]);
     expect(member.transport.counters.violations).toBeGreaterThan(0);
     expect(heapUsed() - before).toBeLessThan(16 * 1_048_576);
+  });
+});
+
+describe("health, which is open to everybody", () => {
+  it("keeps nothing of the names of services that strangers watched", async () => {
+    await using member = await Member.start({ token: "a-secret-of-the-cluster" });
+    const client = new Client(member.address, credentials.createInsecure());
+    const { path, requestSerialize, responseDeserialize } = healthService["Watch"] as NonNullable<
+      (typeof healthService)[string]
+    >;
+    const watch = (name: string): Promise<void> =>
+      new Promise((resolve) => {
+        const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {
+          service: name,
+        });
+        stream.on("data", () => stream.cancel());
+        stream.on("error", () => resolve());
+      });
+    const long = "x".repeat(200_000);
+    const watchMany = async (count: number): Promise<number> => {
+      for (let index = 0; index < count; index += 1) await watch(`${count} ${index} ${long}`);
+      return heapUsed();
+    };
+    const before = await watchMany(10);
+    expect((await watchMany(100)) - before).toBeLessThan(4 * 1_048_576);
+    client.close();
   });
 });
 

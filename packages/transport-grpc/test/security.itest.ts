@@ -13,6 +13,7 @@ import {
   Metadata,
   status,
   type ClientDuplexStream,
+  type ClientReadableStream,
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { protoPath as healthProto } from "grpc-health-check";
@@ -147,6 +148,28 @@ describe("health and reflection", () => {
     client.close();
   });
 
+  it("know no other service, and tell who watches a known one when the member closes", async () => {
+    const member = await Member.start();
+    onTestFinished(() => member[Symbol.asyncDispose]());
+    const client = new Client(member.address, credentials.createInsecure());
+    onTestFinished(() => client.close());
+    await expect(check(client, "x")).rejects.toMatchObject({ code: status.NOT_FOUND });
+    const told: unknown[] = [];
+    const watch = async (service: string): Promise<void> => {
+      const stream = watched(client, service);
+      onTestFinished(() => stream.cancel());
+      stream.on("data", ({ status: health }: { status: unknown }) =>
+        told.push(`${service}: ${String(health)}`),
+      );
+      await once(stream, "data");
+    };
+    await watch("x");
+    await watch("");
+    const closing = member.transport.close(500);
+    await expect.poll(() => told).toEqual(["x: SERVICE_UNKNOWN", ": SERVING", ": NOT_SERVING"]);
+    await closing;
+  });
+
   it("show health to everybody and reflection to who has the token", async () => {
     await using member = await Member.start({ token: TOKEN });
     const client = new Client(member.address, credentials.createInsecure());
@@ -238,16 +261,24 @@ function strangerAt(address: string): {
 
 /** The health of a service, as any client of grpc.health.v1 learns it. */
 function check(client: Client, service = ""): Promise<unknown> {
-  const health = loadSync(healthProto, { enums: String })["grpc.health.v1.Health"] as unknown as Record<
-    string,
-    Method
-  >;
-  const { path, requestSerialize, responseDeserialize } = health["Check"] as Method;
+  const { path, requestSerialize, responseDeserialize } = healthMethod("Check");
   return new Promise((resolve, reject) => {
     client.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service }, (error, response) =>
       error === null ? resolve((response as { status: unknown }).status) : reject(error),
     );
   });
+}
+
+/** What a client that watches a service's health is told. */
+function watched(client: Client, service: string): ClientReadableStream<unknown> {
+  const { path, requestSerialize, responseDeserialize } = healthMethod("Watch");
+  const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, { service });
+  return stream.on("error", () => undefined);
+}
+
+function healthMethod(name: string): Method {
+  const health: unknown = loadSync(healthProto, { enums: String })["grpc.health.v1.Health"];
+  return (health as Record<string, Method>)[name] as Method;
 }
 
 /** The services of a member, as grpcurl lists them. */

@@ -40,6 +40,9 @@ export function optionsFromUrl(url: string): NatsOptions {
       options[name] = Number(value);
     // What follows it may be the host still: then its name is a piece of a password.
     else if (!/^\w+$/u.test(name) || parameters.some(holdsAt)) throw refuse("with a parameter that is none");
+    // So it may be the end of a token.
+    else if (options["token"] !== undefined)
+      throw refuse("with a parameter that is none", "Write an & of a token as %26.");
     else throw refuse(`with the parameter "${name}"`);
   }
   return { ...options, ...(Object.keys(tls).length === 0 ? {} : { tls }) };

@@ -144,6 +144,11 @@ describe("a URL", () => {
     expect(optionsFromUrl("nats://shop:a%2Fb%3Fc@host")).toMatchObject({ user: "shop", pass: "a/b?c" });
   });
 
+  it("is refused with a token that has an &, without showing a piece of it", () => {
+    expect(() => optionsFromUrl("nats://host?token=a&rest")).toThrow("%26");
+    expect(() => optionsFromUrl("nats://host?token=a&rest")).not.toThrow("rest");
+  });
+
   it("has no other characters for its own: a plus is one, and an @ in a value", () => {
     expect(optionsFromUrl("nats://host?token=a+b%2B%20=&credentialsFile=/a@b")).toEqual({
       servers: ["host"],

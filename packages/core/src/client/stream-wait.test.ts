@@ -2,6 +2,8 @@ import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { sampleRequest } from "../../test/sample-request.ts";
 import { VirtualClock } from "../clock/virtual-clock.ts";
+import type { EncodedError } from "../data/encoded-error.ts";
+import type { Exit } from "../data/reply.ts";
 import type { DeliveryListener } from "../entity/outgoing.ts";
 import {
   InterruptedError,
@@ -34,6 +36,10 @@ function begun(persisted: boolean, limits: CallLimits = {}, answer?: (listener: 
   const ends = (count: string, keptFrom = 0): void =>
     wait.reply({ requestId: "r1", exit: { ok: true, value: count } }, keptFrom, 0);
   return { clock, said, wait, chunk, ends };
+}
+
+function errorWith(data: string): EncodedError {
+  return { name: "Error", message: "m", code: null, stack: null, data, cause: null, own: false };
 }
 
 describe("the elements of a stream that wait for their reader", () => {
@@ -144,6 +150,19 @@ describe("the wait for a stream", () => {
   it("fails where the end is no count", async () => {
     const { wait, ends } = begun(false);
     ends('"three"');
+    await expect(wait.take()).rejects.toThrow(SerializationError);
+  });
+
+  it.each<[string, Exit]>([
+    ["no JSON", { ok: true, value: "{" }],
+    ["something that a later release escaped", { ok: true, value: '{"$":["Temporal",1]}' }],
+    ["an error whose fields are none", { ok: false, error: errorWith("null") }],
+    ["an error whose fields cannot be read", { ok: false, error: errorWith('{"at":{"$":["Temporal",1]}}') }],
+  ])("fails where the end is %s, and tells nobody else", async (_what, exit) => {
+    const { wait, chunk } = begun(false);
+    chunk(0);
+    wait.reply({ requestId: "r1", exit }, 0, 1);
+    expect(await wait.take()).toBe("0");
     await expect(wait.take()).rejects.toThrow(SerializationError);
   });
 });

@@ -90,8 +90,13 @@ export class StreamWait extends LimitedWait implements DeliveryListener {
   }
 
   reply({ exit }: Reply, keptFrom: number, chunkCount: number): void {
-    if (exit.ok) this.#finish(decodePayload(exit.value, `The end of ${this.#what}`));
-    else this.#queue.finish(chunkCount, answerOf(exit.error, this.#errors, this.#what));
+    try {
+      if (exit.ok) this.#finish(decodePayload(exit.value, `The end of ${this.#what}`));
+      else this.#queue.finish(chunkCount, answerOf(exit.error, this.#errors, this.#what));
+    } catch (error) {
+      // It is for who waits, who hears no more of it, and not for the transport that brought it.
+      this.#queue.fail(error as SerializationError);
+    }
     this.#checkKept(keptFrom);
   }
 

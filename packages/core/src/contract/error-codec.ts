@@ -6,6 +6,7 @@
 import type { EncodedError } from "../data/encoded-error.ts";
 import { isHoldfastError } from "../errors/holdfast-error.ts";
 import { RemoteError } from "../errors/remote-error.ts";
+import { SerializationError } from "../errors/storage.ts";
 import * as config from "../errors/config.ts";
 import * as routing from "../errors/routing.ts";
 import * as storage from "../errors/storage.ts";
@@ -135,7 +136,11 @@ function read(of: unknown, key: string): unknown {
   }
 }
 
-/** Makes the error that a caller catches. `classes` are those that the definition lists in `errors`. */
+/**
+ * Makes the error that a caller catches. `classes` are those that the definition lists in `errors`.
+ *
+ * @throws {SerializationError} its fields were not made by `encodeError`: what is replayed must not go on without them (INV-8)
+ */
 export function decodeError(encoded: EncodedError, classes: readonly ErrorClass[]): Error {
   const options = encoded.cause === null ? undefined : { cause: decodeError(encoded.cause, classes) };
   const fields = decodeFields(encoded.data);
@@ -254,7 +259,10 @@ function aggregated(thrown: object): readonly object[] | null {
 
 function decodeFields(data: string | null): Readonly<Record<string, unknown>> {
   if (data === null) return {};
-  const fields = Object.entries(decodePayload(data, FIELDS) as Record<string, unknown>);
+  const decoded = decodePayload(data, FIELDS);
+  if (typeof decoded !== "object" || decoded === null)
+    throw new SerializationError({ what: FIELDS, path: "", problem: "something else than fields" });
+  const fields = Object.entries(decoded);
   return Object.fromEntries(fields.filter(([key, value]) => isField(key) || isNumericCode(key, value)));
 }
 

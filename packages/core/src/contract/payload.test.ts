@@ -185,8 +185,16 @@ describe("a payload", () => {
     '{"$":["Set",5]}',
     '{"$":["bigint","x"]}',
     '{"$":["Map"]}',
+    '{"$":["Date",{"toString":1}]}',
+    '{"$":["number",{"valueOf":1,"toString":1}]}',
+    '{"$":[{"toString":1}]}',
   ])("that is %j cannot be read", (text) => {
     expect(() => decodePayload(text, "The input of Counter/a.increment")).toThrow(SerializationError);
+  });
+
+  it("that is nested deeper than any that was made cannot be read, where something in it is escaped", () => {
+    const text = `[{"$":["undefined"]},${"[".repeat(100_000)}${"]".repeat(100_000)}]`;
+    expect(() => decodePayload(text, "It")).toThrow(SerializationError);
   });
 });
 

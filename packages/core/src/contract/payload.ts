@@ -74,7 +74,14 @@ export function decodePayload(text: string, what: What): unknown {
     throw new SerializationError({ what: nameOf(what), path: "", problem: "no valid JSON" }, { cause });
   }
   // Nothing was escaped in nearly all payloads: they need no second walk.
-  return typeof parsed === "object" && text.includes(`{"${ESCAPE}":[`) ? unescape(parsed, what) : parsed;
+  if (typeof parsed !== "object" || !text.includes(`{"${ESCAPE}":[`)) return parsed;
+  try {
+    return unescape(parsed, what);
+  } catch (cause) {
+    if (cause instanceof SerializationError) throw cause;
+    // Nested as deep as nothing that was encoded, or an escape of an object where there is to be a text.
+    throw new SerializationError({ what: nameOf(what), path: "", problem: "no escapes of ours" }, { cause });
+  }
 }
 
 function escape(value: unknown, path: string, depth: number, what: What): unknown {
