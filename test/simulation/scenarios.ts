@@ -4,6 +4,7 @@ import { counters } from "./scenarios/counters.ts";
 import { deploys } from "./scenarios/deploys.ts";
 import { failover } from "./scenarios/failover.ts";
 import { orders } from "./scenarios/orders.ts";
+import { payments } from "./scenarios/payments.ts";
 import { signals } from "./scenarios/signals.ts";
 import { storms } from "./scenarios/storms.ts";
 import { streams } from "./scenarios/streams.ts";
@@ -22,4 +23,5 @@ export const SCENARIOS: readonly Scenario[] = [
   signals,
   timers,
   children,
+  payments,
 ];

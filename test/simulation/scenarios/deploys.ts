@@ -1,6 +1,7 @@
 // Deploys: runners leave in order and come back, and nothing else goes wrong but the network's delays. Then nothing is
 // repeated, nothing is at two places for a moment, and callers do not notice: also where a handler calls an entity of its own id,
-// whose shard is about to move with its own.
+// whose shard is about to move with its own. What an entity holds in memory, and writes down as it leaves, is there when it comes
+// back.
 
 import { defineEntity, defineSingleton, rpc, type HandlerContext } from "@holdfast/core";
 import {
@@ -27,6 +28,7 @@ const Worker = defineEntity({
 
 const Helper = defineEntity({
   name: "Helper",
+  maxIdleTime: "400ms",
   rpcs: { keep: rpc<Job, string>({ persisted: true }), ask: rpc<Job, string>() },
 });
 
@@ -51,6 +53,9 @@ class Deploys {
   readonly #ran: string[] = [];
   readonly #answered: string[] = [];
   readonly #told: Told[] = [];
+  /** How often each helper has helped, as it wrote that down when it left memory. */
+  readonly #written = new Map<string, number>();
+  readonly #counted: string[] = [];
   #ticks = 0;
 
   constructor(sim: Simulation) {
@@ -82,12 +87,23 @@ class Deploys {
         if (job.helper === "persisted") await helper.keep(job);
         return job.key;
       });
-    const help = (job: Job, ctx: HandlerContext): Promise<string> =>
-      this.#watch.during(`helper ${ctx.entityId}`, process, ctx, async () => {
-        this.#ran.push(`help with ${job.key}`);
-        if (job.lastsMs > 0) await process.sleep(job.lastsMs);
-        return job.key;
+    const helper = Helper.implement((entity) => {
+      const { entityId } = entity;
+      let times = this.#written.get(entityId) ?? 0;
+      entity.onEvict(async () => {
+        await process.sleep(150);
+        this.#written.set(entityId, times);
       });
+      const help = (job: Job, ctx: HandlerContext): Promise<string> =>
+        this.#watch.during(`helper ${entityId}`, process, ctx, async () => {
+          this.#ran.push(`help with ${job.key}`);
+          times += 1;
+          this.#counted.push(`${entityId} the ${times}. time`);
+          if (job.lastsMs > 0) await process.sleep(job.lastsMs);
+          return job.key;
+        });
+      return { keep: help, ask: help };
+    });
     const leader = defineSingleton({
       name: "leader",
       run: (ctx) =>
@@ -100,7 +116,7 @@ class Deploys {
           await process.sleep(250);
         }),
     });
-    return [Worker.implement({ keep: work, ask: work }), Helper.implement({ keep: help, ask: help }), leader];
+    return [Worker.implement({ keep: work, ask: work }), helper, leader];
   }
 
   async run(): Promise<void> {
@@ -134,6 +150,7 @@ class Deploys {
     this.#watch.check();
     checkReplies(this.#told);
     checkExactlyOnce({ effects: this.#ran, acknowledged: this.#answered });
+    checkExactlyOnce({ effects: this.#counted, acknowledged: [] });
     if (this.#ticks === 0) throw new Violation("a singleton runs", "the leader never ticked");
   }
 }

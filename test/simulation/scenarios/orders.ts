@@ -1,5 +1,6 @@
 // Orders: the shape of examples/orders in memory. Stock is reserved line by line, and what is short comes with a cron; the
-// payment is taken, a carrier that fails now and then ships, and the sales are counted by entities.
+// payment is taken, a carrier that fails now and then ships, and the sales are counted by entities. Some orders fail for want of an
+// address, and are resumed, by two persons at once perhaps: what they had done is not done again.
 
 import {
   activity,
@@ -7,9 +8,13 @@ import {
   defineCron,
   defineEntity,
   defineWorkflow,
+  ExecutionStateError,
   rpc,
+  WorkflowFailedError,
   type ActivityContext,
+  type WorkflowHandle,
 } from "@holdfast/core";
+import type { OpenStorage } from "@holdfast/core/adapter";
 import {
   checkExactlyOnce,
   checkReplies,
@@ -20,6 +25,7 @@ import {
   type Told,
 } from "@holdfast/testing";
 import { FencedStore } from "../fenced-store.ts";
+import { withLateWrites } from "../late-writes.ts";
 
 interface Line {
   readonly product: string;
@@ -29,6 +35,8 @@ interface Line {
 interface Order {
   readonly id: string;
   readonly lines: readonly Line[];
+  /** How many ask that it be resumed, once it has failed. 0: it has its address. */
+  readonly resumers: number;
 }
 
 const Sales = defineEntity({
@@ -42,10 +50,14 @@ const PlaceOrder = defineWorkflow<Order, { readonly units: number; readonly ship
   hashKey: false,
 });
 
+type Handle = WorkflowHandle<NonNullable<(typeof PlaceOrder)["types"]>>;
+
 const ORDERS = 8;
 const PRODUCTS = 3;
 const IN_STOCK = 10;
 const LEAST_PURCHASE = 15;
+/** The part of the writes of journals that come after who asked has heard that their outcome is unknown. */
+const LATE = 0.05;
 
 export const orders: Scenario = {
   name: "orders",
@@ -86,12 +98,16 @@ class Warehouse {
 }
 
 class Orders {
+  /** A write that comes late costs an attempt. */
+  readonly options = { storageMessageMaxRetries: 50 };
   readonly #sim: Simulation;
   readonly #warehouse = new Warehouse();
   readonly #sales = new FencedStore<number, { order: string; units: number }>(0);
   readonly #effects: string[] = [];
   readonly #told: Told[] = [];
   readonly #orders: readonly Order[];
+  /** Of which orders the address is not known. */
+  readonly #strayed = new Set<string>();
 
   constructor(sim: Simulation) {
     this.#sim = sim;
@@ -101,8 +117,12 @@ class Orders {
         product: `${(index + line) % PRODUCTS}`,
         quantity: sim.integer(1, 8),
       })),
+      resumers: [0, 0, 1, 2][sim.integer(0, 3)] ?? 0,
     }));
+    for (const { id, resumers } of this.#orders) if (resumers > 0) this.#strayed.add(id);
   }
+
+  readonly tamper = (storage: OpenStorage): OpenStorage => withLateWrites(this.#sim, LATE, storage);
 
   register(process: SimulatedProcess) {
     const warehouse = this.#warehouse;
@@ -138,10 +158,13 @@ class Orders {
     const placeOrder = PlaceOrder.implement({
       groups: [inventory, payments],
       activities: { ship },
-      async execute(ctx, { id, lines }) {
+      execute: async (ctx, { id, lines }) => {
         for (const line of lines)
           while ((await ctx.activities.reserve(id, line)) === "short") await ctx.sleep("1500ms");
         await ctx.activities.take(id);
+        await ctx.run("address", () => {
+          if (this.#strayed.has(id)) throw new RangeError("No address is known");
+        });
         const shippedBy = await ctx.activities.ship(id);
         await Promise.all(
           lines.map(({ product, quantity }) =>
@@ -170,9 +193,25 @@ class Orders {
       const order = this.#orders[index];
       if (order === undefined) return;
       const handle = await this.#sim.cluster.workflow(PlaceOrder).start(order);
+      if (order.resumers > 0) await this.#resume(order, handle);
       for (let asked = 0; asked < 2; asked += 1)
         this.#told.push({ request: order.id, reply: await handle.result() });
     });
+  }
+
+  async #resume({ id, resumers }: Order, handle: Pick<Handle, "result" | "resume">): Promise<void> {
+    const failed = await handle.result().then(
+      () => false,
+      (error: unknown) => error instanceof WorkflowFailedError,
+    );
+    if (!failed) throw new Violation("resume", `${id} was shipped without an address`);
+    this.#strayed.delete(id);
+    const resume = (): Promise<void> =>
+      handle.resume().catch((error: unknown) => {
+        // Somebody else was first.
+        if (!(error instanceof ExecutionStateError)) throw error;
+      });
+    await Promise.all(Array.from({ length: resumers }, resume));
   }
 
   check(): void {

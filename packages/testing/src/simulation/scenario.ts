@@ -1,5 +1,6 @@
 import type { Registrable } from "@holdfast/core";
 import type { Duration } from "@holdfast/core/adapter";
+import type { Tamper } from "../gated-storage.ts";
 import type { TestCluster } from "../test-cluster.ts";
 import type { RunnerOptions } from "../test-runner.ts";
 import type { FaultKind } from "./fault-plan.ts";
@@ -23,6 +24,8 @@ export interface ScenarioRun {
   readonly register: readonly Registrable[] | ((process: SimulatedProcess) => readonly Registrable[]);
   /** Options of the cluster that the scenario needs. */
   readonly options?: Omit<RunnerOptions, "register">;
+  /** For tests of the library itself: exchanges each process's handle on storage, beneath the faults. */
+  readonly tamper?: Tamper;
   /** Gives the cluster its work, while faults happen. A call that never comes back is a violation. */
   run(): Promise<void>;
   /** Throws what does not hold, once everything has come to rest: a checker's Violation, or any error. */

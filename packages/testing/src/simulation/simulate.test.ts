@@ -185,6 +185,35 @@ describe("a simulation", () => {
     expect(nothing.message).toMatch(/under seed 7: null/u);
   });
 
+  it("has each process use the storage that the scenario makes of its handle", async () => {
+    const Jar = defineEntity({ name: "Jar", rpcs: { fill: rpc<void, void>({ persisted: true }) } });
+    let handles = 0;
+    let saved = 0;
+    const counted = scenario((sim) => ({
+      register: [Jar.implement({ fill: () => undefined })],
+      tamper(storage) {
+        handles += 1;
+        const { messages } = storage;
+        const saveReply: typeof messages.saveReply = (...reply) => {
+          saved += 1;
+          return messages.saveReply(...reply);
+        };
+        const members = new Proxy(messages, {
+          get(object, property) {
+            if (property === "saveReply") return saveReply;
+            const value: unknown = Reflect.get(object, property, object);
+            return typeof value === "function" ? value.bind(object) : value;
+          },
+        });
+        return { ...storage, messages: members };
+      },
+      // With a key it is stored before it runs, so that its reply is a write of its own.
+      run: () => sim.cluster.entity(Jar, "j").fill(undefined, { idempotencyKey: "once" }),
+    }));
+    await simulate(counted, { seed: 7 });
+    expect({ handles, saved }).toEqual({ handles: 3, saved: 1 });
+  });
+
   it("rejects a sleep before there is a cluster", async () => {
     const early: unknown[] = [];
     const hasty = scenario((sim) => {

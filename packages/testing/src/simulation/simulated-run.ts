@@ -145,7 +145,10 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
       shuffle: true,
       isPatient: false,
       trace: record,
-      tamper: (storage) => witness.watch(storage),
+      tamper: (storage) => {
+        const watched = witness.watch(storage);
+        return run.tamper?.(watched) ?? watched;
+      },
     });
     cluster = made;
     const began = made.now();

@@ -162,4 +162,13 @@ export const REQUESTS: readonly PlantedBug[] = [
     replace: "          return;\n",
     scenarios: ["storms"],
   },
+  {
+    name: "a handler's transaction is rolled back beside its reply",
+    breaks: "INV-3",
+    file: "entity/outcome-writer.ts",
+    find: "          const recorded = await messages.saveReply(reply, fence, transaction);\n",
+    replace:
+      "          await transaction?.rollback();\n          const recorded = await messages.saveReply(reply, fence, null);\n",
+    scenarios: ["payments"],
+  },
 ];

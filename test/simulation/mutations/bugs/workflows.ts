@@ -124,4 +124,28 @@ export const WORKFLOWS: readonly PlantedBug[] = [
     replace: "this.#registered",
     scenarios: ["signals"],
   },
+  {
+    name: "a transaction whose commit may come late is not kept from it",
+    breaks: "INV-3",
+    file: "workflow/journal.ts",
+    find: "      if (isUnknown(error)) this.#options.unsettled([{ ...entry, event: BEGUN }]);\n",
+    replace: "",
+    scenarios: ["payments"],
+  },
+  {
+    name: "a signal that was taken is forgotten as soon as its run is over",
+    breaks: "INV-3",
+    file: "workflow/execution-runner.ts",
+    find: "answeredBefore: clock.now() - REPEATED_WITHIN_MS,",
+    replace: "answeredBefore: clock.now(),",
+    scenarios: ["signals"],
+  },
+  {
+    name: "a write that may come late is made once more over a resumption",
+    breaks: "INV-8",
+    file: "workflow/execution-runner.ts",
+    find: "(entry.ordinal <= anewAt ? nothingInPlaceOf(entry) : entry)",
+    replace: "(entry.ordinal > Number.MAX_VALUE ? nothingInPlaceOf(entry) : entry)",
+    scenarios: ["orders"],
+  },
 ];
