@@ -25,6 +25,9 @@ export function sqliteBackend(): StorageBackend {
         // SQLite rolls everything back, as it does for a full disk.
         await opened(transaction).query("INSERT OR ROLLBACK INTO effects VALUES ('twice'), ('twice')");
       },
+      failAlone: async (transaction) => {
+        await opened(transaction).query("INSERT INTO effects VALUES ('twice'), ('twice')");
+      },
       has: async (key) => outside.prepare("SELECT 1 FROM effects WHERE key = ?").get(key) !== undefined,
     },
     dispose: async () => {

@@ -18,7 +18,11 @@ function services(): { readonly clock: VirtualClock } & AdapterServices {
 function storage(): StorageBackend {
   const adapter = memoryStorage();
   const given = services();
-  return { open: () => adapter.open(given), dispose: async () => undefined };
+  return {
+    open: () => adapter.open(given),
+    now: () => given.clock.now(),
+    dispose: async () => undefined,
+  };
 }
 
 messageStorageConformance("the memory MessageStorage", storage);

@@ -68,7 +68,7 @@ export interface ForgetQuery {
  *
  * Every method may reject with PersistenceError, whose `outcome` says whether a write happened. A method that takes a
  * fence rejects with FencedError, and changes nothing, once its shard was claimed again (INV-1), and where it was never
- * claimed; `null` as a fence is for a sender that writes on nobody's behalf.
+ * claimed, also if there is nothing to change; `null` as a fence is for a sender that writes on nobody's behalf.
  *
  * Ids and keys are JavaScript's strings, also such as UTF-8 has not: with half of a surrogate pair, or with a NUL. Storage keeps
  * them apart from all others, or refuses to write them with SerializationError and finds nothing by them.
@@ -159,7 +159,7 @@ export interface MessageStorage {
     requestId: string,
     from: number,
   ): Promise<{ readonly chunks: readonly Chunk[]; readonly saved: number }>;
-  /** Forgets the chunks below `upTo`; how many were saved stays known. */
+  /** Forgets those of the saved chunks that are below `upTo`; how many were saved stays known. Later ones are kept. */
   acknowledgeChunks(requestId: string, upTo: number): Promise<void>;
 
   /** Makes a pending request a dead letter. Does nothing if it is not pending. */

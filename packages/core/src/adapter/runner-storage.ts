@@ -15,8 +15,9 @@ export interface RunnerStorage {
   };
 
   /**
-   * Takes a lease of `ttlMs` for this member and publishes its record. Repeated for a live lease: replaces the record, and the
-   * lease has its full term again. An id whose lease is over is not used again; if it is, the shards of old do not come back.
+   * Takes a lease of `ttlMs` for this member and publishes its record. Repeated for a live lease, with the same `ttlMs`: replaces
+   * the record, and the lease has its full term again. An id whose lease is over is not used again; if it is, the shards of old
+   * do not come back.
    */
   register(record: RunnerRecord, ttlMs: number): Promise<void>;
 

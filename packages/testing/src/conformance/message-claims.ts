@@ -118,6 +118,55 @@ export function messageClaims(factory: StorageFactory): void {
       })();
     });
 
+    it.each(Object.keys(writes))(
+      "is refused with FencedError, too, where it has nothing to do: %s",
+      async (method) => {
+        await run(async ({ messages }, context) => {
+          const stale = await context.claim(messages);
+          const [answered, dead] = [context.request(), context.request()];
+          await context.save(messages, answered, dead);
+          const ids = [answered.requestId, dead.requestId];
+          for (const requestId of ids) await messages.saveChunk({ requestId, index: 0, value: "0" }, stale);
+          await messages.saveReply(succeeded(answered.requestId, "7"), stale, null);
+          const letter = { error: failure("no"), attempts: 2, deadSince: 1 };
+          await messages.saveDeadLetter(dead.requestId, letter, stale);
+          await context.claim((await context.open()).messages);
+          const known = async (): Promise<unknown[]> =>
+            Promise.all(
+              ids.map(async (id) => [await messages.lookUp([id]), await messages.readChunks(id, 0)]),
+            );
+          const before = await known();
+          for (const requestId of [...ids, context.id()])
+            await expect(writes[method]?.(messages, stale, requestId)).rejects.toBeInstanceOf(FencedError);
+          expect(await known()).toEqual(before);
+        })();
+      },
+    );
+
+    it(
+      "is refused however far behind it is, and at each index of a stream",
+      run(async ({ messages }, context) => {
+        const stale = await context.claim(messages);
+        const request = context.request();
+        const { requestId } = request;
+        await context.save(messages, request);
+        await messages.saveChunk({ requestId, index: 0, value: "0" }, stale);
+        const other = (await context.open()).messages;
+        for (let claims = 0; claims < 4; claims += 1) {
+          await context.claim(other);
+          for (const index of [0, 1, 2]) {
+            const saving = messages.saveChunk({ requestId, index, value: "stale" }, stale);
+            await expect(saving).rejects.toBeInstanceOf(FencedError);
+          }
+          const replying = messages.saveReply(succeeded(requestId), stale, null);
+          await expect(replying).rejects.toBeInstanceOf(FencedError);
+        }
+        const kept = { chunks: [{ requestId, index: 0, value: "0" }], saved: 1 };
+        expect(await messages.readChunks(requestId, 0)).toEqual(kept);
+        expect(await messages.lookUp([requestId])).toMatchObject([{ state: "pending" }]);
+      }),
+    );
+
     it.each(Object.keys(writes))("comes before a claim resolves, or never (INV-1): %s", async (method) => {
       await run(async ({ messages: old }, context) => {
         const next = (await context.open()).messages;
@@ -155,6 +204,11 @@ export function messageClaims(factory: StorageFactory): void {
         await expect(messages.saveRequest(request, 1, stale)).rejects.toBeInstanceOf(FencedError);
         expect(await messages.lookUp([request.requestId])).toEqual([]);
         expect(await messages.lookUpByKey(request.address, request.tag, "key")).toBeNull();
+        // Nobody ever claimed this one.
+        const unclaimed = context.request({ address: address("a", "default:9") });
+        const never = messages.saveRequest(unclaimed, 1, { shardId: "default:9", epoch: 1 });
+        await expect(never).rejects.toBeInstanceOf(FencedError);
+        expect(await messages.lookUp([unclaimed.requestId])).toEqual([]);
       }),
     );
 

@@ -150,7 +150,8 @@ export function messagePending(factory: StorageFactory): void {
         const first = context.request({ deliverAt: 2_000, address: address("full") });
         const second = context.request({ deliverAt: 3_000 });
         const elsewhere = context.request({ deliverAt: 1_500, address: address("b", "default:2") });
-        const [firstSequence = 0] = await context.save(messages, first, second, elsewhere, context.request());
+        const due = [context.request(), context.request()];
+        const [firstSequence = 0] = await context.save(messages, first, second, elsewhere, ...due);
         const nextDueAt = async (changes: Partial<PendingQuery>): Promise<number | null> =>
           (await messages.readPending(query(changes))).nextDueAt;
 
@@ -264,10 +265,31 @@ export function messagePending(factory: StorageFactory): void {
         const fence = await context.claim(messages);
         const request = context.request();
         const [sequence] = await context.save(messages, request);
-        await messages.recordAttempt(request.requestId, 2, fence);
-        await messages.recordAttempt(request.requestId, 2, fence);
+        for (const attempts of [1, 4, 4]) await messages.recordAttempt(request.requestId, attempts, fence);
         const page = await (await context.open()).messages.readPending(query());
-        expect(page.requests).toEqual([{ envelope: request, sequence, attempts: 2 }]);
+        expect(page.requests).toEqual([{ envelope: request, sequence, attempts: 4 }]);
+      }),
+    );
+
+    it(
+      "leaves a request that was put off for as long as it was (INV-7)",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const request = context.request({ deliverAt: 2_000 });
+        const { requestId } = request;
+        await context.save(messages, request);
+        for (const deliverAt of [2_000, 5_000]) {
+          await messages.reschedule(requestId, { deliverAt, attempts: 0 }, fence);
+          await messages.recordAttempt(requestId, 1, fence);
+          expect(await messages.lookUp([requestId])).toEqual([
+            { state: "pending", requestId, deliverAt, attempts: 1 },
+          ]);
+          expect(await messages.readPending(query({ now: deliverAt - 1 }))).toEqual({
+            requests: [],
+            more: false,
+            nextDueAt: deliverAt,
+          });
+        }
       }),
     );
 
@@ -313,6 +335,10 @@ export function messagePending(factory: StorageFactory): void {
           { state: "pending", requestId, deliverAt: 5_000, attempts: 0 },
         ]);
         expect(sequencesOf(await messages.readPending(query({ now: 5_000 })))).toEqual([sequence]);
+
+        await messages.reschedule(requestId, { deliverAt: 3_000, attempts: 0 }, fence);
+        expect(await messages.readPending(query({ now: 2_999 }))).toMatchObject({ nextDueAt: 3_000 });
+        expect(sequencesOf(await messages.readPending(query({ now: 3_000 })))).toEqual([sequence]);
 
         await messages.reschedule(requestId, { deliverAt: null, attempts: 3 }, fence);
         const page = await messages.readPending(query({ now: 0 }));

@@ -1,4 +1,4 @@
-import { FencedError, type MessageStorage } from "@holdfast/core/adapter";
+import { FencedError, type MessageStorage, type RequestState } from "@holdfast/core/adapter";
 import type { StorageFactory } from "./storage-backend.ts";
 import { failure, storageCases, succeeded } from "./storage-case.ts";
 import { vitest } from "./vitest-api.ts";
@@ -45,6 +45,43 @@ export function messageReadyReplies(factory: StorageFactory): void {
       }),
     );
 
+    it.each([0, 1, 3, 8])(
+      "is there with its request or not at all, for whoever reads or claims meanwhile (INV-1, after %i turns)",
+      async (turns) => {
+        await run(async ({ messages: old }, context) => {
+          const next = (await context.open()).messages;
+          const fence = await context.claim(old);
+          const requests = Array.from({ length: 20 }, () => context.request());
+          const states = async (): Promise<ReadonlyMap<string, RequestState["state"]>> => {
+            const known = await next.lookUp(requests.map(({ requestId }) => requestId));
+            return new Map(known.map(({ requestId, state }) => [requestId, state]));
+          };
+          const saving = Promise.allSettled(
+            requests.map((request) =>
+              old.saveRequest(request, 1, fence, () => succeeded(request.requestId, "1")),
+            ),
+          );
+          for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+          const [meanwhile] = await Promise.all([states(), next.claimShards(["default:1"])]);
+          const atClaim = await states();
+          const saved = await saving;
+          expect(await states()).toEqual(atClaim);
+          for (const [index, { requestId }] of requests.entries()) {
+            const outcome = saved[index];
+            if (outcome?.status !== "fulfilled") {
+              expect(outcome?.reason).toBeInstanceOf(FencedError);
+              expect(atClaim.get(requestId)).toBeUndefined();
+            } else {
+              const isAnswered = outcome.value.outcome === "accepted" && outcome.value.isAnswered === true;
+              const state = isAnswered ? "answered" : "pending";
+              expect(atClaim.get(requestId)).toBe(state);
+              expect([state, undefined]).toContain(meanwhile.get(requestId));
+            }
+          }
+        })();
+      },
+    );
+
     it(
       "is answered at that time, by which retention goes",
       run(async ({ messages }, context) => {
@@ -81,7 +118,12 @@ export function messageReadyReplies(factory: StorageFactory): void {
       run(async ({ messages }, context) => {
         const fence = await context.claim(messages);
         const request = context.request();
-        const saved = await messages.saveRequest(request, 1, fence, () => null);
+        let asked = 0;
+        const saved = await messages.saveRequest(request, 1, fence, () => {
+          asked += 1;
+          return null;
+        });
+        expect(asked).toBeLessThanOrEqual(1);
         expect(saved).toEqual({ outcome: "accepted", sequence: expect.any(Number) });
         expect((await pendingOf(messages)).requests).toMatchObject([{ envelope: request, attempts: 1 }]);
       }),

@@ -34,20 +34,22 @@ export function messageReplies(factory: StorageFactory): void {
       "keeps an error as it is, its causes included",
       run(async ({ messages }, context) => {
         const fence = await context.claim(messages);
-        const { requestId } = await accepted(messages, context);
-        const cause = { ...failure("ünder it\nall"), own: true, cause: failure("the root") };
-        const error = {
-          name: "AddressError",
-          message: "",
-          code: "E1",
-          stack: "at x\n at y",
-          data: '{"a":1}',
-          cause,
-          own: false,
-        };
-        const reply: Reply = { requestId, exit: { ok: false, error } };
-        await messages.saveReply(reply, fence, null);
-        expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply }]);
+        for (const own of [false, true]) {
+          const { requestId } = await accepted(messages, context);
+          const cause = { ...failure("ünder it\nall"), own: !own, cause: failure("the root") };
+          const error = {
+            name: "AddressError",
+            message: "",
+            code: "E1",
+            stack: "at x\n at y",
+            data: '{"a":1}',
+            cause,
+            own,
+          };
+          const reply: Reply = { requestId, exit: { ok: false, error } };
+          await messages.saveReply(reply, fence, null);
+          expect(await messages.lookUp([requestId])).toEqual([{ state: "answered", requestId, reply }]);
+        }
       }),
     );
 
@@ -224,11 +226,49 @@ export function messageReplies(factory: StorageFactory): void {
         for (const [index, value] of ["a", "b", "c"].entries()) {
           await messages.saveChunk({ requestId, index, value }, next);
         }
-        expect((await messages.readChunks(requestId, 0)).saved).toBe(3);
-        expect(await messages.readChunks(requestId, 2)).toEqual({
-          chunks: chunksOf(requestId, 2, "c"),
-          saved: 3,
-        });
+        // Nor after an acknowledgement that comes late.
+        await messages.acknowledgeChunks(requestId, 1);
+        await messages.saveChunk({ requestId, index: 1, value: "b" }, next);
+        for (const from of [0, 2])
+          expect(await messages.readChunks(requestId, from)).toEqual({
+            chunks: chunksOf(requestId, 2, "c"),
+            saved: 3,
+          });
+      }),
+    );
+
+    it(
+      "are those of one request, in the order of their indexes and not of their arrival",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const [first, second] = [await accepted(messages, context), await accepted(messages, context)];
+        for (const [index, value] of [...["a", "b", "c"].entries()].toReversed()) {
+          for (const { requestId } of [first, second])
+            await messages.saveChunk({ requestId, index, value: `${value} ${requestId}` }, fence);
+        }
+        const kept = ({ requestId }: { readonly requestId: string }, from: number): Chunk[] =>
+          chunksOf(requestId, from, ...["a", "b", "c"].slice(from).map((value) => `${value} ${requestId}`));
+        const read = (request: { readonly requestId: string }): Promise<unknown> =>
+          messages.readChunks(request.requestId, 0);
+        expect(await read(first)).toEqual({ chunks: kept(first, 0), saved: 3 });
+        await messages.acknowledgeChunks(first.requestId, 2);
+        expect(await read(first)).toEqual({ chunks: kept(first, 2), saved: 3 });
+        expect(await read(second)).toEqual({ chunks: kept(second, 0), saved: 3 });
+      }),
+    );
+
+    it(
+      "that come after an acknowledgement of more than there were are kept",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const { requestId } = await accepted(messages, context);
+        await messages.acknowledgeChunks(requestId, 1);
+        await messages.saveChunk({ requestId, index: 0, value: "a" }, fence);
+        await messages.acknowledgeChunks(requestId, 9);
+        expect(await messages.readChunks(requestId, 0)).toEqual({ chunks: [], saved: 1 });
+        await messages.saveChunk({ requestId, index: 1, value: "b" }, fence);
+        const kept = { chunks: chunksOf(requestId, 1, "b"), saved: 2 };
+        expect(await messages.readChunks(requestId, 0)).toEqual(kept);
       }),
     );
 
@@ -296,6 +336,20 @@ export function messageReplies(factory: StorageFactory): void {
         ).toMatchObject({
           outcome: "accepted",
         });
+      }),
+    );
+
+    it(
+      "goes by the time at which the reply was recorded, by the clock that `open` gives to the session",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const { requestId } = await accepted(messages, context);
+        const from = Math.floor(context.now());
+        await messages.saveReply(succeeded(requestId), fence, null);
+        const to = Math.floor(context.now());
+        const query = { entityType: "Counter", limit: 10 };
+        expect(await messages.forgetAnswered({ ...query, answeredBefore: from })).toBe(0);
+        expect(await messages.forgetAnswered({ ...query, answeredBefore: to + 1 })).toBe(1);
       }),
     );
 

@@ -244,6 +244,43 @@ export function messageRequests(factory: StorageFactory): void {
     );
 
     it(
+      "changes nothing of the first one, also if that was put off or begun, with a fence and without",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const postponed = context.request({ deduplicationKey: "late", deliverAt: 5_000 });
+        const begun = context.request({ deduplicationKey: "begun" });
+        await context.save(messages, postponed, begun);
+        await messages.reschedule(postponed.requestId, { deliverAt: 6_000, attempts: 2 }, fence);
+        await messages.recordAttempt(begun.requestId, 3, fence);
+        const known = async (): Promise<unknown[]> => [
+          await messages.lookUp([postponed.requestId]),
+          await messages.lookUp([begun.requestId]),
+          await messages.readPending(everything("default:1")),
+        ];
+        const before = await known();
+        for (const first of [postponed, begun]) {
+          for (const under of [fence, null]) {
+            for (const requestId of [first.requestId, context.id()]) {
+              const repeated: Envelope = {
+                ...first,
+                requestId,
+                payload: "2",
+                headers: { other: "1" },
+                deliverAt: first.deliverAt === null ? 7_000 : null,
+                sender: "memory://other",
+              };
+              expect(await messages.saveRequest(repeated, 9, under)).toMatchObject({
+                outcome: "duplicate",
+                existing: { state: "pending", requestId: first.requestId },
+              });
+            }
+          }
+        }
+        expect(await known()).toEqual(before);
+      }),
+    );
+
+    it(
       "is none if entity, type, tag or key differ, however little",
       run(async ({ messages }, context) => {
         const long = "k".repeat(400);
@@ -263,6 +300,15 @@ export function messageRequests(factory: StorageFactory): void {
           { deduplicationKey: `${long}2` },
           { deduplicationKey: null },
           { deduplicationKey: null },
+          ...["\u00e9", "e\u0301"].flatMap((text) => [
+            { address: address(text) },
+            { deduplicationKey: text },
+          ]),
+          // However an adapter may put them together.
+          ...["/", ":", "|", ",", " ", "\n"].flatMap((mark) => [
+            { address: address(`x${mark}y`), deduplicationKey: "z" },
+            { address: address("x"), deduplicationKey: `y${mark}z` },
+          ]),
         ];
         await context.save(
           messages,
@@ -419,6 +465,15 @@ export function messageRequests(factory: StorageFactory): void {
           state: "answered",
           requestId,
           reply: succeeded(requestId),
+        });
+        const dead = context.request({ deduplicationKey: "dead" });
+        await context.save(messages, dead);
+        const letter = { error: failure("no"), attempts: 2, deadSince: 5 };
+        await messages.saveDeadLetter(dead.requestId, letter, fence);
+        expect(await other.lookUpByKey(dead.address, tag, "dead")).toEqual({
+          state: "dead",
+          requestId: dead.requestId,
+          deadLetter: { envelope: dead, ...letter },
         });
       }),
     );

@@ -64,6 +64,25 @@ export function runnerMembership(factory: RunnersFactory): void {
     );
 
     it(
+      "keeps it for most of its term without a refresh, from the registration on and from a refresh on",
+      run(async (context) => {
+        const { runners } = await context.open();
+        let isHeld = false;
+        // A machine that is busy may sleep through the rest of a term, and not each time.
+        for (let attempt = 0; attempt < 8 && !isHeld; attempt += 1) {
+          const runnerId = `r${attempt}`;
+          await runners.register(member(runnerId), context.ttlMs);
+          isHeld = true;
+          for (let term = 0; term < 2 && isHeld; term += 1) {
+            await context.backend.elapse(context.ttlMs * 0.7);
+            isHeld = (await runners.refresh(runnerId)) === "held";
+          }
+        }
+        expect(isHeld).toBe(true);
+      }),
+    );
+
+    it(
       "has a lease of its full term again after a registration that is repeated",
       run(async (context) => {
         const runners = await context.join("r1");

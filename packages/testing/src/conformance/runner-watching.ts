@@ -42,6 +42,29 @@ export function runnerWatching(factory: RunnersFactory): void {
     );
 
     it(
+      "is each its own: one that is ended, and the end of another's session, leave the others",
+      run(async (context) => {
+        const watcher = await context.join("watcher");
+        const leaving = await context.open();
+        let heard = new Gate();
+        const end = await watcher.watch(() => heard.open());
+        const endOther = await watcher.watch(() => undefined);
+        await leaving.runners.watch(() => undefined);
+        if (watcher.supports.watch) {
+          const other = (await context.open()).runners;
+          for (const [weight, change] of [endOther, () => leaving.close()].entries()) {
+            await change();
+            await context.backend.elapse(0);
+            heard = new Gate();
+            await other.register(member("r1", { weight: weight + 2 }), context.ttlMs);
+            await heard.passed;
+          }
+        }
+        await end();
+      }),
+    );
+
+    it(
       "tells nothing any more once it ended, which may be asked for twice",
       run(async (context) => {
         const watcher = await context.join("watcher");

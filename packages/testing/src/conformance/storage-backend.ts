@@ -7,6 +7,8 @@ export interface StorageBackend {
    * what any of them wrote.
    */
   open(): Promise<OpenStorage>;
+  /** The wall time of the clock that `open` gives to its sessions. Default: the machine's, as `adapterServices` has it. */
+  now?(): number;
   /** Given where `supports.transactions`: how the suite writes and reads through a transaction. */
   readonly transactions?: TransactionProbe;
   /** Ends the backend and its data. The suite has closed its sessions before. */
@@ -19,6 +21,8 @@ export interface TransactionProbe {
   write(transaction: StorageTransaction, key: string): Promise<void>;
   /** Runs a statement in this transaction that fails, and rejects: if there is one, one for which the backend ends the transaction. */
   fail(transaction: StorageTransaction): Promise<void>;
+  /** Where a failure can leave the transaction open: runs a statement in it that fails so, and rejects. */
+  failAlone?(transaction: StorageTransaction): Promise<void>;
   /** Whether `key` is committed, read outside of every transaction. */
   has(key: string): Promise<boolean>;
 }

@@ -30,6 +30,11 @@ export class StorageCase {
     return session;
   }
 
+  /** The wall time of the sessions' clock. */
+  now(): number {
+    return this.backend.now?.() ?? Date.now();
+  }
+
   /** A new id of the form that `Random.id()` gives. */
   id(): string {
     this.#made += 1;

@@ -154,6 +154,55 @@ function inboxes(factory: StorageFactory): void {
     );
 
     it(
+      "stays whatever becomes of the execution: begun, dead, requeued or answered",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const fence = await context.claim(messages);
+        const { requestId } = await start(session, context, ORDER);
+        const sent = [messageTo(context, ORDER), messageTo(context, ORDER)];
+        await context.save(messages, ...sent);
+        const letter = { error: failure("no"), attempts: 1, deadSince: 1 };
+        for (const change of [
+          () => messages.recordAttempt(requestId, 1, fence),
+          () => messages.saveDeadLetter(requestId, letter, fence),
+          () => messages.requeueDeadLetter(requestId, "execute"),
+          () => messages.saveReply(succeeded(requestId), fence, null),
+        ]) {
+          await change();
+          expect((await workflows.readExecution(ORDER, TAGS)).inbox).toEqual(sent.map(messageOf));
+        }
+      }),
+    );
+
+    it(
+      "is as of the moment at which the journal is, also for a reader that others overtake",
+      run(async (session, context) => {
+        const { messages, workflows } = session;
+        const fence = await context.claim(messages);
+        await start(session, context, ORDER);
+        const reader = (await context.open()).workflows;
+        const writing = { isOver: false };
+        const write = async (): Promise<void> => {
+          for (let ordinal = 0; ordinal < 40; ordinal += 1) {
+            await context.save(messages, messageTo(context, ORDER));
+            await workflows.appendJournal(ORDER, [completed(ordinal)], fence, null);
+          }
+          writing.isOver = true;
+        };
+        const read = async (): Promise<void> => {
+          while (!writing.isOver) {
+            const { entries, inbox } = await reader.readExecution(ORDER, TAGS);
+            // Each message came before its entry, and the next one after that.
+            expect([0, 1]).toContain(inbox.length - entries.length);
+            // Where reading never waits, others get their turn all the same.
+            await new Promise((resolve) => setImmediate(resolve));
+          }
+        };
+        await Promise.all([write(), read(), read()]);
+      }),
+    );
+
+    it(
       "is read as of the moment at which the journal is",
       run(async (session, context) => {
         const { messages, workflows } = session;
@@ -237,6 +286,10 @@ function trims(factory: StorageFactory): void {
           excludingEntities: [],
         });
         expect(due.requests.map(({ envelope }) => envelope)).toEqual([request, pending, last]);
+        expect(await recordOf(other.workflows, ORDER)).toMatchObject({ attributes: { tenant: "a" } });
+        await workflows.trimExecution(ORDER, { ...trim, belowOrdinal: 9 }, fence);
+        expect(await journalOf(other.workflows, ORDER)).toEqual([]);
+        await workflows.trimExecution(ORDER, { ...trim, belowOrdinal: 9 }, fence);
         expect(await recordOf(other.workflows, ORDER)).toMatchObject({ attributes: { tenant: "a" } });
         // Its key is free again.
         const again = { ...answered, requestId: context.id() };
@@ -365,6 +418,8 @@ function trims(factory: StorageFactory): void {
         const refused = workflows.trimExecution(ORDER, trim, stale);
         await expect(refused).rejects.toBeInstanceOf(FencedError);
         await expect(refused).rejects.toMatchObject({ shardId: "default:1" });
+        const ofNothing = workflows.trimExecution(order("order-2"), { ...trim, requestIds: [] }, stale);
+        await expect(ofNothing).rejects.toBeInstanceOf(FencedError);
         const never = workflows.trimExecution(ORDER, trim, { shardId: "default:9", epoch: 1 });
         await expect(never).rejects.toBeInstanceOf(FencedError);
         expect(await workflows.readExecution(ORDER, TAGS)).toEqual({

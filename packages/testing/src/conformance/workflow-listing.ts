@@ -98,6 +98,21 @@ function listing(factory: StorageFactory): void {
     );
 
     it(
+      "has requests with a deduplication key, whichever it is, and none without",
+      run(async (session, context) => {
+        await start(session, context, order("keyed"), { deduplicationKey: "mine" });
+        await start(session, context, order("empty"), { deduplicationKey: "" });
+        await start(session, context, order("none"), { deduplicationKey: null });
+        expect(await listed(session.workflows)).toEqual(["empty", "keyed"]);
+        expect(await listed(session.workflows, { status: "pending" })).toEqual(["empty", "keyed"]);
+        for (const executionId of ["keyed", "empty", "none"])
+          expect(await listed(session.workflows, { executionId })).toEqual(
+            executionId === "none" ? [] : [executionId],
+          );
+      }),
+    );
+
+    it(
       "has requests of the tag and of the type that are asked for, and nothing else that reaches executions",
       run(async (session, context) => {
         await start(session, context, ORDER);

@@ -1,6 +1,7 @@
 import {
   FencedError,
   TransactionUnavailableError,
+  type Fence,
   type JournalEntry,
   type StepKind,
 } from "@holdfast/core/adapter";
@@ -226,6 +227,12 @@ function journalFences(factory: StorageFactory): void {
         const refused = workflows.appendJournal(ORDER, [completed(1), completed(2)], stale, null);
         await expect(refused).rejects.toBeInstanceOf(FencedError);
         await expect(refused).rejects.toMatchObject({ shardId: "default:1" });
+        // Also where it has nothing to write, and where nobody ever claimed the shard.
+        const repeated = workflows.appendJournal(ORDER, [completed(0)], stale, null);
+        await expect(repeated).rejects.toBeInstanceOf(FencedError);
+        const unclaimed: Fence = { shardId: "default:9", epoch: 1 };
+        const never = workflows.appendJournal(ORDER, [completed(1)], unclaimed, null);
+        await expect(never).rejects.toBeInstanceOf(FencedError);
         expect(await journalOf(workflows, ORDER)).toEqual([completed(0)]);
         await workflows.appendJournal(ORDER, [completed(1)], fence, null);
         expect(await journalOf(workflows, ORDER)).toEqual([completed(0), completed(1)]);
