@@ -10,7 +10,7 @@ import {
   type Schema,
 } from "@holdfast/core";
 import { createTestCluster, type TestCluster } from "@holdfast/testing";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 
 /** Parsings that go through before one never ends. */
 let left = Number.POSITIVE_INFINITY;
@@ -221,6 +221,65 @@ describe("a schema that never comes to an end", () => {
 });
 
 describe("a schema that takes a while", () => {
+  /** Takes until it is told to go on. */
+  const slowly = (goneOn: () => Promise<void>): Schema<string> => ({
+    "~standard": {
+      version: 1,
+      vendor: "tests",
+      validate: async (value) => {
+        await goneOn();
+        return { value: value as string };
+      },
+    },
+  });
+
+  it("is waited for where an element came in time and is asked for later, but no longer than its time again", async () => {
+    let goneOn = Promise.resolve();
+    const Log = defineEntity({
+      name: "Log",
+      rpcs: { lines: rpc({ output: slowly(() => goneOn), stream: true }) },
+    });
+    const log = Log.implement({
+      async *lines() {
+        yield* ["1", "2", "3"];
+      },
+    });
+    await using cluster = await createTestCluster({ register: [log] });
+    const lines = cluster.entity(Log, "a").lines(undefined, { timeout: "5s" });
+    expect(await lines.next()).toEqual({ done: false, value: "1" });
+    await cluster.advance("6s");
+    const looked = Promise.withResolvers<void>();
+    goneOn = looked.promise;
+    const second = lines.next();
+    await cluster.advance("1s");
+    looked.resolve();
+    expect(await second).toEqual({ done: false, value: "2" });
+    goneOn = new Promise(() => undefined);
+    const third = expect(lines.next()).rejects.toMatchObject({ name: "TimeoutError" });
+    await cluster.advance("6s");
+    await third;
+  });
+
+  it("and fails, after the call's limits were refused, rejects nothing that nobody waits for", async () => {
+    const rejections: unknown[] = [];
+    const note = (reason: unknown): void => void rejections.push(reason);
+    process.on("unhandledRejection", note);
+    onTestFinished(() => void process.off("unhandledRejection", note));
+    const looked = Promise.withResolvers<void>();
+    const Notes = defineEntity({
+      name: "Notes",
+      rpcs: { write: rpc({ input: slowly(() => looked.promise) }) },
+    });
+    await using cluster = await createTestCluster({
+      register: [Notes.implement({ write: () => undefined })],
+    });
+    const written = cluster.entity(Notes, "a").write("a", { timeout: "soon" });
+    await expect(written).rejects.toMatchObject({ name: "ConfigError", option: "timeout" });
+    looked.reject(new Error("nobody is there"));
+    await cluster.advance("1s");
+    expect(rejections).toEqual([]);
+  });
+
   it("lets no call of one turn overtake another, whatever limits each has", async () => {
     const order: string[] = [];
     const Notes = defineEntity({

@@ -157,7 +157,7 @@ export class ClusterCaller implements Caller {
       for (;;) {
         const chunk = await wait.take();
         if (chunk === undefined) break;
-        yield await parse(rpc?.output, decodePayload(chunk, what), what, given.wait?.sent());
+        yield await parse(rpc?.output, decodePayload(chunk, what), what, given.wait?.came());
       }
       isComplete = !left.isAborted;
     } finally {

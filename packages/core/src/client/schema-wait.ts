@@ -24,6 +24,8 @@ export class SchemaWait implements PendingSchema {
   readonly #call: ParsedCall;
   readonly #begunAt: number;
   #isSent = false;
+  /** Whether what is parsed is an element of a stream. */
+  #isElement = false;
 
   constructor(clock: Clock, call: ParsedCall) {
     this.#clock = clock;
@@ -42,8 +44,17 @@ export class SchemaWait implements PendingSchema {
     return this;
   }
 
+  /** An element of a stream came in time: where its reader asks for it only after that, its schema has as much time again. */
+  came(): this {
+    this.#isElement = true;
+    return this.sent();
+  }
+
   /** @throws {TimeoutError} @throws {InterruptedError} a limit was reached @throws {ConfigError} they are no limits */
   until<Result>(pending: PromiseLike<Result>): Promise<Result> {
+    const parsed = Promise.resolve(pending);
+    // It may reject when nobody waits for it any more, or where the limits are refused.
+    parsed.catch(() => undefined);
     const timeoutMs = checkLimits(this.#call);
     const { signal } = this.#call;
     return new Promise((resolve, reject) => {
@@ -63,14 +74,14 @@ export class SchemaWait implements PendingSchema {
               reject(this.#timeout(timeoutMs));
             });
       signal?.addEventListener("abort", abort, { once: true });
-      // Also where it rejects when nobody waits for it any more.
-      void Promise.resolve(pending).then(resolve, reject).then(stop);
+      void parsed.then(resolve, reject).then(stop);
       if (signal?.aborted === true) abort();
     });
   }
 
   #leftOf(timeoutMs: number): number {
-    return Math.max(0, timeoutMs - Math.floor(this.#clock.monotonic() - this.#begunAt));
+    const leftMs = Math.max(0, timeoutMs - Math.floor(this.#clock.monotonic() - this.#begunAt));
+    return leftMs === 0 && this.#isElement ? timeoutMs : leftMs;
   }
 
   get #mayHaveRun(): boolean {
