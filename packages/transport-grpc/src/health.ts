@@ -53,8 +53,13 @@ export class HealthService {
   #watch(call: WatchCall): void {
     // As the protocol has it, the call goes on: but there will be none of that name.
     if (!this.#names.includes(call.request.service)) return void call.write({ status: "SERVICE_UNKNOWN" });
-    this.#watching.add(call);
-    call.on("cancelled", () => this.#watching.delete(call));
-    call.write(this.#health);
+    const told = this.#health;
+    // One that was over before it came here never says that it is: nothing is written to it, and it is not kept.
+    call.write(told, () => {
+      if (call.destroyed) return;
+      this.#watching.add(call);
+      call.on("cancelled", () => this.#watching.delete(call));
+      if (this.#health !== told) call.write(this.#health);
+    });
   }
 }

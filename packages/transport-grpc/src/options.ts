@@ -152,13 +152,6 @@ export function optionsFromUrl(url: string): GrpcOptions {
   const options: Record<string, unknown> = parts["listen"] === "" ? {} : { listen: parts["listen"] };
   const tls: Record<string, unknown> = {};
   for (const [name, value] of query) {
-    // The last of two that differ would win, and may be the one that lets everybody in.
-    if (query.getAll(name).length > 1)
-      throw new ConfigError({
-        option: "transport",
-        got: `grpc: with "${name}" more than once`,
-        takes: URL_FORM,
-      });
     if (["certificate", "key", "ca", "serverName"].includes(name)) tls[name] = value;
     else if (name === "clientAuth") tls[name] = flag(name, value);
     else if (name === "advertise" || name === "token") options[name] = value;
@@ -170,6 +163,13 @@ export function optionsFromUrl(url: string): GrpcOptions {
         got: `grpc: with ${query.has("token") ? "a parameter that is none" : `the parameter "${name}"`}`,
         takes: URL_FORM,
         ...(query.has("token") ? { hint: "Write an & of a token as %26." } : {}),
+      });
+    // The last of two that differ would win, and may be the one that lets everybody in.
+    if (query.getAll(name).length > 1)
+      throw new ConfigError({
+        option: "transport",
+        got: `grpc: with "${name}" more than once`,
+        takes: URL_FORM,
       });
   }
   return { ...options, ...(Object.keys(tls).length === 0 ? {} : { tls: tls as unknown as GrpcTls }) };

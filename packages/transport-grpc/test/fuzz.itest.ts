@@ -2,13 +2,24 @@
 //
 // FUZZ_FRAMES sets how many frames are read in all. The seed of a run is in its name; FUZZ_SEED repeats it.
 
+import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { Client, credentials } from "@grpc/grpc-js";
+import {
+  Client,
+  credentials,
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { encodeMessage } from "../src/codec.ts";
+import { HealthService } from "../src/health.ts";
 import { Link, type FrameStream } from "../src/link.ts";
 import { encodeHello, packFrame, PROTOCOL_VERSION, service } from "../src/protocol.ts";
 import { Member, ping } from "./member.ts";
@@ -145,7 +156,57 @@ describe("health, which is open to everybody", () => {
     expect((await watchMany(100)) - before).toBeLessThan(4 * 1_048_576);
     client.close();
   });
+
+  it("keeps no call of theirs whose time was over before the whole of its question came", async () => {
+    const health = new HealthService("a service");
+    const server = new HealthServer();
+    onTestFinished(() => server.forceShutdown());
+    health.addToServer(server);
+    const session = connectHttp2(`http://127.0.0.1:${await server.listen()}`);
+    onTestFinished(() => session.destroy());
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/grpc.health.v1.Health/Watch",
+      "content-type": "application/grpc",
+      "grpc-timeout": "500m",
+    });
+    // An empty message, which asks for the member as a whole.
+    stream.write(Buffer.alloc(5));
+    await once(stream, "response");
+    stream.end();
+    const call = await server.watched;
+    health.stopServing();
+    // What it was told first never went out, and nothing came after that.
+    expect(call.writableLength).toBe(1);
+  });
 });
+
+type WatchCall = ServerWritableStream<unknown, unknown>;
+
+class HealthServer extends Server {
+  #show: ((call: WatchCall) => void) | undefined;
+  /** The first call that watches health, once that was told of it. */
+  readonly watched: Promise<WatchCall> = new Promise((resolve) => (this.#show = resolve));
+
+  override addService(
+    definition: ServiceDefinition,
+    { watch, ...others }: UntypedServiceImplementation,
+  ): void {
+    const watching = (call: WatchCall): void => {
+      (watch as typeof watching)(call);
+      this.#show?.(call);
+    };
+    super.addService(definition, { ...others, watch: watching });
+  }
+
+  listen(): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) =>
+        error === null ? resolve(port) : reject(error),
+      ),
+    );
+  }
+}
 
 /** A stream of a peer that never answers, and what delivers a frame of its to the other end. */
 function silentStream(): { readonly stream: FrameStream; readonly deliver: (frame: Buffer) => void } {

@@ -166,7 +166,9 @@ describe("health and reflection", () => {
     await watch("x");
     await watch("");
     const closing = member.transport.close(500);
-    await expect.poll(() => told).toEqual(["x: SERVICE_UNKNOWN", ": SERVING", ": NOT_SERVING"]);
+    await expect
+      .poll(() => told, { timeout: 10_000 })
+      .toEqual(["x: SERVICE_UNKNOWN", ": SERVING", ": NOT_SERVING"]);
     await closing;
   });
 

@@ -165,4 +165,15 @@ describe("the wait for a stream", () => {
     expect(await wait.take()).toBe("0");
     await expect(wait.take()).rejects.toThrow(SerializationError);
   });
+
+  it("gives out what came late before an error that cannot be read", async () => {
+    const { said, wait, chunk } = begun(true);
+    wait.reply({ requestId: "r1", exit: { ok: false, error: errorWith("null") } }, 0, 1);
+    const first = wait.take();
+    chunk(0);
+    expect(await first).toBe("0");
+    await expect(wait.take()).rejects.toThrow(SerializationError);
+    wait.end(false);
+    expect(said.at(-1)).toBe("done");
+  });
 });

@@ -95,7 +95,8 @@ export class StreamWait extends LimitedWait implements DeliveryListener {
       else this.#queue.finish(chunkCount, answerOf(exit.error, this.#errors, this.#what));
     } catch (error) {
       // It is for who waits, who hears no more of it, and not for the transport that brought it.
-      this.#queue.fail(error as SerializationError);
+      if (exit.ok) this.#queue.fail(error as SerializationError);
+      else this.#queue.finish(chunkCount, error as SerializationError);
     }
     this.#checkKept(keptFrom);
   }
