@@ -199,7 +199,8 @@ export class RequestRunner {
       request.storing = storing;
       const transactions = new TransactionScope(this.#beginAfter(storing), NOT_TRANSACTIONAL);
       const isToRun = request.inputError === null && request.ended === null;
-      const turn = this.#brief.begins();
+      // Of what never runs ahead nobody asks whether it is brief.
+      const turn = isToRun && behavior.mayRunAhead === true ? this.#brief.begins() : null;
       const attempt = this.#attempt(request, activation, transactions, itself, uncounted);
       // Who ignores the signal is left behind (R2).
       const outcome =
@@ -207,7 +208,7 @@ export class RequestRunner {
       request.isRunning = false;
       transactions.close();
       const transaction = transactions.transaction ?? null;
-      if (isToRun) this.#brief.ended(activation.behavior, request.rpc, turn, transaction !== null);
+      if (turn !== null) this.#brief.ended(behavior, request.rpc, turn, transaction !== null);
       const hasMoved = request.hasMoved();
       if (hasMoved || outcome.type !== "exit" || !outcome.exit.ok) await this.#rollBack(request, transaction);
       if (hasMoved) return MOVED;
