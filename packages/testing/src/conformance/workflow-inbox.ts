@@ -183,11 +183,10 @@ function inboxes(factory: StorageFactory): void {
         const reader = (await context.open()).workflows;
         const writing = { isOver: false };
         const write = async (): Promise<void> => {
-          for (let ordinal = 0; ordinal < 40; ordinal += 1) {
+          for (let ordinal = 0; ordinal < 20; ordinal += 1) {
             await context.save(messages, messageTo(context, ORDER));
             await workflows.appendJournal(ORDER, [completed(ordinal)], fence, null);
           }
-          writing.isOver = true;
         };
         const read = async (): Promise<void> => {
           while (!writing.isOver) {
@@ -198,7 +197,9 @@ function inboxes(factory: StorageFactory): void {
             await new Promise((resolve) => setImmediate(resolve));
           }
         };
-        await Promise.all([write(), read(), read()]);
+        // Also where it fails: else the readers went on beside the cases to come.
+        const written = write().finally(() => (writing.isOver = true));
+        await Promise.all([written, read(), read()]);
       }),
     );
 
