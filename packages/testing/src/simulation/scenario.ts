@@ -14,6 +14,8 @@ export interface Scenario {
   readonly duration?: Duration;
   /** Which faults may happen, unless `simulate` is told otherwise; `[]`: none. Default: all. */
   readonly faults?: readonly FaultKind[];
+  /** How long the work may still take once the faults are over, in virtual time: more than it sleeps. Default: some minutes. */
+  readonly patience?: Duration;
   /** Makes the scenario anew for one run: nothing of an earlier run may be left in it. */
   start(sim: Simulation): ScenarioRun;
 }
@@ -26,9 +28,9 @@ export interface ScenarioRun {
   readonly options?: Omit<RunnerOptions, "register">;
   /** For tests of the library itself: exchanges each process's handle on storage, beneath the faults. */
   readonly tamper?: Tamper;
-  /** Gives the cluster its work, while faults happen. A call that never comes back is a violation. */
+  /** Gives the cluster its work, while faults happen. A call that outlasts the scenario's patience is a violation. */
   run(): Promise<void>;
-  /** Throws what does not hold, once everything has come to rest: a checker's Violation, or any error. */
+  /** Throws what does not hold, once all work has ended and the cluster is whole: a checker's Violation, or any error. */
   check(): void | Promise<void>;
 }
 

@@ -101,8 +101,17 @@ describe("a cluster", () => {
       })),
     );
     expect(error.message).toContain(
-      'nothing hangs: work of wells never ended; no runner hosts the shard group "far" of entity "Far"',
+      'which is its patience; no runner hosts the shard group "far" of entity "Far"',
     );
+    expect(error.details.invariant).toBe("nothing hangs");
+  });
+
+  it("that work takes long in is waited for as long as the scenario says", async () => {
+    const slow = scenario((sim) => ({ run: () => sim.sleep(3_600_000) }));
+    const { message } = await failureOf(slow);
+    expect(message).toMatch(/work of wells had not ended \d+ s after the faults, which is its patience/u);
+    expect(message).toMatch(/operations\.$/mu);
+    await expect(simulate({ ...slow, patience: "1 hour" }, { seed: 7 })).resolves.toMatchObject({ seeds: 1 });
   });
 
   it("that never gets its shards again after the faults is a violation", async () => {
@@ -127,6 +136,31 @@ describe("a cluster", () => {
       },
     }));
     await expect(simulate(slow, { seed: 7 })).resolves.toMatchObject({ seeds: 1 });
+  });
+});
+
+describe("a replay", () => {
+  const busy = scenario((sim) => ({ run: () => sim.operations(2, async () => undefined) }));
+
+  it.each<[string, NonNullable<SimulateOptions["only"]>, RegExp]>([
+    ["fault", { faults: [0], operations: [] }, /^Option "only\.faults" is 0, .*seed 7 has 0 faults/u],
+    [
+      "operation",
+      { faults: [], operations: [1, 2] },
+      /^Option "only\.operations" is 2, .*seed 7 has 2 operations/u,
+    ],
+  ])(
+    "of a %s that its seed does not have is refused: it would show nothing",
+    async (_what, only, message) => {
+      await expect(simulate(busy, { seed: 7, only })).rejects.toSatisfy(
+        (error) => error instanceof ConfigError && message.test(error.message),
+      );
+    },
+  );
+
+  it("of what its seed has is one run", async () => {
+    const only = { faults: [], operations: [1] };
+    await expect(simulate(busy, { seed: 7, only })).resolves.toMatchObject({ seeds: 1 });
   });
 });
 

@@ -60,7 +60,7 @@ export interface SimulationSummary {
  * moment, and what else is left to chance. The same seed is the same run, event for event.
  *
  * @throws {SimulationError} a run broke a rule: with its seed, the smallest run found that breaks it, and how to replay that
- * @throws {ConfigError} this is no scenario, or an option is out of range
+ * @throws {ConfigError} this is no scenario, or an option is out of range, or `only` names what its seed does not have
  */
 export async function simulate(
   scenario: Scenario,
@@ -75,6 +75,7 @@ export async function simulate(
   const base: Omit<RunOptions, "seed"> = {
     runners: whole(options.runners ?? scenario.runners ?? 3, "runners", 1),
     durationMs: milliseconds(options.duration ?? scenario.duration ?? "30s", "duration"),
+    patienceMs: milliseconds(scenario.patience ?? 0, "scenario.patience"),
     kinds: checkKinds(options.faults ?? scenario.faults ?? FAULT_KINDS),
     faults: options.only?.faults ?? null,
     operations: options.only?.operations ?? null,
@@ -88,6 +89,7 @@ export async function simulate(
     events += run.events;
     virtualMs += run.tookMs;
     if (run.violation !== null) throw await failureOf(scenario, { ...base, seed }, run, options);
+    if (options.only !== undefined) checkThatThereAre(options.only, run);
   }
   return { scenario: scenario.name, seeds, events, virtualMs };
 }
@@ -183,6 +185,22 @@ function checkOnly(only: NonNullable<SimulateOptions["only"]>): void {
       got,
       takes: "a list of whole numbers, as a SimulationError says them",
     });
+  }
+}
+
+/** A replay of what the seed does not have any more would show nothing. @throws {ConfigError} */
+function checkThatThereAre(
+  only: NonNullable<SimulateOptions["only"]>,
+  { seed, planned, operations }: RunResult,
+): void {
+  for (const [name, count] of [
+    ["faults", planned],
+    ["operations", operations],
+  ] as const) {
+    const got = only[name]?.find((number) => number >= count);
+    if (got === undefined) continue;
+    const takes = `numbers below ${count}: seed ${seed} has ${count} ${name} with this version of the code`;
+    throw new ConfigError({ option: `only.${name}`, got, takes });
   }
 }
 

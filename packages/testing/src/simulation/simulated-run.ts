@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly seed: number;
   readonly runners: number;
   readonly durationMs: number;
+  /** How long the work may still take once the faults are over; at least as long as the cluster may. */
+  readonly patienceMs: number;
   readonly kinds: readonly FaultKind[];
   /** Which of the planned faults happen, and which operations are done, by their numbers; null: all. */
   readonly faults: readonly number[] | null;
@@ -39,7 +41,8 @@ export interface RunResult {
   /** Empty, unless it was kept. */
   readonly trace: readonly TraceEvent[];
   readonly plan: readonly PlannedFault[];
-  /** How many operations the scenario has. */
+  /** How many faults were planned, and how many operations the scenario has. */
+  readonly planned: number;
   readonly operations: number;
   /** Virtual milliseconds from the first operation to rest. */
   readonly tookMs: number;
@@ -163,10 +166,13 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
     }
     await made.advance(Math.max(0, began + durationMs - made.now()));
     await driver.mend();
-    await comesTo(made, () => ending() !== null, recoveryMs);
+    const patienceMs = Math.max(recoveryMs, options.patienceMs);
+    await comesTo(made, () => ending() !== null, patienceMs);
     const ended = ending();
-    if (ended === null)
-      throw new Violation("nothing hangs", `work of ${scenario.name} never ended${describeUnserved(made)}`);
+    if (ended === null) {
+      const stillOpen = `work of ${scenario.name} had not ended ${Math.round(patienceMs / 1_000)} s after the faults`;
+      throw new Violation("nothing hangs", `${stillOpen}, which is its patience${describeUnserved(made)}`);
+    }
     // Of its own: work may have killed a runner just before it ended.
     const isBack = await comesTo(made, () => isWhole(made), recoveryMs);
     if (ended.status === "rejected") throw ended.reason;
@@ -188,7 +194,9 @@ export async function runSeed(scenario: Scenario, options: RunOptions): Promise<
   } catch (error) {
     violation ??= asError(error);
   }
-  return { seed, violation, traceHash: hash.digest("hex"), events, trace, plan, operations, tookMs };
+  const traceHash = hash.digest("hex");
+  const planned = full.length;
+  return { seed, violation, traceHash, events, trace, plan, planned, operations, tookMs };
 }
 
 function checkRun(run: ScenarioRun): ScenarioRun {

@@ -45,7 +45,7 @@ export class SimulationError extends HoldfastError {
     super(
       [
         `"${scenario}" breaks a rule under seed ${seed}: ${(smallest.violation ?? first.violation)?.message}`,
-        `It takes ${faults.length} of ${first.plan.length} faults and ${operations.length} of ${first.operations} operations:`,
+        `It takes ${faults.length} of ${first.plan.length} faults and ${operations.length} of ${first.operations} operations${left.length === 0 ? "." : ":"}`,
         ...left.map((fault) => `  ${fault}`),
         `Replay it: simulate(scenario, { ${named({ seed, ...given, only }).join(", ")} })`,
         ...(trouble === undefined ? [] : [trouble]),
