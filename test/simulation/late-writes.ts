@@ -1,5 +1,6 @@
 // Late writes: a storage that loses the connection under some of its writes. Who asked hears that the outcome is unknown, and the
-// write takes effect all the same, after that. Those that a storage may let happen so: appended journals, and transactions.
+// write takes effect all the same, after that. Those that a storage may let happen so: appended journals, transactions, and what
+// puts a request off.
 
 import { PersistenceError, type OpenStorage } from "@holdfast/core/adapter";
 import type { Simulation } from "@holdfast/testing";
@@ -10,6 +11,7 @@ const LONGEST_MS = 3_000;
 export function withLateWrites(sim: Simulation, part: number, storage: OpenStorage): OpenStorage {
   const { messages, workflows } = storage;
   const replies = new Map<string, Promise<unknown>>();
+  const puttingOff = new Map<string, Promise<unknown>>();
   const late = <Result>(
     operation: string,
     write: () => Promise<Result>,
@@ -38,8 +40,17 @@ export function withLateWrites(sim: Simulation, part: number, storage: OpenStora
             ),
       // A transaction that is about to record a reply holds its request.
       async recordAttempt(requestId, attempts, fence) {
-        await replies.get(requestId);
+        await Promise.all([replies.get(requestId), puttingOff.get(requestId)]);
         await messages.recordAttempt(requestId, attempts, fence);
+      },
+      // It comes before the next write for its request.
+      async reschedule(requestId, schedule, fence) {
+        await puttingOff.get(requestId);
+        return late(
+          "reschedule",
+          () => messages.reschedule(requestId, schedule, fence),
+          (written) => puttingOff.set(requestId, written),
+        );
       },
     }),
     workflows: overlaid(workflows, {

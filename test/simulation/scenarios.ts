@@ -3,6 +3,7 @@ import { children } from "./scenarios/children.ts";
 import { counters } from "./scenarios/counters.ts";
 import { deploys } from "./scenarios/deploys.ts";
 import { failover } from "./scenarios/failover.ts";
+import { letters } from "./scenarios/letters.ts";
 import { orders } from "./scenarios/orders.ts";
 import { payments } from "./scenarios/payments.ts";
 import { signals } from "./scenarios/signals.ts";
@@ -24,4 +25,5 @@ export const SCENARIOS: readonly Scenario[] = [
   timers,
   children,
   payments,
+  letters,
 ];

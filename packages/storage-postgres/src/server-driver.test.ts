@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { plainError } from "./errors.ts";
 import { postgresSettings } from "./options.ts";
 import type { ServerConnection, ServerPool } from "./server-connection.ts";
 import { ServerDriver } from "./server-driver.ts";
@@ -99,6 +100,58 @@ describe("a commit of which nobody heard", () => {
     const failure = committing.catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(60_000);
     expect(await failure).toMatchObject({ outcome: "unknown", isSettled });
+  });
+});
+
+describe("a server process that was out of reach when its connection was lost", () => {
+  /** A server that loses the first write, and answers to being told to end a process as `end` does. */
+  const serverThat = (end: () => Promise<{ gone: boolean }>) => {
+    const asked: string[] = [];
+    const connect = () =>
+      ({
+        processId: 7,
+        run: async ({ name }: { name: string }) => {
+          asked.push(name);
+          if (name === "lost") throw new Error("Connection terminated unexpectedly");
+          return { rows: [], rowCount: 0, command: "SELECT" };
+        },
+        query: async (_text: string, [processId]: readonly unknown[]) => {
+          asked.push(`end ${String(processId)}`);
+          return { rows: [await end()], rowCount: 1, command: "SELECT" };
+        },
+        release: () => undefined,
+      }) as unknown as ServerConnection;
+    const driver = new ServerDriver(poolOf(connect), null, postgresSettings({}));
+    const run = (name: string, isRead = false) => driver.run({ name, text: name, values: [], isRead });
+    return { asked, run };
+  };
+  const outOfReach = async (): Promise<never> => {
+    throw new Error("connect ECONNREFUSED");
+  };
+
+  it("is ended before anything else is written, which fails while that cannot be done", async () => {
+    let end: () => Promise<{ gone: boolean }> = outOfReach;
+    const { asked, run } = serverThat(() => end());
+    await expect(run("lost")).rejects.toMatchObject({ outcome: "unknown" });
+    await expect(run("next")).rejects.toMatchObject({ outcome: "not-written" });
+    await run("read", true);
+    end = async () => ({ gone: true });
+    await run("next");
+    await run("last");
+    expect(asked).toEqual(["lost", "end 7", "end 7", "read", "end 7", "next", "last"]);
+  });
+
+  it.each([
+    ["does not end it, as one whose commit waits for a standby", async () => ({ gone: false })],
+    ["does not let it be ended", () => Promise.reject(plainError("must be a member of the role", "42501"))],
+  ])("holds up nothing where the server %s", async (_, answer) => {
+    let end: () => Promise<{ gone: boolean }> = outOfReach;
+    const { asked, run } = serverThat(() => end());
+    await expect(run("lost")).rejects.toMatchObject({ outcome: "unknown" });
+    end = answer;
+    await run("next");
+    await run("last");
+    expect(asked).toEqual(["lost", "end 7", "end 7", "next", "last"]);
   });
 });
 

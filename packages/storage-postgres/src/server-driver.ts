@@ -7,7 +7,8 @@
 //       ends it.
 //   S2  Every statement has a deadline here, beyond the server's own, for servers that do not answer at all.
 //   S3  Whose outcome is unknown is told so only after its server process was ended, if that could be done: who reads back
-//       then reads the last word.
+//       then reads the last word. Where the server was out of reach for that, it is done before the next write goes out: what
+//       comes late would undo that one.
 //   S4  What is urgent does not wait for one session: where that is silent for long, a new one is asked, too, and whichever
 //       answers first counts.
 //   S5  Behind a pooler nothing rests on the session: each statement brings its settings in a transaction of its own.
@@ -54,6 +55,8 @@ export class ServerDriver implements SqlDriver {
   readonly #listener: Listener;
   readonly #transactions: Turnstile;
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Server processes that were out of reach when their sessions had been lost, and since when (S3). */
+  readonly #left = new Map<number, number>();
   /** When each text of users' last had the pool renewed, as one whose parameters' types may have changed. */
   readonly #outdatedAt = new Map<string, number>();
   /** How often the pool was renewed. */
@@ -169,9 +172,10 @@ export class ServerDriver implements SqlDriver {
   }
 
   #runOnce<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
-    return this.#follow(
-      this.#settings.pooler === null ? this.#run<Row>(statement) : this.#runPooled(statement),
-    );
+    const run = (): Promise<SqlResult<Row>> =>
+      this.#settings.pooler === null ? this.#run<Row>(statement) : this.#runPooled<Row>(statement);
+    const follows = this.#left.size > 0 && statement.isRead !== true && statement.isUrgent !== true;
+    return this.#follow(follows ? this.#endLeft().then(run) : run());
   }
 
   async #run<Row>(statement: SqlStatement): Promise<SqlResult<Row>> {
@@ -248,27 +252,52 @@ export class ServerDriver implements SqlDriver {
    */
   async #retire(processId: number | null, isPatient: boolean): Promise<boolean> {
     if (processId === null) return false;
-    const patienceMs = Math.min(RETIREMENT_MS, this.#settings.statementDeadlineMs);
-    const givesUpAt = performance.now() + patienceMs;
+    const lostAt = performance.now();
+    const givesUpAt = lostAt + this.#patienceMs;
     for (;;) {
       const leftMs = givesUpAt - performance.now();
       if (leftMs <= 0) return false;
       try {
         const isGone = await within(
-          this.#terminate(processId),
+          this.#terminate(processId, null),
           leftMs,
           "the server process could not be ended",
         );
+        this.#left.delete(processId);
         if (isGone) return true;
       } catch {
         // Asked again, too.
+        this.#left.set(processId, lostAt);
       }
       if (!isPatient) return false;
       await new Promise((resolve) => setTimeout(resolve, RETIREMENT_PAUSE_MS));
     }
   }
 
-  async #terminate(processId: number): Promise<boolean> {
+  /**
+   * Ends what was out of reach (S3). Where the server does not let it, or does not come to that, it is left: a write that waits
+   * for its standby has its locks, and what comes now waits for those.
+   *
+   * @throws {SqlFailure} it is out of reach still; nothing was sent
+   */
+  async #endLeft(): Promise<void> {
+    for (const [processId, lostAt] of this.#left) {
+      try {
+        const what = "the server process of a connection that was lost could not be ended";
+        await within(this.#terminate(processId, lostAt), this.#patienceMs, what);
+      } catch (error) {
+        if (!isPlainError(error)) throw failureOf(error, false);
+      }
+      this.#left.delete(processId);
+    }
+  }
+
+  get #patienceMs(): number {
+    return Math.min(RETIREMENT_MS, this.#settings.statementDeadlineMs);
+  }
+
+  /** @param lostAt later ones are left: a server that started again may have given another session its number; null: none was */
+  async #terminate(processId: number, lostAt: number | null): Promise<boolean> {
     const connection = await this.#connect();
     try {
       // The time-out makes the function wait until the process is gone. Another user's process is none of ours: that of a session is
@@ -277,8 +306,9 @@ export class ServerDriver implements SqlDriver {
       const { rows } = await connection.query<{ gone: boolean }>(
         `SELECT coalesce(bool_and(CASE WHEN wait_event = 'SyncRep' THEN false
              ELSE pg_terminate_backend(pid, ${TERMINATION_MS}) END), true) AS gone
-           FROM pg_stat_activity WHERE pid = $1 AND usename = session_user AND pid <> pg_backend_pid()`,
-        [processId],
+           FROM pg_stat_activity WHERE pid = $1 AND usename = session_user AND pid <> pg_backend_pid()
+             AND ($2::float8 IS NULL OR backend_start < clock_timestamp() - make_interval(secs => $2::float8))`,
+        [processId, lostAt === null ? null : (performance.now() - lostAt) / 1_000],
       );
       connection.release(true);
       return rows[0]?.gone === true;

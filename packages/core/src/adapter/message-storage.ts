@@ -115,7 +115,11 @@ export interface MessageStorage {
    */
   recordAttempt(requestId: string, attempts: number, fence: Fence): Promise<void>;
 
-  /** Puts a pending request off to `deliverAt` (wall time; null: due now) and sets its count of attempts. Does nothing if it is not pending. */
+  /**
+   * Puts a pending request off to `deliverAt` (wall time; null: due now) and sets its count of attempts. Does nothing if it is not
+   * pending. One whose outcome is unknown may still happen, but not once a later write for the request, by the same caller,
+   * has resolved: what was made due would be put off again, and nobody would come for it.
+   */
   reschedule(
     requestId: string,
     schedule: { deliverAt: number | null; attempts: number },

@@ -43,8 +43,8 @@ export interface DeadLetters {
   /** Lets a dead letter be attempted again, as often as a new request; an execution once less. Resolves to whether there was one. */
   requeue(requestId: string): Promise<boolean>;
   /**
-   * Forgets a dead letter for good; with an execution of a workflow its journal and its signals, so that its id begins anew.
-   * Resolves to whether there was one.
+   * Forgets a dead letter; with an execution of a workflow its journal and its signals, so that its id begins anew. A caller that
+   * still waits for it asks once more, as for a new request. Resolves to whether there was one.
    */
   drop(requestId: string): Promise<boolean>;
 }

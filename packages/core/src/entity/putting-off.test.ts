@@ -31,6 +31,7 @@ async function running() {
   const reschedule = messages.reschedule.bind(messages);
   let isFenced = false;
   let isAway = false;
+  let isLost = false;
   const refusedAt: number[] = [];
   messages.reschedule = async (requestId, schedule, under) => {
     if (isFenced) throw new FencedError({ ...fence, current: epoch + 1 });
@@ -39,6 +40,8 @@ async function running() {
       refusedAt.push(clock.monotonic());
       throw new PersistenceError({ operation: "reschedule", outcome: "not-written", detail: "told to" });
     }
+    if (isLost)
+      throw new PersistenceError({ operation: "reschedule", outcome: "unknown", detail: "told to" });
     await reschedule(requestId, schedule, under);
     if (schedule.deliverAt !== null && schedule.deliverAt > clock.now()) await answered.promise;
   };
@@ -91,6 +94,8 @@ async function running() {
     answer: () => answered.resolve(),
     /** Storage is out of reach, or back. */
     setAway: (is: boolean) => void (isAway = is),
+    /** Nobody hears what becomes of what storage is asked for, or everybody again. */
+    setLost: (is: boolean) => void (isLost = is),
     /** When it was asked while it was. */
     refusedAt,
     /** Its shard moves. */
@@ -135,6 +140,31 @@ describe("a request that is being put off", () => {
     expect(await hastening).toBe(true);
     await putOff;
     expect(test.requests.size).toBe(0);
+  });
+
+  it("is in memory until storage has said that it has it, for as long as that may come late (P2)", async () => {
+    const test = await running();
+    test.setLost(true);
+    test.answer();
+    const putOff = test.putOff();
+    await test.clock.advance(5_000);
+    expect(test.requests.size).toBe(1);
+    const hastening = test.hasten();
+    test.setLost(false);
+    await test.clock.advance(20_000);
+    await Promise.all([putOff, hastening]);
+    expect([test.requests.size, await test.isDue()]).toEqual([0, true]);
+  });
+
+  it("leaves memory where storage surely does not have it, and so it does where it was due anyway", async () => {
+    const test = await running();
+    test.setAway(true);
+    await test.putOff();
+    expect([test.requests.size, test.refusedAt.length, await test.isDue()]).toEqual([0, 1, true]);
+    const leaving = await running();
+    leaving.setLost(true);
+    await leaving.putOff(0);
+    expect([leaving.requests.size, await leaving.isDue()]).toEqual([0, true]);
   });
 
   it("is not sure to run where its shard is another runner's by then: whoever hastens it tries again (P1)", async () => {

@@ -2,6 +2,8 @@
 //
 //   P1  What comes for a request while it is being put off makes it due at once, and is told when that is durable: whoever
 //       brought it may end then, and not before. While the request runs it is due in storage anyway.
+//   P2  It leaves memory when storage has said what became of that: a write that may come late would put off what runs, or is due,
+//       by then. Once a later one has resolved, it comes no more (message-storage.ts).
 
 import type { Clock } from "../adapter/clock.ts";
 import type { MessageStorage } from "../adapter/message-storage.ts";
@@ -12,7 +14,7 @@ import type { Logger } from "../contract/logger.ts";
 import type { BriefMap } from "../data/brief-map.ts";
 import type { Fence } from "../data/epoch.ts";
 import type { ShardId } from "../data/shard-id.ts";
-import { FencedError, PersistenceError } from "../errors/storage.ts";
+import { FencedError, isNotWritten, PersistenceError } from "../errors/storage.ts";
 import type { Activation } from "./activation.ts";
 import type { Suspension } from "./behavior.ts";
 import type { Counters } from "./counters.ts";
@@ -107,10 +109,12 @@ export class PuttingOff {
           fenced(fence.shardId);
           return leave("moved");
         }
-        logger.warn("A request could not be put off", { requestId: request.id, error: String(error) });
-        // Put off, or due as it was: then it is read again, and finds out anew that it has to wait. Both will do, but not
-        // to what came meanwhile (P1).
-        if (!request.isHastened) return leave("done");
+        const level = failures === 0 ? "warn" : "debug";
+        logger[level]("A request could not be put off", { requestId: request.id, error: String(error) });
+        // Due as it was: then it is read again, and finds out anew that it has to wait. That will do, but not to what came
+        // meanwhile (P1). Nor does it matter when it is made due.
+        const mayComeLate = deliverAt !== AT_ONCE && !isNotWritten(error);
+        if (!request.isHastened && !mayComeLate) return leave("done");
         failures += 1;
         await sleep(clock, backoffMs(OWN_RETRIES, failures, random), request.signal);
         if (request.hasMoved()) return leave("moved");

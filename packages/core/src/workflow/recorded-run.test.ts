@@ -54,6 +54,27 @@ describe("a recorded run", () => {
     expect(unconsumed({ entries: [], inbox }, run).map(({ requestId }) => requestId)).toEqual(["c", "s3"]);
   });
 
+  it("leaves out what a resumption forgot, and what was written late all the same", () => {
+    const failed: JournalEvent = { type: "failed", error: ERROR, asked: 3 };
+    const resumed = (ordinal: number, value: unknown) => entry(ordinal, -1, "resume", completed(value));
+    const before = [
+      entry(0, -1, "version", completed("2")),
+      entry(1, 0, "run", completed(1)),
+      entry(2, 1, "run", failed),
+      entry(3, 2, "run", completed(2)),
+      entry(4, 3, "run", completed(3)),
+    ];
+    const again = entry(6, 1, "run", completed(4));
+    const ordinals = (entries: readonly JournalEntry[]) =>
+      recordedRun({ entries, inbox: [] }).entries.map(({ ordinal }) => ordinal);
+    const once = [...before, resumed(5, { usedUp: [], from: 3, anew: [1] }), again];
+    expect(ordinals(once)).toEqual([0, 1, 3, 5, 6]);
+    expect(ordinals([...once, resumed(7, { usedUp: [], from: 2, anew: [0] })])).toEqual([0, 5, 6, 7]);
+    // One without a step to do anew, and one of a release that did not say which.
+    expect(ordinals([...before, resumed(5, { usedUp: [], from: null, anew: [] })])).toHaveLength(6);
+    expect(ordinals([...before, resumed(5, { usedUp: [], from: 3 })])).toEqual([0, 1, 2, 3, 5]);
+  });
+
   it("begins where the one before continued as new, whether or not that is still there", () => {
     const before = [entry(0, 0, "run", completed(1)), entry(1, -1, "cancel", completed("old"))];
     const after = [continueEntry(2, 1, start), entry(3, 0, "run", completed(2))];

@@ -35,6 +35,8 @@ export interface Resumed {
   readonly usedUp: readonly string[];
   /** How many steps the code had asked for when the step failed that is done anew first. Null: none is. */
   readonly from: number | null;
+  /** Positions of steps before that which are done anew, too. Those of earlier releases do not say it. */
+  readonly anew?: readonly number[];
 }
 
 /** From this position on a fork does anew what its origin did: ids that it draws for that must not be those of its origin. */
@@ -156,7 +158,7 @@ function runIn(stored: StoredExecution): RecordedRun {
   if (all.length === 0) return NOTHING;
   const begin = all.findLastIndex(({ kind }) => kind === "continue");
   const start = begin === -1 ? null : runStartOf(all[begin] as JournalEntry);
-  const entries = begin === -1 ? all : all.slice(begin + 1);
+  const entries = withoutForgotten(begin === -1 ? all : all.slice(begin + 1));
   const inbox = new Set(stored.inbox.map(({ requestId }) => requestId));
   // Those that are gone from the inbox need not be remembered.
   const consumed = new Set(start?.consumed.filter((requestId) => inbox.has(requestId)));
@@ -222,6 +224,20 @@ function runIn(stored: StoredExecution): RecordedRun {
     firstState,
     consumed,
   };
+}
+
+/**
+ * A write of an entry that a resumption forgot may come after that (journal.ts, J6): one of unknown outcome, which was written
+ * once more, and then forgotten.
+ */
+function withoutForgotten(entries: readonly JournalEntry[]): readonly JournalEntry[] {
+  const at = entries.findLastIndex(({ kind }) => kind === "resume");
+  const { event } = entries[at] ?? {};
+  if (event?.type !== "completed") return entries;
+  const { from, anew = [] } = decodePayload(event.value, "A resumption") as Resumed;
+  const isLeft = ({ position }: JournalEntry): boolean =>
+    position < 0 || (position < (from ?? Number.POSITIVE_INFINITY) && !anew.includes(position));
+  return [...withoutForgotten(entries.slice(0, at)).filter(isLeft), ...entries.slice(at)];
 }
 
 /** What is passed over may have ended a step, which would be done once more. @throws it is none of this release's */

@@ -62,6 +62,7 @@ describe("resumption", () => {
       forget: [2, 4, 5],
       usedUp: [],
       from: 5,
+      anew: [2, 3],
     });
   });
 
@@ -71,6 +72,7 @@ describe("resumption", () => {
       forget: [0],
       usedUp: [],
       from: 1,
+      anew: [0],
     });
   });
 
@@ -81,6 +83,7 @@ describe("resumption", () => {
       forget: [0, 1],
       usedUp: ["1"],
       from: 2,
+      anew: [0, 1],
     });
   });
 

@@ -13,6 +13,7 @@ const NOTES: ReadonlySet<StepKind> = new Set(["value", "patch", "state", "attrib
 /** What is forgotten, by ordinal, and what is done anew. */
 export interface Resumption extends Resumed {
   readonly forget: readonly number[];
+  readonly anew: readonly number[];
 }
 
 /**
@@ -32,7 +33,7 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
     entries.findLast(
       ({ event }) => event.type === "failed" && thrown.some((error) => isSame(error, event.error)),
     ) ?? firstUnmended(entries);
-  if (culprit?.event.type !== "failed") return { forget: [], usedUp: [], from: null };
+  if (culprit?.event.type !== "failed") return { forget: [], usedUp: [], from: null, anew: [] };
   const asked = askedBy(culprit.position, culprit.event);
   const failed = entries.filter(
     ({ event, ordinal }) => event.type === "failed" && ordinal >= culprit.ordinal,
@@ -46,6 +47,7 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
       .filter((entry) => entry === culprit || !wasRepeated(entry, entries))
       .flatMap(({ event }) => (event.type === "failed" ? (event.answered ?? []) : [])),
     from: asked,
+    anew: [...positions].filter((position) => position < asked),
   };
 }
 
@@ -76,8 +78,8 @@ function isSame(one: EncodedError, other: EncodedError): boolean {
 }
 
 /** The entry that says that an execution was resumed. */
-export function resumeEntry({ entries }: StoredExecution, { usedUp, from }: Resumption): JournalEntry {
+export function resumeEntry({ entries }: StoredExecution, { usedUp, from, anew }: Resumption): JournalEntry {
   const ordinal = (entries.at(-1)?.ordinal ?? -1) + 1;
-  const value = encodePayload({ usedUp, from } satisfies Resumed, "A resumption");
+  const value = encodePayload({ usedUp, from, anew } satisfies Resumed, "A resumption");
   return { ordinal, position: -1, kind: "resume", name: "resume", event: { type: "completed", value } };
 }

@@ -171,4 +171,20 @@ export const REQUESTS: readonly PlantedBug[] = [
       "          await transaction?.rollback();\n          const recorded = await messages.saveReply(reply, fence, null);\n",
     scenarios: ["payments"],
   },
+  {
+    name: "a requeued dead letter has its attempts still",
+    breaks: "INV-2",
+    file: "memory/memory-messages.ts",
+    find: "    record.outcome = null;\n    record.attempts = 0;\n",
+    replace: "    record.outcome = null;\n",
+    scenarios: ["letters"],
+  },
+  {
+    name: "a dropped dead letter keeps its key",
+    breaks: "nothing hangs",
+    file: "memory/memory-messages.ts",
+    find: "    else this.forget(record);\n    return true;\n",
+    replace: "    else this.#leave(record);\n    return true;\n",
+    scenarios: ["letters"],
+  },
 ];

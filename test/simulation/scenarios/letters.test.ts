@@ -1,0 +1,4 @@
+import { holdsUnderSeeds } from "../under-seeds.ts";
+import { letters } from "./letters.ts";
+
+holdsUnderSeeds(letters);
