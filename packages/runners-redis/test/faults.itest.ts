@@ -359,6 +359,23 @@ describe.skipIf(findProgram("redis-server") === undefined)("a Redis that fails",
     expect(await others.listRunners()).toEqual([]);
   });
 
+  it("to which a first registration comes late takes no member that was unregistered since", async () => {
+    const server = await start();
+    const way = await wayTo(server.port);
+    onTestFinished(() => way.close());
+    const sessions = sessionsOn(`redis://127.0.0.1:${server.port}`);
+    const runners = await sessions.open({ url: `redis://127.0.0.1:${way.port}` });
+    const others = await sessions.open();
+    way.hold();
+    const late = runners.register(member("r1"), LONG_TTL_MS);
+    await way.held();
+    way.shut();
+    await expect(late).rejects.toBeInstanceOf(PersistenceError);
+    await others.unregister("r1");
+    expect(await way.deliver()).toMatch(/^-STALE \d+\r\n$/u);
+    expect(await others.listRunners()).toEqual([]);
+  });
+
   it("that forgot a change is found out although a later one, sent before the answer to that one came, reached it", async () => {
     const server = await start({ extra: ON_DISK });
     const sessions = sessionsOn(server.url);

@@ -19,9 +19,11 @@ import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { CuttingProxy } from "../../../test/services/cutting-proxy.ts";
 import { commitStatement, writeStatement } from "../src/write-statement.ts";
 import { postgres } from "../src/index.ts";
+import { journalKeyOf } from "../src/journal-key.ts";
 import { pendingOf, type PendingRows } from "../src/pending-rows.ts";
 import { PostgresTransaction } from "../src/postgres-transaction.ts";
 import { anyGroupStatement } from "../src/write-group.ts";
+import type { WriteOp } from "../src/write-op.ts";
 import { serverBackend, services } from "./backends.ts";
 import { countRowsRead, NO_INBOX } from "./work.ts";
 
@@ -240,6 +242,59 @@ describe.skipIf(url === null).each(["pg", "postgres.js"] as const)(
         await expect(
           messages.saveReply(succeeded(envelope.requestId), fence, transaction),
         ).rejects.toBeInstanceOf(FencedError);
+      });
+
+      it.each<
+        [what: string, op: "request" | "step" | "reply" | "attempt", end: "alone" | "prepared" | "called"]
+      >([
+        ["a request with its reply", "request", "alone"],
+        ["a step", "step", "alone"],
+        ["a reply", "reply", "alone"],
+        ["a count of attempts", "attempt", "alone"],
+        ["a step at the end of a handler's transaction", "step", "prepared"],
+        ["a step at the end of a handler's transaction that prepares nothing", "step", "called"],
+      ])("lets a claim wait for %s that has locked its fence", async (_what, kind, end) => {
+        const { messages, workflows } = await open();
+        const fence = await claim(messages);
+        const [envelope, answered] = [request(), request()];
+        await messages.saveRequest(envelope, 1, fence);
+        const { requestId } = envelope;
+        const execution = { entityType: "Order", executionId: "x" };
+        const event = { type: "completed", value: "1" } as const;
+        const entry = { ordinal: 0, position: 0, kind: "run", name: "step", event } as const;
+        const key = journalKeyOf(execution);
+        const op: WriteOp = {
+          request: {
+            type: "request",
+            envelope: answered,
+            attempts: 1,
+            fence,
+            reply: succeeded(answered.requestId),
+          } as const,
+          step: { type: "journal", execution, key, entries: [entry], fence } as const,
+          reply: { type: "reply", reply: succeeded(requestId), fence } as const,
+          attempt: { type: "update", requestId, attempts: 7, deliverAt: undefined, fence } as const,
+        }[kind];
+        const { text, values } =
+          end === "alone"
+            ? writeStatement(backend.schema, [op], { now: 0, gate: null })
+            : commitStatement(backend.schema, op, { now: 0, isPrepared: end === "prepared" });
+        const writer = await connect();
+        await writer.query("BEGIN");
+        await writer.query(text, [...values]);
+
+        let isClaimed = false;
+        const other = await open();
+        const claiming = claim(other.messages).finally(() => (isClaimed = true));
+        await Promise.race([waitsForLock("claim_shards_v9"), claiming]);
+        expect(isClaimed).toBe(false);
+        await writer.query("COMMIT");
+        await claiming;
+        const [state] = await other.messages.lookUp([kind === "request" ? answered.requestId : requestId]);
+        if (kind === "step")
+          expect((await workflows.readExecution(execution, NO_INBOX)).entries).toEqual([entry]);
+        else if (kind === "attempt") expect(state).toMatchObject({ state: "pending", attempts: 7 });
+        else expect(state).toMatchObject({ state: "answered" });
       });
 
       it("lets a claim wait for the end of a handler's transaction that has locked its fence", async () => {

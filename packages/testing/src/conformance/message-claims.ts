@@ -255,6 +255,20 @@ export function messageClaims(factory: StorageFactory): void {
     }),
   );
 
+  it(
+    "refuses nothing of what an owner writes in one turn that took the shard over from another session",
+    run(async ({ messages }, context) => {
+      await context.claim(messages);
+      const next = (await context.open()).messages;
+      const latest = await context.claim(next);
+      const requests = Array.from({ length: 6 }, () => context.request());
+      const saved = await Promise.all(requests.map((request) => next.saveRequest(request, 1, latest)));
+      expect(saved.map(({ outcome }) => outcome)).toEqual(requests.map(() => "accepted"));
+      const replies = requests.map(({ requestId }) => succeeded(requestId));
+      expect(await Promise.all(replies.map((reply) => next.saveReply(reply, latest, null)))).toEqual(replies);
+    }),
+  );
+
   it.each([0, 1, 5])(
     "lets no write of the old owner pass once a claim resolved, those in flight included (INV-1, after %i turns)",
     async (turns) => {

@@ -402,6 +402,77 @@ export function messagePending(factory: StorageFactory): void {
         expect((await messages.readPending(query())).requests).toEqual([]);
       }),
     );
+
+    it(
+      "gives each of many that are put off or begun in one turn its own, and wakes none that was only begun",
+      run(async ({ messages }, context) => {
+        const fence = await context.claim(messages);
+        const requests = Array.from({ length: 8 }, () => context.request({ deliverAt: 5_000 }));
+        await context.save(messages, ...requests);
+        await Promise.all(
+          requests.map(({ requestId }, index) =>
+            index % 2 === 0
+              ? messages.recordAttempt(requestId, index + 1, fence)
+              : messages.reschedule(requestId, { deliverAt: 1_000 * index, attempts: index + 1 }, fence),
+          ),
+        );
+        const known = await messages.lookUp(requests.map(({ requestId }) => requestId));
+        const byId = new Map(known.map((state) => [state.requestId, state]));
+        expect(requests.map(({ requestId }) => byId.get(requestId))).toMatchObject(
+          requests.map((_, index) => ({
+            state: "pending",
+            attempts: index + 1,
+            deliverAt: index % 2 === 0 ? 5_000 : 1_000 * index,
+          })),
+        );
+        const { requests: due } = await messages.readPending(query({ now: 4_999 }));
+        expect(due.map(({ envelope }) => envelope.requestId)).toEqual(
+          [1, 3].map((index) => requests[index]?.requestId),
+        );
+        // All of a turn.
+        await Promise.all(
+          requests.map(({ requestId }, index) =>
+            messages.reschedule(requestId, { deliverAt: 10 * index + 10, attempts: index }, fence),
+          ),
+        );
+        const page = await messages.readPending(query({ now: 40 }));
+        expect(page.requests.map(({ envelope, attempts }) => [envelope.requestId, attempts])).toEqual(
+          requests.slice(0, 4).map(({ requestId }, index) => [requestId, index]),
+        );
+        expect(page.nextDueAt).toBe(50);
+      }),
+    );
+
+    it.each(["answered", "dead"])(
+      "leaves nothing of where a request stood before: once it is %s, nothing is pending",
+      async (end) => {
+        await run(async ({ messages }, context) => {
+          const fence = await context.claim(messages);
+          for (const times of [[5_000], [null], [5_000, null], [null, 5_000], [5_000, 6_000, null]]) {
+            for (const deliverAt of [null, 4_000]) {
+              const request = context.request({ deliverAt });
+              const { requestId } = request;
+              await context.save(messages, request);
+              for (const time of times)
+                await messages.reschedule(requestId, { deliverAt: time, attempts: 1 }, fence);
+              if (end === "answered") await messages.saveReply(succeeded(requestId), fence, null);
+              else
+                await messages.saveDeadLetter(
+                  requestId,
+                  { error: failure("no"), attempts: 1, deadSince: 1 },
+                  fence,
+                );
+            }
+          }
+          for (const now of [1_000, 10_000])
+            expect(await messages.readPending(query({ now }))).toEqual({
+              requests: [],
+              more: false,
+              nextDueAt: null,
+            });
+        })();
+      },
+    );
   });
 }
 

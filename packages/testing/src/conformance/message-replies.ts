@@ -97,6 +97,38 @@ export function messageReplies(factory: StorageFactory): void {
       }),
     );
 
+    it.each([
+      ["", false],
+      [", with one among them whose reply is recorded", true],
+    ])(
+      "makes no dead letter of many that are answered in one turn one any longer%s",
+      async (_how, isRefused) => {
+        await run(async ({ messages }, context) => {
+          const fence = await context.claim(messages);
+          const ids: string[] = [];
+          for (let index = 0; index < 6; index += 1) {
+            const { requestId } = await accepted(messages, context);
+            ids.push(requestId);
+            // Others are pending still.
+            if (index % 2 === 0) continue;
+            await messages.saveDeadLetter(
+              requestId,
+              { error: failure("no"), attempts: 3, deadSince: 1 },
+              fence,
+            );
+          }
+          const { requestId: answered } = await accepted(messages, context);
+          if (isRefused) await messages.saveReply(succeeded(answered), fence, null);
+          const turn = [...ids.slice(0, 3), ...(isRefused ? [answered] : []), ...ids.slice(3)];
+          await Promise.all(turn.map((requestId) => messages.saveReply(succeeded(requestId), fence, null)));
+          expect(await messages.listDeadLetters({ limit: 10, after: null })).toEqual([]);
+          for (const requestId of ids) expect(await messages.requeueDeadLetter(requestId, null)).toBeNull();
+          const states = await messages.lookUp(ids);
+          expect(states.map(({ state }) => state)).toEqual(ids.map(() => "answered"));
+        })();
+      },
+    );
+
     it(
       "refuses a reply to a request that is not known, or is forgotten, and says that nothing was written",
       run(async ({ messages }, context) => {

@@ -170,6 +170,37 @@ export function messageRequests(factory: StorageFactory): void {
       }),
     );
 
+    it.each([
+      ["on nobody's behalf", false, false],
+      ["on nobody's behalf, with a duplicate among them", false, true],
+      ["on behalf of a shard", true, false],
+      ["on behalf of a shard, with a duplicate among them", true, true],
+    ])(
+      "gives each request that is saved in one turn its own sequence, in the order of calls, %s",
+      async (_how, isFenced, hasDuplicate) => {
+        await run(async ({ messages }, context) => {
+          const fence = isFenced ? await context.claim(messages) : null;
+          const first = context.request();
+          const [before] = await context.save(messages, first);
+          const made = Array.from({ length: 20 }, (_, index) =>
+            context.request({ address: address(`e${index % 2}`), payload: String(index) }),
+          );
+          const turn = hasDuplicate ? [...made.slice(0, 10), first, ...made.slice(10)] : made;
+          const saved = await Promise.all(turn.map((request) => messages.saveRequest(request, 0, fence)));
+          const accepted = saved.flatMap((result) =>
+            result.outcome === "accepted" ? [result.sequence] : [],
+          );
+          expect(accepted).toHaveLength(made.length);
+          for (const entity of [0, 1]) expectRising(accepted.filter((_, index) => index % 2 === entity));
+          const { requests } = await messages.readPending(everything("default:1"));
+          expectRising(requests.map(({ sequence }) => sequence));
+          const read = new Map(requests.map(({ sequence, envelope }) => [sequence, envelope]));
+          expect(read.get(before ?? 0)).toEqual(first);
+          expect(accepted.map((sequence) => read.get(sequence))).toEqual(made);
+        })();
+      },
+    );
+
     it(
       "gives no sequence twice, also not that of a request which is forgotten",
       run(async (session, context) => {
