@@ -1,7 +1,7 @@
 // Writes of which nobody knows whether they happened, and which happen when the next copy of their execution is at work.
 
 import { defineWorkflow } from "@holdfast/core";
-import { transactionScopeOf } from "@holdfast/core/adapter";
+import { transactionScopeOf, type WorkflowStorage } from "@holdfast/core/adapter";
 import { createTestCluster, replayWorkflow } from "@holdfast/testing";
 import { expect, it } from "vitest";
 import { appending, codeEnds, inDoubt, tampering } from "./tampering.ts";
@@ -107,6 +107,17 @@ it.each([1, 2])(
   },
 );
 
+/** Appends, and commits no transaction whose ordinal is taken. */
+function refusing(workflows: WorkflowStorage, committed: () => void): WorkflowStorage["appendJournal"] {
+  return async (execution, entries, fence, transaction) => {
+    const { entries: there } = await workflows.readExecution(execution, { execution: "", inbox: [] });
+    const isThere = there.some(({ ordinal }) => ordinal === entries[0]?.ordinal);
+    if (transaction !== null && isThere) throw inDoubt("appendJournal");
+    await workflows.appendJournal(execution, entries, fence, null);
+    if (transaction !== null) committed();
+  };
+}
+
 it.each(["the attributes", "the transaction"])(
   "%s of a run that is over stay as they are, where a write of it comes late",
   async (what) => {
@@ -125,13 +136,7 @@ it.each(["the attributes", "the transaction"])(
     await using cluster = await createTestCluster({
       register: [meter],
       tamper: tampering(({ workflows }) => {
-        const append: typeof workflows.appendJournal = async (execution, entries, fence, transaction) => {
-          const { entries: there } = await workflows.readExecution(execution, { execution: "", inbox: [] });
-          const isThere = there.some(({ ordinal }) => ordinal === entries[0]?.ordinal);
-          if (transaction !== null && isThere) throw inDoubt("appendJournal");
-          await workflows.appendJournal(execution, entries, fence, null);
-          if (transaction !== null) committed += 1;
-        };
+        const append = refusing(workflows, () => (committed += 1));
         return {
           workflows: {
             async appendJournal(...args) {
@@ -152,6 +157,64 @@ it.each(["the attributes", "the transaction"])(
     await cluster.advance("1 minute");
     expect(await handle.poll()).toBe(2);
     expect((await handle.describe()).attributes).toEqual({ round: 2 });
+    expect(committed).toBe(1);
+  },
+);
+
+it.each(["that failed", "that followed what failed"])(
+  "a transaction of a step %s is not committed once more, where it comes as its execution is resumed",
+  async (which) => {
+    const Order = defineWorkflow<void, string>({ name: "Order", key: () => "1", hashKey: false });
+    let attempts = 0;
+    const order = Order.implement({
+      async execute(ctx) {
+        const pay = () =>
+          ctx.run("pay", (activity) => {
+            attempts += 1;
+            if (attempts === 2) throw new Error("the card was refused");
+            transactionScopeOf(activity, "test").open("test");
+            return "paid";
+          });
+        if (which === "that failed") return pay();
+        const error = new Error("the goods are gone");
+        await ctx.run("reserve", () => Promise.reject(error)).catch(() => undefined);
+        return pay().catch(() => Promise.reject(error));
+      },
+    });
+    let late = async (): Promise<void> => undefined;
+    let committed = 0;
+    let isInDoubt = true;
+    await using cluster = await createTestCluster({
+      register: [order],
+      tamper: tampering(({ workflows }) => {
+        const append = refusing(workflows, () => (committed += 1));
+        return {
+          workflows: {
+            async appendJournal(...args) {
+              if (!isInDoubt || args[3] === null) return append(...args);
+              isInDoubt = false;
+              late = () => append(...args).catch(() => undefined);
+              throw inDoubt("appendJournal");
+            },
+            async reopenExecution(...args) {
+              const address = await workflows.reopenExecution(...args);
+              await late();
+              return address;
+            },
+          },
+          messages: {
+            beginTransaction: () => ({ kind: "test", lostWith: null, rollback: async () => undefined }),
+          },
+        };
+      }),
+    });
+    const handle = await cluster.workflow(Order).start();
+    await cluster.advance("1 minute");
+    await expect(handle.poll()).rejects.toThrow();
+    expect(committed).toBe(0);
+    await handle.resume();
+    await cluster.advance("1 minute");
+    await handle.poll().catch(() => undefined);
     expect(committed).toBe(1);
   },
 );

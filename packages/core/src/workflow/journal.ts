@@ -10,7 +10,8 @@
 //   J6  A write of which nobody knows whether it happened may still happen, as late as after the next copy has read. So that one
 //       first writes what settles it: the same once more, or, where a transaction would have to happen once more, that its step
 //       had begun: a transaction whose ordinal is taken is refused. Where entries are forgotten (continueAsNew, resume()), the
-//       ordinals of such writes are taken once more; who reads leaves out what came before that (recorded-run.ts).
+//       ordinals of such writes are taken once more; who reads leaves out what came before that (recorded-run.ts). Those of
+//       transactions stay taken: that one is left out would undo none of its effects.
 //   J7  The end of an execution goes to storage behind what was appended before it, and waits until the state and the attributes
 //       are durable, which are asked for after it. A failed one can be resumed by what is there, so it waits for everything. The
 //       last results of a completed one go beside its end. What storage fails to take meanwhile is written once more.

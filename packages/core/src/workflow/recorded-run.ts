@@ -228,15 +228,16 @@ function runIn(stored: StoredExecution): RecordedRun {
 
 /**
  * A write of an entry that a resumption forgot may come after that (journal.ts, J6): one of unknown outcome, which was written
- * once more, and then forgotten.
+ * once more, and then forgotten. No transaction does: what takes its ordinal stays (resumption.ts).
  */
 function withoutForgotten(entries: readonly JournalEntry[]): readonly JournalEntry[] {
   const at = entries.findLastIndex(({ kind }) => kind === "resume");
   const { event } = entries[at] ?? {};
   if (event?.type !== "completed") return entries;
-  const { from, anew = [] } = decodePayload(event.value, "A resumption") as Resumed;
+  const { from, anew } = decodePayload(event.value, "A resumption") as Resumed;
+  const again = new Set(anew);
   const isLeft = ({ position }: JournalEntry): boolean =>
-    position < 0 || (position < (from ?? Number.POSITIVE_INFINITY) && !anew.includes(position));
+    position < 0 || (position < (from ?? Number.POSITIVE_INFINITY) && !again.has(position));
   return [...withoutForgotten(entries.slice(0, at)).filter(isLeft), ...entries.slice(at)];
 }
 

@@ -66,6 +66,17 @@ describe("resumption", () => {
     });
   });
 
+  it("leaves in its place that an activity had begun, and that alone: a transaction may come late", () => {
+    const begun: JournalEvent = { type: "begun", dueAt: null, detail: null };
+    const entries = [
+      entry(0, 0, begun),
+      entry(1, 0, failed("x", 1)),
+      entry(2, 1, begun, "run"),
+      entry(3, 2, begun, "sleep"),
+    ];
+    expect(forgets(entries, "x")).toEqual([1, 3]);
+  });
+
   it("finds the step's error where the code wrapped it", () => {
     const wrapped = error("The execution failed", error("wrapped", error("x")));
     expect(resumption({ entries: [entry(0, 0, failed("x", 1))], inbox: [] }, wrapped)).toEqual({

@@ -42,13 +42,21 @@ export function resumption(stored: StoredExecution, failure: EncodedError): Resu
   const isForgotten = ({ position }: JournalEntry): boolean =>
     position >= 0 && (position >= asked || positions.has(position));
   return {
-    forget: entries.filter(isForgotten).map(({ ordinal }) => ordinal),
+    forget: entries.filter((each) => isForgotten(each) && !isBegun(each)).map(({ ordinal }) => ordinal),
     usedUp: failed
       .filter((entry) => entry === culprit || !wasRepeated(entry, entries))
       .flatMap(({ event }) => (event.type === "failed" ? (event.answered ?? []) : [])),
     from: asked,
     anew: [...positions].filter((position) => position < asked),
   };
+}
+
+/**
+ * Says of an activity that it had begun. It may have taken the ordinal of a transaction of unknown outcome, and stays: such a
+ * one that comes late is refused as long as the ordinal is taken (journal.ts, J6). Who reads leaves it out (recorded-run.ts).
+ */
+function isBegun({ kind, event }: JournalEntry): boolean {
+  return event.type === "begun" && (kind === "activity" || kind === "run");
 }
 
 /** Whether the code may have made a call again by itself, with a good end: then it will again, and joins that. */
